@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/beneath.h"
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/// A FIFO or a device of that name must not block us, nor become our terminal.
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+
+static bool is_name(struct lm_str name)
+{
+	struct lm_str rest = name;
+
+	if (!name.n || name.p[name.n - 1] == '/')
+		return false;
+	while (rest.n) {
+		struct lm_str part = lm_str_cut(&rest, '/');
+
+		if (!part.n || lm_str_eq(part, LM_STR(".")) || lm_str_eq(part, LM_STR("..")))
+			return false;
+	}
+	return true;
+}
+
+/// For kernels before 5.6, and sandboxes that know no openat2: part by part. Returns -1 with errno.
+static int open_by_parts(int directory_fd, char *name)
+{
+	lm_auto_close int fd = -1;
+	int at = directory_fd;
+	char *part = name;
+
+	for (char *slash; (slash = strchr(part, '/')); part = slash + 1) {
+		*slash = '\0';
+		// O_PATH: searching a directory needs no right to read it.
+		int next = openat(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int failure = errno;
+		struct stat st;
+
+		// A link is ENOTDIR here, which would read as "no such file".
+		if (next < 0 && failure == ENOTDIR &&
+			fstatat(at, part, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+			failure = ELOOP;
+		if (fd >= 0)
+			(void)close(fd);
+		fd = at = next;
+		if (next < 0) {
+			errno = failure;
+			return -1;
+		}
+	}
+	return openat(at, part, OPEN_FLAGS | O_NOFOLLOW);
+}
+
+static int open_strictly(int directory_fd, const char *name)
+{
+	struct open_how how = {
+		.flags = OPEN_FLAGS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+
+	// EPERM: seccomp filters that do not know the call answer so.
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
+		lm_auto_free char *copy = lm_xstrdup(name);
+		fd = open_by_parts(directory_fd, copy);
+	}
+	return (int)fd;
+}
+
+static lm_rc describe(int failure, const char *directory, const char *name, struct lm_err *err)
+{
+	switch (failure) {
+	case ENOENT:
+	case ENOTDIR:
+		return lm_fail(
+			err, LM_E_NOT_FOUND, failure, "there is no file '%s/%s'", directory, name);
+	case ELOOP:
+	case EXDEV:
+		return lm_fail(err, LM_E_DENIED, failure,
+			"'%s/%s' goes through a symbolic link, which is not followed", directory,
+			name);
+	case EACCES:
+		return lm_fail(
+			err, LM_E_DENIED, failure, "no right to read '%s/%s'", directory, name);
+	case ENAMETOOLONG:
+		return lm_fail(err, LM_E_INVALID, failure, "'%s/%s' is too long for a file's name",
+			directory, name);
+	default:
+		return lm_fail(err, LM_E_SYS, failure, "open '%s/%s': %m", directory, name);
+	}
+}
+
+lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct lm_err *err)
+{
+	if (!is_name(lm_str(name)))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%.400s' is no name for a file: a part of it is empty, '.' or '..'", name);
+	lm_auto_close int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (directory_fd < 0)
+		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_NOT_FOUND, errno,
+			"directory '%s': %m", directory);
+	lm_auto_close int fd = open_strictly(directory_fd, name);
+	struct stat st;
+
+	if (fd < 0)
+		return describe(errno, directory, name, err);
+	if (fstat(fd, &st) != 0)
+		return lm_fail(err, LM_E_SYS, errno, "stat '%s/%s': %m", directory, name);
+	if (!S_ISREG(st.st_mode))
+		return lm_fail(
+			err, LM_E_INVALID, 0, "'%s/%s' is not a regular file", directory, name);
+	*ret_fd = lm_take_fd(fd);
+	return LM_OK;
+}

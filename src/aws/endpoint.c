@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/endpoint.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+
+static const struct {
+	const char *host;     ///< Before ".<region>.<suffix>".
+	const char *variable; ///< Behind "AWS_ENDPOINT_URL_".
+} services[] = {
+	[AWS_S3] = {"s3", "AWS_ENDPOINT_URL_S3"},
+	[AWS_SECRETS_MANAGER] = {"secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"},
+	[AWS_ECR] = {"api.ecr", "AWS_ENDPOINT_URL_ECR"},
+	[AWS_CLOUDWATCH_LOGS] = {"logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"},
+};
+
+bool endpoint_is_region(struct lm_str region)
+{
+	for (size_t i = 0; i < region.n; i++) {
+		char c = region.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	return region.n > 0 && region.n <= 32 && region.p[0] != '-' &&
+	       region.p[region.n - 1] != '-';
+}
+
+const char *endpoint_partition(const char *region)
+{
+	if (lm_str_starts(lm_str(region), LM_STR("cn-")))
+		return "aws-cn";
+	if (lm_str_starts(lm_str(region), LM_STR("us-gov-")))
+		return "aws-us-gov";
+	return "aws";
+}
+
+static lm_rc refuse(const char *variable, const char *why, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_INVALID, 0,
+		"%s %s; give it as https://host, https://host:port or https://host/path", variable,
+		why);
+}
+
+static lm_rc check_authority(const char *variable, struct lm_str authority, struct lm_err *err)
+{
+	if (!authority.n)
+		return refuse(variable, "names no host", err);
+	if (lm_str_find(authority, '@') < authority.n)
+		return refuse(variable, "holds a user name", err);
+	for (size_t i = 0; i < authority.n; i++) {
+		char c = authority.p[i];
+		bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':' ||
+			     c == '[' || c == ']' || c == '_';
+
+		if (!usual)
+			return refuse(
+				variable, "has a character in its host that no host has", err);
+	}
+	return LM_OK;
+}
+
+static lm_rc parse_override(
+	const char *variable, struct lm_str url, struct aws_endpoint *ret, struct lm_err *err)
+{
+	struct lm_str rest = url;
+	bool plain = false;
+
+	if (lm_str_starts(url, LM_STR("https://"))) {
+		rest = (struct lm_str){url.p + 8, url.n - 8};
+	} else if (lm_str_starts(url, LM_STR("http://"))) {
+		rest = (struct lm_str){url.p + 7, url.n - 7};
+		plain = true;
+	} else {
+		return refuse(variable, "is no https:// or http:// address", err);
+	}
+
+	struct lm_str authority = {rest.p, lm_str_find(rest, '/')};
+	struct lm_str path = {rest.p + authority.n, rest.n - authority.n};
+	lm_rc rc = check_authority(variable, authority, err);
+
+	if (rc != LM_OK)
+		return rc;
+	if (lm_str_find(path, '?') < path.n || lm_str_find(path, '#') < path.n)
+		return refuse(variable, "has something behind its path", err);
+	while (path.n && path.p[path.n - 1] == '/')
+		path.n--;
+	*ret = (struct aws_endpoint){
+		.origin = lm_xmemdup0(url.p, (size_t)(authority.p + authority.n - url.p)),
+		.base_path = lm_xmemdup0(path.p, path.n),
+		.overridden = true,
+		.plain_http = plain,
+	};
+	return LM_OK;
+}
+
+lm_rc endpoint_resolve(
+	enum aws_service service, const char *region, struct aws_endpoint *ret, struct lm_err *err)
+{
+	const char *variable = services[service].variable;
+	const char *url = getenv(variable);
+
+	if (!endpoint_is_region(lm_str(region)))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%.40s' cannot be an AWS region (like eu-west-1); set 'region' in the "
+			"host "
+			"file or AWS_REGION",
+			region);
+	if (!url || !*url) {
+		variable = "AWS_ENDPOINT_URL";
+		url = getenv(variable);
+	}
+	if (url && *url)
+		return parse_override(variable, lm_str(url), ret, err);
+	*ret = (struct aws_endpoint){
+		.origin = lm_xasprintf("https://%s.%s.amazonaws.com%s", services[service].host,
+			region, lm_str_starts(lm_str(region), LM_STR("cn-")) ? ".cn" : ""),
+		.base_path = lm_xstrdup(""),
+	};
+	return LM_OK;
+}
+
+void endpoint_finish(struct aws_endpoint *e)
+{
+	free(e->origin);
+	free(e->base_path);
+	*e = (struct aws_endpoint){0};
+}

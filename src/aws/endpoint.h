@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Where an AWS service is reached: its own host of a region, or what AWS_ENDPOINT_URL_<SERVICE> or
+/// AWS_ENDPOINT_URL names (AWS SDKs and Tools Reference Guide: "Service-specific endpoints").
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+
+enum aws_service { AWS_S3, AWS_SECRETS_MANAGER, AWS_ECR, AWS_CLOUDWATCH_LOGS };
+
+struct aws_endpoint {
+	char *origin;    ///< "https://s3.eu-west-1.amazonaws.com".
+	char *base_path; ///< What stands before the path, without a '/' at its end; "" mostly.
+	bool overridden; ///< A person named it.
+	bool plain_http; ///< The origin is "http://…"; only if a person said so.
+};
+
+/// LM_E_INVALID: the region cannot be one, or the variable holds no usable URL (it is named).
+lm_rc endpoint_resolve(
+	enum aws_service service, const char *region, struct aws_endpoint *ret, struct lm_err *err);
+void endpoint_finish(struct aws_endpoint *e);
+#define lm_auto_endpoint lm_auto(endpoint_finish)
+
+/// Whether `region` can stand in a host name: a-z, 0-9 and '-', at most 32.
+bool endpoint_is_region(struct lm_str region);
+/// "aws", "aws-cn" or "aws-us-gov". Static storage.
+const char *endpoint_partition(const char *region);

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/https_priv.h"
+
+/// libcurl's own words, or its general ones for the code.
+static const char *words(const struct transfer *t, CURLcode code)
+{
+	return t->curl_text[0] ? t->curl_text : curl_easy_strerror(code);
+}
+
+static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str host,
+	bool *ret_retry, struct lm_err *err)
+{
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return lm_fail(err, LM_E_NETWORK, 0,
+			"the certificate of %.*s is not accepted (%s); if a proxy or a private "
+			"store "
+			"has a CA of its own, set AWS_CA_BUNDLE to that CA's file, and check the "
+			"device's clock",
+			LM_STR_ARG(host), words(t, code));
+	case CURLE_SSL_CACERT_BADFILE:
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the CA certificates for %.*s cannot be read (%s); install "
+			"ca-certificates, "
+			"or check AWS_CA_BUNDLE",
+			LM_STR_ARG(host), words(t, code));
+	default:
+		*ret_retry = true;
+		return lm_fail(err, LM_E_NETWORK, 0, "TLS with %.*s failed: %s", LM_STR_ARG(host),
+			words(t, code));
+	}
+}
+
+/// A proxy that answered CONNECT with an error shows as a broken connection only.
+static bool proxy_refused(const struct transfer *t, long *ret_status)
+{
+	long status = 0;
+
+	if (curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status) != CURLE_OK)
+		return false;
+	*ret_status = status;
+	return status >= 400;
+}
+
+static lm_rc describe_connection(const struct transfer *t, CURLcode code, struct lm_str host,
+	bool *ret_retry, struct lm_err *err)
+{
+	long status = 0;
+
+	if (proxy_refused(t, &status)) {
+		*ret_retry = status >= 500;
+		return lm_fail(err, status >= 500 ? LM_E_NETWORK : LM_E_DENIED, 0,
+			"the proxy does not connect us to %.*s: it answers HTTP %ld; check "
+			"https_proxy and no_proxy",
+			LM_STR_ARG(host), status);
+	}
+	*ret_retry = true;
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return lm_fail(err, LM_E_NETWORK, 0,
+			"the address of %.*s cannot be found; check the network, DNS and the name",
+			LM_STR_ARG(host));
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return lm_fail(err, LM_E_NETWORK, 0,
+			"the address of the proxy for %.*s cannot be found; check https_proxy",
+			LM_STR_ARG(host));
+	case CURLE_COULDNT_CONNECT:
+		return lm_fail(err, LM_E_NETWORK, 0,
+			"no connection to %.*s: %s; check the network and, if one is set, the "
+			"proxy",
+			LM_STR_ARG(host), words(t, code));
+	case CURLE_OPERATION_TIMEDOUT:
+		return lm_fail(err, LM_E_TIMEOUT, 0, "%.*s does not answer in time: %s",
+			LM_STR_ARG(host), words(t, code));
+	default:
+		return lm_fail(err, LM_E_NETWORK, 0, "the connection to %.*s broke: %s",
+			LM_STR_ARG(host), words(t, code));
+	}
+}
+
+lm_rc https_describe_failure(
+	const struct transfer *t, CURLcode code, bool *ret_retry, struct lm_err *err)
+{
+	struct lm_str host = https_origin_host(t->request.origin);
+
+	*ret_retry = false;
+	if (t->headers_too_large)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s has too many headers",
+			LM_STR_ARG(host));
+	if (t->body_too_large)
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"the answer of %.*s is larger than %zu bytes", LM_STR_ARG(host),
+			t->request.body_max);
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CIPHER:
+		return describe_tls(t, code, host, ret_retry, err);
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_PARTIAL_FILE:
+		return describe_connection(t, code, host, ret_retry, err);
+	case CURLE_URL_MALFORMAT:
+		return lm_fail(err, LM_E_INVALID, 0, "'%.*s' is no address to reach: %s",
+			LM_STR_ARG(host), words(t, code));
+	default:
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s makes no sense: %s",
+			LM_STR_ARG(host), words(t, code));
+	}
+}

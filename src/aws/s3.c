@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/s3_priv.h"
+
+#include "aws/endpoint.h"
+#include "aws/sigv4.h"
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+static const char empty_sha256[] =
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Fetching one object: a GET, and again after a correction of region or clock.
+struct job {
+	struct https *https;
+	const struct s3_request *request;
+	const struct aws_credentials *credentials;
+	struct s3_result *result;
+
+	struct aws_endpoint endpoint;
+	char *origin; ///< With the bucket in front in virtual-host style.
+	char *path;   ///< Of the object, not encoded.
+	char *bucket_path;
+	struct aws_pair query[1];
+	size_t query_n;
+	const char *method;
+	int64_t signed_ms;
+	bool region_corrected, clock_corrected;
+};
+
+static void job_destroy(struct job *j)
+{
+	endpoint_finish(&j->endpoint);
+	free(j->origin);
+	free(j->path);
+	free(j->bucket_path);
+	free(j);
+}
+
+static void job_fail(struct job *j, lm_rc rc)
+{
+	j->result->rc = rc;
+	job_destroy(j);
+}
+
+/// Whether the bucket can be a part of a host name that a wildcard certificate covers.
+static bool fits_host(struct lm_str bucket)
+{
+	for (size_t i = 0; i < bucket.n; i++) {
+		char c = bucket.p[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+
+		if (!letter && (c != '-' || i == 0 || i == bucket.n - 1))
+			return false;
+	}
+	return bucket.n >= 3 && bucket.n <= 63;
+}
+
+static lm_rc check_names(const struct s3_request *r, struct lm_err *err)
+{
+	char shown[4 * 64 + 32];
+	struct lm_str bucket = lm_str(r->bucket);
+
+	for (size_t i = 0; i < bucket.n; i++) {
+		char c = bucket.p[i];
+		bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+
+		if (!usual)
+			bucket.n = 0;
+	}
+	if (!bucket.n)
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' cannot be the name of a bucket",
+			lm_str_shorten(lm_str(r->bucket), 64, shown, sizeof(shown)));
+	if (!*r->key)
+		return lm_fail(err, LM_E_INVALID, 0, "the key of an object cannot be empty");
+	return LM_OK;
+}
+
+/// Works out where the object is, for the region in the result.
+static lm_rc locate(struct job *j, struct lm_err *err)
+{
+	const struct s3_request *r = j->request;
+	struct aws_endpoint e = {0};
+	lm_rc rc = endpoint_resolve(AWS_S3, j->result->region, &e, err);
+
+	if (rc != LM_OK)
+		return rc;
+	endpoint_finish(&j->endpoint);
+	free(j->origin);
+	free(j->path);
+	free(j->bucket_path);
+	j->endpoint = e;
+
+	bool fits = fits_host(lm_str(r->bucket));
+	bool virtual_host = r->style == S3_STYLE_VIRTUAL_HOST ||
+			    (r->style == S3_STYLE_AUTO && fits && !e.overridden);
+	if (virtual_host && fits) {
+		struct lm_str host = https_origin_host(lm_str(e.origin));
+
+		j->origin = lm_xasprintf(
+			"%.*s%s.%s", (int)(host.p - e.origin), e.origin, r->bucket, host.p);
+		j->bucket_path = lm_xasprintf("%s/", e.base_path);
+		j->path = lm_xasprintf("%s/%s", e.base_path, r->key);
+	} else {
+		j->origin = lm_xstrdup(e.origin);
+		j->bucket_path = lm_xasprintf("%s/%s", e.base_path, r->bucket);
+		j->path = lm_xasprintf("%s/%s/%s", e.base_path, r->bucket, r->key);
+	}
+	return LM_OK;
+}
+
+static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
+{
+	struct job *j = ctx;
+	bool get = strcmp(j->method, "GET") == 0;
+
+	(void)attempt;
+	(void)err;
+	j->signed_ms = lm_clock_wall_ms() + j->result->clock_offset_ms;
+	const struct sigv4_request r = {
+		.method = j->method,
+		.host = https_origin_host(lm_str(j->origin)),
+		.path = lm_str(get ? j->path : j->bucket_path),
+		.query = j->query,
+		.query_n = get ? j->query_n : 0,
+		.body_sha256 = empty_sha256,
+		.region = j->result->region,
+		.service = "s3",
+		.wall_ms = j->signed_ms,
+	};
+	sigv4_sign(&r, j->credentials, headers);
+	return LM_OK;
+}
+
+static void send_request(struct job *j, const char *method, https_done *done)
+{
+	const struct s3_request *r = j->request;
+	bool get = strcmp(method, "GET") == 0;
+
+	j->method = method;
+	const struct https_request request = {
+		.method = method,
+		.origin = lm_str(j->origin),
+		.path = lm_str(get ? j->path : j->bucket_path),
+		.query = j->query,
+		.query_n = get ? j->query_n : 0,
+		.body_max = r->size_max,
+		.plain_http = j->endpoint.plain_http,
+		.prepare = prepare,
+		.done = done,
+		.ctx = j,
+		.connect_timeout_ms = r->connect_timeout_ms,
+		.timeout_ms = r->timeout_ms,
+		.attempts = r->attempts,
+		.backoff_base_ms = r->backoff_base_ms,
+		.backoff_max_ms = r->backoff_max_ms,
+	};
+	https_start(j->https, &request);
+}
+
+static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
+
+/// Asks again in another region; false if it is none, or the one at hand, or the second correction.
+static bool retry_in_region(struct job *j, struct lm_str region)
+{
+	if (j->region_corrected || !endpoint_is_region(region) ||
+		lm_str_eq(region, lm_str(j->result->region)))
+		return false;
+	j->region_corrected = true;
+	memcpy(j->result->region, region.p, region.n);
+	j->result->region[region.n] = '\0';
+
+	lm_rc rc = locate(j, &j->result->err);
+	if (rc != LM_OK)
+		job_fail(j, rc);
+	else
+		send_request(j, "GET", on_object);
+	return true;
+}
+
+static void fail_with_answer(struct job *j, const struct https_answer *answer)
+{
+	struct s3_failure f = {
+		.request = j->request,
+		.credentials = j->credentials,
+		.host = https_origin_host(lm_str(j->origin)),
+		.answer = answer,
+		.signed_ms = j->signed_ms,
+	};
+
+	s3_error_parse(lm_buf_str(&answer->body), &f.error);
+	job_fail(j, s3_describe_failure(&f, &j->result->err));
+}
+
+static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+{
+	struct job *j = ctx;
+
+	if (rc != LM_OK) {
+		j->result->err = *err;
+		job_fail(j, rc);
+		return;
+	}
+	if (retry_in_region(j, header_list_get(&answer->headers, "x-amz-bucket-region")))
+		return;
+	job_fail(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
+			    "bucket '%s' is not in region %s, and S3 does not say in which; set "
+			    "'region' in the host file to the bucket's",
+			    j->request->bucket, j->result->region));
+}
+
+static bool is_wrong_region(int status, struct lm_str header, const struct s3_error *e)
+{
+	return status == 301 || status == 307 ||
+	       (status == 400 &&
+		       (header.n || strcmp(e->code, "AuthorizationHeaderMalformed") == 0));
+}
+
+/// Amazon S3: "Request redirection and the REST API". True if the job goes on, or has ended.
+static bool correct_region(
+	struct job *j, const struct https_answer *answer, const struct s3_error *e)
+{
+	struct lm_str header = header_list_get(&answer->headers, "x-amz-bucket-region");
+
+	if (j->region_corrected || !is_wrong_region(answer->status, header, e))
+		return false;
+	if (retry_in_region(j, header) || retry_in_region(j, lm_str(e->region)))
+		return true;
+	if (header.n || e->region[0])
+		return false;
+	send_request(j, "HEAD", on_bucket);
+	return true;
+}
+
+/// Signs once more, with the server's time.
+static bool correct_clock(
+	struct job *j, const struct https_answer *answer, const struct s3_error *e)
+{
+	if (j->clock_corrected || strcmp(e->code, "RequestTimeTooSkewed") != 0)
+		return false;
+	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+
+	if (!server_ms)
+		return false;
+	j->clock_corrected = true;
+	j->result->clock_offset_ms = server_ms - lm_clock_wall_ms();
+	send_request(j, "GET", on_object);
+	return true;
+}
+
+static void take_object(struct job *j, struct https_answer *answer)
+{
+	struct lm_str version = header_list_get(&answer->headers, "x-amz-version-id");
+	struct s3_result *r = j->result;
+
+	r->object.text = answer->body;
+	answer->body = LM_BUF(0);
+	r->object.version = version.n ? lm_xmemdup0(version.p, version.n) : NULL;
+	r->rc = LM_OK;
+	job_destroy(j);
+}
+
+static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+{
+	struct job *j = ctx;
+	struct s3_error e;
+
+	if (rc == LM_E_TOO_LARGE) {
+		job_fail(j, lm_fail(&j->result->err, rc, 0,
+				    "object '%.200s' of bucket '%s' is larger than %zu bytes",
+				    j->request->key, j->request->bucket, j->request->size_max));
+		return;
+	}
+	if (rc != LM_OK) {
+		j->result->err = *err;
+		job_fail(j, rc);
+		return;
+	}
+	if (answer->status == 200) {
+		take_object(j, answer);
+		return;
+	}
+	s3_error_parse(lm_buf_str(&answer->body), &e);
+	if (!correct_region(j, answer, &e) && !correct_clock(j, answer, &e))
+		fail_with_answer(j, answer);
+}
+
+void s3_start_get_object(struct https *https, const struct s3_request *request,
+	const struct aws_credentials *credentials, struct s3_result *ret)
+{
+	struct job *j = lm_xcalloc(1, sizeof(*j));
+
+	*ret = (struct s3_result){0};
+	*j = (struct job){
+		.https = https,
+		.request = request,
+		.credentials = credentials,
+		.result = ret,
+	};
+	if (request->version) {
+		j->query[0] = (struct aws_pair){LM_STR("versionId"), lm_str(request->version)};
+		j->query_n = 1;
+	}
+	lm_rc rc = check_names(request, &ret->err);
+	if (rc == LM_OK && !endpoint_is_region(lm_str(request->region)))
+		rc = endpoint_resolve(AWS_S3, request->region, &j->endpoint, &ret->err);
+	if (rc == LM_OK) {
+		(void)snprintf(ret->region, sizeof(ret->region), "%s", request->region);
+		rc = locate(j, &ret->err);
+	}
+	if (rc != LM_OK)
+		job_fail(j, rc);
+	else
+		send_request(j, "GET", on_object);
+}
+
+lm_rc s3_get_object(struct https *https, const struct s3_request *request,
+	const struct aws_credentials *credentials, const struct wait_limit *limit,
+	struct s3_result *ret, struct lm_err *err)
+{
+	lm_auto_s3_result struct s3_result result = {0};
+
+	s3_start_get_object(https, request, credentials, &result);
+	(void)https_run(https, limit, NULL); // a failure of it is in the result
+	if (result.rc != LM_OK) {
+		if (err)
+			*err = result.err;
+		return result.rc;
+	}
+	*ret = result;
+	result.object = (struct stored_object){0};
+	return LM_OK;
+}
+
+void s3_result_finish(struct s3_result *r)
+{
+	stored_object_finish(&r->object);
+	*r = (struct s3_result){0};
+}

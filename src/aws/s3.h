@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One object out of S3, or of a store that speaks S3's API.
+///
+/// The only action used is GetObject; when S3 says that the bucket is in another region but not in
+/// which, a HEAD of the bucket asks (its answer names the region even without the right to it).
+/// A wrong region and a wrong clock are each put right once, by signing again.
+
+#include "aws/credentials.h"
+#include "aws/https.h"
+#include "aws/stored_object.h"
+#include "base/error.h"
+#include "sys/wait.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum s3_style {
+	/// Virtual-host style where the bucket's name allows it (DNS-safe, no dots). Path style
+	/// otherwise, and at an endpoint that a person named, as the AWS SDKs do.
+	S3_STYLE_AUTO,
+	S3_STYLE_PATH,
+	S3_STYLE_VIRTUAL_HOST, ///< Where the bucket's name allows it; the endpoint is a name, no IP
+			       ///< address.
+};
+
+struct s3_request {
+	const char *bucket;
+	const char *key;
+	const char *version; ///< NULL: the latest.
+	const char *region;
+	enum s3_style style;
+	size_t size_max; ///< Ceiling of the text, after decompression.
+	/// 0: the defaults of struct https_request.
+	unsigned connect_timeout_ms, timeout_ms, attempts, backoff_base_ms, backoff_max_ms;
+};
+
+struct s3_result {
+	lm_rc rc;
+	struct lm_err err;           ///< If `rc` is not LM_OK.
+	struct stored_object object; ///< If it is.
+	/// Our clock is wrong by so much (the server's minus ours), and the request was signed with
+	/// the server's time: worth a line in the log. 0: no correction was needed.
+	int64_t clock_offset_ms;
+	char region[33]; ///< Where the bucket is: worth a line if it is not what was asked for.
+};
+
+/// Starts fetching an object; https_run carries it out, beside whatever else was started.
+/// All is borrowed until https_run has returned. `ret` is filled by then:
+/// LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock),
+/// LM_E_TOO_LARGE, LM_E_INVALID (bucket, region or endpoint cannot be), LM_E_REFUSED (S3's own code
+/// is in the sentence), LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
+void s3_start_get_object(struct https *https, const struct s3_request *request,
+	const struct aws_credentials *credentials, struct s3_result *ret);
+
+/// The same, alone, from start to end.
+lm_rc s3_get_object(struct https *https, const struct s3_request *request,
+	const struct aws_credentials *credentials, const struct wait_limit *limit,
+	struct s3_result *ret, struct lm_err *err);
+void s3_result_finish(struct s3_result *r);
+#define lm_auto_s3_result lm_auto(s3_result_finish)

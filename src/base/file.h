@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Files read under a ceiling and replaced so that a reader, or a power cut, sees the old or the
+/// new.
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/// Reads a regular file into `out`, whose ceiling counts. Follows links.
+/// LM_E_NOT_FOUND, LM_E_DENIED, LM_E_TOO_LARGE (the message names the ceiling), LM_E_INVALID (it is
+/// not a regular file), LM_E_SYS.
+lm_rc lm_file_read(const char *path, struct lm_buf *out, struct lm_err *err);
+/// As lm_file_read, for an open descriptor; `name` is for messages. Reads to the end of file.
+lm_rc lm_fd_read_all(int fd, const char *name, struct lm_buf *out, struct lm_err *err);
+/// Writes all of it, through EINTR and short writes.
+lm_rc lm_fd_write_all(int fd, const char *name, struct lm_str bytes, struct lm_err *err);
+
+/// Replaces `name` in the directory `dir_fd` (AT_FDCWD works): writes a temporary file beside it
+/// ("." + name + ".tmp"), syncs it, renames it, syncs the directory. A link of that name is
+/// replaced, not followed.
+lm_rc lm_file_replace(
+	int dir_fd, const char *name, struct lm_str bytes, mode_t mode, struct lm_err *err);
+/// As lm_file_replace for a symbolic link with the text `target`.
+lm_rc lm_link_replace(int dir_fd, const char *name, const char *target, struct lm_err *err);
+/// Creates a directory and its missing parents with `mode` (the parents too) and syncs the parent
+/// of each that was created. No error if it exists already.
+lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err);
+/// Syncs a directory, so that names created or removed in it last.
+lm_rc lm_dir_sync(int dir_fd, const char *name, struct lm_err *err);
+/// Removes a file or a directory with all it holds, without following links; syncs `dir_fd`.
+/// No error if nothing is there.
+lm_rc lm_tree_remove(int dir_fd, const char *name, struct lm_err *err);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Every ceiling in one place, in bytes unless the name says otherwise.
+
+enum {
+	LIMIT_GROUP_FILE = 4 << 20, ///< 10,000 subscriptions of a V1 group fit.
+	LIMIT_HOST_FILE = 256 << 10,
+	LIMIT_COMPOSE_FILE = 4 << 20,    ///< The object in the store, after decompression.
+	LIMIT_COMPOSE_CONFIG = 16 << 20, ///< What `docker-compose config` prints.
+	LIMIT_SECRET_VALUE = 64 << 10,   ///< Secrets Manager's own: 65,536.
+	LIMIT_HTTP_HEADERS = 64 << 10,
+	LIMIT_HTTP_ERROR_BODY = 64 << 10,
+	LIMIT_ENGINE_BODY = 16 << 20,  ///< A list of a few thousand containers.
+	LIMIT_ENGINE_LINE = 256 << 10, ///< One JSON document of a pull or event stream.
+	LIMIT_WORKER_JOB = 8 << 20,
+	LIMIT_WORKER_LINE = 64 << 10,
+	LIMIT_CONTROL_REQUEST = LIMIT_GROUP_FILE + (64 << 10),
+	LIMIT_CONTROL_REPLY = 1 << 20,
+	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
+	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
+
+	LIMIT_JSON_DEPTH = 32,
+	LIMIT_YAML_DEPTH = 64,
+	LIMIT_YAML_NODES = 200000,
+	LIMIT_SERVICES = 1000,
+	LIMIT_SECRETS = 100,
+	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_PARALLEL_PULLS = 4,
+};

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One log for a program: lines "[<UTC>Z][<LEVEL>]-<message>" as Greengrass V1 wrote them.
+///
+/// Only floor 4 logs what went wrong; lower floors return errors. A line never holds a secret and
+/// never a raw control character.
+
+#include "base/str.h"
+
+#include <stdint.h>
+
+enum lm_level { LM_DEBUG, LM_INFO, LM_WARN, LM_ERROR };
+
+/// Where lines go beside stderr: called with the finished line, ended by a newline.
+typedef void lm_log_sink(void *ctx, enum lm_level level, struct lm_str line);
+
+void lm_log_set_level(enum lm_level level);
+/// Replaces stderr by `sink` (NULL: stderr again).
+void lm_log_set_sink(lm_log_sink *sink, void *ctx);
+void lm_log(enum lm_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/// "DEBUG", "INFO", "WARN", "ERROR".
+const char *lm_level_name(enum lm_level level);
+
+#define lm_debug(...) lm_log(LM_DEBUG, __VA_ARGS__)
+#define lm_info(...) lm_log(LM_INFO, __VA_ARGS__)
+#define lm_warn(...) lm_log(LM_WARN, __VA_ARGS__)
+#define lm_error(...) lm_log(LM_ERROR, __VA_ARGS__)

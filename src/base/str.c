@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/str.h"
+
+#include <stdio.h>
+
+bool lm_str_eq(struct lm_str a, struct lm_str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool lm_str_eq_nocase(struct lm_str a, struct lm_str b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	}
+	return true;
+}
+
+bool lm_str_starts(struct lm_str s, struct lm_str prefix)
+{
+	return s.n >= prefix.n && lm_str_eq((struct lm_str){s.p, prefix.n}, prefix);
+}
+
+bool lm_str_ends(struct lm_str s, struct lm_str suffix)
+{
+	return s.n >= suffix.n &&
+	       lm_str_eq((struct lm_str){s.p + (s.n - suffix.n), suffix.n}, suffix);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct lm_str lm_str_trim(struct lm_str s)
+{
+	while (s.n && is_blank(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && is_blank(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+size_t lm_str_find(struct lm_str s, char c)
+{
+	const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+
+	return at ? (size_t)(at - s.p) : s.n;
+}
+
+struct lm_str lm_str_cut(struct lm_str *rest, char sep)
+{
+	size_t i = lm_str_find(*rest, sep);
+	struct lm_str head = {rest->p, i};
+
+	if (i == rest->n)
+		*rest = (struct lm_str){rest->n ? rest->p + rest->n : rest->p, 0};
+	else
+		*rest = (struct lm_str){rest->p + i + 1, rest->n - i - 1};
+	return head;
+}
+
+bool lm_str_to_u64(struct lm_str s, uint64_t max, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (s.n == 0 || (s.n > 1 && s.p[0] == '0'))
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+		if (__builtin_mul_overflow(value, 10u, &value) ||
+			__builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value))
+			return false;
+	}
+	if (value > max)
+		return false;
+	*ret = value;
+	return true;
+}
+
+/// Length of the well-formed sequence at the start of `s` (RFC 3629 section 4), or 0.
+static size_t utf8_sequence(const unsigned char *s, size_t n)
+{
+	unsigned char c = s[0];
+
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xc2 && c <= 0xdf)
+		return n >= 2 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
+	if (c >= 0xe0 && c <= 0xef) {
+		unsigned char lowest = c == 0xe0 ? 0xa0 : 0x80;  // overlong
+		unsigned char highest = c == 0xed ? 0x9f : 0xbf; // surrogates
+
+		return n >= 3 && s[1] >= lowest && s[1] <= highest && (s[2] & 0xc0) == 0x80 ? 3 : 0;
+	}
+	if (c >= 0xf0 && c <= 0xf4) {
+		unsigned char lowest = c == 0xf0 ? 0x90 : 0x80;
+		unsigned char highest = c == 0xf4 ? 0x8f : 0xbf; // over U+10FFFF
+
+		return n >= 4 && s[1] >= lowest && s[1] <= highest && (s[2] & 0xc0) == 0x80 &&
+				       (s[3] & 0xc0) == 0x80
+			       ? 4
+			       : 0;
+	}
+	return 0;
+}
+
+bool lm_str_is_utf8(struct lm_str s)
+{
+	for (size_t i = 0; i < s.n;) {
+		size_t n = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
+
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	return true;
+}
+
+char *lm_str_shorten(struct lm_str s, size_t max, char *out, size_t out_size)
+{
+	size_t at = 0;
+	size_t i = 0;
+
+	if (out_size == 0)
+		return out;
+	while (i < s.n && i < max) {
+		const unsigned char *c = (const unsigned char *)s.p + i;
+		size_t n = utf8_sequence(c, s.n - i);
+
+		if (n == 0 || *c < 0x20 || *c == 0x7f) {
+			if (at + 5 > out_size)
+				break;
+			at += (size_t)snprintf(out + at, out_size - at, "\\x%02x", *c);
+			i++;
+			continue;
+		}
+		if (at + n + 1 > out_size)
+			break;
+		memcpy(out + at, c, n);
+		at += n;
+		i += n;
+	}
+	out[at] = '\0';
+	if (i < s.n)
+		(void)snprintf(out + at, out_size - at, "…(%zu bytes)", s.n);
+	return out;
+}

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "deploy/stages.h"
+
+#include "base/cleanup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct run {
+	struct deploy_options options; ///< With every setting that counts for this version.
+	const struct deploy_ops *ops;
+	void *ctx;
+	struct deploy_outcome *outcome;
+};
+
+/// A set of error classes.
+#define CLASS(rc) (1U << (rc))
+
+struct row {
+	const char *name;
+	const char *words; ///< What the stage does, in front of its error.
+	lm_rc (*work)(struct run *run, struct lm_err *err);
+	/// Offline mode: goes on instead, after a failure of a class in `offline`.
+	lm_rc (*instead)(struct run *run, struct lm_err *err);
+	unsigned offline;
+	unsigned definition;      ///< Failures of these classes are the definition's fault.
+	bool online_only;         ///< Left out once offline mode has taken over.
+	enum deploy_effect after; ///< What has become of what ran before, once it is done.
+};
+
+static enum deploy_pull pull_mode(const struct run *run)
+{
+	if (run->outcome->offline)
+		return DEPLOY_PULL_LOCAL;
+	return run->options.pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;
+}
+
+static lm_rc do_prepare(struct run *run, struct lm_err *err)
+{
+	return run->ops->prepare(run->ctx, err);
+}
+
+static lm_rc do_fetch(struct run *run, struct lm_err *err)
+{
+	return run->ops->fetch(run->ctx, err);
+}
+
+static lm_rc do_fetch_local(struct run *run, struct lm_err *err)
+{
+	return run->ops->fetch_local(run->ctx, err);
+}
+
+static lm_rc do_resolve(struct run *run, struct lm_err *err)
+{
+	return run->ops->resolve(run->ctx, err);
+}
+
+static lm_rc do_authenticate(struct run *run, struct lm_err *err)
+{
+	return run->ops->authenticate(run->ctx, err);
+}
+
+static lm_rc do_without_login(struct run *run, struct lm_err *err)
+{
+	(void)run;
+	(void)err;
+	return LM_OK; // local images need none
+}
+
+static lm_rc do_admit(struct run *run, struct lm_err *err)
+{
+	return run->ops->admit(run->ctx, pull_mode(run), err);
+}
+
+static lm_rc do_pull(struct run *run, struct lm_err *err)
+{
+	return run->ops->pull(run->ctx, pull_mode(run), err);
+}
+
+static lm_rc do_down(struct run *run, struct lm_err *err)
+{
+	run->outcome->effect = DEPLOY_STOPPING;
+	return run->ops->down(run->ctx, err);
+}
+
+/// As lm_wrap, for a class that came by return: it counts even where `err` was not filled.
+static lm_rc wrap(struct lm_err *err, lm_rc rc, const char *words)
+{
+	if (rc == LM_OK)
+		return LM_OK;
+	err->rc = rc;
+	return lm_wrap(err, "%s", words);
+}
+
+static lm_rc report(struct run *run, const struct deploy_event *event, struct lm_err *err)
+{
+	lm_rc rc = run->ops->report(run->ctx, event, err);
+
+	return wrap(err, rc, "report a stage");
+}
+
+static lm_rc do_up(struct run *run, struct lm_err *err)
+{
+	lm_rc rc = run->ops->place(run->ctx, err);
+
+	if (rc)
+		return wrap(err, rc, "replace the local copy of the compose file");
+	run->outcome->effect = DEPLOY_STARTING;
+	rc = run->ops->up(run->ctx, err);
+	if (rc != LM_E_CONFLICT || !run->options.force_deploy)
+		return rc;
+
+	char message[LM_ERR_MSG_SIZE + 128];
+	(void)snprintf(message, sizeof(message),
+		"%s; ForceDeploy: removing what an earlier deployment left, then trying once more",
+		err->msg);
+	rc = report(run,
+		&(struct deploy_event){
+			.stage = DEPLOY_UP, .state = DEPLOY_PROGRESS, .message = message},
+		err);
+	if (rc)
+		return rc;
+	run->outcome->forced = true;
+	rc = run->ops->remove_leftovers(run->ctx, err);
+	if (rc)
+		return wrap(err, rc, "remove what an earlier deployment left");
+	rc = run->ops->up(run->ctx, err);
+	return wrap(err, rc, "after the removal of what an earlier deployment left");
+}
+
+static lm_rc do_settle(struct run *run, struct lm_err *err)
+{
+	return run->ops->settle(run->ctx, err);
+}
+
+// The engine answers for registries it cannot reach, with an error of its own: LM_E_REFUSED.
+#define AWAY (CLASS(LM_E_NETWORK) | CLASS(LM_E_TIMEOUT))
+#define AWAY_BY_ENGINE (AWAY | CLASS(LM_E_REFUSED))
+
+#define WRONG CLASS(LM_E_INVALID)
+#define WRONG_OBJECT (WRONG | CLASS(LM_E_NOT_FOUND) | CLASS(LM_E_TOO_LARGE))
+
+static const struct row rows[DEPLOY_STAGES] = {
+	[DEPLOY_VALIDATE] = {.name = "validate"},
+	[DEPLOY_PREPARE] = {"prepare", "check this machine", do_prepare, .definition = WRONG},
+	[DEPLOY_FETCH] = {"fetch", "fetch the compose file, secrets and tokens", do_fetch,
+		do_fetch_local, .offline = AWAY, .definition = WRONG_OBJECT},
+	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, .definition = WRONG},
+	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", do_authenticate,
+		do_without_login, .offline = AWAY_BY_ENGINE, .definition = WRONG,
+		.online_only = true},
+	[DEPLOY_ADMIT] = {"admit", "make sure of disk space", do_admit, .definition = WRONG},
+	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY_BY_ENGINE,
+		.definition = WRONG},
+	[DEPLOY_DOWN] = {"down", "stop what runs", do_down, .definition = WRONG,
+		.after = DEPLOY_STOPPED},
+	[DEPLOY_UP] = {"up", "start the application", do_up, .definition = WRONG,
+		.after = DEPLOY_STARTED},
+	[DEPLOY_SETTLE] = {"settle", "wait for the application's health", do_settle},
+	[DEPLOY_COMMIT] = {.name = "commit"},
+};
+
+/// What a version of the connector, and all up to the next row, does with images. (Spec
+/// "Changelog", 4 and 5.) The versions before 4 never pull on purpose; what is missing is pulled
+/// here nevertheless, as `up` would have to: first, so that a failure leaves what runs alone.
+static const struct order {
+	unsigned version;
+	bool pulls;
+	enum deploy_stage stages[3];
+} orders[] = {
+	{1, false, {DEPLOY_PULL, DEPLOY_DOWN, DEPLOY_UP}},
+	{4, true, {DEPLOY_DOWN, DEPLOY_PULL, DEPLOY_UP}},
+	{5, true, {DEPLOY_PULL, DEPLOY_DOWN, DEPLOY_UP}},
+};
+
+static const struct order *order_of(unsigned version)
+{
+	const struct order *found = &orders[0];
+
+	for (size_t i = 1; i < LM_ARRAY_SIZE(orders); i++)
+		if (version >= orders[i].version)
+			found = &orders[i];
+	return found;
+}
+
+enum { SINCE_FORCE = 2, SINCE_PULL = 5, SINCE_STOP = 6, SINCE_OFFLINE = 7 };
+
+static struct deploy_options effective(const struct deploy_options *asked)
+{
+	struct deploy_options o = *asked;
+
+	o.force_deploy = o.version >= SINCE_FORCE && o.force_deploy;
+	o.pull_before_up =
+		order_of(o.version)->pulls && (o.version < SINCE_PULL || o.pull_before_up);
+	o.stop_containers = o.version < SINCE_STOP || o.stop_containers;
+	o.offline_mode = o.version >= SINCE_OFFLINE && o.offline_mode;
+	return o;
+}
+
+static bool applies(enum deploy_stage stage, const struct deploy_options *o)
+{
+	switch (stage) {
+	case DEPLOY_DOWN:
+		return o->stop_containers;
+	case DEPLOY_SETTLE:
+		return o->settle;
+	default:
+		return true;
+	}
+}
+
+size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stage *out)
+{
+	static const enum deploy_stage first[] = {
+		DEPLOY_PREPARE, DEPLOY_FETCH, DEPLOY_RESOLVE, DEPLOY_AUTHENTICATE, DEPLOY_ADMIT};
+	const struct deploy_options o = effective(options);
+	const struct order *order = order_of(o.version);
+	size_t n = 0;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(first); i++)
+		out[n++] = first[i];
+	for (size_t i = 0; i < LM_ARRAY_SIZE(order->stages); i++)
+		if (applies(order->stages[i], &o))
+			out[n++] = order->stages[i];
+	if (applies(DEPLOY_SETTLE, &o))
+		out[n++] = DEPLOY_SETTLE;
+	return n;
+}
+
+/// Offline mode: the stage could not reach its other side; what is on this device has to do.
+static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_err *err)
+{
+	const struct row *row = &rows[stage];
+	char message[LM_ERR_MSG_SIZE + 128];
+	struct lm_err local = {LM_OK};
+
+	(void)snprintf(
+		message, sizeof(message), "%s; going on with what is on this device", err->msg);
+	run->outcome->offline = true;
+	lm_rc rc = report(run,
+		&(struct deploy_event){
+			.stage = stage, .state = DEPLOY_PROGRESS, .message = message},
+		err);
+	if (rc)
+		return rc;
+	rc = row->instead(run, &local);
+	if (rc == LM_OK || rc == LM_E_CANCELLED) {
+		*err = local;
+		return rc;
+	}
+	return lm_fail(err, rc, local.sys, "%s; offline: %s", err->msg, local.msg);
+}
+
+static lm_rc work(struct run *run, enum deploy_stage stage, struct lm_err *err)
+{
+	const struct row *row = &rows[stage];
+	lm_rc rc = row->work(run, err);
+	bool instead = rc != LM_OK && run->options.offline_mode && !run->outcome->offline &&
+		       (row->offline & CLASS(rc)) != 0;
+
+	if (instead)
+		rc = work_offline(run, stage, err);
+	if (rc == LM_OK)
+		return LM_OK;
+	// What is missing on this device is no fault of the definition.
+	run->outcome->error_class = !instead && (row->definition & CLASS(rc)) != 0
+					    ? DEPLOY_INVALID_PARAMETER
+					    : DEPLOY_INTERNAL_ERROR;
+	return wrap(err, rc, row->words);
+}
+
+static lm_rc run_stage(struct run *run, enum deploy_stage stage, struct lm_err *err)
+{
+	const struct deploy_ops *ops = run->ops;
+	struct deploy_event event = {.stage = stage, .state = DEPLOY_BEGIN};
+	lm_rc rc = report(run, &event, err);
+
+	if (rc)
+		return rc;
+	uint64_t began_ms = ops->now(run->ctx);
+	rc = work(run, stage, err);
+	event.ms = ops->now(run->ctx) - began_ms;
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	if (rc != LM_OK) {
+		event.state = DEPLOY_FAIL;
+		event.message = err->msg;
+		// The outcome tells it again; a broken report cannot make it worse.
+		struct lm_err ignored = {LM_OK};
+		(void)ops->report(run->ctx, &event, &ignored);
+		return rc;
+	}
+	if (rows[stage].after != DEPLOY_UNTOUCHED)
+		run->outcome->effect = rows[stage].after;
+	event.state = DEPLOY_END;
+	return report(run, &event, err);
+}
+
+void deploy_run(const struct deploy_options *options, const struct deploy_ops *ops, void *ctx,
+	struct deploy_outcome *ret)
+{
+	struct run run = {effective(options), ops, ctx, ret};
+	enum deploy_stage stages[DEPLOY_STAGES];
+	size_t n = deploy_plan_stages(options, stages);
+
+	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
+		.error_class = DEPLOY_INTERNAL_ERROR,
+		.started_ms = ops->now(ctx)};
+	for (size_t i = 0; i < n && ret->rc == LM_OK; i++) {
+		struct lm_err err = {LM_OK};
+
+		if (rows[stages[i]].online_only && ret->offline)
+			continue;
+		ret->rc = run_stage(&run, stages[i], &err);
+		if (ret->rc != LM_OK) {
+			ret->failed = stages[i];
+			ret->err = err;
+		}
+	}
+	ret->ended_ms = ops->now(ctx);
+}
+
+const char *deploy_stage_name(enum deploy_stage stage)
+{
+	return (unsigned)stage < DEPLOY_STAGES ? rows[stage].name : "";
+}
+
+enum deploy_stage deploy_stage_from_name(const char *name)
+{
+	for (unsigned i = 0; i < DEPLOY_STAGES; i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return (enum deploy_stage)i;
+	return DEPLOY_STAGES;
+}
+
+const char *deploy_state_name(enum deploy_state state)
+{
+	static const char *const names[] = {"begin", "progress", "end", "fail"};
+
+	return (unsigned)state < LM_ARRAY_SIZE(names) ? names[state] : "";
+}
+
+const char *deploy_effect_text(enum deploy_effect effect)
+{
+	static const char *const texts[] = {
+		[DEPLOY_UNTOUCHED] = "what ran before was not touched",
+		[DEPLOY_STOPPING] = "what ran before may be stopped in part",
+		[DEPLOY_STOPPED] = "what ran before is stopped, and nothing new was started",
+		[DEPLOY_STARTING] = "the new containers may be started in part",
+		[DEPLOY_STARTED] = "the new containers were started",
+	};
+
+	return (unsigned)effect < LM_ARRAY_SIZE(texts) ? texts[effect] : "";
+}
+
+const char *deploy_error_class_name(enum deploy_error_class error_class)
+{
+	return error_class == DEPLOY_INVALID_PARAMETER ? "InvalidParameter" : "InternalError";
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/compose.h"
+
+#include "base/cleanup.h"
+#include "base/limits.h"
+#include "docker/compose_output.h"
+#include "sys/process.h"
+
+enum {
+	GRACE_MS = 10 * 1000, ///< compose ends what it is doing at SIGTERM.
+	ARGS_MAX = 24,
+};
+
+/// One run and what is collected from its lines.
+struct run {
+	const struct compose_job *job;
+	struct compose_reason reason;
+	struct lm_buf clean;
+};
+
+static void run_finish(struct run *r)
+{
+	compose_reason_finish(&r->reason);
+	lm_buf_finish(&r->clean);
+}
+
+static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
+{
+	(void)stream;
+	struct run *r = ctx;
+	compose_line_clean(line, &r->clean);
+	struct lm_str clean = lm_buf_str(&r->clean);
+	if (lm_str_trim(clean).n == 0)
+		return;
+	compose_reason_add(&r->reason, clean);
+	if (r->job->on_line)
+		r->job->on_line(r->job->ctx, compose_line_level(clean), lm_str_trim(clean));
+}
+
+struct command {
+	const char *verb;       ///< "up", for messages too.
+	const char *file;       ///< "-": stdin
+	const char *options[3]; ///< NULL-ended.
+	struct lm_str input;
+	struct lm_buf *output;
+};
+
+static void build_args(
+	const struct compose_job *job, const struct command *command, const char *args[ARGS_MAX])
+{
+	size_t n = 0;
+	args[n++] = job->compose->program;
+	if (job->compose->plugin)
+		args[n++] = "compose";
+	args[n++] = "-p";
+	args[n++] = job->project;
+	args[n++] = "-f";
+	args[n++] = command->file;
+	args[n++] = "--project-directory";
+	args[n++] = job->directory;
+	args[n++] = command->verb;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(command->options) && command->options[i]; i++)
+		args[n++] = command->options[i];
+	args[n] = NULL;
+}
+
+static lm_rc run_command(const struct compose_job *job, const struct command *command,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	const char *args[ARGS_MAX];
+	build_args(job, command, args);
+	const char *name = job->compose->plugin ? "docker compose" : "docker-compose";
+	lm_auto(run_finish) struct run r = {.job = job, .clean = LM_BUF(LIMIT_LOG_LINE * 2)};
+	compose_reason_init(&r.reason);
+	struct process_run run = {
+		.spec = {.argv = args,
+			.envp = job->env,
+			.directory = job->directory,
+			.die_with_parent = true},
+		.input = command->input,
+		.on_line = take_line,
+		.ctx = &r,
+		.output = command->output,
+		.term_grace_ms = GRACE_MS,
+	};
+	int status = 0;
+	lm_rc rc = process_run(&run, limit, &status, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "%s %s", name, command->verb);
+	if (status == 0)
+		return LM_OK;
+	const char *reason = compose_reason_text(&r.reason);
+	char how[96];
+	if (!*reason)
+		reason = process_describe_status(status, how, sizeof(how));
+	return lm_fail(err, compose_reason_class(reason), 0, "%s %s failed: %s", name,
+		command->verb, reason);
+}
+
+lm_rc compose_config(const struct compose_job *job, struct lm_str text,
+	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err)
+{
+	struct command command = {
+		.verb = "config", .file = "-", .input = text, .output = ret_config};
+	return run_command(job, &command, limit, err);
+}
+
+lm_rc compose_down(const struct compose_job *job, const char *file, bool remove_orphans,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	struct command command = {.verb = "down",
+		.file = file,
+		.options = {remove_orphans ? "--remove-orphans" : NULL}};
+	return run_command(job, &command, limit, err);
+}
+
+lm_rc compose_up(const struct compose_job *job, const char *file, bool remove_orphans,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	struct command command = {.verb = "up",
+		.file = file,
+		.options = {"-d", remove_orphans ? "--remove-orphans" : NULL}};
+	return run_command(job, &command, limit, err);
+}

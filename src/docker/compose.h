@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Runs docker-compose for one project. Argument vectors only. Never logs; never retries.
+/// Each call returns when the child has been reaped. At the limit or on cancel its process group is
+/// ended first: LM_E_TIMEOUT, LM_E_CANCELLED. A failure of compose itself is LM_E_REFUSED or
+/// LM_E_CONFLICT (compose_output.h) with compose's own last error lines.
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "docker/compose_find.h"
+#include "sys/wait.h"
+
+#include <stdbool.h>
+
+#define COMPOSE_PROJECT "greengrassdockerapplicationdeployment"
+
+/// One application; all borrowed.
+struct compose_job {
+	const struct compose *compose;
+	const char *project;    ///< COMPOSE_PROJECT
+	const char *directory;  ///< Project directory: relative paths and .env are looked up there.
+	const char *const *env; ///< From compose_env_make.
+	/// Called for each line that compose prints, cleaned. May be NULL.
+	void (*on_line)(void *ctx, enum lm_level level, struct lm_str line);
+	void *ctx;
+};
+
+/// Resolves a compose file given as text: appends what `config` prints. The ceiling of
+/// `ret_config` counts (LIMIT_COMPOSE_CONFIG): LM_E_TOO_LARGE.
+lm_rc compose_config(const struct compose_job *job, struct lm_str text,
+	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err);
+/// `file` is the compose file's path.
+lm_rc compose_down(const struct compose_job *job, const char *file, bool remove_orphans,
+	const struct wait_limit *limit, struct lm_err *err);
+/// `up -d`. Without `remove_orphans`, containers of services that are no longer in the file run on.
+lm_rc compose_up(const struct compose_job *job, const char *file, bool remove_orphans,
+	const struct wait_limit *limit, struct lm_err *err);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/compose_find.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "docker/compose_output.h"
+#include "sys/process.h"
+
+#include <sys/stat.h>
+
+const char *const COMPOSE_DIRECTORIES[] = {"/usr/bin", "/usr/local/bin", NULL};
+
+enum {
+	VERSION_MS = 60 * 1000, ///< Python starts slowly from a cold card.
+	VERSION_MAX = 4096,
+	GRACE_MS = 2000,
+};
+
+void compose_finish(struct compose *c)
+{
+	free(c->program);
+	free(c->version);
+	free(c->stamp);
+	*c = (struct compose){0};
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static char *stamp_of(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return lm_xstrdup("");
+	return lm_xasprintf("%s:%llu:%lld:%lld.%ld", path, (unsigned long long)st.st_ino,
+		(long long)st.st_size, (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+}
+
+struct version_lines {
+	struct lm_buf first; ///< First line of stdout.
+	struct compose_reason reason;
+	struct lm_buf clean;
+};
+
+static void take_version_line(void *ctx, enum process_stream stream, struct lm_str line)
+{
+	struct version_lines *v = ctx;
+	compose_line_clean(line, &v->clean);
+	struct lm_str clean = lm_str_trim(lm_buf_str(&v->clean));
+	if (stream == PROCESS_STDOUT && v->first.len == 0)
+		(void)lm_buf_add_str(&v->first, clean);
+	compose_reason_add(&v->reason, clean);
+}
+
+static void version_lines_finish(struct version_lines *v)
+{
+	lm_buf_finish(&v->first);
+	lm_buf_finish(&v->clean);
+	compose_reason_finish(&v->reason);
+}
+
+/// "1.29.2", "v2.26.1-4", "5.0.0". False if it does not begin with a number.
+static bool set_version(struct compose *c, struct lm_str text)
+{
+	if (text.n > 0 && text.p[0] == 'v')
+		text = (struct lm_str){text.p + 1, text.n - 1};
+	struct lm_str rest = text;
+	uint64_t major = 0;
+	if (text.n > 64 || !lm_str_to_u64(lm_str_cut(&rest, '.'), 1000, &major))
+		return false;
+	free(c->version);
+	c->version = lm_xmemdup0(text.p, text.n);
+	c->generation = major <= 1 ? 1 : 2;
+	return true;
+}
+
+static lm_rc ask_version(struct compose *c, const char *const *env, const struct wait_limit *limit,
+	struct lm_err *err)
+{
+	const char *const plain[] = {c->program, "version", "--short", NULL};
+	const char *const plugin[] = {c->program, "compose", "version", "--short", NULL};
+	lm_auto(version_lines_finish) struct version_lines lines = {
+		.first = LM_BUF(VERSION_MAX), .clean = LM_BUF(64 << 10)};
+	compose_reason_init(&lines.reason);
+	struct process_run run = {
+		.spec = {.argv = c->plugin ? plugin : plain, .envp = env, .die_with_parent = true},
+		.on_line = take_version_line,
+		.ctx = &lines,
+		.term_grace_ms = GRACE_MS,
+	};
+	struct wait_limit within = wait_limit_within(limit, VERSION_MS);
+	int status = 0;
+	lm_rc rc = process_run(&run, &within, &status, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "ask %s for its version", c->program);
+	if (status == 0 && set_version(c, lm_buf_str(&lines.first)))
+		return LM_OK;
+	const char *reason = compose_reason_text(&lines.reason);
+	return lm_fail(err, LM_E_REFUSED, 0, "%s%s does not tell its version: %s", c->program,
+		c->plugin ? " compose" : "", *reason ? reason : "it printed nothing");
+}
+
+/// Takes a program if it answers.
+static lm_rc try_program(const char *path, bool plugin, const struct compose_search *search,
+	const struct wait_limit *limit, struct compose *ret, struct lm_err *err)
+{
+	lm_auto(compose_finish) struct compose c = {.program = lm_xstrdup(path), .plugin = plugin};
+	// The plugin's own file is docker's affair, so nothing tells when it changes.
+	c.stamp = plugin ? lm_xstrdup("") : stamp_of(path);
+	bool known = !plugin && search->known_stamp && search->known_version &&
+		     strcmp(c.stamp, search->known_stamp) == 0 &&
+		     set_version(&c, lm_str(search->known_version));
+	lm_rc rc = known ? LM_OK : ask_version(&c, search->env, limit, err);
+	if (rc != LM_OK)
+		return rc;
+	*ret = c;
+	c = (struct compose){0};
+	return LM_OK;
+}
+
+static lm_rc use_setting(const struct compose_search *search, const struct wait_limit *limit,
+	struct compose *ret, struct lm_err *err)
+{
+	const char *path = search->setting;
+	if (!lm_path_is_absolute(lm_str(path)))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"docker.compose is '%s': an absolute path is needed", path);
+	if (!is_program(path))
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"docker.compose is '%s', where there is no program that may be run", path);
+	bool plugin = strcmp(lm_path_base(path), "docker") == 0;
+	return try_program(path, plugin, search, limit, ret, err);
+}
+
+static void list_directories(const char *const *directories, struct lm_buf *out)
+{
+	for (size_t i = 0; directories[i]; i++)
+		(void)lm_buf_printf(out, "%s%s", i > 0 ? " and " : "", directories[i]);
+}
+
+/// Whether a failure to run one candidate leaves the next one worth a try.
+static bool may_go_on(lm_rc rc)
+{
+	return rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT;
+}
+
+lm_rc compose_find(const struct compose_search *search, const struct wait_limit *limit,
+	struct compose *ret, struct lm_err *err)
+{
+	if (search->setting)
+		return use_setting(search, limit, ret, err);
+	const char *const *directories =
+		search->directories ? search->directories : COMPOSE_DIRECTORIES;
+	static const char *const names[] = {"docker-compose", "docker"};
+	struct lm_err first = {0};
+	bool found_docker = false;
+	for (size_t n = 0; n < LM_ARRAY_SIZE(names); n++) {
+		for (size_t i = 0; directories[i]; i++) {
+			lm_auto_free char *path = lm_path_join(directories[i], names[n]);
+			if (!is_program(path))
+				continue;
+			struct lm_err failed = {0};
+			lm_rc rc = try_program(path, n == 1, search, limit, ret, &failed);
+			if (rc == LM_OK)
+				return LM_OK;
+			found_docker = found_docker || n == 1;
+			// What is wrong with docker-compose says more than that docker has no
+			// plugin.
+			if (!may_go_on(rc) || (n == 0 && first.rc == LM_OK))
+				first = failed;
+			if (!may_go_on(rc))
+				break;
+		}
+	}
+	if (first.rc != LM_OK)
+		return lm_fail(err, first.rc, first.sys, "%s", first.msg);
+	lm_auto_buf struct lm_buf places = LM_BUF(512);
+	list_directories(directories, &places);
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"no docker-compose in %s, and %s: install docker-compose", lm_buf_cstr(&places),
+		found_docker ? "the docker there has no compose plugin"
+			     : "no docker with the plugin there");
+}
+
+lm_rc docker_find(const char *const *directories, char **ret, struct lm_err *err)
+{
+	if (!directories)
+		directories = COMPOSE_DIRECTORIES;
+	for (size_t i = 0; directories[i]; i++) {
+		lm_auto_free char *path = lm_path_join(directories[i], "docker");
+		if (is_program(path)) {
+			*ret = lm_take(path);
+			return LM_OK;
+		}
+	}
+	lm_auto_buf struct lm_buf places = LM_BUF(512);
+	list_directories(directories, &places);
+	return lm_fail(err, LM_E_NOT_FOUND, 0, "no docker in %s: install the Docker Engine",
+		lm_buf_cstr(&places));
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The Docker Engine, for programs that wait (the worker, the command line). Each call is one or a
+/// few requests over the unix socket under the caller's limit. No call retries.
+/// When the socket cannot be used, the message says why and what to do (engine_explain).
+/// Images are pulled in docker/pull.h.
+
+#include "base/error.h"
+#include "docker/answer.h"
+#include "docker/registry.h"
+#include "sys/wait.h"
+
+#include <stdbool.h>
+
+#define ENGINE_SOCKET_DEFAULT "/var/run/docker.sock"
+
+struct http_unix;
+struct http_unix_request;
+
+struct engine {
+	char *socket_path; ///< Owned.
+	struct engine_version version;
+};
+
+/// Asks for the version and agrees on one. LM_E_NOT_FOUND (no socket), LM_E_DENIED, LM_E_NETWORK
+/// (nobody listens, or no answer), LM_E_REFUSED (too old or too new), LM_E_TIMEOUT, LM_E_CANCELLED.
+lm_rc engine_open(const char *socket_path, const struct wait_limit *limit, struct engine *ret,
+	struct lm_err *err);
+void engine_close(struct engine *e);
+
+/// Replaces the message of a failed http_unix_create by one that says what to do.
+lm_rc engine_explain(lm_rc rc, const char *socket_path, struct lm_err *err);
+
+/// Whether the image is there, and its id and digest. LM_E_NOT_FOUND: it is not.
+/// `name` is a reference as in a compose file.
+lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
+	struct engine_image *ret, struct lm_err *err);
+
+/// Checks credentials against their registry (POST /auth). LM_E_DENIED: the registry refuses them;
+/// LM_E_NETWORK: it cannot be reached; LM_E_REFUSED: anything else that the engine says.
+lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
+	const struct wait_limit *limit, struct lm_err *err);
+
+/// All containers of a compose project, running or not.
+lm_rc engine_list_containers(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct engine_containers *ret, struct lm_err *err);
+lm_rc engine_list_networks(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct engine_networks *ret, struct lm_err *err);
+
+/// Removes all containers (killing them) and then all networks that carry the project's label, and
+/// nothing else. `on_removed` is told "container NAME" or "network NAME"; may be NULL.
+/// LM_E_CONFLICT: something of a stranger holds one of the networks; the message names it.
+lm_rc engine_remove_project(const struct engine *e, const char *project,
+	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
+	struct lm_err *err);

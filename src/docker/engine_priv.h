@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Shared by engine.c and pull.c: building requests and wording their failures.
+
+#include "base/error.h"
+#include "sys/http_unix.h"
+
+/// Connects; a failure is worded by engine_explain.
+lm_rc engine_connect(
+	const struct http_unix_request *request, struct http_unix **ret, struct lm_err *err);
+/// The error in an answer that is not 2xx: class and words of the engine's.
+lm_rc engine_answer_error(const struct http_unix *h, struct lm_err *err);

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/pull.h"
+
+#include "base/clock.h"
+#include "base/encoding.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "docker/engine_priv.h"
+#include "docker/pull_stream.h"
+
+#include <stdio.h>
+
+enum {
+	PROGRESS_MS = 250,
+	TARGET_MAX = 4096,
+	API_MINOR_PLATFORM = 32, ///< Below it the engine ignores `platform`.
+};
+
+/// One pull under way.
+struct pull {
+	size_t item;
+	struct http_unix *http; ///< NULL: the place is free.
+	struct pull_stream stream;
+	uint64_t moves_seen;
+	uint64_t moved_ms; ///< When it last made progress.
+	uint64_t told_ms;  ///< When on_progress was last called.
+};
+
+struct pull_set {
+	const struct engine *engine;
+	const struct pull_item *items;
+	size_t n;
+	size_t started;
+	const struct pull_options *options;
+	const struct wait_limit *limit;
+	struct pull pulls[LIMIT_PARALLEL_PULLS];
+	unsigned parallel;
+};
+
+static void free_place(struct pull *p)
+{
+	if (!p->http)
+		return;
+	http_unix_destroy(p->http);
+	pull_stream_finish(&p->stream);
+	p->http = NULL;
+}
+
+static void finish_set(struct pull_set *set)
+{
+	for (unsigned i = 0; i < LIMIT_PARALLEL_PULLS; i++)
+		free_place(&set->pulls[i]);
+}
+
+static lm_rc take_piece(void *ctx, struct lm_str piece, struct lm_err *err)
+{
+	struct pull *p = ctx;
+	return pull_stream_feed(&p->stream, piece, err);
+}
+
+static lm_rc build_target(const struct engine *e, const struct pull_item *item, struct lm_buf *out,
+	struct lm_err *err)
+{
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	lm_rc rc = image_ref_parse(lm_str(item->image), &ref, err);
+	if (rc != LM_OK)
+		return rc;
+	// Without `tag` the engine would pull all tags of the repository.
+	(void)lm_buf_printf(out, "/v1.%u/images/create?fromImage=", e->version.minor);
+	(void)lm_percent_encode(out, lm_str(ref.name), false);
+	(void)lm_buf_puts(out, "&tag=");
+	(void)lm_percent_encode(out, lm_str(image_ref_version(&ref)), false);
+	if (item->platform && e->version.minor >= API_MINOR_PLATFORM) {
+		(void)lm_buf_puts(out, "&platform=");
+		(void)lm_percent_encode(out, lm_str(item->platform), false);
+	}
+	if (out->overflow)
+		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
+	return LM_OK;
+}
+
+static lm_rc start(struct pull_set *set, struct pull *p, size_t index, struct lm_err *err)
+{
+	const struct pull_item *item = &set->items[index];
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+	lm_rc rc = build_target(set->engine, item, &target, err);
+	if (rc != LM_OK)
+		return rc;
+	struct http_unix_request request = {.socket_path = set->engine->socket_path,
+		.method = "POST",
+		.target = lm_buf_cstr(&target),
+		.secret_header = item->auth ? "X-Registry-Auth" : NULL,
+		.secret_value = item->auth,
+		.on_body = take_piece,
+		.ctx = p};
+	rc = engine_connect(&request, &p->http, err);
+	if (rc != LM_OK)
+		return rc;
+	p->item = index;
+	p->moves_seen = 0;
+	p->moved_ms = lm_clock_mono_ms();
+	p->told_ms = 0;
+	pull_stream_init(&p->stream);
+	return LM_OK;
+}
+
+static void tell_progress(const struct pull_set *set, struct pull *p, const char *status)
+{
+	if (!set->options->on_progress)
+		return;
+	struct pull_progress progress = {.bytes_done = p->stream.bytes_done,
+		.bytes_total = p->stream.bytes_total,
+		.status = status};
+	set->options->on_progress(set->options->ctx, p->item, &progress);
+}
+
+static void note_progress(const struct pull_set *set, struct pull *p)
+{
+	if (p->stream.moves == p->moves_seen)
+		return;
+	p->moves_seen = p->stream.moves;
+	p->moved_ms = lm_clock_mono_ms();
+	if (p->told_ms != 0 && p->moved_ms - p->told_ms < PROGRESS_MS)
+		return;
+	p->told_ms = p->moved_ms;
+	tell_progress(set, p, p->stream.status);
+}
+
+/// An answer that is not 2xx. 404 and 409 are the registry's word on the image and nothing of this
+/// device's, so they are a plain refusal here.
+static lm_rc refused(const struct http_unix *h, struct lm_err *err)
+{
+	lm_rc rc = engine_answer_error(h, err);
+	if (rc != LM_E_NOT_FOUND && rc != LM_E_CONFLICT)
+		return rc;
+	if (err)
+		err->rc = LM_E_REFUSED;
+	return LM_E_REFUSED;
+}
+
+/// The answer is complete: is the image there, and what is its digest?
+static lm_rc complete(struct pull_set *set, struct pull *p, struct lm_err *err)
+{
+	if (http_unix_status(p->http) / 100 != 2)
+		return refused(p->http, err);
+	lm_rc rc = pull_stream_end(&p->stream, err);
+	if (rc != LM_OK)
+		return rc;
+	lm_auto(engine_image_finish) struct engine_image image = {0};
+	const char *digest = p->stream.digest;
+	if (!*digest) {
+		rc = engine_inspect_image(
+			set->engine, set->items[p->item].image, set->limit, &image, err);
+		if (rc != LM_OK)
+			return rc;
+		digest = image.digest ? image.digest : "";
+	}
+	tell_progress(set, p, "done");
+	if (set->options->on_done)
+		set->options->on_done(set->options->ctx, p->item, digest);
+	free_place(p);
+	return LM_OK;
+}
+
+static lm_rc step(struct pull_set *set, struct pull *p, struct lm_err *err)
+{
+	bool done = false;
+	lm_rc rc = http_unix_step(p->http, &done, err);
+	if (rc != LM_OK)
+		return rc;
+	note_progress(set, p);
+	return done ? complete(set, p, err) : LM_OK;
+}
+
+static lm_rc wrap_with_image(const struct pull_set *set, const struct pull *p, struct lm_err *err)
+{
+	return lm_wrap(err, "pull image %s", set->items[p->item].image);
+}
+
+static lm_rc fill_places(struct pull_set *set, struct lm_err *err)
+{
+	for (unsigned i = 0; i < set->parallel && set->started < set->n; i++) {
+		struct pull *p = &set->pulls[i];
+		if (p->http)
+			continue;
+		lm_rc rc = start(set, p, set->started, err);
+		if (rc != LM_OK)
+			return lm_wrap(err, "pull image %s", set->items[set->started].image);
+		set->started++;
+	}
+	return LM_OK;
+}
+
+/// Waits for any of the pulls; a stalled one ends the set.
+static lm_rc wait_for_pulls(struct pull_set *set, struct pollfd *fds, struct pull **polled,
+	unsigned n, struct lm_err *err)
+{
+	struct wait_limit limit = *set->limit;
+	const struct pull *slowest = polled[0];
+	for (unsigned i = 1; i < n; i++)
+		if (polled[i]->moved_ms < slowest->moved_ms)
+			slowest = polled[i];
+	uint64_t stall_at = slowest->moved_ms + set->options->stall_ms;
+	if (set->options->stall_ms != 0) {
+		uint64_t now = lm_clock_mono_ms();
+		limit = wait_limit_within(&limit, stall_at > now ? stall_at - now : 0);
+	}
+	lm_rc rc = wait_for(fds, n, &limit, err);
+	if (rc == LM_OK)
+		return LM_OK;
+	if (rc == LM_E_TIMEOUT && limit.deadline_ms != set->limit->deadline_ms) {
+		(void)lm_fail(err, LM_E_TIMEOUT, 0,
+			"no progress for %llu s: is the registry reachable, and fast enough?",
+			(unsigned long long)(set->options->stall_ms / 1000));
+		return wrap_with_image(set, slowest, err);
+	}
+	return lm_wrap(err, "pull images");
+}
+
+/// One round: wait, then step those that are ready. `*ret_done` when none is left.
+static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
+{
+	lm_rc rc = fill_places(set, err);
+	if (rc != LM_OK)
+		return rc;
+	struct pollfd fds[LIMIT_PARALLEL_PULLS];
+	struct pull *polled[LIMIT_PARALLEL_PULLS];
+	unsigned n = 0;
+	for (unsigned i = 0; i < set->parallel; i++) {
+		struct pull *p = &set->pulls[i];
+		if (!p->http)
+			continue;
+		fds[n] = (struct pollfd){
+			.fd = http_unix_fd(p->http), .events = http_unix_events(p->http)};
+		polled[n++] = p;
+	}
+	*ret_done = n == 0;
+	if (n == 0)
+		return LM_OK;
+	rc = wait_for_pulls(set, fds, polled, n, err);
+	for (unsigned i = 0; rc == LM_OK && i < n; i++) {
+		if (fds[i].revents == 0)
+			continue;
+		rc = step(set, polled[i], err);
+		if (rc != LM_OK)
+			return wrap_with_image(set, polled[i], err);
+	}
+	return rc;
+}
+
+lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
+	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err)
+{
+	unsigned parallel = options->parallel;
+	if (parallel == 0 || parallel > LIMIT_PARALLEL_PULLS)
+		parallel = LIMIT_PARALLEL_PULLS;
+	lm_auto(finish_set) struct pull_set set = {.engine = e,
+		.items = items,
+		.n = n,
+		.options = options,
+		.limit = limit,
+		.parallel = parallel};
+	for (bool done = false; !done;) {
+		lm_rc rc = run_round(&set, &done, err);
+		if (rc != LM_OK)
+			return rc;
+	}
+	return LM_OK;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Pulls images through the Engine, several at once, in one poll loop. No call retries; the engine
+/// itself retries layers.
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "docker/engine.h"
+#include "sys/wait.h"
+
+#include <stdint.h>
+
+struct pull_item {
+	const char *image;            ///< A reference as in a compose file; no tag means "latest".
+	const char *platform;         ///< "linux/arm64", or NULL. Needs an engine of API 1.32.
+	const struct lm_secret *auth; ///< Value of X-Registry-Auth (registry.h), or NULL.
+};
+
+struct pull_progress {
+	uint64_t bytes_done;
+	uint64_t bytes_total; ///< Of the layers whose size is known by now; 0: nothing to download
+			      ///< yet.
+	const char *status;   ///< "Downloading", "Extracting", …; "done" at last.
+};
+
+struct pull_options {
+	unsigned parallel; ///< At most LIMIT_PARALLEL_PULLS; 0 means that many.
+	uint64_t stall_ms; ///< A pull without progress for so long has failed; 0: never.
+	/// At most four times a second for an image, and once at its end. May be NULL.
+	void (*on_progress)(void *ctx, size_t item, const struct pull_progress *progress);
+	/// The image is there. `digest` is "sha256:…", or "" for an image without one. May be NULL.
+	void (*on_done)(void *ctx, size_t item, const char *digest);
+	void *ctx;
+};
+
+/// Pulls all `n` items. The first failure ends the others (the engine stops a pull whose client
+/// has gone) and is returned with the name of its image and the engine's words: LM_E_REFUSED,
+/// LM_E_DENIED, LM_E_NETWORK, LM_E_TIMEOUT (stalled, or the limit), LM_E_CANCELLED, LM_E_INVALID.
+lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
+	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err);

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/yaml.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <yaml.h>
+
+/// A face of one of libyaml's nodes; it stands at the same index as that node in its document.
+struct yaml_node {
+	const struct yaml_doc *doc;
+	const yaml_node_t *raw;
+};
+
+struct yaml_doc {
+	yaml_document_t document;
+	bool loaded;
+	struct yaml_node *nodes;
+};
+
+static lm_rc fail_at(yaml_mark_t mark, const char *what, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_INVALID, 0, "line %zu, column %zu: %s", mark.line + 1,
+		mark.column + 1, what);
+}
+
+static lm_rc fail_parser(const yaml_parser_t *parser, struct lm_err *err)
+{
+	const char *problem = parser->problem ? parser->problem : "this is not YAML";
+
+	if (parser->error == YAML_READER_ERROR)
+		return lm_fail(
+			err, LM_E_INVALID, 0, "byte %zu: %s", parser->problem_offset, problem);
+	if (!parser->context)
+		return fail_at(parser->problem_mark, problem, err);
+	return lm_fail(err, LM_E_INVALID, 0, "line %zu, column %zu: %s (%s)",
+		parser->problem_mark.line + 1, parser->problem_mark.column + 1, problem,
+		parser->context);
+}
+
+static const yaml_node_t *raw_node(const struct yaml_doc *doc, int index)
+{
+	return doc->document.nodes.start + (index - 1); // libyaml counts from 1
+}
+
+/// Walks the tree with aliases followed, so that what they multiply is counted, and a loop is found
+/// by its depth.
+static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, unsigned depth,
+	unsigned *visited, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	if (depth > LIMIT_YAML_DEPTH)
+		return fail_at(node->start_mark, "it is nested too deep, or refers to itself", err);
+	if (++*visited > LIMIT_YAML_NODES)
+		return fail_at(node->start_mark,
+			"it has too many values (aliases count as what they stand for)", err);
+	if (node->type == YAML_SEQUENCE_NODE) {
+		const yaml_node_item_t *item = node->data.sequence.items.start;
+		for (; !rc && item < node->data.sequence.items.top; item++)
+			rc = check_size(doc, raw_node(doc, *item), depth + 1, visited, err);
+	} else if (node->type == YAML_MAPPING_NODE) {
+		const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+		for (; !rc && pair < node->data.mapping.pairs.top; pair++) {
+			rc = check_size(doc, raw_node(doc, pair->key), depth + 1, visited, err);
+			if (!rc)
+				rc = check_size(
+					doc, raw_node(doc, pair->value), depth + 1, visited, err);
+		}
+	}
+	return rc;
+}
+
+static lm_rc load(yaml_parser_t *parser, struct yaml_doc *doc, struct lm_err *err)
+{
+	if (!yaml_parser_load(parser, &doc->document))
+		return fail_parser(parser, err);
+	doc->loaded = true;
+	const yaml_node_t *root = yaml_document_get_root_node(&doc->document);
+	if (!root)
+		return lm_fail(err, LM_E_INVALID, 0, "line 1, column 1: it is empty");
+
+	yaml_document_t second;
+	if (!yaml_parser_load(parser, &second))
+		return fail_parser(parser, err);
+	const yaml_node_t *more = yaml_document_get_root_node(&second);
+	yaml_mark_t begins = more ? more->start_mark : (yaml_mark_t){0};
+	yaml_document_delete(&second);
+	if (more)
+		return fail_at(begins, "a second document begins here; one is allowed", err);
+	unsigned visited = 0;
+	return check_size(doc, root, 0, &visited, err);
+}
+
+static void face_nodes(struct yaml_doc *doc)
+{
+	size_t n = (size_t)(doc->document.nodes.top - doc->document.nodes.start);
+
+	doc->nodes = lm_xcalloc(n, sizeof(*doc->nodes));
+	for (size_t i = 0; i < n; i++)
+		doc->nodes[i] = (struct yaml_node){doc, doc->document.nodes.start + i};
+}
+
+lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err)
+{
+	lm_auto(yaml_destroy_p) struct yaml_doc *doc = lm_xcalloc(1, sizeof(*doc));
+	yaml_parser_t parser;
+
+	if (!yaml_parser_initialize(&parser))
+		return lm_fail(err, LM_E_SYS, ENOMEM, "parse YAML: %m");
+	yaml_parser_set_input_string(
+		&parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
+	lm_rc rc = load(&parser, doc, err);
+	yaml_parser_delete(&parser);
+	if (rc)
+		return rc;
+	face_nodes(doc);
+	*ret = lm_take(doc);
+	return LM_OK;
+}
+
+void yaml_destroy(struct yaml_doc *doc)
+{
+	if (!doc)
+		return;
+	if (doc->loaded)
+		yaml_document_delete(&doc->document);
+	free(doc->nodes);
+	free(doc);
+}
+
+static const struct yaml_node *face(const struct yaml_doc *doc, int index)
+{
+	return doc->nodes + (index - 1);
+}
+
+const struct yaml_node *yaml_root(const struct yaml_doc *doc)
+{
+	return face(doc, 1);
+}
+
+enum yaml_kind yaml_kind(const struct yaml_node *n)
+{
+	switch (n->raw->type) {
+	case YAML_SEQUENCE_NODE:
+		return YAML_SEQUENCE;
+	case YAML_MAPPING_NODE:
+		return YAML_MAPPING;
+	case YAML_SCALAR_NODE:
+	case YAML_NO_NODE:
+		break;
+	}
+	return YAML_SCALAR;
+}
+
+unsigned yaml_line(const struct yaml_node *n)
+{
+	return (unsigned)n->raw->start_mark.line + 1;
+}
+
+unsigned yaml_column(const struct yaml_node *n)
+{
+	return (unsigned)n->raw->start_mark.column + 1;
+}
+
+struct lm_str yaml_text(const struct yaml_node *n)
+{
+	if (n->raw->type != YAML_SCALAR_NODE)
+		return (struct lm_str){"", 0};
+	return (struct lm_str){(const char *)n->raw->data.scalar.value, n->raw->data.scalar.length};
+}
+
+bool yaml_is_null(const struct yaml_node *n)
+{
+	static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
+
+	if (n->raw->type != YAML_SCALAR_NODE ||
+		n->raw->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+		return false;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(nulls); i++) {
+		if (lm_str_eq(yaml_text(n), lm_str(nulls[i])))
+			return true;
+	}
+	return false;
+}
+
+size_t yaml_size(const struct yaml_node *n)
+{
+	if (n->raw->type == YAML_SEQUENCE_NODE)
+		return (size_t)(n->raw->data.sequence.items.top -
+				n->raw->data.sequence.items.start);
+	if (n->raw->type == YAML_MAPPING_NODE)
+		return (size_t)(n->raw->data.mapping.pairs.top - n->raw->data.mapping.pairs.start);
+	return 0;
+}
+
+const struct yaml_node *yaml_item(const struct yaml_node *sequence, size_t i)
+{
+	return face(sequence->doc, sequence->raw->data.sequence.items.start[i]);
+}
+
+const struct yaml_node *yaml_key(const struct yaml_node *mapping, size_t i)
+{
+	return face(mapping->doc, mapping->raw->data.mapping.pairs.start[i].key);
+}
+
+const struct yaml_node *yaml_value(const struct yaml_node *mapping, size_t i)
+{
+	return face(mapping->doc, mapping->raw->data.mapping.pairs.start[i].value);
+}
+
+/// The key in what a "<<" brings in (YAML 1.1 merge: a mapping, or a sequence of them, first wins).
+static const struct yaml_node *get_merged(const struct yaml_node *merge, const char *key)
+{
+	if (yaml_kind(merge) == YAML_MAPPING)
+		return yaml_get(merge, key);
+	for (size_t i = 0; yaml_kind(merge) == YAML_SEQUENCE && i < yaml_size(merge); i++) {
+		const struct yaml_node *item = yaml_item(merge, i);
+		const struct yaml_node *found =
+			yaml_kind(item) == YAML_MAPPING ? yaml_get(item, key) : NULL;
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+static const struct yaml_node *get_own(const struct yaml_node *mapping, struct lm_str key)
+{
+	for (size_t i = 0; i < yaml_size(mapping); i++) {
+		const struct yaml_node *candidate = yaml_key(mapping, i);
+		if (yaml_kind(candidate) == YAML_SCALAR && lm_str_eq(yaml_text(candidate), key))
+			return yaml_value(mapping, i);
+	}
+	return NULL;
+}
+
+const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key)
+{
+	if (yaml_kind(mapping) != YAML_MAPPING)
+		return NULL;
+	const struct yaml_node *own = get_own(mapping, lm_str(key));
+	const struct yaml_node *merge = own ? NULL : get_own(mapping, LM_STR("<<"));
+	return merge ? get_merged(merge, key) : own;
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// YAML documents as a tree, with ceilings: LIMIT_YAML_DEPTH levels, LIMIT_YAML_NODES nodes (an
+/// alias counts as what it stands for, so a "billion laughs" file is refused), one document.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
+
+struct yaml_doc;
+struct yaml_node; ///< Belongs to its document.
+
+/// Parses one document. LM_E_INVALID: "line L, column C: what is wrong" (from 1). An empty text, or
+/// a second document, is LM_E_INVALID too.
+lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err);
+void yaml_destroy(struct yaml_doc *doc);
+LM_DEFINE_CLEANUP(struct yaml_doc, yaml_destroy)
+
+const struct yaml_node *yaml_root(const struct yaml_doc *doc);
+enum yaml_kind yaml_kind(const struct yaml_node *n);
+unsigned yaml_line(const struct yaml_node *n);
+unsigned yaml_column(const struct yaml_node *n);
+/// The scalar's text; empty for other kinds. Borrowed.
+struct lm_str yaml_text(const struct yaml_node *n);
+/// Whether a scalar is null as YAML 1.1 says: empty, ~, null, Null, NULL, and plain.
+bool yaml_is_null(const struct yaml_node *n);
+/// Members of a mapping (pairs) or items of a sequence.
+size_t yaml_size(const struct yaml_node *n);
+const struct yaml_node *yaml_item(const struct yaml_node *sequence, size_t i);
+const struct yaml_node *yaml_key(const struct yaml_node *mapping, size_t i);
+const struct yaml_node *yaml_value(const struct yaml_node *mapping, size_t i);
+/// The value of a key ("<<" merges are followed), or NULL.
+const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key);

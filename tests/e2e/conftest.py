@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: real servers, started when a test first asks for one, and devices to deploy to. See docs/testing.md."""
+import contextlib
+import os
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from device import Device  # noqa: E402
+from servers import compose as composes  # noqa: E402
+from servers.authority import Authority  # noqa: E402
+from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
+from servers.engine import Engine  # noqa: E402
+from servers.registry import Registry  # noqa: E402
+from servers.s3 import S3  # noqa: E402
+from users import add_user  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--programs", help="the folder of lightermand, lighterman-worker and lighterman")
+    parser.addoption("--compose2", help="a docker-compose of the second generation")
+
+
+def pytest_configure(config):
+    if "LIGHTERMAN_SANDBOX" not in os.environ:
+        pytest.exit("these tests start servers and add users: run them with `scripts/test e2e [-k WORD]`", 64)
+    for name in ("programs", "compose2"):
+        if not config.getoption(name):
+            pytest.exit(f"--{name} is missing: run the tests with `scripts/test e2e [-k WORD]`", 64)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a failure goes what the device of that test wrote."""
+    report = (yield).get_result()
+    device = getattr(item, "funcargs", {}).get("device")
+    if report.failed and device is not None:
+        report.sections += [("lightermand", device.stderr[-20000:]), ("connector log", device.log[-20000:])]
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    """The folder of this run, which every user can reach."""
+    return pathlib.Path(os.environ["LIGHTERMAN_SANDBOX"])
+
+
+@pytest.fixture
+def folder(sandbox):
+    """An empty folder of this test, which every user can reach. Its path is short: sockets are put there."""
+    folder.count += 1
+    path = sandbox / f"t{folder.count}"
+    path.mkdir()
+    path.chmod(0o755)
+    return path
+
+
+folder.count = 0
+
+
+@pytest.fixture(scope="session")
+def programs(sandbox, request):
+    """A copy of the programs: the checkout may be where other users cannot go."""
+    source = pathlib.Path(request.config.getoption("--programs"))
+    target = sandbox / "bin"
+    target.mkdir()
+    target.chmod(0o755)
+    for path in source.iterdir():
+        if path.is_file() and os.access(path, os.X_OK):
+            shutil.copy(path, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def user(sandbox):
+    """The user of the applications: may use the engine."""
+    return add_user("lmtest", groups=["docker"])
+
+
+@pytest.fixture(scope="session")
+def stranger(sandbox):
+    """A user that may not use the engine."""
+    return add_user("lmstranger")
+
+
+@pytest.fixture(scope="session")
+def authority(sandbox):
+    return Authority(sandbox / "authority")
+
+
+def _lazy(make):
+    """A session-wide server, and for each test that asks for it one that runs, whatever the test before did to it."""
+    @pytest.fixture(scope="session")
+    def session(request):
+        server = make(request)
+        yield server
+        server.stop()
+
+    return session
+
+
+_engine = _lazy(lambda request: Engine(request.getfixturevalue("sandbox") / "engine"))
+_registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "registry"))
+_s3 = _lazy(lambda request: S3(request.getfixturevalue("sandbox") / "s3"))
+_broker = _lazy(lambda request: Broker(request.getfixturevalue("sandbox") / "broker",
+                                       request.getfixturevalue("authority")))
+
+
+def _running(server):
+    if not server.running:
+        server.start()
+    return server
+
+
+@pytest.fixture
+def engine(_engine):
+    """A running engine without containers; images stay from test to test."""
+    yield _running(_engine)
+    _running(_engine).clean()
+
+
+@pytest.fixture
+def registry(_registry):
+    return _running(_registry)
+
+
+@pytest.fixture
+def s3(_s3):
+    return _running(_s3)
+
+
+@pytest.fixture
+def broker(_broker):
+    return _running(_broker)
+
+
+@pytest.fixture(scope="session")
+def compose1():
+    return composes.Compose(1, composes.V1)
+
+
+@pytest.fixture(scope="session")
+def compose2(request):
+    return composes.Compose(2, request.config.getoption("--compose2"))
+
+
+@pytest.fixture(params=["compose1", "compose2"])
+def compose(request):
+    """Both generations, one after the other: a test that asks for it runs twice."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def device_with(folder, programs, user, engine):
+    """device_with(compose): for a test that asks for `compose`, or for more than one device."""
+    devices = contextlib.ExitStack()
+
+    def make(compose, **more):
+        path = folder / f"d{len(list(folder.iterdir()))}"
+        path.mkdir()
+        path.chmod(0o755)
+        device = Device(path, programs, more.get("user", user), Engine.SOCKET, compose)
+        devices.callback(device.end)
+        return device
+
+    with devices:
+        yield make
+
+
+@pytest.fixture
+def device(device_with, compose1):
+    """A device that uses docker-compose 1.29, with directories as its stores."""
+    return device_with(compose1)
+
+
+@pytest.fixture
+def status_messages(broker):
+    """A Subscriber to the status topic."""
+    with broker.subscriber(STATUS_TOPIC) as subscriber:
+        yield subscriber
+
+
+@pytest.fixture(scope="session")
+def image(_engine, _registry):
+    """A private image in the registry, not on the engine. Takes name and password to pull."""
+    _running(_engine)
+    return _engine.publish_image(_running(_registry), "demo/web:1")

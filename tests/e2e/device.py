@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device as a user sets one up: a host file, a group file, stores, lightermand, and the command line."""
+import json
+import pathlib
+import re
+import signal
+import subprocess
+
+from servers.server import run, wait_until
+
+REGION = "eu-west-1"
+ARN = "arn:aws:greengrass:{region}::/connectors/DockerApplicationDeployment/versions/{version}"
+SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbC123"
+FINDING = re.compile(r"ERROR: (Address|Leak)Sanitizer|: runtime error: |SUMMARY: \w+Sanitizer")
+
+
+class Device:
+    """Everything of it is below `folder`. `host` and `environment` may be changed until start()."""
+
+    START_S = 30
+    STOP_S = 120
+
+    def __init__(self, folder, programs, user, engine_socket, compose):
+        self.folder, self.programs, self.user = folder, programs, user
+        self.process = None
+        self.starts = 0
+        self.region = REGION
+        for name in ("objects", "secrets", "app", "state", "run", "gg"):
+            (folder / name).mkdir()
+        for name in ("secrets", "app"):
+            user.owns(folder / name)
+        (folder / "secrets").chmod(0o700)
+        self.destination = folder / "app"
+        self.host = {
+            "greengrassRoot": str(folder / "gg"), "stateDirectory": str(folder / "state"),
+            "runtimeDirectory": str(folder / "run"), "region": REGION, "thingName": "Gateway",
+            "objectStore": {"directory": str(folder / "objects")},
+            "secretStore": {"directory": str(folder / "secrets")},
+            "docker": {"socket": engine_socket, "compose": compose.path},
+        }
+        self.environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder), "LANG": "C.UTF-8",
+                            "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+    # What a person gives it.
+
+    def use_broker(self, broker, transport="tcp"):
+        self.host["mqtt"] = broker.over(transport)
+
+    def use_s3(self, s3, **more):
+        """Takes objects from that server instead of the directory."""
+        self.host.pop("objectStore", None)
+        self.environment.update(s3.environment(**more))
+
+    def put_object(self, bucket, key, data, version=None):
+        path = self.folder / "objects" / bucket / (key if version is None else f"{key}@{version}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    def put_secret(self, name, value):
+        """Returns the ARN under which a definition names it."""
+        path = self.folder / "secrets" / f"{name}.json"
+        path.write_text(json.dumps(value))
+        path.chmod(0o600)
+        self.user.owns(path)
+        return SECRET_ARN.format(name=name)
+
+    def parameters(self, bucket="ships", key="docker-compose.yml", secrets=(), **parameters):
+        """The parameters of a definition; those given override, and None leaves one out."""
+        values = {"DockerComposeFileS3Bucket": bucket, "DockerComposeFileS3Key": key,
+                  "DockerComposeFileDestinationPath": str(self.destination), "DockerUserId": str(self.user.uid)}
+        if secrets:
+            values["AWSSecretsArnList"] = json.dumps(list(secrets))
+        values.update(parameters)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def group(self, version=7, policy=None, name="group.json", **parameters):
+        """Writes a group file and returns its path; the rest is for parameters()."""
+        entry = {"Id": "app", "ConnectorArn": ARN.format(region=self.region, version=version),
+                 "Parameters": self.parameters(**parameters)}
+        if policy:
+            entry["Policy"] = policy
+        path = self.folder / name
+        path.write_text(json.dumps({"Connectors": [entry]}, indent=2))
+        return path
+
+    # lightermand
+
+    def start(self, group=None, wait=True, wrap=()):
+        """Starts lightermand; with `wait` returns once its control socket answers. `wrap`: words before it, as strace."""
+        assert self.process is None, "lightermand runs already"
+        config = self.folder / "host.json"
+        config.write_text(json.dumps(self.host, indent=2))
+        words = [*wrap, self.programs / "lightermand", "--config", config]
+        if group:
+            words += ["--group", group]
+        self.starts += 1
+        with open(self.folder / "stderr.log", "ab") as log:
+            self.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=self.environment, cwd="/", start_new_session=True)
+        if wait:
+            self.wait_answers()
+
+    def wait_answers(self):
+        wait_until(lambda: self.cli("status", check=False).returncode == 0, self.START_S,
+                   lambda: f"lightermand does not answer:\n{self.stderr}",
+                   hopeless=lambda: self.process.poll() is not None)
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, timeout=STOP_S):
+        """Returns the exit status once lightermand has ended; a signal's is negative."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"lightermand still runs after {timeout} s:\n{self.stderr}") from None
+        self.process = None
+        return status
+
+    def stop(self, number=signal.SIGTERM, timeout=STOP_S):
+        """Sends the signal and returns the exit status."""
+        self.send(number)
+        return self.wait(timeout)
+
+    def end(self):
+        """For the fixture: whatever the test left, nothing runs afterwards, and no sanitizer found anything."""
+        hung = False
+        if self.process is not None:
+            self.send(signal.SIGTERM)
+            try:
+                self.process.wait(self.STOP_S)
+            except subprocess.TimeoutExpired:
+                hung = True
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+        # A killed lightermand's workers notice it by themselves; until then they may still start containers.
+        wait_until(lambda: not _workers(), self.START_S, "workers outlive their lightermand")
+        text = self.stderr + self.log
+        found = FINDING.search(text)
+        assert not found, f"a sanitizer found something:\n{text[max(0, found.start() - 2000):found.start() + 8000]}"
+        assert not hung, f"lightermand had to be killed: it still ran {self.STOP_S} s after SIGTERM:\n{self.stderr}"
+
+    def cli(self, *words, check=True, timeout=120):
+        """Runs `lighterman`; the result has returncode, stdout and stderr."""
+        done = run(self.programs / "lighterman", "--socket", self.folder / "run/control.sock", *words, check=False,
+                   timeout=timeout, env=self.environment)
+        assert not FINDING.search(done.stderr), f"a sanitizer found something:\n{done.stderr}"
+        assert not check or done.returncode == 0, \
+            f"lighterman {' '.join(map(str, words))}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def cli_json(self, *words, **more):
+        return json.loads(self.cli(*words, "--json", **more).stdout)
+
+    # What it leaves for a person to read.
+
+    @property
+    def log_path(self):
+        return self.folder / "gg/ggc/var/log/user" / self.region / "aws/DockerApplicationDeployment.log"
+
+    @property
+    def log(self):
+        """The connector log."""
+        return _text(self.log_path)
+
+    @property
+    def stderr(self):
+        """What lightermand wrote to its terminal, over all its starts."""
+        return _text(self.folder / "stderr.log")
+
+    @property
+    def local_copy(self):
+        return self.destination / "docker-compose.yml"
+
+    def wait_log(self, text, timeout=60):
+        wait_until(lambda: text in self.log, timeout, lambda: f"the log does not say '{text}':\n{self.log}\n{self.stderr}")
+
+    def files_with(self, text, *folders):
+        """Every file of the device, or of these folders of it, that contains `text`: for what must be nowhere."""
+        found = []
+        for top in folders or ("state", "run", "gg", "app"):
+            for path in (self.folder / top).rglob("*"):
+                if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes():
+                    found.append(path)
+        return found
+
+
+def _workers():
+    """The worker processes of the sandbox, which sees no others."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text() == "lighterman-work\n":
+                found.append(int(path.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def _text(path):
+    try:
+        return pathlib.Path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Docker Engine of the tests' own, and images made for it: there is no registry to pull from."""
+import io
+import pathlib
+import tarfile
+
+import docker
+
+from servers.server import Server, run
+
+PROJECT = "greengrassdockerapplicationdeployment"
+LINKS = ("sh", "httpd", "sleep", "cat", "echo", "mv", "false", "true")
+
+
+class Engine(Server):
+    SOCKET = "/run/docker.sock"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        # With a version named it does not ask the engine, which does not run yet.
+        self.docker = docker.DockerClient(base_url=f"unix://{self.SOCKET}", version="1.41", timeout=60)
+
+    def commands(self):
+        return [["dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
+                 "--cgroup-parent", f"/{self.folder.parent.name}", "--log-level", "warn",
+                 # Deliberate: with the default of 15 s a container that ignores signals would slow every stop.
+                 "--shutdown-timeout", "2"]]
+
+    def is_ready(self):
+        try:
+            return self.docker.ping()
+        except (docker.errors.DockerException, OSError):
+            return False
+
+    def stop(self, *signals):
+        """Containers are removed first, so that neither their cgroups nor their mounts outlive the engine."""
+        if self.running and self.is_ready():
+            self.remove_containers()
+        super().stop(*signals)
+
+    def containers(self, everything=False):
+        """Those of our project, by service; with `everything` those that do not run as well."""
+        found = self.docker.containers.list(all=everything,
+                                            filters={"label": f"com.docker.compose.project={PROJECT}"})
+        return {container.labels["com.docker.compose.service"]: container for container in found}
+
+    def remove_containers(self):
+        for container in self.docker.containers.list(all=True):
+            container.remove(force=True, v=True)
+
+    def clean(self):
+        """As after its first start, but for the images: those are kept, with their names."""
+        self.remove_containers()
+        self.docker.networks.prune()
+        self.docker.volumes.prune()
+
+    def has_image(self, reference):
+        try:
+            self.docker.images.get(reference)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+    def make_image(self, reference, release="1"):
+        """An image of busybox whose page /www/index.html says `release`; about 1 MB."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            tar.add("/bin/busybox", "bin/busybox")
+            for name in LINKS:
+                link = tarfile.TarInfo(f"bin/{name}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+            page = tarfile.TarInfo("www/index.html")
+            page.size = len(release)
+            tar.addfile(page, io.BytesIO(release.encode()))
+        run("docker", "--host", f"unix://{self.SOCKET}", "import", "-c", 'CMD ["/bin/sh"]', "-", reference,
+            input=data.getvalue())
+        return reference
+
+    def publish_image(self, registry, name, release="1"):
+        """Pushes such an image to `registry` and forgets it here, so that a deployment has to pull it."""
+        reference = self.make_image(registry.image(name), release)
+        for line in self.docker.images.push(reference, auth_config=registry.auth(), stream=True, decode=True):
+            assert "error" not in line, line["error"]
+        self.docker.images.remove(reference, force=True)
+        return reference
+
+
+def compose_file(path, services, image, ports=None, grace="1s", **extra):
+    """Writes a compose file of `services` (names) that all run `image`, which says that it is up and then waits.
+
+    Each ends at once on SIGTERM. `ports` maps a service to a port of 127.0.0.1 on which it serves its page;
+    `extra` is added to each service, a line of YAML for each.
+    """
+    lines = ["version: '3.4'", "services:"]
+    for service in services:
+        lines += [f"  {service}:", f"    image: {image}", f"    stop_grace_period: {grace}"]
+        lines += [f"    {key}: {value}" for key, value in extra.items()]
+        serve = ""
+        if ports and service in ports:
+            lines += ["    ports:", f"      - \"127.0.0.1:{ports[service]}:8080\""]
+            serve = "httpd -f -p 8080 -h /www & "
+        lines += ["    command:", "      - sh", "      - -c",
+                  f"      - \"trap 'exit 0' TERM; echo {service} is up; {serve}sleep 1000000 & wait\""]
+    text = "\n".join(lines) + "\n"
+    if path is not None:
+        pathlib.Path(path).write_text(text)
+    return text

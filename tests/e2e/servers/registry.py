@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private registry: Debian's docker-registry with a password file."""
+import http.client
+
+from servers.server import Server, free_port, run
+
+
+class Registry(Server):
+    USER, PASSWORD = "alice", "s3cret"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.port = free_port()
+        self.address = f"localhost:{self.port}"
+        self.credentials = {"username": self.USER, "password": self.PASSWORD, "registryUrl": self.address}
+        self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, self.PASSWORD).stdout)
+        self.write("config.yml", f"""
+version: 0.1
+log: {{accesslog: {{disabled: false}}}}
+storage: {{filesystem: {{rootdirectory: {folder}/images}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{self.port}"}}
+auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
+""")
+
+    def commands(self):
+        return [["docker-registry", "serve", str(self.folder / "config.yml")]]
+
+    def is_ready(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 401
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def auth(self, password=PASSWORD, user=USER):
+        """As the docker module takes it."""
+        return {"username": user, "password": password, "serveraddress": self.address}
+
+    def image(self, name):
+        return f"{self.address}/{name}"
+
+    def secret(self, **other):
+        """The value of a secret that opens this registry, as a person keeps it in the store."""
+        return {**self.credentials, **other}
+
+    def requests(self):
+        """How often it was asked for anything, by its own log."""
+        return sum("http.request.method" in line for line in self.log(10**9).splitlines())

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store, killed at every system call that changes something, and with every such call failing.
+
+The program of tests/unit/deploy/store_driver.c says what it was told is done ("begun N K": attempt K of generation
+N; "finished N K good|bad"; "sent N K": the status message is in the outbox). After each kill the next open must know
+all of it: current and last good complete, the interrupted attempt named, no status message lost.
+"""
+import collections
+import concurrent.futures
+import json
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+# Calls of our own that change the disk, or make it last.
+CHANGES = ["write", "fsync", "fdatasync", "renameat", "symlinkat", "unlinkat", "mkdirat", "mkdir", "openat", "ftruncate"]
+FAULTS = [("write", "ENOSPC"), ("write", "EIO"), ("fsync", "EIO"), ("fdatasync", "EIO"), ("renameat", "ENOSPC"),
+          ("renameat", "EIO"), ("symlinkat", "ENOSPC"), ("mkdirat", "ENOSPC"), ("openat", "ENOSPC"), ("unlinkat", "EIO")]
+
+
+@pytest.fixture
+def driver(request):
+    return pathlib.Path(request.config.getoption("--programs")).parent / "tests/unit/deploy/store_driver"
+
+
+def run(*words):
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120)
+
+
+def calls(driver, folder):
+    """How many calls of each kind one run makes, and how many of them its start-up makes before the store is opened."""
+    log = folder / "calls"
+    done = run("strace", "-o", log, "-e", "trace=" + ",".join(CHANGES + ["flock"]), driver, "run", folder / "counted")
+    assert done.returncode == 0, done.stderr
+    every, before = collections.Counter(), None
+    for line in log.read_text().splitlines():
+        name = line.split("(")[0]
+        if name == "flock":
+            before = collections.Counter(every)
+        elif name in CHANGES:
+            every[name] += 1
+    return every, before
+
+
+def read_acks(text):
+    begun, finished, sent, good = [], [], set(), []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 3:
+            continue
+        attempt = (int(words[1]), int(words[2]))
+        if words[0] == "begun":
+            begun.append(attempt)
+        elif words[0] == "finished" and len(words) == 4:
+            finished.append(attempt)
+            if words[3] == "good":
+                good.append(attempt[0])
+        elif words[0] == "sent" and len(words) == 5:
+            sent.add(attempt)
+    return begun, finished, sent, good
+
+
+def succeeded(store, n, k):
+    outcome = json.loads((store / f"generations/{n}/outcome.json").read_text())
+    return outcome["attempt"] == k and outcome["success"]
+
+
+def verify(driver, store, acks):
+    """Opens the store as the next start does, and compares it with what the killed run had been told."""
+    begun, finished, sent, good = read_acks(acks)
+    checked = run(driver, "check", store)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    facts = dict(re.findall(r"^(current|last_good|open) (.*)$", checked.stdout, re.M))
+    unreported = {(int(n), int(k)) for n, k in re.findall(r"^unreported (\d+) (\d+)$", checked.stdout, re.M)}
+    opened = tuple(int(word) for word in facts["open"].split())
+
+    for attempt in finished:
+        assert attempt in sent or attempt in unreported, f"the status of {attempt} is lost"
+    in_flight = [attempt for attempt in begun if attempt not in finished]
+    assert len(in_flight) <= 1
+    for attempt in in_flight:
+        assert attempt == opened or attempt in sent | unreported, f"{attempt} is forgotten"
+    # An attempt that had ended, but not told so yet.
+    good += [n for n, k in in_flight if (n, k) != opened and succeeded(store, n, k)]
+    expected = str(good[-1] if good else 0)
+    assert facts["current"] == expected and facts["last_good"] == expected, (facts, expected)
+    assert not list((store / "generations").glob(".*"))
+
+
+def converge(driver, store):
+    """The next run takes it up from there and ends well."""
+    again = run(driver, "run", store)
+    assert again.returncode == 0 and again.stdout.endswith("done\n") and not again.stderr, again.stdout + again.stderr
+    verify(driver, store, again.stdout)
+    checked = run(driver, "check", store).stdout
+    assert "unreported" not in checked and "open 0 0" in checked
+
+
+def every_place(driver, folder, names):
+    counted, before = calls(driver, folder)
+    places = [(name, n) for name in names for n in range(before[name] + 1, counted[name] + 1)]
+    assert len(places) > 20
+    return places
+
+
+def in_parallel(work, places):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda place: work(*place), places):
+            pass
+
+
+def test_any_kill_leaves_a_store_that_the_next_start_takes_up(driver, tmp_path):
+    places = every_place(driver, tmp_path, CHANGES)
+    assert len(places) > 300
+    killed = []
+
+    def work(name, n):
+        store = tmp_path / f"{name}-{n}"
+        done = run("strace", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={n}",
+                   driver, "run", store)
+        if done.returncode == 0:
+            return  # calls differ a little from run to run
+        assert done.returncode in (-9, 137), done.stderr
+        killed.append((name, n))
+        verify(driver, store, done.stdout)
+        converge(driver, store)
+
+    in_parallel(work, places)
+    assert len(killed) > 0.9 * len(places)
+
+
+def test_a_second_kill_while_the_first_is_mended_does_no_harm(driver, tmp_path):
+    """Killed once in the middle of a deployment's end, then at each call of the start that follows."""
+    ends = [("renameat", n) for n in range(4, 14)] + [("symlinkat", 1), ("symlinkat", 2)]
+
+    def work(name, n):
+        for again, last in (("renameat", 6), ("unlinkat", 6), ("fsync", 8)):
+            for m in range(1, last):
+                store = tmp_path / f"{name}-{n}-{again}-{m}"
+                acks = ""
+                for call, when in ((name, n), (again, m)):
+                    done = run("strace", "-o", "/dev/null", "-e", f"trace={call}",
+                               "-e", f"inject={call}:signal=KILL:when={when}", driver, "run", store)
+                    assert done.returncode in (-9, 137), done.stderr
+                    # An attempt that was begun again under the same number is the same attempt.
+                    acks += done.stdout
+                begun = list(dict.fromkeys(re.findall(r"^begun .*$", acks, re.M)))
+                rest = [line for line in acks.splitlines() if not line.startswith("begun")]
+                verify(driver, store, "\n".join(begun + rest))
+                converge(driver, store)
+
+    in_parallel(work, ends)
+
+
+@pytest.mark.parametrize("name,error", FAULTS)
+def test_a_failing_call_is_told_in_a_sentence_and_may_be_made_again(driver, tmp_path, name, error):
+    told = []
+
+    def work(_, n):
+        store = tmp_path / f"{name}-{n}"
+        done = run("strace", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:error={error}:when={n}",
+                   driver, "run", store)
+        assert done.returncode == 0, (n, done.stdout, done.stderr)
+        for line in done.stderr.splitlines():
+            assert re.match(r"error: \S+( \S+)?: .*(No space left on device|Input/output error)", line), line
+            told.append(line)
+        assert done.stdout.endswith("done\n")
+        verify(driver, store, done.stdout)
+        converge(driver, store)
+
+    places = [place for place in every_place(driver, tmp_path, CHANGES) if place[0] == name]
+    in_parallel(work, places)
+    assert told

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/object_directory.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+// cmocka.h wants these before it.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/// A store: <root>/store with the bucket "apps", and <root>/outside beside it.
+static char root[] = "/tmp/object_directory_test.XXXXXX";
+static char *store;
+
+static void write_file(const char *name, const char *text)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", root, name);
+	lm_auto_fclose FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+}
+
+static void make_directory(const char *name)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", root, name);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_link(const char *target, const char *name)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", root, name);
+
+	assert_int_equal(symlink(target, path), 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	store = lm_xasprintf("%s/store", root);
+	make_directory("store");
+	make_directory("store/apps");
+	make_directory("store/apps/dir");
+	make_directory("outside");
+	write_file("outside/secret", "secret");
+	write_file("store/apps/plain", "text");
+	write_file("store/apps/plain@v1", "old");
+	write_file("store/apps/dir/a b+%20=\xC3\xBC&?#~.yml", "odd");
+	write_file("store/apps/.hidden..", "dots");
+	make_link("plain", "store/apps/link");
+	make_link("../../outside/secret", "store/apps/leak");
+	make_link("../../outside", "store/apps/leakdir");
+	make_link("apps", "store/alias");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct lm_err err;
+
+	(void)state;
+	free(store);
+	return lm_tree_remove(AT_FDCWD, root, &err) == LM_OK ? 0 : -1;
+}
+
+static lm_rc get(const char *bucket, const char *key, const char *version,
+	struct stored_object *ret, struct lm_err *err)
+{
+	return object_directory_get(store, bucket, key, version, 100, ret, err);
+}
+
+static void assert_text(const char *bucket, const char *key, const char *version, const char *text)
+{
+	lm_auto_stored_object struct stored_object o = {0};
+
+	assert_int_equal(get(bucket, key, version, &o, NULL), LM_OK);
+	assert_string_equal(lm_buf_cstr(&o.text), text);
+	if (version)
+		assert_string_equal(o.version, version);
+	else
+		assert_null(o.version);
+}
+
+static void reads_objects_and_versions(void **state)
+{
+	(void)state;
+	assert_text("apps", "plain", NULL, "text");
+	assert_text("apps", "plain", "v1", "old");
+	assert_text("apps", "dir/a b+%20=\xC3\xBC&?#~.yml", NULL, "odd");
+	assert_text("apps", ".hidden..", NULL, "dots");
+}
+
+static void says_what_is_missing_and_where_it_looked(void **state)
+{
+	struct stored_object o;
+	struct lm_err err = {0};
+	lm_auto_free char *file = lm_xasprintf("no file '%s/apps/none'", store);
+	lm_auto_free char *version = lm_xasprintf("no file '%s/apps/plain@v9'", store);
+	lm_auto_free char *bucket = lm_xasprintf("no directory '%s/nope'", store);
+
+	(void)state;
+	assert_int_equal(get("apps", "none", NULL, &o, &err), LM_E_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "bucket 'apps' has no object 'none': "));
+	assert_non_null(strstr(err.msg, file));
+	assert_int_equal(get("apps", "plain", "v9", &o, &err), LM_E_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "has no object 'plain' of version 'v9': "));
+	assert_non_null(strstr(err.msg, version));
+	assert_int_equal(get("nope", "plain", NULL, &o, &err), LM_E_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "there is no bucket 'nope': "));
+	assert_non_null(strstr(err.msg, bucket));
+}
+
+static void refuses_names_that_lead_out(void **state)
+{
+	static const struct {
+		const char *bucket, *key, *version;
+	} cases[] = {
+		{"apps", "../../outside/secret", NULL},
+		{"apps", "dir/../plain", NULL},
+		{"apps", "..", NULL},
+		{"apps", ".", NULL},
+		{"apps", "./plain", NULL},
+		{"apps", "/plain", NULL},
+		{"apps", "/etc/passwd", NULL},
+		{"apps", "dir//x", NULL},
+		{"apps", "dir/", NULL},
+		{"apps", "", NULL},
+		{"..", "outside/secret", NULL},
+		{"apps/dir", "x", NULL},
+		{"", "apps", NULL},
+		{"apps", "plain", "x/../../plain"},
+		{"apps", "plain", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct stored_object o;
+		struct lm_err err = {0};
+
+		assert_int_equal(get(cases[i].bucket, cases[i].key, cases[i].version, &o, &err),
+			LM_E_INVALID);
+	}
+}
+
+static void follows_no_links(void **state)
+{
+	static const char *const keys[] = {"link", "leak", "leakdir/secret"};
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(keys); i++) {
+		assert_int_equal(get("apps", keys[i], NULL, &o, &err), LM_E_DENIED);
+		assert_non_null(strstr(err.msg, "symbolic link"));
+	}
+	assert_int_equal(get("alias", "plain", NULL, &o, &err), LM_E_DENIED);
+}
+
+static void reads_regular_files_only(void **state)
+{
+	lm_auto_free char *fifo = lm_xasprintf("%s/apps/fifo", store);
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(get("apps", "fifo", NULL, &o, &err), LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "is not a regular file"));
+	assert_int_equal(get("apps", "dir", NULL, &o, &err), LM_E_INVALID);
+}
+
+static void refuses_a_file_over_the_ceiling(void **state)
+{
+	struct stored_object o;
+	struct lm_err err = {0};
+	char text[102];
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[101] = '\0';
+	write_file("store/apps/big", text);
+	assert_int_equal(get("apps", "big", NULL, &o, &err), LM_E_TOO_LARGE);
+	text[100] = '\0';
+	write_file("store/apps/fits", text);
+	assert_text("apps", "fits", NULL, text);
+}
+
+static void names_a_store_that_does_not_exist(void **state)
+{
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(
+		object_directory_get("/nonexistent/store", "apps", "plain", NULL, 100, &o, &err),
+		LM_E_NOT_FOUND);
+	assert_string_equal(
+		err.msg, "object store: directory '/nonexistent/store': No such file or directory");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_objects_and_versions),
+		cmocka_unit_test(says_what_is_missing_and_where_it_looked),
+		cmocka_unit_test(refuses_names_that_lead_out),
+		cmocka_unit_test(follows_no_links),
+		cmocka_unit_test(reads_regular_files_only),
+		cmocka_unit_test(refuses_a_file_over_the_ceiling),
+		cmocka_unit_test(names_a_store_that_does_not_exist),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/s3.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "loopback.h"
+
+// cmocka.h wants these before it.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/// A server, a request to it, and what came of it.
+struct exchange {
+	struct loopback *server;
+	lm_rc rc;
+	struct s3_result result;
+	struct lm_err err;
+};
+
+static struct s3_request usual_request(void)
+{
+	return (struct s3_request){
+		.bucket = "apps",
+		.key = "dir/a b.yml",
+		.region = "eu-west-1",
+		.size_max = 1000,
+		.attempts = 2,
+		.backoff_base_ms = 1,
+		.backoff_max_ms = 2,
+	};
+}
+
+static void fetch(struct exchange *x, const struct s3_request *r)
+{
+	lm_auto_credentials struct aws_credentials c = {
+		.access_key_id = lm_xstrdup("AKIDEXAMPLE"),
+		.source = "the environment",
+	};
+	lm_auto(https_destroy_p) struct https *h = NULL;
+	const struct wait_limit limit = {
+		.deadline_ms = lm_clock_mono_ms() + 30000, .cancel_fd = -1};
+
+	lm_secret_set(&c.secret, LM_STR("hunter2"));
+	assert_int_equal(https_create(&h, NULL), LM_OK);
+	x->rc = s3_get_object(h, r, &c, &limit, &x->result, &x->err);
+	if (x->server)
+		loopback_stop(x->server);
+	assert_null(strstr(x->err.msg, "hunter2"));
+}
+
+static void run_request(struct exchange *x, const struct loopback_answer *answers, unsigned n,
+	const struct s3_request *r)
+{
+	*x = (struct exchange){.server = loopback_start(answers, n)};
+	(void)setenv("AWS_ENDPOINT_URL_S3", loopback_origin(x->server), 1);
+	fetch(x, r);
+}
+
+static void run(struct exchange *x, const struct loopback_answer *answers, unsigned n)
+{
+	const struct s3_request r = usual_request();
+
+	run_request(x, answers, n, &r);
+}
+
+static void finish(struct exchange *x)
+{
+	loopback_destroy(x->server);
+	s3_result_finish(&x->result);
+}
+
+static void assert_asked(const struct exchange *x, unsigned i, const char *what)
+{
+	const char *request = loopback_request(x->server, i);
+
+	if (!strstr(request, what))
+		fail_msg("request %u has no '%s': %s", i, what, request);
+}
+
+#define OBJECT(headers) "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" headers "\r\nhello"
+#define ERROR(status, headers, xml)                                                                \
+	"HTTP/1.0 " status "\r\n" headers "\r\n<?xml version=\"1.0\"?>\n<Error>" xml "</Error>"
+
+static void fetches_an_object_and_its_version(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{OBJECT("x-amz-version-id: 3sL4kqtJlcpXroDTDmJ\r\n")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_OK);
+	assert_string_equal(lm_buf_cstr(&x.result.object.text), "hello");
+	assert_string_equal(x.result.object.version, "3sL4kqtJlcpXroDTDmJ");
+	assert_int_equal(x.result.clock_offset_ms, 0);
+	assert_asked(&x, 0, "GET /apps/dir/a%20b.yml HTTP/1.1\r\n");
+	assert_asked(&x, 0,
+		"/eu-west-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;"
+		"x-amz-date, Signature=");
+	finish(&x);
+}
+
+static void knows_no_version_if_the_store_names_none(void **state)
+{
+	const struct loopback_answer answers[] = {{OBJECT("")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_OK);
+	assert_null(x.result.object.version);
+	finish(&x);
+}
+
+static void asks_for_a_version_and_keeps_the_name_null(void **state)
+{
+	const struct loopback_answer answers[] = {{OBJECT("x-amz-version-id: null\r\n")}};
+	struct s3_request r = usual_request();
+	struct exchange x;
+
+	(void)state;
+	r.version = "a+b/c=";
+	run_request(&x, answers, 1, &r);
+	assert_string_equal(x.result.object.version, "null");
+	assert_asked(&x, 0, "?versionId=a%2Bb%2Fc%3D HTTP/1.1\r\n");
+	finish(&x);
+}
+
+static void puts_the_bucket_into_the_host_in_virtual_host_style(void **state)
+{
+	const struct loopback_answer answers[] = {{OBJECT("")}};
+	struct loopback *l = loopback_start(answers, 1);
+	struct exchange x = {.server = l};
+	struct s3_request r = usual_request();
+	const char *port = strrchr(loopback_origin(l), ':');
+	lm_auto_free char *url = lm_xasprintf("http://s3.localhost%s/base", port);
+	lm_auto_free char *host = lm_xasprintf("\r\nHost: apps.s3.localhost%s\r\n", port);
+
+	(void)state;
+	(void)setenv("AWS_ENDPOINT_URL_S3", url, 1);
+	r.style = S3_STYLE_VIRTUAL_HOST;
+	fetch(&x, &r);
+	assert_int_equal(x.rc, LM_OK);
+	assert_asked(&x, 0, "GET /base/dir/a%20b.yml HTTP/1.1\r\n");
+	assert_asked(&x, 0, host);
+	finish(&x);
+}
+
+static void keeps_to_path_style_where_a_bucket_does_not_fit_a_host(void **state)
+{
+	static const char *const buckets[] = {"with.dot", "Capital", "-dash", "dash-"};
+	const struct loopback_answer answers[] = {{OBJECT("")}};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(buckets); i++) {
+		struct s3_request r = usual_request();
+		lm_auto_free char *line = lm_xasprintf("GET /%s/dir/", buckets[i]);
+		struct exchange x;
+
+		r.bucket = buckets[i];
+		r.style = S3_STYLE_VIRTUAL_HOST;
+		run_request(&x, answers, 1, &r);
+		assert_int_equal(x.rc, LM_OK);
+		assert_asked(&x, 0, line);
+		finish(&x);
+	}
+}
+
+/// The host that AWS's own endpoint would be asked at, as the proxy sees it.
+static void assert_connects_to(const char *bucket, const char *region, const char *expected)
+{
+	const struct loopback_answer answers[] = {{"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"}};
+	struct exchange x = {.server = loopback_start(answers, 1)};
+	struct s3_request r = usual_request();
+	lm_auto_free char *line = lm_xasprintf("CONNECT %s:443 HTTP/1.1\r\n", expected);
+
+	(void)unsetenv("AWS_ENDPOINT_URL_S3");
+	(void)setenv("https_proxy", loopback_origin(x.server), 1);
+	r.bucket = bucket;
+	r.region = region;
+	fetch(&x, &r);
+	(void)unsetenv("https_proxy");
+	assert_int_equal(x.rc, LM_E_DENIED);
+	assert_asked(&x, 0, line);
+	finish(&x);
+}
+
+static void finds_aws_by_bucket_region_and_partition(void **state)
+{
+	(void)state;
+	assert_connects_to("apps", "eu-west-1", "apps.s3.eu-west-1.amazonaws.com");
+	assert_connects_to("apps", "cn-north-1", "apps.s3.cn-north-1.amazonaws.com.cn");
+	assert_connects_to("my.apps", "eu-west-1", "s3.eu-west-1.amazonaws.com");
+	assert_connects_to("Apps", "eu-west-1", "s3.eu-west-1.amazonaws.com");
+}
+
+static void assert_corrected_to_us_west_2(
+	const struct loopback_answer *answers, unsigned n, unsigned corrected)
+{
+	struct exchange x;
+
+	run(&x, answers, n);
+	assert_int_equal(x.rc, LM_OK);
+	assert_string_equal(x.result.region, "us-west-2");
+	assert_asked(&x, 0, "/eu-west-1/s3/aws4_request");
+	assert_asked(&x, corrected, "GET /apps/dir/a%20b.yml");
+	assert_asked(&x, corrected, "/us-west-2/s3/aws4_request");
+	assert_int_equal(loopback_count(x.server), corrected + 1);
+	finish(&x);
+}
+
+static void signs_again_for_the_region_in_the_header(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("301 Moved", "x-amz-bucket-region: us-west-2\r\n",
+			"<Code>PermanentRedirect</Code>")},
+		{OBJECT("")}};
+
+	(void)state;
+	assert_corrected_to_us_west_2(answers, 2, 1);
+}
+
+static void signs_again_for_the_region_in_the_document(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("400 Bad Request", "",
+			"<Code>AuthorizationHeaderMalformed</Code><Region>us-west-2</Region>")},
+		{OBJECT("")}};
+
+	(void)state;
+	assert_corrected_to_us_west_2(answers, 2, 1);
+}
+
+static void asks_the_bucket_where_it_is(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("307 Temporary Redirect", "Location: http://evil.example/\r\n",
+			"<Code>TemporaryRedirect</Code>")},
+		{"HTTP/1.1 403 Forbidden\r\nx-amz-bucket-region: us-west-2\r\n\r\n"}, {OBJECT("")}};
+	struct exchange x;
+
+	(void)state;
+	assert_corrected_to_us_west_2(answers, 3, 2);
+	run(&x, answers, 3);
+	assert_asked(&x, 1, "HEAD /apps HTTP/1.1\r\n");
+	finish(&x);
+}
+
+static void corrects_the_region_once_only(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("301 Moved", "x-amz-bucket-region: us-west-2\r\n",
+			"<Code>PermanentRedirect</Code>")},
+		{ERROR("301 Moved", "x-amz-bucket-region: us-west-1\r\n",
+			"<Code>PermanentRedirect</Code><Message>elsewhere</Message>")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 2);
+	assert_int_equal(x.rc, LM_E_REFUSED);
+	assert_int_equal(loopback_count(x.server), 2);
+	assert_non_null(strstr(x.err.msg, "PermanentRedirect, elsewhere"));
+	finish(&x);
+}
+
+static void believes_no_region_that_cannot_be_one(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("301 Moved", "x-amz-bucket-region: evil.example/\r\n",
+			"<Code>PermanentRedirect</Code><Region>a.b</Region>")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_E_REFUSED);
+	assert_int_equal(loopback_count(x.server), 1);
+	finish(&x);
+}
+
+static void says_so_when_nobody_knows_the_region(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("301 Moved", "", "<Code>PermanentRedirect</Code>")},
+		{"HTTP/1.1 301 Moved\r\n\r\n"}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 2);
+	assert_int_equal(x.rc, LM_E_REFUSED);
+	assert_string_equal(x.err.msg,
+		"bucket 'apps' is not in region eu-west-1, and S3 does not say "
+		"in which; set 'region' in the host file to the bucket's");
+	finish(&x);
+}
+
+static void signs_again_with_the_servers_time(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("403 Forbidden", "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
+			"<Code>RequestTimeTooSkewed</Code>")},
+		{OBJECT("")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 2);
+	assert_int_equal(x.rc, LM_OK);
+	assert_asked(&x, 1, "X-Amz-Date: 20130524T0000");
+	assert_true(x.result.clock_offset_ms < -86400000);
+	finish(&x);
+}
+
+static void says_both_times_when_that_does_not_help(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("403 Forbidden", "Date: Fri, 24 May 2013 00:00:00 GMT\r\n",
+			"<Code>RequestTimeTooSkewed</Code>"
+			"<ServerTime>2013-05-24T00:00:00Z</ServerTime>")}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_E_DENIED);
+	assert_int_equal(loopback_count(x.server), 2);
+	assert_non_null(strstr(x.err.msg, "was signed at 2013-05-24T00:00:0"));
+	assert_non_null(strstr(x.err.msg, "the server's time is 2013-05-24T00:00:00Z"));
+	finish(&x);
+}
+
+static void words_what_s3_refuses(void **state)
+{
+	static const struct {
+		const char *answer, *version;
+		lm_rc rc;
+		const char *message;
+	} cases[] = {
+		{ERROR("404 Not Found", "", "<Code>NoSuchKey</Code>"), NULL, LM_E_NOT_FOUND,
+			"bucket 'apps' has no object 'dir/a b.yml'"},
+		{ERROR("404 Not Found", "", "<Code>NoSuchKey</Code>"), "v1", LM_E_NOT_FOUND,
+			"bucket 'apps' has no object 'dir/a b.yml' of version 'v1'"},
+		{ERROR("404 Not Found", "", "<Code>NoSuchVersion</Code>"), "v1", LM_E_NOT_FOUND,
+			"bucket 'apps' has no object 'dir/a b.yml' of version 'v1'"},
+		{ERROR("404 Not Found", "", "<Code>NoSuchBucket</Code>"), NULL, LM_E_NOT_FOUND,
+			"there is no bucket 'apps' at 127.0.0.1:"},
+		{ERROR("400 Bad Request", "",
+			 "<Code>InvalidArgument</Code><Message>Invalid version id "
+			 "specified</Message>"),
+			"v1", LM_E_NOT_FOUND,
+			"of version 'v1': S3 says that this is no version id "
+			"(Invalid version id specified)"},
+		{ERROR("404 Not Found", "x-amz-delete-marker: true\r\n", "<Code>NoSuchKey</Code>"),
+			NULL, LM_E_NOT_FOUND,
+			"bucket 'apps' has no object 'dir/a b.yml' any more: it was "
+			"deleted"},
+		{ERROR("405 Method Not Allowed", "x-amz-delete-marker: true\r\n",
+			 "<Code>MethodNotAllowed</Code>"),
+			"v1", LM_E_NOT_FOUND,
+			"version 'v1' of object 'dir/a b.yml' in bucket 'apps' is "
+			"a delete marker"},
+		{ERROR("403 Forbidden", "", "<Code>AccessDenied</Code>"), NULL, LM_E_DENIED,
+			"the role needs s3:GetObject on arn:aws:s3:::apps/dir/a b.yml"},
+		{ERROR("403 Forbidden", "", "<Code>AccessDenied</Code>"), "v1", LM_E_DENIED,
+			"the role needs s3:GetObjectVersion on arn:aws:s3:::apps/dir/a b.yml"},
+		{ERROR("403 Forbidden", "", "<Code>SignatureDoesNotMatch</Code>"), NULL,
+			LM_E_DENIED,
+			"the secret access key from the environment does not belong to access key "
+			"AKIDEXAMPLE"},
+		{ERROR("403 Forbidden", "", "<Code>InvalidAccessKeyId</Code>"), NULL, LM_E_DENIED,
+			"S3 does not know access key AKIDEXAMPLE from the environment"},
+		{ERROR("400 Bad Request", "", "<Code>ExpiredToken</Code>"), NULL, LM_E_DENIED,
+			"the temporary credentials from the environment are over"},
+		{ERROR("400 Bad Request", "", "<Code>InvalidToken</Code>"), NULL, LM_E_DENIED,
+			"S3 does not accept the session token from the environment"},
+		{ERROR("403 Forbidden", "", "<Code>RequestTimeTooSkewed</Code>"), NULL, LM_E_DENIED,
+			"the clocks are too far apart"},
+		{ERROR("403 Forbidden", "", "<Code>InvalidObjectState</Code>"), NULL, LM_E_REFUSED,
+			"is archived"},
+		{ERROR("503 Slow Down", "",
+			 "<Code>SlowDown</Code><Message>Please reduce your request "
+			 "rate.</Message>"),
+			NULL, LM_E_REFUSED,
+			"S3 refuses object 'dir/a b.yml' of bucket 'apps': SlowDown, "
+			"Please reduce your request rate. (HTTP 503, after 2 attempts)"},
+		{ERROR("400 Bad Request", "",
+			 "<Code>KeyTooLongError</Code><Message>Your key is too long"
+			 "</Message>"),
+			NULL, LM_E_REFUSED,
+			"KeyTooLongError, Your key is too long (HTTP 400, after 1 "
+			"attempt)"},
+		{"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", NULL, LM_E_REFUSED,
+			"answers HTTP 502 for object 'dir/a b.yml' of bucket 'apps', after 2 "
+			"attempts"},
+		{"HTTP/1.0 404 Not Found\r\n\r\n<html>no</html>", NULL, LM_E_PROTOCOL,
+			"answers HTTP 404, and not as S3 does; check that AWS_ENDPOINT_URL names "
+			"an S3 "
+			"server"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		const struct loopback_answer answers[] = {{cases[i].answer}};
+		struct s3_request r = usual_request();
+		struct exchange x;
+
+		r.version = cases[i].version;
+		run_request(&x, answers, 1, &r);
+		assert_int_equal(x.rc, cases[i].rc);
+		if (!strstr(x.err.msg, cases[i].message))
+			fail_msg("case %zu: '%s' is not in '%s'", i, cases[i].message, x.err.msg);
+		finish(&x);
+	}
+}
+
+static void names_the_partition_in_the_arn(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{ERROR("403 Forbidden", "", "<Code>AccessDenied</Code>")}};
+	struct s3_request r = usual_request();
+	struct exchange x;
+
+	(void)state;
+	r.region = "cn-north-1";
+	run_request(&x, answers, 1, &r);
+	assert_non_null(strstr(x.err.msg, "arn:aws-cn:s3:::apps/"));
+	finish(&x);
+}
+
+static void refuses_an_object_over_the_ceiling(void **state)
+{
+	char *text = lm_xasprintf("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n%01001d", 0);
+	const struct loopback_answer answers[] = {{text}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_E_TOO_LARGE);
+	assert_string_equal(
+		x.err.msg, "object 'dir/a b.yml' of bucket 'apps' is larger than 1000 bytes");
+	finish(&x);
+	free(text);
+}
+
+static void refuses_names_that_cannot_be(void **state)
+{
+	static const struct {
+		const char *bucket, *key, *region;
+	} cases[] = {{"a/b", "k", "eu-west-1"}, {"", "k", "eu-west-1"},
+		{"a@evil", "k", "eu-west-1"}, {"apps", "", "eu-west-1"},
+		{"apps", "k", "evil.example/"}};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct s3_request r = usual_request();
+		struct exchange x = {0};
+
+		r.bucket = cases[i].bucket;
+		r.key = cases[i].key;
+		r.region = cases[i].region;
+		fetch(&x, &r);
+		assert_int_equal(x.rc, LM_E_INVALID);
+		finish(&x);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fetches_an_object_and_its_version),
+		cmocka_unit_test(knows_no_version_if_the_store_names_none),
+		cmocka_unit_test(asks_for_a_version_and_keeps_the_name_null),
+		cmocka_unit_test(puts_the_bucket_into_the_host_in_virtual_host_style),
+		cmocka_unit_test(keeps_to_path_style_where_a_bucket_does_not_fit_a_host),
+		cmocka_unit_test(finds_aws_by_bucket_region_and_partition),
+		cmocka_unit_test(signs_again_for_the_region_in_the_header),
+		cmocka_unit_test(signs_again_for_the_region_in_the_document),
+		cmocka_unit_test(asks_the_bucket_where_it_is),
+		cmocka_unit_test(corrects_the_region_once_only),
+		cmocka_unit_test(believes_no_region_that_cannot_be_one),
+		cmocka_unit_test(says_so_when_nobody_knows_the_region),
+		cmocka_unit_test(signs_again_with_the_servers_time),
+		cmocka_unit_test(says_both_times_when_that_does_not_help),
+		cmocka_unit_test(words_what_s3_refuses),
+		cmocka_unit_test(names_the_partition_in_the_arn),
+		cmocka_unit_test(refuses_an_object_over_the_ceiling),
+		cmocka_unit_test(refuses_names_that_cannot_be),
+	};
+	static const char *const variables[] = {"http_proxy", "https_proxy", "HTTPS_PROXY",
+		"all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "AWS_CA_BUNDLE",
+		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(variables); i++)
+		(void)unsetenv(variables[i]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "deploy/journal.h"
+#include "deploy/store.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char root[64], dir[128];
+static struct store *s;
+static struct lm_err err;
+
+static void open_store(void)
+{
+	if (store_open(dir, &s, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+}
+
+/// What a kill and the next start come to.
+static void open_again(void)
+{
+	store_close(lm_take(s));
+	open_store();
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)snprintf(root, sizeof(root), "/tmp/store_test.XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	(void)snprintf(dir, sizeof(dir), "%s/lib/application", root);
+	return store_open(dir, &s, &err) == LM_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	store_close(lm_take(s));
+	return lm_tree_remove(AT_FDCWD, root, &err) == LM_OK ? 0 : -1;
+}
+
+/// A file of the store as text; "-" if it is not there.
+static char *content(const char *name)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", dir, name);
+	struct lm_buf text = LM_BUF(1 << 20);
+
+	if (lm_file_read(path, &text, &err) != LM_OK)
+		(void)lm_buf_puts(&text, "-");
+	return lm_buf_take(&text);
+}
+
+static void assert_content(const char *name, const char *expected)
+{
+	lm_auto_free char *text = content(name);
+
+	assert_string_equal(text, expected);
+}
+
+static void put(const char *name, const char *text)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", dir, name);
+
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_str(text), 0600, &err), LM_OK);
+}
+
+static unsigned begin(const char *definition, bool reuse)
+{
+	unsigned n = 0;
+
+	if (store_begin(s, lm_str(definition), reuse, &n, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+	return n;
+}
+
+static void write_compose(unsigned n, const char *text)
+{
+	lm_auto_close int fd = -1;
+
+	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(lm_fd_write_all(fd, "compose", lm_str(text), &err), LM_OK);
+	assert_int_equal(store_compose_keep(s, n, &err), LM_OK);
+}
+
+static void finish(unsigned n, bool success, const char *status)
+{
+	struct store_outcome outcome = {.success = success,
+		.stage = success ? NULL : "pull",
+		.error = success ? NULL : "InternalError",
+		.message = success ? NULL : "no such image",
+		.compose_version = "123",
+		.started_ms = 1000,
+		.ended_ms = 2000,
+		.status = lm_str(status)};
+
+	if (store_finish(s, n, &outcome, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+}
+
+static unsigned deploy(const char *definition, bool success)
+{
+	unsigned n = begin(definition, false);
+
+	write_compose(n, definition);
+	assert_int_equal(store_image(s, n, LM_STR("web:1"), lm_str(definition), &err), LM_OK);
+	finish(n, success, "{}");
+	assert_int_equal(store_reported(s, n, &err), LM_OK);
+	return n;
+}
+
+static void assert_state(unsigned current, unsigned last_good, unsigned newest, unsigned open)
+{
+	const struct store_state *st = store_state(s);
+
+	assert_int_equal(st->current, current);
+	assert_int_equal(st->last_good, last_good);
+	assert_int_equal(st->newest, newest);
+	assert_int_equal(st->open, open);
+}
+
+static void a_new_store_is_empty_and_private(void **state)
+{
+	(void)state;
+	struct stat st;
+
+	assert_state(0, 0, 0, 0);
+	assert_false(store_state(s)->stopped);
+	assert_null(store_note(s));
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(chmod(dir, 0755), 0);
+	open_again();
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void keeps_all_of_a_deployment(void **state)
+{
+	(void)state;
+	unsigned n = deploy("def A", true);
+	char link[64] = "";
+
+	assert_int_equal(n, 1);
+	for (int opened = 0; opened < 2; opened++) {
+		assert_state(1, 1, 1, 0);
+		assert_content("generations/1/definition.json", "def A");
+		assert_content("generations/1/compose.yml", "def A");
+		assert_content("generations/1/images.json", "{\n \"web:1\": \"def A\"\n}");
+		assert_content("journal", "");
+		lm_auto_free char *outcome = NULL;
+		assert_int_equal(store_read_outcome(s, 1, &outcome, &err), LM_OK);
+		assert_string_equal(outcome,
+			"{\n \"generation\": 1,\n \"attempt\": 1,\n \"success\": true,\n \"good\": "
+			"true,\n \"stage\": null,\n \"error\": null,\n \"message\": null,\n "
+			"\"compose_version\": \"123\",\n \"started_ms\": 1000,\n \"ended_ms\": "
+			"2000,\n \"status\": \"{}\"\n}");
+		open_again();
+	}
+	lm_auto_free char *path = lm_xasprintf("%s/current", dir);
+	assert_int_equal(readlink(path, link, sizeof(link)), strlen("generations/1"));
+	assert_string_equal(link, "generations/1");
+}
+
+static void a_failure_leaves_current_and_last_good(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	unsigned n = deploy("def B", false);
+
+	open_again();
+	assert_int_equal(n, 2);
+	assert_state(1, 1, 2, 0);
+	// For whoever looks into it.
+	assert_content("generations/2/compose.yml", "def B");
+}
+
+static void names_an_interrupted_attempt_and_its_stage(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	unsigned n = begin("def B", false);
+
+	assert_int_equal(store_journal(s, n, "fetch", &err), LM_OK);
+	assert_int_equal(store_journal(s, n, "down", &err), LM_OK);
+	open_again();
+	assert_state(1, 1, 2, 2);
+	assert_int_equal(store_state(s)->open_attempt, 1);
+	assert_string_equal(store_state(s)->open_stage, "down");
+
+	// Nothing else begins before it was run again or ended.
+	assert_int_equal(store_begin(s, LM_STR("def C"), true, &n, &err), LM_E_CONFLICT);
+	assert_int_equal(store_rerun(s, 1, &err), LM_E_CONFLICT);
+	assert_int_equal(store_rerun(s, 2, &err), LM_OK);
+	finish(2, true, "{}");
+	assert_state(2, 2, 2, 0);
+}
+
+static void an_interrupted_attempt_may_be_given_up_without_a_message(void **state)
+{
+	(void)state;
+	struct store_message *messages = NULL;
+	size_t count = 9;
+	unsigned n = begin("def A", false);
+
+	open_again();
+	finish(n, false, "");
+	assert_int_equal(store_unreported(s, &messages, &count, &err), LM_OK);
+	assert_int_equal(count, 0);
+	assert_int_equal(begin("def B", false), 2);
+}
+
+static void the_same_definition_is_the_same_generation_if_asked(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	assert_int_equal(begin("def A", true), 1);
+	assert_int_equal(store_state(s)->open_attempt, 2);
+	open_again();
+	assert_int_equal(store_state(s)->open_attempt, 2);
+	assert_int_equal(begin("def A", true), 1); // the interrupted one
+	assert_int_equal(store_state(s)->open_attempt, 2);
+	finish(1, true, "{}");
+	assert_int_equal(store_reported(s, 1, &err), LM_OK);
+	assert_int_equal(begin("def A", false), 2);
+	finish(2, false, "{}");
+	// Its message was not sent: another attempt must not take its place.
+	assert_int_equal(begin("def B", true), 3);
+}
+
+static void a_failed_attempt_does_not_replace_what_was_good(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	assert_int_equal(begin("def A", true), 1);
+	write_compose(1, "worse");
+	assert_int_equal(store_image(s, 1, LM_STR("web:1"), LM_STR("worse"), &err), LM_OK);
+	finish(1, false, "{}");
+	assert_state(1, 1, 1, 0);
+	assert_content("generations/1/compose.yml", "def A");
+	assert_content("generations/1/images.json", "{\n \"web:1\": \"def A\"\n}");
+	assert_content("generations/1/compose.yml.kept", "-");
+
+	assert_int_equal(store_reported(s, 1, &err), LM_OK);
+	assert_int_equal(begin("def A", true), 1);
+	write_compose(1, "better");
+	finish(1, true, "{}");
+	assert_content("generations/1/compose.yml", "better");
+	assert_content("generations/1/images.json", "{}");
+}
+
+static void a_compose_file_that_was_not_kept_does_not_count(void **state)
+{
+	(void)state;
+	unsigned n = begin("def A", false);
+	lm_auto_close int fd = -1;
+
+	assert_int_equal(store_compose_keep(s, n, &err), LM_E_NOT_FOUND);
+	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(write(fd, "half", 4), 4);
+	finish(n, true, "{}");
+	assert_content("generations/1/compose.yml", "-");
+	assert_content("generations/1/compose.yml.new", "-");
+}
+
+static void a_message_is_listed_until_it_was_reported(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		unsigned n = begin("def A", false);
+		finish(n, i == 1, i == 0 ? "{\"status\":\"fail\"}" : "{\"status\":\"success\"}");
+	}
+	open_again();
+	lm_auto_free struct store_message *messages = NULL;
+	lm_auto_free char *text = NULL;
+	size_t count = 0;
+
+	assert_int_equal(store_unreported(s, &messages, &count, &err), LM_OK);
+	assert_int_equal(count, 2);
+	assert_int_equal(messages[0].generation, 1);
+	assert_int_equal(messages[1].generation, 2);
+	assert_int_equal(store_read_status(s, 1, &text, &err), LM_OK);
+	assert_string_equal(text, "{\"status\":\"fail\"}");
+	assert_int_equal(store_rerun(s, 1, &err), LM_E_CONFLICT);
+	assert_int_equal(store_reported(s, 1, &err), LM_OK);
+
+	// Another attempt has another message.
+	assert_int_equal(store_rerun(s, 1, &err), LM_OK);
+	finish(1, true, "again");
+	free(lm_take(messages));
+	assert_int_equal(store_unreported(s, &messages, &count, &err), LM_OK);
+	assert_int_equal(count, 2);
+	assert_int_equal(messages[0].generation, 1);
+	assert_int_equal(messages[0].attempt, 2);
+}
+
+static void an_outcome_whose_end_was_cut_short_is_carried_through(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	unsigned n = begin("def B", false);
+
+	write_compose(n, "def B");
+	// store_finish, killed when the outcome was in place and nothing else was.
+	put("generations/2/images.json.new", "{}");
+	put("generations/2/outcome.json",
+		"{\"generation\":2,\"attempt\":1,\"success\":true,\"good\":true,\"status\":\"x\"}");
+	open_again();
+	assert_state(2, 2, 2, 0);
+	assert_content("generations/2/compose.yml", "def B");
+	assert_content("generations/2/images.json", "{}");
+	assert_content("journal", "");
+}
+
+static void prunes_all_but_what_is_needed(void **state)
+{
+	(void)state;
+	(void)deploy("def 1", false);
+	(void)deploy("def 2", true);
+	finish(begin("def 3", false), false, "not sent");
+	(void)deploy("def 4", false);
+	(void)deploy("def 5", false);
+	unsigned n = begin("def 6", false);
+	lm_auto_free unsigned *numbers = NULL;
+	size_t count = 0;
+
+	assert_int_equal(n, 6);
+	assert_int_equal(store_prune(s, 1, &err), LM_OK);
+	assert_int_equal(store_list(s, &numbers, &count, &err), LM_OK);
+	assert_int_equal(count, 3);
+	assert_int_equal(numbers[0], 6);
+	assert_int_equal(numbers[1], 3);
+	assert_int_equal(numbers[2], 2);
+	open_again();
+	assert_state(2, 2, 6, 6);
+	assert_null(store_note(s));
+}
+
+static void remembers_the_wish_to_be_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(store_set_stopped(s, true, &err), LM_OK);
+	open_again();
+	assert_true(store_state(s)->stopped);
+	assert_int_equal(store_set_stopped(s, false, &err), LM_OK);
+	assert_int_equal(store_set_stopped(s, false, &err), LM_OK);
+	open_again();
+	assert_false(store_state(s)->stopped);
+}
+
+static void goes_on_without_what_is_damaged_and_says_so(void **state)
+{
+	(void)state;
+	(void)deploy("def A", true);
+	(void)deploy("def B", true);
+	lm_auto_free char *current = lm_xasprintf("%s/current", dir);
+	static const char *const targets[] = {"generations/9", "generations/../../x", "/etc",
+		"generations/01", "generations/", "2"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(targets); i++) {
+		assert_int_equal(lm_link_replace(AT_FDCWD, current, targets[i], &err), LM_OK);
+		open_again();
+		assert_state(2, 2, 2, 0); // last good stands in
+		assert_string_equal(
+			store_note(s), "the link 'current' leads to no generation, ignoring it");
+	}
+	assert_int_equal(lm_link_replace(AT_FDCWD, current, "generations/2", &err), LM_OK);
+
+	put("generations/1/outcome.json", "{\"attempt\":");
+	lm_auto_free char *definition = lm_xasprintf("%s/generations/2/definition.json", dir);
+	assert_int_equal(unlink(definition), 0);
+	open_again();
+	assert_string_equal(store_note(s), "generation 2 has no definition and was removed");
+	assert_state(0, 0, 1, 0);
+	assert_int_equal(store_rerun(s, 1, &err), LM_OK);
+	finish(1, true, "{}");
+	assert_state(1, 1, 1, 0);
+}
+
+static void does_not_follow_links_out_of_its_folder(void **state)
+{
+	(void)state;
+	unsigned n = begin("def A", false);
+	lm_auto_free char *outside = lm_xasprintf("%s/outside", root);
+	lm_auto_free char *target = lm_xasprintf("%s/generations/1/compose.yml.new", dir);
+	lm_auto_free char *definition = lm_xasprintf("%s/generations/1/definition.json", dir);
+	lm_auto_free char *text = NULL;
+	lm_auto_close int fd = -1;
+	struct stat st;
+
+	assert_int_equal(symlink(outside, target), 0);
+	assert_int_equal(store_compose_keep(s, n, &err), LM_E_INVALID);
+	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(stat(outside, &st), -1);
+	assert_int_equal(unlink(definition), 0);
+	assert_int_equal(symlink("/etc/passwd", definition), 0);
+	assert_int_equal(store_read_definition(s, n, &text, &err), LM_E_INVALID);
+
+	store_close(lm_take(s));
+	lm_auto_free char *link = lm_xasprintf("%s/link", root);
+	assert_int_equal(symlink(dir, link), 0);
+	assert_int_equal(store_open(link, &s, &err), LM_E_INVALID);
+}
+
+static void has_one_owner(void **state)
+{
+	(void)state;
+	struct store *other = NULL;
+
+	assert_int_equal(store_open(dir, &other, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "another lightermand is using it"));
+	assert_null(other);
+}
+
+static void refuses_what_is_not_under_way(void **state)
+{
+	(void)state;
+	unsigned n = deploy("def A", true);
+	struct store_outcome outcome = {.success = true};
+	int fd = -1;
+
+	for (unsigned i = 0; i < 2; i++, n = 0) {
+		assert_int_equal(store_journal(s, n, "up", &err), LM_E_INVALID);
+		assert_int_equal(store_compose_open(s, n, &fd, &err), LM_E_INVALID);
+		assert_int_equal(store_compose_keep(s, n, &err), LM_E_INVALID);
+		assert_int_equal(store_image(s, n, LM_STR("a"), LM_STR("b"), &err), LM_E_INVALID);
+		assert_int_equal(store_finish(s, n, &outcome, &err), LM_E_INVALID);
+	}
+	assert_int_equal(store_rerun(s, 7, &err), LM_E_NOT_FOUND);
+	assert_int_equal(store_reported(s, 7, &err), LM_E_NOT_FOUND);
+}
+
+static void takes_texts_that_are_not_utf8_but_no_such_document(void **state)
+{
+	(void)state;
+	unsigned n = begin("def A", false);
+	struct store_outcome outcome = {
+		.stage = "up", .error = "InternalError", .message = "bad \xff byte"};
+	lm_auto_free char *text = NULL;
+
+	outcome.status = LM_STR("\xff");
+	assert_int_equal(store_finish(s, n, &outcome, &err), LM_E_INVALID);
+	outcome.status = LM_STR("{}");
+	assert_int_equal(store_finish(s, n, &outcome, &err), LM_OK);
+	assert_int_equal(store_read_outcome(s, n, &text, &err), LM_OK);
+	assert_non_null(strstr(text, "\"bad ? byte\""));
+}
+
+static void every_input_has_a_ceiling(void **state)
+{
+	(void)state;
+	lm_auto_free char *large = lm_xcalloc(1, LIMIT_GROUP_FILE + 1);
+	unsigned n = 0;
+	lm_rc rc = LM_OK;
+
+	memset(large, ' ', LIMIT_GROUP_FILE + 1);
+	assert_int_equal(
+		store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false, &n, &err),
+		LM_E_TOO_LARGE);
+	assert_state(0, 0, 0, 0);
+	n = begin("def A", false);
+	assert_int_equal(store_image(s, n, LM_STR("\xff"), LM_STR("b"), &err), LM_E_INVALID);
+	for (unsigned i = 0; i <= LIMIT_SERVICES && rc == LM_OK; i++) {
+		char ref[32];
+
+		(void)snprintf(ref, sizeof(ref), "image:%u", i);
+		rc = store_image(s, n, lm_str(ref), LM_STR("sha256:1"), &err);
+	}
+	assert_int_equal(rc, LM_E_TOO_LARGE);
+	assert_int_equal(
+		store_image(s, n, (struct lm_str){large, 600}, LM_STR("b"), &err), LM_E_INVALID);
+
+	lm_auto_close int fd = -1;
+	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(ftruncate(fd, LIMIT_COMPOSE_FILE + 1), 0);
+	assert_int_equal(store_compose_keep(s, n, &err), LM_E_TOO_LARGE);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_new_store_is_empty_and_private),
+		TEST(keeps_all_of_a_deployment),
+		TEST(a_failure_leaves_current_and_last_good),
+		TEST(names_an_interrupted_attempt_and_its_stage),
+		TEST(an_interrupted_attempt_may_be_given_up_without_a_message),
+		TEST(the_same_definition_is_the_same_generation_if_asked),
+		TEST(a_failed_attempt_does_not_replace_what_was_good),
+		TEST(a_compose_file_that_was_not_kept_does_not_count),
+		TEST(a_message_is_listed_until_it_was_reported),
+		TEST(an_outcome_whose_end_was_cut_short_is_carried_through),
+		TEST(prunes_all_but_what_is_needed),
+		TEST(remembers_the_wish_to_be_stopped),
+		TEST(goes_on_without_what_is_damaged_and_says_so),
+		TEST(does_not_follow_links_out_of_its_folder),
+		TEST(has_one_owner),
+		TEST(refuses_what_is_not_under_way),
+		TEST(takes_texts_that_are_not_utf8_but_no_such_document),
+		TEST(every_input_has_a_ceiling),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

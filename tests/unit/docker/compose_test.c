@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/compose.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/// A program in the place of docker-compose, and what it printed.
+struct fixture {
+	char dir[64];
+	char *program;
+	struct compose compose;
+	struct compose_job job;
+	struct lm_buf lines; ///< "LEVEL line;"
+};
+
+static const struct wait_limit forever = WAIT_FOREVER;
+
+static void note_line(void *ctx, enum lm_level level, struct lm_str line)
+{
+	struct fixture *f = ctx;
+	(void)lm_buf_printf(&f->lines, "%s %.*s;", lm_level_name(level), LM_STR_ARG(line));
+}
+
+static int set_up(void **state)
+{
+	static const char *const env[] = {"PATH=/usr/bin:/bin", "TAG=7", NULL};
+	struct fixture *f = lm_xcalloc(1, sizeof(*f));
+	strncpy(f->dir, "/tmp/compose_test.XXXXXX", sizeof(f->dir) - 1);
+	assert_non_null(mkdtemp(f->dir));
+	f->program = lm_path_join(f->dir, "program");
+	f->lines = LM_BUF(100000);
+	f->compose = (struct compose){.program = f->program, .generation = 1};
+	f->job = (struct compose_job){.compose = &f->compose,
+		.project = COMPOSE_PROJECT,
+		.directory = f->dir,
+		.env = env,
+		.on_line = note_line,
+		.ctx = f};
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	assert_int_equal(lm_tree_remove(AT_FDCWD, f->dir, &err), LM_OK);
+	free(f->program);
+	lm_buf_finish(&f->lines);
+	free(f);
+	return 0;
+}
+
+static void script(struct fixture *f, const char *text)
+{
+	lm_auto_buf struct lm_buf b = LM_BUF(4096);
+	struct lm_err err = {0};
+	(void)lm_buf_printf(&b, "#!/bin/sh\n%s\n", text);
+	assert_int_equal(lm_file_replace(AT_FDCWD, f->program, lm_buf_str(&b), 0755, &err), LM_OK);
+	assert_int_equal(chmod(f->program, 0755), 0);
+}
+
+static void passes_the_file_on_stdin_and_collects_the_config(void **state)
+{
+	struct fixture *f = *state;
+	script(f, "echo \"$*\"; pwd; echo \"$TAG$HOME\"; cat; echo 'WARNING: unset' >&2");
+	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_COMPOSE_CONFIG);
+	struct lm_err err = {0};
+	assert_int_equal(
+		compose_config(&f->job, LM_STR("services: {}\n"), &forever, &out, &err), LM_OK);
+	lm_auto_free char *expected = lm_xasprintf("-p greengrassdockerapplicationdeployment -f - "
+						   "--project-directory %s config\n%s\n7\n"
+						   "services: {}\n",
+		f->dir, f->dir);
+	assert_string_equal(lm_buf_cstr(&out), expected);
+	assert_string_equal(lm_buf_cstr(&f->lines), "WARN WARNING: unset;");
+}
+
+static void up_and_down_have_their_arguments(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "shift 6; echo \"$@\"");
+	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->job, "/d/c.yml", true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, "/d/c.yml", true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, "/d/c.yml", false, &forever, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&f->lines),
+		"INFO up -d;INFO up -d --remove-orphans;INFO down --remove-orphans;INFO down;");
+}
+
+static void the_plugin_is_a_word_of_docker(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	f->compose.plugin = true;
+	script(f, "test \"$1\" = compose || exit 9; echo ERROR: nothing works >&2; exit 1");
+	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "docker compose up failed: nothing works");
+}
+
+static void a_failure_has_composes_words_and_class(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f,
+		"echo 'Creating p_web_1 ... ' >&2\n"
+		"echo 'ERROR: for web  Bind for 0.0.0.0:80 failed: port is already allocated' >&2\n"
+		"echo 'Encountered errors while bringing up the project.' >&2\nexit 1");
+	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_E_CONFLICT);
+	assert_string_equal(err.msg,
+		"docker-compose up failed: Bind for 0.0.0.0:80 failed: port is already allocated");
+	assert_ptr_equal(
+		strstr(lm_buf_cstr(&f->lines), "INFO Creating p_web_1 ...;ERROR ERROR: for web"),
+		lm_buf_cstr(&f->lines));
+}
+
+static void a_silent_failure_tells_how_it_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "exit 3");
+	assert_int_equal(compose_down(&f->job, "/d/c.yml", false, &forever, &err), LM_E_REFUSED);
+	assert_non_null(strstr(err.msg, "docker-compose down failed: "));
+	assert_non_null(strstr(err.msg, "3"));
+}
+
+static void a_compose_that_hangs_is_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "exec sleep 1000");
+	struct wait_limit limit = wait_limit_within(&forever, 50);
+	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &limit, &err), LM_E_TIMEOUT);
+	assert_ptr_equal(strstr(err.msg, "docker-compose up: "), err.msg);
+}
+
+static void a_config_over_its_ceiling_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "exec head -c 100000 /dev/zero");
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	assert_int_equal(
+		compose_config(&f->job, LM_STR("x"), &forever, &out, &err), LM_E_TOO_LARGE);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(passes_the_file_on_stdin_and_collects_the_config),
+		TEST(up_and_down_have_their_arguments),
+		TEST(the_plugin_is_a_word_of_docker),
+		TEST(a_failure_has_composes_words_and_class),
+		TEST(a_silent_failure_tells_how_it_ended),
+		TEST(a_compose_that_hangs_is_ended),
+		TEST(a_config_over_its_ceiling_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

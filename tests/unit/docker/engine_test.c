@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/engine.h"
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "fake_engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define OK "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+#define ERROR "HTTP/1.0 500 Internal Server Error\r\n\r\n"
+
+static const struct wait_limit forever = WAIT_FOREVER;
+
+static struct engine engine_at(const struct fake_engine *f)
+{
+	return (struct engine){
+		.socket_path = (char *)f->path, .version = {.engine = "20.10", .minor = 41}};
+}
+
+static void agrees_on_a_version(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {{"GET /version ",
+		OK "{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}", FAKE_PIECES}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = {0};
+	struct lm_err err = {0};
+	assert_int_equal(engine_open(f->path, &forever, &e, &err), LM_OK);
+	assert_int_equal(e.version.minor, 41);
+	assert_string_equal(e.socket_path, f->path);
+	engine_close(&e);
+	fake_engine_destroy(f);
+}
+
+static void tells_what_to_do_without_a_daemon(void **state)
+{
+	(void)state;
+	struct engine e = {0};
+	struct lm_err err = {0};
+	assert_int_equal(
+		engine_open("/nonexistent/docker.sock", &forever, &e, &err), LM_E_NOT_FOUND);
+	assert_string_equal(err.msg,
+		"no Docker socket at /nonexistent/docker.sock: is the Docker Engine installed?");
+	assert_int_equal(engine_explain(LM_E_NETWORK, "/x", &err), LM_E_NETWORK);
+	assert_string_equal(err.msg,
+		"the Docker daemon does not answer at /x: start it (systemctl start docker)");
+	assert_int_equal(engine_explain(LM_E_DENIED, "/x", &err), LM_E_DENIED);
+	assert_non_null(strstr(err.msg, "may not use the Docker socket /x"));
+	assert_null(e.socket_path);
+}
+
+static void gives_up_on_a_silent_daemon(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {{"GET /version ", "HTTP/1.0 200 OK\r\n", FAKE_HANG}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = {0};
+	struct lm_err err = {0};
+	struct wait_limit limit = wait_limit_within(&forever, 20);
+	assert_int_equal(engine_open(f->path, &limit, &e, &err), LM_E_TIMEOUT);
+	fake_engine_destroy(f);
+}
+
+static void tells_a_missing_image_from_a_failure(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {
+		{"GET /v1.41/images/nginx%3A1/json ",
+			OK "{\"Id\":\"sha256:1d\",\"RepoDigests\":[\"nginx@sha256:aa\"]}",
+			FAKE_CLOSE},
+		{"GET /v1.41/images/none/json ",
+			"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"No such image: none\"}",
+			FAKE_CLOSE},
+		{"GET /v1.41/images/bad/json ", ERROR "{\"message\":\"disk\"}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	lm_auto(engine_image_finish) struct engine_image image = {0};
+	struct engine_image untouched = {0};
+	struct lm_err err = {0};
+	assert_int_equal(engine_inspect_image(&e, "nginx:1", &forever, &image, &err), LM_OK);
+	assert_string_equal(image.digest, "sha256:aa");
+	assert_int_equal(
+		engine_inspect_image(&e, "none", &forever, &untouched, &err), LM_E_NOT_FOUND);
+	assert_int_equal(engine_inspect_image(&e, "bad", &forever, &untouched, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "look for image bad: disk");
+	assert_null(untouched.id);
+	fake_engine_destroy(f);
+}
+
+static lm_rc login(const char *bytes, struct lm_err *err, char *ret_request)
+{
+	const struct fake_answer answers[] = {{"POST /v1.41/auth ", bytes, FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = engine_at(f);
+	struct registry_credentials c = {.registry = "localhost:5000", .username = "alice"};
+	lm_secret_set(&c.password, LM_STR("s3cret"));
+	lm_rc rc = engine_login(&e, &c, &forever, err);
+	lm_secret_finish(&c.password);
+	fake_engine_stop(f);
+	if (ret_request)
+		memcpy(ret_request, f->requests[0], FAKE_REQUEST_SIZE);
+	fake_engine_destroy(f);
+	return rc;
+}
+
+static void login_tells_denied_from_unreachable(void **state)
+{
+	(void)state;
+	struct lm_err err = {0};
+	char request[FAKE_REQUEST_SIZE];
+	assert_int_equal(
+		login(OK "{\"IdentityToken\":\"\",\"Status\":\"Login Succeeded\"}", &err, request),
+		LM_OK);
+	assert_non_null(strstr(request, "\r\n\r\n{\"username\":\"alice\",\"password\":\"s3cret\","
+					"\"serveraddress\":\"localhost:5000\"}"));
+	assert_int_equal(
+		login(ERROR "{\"message\":\"login attempt to http://localhost:5000/v2/ failed "
+			    "with status: 401 Unauthorized\"}",
+			&err, NULL),
+		LM_E_DENIED);
+	assert_non_null(strstr(err.msg, "registry localhost:5000 refuses user alice"));
+	assert_null(strstr(err.msg, "s3cret"));
+	assert_int_equal(login(ERROR "{\"message\":\"Get x: dial tcp 127.0.0.1:5000: connect: "
+				     "connection refused\"}",
+				 &err, NULL),
+		LM_E_NETWORK);
+	assert_non_null(strstr(err.msg, "log in to registry localhost:5000"));
+}
+
+#define LABEL "\"Labels\":{\"com.docker.compose.project\":\"p\"}"
+
+static const struct fake_answer removal[] = {
+	{"GET /v1.41/containers/json?all=1&filters=",
+		OK "[{\"Id\":\"c1\",\"Names\":[\"/p_web_1\"]," LABEL "},"
+		   "{\"Id\":\"stranger\",\"Names\":[\"/s\"],\"Labels\":{}}]",
+		FAKE_CLOSE},
+	{"DELETE /v1.41/containers/c1?force=1 ", "HTTP/1.0 204 No Content\r\n\r\n", FAKE_CLOSE},
+	{"GET /v1.41/networks ",
+		OK
+		"[{\"Id\":\"n0\",\"Name\":\"bridge\"},{\"Id\":\"n1\",\"Name\":\"p_default\"," LABEL
+		"}]",
+		FAKE_CLOSE},
+	{"DELETE /v1.41/networks/n1 ",
+		"HTTP/1.0 403 Forbidden\r\n\r\n{\"message\":\"has active endpoints\"}", FAKE_CLOSE},
+	{"GET /v1.41/networks/n1 ", OK "{\"Containers\":{\"s9\":{\"Name\":\"their_app\"}}}",
+		FAKE_CLOSE},
+};
+
+static void note(void *ctx, const char *what)
+{
+	struct lm_buf *b = ctx;
+	(void)lm_buf_printf(b, "%s;", what);
+}
+
+static void removal_leaves_strangers_alone_and_names_them(void **state)
+{
+	(void)state;
+	struct fake_engine *f = fake_engine_create(removal, LM_ARRAY_SIZE(removal));
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	lm_auto_buf struct lm_buf removed = LM_BUF(1000);
+	assert_int_equal(
+		engine_remove_project(&e, "p", note, &removed, &forever, &err), LM_E_CONFLICT);
+	assert_string_equal(lm_buf_cstr(&removed), "container p_web_1;");
+	assert_string_equal(err.msg,
+		"network p_default is still used by their_app, which is not of this application");
+	fake_engine_stop(f);
+	for (size_t i = 0; i < f->requests_n; i++)
+		assert_null(strstr(f->requests[i], "DELETE /v1.41/containers/stranger"));
+	fake_engine_destroy(f);
+}
+
+static void removal_takes_what_has_gone_for_done(void **state)
+{
+	(void)state;
+	const struct fake_answer gone[] = {removal[0],
+		{"DELETE /v1.41/containers/c1", "HTTP/1.0 404 Not Found\r\n\r\n{}", FAKE_CLOSE},
+		removal[2], {"DELETE /v1.41/networks/n1 ", "HTTP/1.0 204 No\r\n\r\n", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(gone, LM_ARRAY_SIZE(gone));
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	assert_int_equal(engine_remove_project(&e, "p", NULL, NULL, &forever, &err), LM_OK);
+	fake_engine_destroy(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_on_a_version),
+		cmocka_unit_test(tells_what_to_do_without_a_daemon),
+		cmocka_unit_test(gives_up_on_a_silent_daemon),
+		cmocka_unit_test(tells_a_missing_image_from_a_failure),
+		cmocka_unit_test(login_tells_denied_from_unreachable),
+		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),
+		cmocka_unit_test(removal_takes_what_has_gone_for_done),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

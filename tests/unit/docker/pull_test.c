@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/pull.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/limits.h"
+#include "fake_engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define OK "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+#define DONE                                                                                       \
+	OK "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":9},\"id\":"    \
+	   "\"a\"}\r\n"                                                                            \
+	   "{\"status\":\"Pull complete\",\"id\":\"a\"}\r\n{\"status\":\"Digest: sha256:dd\"}\r\n"
+
+static const struct wait_limit forever = WAIT_FOREVER;
+
+static struct engine engine_at(const struct fake_engine *f)
+{
+	return (struct engine){
+		.socket_path = (char *)f->path, .version = {.engine = "20.10", .minor = 41}};
+}
+
+struct seen {
+	struct lm_buf done;
+	uint64_t bytes[8];
+};
+
+static void note_progress(void *ctx, size_t item, const struct pull_progress *progress)
+{
+	struct seen *s = ctx;
+	s->bytes[item] = progress->bytes_done;
+}
+
+static void note_done(void *ctx, size_t item, const char *digest)
+{
+	struct seen *s = ctx;
+	(void)lm_buf_printf(&s->done, "%zu=%s;", item, digest);
+}
+
+static void pulls_with_tag_platform_and_credentials(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {{"POST /v1.41/images/create?", DONE, FAKE_PIECES}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = engine_at(f);
+	lm_auto_secret struct lm_secret auth = {0};
+	lm_secret_set(&auth, LM_STR("QQ=="));
+	const struct pull_item items[] = {
+		{.image = "localhost:5000/web", .platform = "linux/arm64", .auth = &auth}};
+	struct seen seen = {.done = LM_BUF(1000)};
+	struct pull_options options = {
+		.on_progress = note_progress, .on_done = note_done, .ctx = &seen};
+	struct lm_err err = {0};
+	assert_int_equal(engine_pull(&e, items, 1, &options, &forever, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&seen.done), "0=sha256:dd;");
+	assert_int_equal(seen.bytes[0], 9);
+	fake_engine_stop(f);
+	assert_non_null(strstr(f->requests[0], "?fromImage=localhost%3A5000%2Fweb&tag=latest"
+					       "&platform=linux%2Farm64 HTTP/1.0\r\n"));
+	assert_non_null(strstr(f->requests[0], "\r\nX-Registry-Auth: QQ==\r\n"));
+	fake_engine_destroy(f);
+	lm_buf_finish(&seen.done);
+}
+
+static void pulls_all_but_few_at_a_time(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {{"POST /v1.41/images/create?", DONE, FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = engine_at(f);
+	const struct pull_item items[] = {{.image = "a"}, {.image = "b"}, {.image = "c"},
+		{.image = "d"}, {.image = "e"}, {.image = "f"}, {.image = "g"}};
+	struct seen seen = {.done = LM_BUF(1000)};
+	struct pull_options options = {.on_done = note_done, .ctx = &seen};
+	struct lm_err err = {0};
+	assert_int_equal(engine_pull(&e, items, 7, &options, &forever, &err), LM_OK);
+	for (int i = 0; i < 7; i++) {
+		char expected[32];
+		(void)snprintf(expected, sizeof(expected), "%d=sha256:dd;", i);
+		assert_non_null(strstr(lm_buf_cstr(&seen.done), expected));
+	}
+	fake_engine_stop(f);
+	assert_int_equal(f->requests_n, 7);
+	fake_engine_destroy(f);
+	lm_buf_finish(&seen.done);
+}
+
+static lm_rc pull_two(const char *second_bytes, enum fake_end second_end, uint64_t stall_ms,
+	const struct wait_limit *limit, size_t *ret_open, struct lm_err *err)
+{
+	const struct fake_answer answers[] = {
+		{"POST /v1.41/images/create?fromImage=slow",
+			OK "{\"status\":\"Pulling from slow\"}", FAKE_HANG},
+		{"POST /v1.41/images/create?fromImage=second", second_bytes, second_end},
+		{"GET /v1.41/images/second", "HTTP/1.0 404 Not Found\r\n\r\n{}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	const struct pull_item items[] = {{.image = "slow"}, {.image = "second:1"}};
+	struct pull_options options = {.stall_ms = stall_ms};
+	lm_rc rc = engine_pull(&e, items, 2, &options, limit, err);
+	fake_engine_stop(f);
+	if (ret_open)
+		*ret_open = f->open_most;
+	fake_engine_destroy(f);
+	return rc;
+}
+
+static void one_failure_ends_the_others_and_names_its_image(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		lm_rc rc;
+		const char *message;
+	} cases[] = {
+		{"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"manifest unknown\"}", LM_E_REFUSED,
+			"pull image second:1: manifest unknown"},
+		{OK "{\"errorDetail\":{\"message\":\"no space left\"},\"error\":\"no space left\"}",
+			LM_E_REFUSED, "pull image second:1: no space left"},
+		{"HTTP/1.0 500 X\r\n\r\n{\"message\":\"no basic auth credentials\"}", LM_E_DENIED,
+			"pull image second:1: no basic auth credentials"},
+		{OK "{\"status\":\"Down", LM_E_NETWORK,
+			"pull image second:1: the Docker daemon closed the connection before the "
+			"image was "
+			"complete"},
+		{"", LM_E_NETWORK, "pull image second:1: "},
+		{OK "<html>", LM_E_PROTOCOL, "pull image second:1: "},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct lm_err err = {0};
+		size_t open = 0;
+		assert_int_equal(pull_two(cases[i].bytes, FAKE_CLOSE, 0, &forever, &open, &err),
+			cases[i].rc);
+		assert_ptr_equal(strstr(err.msg, cases[i].message), err.msg);
+		assert_int_equal(open, 2);
+	}
+}
+
+static void a_pull_without_progress_fails_in_time(void **state)
+{
+	(void)state;
+	struct lm_err err = {0};
+	assert_int_equal(pull_two(DONE, FAKE_CLOSE, 30, &forever, NULL, &err), LM_E_TIMEOUT);
+	assert_ptr_equal(strstr(err.msg, "pull image slow: no progress for "), err.msg);
+}
+
+static void the_limit_and_a_cancel_end_all(void **state)
+{
+	(void)state;
+	struct lm_err err = {0};
+	struct wait_limit limit = wait_limit_within(&forever, 30);
+	assert_int_equal(pull_two(DONE, FAKE_CLOSE, 60000, &limit, NULL, &err), LM_E_TIMEOUT);
+	assert_null(strstr(err.msg, "no progress"));
+	int cancel[2];
+	assert_int_equal(pipe(cancel), 0);
+	(void)close(cancel[1]);
+	limit = (struct wait_limit){.cancel_fd = cancel[0]};
+	assert_int_equal(pull_two(DONE, FAKE_CLOSE, 0, &limit, NULL, &err), LM_E_CANCELLED);
+	(void)close(cancel[0]);
+}
+
+static void a_name_that_is_none_is_never_asked_for(void **state)
+{
+	(void)state;
+	struct fake_engine *f = fake_engine_create(NULL, 0);
+	struct engine e = engine_at(f);
+	const struct pull_item items[] = {{.image = "a&platform=x"}};
+	struct pull_options options = {0};
+	struct lm_err err = {0};
+	assert_int_equal(engine_pull(&e, items, 1, &options, &forever, &err), LM_E_INVALID);
+	assert_int_equal(engine_pull(&e, items, 0, &options, &forever, &err), LM_OK);
+	fake_engine_stop(f);
+	assert_int_equal(f->requests_n, 0);
+	fake_engine_destroy(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pulls_with_tag_platform_and_credentials),
+		cmocka_unit_test(pulls_all_but_few_at_a_time),
+		cmocka_unit_test(one_failure_ends_the_others_and_names_its_image),
+		cmocka_unit_test(a_pull_without_progress_fails_in_time),
+		cmocka_unit_test(the_limit_and_a_cancel_end_all),
+		cmocka_unit_test(a_name_that_is_none_is_never_asked_for),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

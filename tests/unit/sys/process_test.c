@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/process.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static struct lm_err err;
+
+static struct process_run shell(const char *const argv[4])
+{
+	return (struct process_run){.spec = {.argv = argv}, .term_grace_ms = 10000};
+}
+
+#define SHELL(script) ((const char *const[]){"/bin/sh", "-c", script, NULL})
+
+static void gives_input_and_collects_output(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(100);
+	int status = -1;
+	struct process_run run = shell(SHELL("tr a-z A-Z; exit 3"));
+
+	run.input = LM_STR("hello");
+	run.output = &out;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "HELLO");
+	assert_int_equal(WEXITSTATUS(status), 3);
+}
+
+static void add_line(void *ctx, enum process_stream stream, struct lm_str line)
+{
+	(void)lm_buf_printf(ctx, "%d<%.*s>", stream, LM_STR_ARG(line));
+}
+
+static void gives_lines_without_their_ends(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf seen = LM_BUF(200);
+	int status = -1;
+	struct process_run run = shell(SHELL("printf 'a\\r\\nb\\n\\nlast'"));
+
+	run.on_line = add_line;
+	run.ctx = &seen;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&seen), "0<a>0<b>0<>0<last>");
+}
+
+static void ends_the_whole_group_at_the_time_limit(void **state)
+{
+	(void)state;
+	int status = -1;
+	int alive[2];
+	struct process_run run = shell(SHELL(
+		"trap '' TERM; (trap '' TERM; while :; do read x < /dev/zero; done) & wait; wait"));
+
+	run.term_grace_ms = 50;
+	struct wait_limit limit = wait_limit_within(&WAIT_FOREVER, 50);
+	assert_int_equal(pipe(alive), 0);
+	assert_int_equal(process_run(&run, &limit, &status, &err), LM_E_TIMEOUT);
+	assert_string_equal(err.msg, "'/bin/sh' was ended: time limit reached");
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // reaped: no child is left
+	close(alive[0]);
+	close(alive[1]);
+}
+
+static void ends_the_child_when_told_to_stop(void **state)
+{
+	(void)state;
+	int stop[2];
+	int status = -1;
+	struct process_run run = shell(SHELL("exec cat /dev/zero > /dev/null"));
+
+	assert_int_equal(pipe(stop), 0);
+	close(stop[1]);
+	struct wait_limit limit = {.cancel_fd = stop[0]};
+	assert_int_equal(process_run(&run, &limit, &status, &err), LM_E_CANCELLED);
+	close(stop[0]);
+}
+
+static void output_over_the_ceiling_ends_the_child(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(100);
+	int status = -1;
+	struct process_run run = shell(SHELL("exec cat /dev/zero"));
+
+	run.output = &out;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_E_TOO_LARGE);
+}
+
+static void says_how_a_child_ended(void **state)
+{
+	(void)state;
+	char words[64];
+	int status = -1;
+	struct process_run run = shell(SHELL("kill -9 $$"));
+
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_string_equal(process_describe_status(status, words, sizeof(words)),
+		"killed by signal 9 (Killed)");
+}
+
+static void a_program_that_is_missing_is_told(void **state)
+{
+	(void)state;
+	int status = -1;
+	struct process_run run = shell((const char *const[]){"/absent/program", NULL, NULL, NULL});
+
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_E_NOT_FOUND);
+	assert_string_equal(err.msg, "run '/absent/program': No such file or directory");
+}
+
+static void the_child_is_that_user_with_all_its_groups(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	struct process_user user;
+	lm_auto_buf struct lm_buf out = LM_BUF(200);
+	int status = -1;
+	struct process_run run = shell(SHELL("id -u; id -ru; id -G"));
+
+	assert_int_equal(process_user_by_name("nobody", &user, &err), LM_OK);
+	run.spec.user = &user;
+	run.output = &out;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "65534\n65534\n65534\n");
+	process_user_finish(&user);
+}
+
+static void an_unknown_user_is_told(void **state)
+{
+	(void)state;
+	struct process_user user;
+
+	assert_int_equal(process_user_by_uid(4294967294u, &user, &err), LM_E_NOT_FOUND);
+	assert_int_equal(process_user_by_name("no-such-user", &user, &err), LM_E_NOT_FOUND);
+	assert_string_equal(err.msg, "there is no user 'no-such-user' on this machine: create it "
+				     "(useradd no-such-user)");
+}
+
+static void kills_a_session_with_what_it_started(void **state)
+{
+	(void)state;
+	int ends[2];
+	pid_t pid = -1;
+	char byte;
+	// The grandchild leads a process group of its own, and tells when it is there.
+	struct process_spec spec = {
+		.argv = SHELL(
+			"set -m; (trap '' TERM; echo; exec cat /dev/zero > /dev/null 2>&1) & wait"),
+		.new_session = true};
+
+	assert_int_equal(pipe(ends), 0);
+	spec.fds = (const int[]){-1, ends[1], -1};
+	spec.fds_n = 3;
+	assert_int_equal(process_start(&spec, &pid, &err), LM_OK);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	process_kill_session(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(read(ends[0], &byte, 1), 0); // nobody holds the other end
+	close(ends[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gives_input_and_collects_output),
+		cmocka_unit_test(gives_lines_without_their_ends),
+		cmocka_unit_test(ends_the_whole_group_at_the_time_limit),
+		cmocka_unit_test(ends_the_child_when_told_to_stop),
+		cmocka_unit_test(output_over_the_ceiling_ends_the_child),
+		cmocka_unit_test(says_how_a_child_ended),
+		cmocka_unit_test(a_program_that_is_missing_is_told),
+		cmocka_unit_test(the_child_is_that_user_with_all_its_groups),
+		cmocka_unit_test(an_unknown_user_is_told),
+		cmocka_unit_test(kills_a_session_with_what_it_started),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
