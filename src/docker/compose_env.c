@@ -53,7 +53,7 @@ static bool has_variable(char **env, size_t n, const char *name)
 	return false;
 }
 
-char **compose_env_make(char *const *parent, const struct compose_env_settings *settings)
+char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings)
 {
 	enum { OURS = 6 };
 	size_t parent_n = 0;

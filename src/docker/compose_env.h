@@ -13,6 +13,7 @@ struct compose_env_settings {
 	const char *user;          ///< For USER and LOGNAME; NULL: leave them.
 };
 
-/// `parent` is NULL-ended (environ). The result is NULL-ended; free it with compose_env_free.
-char **compose_env_make(char *const *parent, const struct compose_env_settings *settings);
+/// `parent` is NULL-ended (environ, with a cast). The result is NULL-ended; free it with
+/// compose_env_free.
+char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings);
 void compose_env_free(char **env);

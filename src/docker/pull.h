@@ -21,7 +21,7 @@ struct pull_progress {
 	uint64_t bytes_done;
 	uint64_t bytes_total; ///< Of the layers whose size is known by now; 0: nothing to download
 			      ///< yet.
-	const char *status;   ///< "Downloading", "Extracting", …; "done" at last.
+	const char *status; ///< "Downloading", "Extracting", …; "done" at last.
 };
 
 struct pull_options {

@@ -65,6 +65,8 @@ folder.count = 0
 def programs(sandbox, request):
     """A copy of the programs: the checkout may be where other users cannot go."""
     source = pathlib.Path(request.config.getoption("--programs"))
+    if not (source / "lightermand").exists():
+        pytest.skip("the build has no programs yet")
     target = sandbox / "bin"
     target.mkdir()
     target.chmod(0o755)

@@ -29,6 +29,7 @@ def check(root, name, text):
     ("src/sys/wait.c", "#include <uv.h>", "belongs to src/sys/loop.c"),
     ("src/sys/loop.h", "#include <uv.h>", "belongs to src/sys/loop.c"),
     ("src/docker/engine.c", "#include <curl/curl.h>", "belongs to src/aws/"),
+    ("src/aws/https.h", "#include <curl/curl.h>", "in a public header"),
     ("src/daemon/x.c", "#include <mosquitto.h>", "belongs to src/mqtt/"),
     ("src/docker/compose.c", "#include <yaml.h>", "belongs to src/sys/yaml.c"),
     ("src/aws/s3.c", "\tstrcpy(a, b);", "strcpy() is banned"),
@@ -45,7 +46,7 @@ def test_finds(tmp_path, name, text, says):
 @pytest.mark.parametrize("name, text", [
     ("src/aws/s3.c", '#include "aws/s3_priv.h"\n#include "sys/wait.h"\n#include "base/buf.h"\n#include <stdio.h>'),
     ("src/sys/loop.c", "#include <uv.h>"),
-    ("src/aws/https.h", "#include <curl/curl.h>"),
+    ("src/aws/https_priv.h", "#include <curl/curl.h>"),
     ("src/base/str.c", "\treturn atoi(text);"),
     ("src/aws/s3.c", '// never strcpy(a, b)\n/* goto out;\n system("x") */\nconst char *x = "popen(1)";'),
     ("src/aws/s3.c", "\tx.system(1);\n\ty->sleep(1);\n\tmy_sleep(1);\n\tsystem_name(1);"),

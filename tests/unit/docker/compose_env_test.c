@@ -25,8 +25,8 @@ static const char *find(char **env, const char *name)
 static void keeps_what_compose_files_may_interpolate(void **state)
 {
 	(void)state;
-	char *parent[] = {"DB_PASSWORD=x", "TAG=1=2", "EMPTY=", "AWS_REGION=eu-west-1", "PATH=/p",
-		"HOME=/h", NULL};
+	const char *const parent[] = {"DB_PASSWORD=x", "TAG=1=2", "EMPTY=", "AWS_REGION=eu-west-1",
+		"PATH=/p", "HOME=/h", NULL};
 	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
 	assert_string_equal(find(env, "DB_PASSWORD"), "x");
 	assert_string_equal(find(env, "TAG"), "1=2");
@@ -41,10 +41,11 @@ static void keeps_what_compose_files_may_interpolate(void **state)
 static void drops_keys_and_what_changes_compose(void **state)
 {
 	(void)state;
-	char *parent[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_SESSION_TOKEN=c",
-		"DOCKER_HOST=tcp://x", "DOCKER_AUTH_CONFIG={}", "COMPOSE_FILE=/x",
-		"COMPOSE_PARALLEL_LIMIT=8", "LIGHTERMAN_SOCKET=/s", "NOTIFY_SOCKET=/n",
-		"WATCHDOG_USEC=1", "LISTEN_FDS=1", "LD_PRELOAD=/evil.so", "rubbish", NULL};
+	const char *const parent[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b",
+		"AWS_SESSION_TOKEN=c", "DOCKER_HOST=tcp://x", "DOCKER_AUTH_CONFIG={}",
+		"COMPOSE_FILE=/x", "COMPOSE_PARALLEL_LIMIT=8", "LIGHTERMAN_SOCKET=/s",
+		"NOTIFY_SOCKET=/n", "WATCHDOG_USEC=1", "LISTEN_FDS=1", "LD_PRELOAD=/evil.so",
+		"rubbish", NULL};
 	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
 	assert_non_null(find(env, "PATH"));
 	assert_null(env[1]);
@@ -54,7 +55,7 @@ static void drops_keys_and_what_changes_compose(void **state)
 static void sets_what_compose_needs(void **state)
 {
 	(void)state;
-	char *parent[] = {"HOME=/root", "USER=root", NULL};
+	const char *const parent[] = {"HOME=/root", "USER=root", NULL};
 	struct compose_env_settings settings = {.docker_socket = "/run/d.sock",
 		.docker_config = "/run/l/config",
 		.home = "/home/ggc",

@@ -97,10 +97,11 @@ static lm_rc login(const char *bytes, struct lm_err *err, char *ret_request)
 	const struct fake_answer answers[] = {{"POST /v1.41/auth ", bytes, FAKE_CLOSE}};
 	struct fake_engine *f = fake_engine_create(answers, 1);
 	struct engine e = engine_at(f);
-	struct registry_credentials c = {.registry = "localhost:5000", .username = "alice"};
+	struct registry_credentials c = {
+		.registry = lm_xstrdup("localhost:5000"), .username = lm_xstrdup("alice")};
 	lm_secret_set(&c.password, LM_STR("s3cret"));
 	lm_rc rc = engine_login(&e, &c, &forever, err);
-	lm_secret_finish(&c.password);
+	registry_credentials_finish(&c);
 	fake_engine_stop(f);
 	if (ret_request)
 		memcpy(ret_request, f->requests[0], FAKE_REQUEST_SIZE);

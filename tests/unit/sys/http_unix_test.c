@@ -123,6 +123,7 @@ static void sends_body_and_secret_header(void **state)
 	assert_non_null(strstr(request, "X-Registry-Auth: c2VjcmV0\r\n"));
 	assert_non_null(strstr(request, "Content-Type: application/json\r\nContent-Length: 7\r\n"));
 	assert_non_null(strstr(request, "\r\n\r\n{\"a\":1}"));
+	assert_int_equal(http_unix_status(h), 0);
 }
 
 static void refuses_a_target_that_would_add_headers(void **state)
