@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/secret.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,7 @@ static bool grow(struct lm_buf *b, size_t n)
 	size_t size = b->size ? b->size : 64;
 	while (size < need)
 		size *= 2;
-	if (size > b->max + 1)
+	if (size - 1 > b->max)
 		size = b->max + 1;
 	if (b->wipe) { // realloc would leave a copy behind
 		char *bigger = lm_xmalloc(size);
@@ -40,10 +41,15 @@ static bool grow(struct lm_buf *b, size_t n)
 
 bool lm_buf_add(struct lm_buf *b, const void *p, size_t n)
 {
+	// The bytes may be the buffer's own, which growing moves.
+	uintptr_t start = (uintptr_t)b->data;
+	bool own = b->data && (uintptr_t)p >= start && (uintptr_t)p - start <= b->len;
+	size_t offset = own ? (uintptr_t)p - start : 0;
+
 	if (!grow(b, n))
 		return false;
 	if (n)
-		memcpy(b->data + b->len, p, n);
+		memmove(b->data + b->len, own ? b->data + offset : p, n);
 	b->len += n;
 	b->data[b->len] = '\0';
 	return true;
@@ -71,6 +77,8 @@ bool lm_buf_vprintf(struct lm_buf *b, const char *format, va_list ap)
 	va_copy(again, ap);
 	int n = vsnprintf(NULL, 0, format, again);
 	va_end(again);
+	if (n < 0)
+		b->overflow = true; // or a chain of appends would not see it
 	if (n < 0 || !grow(b, (size_t)n))
 		return false;
 	(void)vsnprintf(b->data + b->len, (size_t)n + 1, format, ap);
@@ -90,7 +98,10 @@ bool lm_buf_printf(struct lm_buf *b, const char *format, ...)
 
 char *lm_buf_reserve(struct lm_buf *b, size_t n)
 {
-	return grow(b, n) ? b->data + b->len : NULL;
+	if (!grow(b, n))
+		return NULL;
+	memset(b->data + b->len, 0, n + 1); // NUL-ended, however much of it the caller fills
+	return b->data + b->len;
 }
 
 void lm_buf_consume(struct lm_buf *b, size_t n)

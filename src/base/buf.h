@@ -24,7 +24,8 @@ struct lm_buf {
 #define LM_BUF_SECRET(ceiling) ((struct lm_buf){.max = (ceiling), .wipe = true})
 #define lm_auto_buf lm_auto(lm_buf_finish)
 
-/// False (and nothing is written) if the result would be over the ceiling.
+/// False (and nothing is written) if the result would be over the ceiling. What is added may be
+/// part of the buffer itself, except as an argument of lm_buf_printf and lm_buf_vprintf.
 bool lm_buf_add(struct lm_buf *b, const void *p, size_t n);
 bool lm_buf_add_str(struct lm_buf *b, struct lm_str s);
 bool lm_buf_puts(struct lm_buf *b, const char *s);

@@ -25,7 +25,7 @@ int64_t lm_clock_wall_ms(void)
 /// Writes the time by strftime's `format` and returns how many bytes it took.
 static size_t format_utc(int64_t wall_ms, const char *format, char out[LM_TIME_SIZE])
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
+	time_t seconds = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0)); // rounded down
 	struct tm tm;
 
 	if (!gmtime_r(&seconds, &tm))
@@ -40,7 +40,8 @@ char *lm_time_format_iso(int64_t wall_ms, char out[LM_TIME_SIZE])
 {
 	size_t n = format_utc(wall_ms, "%Y-%m-%dT%H:%M:%S", out);
 
-	(void)snprintf(out + n, LM_TIME_SIZE - n, ".%03uZ", (unsigned)(wall_ms % 1000) % 1000u);
+	(void)snprintf(out + n, LM_TIME_SIZE - n, ".%03uZ",
+		(unsigned)((wall_ms % 1000 + 1000) % 1000) % 1000u);
 	return out;
 }
 
@@ -82,9 +83,9 @@ uint64_t lm_backoff_ms(unsigned attempt, uint64_t base_ms, uint64_t max_ms)
 {
 	uint64_t bound = base_ms;
 
-	for (unsigned i = 0; i < attempt && bound < max_ms; i++)
-		bound *= 2;
+	for (unsigned i = 0; i < attempt && bound > 0 && bound < max_ms; i++)
+		bound = bound > max_ms / 2 ? max_ms : bound * 2;
 	if (bound > max_ms)
 		bound = max_ms;
-	return lm_random_below(bound + 1);
+	return lm_random_below(bound < UINT64_MAX ? bound + 1 : bound);
 }

@@ -7,7 +7,11 @@
 
 static void mark_cut(char *msg)
 {
-	memcpy(msg + LM_ERR_MSG_SIZE - 4, "...", 4);
+	size_t at = LM_ERR_MSG_SIZE - 4;
+
+	while (at > 0 && ((unsigned char)msg[at] & 0xc0) == 0x80)
+		at--; // not inside a character of UTF-8: the message may travel as JSON
+	memcpy(msg + at, "...", 4);
 }
 
 /// One sentence is one line: what came from outside may hold anything.
@@ -27,7 +31,7 @@ lm_rc lm_fail(struct lm_err *err, lm_rc rc, int sys, const char *format, ...)
 		return rc;
 
 	// Built aside: the arguments may point into err->msg.
-	char text[LM_ERR_MSG_SIZE];
+	char text[LM_ERR_MSG_SIZE] = "";
 	va_list ap;
 	va_start(ap, format);
 	errno = sys; // what %m prints

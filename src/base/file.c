@@ -61,6 +61,9 @@ lm_rc lm_file_read(const char *path, struct lm_buf *out, struct lm_err *err)
 	lm_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
+	if (fd < 0 && errno == ENXIO) // a socket cannot be opened at all
+		return lm_fail(err, LM_E_INVALID, ENXIO,
+			"'%s' is a device, a socket or a pipe, not a regular file", path);
 	if (fd < 0)
 		return fail_errno(err, "open", path);
 	if (fstat(fd, &st) < 0)
@@ -181,6 +184,8 @@ lm_rc lm_link_replace(int dir_fd, const char *name, const char *target, struct l
 
 lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err)
 {
+	if (!*path)
+		return lm_fail(err, LM_E_INVALID, 0, "create a directory: its path is empty");
 	lm_auto_free char *part = lm_xstrdup(path);
 
 	for (char *end = part + 1;; end++) {
@@ -216,7 +221,7 @@ static lm_rc remove_entry(int dir_fd, const char *name, unsigned depth, struct l
 {
 	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return LM_OK;
-	if (errno != EISDIR && errno != EPERM)
+	if (errno != EISDIR) // Linux's answer for a directory; EPERM is a file that may not go
 		return fail_errno(err, "remove", name);
 	lm_rc rc = remove_contents(dir_fd, name, depth, err);
 	if (rc)

@@ -22,16 +22,17 @@ lm_rc lm_fd_write_all(int fd, const char *name, struct lm_str bytes, struct lm_e
 
 /// Replaces `name` in the directory `dir_fd` (AT_FDCWD works): writes a temporary file beside it
 /// ("." + name + ".tmp"), syncs it, renames it, syncs the directory. A link of that name is
-/// replaced, not followed.
+/// replaced, not followed. On failure the old file is as it was.
 lm_rc lm_file_replace(
 	int dir_fd, const char *name, struct lm_str bytes, mode_t mode, struct lm_err *err);
 /// As lm_file_replace for a symbolic link with the text `target`.
 lm_rc lm_link_replace(int dir_fd, const char *name, const char *target, struct lm_err *err);
 /// Creates a directory and its missing parents with `mode` (the parents too) and syncs the parent
-/// of each that was created. No error if it exists already.
+/// of each that was created. No error if it exists already. The umask applies.
+/// LM_E_INVALID: the path is empty, or something else than a directory has that name.
 lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err);
 /// Syncs a directory, so that names created or removed in it last.
 lm_rc lm_dir_sync(int dir_fd, const char *name, struct lm_err *err);
 /// Removes a file or a directory with all it holds, without following links; syncs `dir_fd`.
-/// No error if nothing is there.
+/// No error if nothing is there. LM_E_TOO_LARGE: directories more than 16 deep.
 lm_rc lm_tree_remove(int dir_fd, const char *name, struct lm_err *err);

@@ -50,7 +50,7 @@ void lm_log(enum lm_level level, const char *format, ...)
 
 	int saved = errno; // %m of the caller
 	char time[LM_TIME_SIZE];
-	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE);
+	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE - 1); // the newline always fits
 	(void)lm_buf_printf(&line, "[%s][%s]-", lm_time_format_log(lm_clock_wall_ms(), time),
 		lm_level_name(level));
 	size_t head = line.len;
@@ -62,6 +62,7 @@ void lm_log(enum lm_level level, const char *format, ...)
 		(void)lm_buf_puts(&line, "(a message too long for a log line)");
 	va_end(ap);
 	escape_controls(&line, head);
+	line.max = LIMIT_LOG_LINE;
 	(void)lm_buf_putc(&line, '\n');
 
 	if (log_sink)

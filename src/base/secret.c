@@ -27,6 +27,8 @@ void lm_secret_set(struct lm_secret *s, struct lm_str bytes)
 
 void lm_secret_move(struct lm_secret *to, struct lm_secret *from)
 {
+	if (to == from)
+		return;
 	lm_secret_finish(to);
 	*to = *from;
 	*from = (struct lm_secret){0};

@@ -31,6 +31,8 @@ bool lm_str_starts(struct lm_str s, struct lm_str prefix)
 
 bool lm_str_ends(struct lm_str s, struct lm_str suffix)
 {
+	if (suffix.n == 0) // and s.p may be NULL
+		return true;
 	return s.n >= suffix.n &&
 	       lm_str_eq((struct lm_str){s.p + (s.n - suffix.n), suffix.n}, suffix);
 }
@@ -139,14 +141,15 @@ char *lm_str_shorten(struct lm_str s, size_t max, char *out, size_t out_size)
 		const unsigned char *c = (const unsigned char *)s.p + i;
 		size_t n = utf8_sequence(c, s.n - i);
 
-		if (n == 0 || *c < 0x20 || *c == 0x7f) {
+		bool is_c1 = n == 2 && c[0] == 0xc2 && c[1] < 0xa0; // U+0080 to U+009F
+		if (n == 0 || *c < 0x20 || *c == 0x7f || is_c1) {
 			if (at + 5 > out_size)
 				break;
 			at += (size_t)snprintf(out + at, out_size - at, "\\x%02x", *c);
 			i++;
 			continue;
 		}
-		if (at + n + 1 > out_size)
+		if (i + n > max || at + n + 1 > out_size)
 			break;
 		memcpy(out + at, c, n);
 		at += n;

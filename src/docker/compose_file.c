@@ -66,6 +66,7 @@ static void read_service(
 	const struct yaml_node *build = yaml_get(value, "build");
 	s->image = copy_scalar(yaml_get(value, "image"));
 	s->platform = copy_scalar(yaml_get(value, "platform"));
+	s->has_profiles = yaml_get(value, "profiles") != NULL;
 	s->has_build = build && !(yaml_kind(build) == YAML_SCALAR && yaml_is_null(build));
 }
 
@@ -114,13 +115,15 @@ static bool is_listed(const struct compose_image *list, size_t n, const struct c
 	return false;
 }
 
-size_t compose_services_images(const struct compose_services *services, struct compose_image **ret)
+size_t compose_services_images(
+	const struct compose_services *services, unsigned generation, struct compose_image **ret)
 {
 	struct compose_image *list = lm_xcalloc(services->n + 1, sizeof(*list));
 	size_t n = 0;
 	for (size_t i = 0; i < services->n; i++) {
 		const struct compose_service *s = &services->items[i];
-		if (!s->image || s->has_build || is_listed(list, n, s))
+		bool wanted = generation > 1 || !s->has_profiles;
+		if (!s->image || s->has_build || !wanted || is_listed(list, n, s))
 			continue;
 		list[n++] = (struct compose_image){.image = s->image, .platform = s->platform};
 	}

@@ -20,6 +20,7 @@ struct compose_service {
 	char *image;    ///< NULL if it has none.
 	char *platform; ///< NULL if none is asked for.
 	bool has_build; ///< Its image is built by `up`, not pulled.
+	bool has_profiles;
 };
 
 struct compose_services {
@@ -40,5 +41,7 @@ struct compose_image {
 };
 
 /// The images of services that are not built, each once (once for each platform). The caller frees
-/// the array.
-size_t compose_services_images(const struct compose_services *services, struct compose_image **ret);
+/// the array. `generation` is compose's: 1 prints services of profiles that nobody asked for too,
+/// which are left to `up`; from 2 on, what is printed is wanted.
+size_t compose_services_images(
+	const struct compose_services *services, unsigned generation, struct compose_image **ret);

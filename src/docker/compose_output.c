@@ -61,7 +61,8 @@ enum lm_level compose_line_level(struct lm_str clean)
 		contains(s, "Error response from daemon") || contains(s, "level=error") ||
 		contains(s, "level=fatal"))
 		return LM_ERROR;
-	if (begins(s, "WARNING") || begins(s, "WARN[") || contains(s, "level=warning"))
+	if (begins(s, "WARNING") || begins(s, "WARN[") || contains(s, "level=warning") ||
+		contains(s, "variable is not set. Defaulting"))
 		return LM_WARN;
 	return LM_INFO;
 }

@@ -73,11 +73,25 @@ static void each_image_is_pulled_once_and_built_ones_never(void **state)
 	assert_true(services.items[3].has_build);
 	assert_null(services.items[4].image);
 	lm_auto_free struct compose_image *images = NULL;
-	assert_int_equal(compose_services_images(&services, &images), 3);
+	assert_int_equal(compose_services_images(&services, 2, &images), 3);
 	assert_string_equal(images[0].image, "x:1");
 	assert_null(images[0].platform);
 	assert_string_equal(images[1].platform, "linux/arm64");
 	assert_string_equal(images[2].image, "y@sha256:12");
+}
+
+static void only_generation_1_prints_services_that_nobody_asked_for(void **state)
+{
+	(void)state;
+	const char *config = "services:\n  a: {image: x}\n  b: {image: y, profiles: [debug]}\n";
+	lm_auto(compose_services_finish) struct compose_services services = {0};
+	struct lm_err err = {0};
+	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
+	lm_auto_free struct compose_image *first = NULL;
+	lm_auto_free struct compose_image *second = NULL;
+	assert_int_equal(compose_services_images(&services, 1, &first), 1);
+	assert_string_equal(first[0].image, "x");
+	assert_int_equal(compose_services_images(&services, 2, &second), 2);
 }
 
 static void a_config_without_services_is_refused(void **state)
@@ -99,6 +113,7 @@ int main(void)
 		cmocka_unit_test(accepts_compose_files_of_every_form),
 		cmocka_unit_test(refuses_others_with_their_place),
 		cmocka_unit_test(each_image_is_pulled_once_and_built_ones_never),
+		cmocka_unit_test(only_generation_1_prints_services_that_nobody_asked_for),
 		cmocka_unit_test(a_config_without_services_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The worker's side of its talk with lightermand (docs/formats.md): JSON lines on stdout, `go`
+/// lines on stdin, and how it is told to stop: by SIGTERM, or by the end of stdin, which is what
+/// the death of lightermand looks like.
+
+#include "base/error.h"
+#include "base/str.h"
+#include "deploy/stages.h"
+#include "sys/json.h"
+#include "sys/wait.h"
+
+struct report {
+	int in, out;
+	int signal_fd; ///< SIGTERM and SIGINT.
+	int stop_fd;   ///< Readable once the job is to stop: an epoll of `in` and `signal_fd`.
+	struct lm_buf pending; ///< Of `in`, read and not yet used.
+};
+
+/// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
+lm_rc report_init(struct report *r, int in, int out, struct lm_err *err);
+void report_finish(struct report *r);
+
+/// The limit for everything the job waits for: no deadline, stops when told, shows life.
+struct wait_limit report_limit(struct report *r);
+
+/// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
+/// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.
+lm_rc report_read_line(struct report *r, size_t max, struct lm_str *ret, struct lm_err *err);
+
+/// Writes a document as one line and drops the reference. LM_E_SYS: nobody reads any more.
+lm_rc report_send(struct report *r, json_t *line, struct lm_err *err);
+/// Sends the event of a stage; after a begin, waits for its `go`.
+lm_rc report_stage(struct report *r, const struct deploy_event *event, struct lm_err *err);
