@@ -5,6 +5,7 @@
 /// `overflow`, so a chain of appends needs one check at its end. `data` is NUL-ended behind `len`
 /// whenever it is not NULL.
 
+#include "base/cleanup.h"
 #include "base/str.h"
 
 #include <stdarg.h>

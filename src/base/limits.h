@@ -19,6 +19,7 @@ enum {
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
+	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
 	LIMIT_JSON_DEPTH = 32,

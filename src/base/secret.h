@@ -4,6 +4,7 @@
 /// A secret: wiped when it is finished, and with no function that prints it.
 /// Memory is locked against swapping where the system allows it.
 
+#include "base/cleanup.h"
 #include "base/str.h"
 
 #include <stdbool.h>

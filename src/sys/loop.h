@@ -19,6 +19,7 @@ struct loop_signal;
 struct loop_child;
 struct loop_wakeup;
 
+/// Sets SIGPIPE to be ignored: a peer that went away shows as EPIPE.
 lm_rc loop_create(struct loop **ret, struct lm_err *err);
 /// Runs until loop_stop.
 void loop_run(struct loop *loop);
@@ -51,7 +52,8 @@ void loop_signal_destroy(struct loop_signal *s);
 /// Called once, after the child has been reaped.
 typedef void loop_child_cb(void *ctx, int wait_status);
 /// Takes over reaping `pid`, a child of this process. Destroying the watcher earlier leaves the
-/// child to be reaped silently. At most a few dozen children at a time.
+/// child to be reaped silently; after the callback it is destroyed like any other. At most a few
+/// dozen children at a time.
 lm_rc loop_child_create(struct loop *loop, pid_t pid, loop_child_cb *cb, void *ctx,
 	struct loop_child **ret, struct lm_err *err);
 void loop_child_destroy(struct loop_child *c);

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mqtt/outbox.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SEQ_DIGITS = 20,
+	NAME_SIZE = 64,
+	HEADER_MAX = 96,
+	/// Charged beside topic and payload: header, index, part of a disk block. It also bounds
+	/// how many small messages there can be.
+	OVERHEAD = 256,
+	FILE_MAX = LIMIT_MQTT_PAYLOAD + LIMIT_MQTT_TOPIC + HEADER_MAX,
+};
+
+static const char *const CLASS_NAMES[] = {"status", "event", "progress"};
+
+struct entry {
+	uint64_t seq;
+	enum outbox_class class;
+	bool in_flight;
+	size_t charge;
+	/// The whole file as it would be on disk; NULL: it is on disk.
+	char *text;
+	size_t text_n;
+};
+
+struct outbox {
+	int dir_fd;
+	char *path;
+	struct entry *entries; ///< By `seq`, ascending.
+	size_t n;
+	size_t size;
+	size_t bytes;
+	uint64_t next_seq;
+	uint64_t dropped_event;
+	uint64_t dropped_progress;
+	uint64_t bad;
+};
+
+static char *format_name(uint64_t seq, enum outbox_class class, char out[NAME_SIZE])
+{
+	(void)snprintf(out, NAME_SIZE, "%0*" PRIu64 ".%s", SEQ_DIGITS, seq, CLASS_NAMES[class]);
+	return out;
+}
+
+/// False if it is not the name of a message on disk.
+static bool parse_name(const char *name, uint64_t *ret_seq, enum outbox_class *ret_class)
+{
+	uint64_t seq = 0;
+
+	if (strlen(name) <= SEQ_DIGITS || name[SEQ_DIGITS] != '.')
+		return false;
+	for (int i = 0; i < SEQ_DIGITS; i++) {
+		unsigned digit = (unsigned)(unsigned char)name[i] - '0';
+
+		if (digit > 9 || seq > (UINT64_MAX - 1 - digit) / 10)
+			return false;
+		seq = seq * 10 + digit;
+	}
+	for (enum outbox_class c = OUTBOX_STATUS; c <= OUTBOX_EVENT; c++) {
+		if (strcmp(name + SEQ_DIGITS + 1, CLASS_NAMES[c]) == 0) {
+			*ret_seq = seq;
+			*ret_class = c;
+			return true;
+		}
+	}
+	return false;
+}
+
+/// FNV-1a, 64 bits: against torn and damaged files, not against people.
+static uint64_t checksum(struct lm_str bytes)
+{
+	uint64_t sum = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < bytes.n; i++)
+		sum = (sum ^ (unsigned char)bytes.p[i]) * 0x100000001b3u;
+	return sum;
+}
+
+/// A line "lighterman-message 1 <checksum of what follows>", a line with the topic, the payload.
+static void write_message(struct lm_buf *out, const char *topic, struct lm_str payload)
+{
+	lm_auto_buf struct lm_buf body = LM_BUF(FILE_MAX);
+
+	(void)lm_buf_printf(&body, "%s\n", topic);
+	(void)lm_buf_add_str(&body, payload);
+	(void)lm_buf_printf(
+		out, "lighterman-message 1 %016" PRIx64 "\n", checksum(lm_buf_str(&body)));
+	(void)lm_buf_add_str(out, lm_buf_str(&body));
+}
+
+/// False if the text is not a whole message. The parts are borrowed from `text`.
+static bool parse_message(struct lm_str text, struct lm_str *ret_topic, struct lm_str *ret_payload)
+{
+	char expected[HEADER_MAX];
+	struct lm_str rest = text;
+	struct lm_str header = lm_str_cut(&rest, '\n');
+
+	(void)snprintf(
+		expected, sizeof(expected), "lighterman-message 1 %016" PRIx64, checksum(rest));
+	if (!lm_str_eq(header, lm_str(expected)) || lm_str_find(rest, '\n') == rest.n)
+		return false;
+	*ret_topic = lm_str_cut(&rest, '\n');
+	*ret_payload = rest;
+	return true;
+}
+
+static lm_rc read_entry(struct outbox *o, const char *name, struct lm_buf *out, struct lm_err *err)
+{
+	lm_auto_close int fd =
+		openat(o->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open the message '%s/%s': %m", o->path, name);
+	return lm_fd_read_all(fd, name, out, err);
+}
+
+static void set_aside(struct outbox *o, const char *name)
+{
+	char bad[NAME_MAX + 8];
+
+	(void)snprintf(bad, sizeof(bad), "%s.bad", name);
+	(void)renameat(o->dir_fd, name, o->dir_fd, bad);
+	o->bad++;
+}
+
+static void insert(struct outbox *o, struct entry e)
+{
+	size_t at = o->n;
+
+	if (o->n == o->size) {
+		o->size = o->size ? o->size * 2 : 16;
+		o->entries = lm_xrealloc(o->entries, o->size * sizeof(*o->entries));
+	}
+	while (at > 0 && o->entries[at - 1].seq > e.seq)
+		at--;
+	memmove(&o->entries[at + 1], &o->entries[at], (o->n - at) * sizeof(*o->entries));
+	o->entries[at] = e;
+	o->n++;
+	o->bytes += e.charge;
+	if (o->next_seq <= e.seq)
+		o->next_seq = e.seq + 1;
+}
+
+static void forget(struct outbox *o, size_t at)
+{
+	free(o->entries[at].text);
+	o->bytes -= o->entries[at].charge;
+	o->n--;
+	memmove(&o->entries[at], &o->entries[at + 1], (o->n - at) * sizeof(*o->entries));
+}
+
+static void load_file(struct outbox *o, const char *name)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
+	struct lm_str topic;
+	struct lm_str payload;
+	struct entry e = {0};
+
+	if (!parse_name(name, &e.seq, &e.class) || read_entry(o, name, &text, NULL) != LM_OK ||
+		!parse_message(lm_buf_str(&text), &topic, &payload)) {
+		set_aside(o, name);
+		return;
+	}
+	e.charge = topic.n + payload.n + OVERHEAD;
+	insert(o, e);
+}
+
+static lm_rc load_all(struct outbox *o, struct lm_err *err)
+{
+	// A descriptor of its own: closedir closes it.
+	int fd = openat(o->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *d;
+
+	if (!dir)
+		return lm_fail(err, LM_E_SYS, errno, "list the outbox '%s': %m", o->path);
+	while ((d = readdir(dir))) {
+		struct lm_str name = lm_str(d->d_name);
+
+		if (lm_str_eq(name, LM_STR(".")) || lm_str_eq(name, LM_STR("..")) ||
+			lm_str_ends(name, LM_STR(".bad")))
+			continue;
+		if (lm_str_ends(name, LM_STR(".tmp")))
+			(void)unlinkat(o->dir_fd, d->d_name, 0);
+		else
+			load_file(o, d->d_name);
+	}
+	return LM_OK;
+}
+
+lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err)
+{
+	lm_rc rc = lm_dir_make(directory, 0700, err);
+
+	if (rc != LM_OK)
+		return lm_wrap(err, "open the outbox");
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_SYS, errno,
+			"open the outbox '%s': %m", directory);
+
+	lm_auto(outbox_close_p) struct outbox *o = lm_xcalloc(1, sizeof(*o));
+	o->dir_fd = fd;
+	o->path = lm_xstrdup(directory);
+	o->next_seq = 1;
+	rc = load_all(o, err);
+	if (rc != LM_OK)
+		return rc;
+	*ret = lm_take(o);
+	return LM_OK;
+}
+
+void outbox_close(struct outbox *o)
+{
+	if (!o)
+		return;
+	while (o->n > 0)
+		forget(o, o->n - 1);
+	free(o->entries);
+	free(o->path);
+	(void)close(o->dir_fd);
+	free(o);
+}
+
+/// Removes entry `at` with its file.
+static lm_rc remove_entry(struct outbox *o, size_t at, struct lm_err *err)
+{
+	char name[NAME_SIZE];
+	lm_rc rc = LM_OK;
+
+	(void)format_name(o->entries[at].seq, o->entries[at].class, name);
+	if (!o->entries[at].text && unlinkat(o->dir_fd, name, 0) != 0 && errno != ENOENT)
+		rc = lm_fail(
+			err, LM_E_SYS, errno, "remove the sent message '%s/%s': %m", o->path, name);
+	forget(o, at);
+	return rc;
+}
+
+/// Gives up the oldest message of a class that is not in flight; false if there is none.
+static bool drop_oldest(struct outbox *o, enum outbox_class class)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->entries[i].class != class || o->entries[i].in_flight)
+			continue;
+		// A file that stays is sent after the next start: late, but not lost.
+		if (remove_entry(o, i, NULL) != LM_OK)
+			return true;
+		*(class == OUTBOX_EVENT ? &o->dropped_event : &o->dropped_progress) += 1;
+		return true;
+	}
+	return false;
+}
+
+static lm_rc make_room(struct outbox *o, enum outbox_class class, size_t charge, struct lm_err *err)
+{
+	size_t max = LIMIT_OUTBOX_BYTES;
+
+	while (o->bytes + charge > max && drop_oldest(o, OUTBOX_PROGRESS))
+		;
+	while (class != OUTBOX_PROGRESS && o->bytes + charge > max && drop_oldest(o, OUTBOX_EVENT))
+		;
+	if (class == OUTBOX_STATUS)
+		max *= 2;
+	if (o->bytes + charge <= max)
+		return LM_OK;
+	if (class == OUTBOX_EVENT)
+		o->dropped_event++;
+	if (class == OUTBOX_PROGRESS)
+		o->dropped_progress++;
+	return lm_fail(err, LM_E_TOO_LARGE, 0,
+		"the outbox '%s' is full: %zu messages of %zu bytes wait for the broker", o->path,
+		o->n, o->bytes);
+}
+
+lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
+	char name[NAME_SIZE];
+	size_t topic_n = strlen(topic);
+	struct entry e = {
+		.seq = o->next_seq, .class = class, .charge = topic_n + payload.n + OVERHEAD};
+
+	if (topic_n == 0 || strchr(topic, '\n'))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
+	if (topic_n > LIMIT_MQTT_TOPIC || payload.n > LIMIT_MQTT_PAYLOAD)
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"a message of %zu bytes to '%s' is over the ceiling of %d", payload.n,
+			topic, LIMIT_MQTT_PAYLOAD);
+	lm_rc rc = make_room(o, class, e.charge, err);
+	if (rc != LM_OK)
+		return rc;
+	write_message(&text, topic, payload);
+	if (class == OUTBOX_PROGRESS) {
+		e.text_n = text.len;
+		e.text = lm_buf_take(&text);
+	} else {
+		rc = lm_file_replace(
+			o->dir_fd, format_name(e.seq, class, name), lm_buf_str(&text), 0600, err);
+		if (rc != LM_OK)
+			return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
+	}
+	insert(o, e);
+	return LM_OK;
+}
+
+/// False if the entry cannot be read as a message.
+static bool load_message(struct outbox *o, const struct entry *e, struct outbox_message *ret)
+{
+	lm_auto_buf struct lm_buf file = LM_BUF(FILE_MAX);
+	char name[NAME_SIZE];
+	struct lm_str text = {e->text, e->text_n};
+	struct lm_str topic;
+	struct lm_str payload;
+
+	if (!e->text) {
+		(void)format_name(e->seq, e->class, name);
+		if (read_entry(o, name, &file, NULL) != LM_OK)
+			return false;
+		text = lm_buf_str(&file);
+	}
+	if (!parse_message(text, &topic, &payload))
+		return false;
+	*ret = (struct outbox_message){
+		.seq = e->seq,
+		.class = e->class,
+		.topic = lm_xmemdup0(topic.p, topic.n),
+		.payload = lm_xmemdup0(payload.p, payload.n),
+		.payload_n = payload.n,
+	};
+	return true;
+}
+
+bool outbox_next(struct outbox *o, struct outbox_message *ret)
+{
+	size_t i = 0;
+
+	while (i < o->n) {
+		struct entry *e = &o->entries[i];
+		char name[NAME_SIZE];
+
+		if (e->in_flight) {
+			i++;
+			continue;
+		}
+		if (load_message(o, e, ret)) {
+			e->in_flight = true;
+			return true;
+		}
+		set_aside(o, format_name(e->seq, e->class, name));
+		forget(o, i);
+	}
+	return false;
+}
+
+void outbox_message_finish(struct outbox_message *m)
+{
+	free(m->topic);
+	free(m->payload);
+	*m = (struct outbox_message){0};
+}
+
+lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->entries[i].seq == seq)
+			return remove_entry(o, i, err);
+	}
+	return LM_OK;
+}
+
+void outbox_return_all(struct outbox *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		o->entries[i].in_flight = false;
+}
+
+struct outbox_counts outbox_counts(const struct outbox *o)
+{
+	return (struct outbox_counts){
+		.messages = o->n,
+		.bytes = o->bytes,
+		.dropped_event = o->dropped_event,
+		.dropped_progress = o->dropped_progress,
+		.bad = o->bad,
+	};
+}

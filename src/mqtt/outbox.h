@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Messages that wait to be sent: a directory with one file a message, named after its sequence
+/// number and class ("00000000000000000001.status").
+///
+/// STATUS and EVENT messages are on disk before outbox_add returns, and survive a kill or a power
+/// cut; their payloads are not kept in memory. PROGRESS messages are in memory only, to spare the
+/// flash: after a restart they are of no interest. A message may be sent twice (its file is removed
+/// after it was acknowledged, without a sync), never lost unseen. One thread; it sends nothing.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct outbox;
+
+/// In the order in which a full outbox gives them up, last first.
+enum outbox_class { OUTBOX_STATUS, OUTBOX_EVENT, OUTBOX_PROGRESS };
+
+struct outbox_counts {
+	size_t messages;        ///< Waiting or in flight.
+	size_t bytes;           ///< What they are charged: topic, payload and a fixed overhead.
+	uint64_t dropped_event; ///< Given up since outbox_open because the outbox was full.
+	uint64_t dropped_progress;
+	uint64_t bad; ///< Files set aside as "*.bad" since outbox_open.
+};
+
+struct outbox_message {
+	uint64_t seq;
+	enum outbox_class class;
+	char *topic;
+	char *payload; ///< `payload_n` bytes, and a NUL behind them.
+	size_t payload_n;
+};
+
+/// Opens the directory, creating it with mode 0700. Temporary files that a crash left are removed,
+/// files that cannot be read as messages are renamed to "*.bad" and counted; the others wait in
+/// their old order. LM_E_DENIED, LM_E_SYS, LM_E_INVALID (not a directory).
+lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err);
+void outbox_close(struct outbox *o);
+LM_DEFINE_CLEANUP(struct outbox, outbox_close)
+
+/// Takes a message. Over LIMIT_OUTBOX_BYTES the oldest PROGRESS, then the oldest EVENT messages
+/// that are not in flight make room, but none of a higher class than the new one. A STATUS message
+/// is then still taken up to twice the bound.
+/// LM_E_TOO_LARGE: no room, or topic or payload over its ceiling; nothing was taken (and an EVENT
+/// or PROGRESS message is counted as dropped if there was no room). LM_E_SYS and as
+/// lm_file_replace: the disk refused it; nothing was taken, the caller tries again.
+lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+/// The oldest message that is not in flight, which from now on is. False if there is none. A file
+/// that has become unreadable is set aside, counted, and the next one taken.
+/// `ret` is the caller's, for outbox_message_finish.
+bool outbox_next(struct outbox *o, struct outbox_message *ret);
+void outbox_message_finish(struct outbox_message *m);
+/// The message was acknowledged: removes it. An unknown number is ignored.
+/// LM_E_SYS: its file could not be removed, and comes again after a restart.
+lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err);
+/// The connection was lost: nothing is in flight any more.
+void outbox_return_all(struct outbox *o);
+
+struct outbox_counts outbox_counts(const struct outbox *o);

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct kept {
+	struct lm_buf lines;
+	unsigned count;
+	enum lm_level level;
+};
+
+static void keep(void *ctx, enum lm_level level, struct lm_str line)
+{
+	struct kept *kept = ctx;
+
+	lm_buf_clear(&kept->lines);
+	(void)lm_buf_add_str(&kept->lines, line);
+	kept->level = level;
+	kept->count++;
+	errno = EBADF; // a sink may do this
+}
+
+static int begin(void **state)
+{
+	struct kept *kept = calloc(1, sizeof(*kept));
+
+	if (!kept)
+		return -1;
+	kept->lines = LM_BUF(1 << 20);
+	lm_log_set_sink(keep, kept);
+	lm_log_set_level(LM_INFO);
+	*state = kept;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct kept *kept = *state;
+
+	lm_log_set_sink(NULL, NULL);
+	lm_buf_finish(&kept->lines);
+	free(kept);
+	return 0;
+}
+
+/// What stands behind the time.
+static const char *behind_time(struct kept *kept)
+{
+	const char *text = lm_buf_cstr(&kept->lines);
+	const char *at = strstr(text, "Z][");
+
+	assert_int_equal(text[0], '[');
+	assert_non_null(at);
+	return at + 2;
+}
+
+static void a_line_has_time_level_and_message(void **state)
+{
+	struct kept *kept = *state;
+
+	lm_warn("%s is %d", "it", 7);
+	assert_string_equal(behind_time(kept), "[WARN]-it is 7\n");
+	assert_int_equal(kept->level, LM_WARN);
+	assert_int_equal(kept->count, 1);
+}
+
+static void lower_levels_are_left_out(void **state)
+{
+	struct kept *kept = *state;
+
+	lm_debug("no");
+	assert_int_equal(kept->count, 0);
+	lm_log_set_level(LM_DEBUG);
+	lm_debug("yes");
+	assert_string_equal(behind_time(kept), "[DEBUG]-yes\n");
+	lm_log_set_level(LM_ERROR);
+	lm_warn("no");
+	lm_error("yes");
+	assert_int_equal(kept->count, 2);
+}
+
+static void a_message_cannot_forge_a_line(void **state)
+{
+	struct kept *kept = *state;
+
+	lm_info("a\nb\tc\r\x1b[2J\x7f");
+	assert_string_equal(behind_time(kept), "[INFO]-a b c??[2J?\n");
+}
+
+static void errno_is_what_it_was_before(void **state)
+{
+	struct kept *kept = *state;
+
+	errno = ENOENT;
+	lm_info("open: %m");
+	assert_int_equal(errno, ENOENT);
+	assert_string_equal(behind_time(kept), "[INFO]-open: No such file or directory\n");
+}
+
+static void every_length_ends_with_one_newline_under_the_ceiling(void **state)
+{
+	struct kept *kept = *state;
+
+	// The time's fraction is trimmed, so one round may miss the length that just fits.
+	for (int i = 0; i < 10 * 55; i++) {
+		int n = LIMIT_LOG_LINE - 50 + i % 55;
+
+		lm_info("%*s", n, "x");
+		assert_in_range(kept->lines.len, 1, LIMIT_LOG_LINE);
+		assert_int_equal(kept->lines.data[kept->lines.len - 1], '\n');
+	}
+	assert_string_equal(behind_time(kept), "[INFO]-(a message too long for a log line)\n");
+}
+
+static void without_a_sink_lines_go_to_stderr(void **state)
+{
+	(void)state;
+	int ends[2];
+	char said[200] = "";
+
+	assert_int_equal(pipe(ends), 0);
+	int old = dup(STDERR_FILENO);
+	assert_true(old >= 0);
+	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+	lm_log_set_sink(NULL, NULL);
+	lm_error("hello");
+	(void)dup2(old, STDERR_FILENO);
+	assert_true(read(ends[0], said, sizeof(said) - 1) > 0);
+	assert_non_null(strstr(said, "Z][ERROR]-hello\n"));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	(void)close(old);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_line_has_time_level_and_message, begin, end),
+		cmocka_unit_test_setup_teardown(lower_levels_are_left_out, begin, end),
+		cmocka_unit_test_setup_teardown(a_message_cannot_forge_a_line, begin, end),
+		cmocka_unit_test_setup_teardown(errno_is_what_it_was_before, begin, end),
+		cmocka_unit_test_setup_teardown(
+			every_length_ends_with_one_newline_under_the_ceiling, begin, end),
+		cmocka_unit_test_setup_teardown(without_a_sink_lines_go_to_stderr, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

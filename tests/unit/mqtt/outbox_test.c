@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mqtt/outbox.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[64];
+static char big[LIMIT_MQTT_PAYLOAD + 1];
+
+static int setup(void **state)
+{
+	(void)state;
+	(void)snprintf(directory, sizeof(directory), "/tmp/outbox_test.XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(lm_tree_remove(AT_FDCWD, directory, NULL), LM_OK);
+	return 0;
+}
+
+static struct outbox *open_outbox(void)
+{
+	struct outbox *o = NULL;
+
+	assert_int_equal(outbox_open(directory, &o, NULL), LM_OK);
+	return o;
+}
+
+static void add(struct outbox *o, enum outbox_class class, const char *payload)
+{
+	assert_int_equal(outbox_add(o, class, "t/x", lm_str(payload), NULL), LM_OK);
+}
+
+static void add_big(struct outbox *o, enum outbox_class class)
+{
+	struct lm_str payload = {big, LIMIT_MQTT_PAYLOAD};
+
+	assert_int_equal(outbox_add(o, class, "t", payload, NULL), LM_OK);
+}
+
+/// The next message has this payload; returns its number.
+static uint64_t expect_next(struct outbox *o, const char *payload)
+{
+	struct outbox_message m;
+
+	assert_true(outbox_next(o, &m));
+	assert_string_equal(m.topic, "t/x");
+	assert_string_equal(m.payload, payload);
+	uint64_t seq = m.seq;
+	outbox_message_finish(&m);
+	return seq;
+}
+
+static void expect_none(struct outbox *o)
+{
+	struct outbox_message m;
+
+	assert_false(outbox_next(o, &m));
+}
+
+static bool exists(const char *name)
+{
+	lm_auto_free char *path = lm_path_join(directory, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static void write_file(const char *name, const char *text)
+{
+	lm_auto_free char *path = lm_path_join(directory, name);
+	lm_auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(lm_fd_write_all(fd, path, lm_str(text), NULL), LM_OK);
+}
+
+static void gives_messages_in_the_order_they_came(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_EVENT, "first");
+	add(o, OUTBOX_PROGRESS, "second");
+	add(o, OUTBOX_STATUS, "third");
+	(void)expect_next(o, "first");
+	(void)expect_next(o, "second");
+	(void)expect_next(o, "third");
+	expect_none(o);
+}
+
+static void keeps_status_and_event_over_a_restart_but_not_progress(void **state)
+{
+	(void)state;
+	struct outbox *o = open_outbox();
+
+	for (int i = 0; i < 11; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "m%d", i);
+		add(o, i % 2 ? OUTBOX_STATUS : OUTBOX_EVENT, text);
+	}
+	add(o, OUTBOX_PROGRESS, "p");
+	outbox_close(o);
+
+	o = open_outbox();
+	assert_int_equal(outbox_counts(o).messages, 11);
+	add(o, OUTBOX_STATUS, "m11");
+	for (int i = 0; i < 12; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "m%d", i);
+		(void)expect_next(o, text);
+	}
+	expect_none(o);
+	outbox_close(o);
+}
+
+static void a_payload_may_hold_any_byte(void **state)
+{
+	(void)state;
+	static const char payload[] = "a\nb\0c\r\xff\n";
+	struct outbox_message m;
+	struct outbox *o = open_outbox();
+
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, "t/x",
+				 (struct lm_str){payload, sizeof(payload) - 1}, NULL),
+		LM_OK);
+	outbox_close(o);
+	o = open_outbox();
+	assert_true(outbox_next(o, &m));
+	assert_int_equal(m.payload_n, sizeof(payload) - 1);
+	assert_memory_equal(m.payload, payload, sizeof(payload) - 1);
+	outbox_message_finish(&m);
+	outbox_close(o);
+}
+
+static void an_acknowledged_message_does_not_come_again(void **state)
+{
+	(void)state;
+	struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "one");
+	add(o, OUTBOX_STATUS, "two");
+	uint64_t one = expect_next(o, "one");
+	assert_int_equal(outbox_done(o, one, NULL), LM_OK);
+	assert_int_equal(outbox_done(o, one, NULL), LM_OK);
+	outbox_close(o);
+	o = open_outbox();
+	(void)expect_next(o, "two");
+	expect_none(o);
+	outbox_close(o);
+}
+
+static void what_was_in_flight_comes_again_in_order(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "one");
+	add(o, OUTBOX_EVENT, "two");
+	(void)expect_next(o, "one");
+	(void)expect_next(o, "two");
+	expect_none(o);
+	outbox_return_all(o);
+	(void)expect_next(o, "one");
+	(void)expect_next(o, "two");
+}
+
+static void leftovers_are_removed_and_damaged_files_set_aside(void **state)
+{
+	(void)state;
+	struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "good");
+	outbox_close(o);
+	write_file(".00000000000000000002.status.tmp", "half");
+	write_file("00000000000000000003.status", "lighterman-message 1 0000000000000000\nt\nx");
+	write_file("00000000000000000004.event", "");
+	write_file("99999999999999999999.status", "number too large");
+	write_file("stranger", "x");
+
+	o = open_outbox();
+	assert_false(exists(".00000000000000000002.status.tmp"));
+	assert_true(exists("00000000000000000003.status.bad"));
+	assert_true(exists("00000000000000000004.event.bad"));
+	assert_true(exists("99999999999999999999.status.bad"));
+	assert_true(exists("stranger.bad"));
+	assert_int_equal(outbox_counts(o).bad, 4);
+	(void)expect_next(o, "good");
+	expect_none(o);
+	outbox_close(o);
+}
+
+static void a_message_damaged_while_it_waits_is_set_aside(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "one");
+	add(o, OUTBOX_STATUS, "two");
+	write_file("00000000000000000001.status", "torn");
+	(void)expect_next(o, "two");
+	assert_int_equal(outbox_counts(o).bad, 1);
+	assert_true(exists("00000000000000000001.status.bad"));
+}
+
+static void full_gives_up_progress_then_events_and_never_status(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	int fit = LIMIT_OUTBOX_BYTES / (LIMIT_MQTT_PAYLOAD + 256 + 1);
+
+	add_big(o, OUTBOX_STATUS);
+	add_big(o, OUTBOX_EVENT);
+	add_big(o, OUTBOX_PROGRESS);
+	for (int i = 3; i < fit; i++)
+		add_big(o, OUTBOX_STATUS);
+	assert_int_equal(outbox_counts(o).messages, fit);
+	add_big(o, OUTBOX_STATUS);
+	assert_int_equal(outbox_counts(o).dropped_progress, 1);
+	assert_int_equal(outbox_counts(o).dropped_event, 0);
+	add_big(o, OUTBOX_STATUS);
+	assert_int_equal(outbox_counts(o).dropped_event, 1);
+	assert_int_equal(outbox_counts(o).messages, fit);
+
+	// Only STATUS is left: others find no room, STATUS does up to twice the bound.
+	struct lm_str payload = {big, LIMIT_MQTT_PAYLOAD};
+	struct lm_err err;
+	assert_int_equal(outbox_add(o, OUTBOX_EVENT, "t", payload, &err), LM_E_TOO_LARGE);
+	assert_int_equal(outbox_add(o, OUTBOX_PROGRESS, "t", payload, &err), LM_E_TOO_LARGE);
+	assert_int_equal(outbox_counts(o).dropped_event, 2);
+	assert_int_equal(outbox_counts(o).dropped_progress, 2);
+	while (outbox_counts(o).bytes + LIMIT_MQTT_PAYLOAD + 257 <= 2 * LIMIT_OUTBOX_BYTES)
+		add_big(o, OUTBOX_STATUS);
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, "t", payload, &err), LM_E_TOO_LARGE);
+	assert_non_null(strstr(err.msg, "is full"));
+}
+
+static void progress_never_pushes_out_an_event(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	struct lm_str payload = {big, LIMIT_MQTT_PAYLOAD};
+
+	while (outbox_counts(o).bytes + LIMIT_MQTT_PAYLOAD + 257 <= LIMIT_OUTBOX_BYTES)
+		add_big(o, OUTBOX_EVENT);
+	assert_int_equal(outbox_add(o, OUTBOX_PROGRESS, "t", payload, NULL), LM_E_TOO_LARGE);
+	assert_int_equal(outbox_counts(o).dropped_event, 0);
+	assert_int_equal(outbox_counts(o).dropped_progress, 1);
+}
+
+static void what_is_in_flight_is_not_given_up(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	struct outbox_message m;
+
+	add_big(o, OUTBOX_EVENT);
+	assert_true(outbox_next(o, &m));
+	while (outbox_counts(o).bytes + LIMIT_MQTT_PAYLOAD + 257 <= LIMIT_OUTBOX_BYTES)
+		add_big(o, OUTBOX_EVENT);
+	add_big(o, OUTBOX_EVENT);
+	assert_int_equal(outbox_counts(o).dropped_event, 1);
+	assert_true(exists("00000000000000000001.event"));
+	assert_false(exists("00000000000000000002.event"));
+	outbox_message_finish(&m);
+}
+
+static void refuses_what_no_broker_takes(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	struct lm_str too_big = {big, LIMIT_MQTT_PAYLOAD + 1};
+	lm_auto_free char *long_topic = lm_xasprintf("%0*d", LIMIT_MQTT_TOPIC + 1, 0);
+
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, "t", too_big, NULL), LM_E_TOO_LARGE);
+	assert_int_equal(
+		outbox_add(o, OUTBOX_STATUS, long_topic, LM_STR("x"), NULL), LM_E_TOO_LARGE);
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, "", LM_STR("x"), NULL), LM_E_INVALID);
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, "a\nb", LM_STR("x"), NULL), LM_E_INVALID);
+	assert_int_equal(outbox_counts(o).messages, 0);
+}
+
+static void a_message_the_disk_refuses_is_an_error(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	// A directory has the name of the temporary file: the write fails, for root too.
+	lm_auto_free char *path = lm_path_join(directory, ".00000000000000000001.status.tmp");
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_not_equal(outbox_add(o, OUTBOX_STATUS, "t/x", LM_STR("a"), NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).messages, 0);
+	assert_int_equal(rmdir(path), 0);
+	add(o, OUTBOX_STATUS, "a");
+	(void)expect_next(o, "a");
+}
+
+#define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		OUTBOX_TEST(gives_messages_in_the_order_they_came),
+		OUTBOX_TEST(keeps_status_and_event_over_a_restart_but_not_progress),
+		OUTBOX_TEST(a_payload_may_hold_any_byte),
+		OUTBOX_TEST(an_acknowledged_message_does_not_come_again),
+		OUTBOX_TEST(what_was_in_flight_comes_again_in_order),
+		OUTBOX_TEST(leftovers_are_removed_and_damaged_files_set_aside),
+		OUTBOX_TEST(a_message_damaged_while_it_waits_is_set_aside),
+		OUTBOX_TEST(full_gives_up_progress_then_events_and_never_status),
+		OUTBOX_TEST(progress_never_pushes_out_an_event),
+		OUTBOX_TEST(what_is_in_flight_is_not_given_up),
+		OUTBOX_TEST(refuses_what_no_broker_takes),
+		OUTBOX_TEST(a_message_the_disk_refuses_is_an_error),
+	};
+
+	return cmocka_run_group_tests_name("mqtt/outbox", tests, NULL, NULL);
+}
