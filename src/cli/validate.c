@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/validate.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "connector/definition.h"
+
+enum {
+	EXIT_VALID = 0,
+	EXIT_INVALID = 2,
+};
+
+static json_t *text_or_null(const char *s)
+{
+	// A name need not be UTF-8, and jansson takes nothing else.
+	return s && lm_str_is_utf8(lm_str(s)) ? json_string(s) : json_null();
+}
+
+static json_t *faults_to_json(const struct definition_faults *faults)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < faults->n; i++) {
+		const struct definition_fault *f = &faults->items[i];
+		json_t *fault = json_object();
+		json_object_set_new(fault, "entry", text_or_null(f->entry));
+		json_object_set_new(fault, "parameter", text_or_null(f->parameter));
+		json_object_set_new(fault, "value", text_or_null(f->value));
+		json_object_set_new(fault, "rule", text_or_null(f->rule));
+		json_array_append_new(list, fault);
+	}
+	return list;
+}
+
+static json_t *connector_to_json(const struct group *group)
+{
+	if (!group)
+		return json_null();
+	const struct connector_definition *def = &group->connector;
+	json_t *summary = json_object();
+	json_object_set_new(summary, "id", json_string(def->id));
+	json_object_set_new(summary, "version", json_integer(def->version));
+	json_object_set_new(summary, "region", json_string(def->region));
+	json_object_set_new(summary, "bucket", json_string(def->bucket));
+	json_object_set_new(summary, "key", json_string(def->key));
+	json_object_set_new(summary, "object_version", text_or_null(def->object_version));
+	json_object_set_new(summary, "destination", json_string(def->destination));
+	json_object_set_new(summary, "uid", def->has_user ? json_integer(def->uid) : json_null());
+	return summary;
+}
+
+static void print_json(const char *path, const struct definition_faults *faults,
+	const struct group *group, FILE *out)
+{
+	lm_auto_json json_t *document = json_object();
+	json_t *warnings = json_array();
+	char shown[4 * 4096 + 32];
+
+	for (size_t i = 0; group && i < group->warnings_n; i++)
+		json_array_append_new(warnings, text_or_null(group->warnings[i]));
+	json_object_set_new(document, "file",
+		json_string(lm_str_shorten(lm_str(path), 4096, shown, sizeof(shown))));
+	json_object_set_new(document, "valid", json_boolean(group != NULL));
+	json_object_set_new(document, "faults", faults_to_json(faults));
+	json_object_set_new(document, "more_faults", json_integer((json_int_t)faults->more));
+	json_object_set_new(document, "warnings", warnings);
+	json_object_set_new(document, "connector", connector_to_json(group));
+	(void)json_dumpf(document, out, JSON_INDENT(2));
+	(void)fputc('\n', out);
+}
+
+static void print_text(const char *path, const struct definition_faults *faults,
+	const struct group *group, FILE *out, FILE *err)
+{
+	for (size_t i = 0; i < faults->n; i++) {
+		lm_auto_free char *line = fault_text(&faults->items[i]);
+		(void)fprintf(err, "%s: %s\n", path, line);
+	}
+	if (faults->more)
+		(void)fprintf(err, "%s: and %zu more\n", path, faults->more);
+	if (!group)
+		return;
+	for (size_t i = 0; i < group->warnings_n; i++)
+		(void)fprintf(err, "%s: warning: %s\n", path, group->warnings[i]);
+	(void)fprintf(out, "%s: valid: " CONNECTOR_NAME " version %u, id %s\n", path,
+		group->connector.version, group->connector.id);
+}
+
+int validate_run(const char *path, bool json, FILE *out, FILE *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err why = {0};
+
+	if (lm_file_read(path, &text, &why))
+		faults_add(&faults, NULL, NULL, NULL, "%s", why.msg);
+	else if (definition_parse(lm_buf_str(&text), &faults, &group, &why))
+		group = NULL; // told by the faults
+	if (json)
+		print_json(path, &faults, group, out);
+	else
+		print_text(path, &faults, group, out, err);
+	return group ? EXIT_VALID : EXIT_INVALID;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Amazon Resource Names: "arn:partition:service:region:account:resource". Pure.
+
+#include "base/str.h"
+
+#include <stdbool.h>
+
+/// Borrowed from the text that was parsed.
+struct arn {
+	struct lm_str partition, service, region, account, resource;
+};
+
+/// False if it has not six parts or does not begin with "arn".
+bool arn_parse(struct lm_str text, struct arn *ret);
+/// aws, aws-cn, aws-us-gov.
+bool arn_partition_known(struct lm_str partition);
+/// [a-z0-9-]+. The spec's examples have the word "region" there, which passes.
+bool arn_region_valid(struct lm_str region);
+/// Whether it names a secret as the spec's pattern for AWSSecretsArnList means it.
+bool arn_is_secret(struct lm_str text);

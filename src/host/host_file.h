@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The host file (/etc/lighterman/lighterman.json): how this machine is set up, with defaults for
+/// all of it, completed from the configuration of a Greengrass V1 core if there is one. Holds paths
+/// of keys and passwords, never their contents.
+
+#include "base/error.h"
+#include "sys/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HOST_FILE_DEFAULT "/etc/lighterman/lighterman.json"
+
+/// The AWS IoT credentials provider. Absent members are NULL.
+struct host_credentials {
+	char *role_alias, *endpoint, *certificate, *private_key, *ca;
+};
+
+/// An MQTT broker: `socket`, or `host` and `port`. Absent members are NULL.
+struct host_broker {
+	char *host;
+	unsigned port; ///< Default 8883 if `ca` or `certificate` is given, else 1883.
+	char *socket;
+	char *ca, *certificate, *private_key;
+	char *username, *password_file, *client_id;
+};
+
+/// The core's own connection to AWS IoT, as config.json had it. Absent members are NULL.
+struct host_iot {
+	char *endpoint, *certificate, *private_key, *ca;
+};
+
+struct host_settings {
+	char *greengrass_root;
+	char *write_directory; ///< Stands in for greengrass_root where logs go; NULL: not set.
+	char *state_directory, *runtime_directory;
+	char *region;       ///< NULL: unknown.
+	char *thing_name;   ///< NULL: unknown.
+	char *default_user; ///< NULL: the user that runs the program.
+	bool allow_root;    ///< The Docker user may be root.
+	struct host_credentials credentials;
+	struct host_iot iot;
+	struct host_broker *brokers;
+	size_t brokers_n;
+	char *object_store_directory, *secret_store_directory; ///< NULL: AWS.
+	char *docker_socket;
+	char *docker_compose;      ///< NULL: look for it.
+	char *control_group;       ///< Group that may use the control socket; NULL: root only.
+	unsigned worker_silence_s; ///< A worker that prints nothing for so long is ended.
+};
+
+#define lm_auto_host lm_auto(host_finish)
+
+/// Reads the host file, then `<greengrassRoot>/config/config.json`, then AWS_REGION and
+/// AWS_DEFAULT_REGION; what comes first counts. `path` NULL: the default file, which may be
+/// missing. LM_E_NOT_FOUND: the file named is missing. LM_E_INVALID: the message has the key's
+/// path.
+lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err);
+/// The settings as a host file that has every key; no file and no environment is needed to read it.
+/// A new reference.
+json_t *host_to_json(const struct host_settings *host);
+/// Reads what host_to_json made, or any host file, with defaults and nothing else. LM_E_INVALID.
+lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct lm_err *err);
+void host_finish(struct host_settings *host);
