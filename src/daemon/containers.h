@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Asks the engine for the application's containers, without waiting: one connection a question,
+/// stepped by the loop. The engine's version is asked for once and remembered; after a failure it
+/// is asked for again.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "docker/answer.h"
+#include "sys/loop.h"
+
+struct containers;
+
+/// LM_OK: `list` holds the containers. Otherwise `err` says why there is no list. Both are borrowed
+/// for the call.
+typedef void containers_done(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err);
+
+/// `socket_path` and `project` are copied.
+struct containers *containers_create(
+	struct loop *loop, const char *socket_path, const char *project);
+/// Questions under way end without `done`.
+void containers_destroy(struct containers *c);
+LM_DEFINE_CLEANUP(struct containers, containers_destroy)
+
+/// Asks; `done` is called later, from the loop, exactly once, at the latest after 10 s
+/// (LM_E_TIMEOUT). Questions that are asked while one is under way share its answer.
+void containers_ask(struct containers *c, containers_done *done, void *ctx);
+/// Forgets a question: its `done` is not called.
+void containers_forget(struct containers *c, void *ctx);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The control socket: clients that each send one request, a JSON object on a line, and get JSON
+/// objects, one a line, until the last (docs/formats.md). It knows nothing of what is asked.
+///
+/// No client can harm another or the daemon: at most LIMIT_CONTROL_CLIENTS at a time (a further one
+/// is told so and closed), a request has a ceiling and a time limit, and a client that reads slowly
+/// loses progress lines, then its connection. Access is the socket file's: root, and one group.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+
+struct control;
+struct control_client;
+
+struct control_handler {
+	/// A complete request (an object; borrowed for the call). The handler answers, now or
+	/// later, with control_send and finally control_end.
+	void (*request)(void *ctx, struct control_client *client, const json_t *request);
+	/// The client has gone before control_end, and is no more after this call. Only for clients
+	/// whose request was handed over.
+	void (*gone)(void *ctx, struct control_client *client);
+	void *ctx;
+};
+
+/// Makes the socket `path`: mode 0600, or 0660 with the group named `group` (NULL: none).
+/// LM_E_CONFLICT: another program answers there. LM_E_NOT_FOUND: no such group. As
+/// socket_unix_listen.
+lm_rc control_create(struct loop *loop, const char *path, const char *group,
+	const struct control_handler *handler, struct control **ret, struct lm_err *err);
+/// Removes the socket and closes all clients (without `gone`). Takes NULL.
+void control_destroy(struct control *c);
+LM_DEFINE_CLEANUP(struct control, control_destroy)
+
+/// Sends a line and drops the reference. `droppable`: may be left out if the client reads slowly.
+void control_send(struct control_client *client, json_t *line, bool droppable);
+/// Sends the last line (drops the reference), and closes the client once it has been written; it is
+/// not to be used any more.
+void control_end(struct control_client *client, json_t *line);
+/// The handler's own word with a client; NULL at first.
+void control_set_data(struct control_client *client, void *data);
+void *control_data(const struct control_client *client);

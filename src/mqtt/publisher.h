@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One broker, and the outbox of what is to be sent to it: messages are taken at once, sent at
+/// QoS 1 when there is a connection, and removed once the broker has acknowledged them. A broker
+/// that is away, slow or restarted delays messages and nothing else: no call waits, and connecting
+/// (name, TCP, TLS) happens in a thread of its own.
+///
+/// Never logs. Used from the loop's thread. Reconnects by itself, with exponential backoff and full
+/// jitter between 1 s and 60 s.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "mqtt/outbox.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// How a broker is reached; all borrowed until publisher_create has returned.
+struct mqtt_settings {
+	const char *host; ///< NULL: `socket`.
+	unsigned port;
+	const char *socket; ///< Path of a unix socket.
+	/// PEM files. `ca` or `certificate` asks for TLS; without `ca` the system's CAs count.
+	const char *ca, *certificate, *private_key;
+	const char *username, *password_file; ///< The file is read at each connection.
+	const char *client_id;                ///< NULL: the broker chooses (clean session).
+};
+
+struct publisher;
+
+struct publisher_events {
+	/// The broker accepted us.
+	void (*connected)(void *ctx);
+	/// A connection was lost or refused, or could not be made. `why` is a sentence; the next
+	/// attempt is in `retry_ms`. Called for each failed attempt.
+	void (*disconnected)(void *ctx, const char *why, uint64_t retry_ms);
+	/// Nothing is waiting any more: all that was taken is acknowledged. May be NULL.
+	void (*drained)(void *ctx);
+	void *ctx;
+};
+
+/// Opens the outbox in `directory` and begins to connect. `events` is copied.
+/// LM_E_INVALID: the settings cannot work (the message names the key of the host file); as
+/// outbox_open.
+lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
+	const char *directory, const struct publisher_events *events, struct publisher **ret,
+	struct lm_err *err);
+/// Says goodbye to the broker if connected, and closes the outbox; what waits is sent after the
+/// next start. Takes NULL.
+void publisher_destroy(struct publisher *p);
+LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
+
+/// Takes a message, as outbox_add, whose errors it returns; when it returns LM_OK a status message
+/// is safely on disk.
+lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+/// "127.0.0.1:1883" or the socket's path. Borrowed.
+const char *publisher_name(const struct publisher *p);
+bool publisher_is_connected(const struct publisher *p);
+/// Why there is no connection; "" while there is one or before the first attempt ended. Borrowed.
+const char *publisher_fault(const struct publisher *p);
+struct outbox_counts publisher_counts(const struct publisher *p);
