@@ -48,6 +48,9 @@ lm_rc command_find(const char *name, const struct command **ret, struct lm_err *
 /// `socket_path` is what the environment names (NULL, or empty: nothing).
 int command_main(int argc, char *const *argv, const char *socket_path, FILE *out, FILE *err);
 
+/// "lighterman: <sentence>", fit for a terminal.
+void command_complain(FILE *err, const char *sentence);
+
 int command_deploy(const struct call *call);
 int command_help(const struct call *call);
 int command_start(const struct call *call);

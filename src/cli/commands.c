@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/plain.h"
 #include "cli/usage.h"
 #include "cli/validate.h"
 #include "connector/faults.h"
@@ -50,6 +51,13 @@ lm_rc command_find(const char *name, const struct command **ret, struct lm_err *
 	return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s'", name);
 }
 
+void command_complain(FILE *err, const char *sentence)
+{
+	lm_auto_free char *plain = plain_text(sentence);
+
+	(void)fprintf(err, "lighterman: %s\n", plain);
+}
+
 int command_validate(const struct call *call)
 {
 	return validate_run(call->argument, call->json, call->out, call->err);
@@ -57,7 +65,7 @@ int command_validate(const struct call *call)
 
 static int fail_usage(const struct command *command, const char *why, FILE *err)
 {
-	(void)fprintf(err, "lighterman: %s\n", why);
+	command_complain(err, why);
 	usage_print_line(command, err);
 	if (!command)
 		(void)fputs("`lighterman --help` names the commands\n", err);
@@ -100,7 +108,7 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 	errno = 0;
 	if (fflush(out) || ferror(out)) {
 		(void)lm_fail(&why, LM_E_SYS, errno ? errno : EIO, "write the output: %m");
-		(void)fprintf(err, "lighterman: %s\n", why.msg);
+		command_complain(err, why.msg);
 		return status ? status : EXIT_FAILED;
 	}
 	return status;

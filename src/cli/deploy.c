@@ -102,22 +102,12 @@ static int run_job(const struct call *call, const struct job *job, const json_t 
 	if (call->json)
 		print_json(call, &answer, rc ? why.msg : NULL);
 	else if (rc)
-		(void)fprintf(call->err, "lighterman: %s\n", why.msg);
+		command_complain(call->err, why.msg);
 	else if (answer.exit_status == EXIT_DONE)
 		print_done(call, job, answer.last);
 	else
 		print_failed(call, job, &answer);
 	return answer.exit_status;
-}
-
-static void keep_fault(struct answer *answer, const struct definition_fault *fault)
-{
-	lm_auto_free char *text = fault_text(fault);
-	lm_auto_free char *plain = plain_text(text);
-
-	(void)json_array_append_new(
-		answer->faults, json_pack("{s:n, s:n, s:n, s:s, s:s}", "entry", "parameter",
-					"value", "rule", plain, "text", plain));
 }
 
 /// The file cannot be handed over: told as `lighterman validate` tells it.
@@ -132,9 +122,12 @@ static int fail_input(const struct call *call, const struct definition_faults *f
 
 	for (size_t i = 0; i < faults->n; i++) {
 		lm_auto_free char *text = fault_text(&faults->items[i]);
-		keep_fault(&answer, &faults->items[i]);
+		lm_auto_free char *plain = plain_text(text);
+		(void)json_array_append_new(
+			answer.faults, json_pack("{s:n, s:n, s:n, s:s, s:s}", "entry", "parameter",
+					       "value", "rule", plain, "text", plain));
 		if (!call->json)
-			(void)fprintf(call->err, "%s: %s\n", input_name(call->argument), text);
+			(void)fprintf(call->err, "%s: %s\n", input_name(call->argument), plain);
 	}
 	if (call->json)
 		print_json(call, &answer, "the group file cannot be handed over");

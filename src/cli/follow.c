@@ -234,8 +234,9 @@ json_t *answer_to_json(const struct answer *answer, const char *message)
 	json_t *document = answer->last ? json_copy(answer->last) : json_object();
 
 	if (message) {
+		lm_auto_free char *plain = plain_text(message); // paths need not be UTF-8
 		(void)json_object_set_new(document, "exit", json_integer(answer->exit_status));
-		(void)json_object_set_new(document, "message", json_string(message));
+		(void)json_object_set_new(document, "message", json_string(plain));
 	}
 	(void)json_object_set(document, "faults", answer->faults);
 	(void)json_object_set(document, "warnings", answer->warnings);

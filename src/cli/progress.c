@@ -239,7 +239,8 @@ static void draw_line(struct progress *p, const struct progress_style *style,
 static void draw_image(struct progress *p, const struct progress_style *style,
 	const struct image *image, size_t column, struct lm_buf *out)
 {
-	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REPLY), state = LM_BUF(8192);
+	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REPLY),
+				  state = LM_BUF(LIMIT_CONTROL_REPLY);
 	char bytes[HUMAN_SIZE];
 
 	if (image->bytes_total && image->done)

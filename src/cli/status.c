@@ -61,15 +61,14 @@ int command_status(const struct call *call)
 	int exit_status;
 
 	if (ask(call, &last, &exit_status, &why)) {
-		(void)fprintf(call->err, "lighterman: %s\n", why.msg);
+		command_complain(call->err, why.msg);
 		return exit_status;
 	}
 	const json_t *status = json_object_get(last, "status");
 	if (!json_is_object(status)) {
 		const char *message = json_get_text(last, "message");
-		(void)lm_fail(&why, LM_E_REFUSED, 0, "%s",
-			message ? message : "lightermand's answer has no status");
-		(void)fprintf(call->err, "lighterman: %s\n", why.msg);
+		command_complain(
+			call->err, message ? message : "lightermand's answer has no status");
 		return EXIT_FAILED;
 	}
 	print_status(call, status);

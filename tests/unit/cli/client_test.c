@@ -242,7 +242,6 @@ static void sends_the_largest_group_file(void **state)
 static void stops_waiting_when_told(void **state)
 {
 	static const char *const pieces[] = {NULL};
-	lm_auto_json json_t *request = json_object();
 	int cancel[2];
 	json_t *line = NULL;
 
@@ -286,6 +285,23 @@ static void says_why_lightermand_cannot_be_reached(void **state)
 		"it");
 }
 
+static void says_that_lightermand_is_busy(void **state)
+{
+	enum { CLIENTS_MAX = 1000 };
+	lm_auto_close int fd = -1;
+	int clients[CLIENTS_MAX], n = 0;
+
+	(void)state;
+	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &fd, &err), LM_OK);
+	while (n < CLIENTS_MAX && socket_unix_connect("s", &clients[n], &err) == LM_OK)
+		n++;
+	assert_unreachable(LM_E_SYS,
+		"connect to 's': Resource temporarily unavailable: lightermand has too many "
+		"clients: try again");
+	while (n > 0)
+		(void)close(clients[--n]);
+}
+
 static void says_who_may_use_the_socket(void **state)
 {
 	lm_auto_close int fd = -1;
@@ -317,6 +333,7 @@ int main(void)
 		TEST(sends_the_largest_group_file),
 		TEST(stops_waiting_when_told),
 		TEST(says_why_lightermand_cannot_be_reached),
+		TEST(says_that_lightermand_is_busy),
 		TEST(says_who_may_use_the_socket),
 	};
 
