@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/validate.h"
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "cli/command.h"
+#include "cli/input.h"
 #include "connector/definition.h"
-
-enum {
-	EXIT_VALID = 0,
-	EXIT_INVALID = 2,
-};
 
 static json_t *text_or_null(const char *s)
 {
@@ -94,13 +90,13 @@ int validate_run(const char *path, bool json, FILE *out, FILE *err)
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err why = {0};
 
-	if (lm_file_read(path, &text, &why))
+	if (input_read(path, &text, &why))
 		faults_add(&faults, NULL, NULL, NULL, "%s", why.msg);
 	else if (definition_parse(lm_buf_str(&text), &faults, &group, &why))
 		group = NULL; // told by the faults
 	if (json)
-		print_json(path, &faults, group, out);
+		print_json(input_name(path), &faults, group, out);
 	else
-		print_text(path, &faults, group, out, err);
-	return group ? EXIT_VALID : EXIT_INVALID;
+		print_text(input_name(path), &faults, group, out, err);
+	return group ? EXIT_DONE : EXIT_INVALID;
 }

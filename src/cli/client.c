@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/client.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "sys/socket.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { READ_PIECE = 16 * 1024 };
+
+struct client {
+	int fd;
+	char *socket_path;
+	struct lm_buf in;
+	unsigned long long lines; ///< Read so far.
+};
+
+static lm_rc fail_connect(struct lm_err *err)
+{
+	switch (err->rc) {
+	case LM_E_NOT_FOUND:
+		return lm_fail(err, err->rc, err->sys,
+			"%s: lightermand does not run, or uses another runtimeDirectory: start it "
+			"or name its socket with --socket",
+			err->msg);
+	case LM_E_DENIED:
+		return lm_fail(err, err->rc, err->sys,
+			"%s: run it as root or as a member of the group in lightermand's "
+			"controlGroup",
+			err->msg);
+	case LM_E_NETWORK:
+		return lm_fail(err, err->rc, err->sys,
+			"%s: lightermand does not run any more: see its log and start it",
+			err->msg);
+	default:
+		if (err->sys == EAGAIN)
+			return lm_fail(err, err->rc, err->sys,
+				"%s: lightermand has too many clients: try again", err->msg);
+		return err->rc;
+	}
+}
+
+static lm_rc fail_ended(struct lm_err *err)
+{
+	return lm_fail(err, LM_E_NETWORK, 0,
+		"lightermand closed the connection before its answer was complete: it ended or was "
+		"restarted; see its log");
+}
+
+/// Waits until more can be written. `*ret_answered`: there is something to read first.
+static lm_rc wait_to_send(
+	int fd, const struct wait_limit *limit, bool *ret_answered, struct lm_err *err)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN | POLLOUT};
+	lm_rc rc = wait_for(&poll_fd, 1, limit, err);
+
+	if (rc)
+		return rc;
+	*ret_answered = !(poll_fd.revents & POLLOUT) || (poll_fd.revents & POLLIN);
+	return LM_OK;
+}
+
+/// Sends all of it, or what the other side takes: why it takes no more is in its answer, if there
+/// is one, so that is for client_read to find out.
+static lm_rc send_all(
+	int fd, struct lm_str bytes, const struct wait_limit *limit, struct lm_err *err)
+{
+	while (bytes.n > 0) {
+		bool answered = false;
+		lm_rc rc = wait_to_send(fd, limit, &answered, err);
+
+		if (rc || answered)
+			return rc;
+		ssize_t n = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return LM_OK;
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return lm_fail(err, LM_E_SYS, errno, "send the request: %m");
+		if (n > 0) {
+			bytes.p += n;
+			bytes.n -= (size_t)n;
+		}
+	}
+	return LM_OK;
+}
+
+lm_rc client_open(const char *socket_path, const json_t *request, const struct wait_limit *limit,
+	struct client **ret, struct lm_err *err)
+{
+	lm_auto_close int fd = -1;
+	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REQUEST);
+
+	if (socket_unix_connect(socket_path, &fd, err))
+		return fail_connect(err);
+	if (!json_write(request, &line) || !lm_buf_putc(&line, '\n'))
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"the request is larger than the %d bytes that lightermand takes",
+			LIMIT_CONTROL_REQUEST);
+	lm_rc rc = send_all(fd, lm_buf_str(&line), limit, err);
+	if (rc)
+		return rc;
+	struct client *c = lm_xcalloc(1, sizeof(*c));
+	*c = (struct client){.fd = lm_take_fd(fd),
+		.socket_path = lm_xstrdup(socket_path),
+		.in = LM_BUF(LIMIT_CONTROL_REPLY + READ_PIECE)};
+	*ret = c;
+	return LM_OK;
+}
+
+void client_close(struct client *c)
+{
+	if (!c)
+		return;
+	(void)close(c->fd);
+	free(c->socket_path);
+	lm_buf_finish(&c->in);
+	free(c);
+}
+
+bool client_has_line(const struct client *c)
+{
+	struct lm_str in = lm_buf_str(&c->in);
+
+	return lm_str_find(in, '\n') < in.n;
+}
+
+/// Takes the first `n` bytes, and the line end behind them.
+static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *err)
+{
+	json_t *line = NULL;
+	struct lm_err why = {0};
+
+	c->lines++;
+	lm_rc rc = json_parse((struct lm_str){c->in.data, n}, &line, &why);
+	lm_buf_consume(&c->in, n + 1);
+	if (!rc && !json_is_object(line)) {
+		rc = lm_fail(
+			&why, LM_E_PROTOCOL, 0, "it is %s, not an object", json_type_name(line));
+		json_decref(line);
+	}
+	if (rc)
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"what answers at '%s' is not lightermand, or of another version (line %llu "
+			"of its answer: %s): name lightermand's socket with --socket",
+			c->socket_path, c->lines, why.msg);
+	*ret = line;
+	return LM_OK;
+}
+
+/// Reads what is there, waiting for it.
+static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
+{
+	struct pollfd poll_fd = {.fd = c->fd, .events = POLLIN};
+	char piece[READ_PIECE];
+	lm_rc rc = wait_for(&poll_fd, 1, limit, err);
+
+	if (rc)
+		return rc;
+	ssize_t n = read(c->fd, piece, sizeof(piece));
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return fail_ended(err);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR
+			       ? LM_OK
+			       : lm_fail(err, LM_E_SYS, errno, "read lightermand's answer: %m");
+	(void)lm_buf_add(&c->in, piece, (size_t)n); // fits: client_read keeps `in` below its limit
+	return LM_OK;
+}
+
+lm_rc client_read(
+	struct client *c, const struct wait_limit *limit, json_t **ret, struct lm_err *err)
+{
+	size_t searched = 0;
+
+	for (;;) {
+		struct lm_str in = lm_buf_str(&c->in);
+		struct lm_str fresh = {in.p + searched, in.n - searched};
+		size_t end = searched + lm_str_find(fresh, '\n');
+
+		if (end > LIMIT_CONTROL_REPLY)
+			return lm_fail(err, LM_E_TOO_LARGE, 0,
+				"what answers at '%s' sends a line of more than %d bytes, which "
+				"lightermand never does: name lightermand's socket with --socket",
+				c->socket_path, LIMIT_CONTROL_REPLY);
+		if (end < in.n)
+			return take_line(c, end, ret, err);
+		searched = in.n;
+		lm_rc rc = read_more(c, limit, err);
+		if (rc)
+			return rc;
+	}
+}

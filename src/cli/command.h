@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// A command is data: a row of the table in commands.c, and one function in a file of its own.
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/// What `lighterman` ends with.
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_INVALID = 2,
+	EXIT_UNREACHABLE = 3,
+	EXIT_USAGE = 64,
+};
+
+/// One use of a command. Everything is borrowed.
+struct call {
+	const char *socket_path;
+	const char *argument; ///< NULL: none was given.
+	bool json, no_wait;
+	FILE *out, *err;
+};
+
+/// Options that not every command takes.
+enum { OPTION_JSON = 1, OPTION_NO_WAIT = 2 };
+
+struct command {
+	const char *name;     ///< First: faults_nearest looks here.
+	const char *argument; ///< "FILE"; in brackets if it may be left out; NULL: takes none.
+	unsigned options;
+	const char *summary;                 ///< One line, without a full stop.
+	const char *details;                 ///< Whole sentences in lines of at most 80 columns.
+	int (*run)(const struct call *call); ///< Returns the exit status.
+};
+
+extern const struct command COMMANDS[];
+extern const size_t COMMANDS_N;
+
+/// Finds a command by its name. LM_E_INVALID: there is none; the sentence names the nearest.
+lm_rc command_find(const char *name, const struct command **ret, struct lm_err *err);
+
+/// `lighterman` as a whole: understands the words, runs the command, returns the exit status.
+/// `socket_path` is what the environment names (NULL, or empty: nothing).
+int command_main(int argc, char *const *argv, const char *socket_path, FILE *out, FILE *err);
+
+int command_deploy(const struct call *call);
+int command_help(const struct call *call);
+int command_start(const struct call *call);
+int command_status(const struct call *call);
+int command_stop(const struct call *call);
+int command_validate(const struct call *call);

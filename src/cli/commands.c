@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/cleanup.h"
+#include "cli/arguments.h"
+#include "cli/command.h"
+#include "cli/usage.h"
+#include "cli/validate.h"
+#include "connector/faults.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct command COMMANDS[] = {
+	{"validate", "FILE", OPTION_JSON, "check a group file",
+		"Checks a group file (\"-\": standard input) and prints every fault on a line\n"
+		"of its own. Needs no lightermand.",
+		command_validate},
+	{"deploy", "FILE", OPTION_NO_WAIT | OPTION_JSON, "deploy a group file",
+		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
+		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
+		command_deploy},
+	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
+		"Prints what is deployed, the job under way, each container, how the last\n"
+		"deployment ended, and the brokers.",
+		command_status},
+	{"stop", NULL, OPTION_JSON, "take the application down, and keep it down",
+		"Takes the application down. It stays down, also when the device restarts,\n"
+		"until `lighterman start` or the next deployment.",
+		command_stop},
+	{"start", NULL, OPTION_JSON, "bring the application up again",
+		"Brings up again, after `lighterman stop`, what was deployed last.", command_start},
+	{"help", "[COMMAND]", 0, "what a command does and takes",
+		"Prints what a command does and takes; without COMMAND, what commands there\n"
+		"are.",
+		command_help},
+};
+const size_t COMMANDS_N = LM_ARRAY_SIZE(COMMANDS);
+
+lm_rc command_find(const char *name, const struct command **ret, struct lm_err *err)
+{
+	for (size_t i = 0; i < COMMANDS_N; i++) {
+		if (strcmp(COMMANDS[i].name, name) == 0) {
+			*ret = &COMMANDS[i];
+			return LM_OK;
+		}
+	}
+	const char *nearest = faults_nearest(name, COMMANDS, COMMANDS_N, sizeof(COMMANDS[0]));
+	if (nearest)
+		return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s': did you mean '%s'?",
+			name, nearest);
+	return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s'", name);
+}
+
+int command_validate(const struct call *call)
+{
+	return validate_run(call->argument, call->json, call->out, call->err);
+}
+
+static int fail_usage(const struct command *command, const char *why, FILE *err)
+{
+	(void)fprintf(err, "lighterman: %s\n", why);
+	usage_print_line(command, err);
+	if (!command)
+		(void)fputs("`lighterman --help` names the commands\n", err);
+	return EXIT_USAGE;
+}
+
+int command_help(const struct call *call)
+{
+	const struct command *command = NULL;
+	struct lm_err why = {0};
+
+	if (call->argument && command_find(call->argument, &command, &why))
+		return fail_usage(NULL, why.msg, call->err);
+	usage_print(command, call->out);
+	return EXIT_DONE;
+}
+
+static int run(const struct arguments *args, FILE *out)
+{
+	if (args->help)
+		usage_print(args->command, out);
+	else if (args->version)
+		(void)fputs("lighterman " LM_VERSION "\n", out);
+	else
+		return args->command->run(&args->call);
+	return EXIT_DONE;
+}
+
+int command_main(int argc, char *const *argv, const char *socket_path, FILE *out, FILE *err)
+{
+	struct arguments args;
+	struct lm_err why = {0};
+
+	if (arguments_parse(argc, argv, socket_path, &args, &why))
+		return fail_usage(args.command, why.msg, err);
+	args.call.out = out;
+	args.call.err = err;
+	int status = run(&args, out);
+	// A full disk behind the output is a failure of whoever relies on that output.
+	errno = 0;
+	if (fflush(out) || ferror(out)) {
+		(void)lm_fail(&why, LM_E_SYS, errno ? errno : EIO, "write the output: %m");
+		(void)fprintf(err, "lighterman: %s\n", why.msg);
+		return status ? status : EXIT_FAILED;
+	}
+	return status;
+}

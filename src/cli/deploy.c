@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `lighterman deploy`, `start` and `stop`: one request, its progress, and a sentence at the end.
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "cli/command.h"
+#include "cli/follow.h"
+#include "cli/human.h"
+#include "cli/input.h"
+#include "cli/plain.h"
+#include "connector/faults.h"
+
+#include <string.h>
+
+struct job {
+	struct follow_words words;
+	const char *done; ///< "deployed": "deployed generation 3 in 4.2 s". NULL: see `finished`.
+	const char *begun, *finished; ///< Whole sentences, in place of that.
+};
+
+static void print_json(const struct call *call, const struct answer *answer, const char *message)
+{
+	lm_auto_json json_t *document = answer_to_json(answer, message);
+
+	(void)json_dumpf(document, call->out, JSON_INDENT(2));
+	(void)fputc('\n', call->out);
+}
+
+static const char *effect_text(const char *effect)
+{
+	static const struct {
+		const char *name, *text;
+	} effects[] = {
+		{"untouched", "what ran before was not touched"},
+		{"stopping", "what ran before may be stopped in part"},
+		{"stopped", "what ran before is stopped, and nothing new was started"},
+		{"starting", "the new containers may be started in part"},
+		{"started", "the new containers were started"},
+	};
+
+	for (size_t i = 0; effect && i < LM_ARRAY_SIZE(effects); i++) {
+		if (strcmp(effects[i].name, effect) == 0)
+			return effects[i].text;
+	}
+	return NULL;
+}
+
+/// "deployed generation 3 in 4.2 s"; lightermand's own sentence, if it has one, is more to the
+/// point where there was nothing to wait for.
+static void print_done(const struct call *call, const struct job *job, const json_t *last)
+{
+	const json_t *generation = json_object_get(last, "generation");
+	const json_t *ms = json_object_get(last, "ms");
+	const char *message = json_get_text(last, "message");
+	char duration[HUMAN_SIZE];
+
+	if (job->done && json_is_integer(generation) && json_is_integer(ms))
+		(void)fprintf(call->out, "%s generation %lld in %s\n", job->done,
+			(long long)json_integer_value(generation),
+			human_duration(json_integer_value(ms), duration));
+	else if (!message && job->begun && call->no_wait && json_is_integer(generation))
+		(void)fprintf(call->out, "the %s of generation %lld %s\n", job->words.noun,
+			(long long)json_integer_value(generation), job->begun);
+	else if (!message)
+		(void)fprintf(call->out, "%s\n", job->finished);
+	if (message) {
+		lm_auto_free char *shown = plain_text(message);
+		(void)fprintf(call->out, "%s\n", shown);
+	}
+}
+
+/// What failed, where, why, and what has become of what ran before.
+static void print_failed(
+	const struct call *call, const struct job *job, const struct answer *answer)
+{
+	const json_t *generation = json_object_get(answer->last, "generation");
+	lm_auto_free char *message = plain_text(json_get_text(answer->last, "message"));
+	const char *effect = effect_text(json_get_text(answer->last, "effect"));
+	bool told = answer->exit_status == EXIT_INVALID && json_array_size(answer->faults);
+
+	if (told)
+		return;
+	(void)fputs("lighterman: ", call->err);
+	if (json_is_integer(generation))
+		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", job->words.noun,
+			(long long)json_integer_value(generation),
+			answer->failed_stage ? " in " : "",
+			answer->failed_stage ? answer->failed_stage : "");
+	else if (!*message)
+		(void)fprintf(call->err, "the %s failed: ", job->words.noun);
+	(void)fprintf(call->err, "%s%s%s\n", *message ? message : "see lightermand's log",
+		effect ? "; " : "", effect ? effect : "");
+}
+
+/// Asks, follows, and reports the end. Returns the exit status.
+static int run_job(const struct call *call, const struct job *job, const json_t *request)
+{
+	lm_auto(answer_finish) struct answer answer = {0};
+	struct lm_err why = {0};
+	lm_rc rc = follow_run(call, &job->words, request, &answer, &why);
+
+	if (call->json)
+		print_json(call, &answer, rc ? why.msg : NULL);
+	else if (rc)
+		(void)fprintf(call->err, "lighterman: %s\n", why.msg);
+	else if (answer.exit_status == EXIT_DONE)
+		print_done(call, job, answer.last);
+	else
+		print_failed(call, job, &answer);
+	return answer.exit_status;
+}
+
+static void keep_fault(struct answer *answer, const struct definition_fault *fault)
+{
+	lm_auto_free char *text = fault_text(fault);
+	lm_auto_free char *plain = plain_text(text);
+
+	(void)json_array_append_new(
+		answer->faults, json_pack("{s:n, s:n, s:n, s:s, s:s}", "entry", "parameter",
+					"value", "rule", plain, "text", plain));
+}
+
+/// The file cannot be handed over: told as `lighterman validate` tells it.
+static int fail_input(const struct call *call, const struct definition_faults *faults)
+{
+	lm_auto(answer_finish) struct answer answer = {
+		.faults = json_array(),
+		.warnings = json_array(),
+		.stages = json_array(),
+		.exit_status = EXIT_INVALID,
+	};
+
+	for (size_t i = 0; i < faults->n; i++) {
+		lm_auto_free char *text = fault_text(&faults->items[i]);
+		keep_fault(&answer, &faults->items[i]);
+		if (!call->json)
+			(void)fprintf(call->err, "%s: %s\n", input_name(call->argument), text);
+	}
+	if (call->json)
+		print_json(call, &answer, "the group file cannot be handed over");
+	return EXIT_INVALID;
+}
+
+/// Reads the group file; what is in it is for lightermand to judge, but it must be JSON to be sent.
+static bool read_group(const char *path, struct lm_buf *text, struct definition_faults *faults)
+{
+	lm_auto_json json_t *document = NULL;
+	struct lm_err why = {0};
+
+	if (input_read(path, text, &why))
+		faults_add(faults, NULL, NULL, NULL, "%s", why.msg);
+	else if (json_parse(lm_buf_str(text), &document, &why))
+		faults_add(faults, NULL, NULL, NULL, "is not valid JSON: %s", why.msg);
+	return faults->n == 0;
+}
+
+int command_deploy(const struct call *call)
+{
+	const struct job job = {
+		.words = {input_name(call->argument), "deploying", "deployment"},
+		.done = "deployed",
+		.begun = "has begun; see `lighterman status`",
+		.finished = "deployed",
+	};
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+
+	if (!read_group(call->argument, &text, &faults))
+		return fail_input(call, &faults);
+	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b}", "command", "deploy", "group",
+		text.data, text.len, "wait", !call->no_wait);
+	return run_job(call, &job, request);
+}
+
+int command_start(const struct call *call)
+{
+	static const struct job job = {
+		.words = {"lighterman", "starting", "start"},
+		.done = "started",
+		.finished = "started",
+	};
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", "start");
+
+	return run_job(call, &job, request);
+}
+
+int command_stop(const struct call *call)
+{
+	static const struct job job = {
+		.words = {"lighterman", NULL, "stop"},
+		.finished = "stopped; `lighterman start` or a deployment brings it up again",
+	};
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", "stop");
+
+	return run_job(call, &job, request);
+}

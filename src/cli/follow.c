@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/follow.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "cli/client.h"
+#include "cli/interrupt.h"
+#include "cli/plain.h"
+#include "cli/terminal.h"
+
+enum {
+	LINES_KEPT = 1000, ///< Of faults, and of warnings.
+	DRAW_MS = 100,     ///< Live lines are drawn at most so often,
+	TICK_MS = 250,     ///< and at least so often, for the seconds that pass.
+	EXIT_MAX = 125,    ///< More are the shell's own.
+};
+
+struct follow {
+	const struct call *call;
+	const struct follow_words *words;
+	struct answer *answer;
+	struct progress *progress;
+	struct progress_style style;
+	uint64_t drawn_ms;
+};
+
+static void write_out(const struct follow *f, const struct lm_buf *text)
+{
+	if (text->len == 0)
+		return;
+	(void)fwrite(text->data, 1, text->len, f->call->out);
+	(void)fflush(f->call->out);
+}
+
+static void draw(struct follow *f)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_CONTROL_REPLY);
+
+	f->drawn_ms = lm_clock_mono_ms();
+	terminal_measure(f->call->out, &f->style);
+	progress_draw(f->progress, &f->style, f->drawn_ms, &text);
+	write_out(f, &text);
+}
+
+static void tick(void *ctx)
+{
+	draw(ctx);
+}
+
+static void erase(struct follow *f)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(64);
+
+	progress_erase(f->progress, &text);
+	write_out(f, &text);
+}
+
+/// One line for people on `to`, with the live lines out of the way.
+static void tell(struct follow *f, FILE *to, const char *before, const char *text)
+{
+	lm_auto_free char *shown = plain_text(text);
+
+	if (f->call->json)
+		return;
+	erase(f);
+	(void)fprintf(to, "%s%s\n", before, shown);
+	(void)fflush(to);
+}
+
+static void take_progress(struct follow *f, const json_t *event)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_CONTROL_REPLY);
+
+	progress_take(f->progress, &f->style, event, lm_clock_mono_ms(), &text);
+	if (!f->call->json)
+		write_out(f, &text);
+}
+
+static void take_fault(struct follow *f, json_t *fault)
+{
+	lm_auto_free char *before = lm_xasprintf("%s: ", f->words->source);
+	const char *text = json_get_text(fault, "text");
+
+	if (json_array_size(f->answer->faults) < LINES_KEPT)
+		(void)json_array_append(f->answer->faults, fault);
+	if (text)
+		tell(f, f->call->err, before, text);
+}
+
+static void take_warning(struct follow *f, json_t *warning)
+{
+	lm_auto_free char *before = lm_xasprintf("%s: warning: ", f->words->source);
+
+	if (!json_is_string(warning))
+		return;
+	if (json_array_size(f->answer->warnings) < LINES_KEPT)
+		(void)json_array_append(f->answer->warnings, warning);
+	tell(f, f->call->err, before, json_string_value(warning));
+}
+
+static void take_generation(struct follow *f, int64_t generation)
+{
+	lm_auto_free char *text = NULL;
+
+	if (!f->words->doing || f->call->no_wait)
+		return;
+	text = lm_xasprintf("%s generation %lld", f->words->doing, (long long)generation);
+	tell(f, f->call->out, "", text);
+}
+
+/// A line before the last. One that is not known is a later lightermand's, and left out.
+static void take_line(struct follow *f, const json_t *line)
+{
+	json_t *event = json_object_get(line, "progress");
+	json_t *fault = json_object_get(line, "fault");
+	json_t *generation = json_object_get(line, "generation");
+
+	if (event)
+		take_progress(f, event);
+	else if (fault)
+		take_fault(f, fault);
+	else if (json_is_integer(generation))
+		take_generation(f, json_integer_value(generation));
+	else
+		take_warning(f, json_object_get(line, "warning"));
+}
+
+static lm_rc take_last(struct follow *f, json_t *line, struct lm_err *err)
+{
+	int64_t status = json_get_int(line, "exit", -1);
+
+	f->answer->last = line;
+	if (status < 0 || status > EXIT_MAX)
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"lightermand's last line has an exit status that is none: is it of the "
+			"same version as lighterman?");
+	f->answer->exit_status = (int)status;
+	return LM_OK;
+}
+
+static lm_rc read_answer(
+	struct follow *f, struct client *client, const struct wait_limit *limit, struct lm_err *err)
+{
+	for (;;) {
+		json_t *line = NULL;
+		lm_rc rc = client_read(client, limit, &line, err);
+
+		if (rc)
+			return rc;
+		if (json_object_get(line, "exit"))
+			return take_last(f, line, err);
+		take_line(f, line);
+		json_decref(line);
+		bool due = !progress_is_drawn(f->progress) ||
+			   lm_clock_mono_ms() - f->drawn_ms >= DRAW_MS;
+		if (limit->alive && due && !client_has_line(client))
+			draw(f);
+	}
+}
+
+static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err *err)
+{
+	if (!asked)
+		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop before lightermand was asked");
+	return lm_fail(
+		err, LM_E_CANCELLED, 0, "the %s goes on; see `lighterman status`", f->words->noun);
+}
+
+/// Asks and reads. The live lines of an answer that did not end stay on the screen.
+static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
+{
+	lm_auto(client_close_p) struct client *client = NULL;
+	struct wait_limit limit = {.cancel_fd = cancel_fd};
+
+	lm_rc rc = client_open(f->call->socket_path, request, &limit, &client, err);
+	if (rc == LM_E_CANCELLED)
+		return fail_interrupted(f, false, err);
+	if (rc) {
+		f->answer->exit_status = EXIT_UNREACHABLE;
+		return rc;
+	}
+	if (f->style.moving && !f->call->json) {
+		limit.alive = tick;
+		limit.alive_ctx = f;
+		limit.alive_ms = TICK_MS;
+	}
+	rc = read_answer(f, client, &limit, err);
+	if (rc == LM_E_CANCELLED)
+		return fail_interrupted(f, true, err);
+	if (!rc)
+		erase(f);
+	return rc;
+}
+
+lm_rc follow_run(const struct call *call, const struct follow_words *words, const json_t *request,
+	struct answer *ret, struct lm_err *err)
+{
+	lm_auto(progress_destroy_p) struct progress *progress = progress_create();
+	lm_auto(interrupt_finish) struct interrupt interrupt;
+
+	*ret = (struct answer){
+		.faults = json_array(),
+		.warnings = json_array(),
+		.stages = json_incref(progress_stages(progress)),
+		.exit_status = EXIT_FAILED,
+	};
+	struct follow f = {.call = call,
+		.words = words,
+		.answer = ret,
+		.progress = progress,
+		.style = terminal_style(call->out)};
+	lm_rc rc = interrupt_init(&interrupt, err);
+	if (rc)
+		return rc;
+	rc = ask(&f, request, interrupt.fd, err);
+	if (progress_failed_stage(progress))
+		ret->failed_stage = lm_xstrdup(progress_failed_stage(progress));
+	return rc;
+}
+
+void answer_finish(struct answer *answer)
+{
+	json_decref(answer->last);
+	json_decref(answer->faults);
+	json_decref(answer->warnings);
+	json_decref(answer->stages);
+	free(answer->failed_stage);
+	*answer = (struct answer){0};
+}
+
+json_t *answer_to_json(const struct answer *answer, const char *message)
+{
+	json_t *document = answer->last ? json_copy(answer->last) : json_object();
+
+	if (message) {
+		(void)json_object_set_new(document, "exit", json_integer(answer->exit_status));
+		(void)json_object_set_new(document, "message", json_string(message));
+	}
+	(void)json_object_set(document, "faults", answer->faults);
+	(void)json_object_set(document, "warnings", answer->warnings);
+	(void)json_object_set(document, "stages", answer->stages);
+	return document;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One request to lightermand, followed until its answer is complete: progress, faults and warnings
+/// are shown as they come (not with --json), and kept.
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "sys/json.h"
+
+struct answer {
+	json_t *last;       ///< The line with `exit`.
+	json_t *faults;     ///< The `fault` objects.
+	json_t *warnings;   ///< Sentences.
+	json_t *stages;     ///< [{"stage","ms"},…]
+	char *failed_stage; ///< Or NULL.
+	int exit_status;    ///< What lightermand, or a failure to reach it, asks for.
+};
+
+struct follow_words {
+	const char *source; ///< In front of faults and warnings: the file, or "lighterman".
+	const char *doing;  ///< "deploying": "deploying generation 3". NULL: not shown.
+	const char *noun;   ///< "deployment": "the deployment goes on".
+};
+
+/// Sends the request and reads to the end. On a failure `ret->exit_status` is set too, and what
+/// came until then is in `ret`. LM_E_CANCELLED: SIGINT, SIGTERM or SIGHUP came; the sentence says
+/// what goes on. `ret` is to be freed with answer_finish in either case.
+lm_rc follow_run(const struct call *call, const struct follow_words *words, const json_t *request,
+	struct answer *ret, struct lm_err *err);
+void answer_finish(struct answer *answer);
+
+/// The last line with `faults`, `warnings` and `stages`; without one, `exit` and `message`. A new
+/// reference.
+json_t *answer_to_json(const struct answer *answer, const char *message);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/usage.h"
+
+#include "base/cleanup.h"
+#include "cli/client.h"
+
+enum { COLUMN = 16 };
+
+static const struct {
+	unsigned flag; ///< 0: every command takes it.
+	const char *words, *summary;
+} OPTIONS[] = {
+	{OPTION_NO_WAIT, "--no-wait", "return once the deployment has begun"},
+	{OPTION_JSON, "--json", "print one JSON document and nothing else"},
+	{0, "--socket PATH", "lightermand's control socket"},
+	{0, "--help", "print this"},
+};
+
+static void print_row(const char *left, const char *right, FILE *to)
+{
+	(void)fprintf(to, "  %-*s%s\n", COLUMN, left, right);
+}
+
+void usage_print_line(const struct command *command, FILE *to)
+{
+	if (!command) {
+		(void)fputs("usage: lighterman COMMAND [--socket PATH]\n", to);
+		return;
+	}
+	(void)fprintf(to, "usage: lighterman %s", command->name);
+	if (command->argument)
+		(void)fprintf(to, " %s", command->argument);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(OPTIONS); i++) {
+		if (OPTIONS[i].flag & command->options)
+			(void)fprintf(to, " [%s]", OPTIONS[i].words);
+	}
+	(void)fputc('\n', to);
+}
+
+static void print_command(const struct command *command, FILE *to)
+{
+	usage_print_line(command, to);
+	(void)fprintf(to, "\n%s\n\n", command->details);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(OPTIONS); i++) {
+		if (OPTIONS[i].flag == 0 || (OPTIONS[i].flag & command->options))
+			print_row(OPTIONS[i].words, OPTIONS[i].summary, to);
+	}
+}
+
+void usage_print(const struct command *command, FILE *to)
+{
+	char words[64];
+
+	if (command) {
+		print_command(command, to);
+		return;
+	}
+	usage_print_line(NULL, to);
+	(void)fputc('\n', to);
+	for (size_t i = 0; i < COMMANDS_N; i++) {
+		const char *argument = COMMANDS[i].argument;
+		(void)snprintf(
+			words, sizeof(words), "%s %s", COMMANDS[i].name, argument ? argument : "");
+		print_row(words, COMMANDS[i].summary, to);
+	}
+	(void)fputs(
+		"\n"
+		"  --socket PATH   lightermand's control socket; else LIGHTERMAN_SOCKET,\n"
+		"                  else " CLIENT_SOCKET_DEFAULT "\n"
+		"  --version       print the version\n"
+		"\n"
+		"`lighterman COMMAND --help` tells more. The exit status is 0 if it is done, 1\n"
+		"if it failed, 2 if the input is invalid, 3 if lightermand cannot be reached,\n"
+		"64 if the words are wrong.\n",
+		to);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.h"
+
+#include "base/cleanup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct arguments args;
+static struct lm_err err;
+
+/// Parses the words behind the program's name, which a NULL ends.
+static lm_rc parse(const char *socket_path, ...)
+{
+	char *argv[16] = {(char[]){"lighterman"}};
+	int argc = 1;
+	va_list ap;
+
+	va_start(ap, socket_path);
+	for (char *word; (word = va_arg(ap, char *)) != NULL;)
+		argv[argc++] = word;
+	va_end(ap);
+	return arguments_parse(argc, argv, socket_path, &args, &err);
+}
+
+static void takes_options_anywhere(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse(NULL, "--socket", "/s", "deploy", "--json", "f", "--no-wait", NULL), LM_OK);
+	assert_string_equal(args.command->name, "deploy");
+	assert_string_equal(args.call.argument, "f");
+	assert_string_equal(args.call.socket_path, "/s");
+	assert_true(args.call.json);
+	assert_true(args.call.no_wait);
+
+	assert_int_equal(parse(NULL, "status", "--socket=/t", NULL), LM_OK);
+	assert_string_equal(args.call.socket_path, "/t");
+	assert_false(args.call.json);
+}
+
+static void the_socket_is_the_options_then_the_environments_then_the_default(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("/env", "status", "--socket", "/s", NULL), LM_OK);
+	assert_string_equal(args.call.socket_path, "/s");
+	assert_int_equal(parse("/env", "status", NULL), LM_OK);
+	assert_string_equal(args.call.socket_path, "/env");
+	assert_int_equal(parse("", "status", NULL), LM_OK);
+	assert_string_equal(args.call.socket_path, "/run/lighterman/control.sock");
+	assert_int_equal(parse(NULL, "status", NULL), LM_OK);
+	assert_string_equal(args.call.socket_path, "/run/lighterman/control.sock");
+}
+
+static void a_dash_and_what_is_behind_two_are_arguments(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "deploy", "-", NULL), LM_OK);
+	assert_string_equal(args.call.argument, "-");
+	assert_int_equal(parse(NULL, "deploy", "--", "--json", NULL), LM_OK);
+	assert_string_equal(args.call.argument, "--json");
+	assert_false(args.call.json);
+}
+
+static void help_needs_nothing_else(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "--help", NULL), LM_OK);
+	assert_true(args.help);
+	assert_null(args.command);
+	assert_int_equal(parse(NULL, "deploy", "-h", NULL), LM_OK);
+	assert_true(args.help);
+	assert_string_equal(args.command->name, "deploy");
+	assert_int_equal(parse(NULL, "--version", NULL), LM_OK);
+	assert_true(args.version);
+}
+
+#define ASSERT_WRONG(sentence, ...)                                                                \
+	do {                                                                                       \
+		assert_int_equal(parse(NULL, __VA_ARGS__), LM_E_INVALID);                          \
+		assert_string_equal(err.msg, sentence);                                            \
+	} while (0)
+
+static void each_wrong_word_has_its_sentence(void **state)
+{
+	(void)state;
+	ASSERT_WRONG("name a command", NULL);
+	ASSERT_WRONG("there is no command 'deplo': did you mean 'deploy'?", "deplo", NULL);
+	ASSERT_WRONG("there is no command 'frobnicate'", "frobnicate", NULL);
+	ASSERT_WRONG(
+		"there is no option '--jsno': did you mean '--json'?", "status", "--jsno", NULL);
+	ASSERT_WRONG("there is no option '-x'", "status", "-x", NULL);
+	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket", NULL);
+	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket=", NULL);
+	ASSERT_WRONG("--json takes no value", "status", "--json=yes", NULL);
+	ASSERT_WRONG("'status' takes no --no-wait", "status", "--no-wait", NULL);
+	ASSERT_WRONG("'help' takes no --json", "help", "--json", NULL);
+	ASSERT_WRONG("'deploy' needs a FILE", "deploy", NULL);
+	ASSERT_WRONG("'deploy' takes one FILE, but was given 'b' too", "deploy", "a", "b", NULL);
+	ASSERT_WRONG("'stop' takes no argument, but was given 'now'", "stop", "now", NULL);
+	ASSERT_WRONG("there is no command ''", "", NULL);
+}
+
+static void every_command_is_complete(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COMMANDS_N; i++) {
+		assert_non_null(COMMANDS[i].run);
+		assert_true(strlen(COMMANDS[i].summary) < 60);
+		const char *line = COMMANDS[i].details;
+		for (size_t n; *line; line += line[n] ? n + 1 : n) {
+			n = strcspn(line, "\n");
+			assert_true(n <= 80);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_options_anywhere),
+		cmocka_unit_test(the_socket_is_the_options_then_the_environments_then_the_default),
+		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
+		cmocka_unit_test(help_needs_nothing_else),
+		cmocka_unit_test(each_wrong_word_has_its_sentence),
+		cmocka_unit_test(every_command_is_complete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
