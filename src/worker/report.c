@@ -57,8 +57,11 @@ static void send_alive(void *ctx)
 
 struct wait_limit report_limit(struct report *r)
 {
-	return (struct wait_limit){
-		.cancel_fd = r->stop_fd, .alive = send_alive, .alive_ctx = r, .alive_ms = ALIVE_MS};
+	return (struct wait_limit){.cancel_fd = r->stop_fd,
+		.alive = send_alive,
+		.alive_ctx = r,
+		.alive_ms = ALIVE_MS,
+		.alive_due_ms = &r->alive_due_ms};
 }
 
 static lm_rc read_more(struct report *r, struct lm_err *err)

@@ -16,6 +16,7 @@ struct report {
 	int signal_fd; ///< SIGTERM and SIGINT.
 	int stop_fd;   ///< Readable once the job is to stop: an epoll of `in` and `signal_fd`.
 	struct lm_buf pending; ///< Of `in`, read and not yet used.
+	uint64_t alive_due_ms; ///< When the next sign of life is due.
 };
 
 /// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
@@ -23,6 +24,7 @@ lm_rc report_init(struct report *r, int in, int out, struct lm_err *err);
 void report_finish(struct report *r);
 
 /// The limit for everything the job waits for: no deadline, stops when told, shows life.
+/// `r` is borrowed.
 struct wait_limit report_limit(struct report *r);
 
 /// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
