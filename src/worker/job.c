@@ -56,10 +56,18 @@ static lm_rc read_compose(const json_t *document, struct job *job, struct lm_err
 	return LM_OK;
 }
 
+/// The member, or null.
+static const json_t *member(const json_t *document, const char *key)
+{
+	const json_t *value = json_object_get(document, key);
+
+	return value ? value : json_null();
+}
+
 static lm_rc read_group(const json_t *document, struct group **ret, struct lm_err *err)
 {
 	struct definition_faults faults = {0};
-	lm_rc rc = definition_parse_json(json_object_get(document, "group"), &faults, ret, err);
+	lm_rc rc = definition_parse_json(member(document, "group"), &faults, ret, err);
 
 	faults_finish(&faults);
 	return rc;
@@ -67,7 +75,7 @@ static lm_rc read_group(const json_t *document, struct group **ret, struct lm_er
 
 static lm_rc read_host(const json_t *document, struct host_settings *ret, struct lm_err *err)
 {
-	if (host_from_json(json_object_get(document, "host"), ret, err) == LM_OK)
+	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
 		return LM_OK;
 	// Not the definition's fault, as LM_E_INVALID would say.
 	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
