@@ -15,7 +15,8 @@ enum {
 	LIMIT_ENGINE_LINE = 256 << 10, ///< One JSON document of a pull or event stream.
 	LIMIT_WORKER_JOB = 8 << 20,
 	LIMIT_WORKER_LINE = 64 << 10,
-	LIMIT_CONTROL_REQUEST = LIMIT_GROUP_FILE + (64 << 10),
+	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
+	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
