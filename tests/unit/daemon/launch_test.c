@@ -59,7 +59,7 @@ static void a_missing_default_user_is_named(void **state)
 	const struct connector_definition def = {0};
 	struct process_user user = {0};
 
-	f->host.default_user = "no-such-user";
+	f->host.default_user = (char[]){"no-such-user"};
 	assert_int_equal(launch_find_user(&f->host, &def, &user, &f->err), LM_E_NOT_FOUND);
 	assert_non_null(strstr(f->err.msg, "the user 'no-such-user', does not exist"));
 }
@@ -101,7 +101,7 @@ static void the_folder_for_credentials_begins_empty(void **state)
 	lm_auto_free char *old = lm_path_join(f->folder, "credentials/config.json");
 	lm_auto_free char *folder = lm_path_join(f->folder, "credentials");
 	lm_auto_free char *path = NULL;
-	const struct process_user user = {.uid = geteuid(), .gid = getegid(), .name = "me"};
+	const struct process_user user = {.uid = geteuid(), .gid = getegid(), .name = (char[]){"me"}};
 	struct stat st;
 
 	assert_int_equal(lm_dir_make(folder, 0755, &f->err), LM_OK);
