@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all servers have in common: a folder, processes with a log, and waiting until they answer."""
+import contextlib
 import signal
 import socket
 import subprocess
@@ -59,6 +60,18 @@ class Server:
     def restart(self):
         self.stop()
         self.start()
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile it takes connections and answers nothing: whoever asks it something waits."""
+        processes = list(self.processes)
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
 
     def log(self, lines=20):
         try:
