@@ -93,7 +93,7 @@ class Device:
     # lightermand
 
     def start(self, group=None, wait=True, wrap=()):
-        """Starts lightermand; with `wait` returns once its control socket answers. `wrap`: words before it, as strace."""
+        """Starts lightermand; with `wait` returns once it answers. `wrap`: words before it, as strace."""
         assert self.process is None, "lightermand runs already"
         config = self.folder / "host.json"
         config.write_text(json.dumps(self.host, indent=2))
@@ -232,7 +232,8 @@ class Device:
         return self.destination / "docker-compose.yml"
 
     def wait_log(self, text, timeout=60):
-        wait_until(lambda: text in self.log, timeout, lambda: f"the log does not say '{text}':\n{self.log}\n{self.stderr}")
+        wait_until(lambda: text in self.log, timeout,
+                   lambda: f"the log does not say '{text}':\n{self.log}\n{self.stderr}")
 
     def files_with(self, text, *folders):
         """Every file of the device, or of these folders of it, that contains `text`: for what must be nowhere."""

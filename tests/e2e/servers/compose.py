@@ -3,7 +3,7 @@
 import errno
 import os
 
-from servers.server import run, wait_until
+from servers.server import processes, run, wait_until
 
 V1 = "/usr/bin/docker-compose"
 
@@ -71,12 +71,4 @@ exec "{program}" "$@"
 
     def processes(self):
         """The pids of those that run."""
-        found = []
-        for name in os.listdir("/proc"):
-            try:
-                with open(f"/proc/{name}/cmdline", "rb") as words:
-                    if str(self.path).encode() in words.read().split(b"\0"):
-                        found.append(int(name))
-            except OSError:
-                continue
-        return found
+        return processes(self.path)

@@ -99,10 +99,11 @@ class S3(Server):
         proxy.terminate()
         proxy.wait(self.STOP_S)
         with open(self.log_path, "ab") as log:
-            self.processes.append(subprocess.Popen(self._swift("proxy"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                   env={**os.environ, **environment}, start_new_session=True))
+            proxy = subprocess.Popen(self._swift("proxy"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     env={**os.environ, **environment}, start_new_session=True)
+        self.processes.append(proxy)
         wait_until(self._is_healthy, self.READY_S, lambda: f"no answer of the new proxy:\n{self.log()}",
-                   hopeless=lambda: self.processes[-1].poll() is not None)
+                   hopeless=lambda: proxy.poll() is not None)
 
     def _is_healthy(self):
         """For a clock that no signature of ours would pass."""
