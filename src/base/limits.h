@@ -15,11 +15,13 @@ enum {
 	LIMIT_ENGINE_LINE = 256 << 10, ///< One JSON document of a pull or event stream.
 	LIMIT_WORKER_JOB = 8 << 20,
 	LIMIT_WORKER_LINE = 64 << 10,
-	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10), ///< As a string: \n, \", \\.
+	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
+	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
+	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
 	LIMIT_JSON_DEPTH = 32,
@@ -29,4 +31,5 @@ enum {
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTROL_CLIENTS = 16,
 	LIMIT_PARALLEL_PULLS = 4,
+	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
 };

@@ -340,6 +340,14 @@ const char *deploy_state_name(enum deploy_state state)
 	return (unsigned)state < LM_ARRAY_SIZE(names) ? names[state] : "";
 }
 
+const char *deploy_effect_name(enum deploy_effect effect)
+{
+	static const char *const names[] = {
+		"untouched", "stopping", "stopped", "starting", "started"};
+
+	return (unsigned)effect < LM_ARRAY_SIZE(names) ? names[effect] : "";
+}
+
 const char *deploy_effect_text(enum deploy_effect effect)
 {
 	static const char *const texts[] = {

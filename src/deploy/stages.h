@@ -112,6 +112,8 @@ enum deploy_effect {
 	DEPLOY_STARTED,   ///< `up` is done.
 };
 
+/// "untouched", "stopping", "stopped", "starting", "started". Static storage.
+const char *deploy_effect_name(enum deploy_effect effect);
 /// A sentence for people: "what ran before was not touched", …
 const char *deploy_effect_text(enum deploy_effect effect);
 

@@ -290,6 +290,20 @@ void engine_image_finish(struct engine_image *image)
 	*image = (struct engine_image){0};
 }
 
+lm_rc engine_parse_root_directory(struct lm_str body, char **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *j = NULL;
+	if (json_parse(body, &j, err) != LM_OK)
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "the Docker daemon's word on itself is not JSON");
+	const char *directory = json_get_text(j, "DockerRootDir");
+	if (!directory || directory[0] != '/')
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the Docker daemon does not tell where it keeps its images");
+	*ret = lm_xstrdup(directory);
+	return LM_OK;
+}
+
 void engine_error_text(struct lm_str body, struct lm_buf *out)
 {
 	lm_auto_json json_t *j = NULL;

@@ -78,6 +78,9 @@ lm_rc engine_parse_image(
 	struct lm_str body, const char *repository, struct engine_image *ret, struct lm_err *err);
 void engine_image_finish(struct engine_image *image);
 
+/// Reads GET /info: the directory in which the engine keeps images. The caller frees.
+lm_rc engine_parse_root_directory(struct lm_str body, char **ret, struct lm_err *err);
+
 /// The engine's own words in an answer that is not 2xx: `{"message":…}`, else the body itself,
 /// shortened. Appends to `out`.
 void engine_error_text(struct lm_str body, struct lm_buf *out);

@@ -105,11 +105,12 @@ lm_rc compose_config(const struct compose_job *job, struct lm_str text,
 	return run_command(job, &command, limit, err);
 }
 
-lm_rc compose_down(const struct compose_job *job, const char *file, bool remove_orphans,
+lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	struct command command = {.verb = "down",
-		.file = file,
+		.file = "-",
+		.input = text,
 		.options = {remove_orphans ? "--remove-orphans" : NULL}};
 	return run_command(job, &command, limit, err);
 }

@@ -32,9 +32,10 @@ struct compose_job {
 /// `ret_config` counts (LIMIT_COMPOSE_CONFIG): LM_E_TOO_LARGE.
 lm_rc compose_config(const struct compose_job *job, struct lm_str text,
 	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err);
-/// `file` is the compose file's path.
-lm_rc compose_down(const struct compose_job *job, const char *file, bool remove_orphans,
+/// Takes down what runs by a compose file given as text.
+lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err);
-/// `up -d`. Without `remove_orphans`, containers of services that are no longer in the file run on.
+/// `up -d` by the compose file at the path `file`. Without `remove_orphans`, containers of services
+/// that are no longer in the file run on.
 lm_rc compose_up(const struct compose_job *job, const char *file, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err);

@@ -55,7 +55,7 @@ static bool has_variable(char **env, size_t n, const char *name)
 
 char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings)
 {
-	enum { OURS = 6 };
+	enum { OURS = 7 };
 	size_t parent_n = 0;
 	while (parent[parent_n])
 		parent_n++;
@@ -66,6 +66,10 @@ char **compose_env_make(const char *const *parent, const struct compose_env_sett
 			env[n++] = lm_xstrdup(parent[i]);
 	if (!has_variable(env, n, "PATH"))
 		set_variable(env, &n, "PATH", PATH_DEFAULT);
+	// Debian's Python looks for its distutils through setuptools, which takes half of the start
+	// of docker-compose 1.29 (0.37 s of CPU become 0.19 s). Nothing else reads this.
+	if (!has_variable(env, n, "SETUPTOOLS_USE_DISTUTILS"))
+		set_variable(env, &n, "SETUPTOOLS_USE_DISTUTILS", "stdlib");
 	set_variable(env, &n, "HOME", settings->home);
 	set_variable(env, &n, "USER", settings->user);
 	set_variable(env, &n, "LOGNAME", settings->user);

@@ -133,6 +133,18 @@ void engine_close(struct engine *e)
 	e->socket_path = NULL;
 }
 
+lm_rc engine_root_directory(
+	const struct engine *e, const struct wait_limit *limit, char **ret, struct lm_err *err)
+{
+	char target[32];
+	(void)snprintf(target, sizeof(target), "/v1.%u/info", e->version.minor);
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = get(e->socket_path, target, limit, &h, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "ask where the Docker daemon keeps its images");
+	return engine_parse_root_directory(http_unix_body(h), ret, err);
+}
+
 /// The name under which the engine lists an image's digests: without "docker.io/" and "library/".
 static char *familiar_name(const struct image_ref *ref)
 {

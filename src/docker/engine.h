@@ -32,6 +32,11 @@ void engine_close(struct engine *e);
 /// Replaces the message of a failed http_unix_create by one that says what to do.
 lm_rc engine_explain(lm_rc rc, const char *socket_path, struct lm_err *err);
 
+/// The directory in which the engine keeps images and containers, as the engine sees it. The caller
+/// frees.
+lm_rc engine_root_directory(
+	const struct engine *e, const struct wait_limit *limit, char **ret, struct lm_err *err);
+
 /// Whether the image is there, and its id and digest. LM_E_NOT_FOUND: it is not.
 /// `name` is a reference as in a compose file.
 lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
@@ -47,6 +52,11 @@ lm_rc engine_list_containers(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_containers *ret, struct lm_err *err);
 lm_rc engine_list_networks(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_networks *ret, struct lm_err *err);
+
+/// Stops all containers of a project as each of them asks for (its stop signal and grace), several
+/// at once, in no order. What has stopped already is no error.
+lm_rc engine_stop_project(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct lm_err *err);
 
 /// Removes all containers (killing them) and then all networks that carry the project's label, and
 /// nothing else. `on_removed` is told "container NAME" or "network NAME"; may be NULL.

@@ -55,21 +55,24 @@ static lm_rc wait_until(struct pollfd *fds, unsigned n, const struct wait_limit 
 	bool *ret_ready, struct lm_err *err)
 {
 	lm_auto_free struct pollfd *all = lm_xcalloc(n + 1, sizeof(*all));
-	uint64_t alive_due = lm_clock_mono_ms() + limit->alive_ms;
+	uint64_t own_due = 0;
+	uint64_t *alive_due = limit->alive_due_ms ? limit->alive_due_ms : &own_due;
 
+	if (*alive_due == 0)
+		*alive_due = lm_clock_mono_ms() + limit->alive_ms;
 	if (n)
 		memcpy(all, fds, n * sizeof(*all));
 	all[n] = (struct pollfd){.fd = limit->cancel_fd, .events = POLLIN};
 	for (;;) {
 		bool ready = false;
-		int timeout_ms = poll_timeout_ms(limit, lm_clock_mono_ms(), alive_due);
+		int timeout_ms = poll_timeout_ms(limit, lm_clock_mono_ms(), *alive_due);
 		lm_rc rc = poll_all(all, n, timeout_ms, &ready, err);
 		if (rc)
 			return rc;
 		uint64_t now = lm_clock_mono_ms();
-		if (limit->alive && now >= alive_due) {
+		if (limit->alive && now >= *alive_due) {
 			limit->alive(limit->alive_ctx);
-			alive_due = now + limit->alive_ms;
+			*alive_due = now + limit->alive_ms;
 		}
 		if (ready || (limit->deadline_ms && now >= limit->deadline_ms)) {
 			if (n)

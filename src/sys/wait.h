@@ -18,6 +18,9 @@ struct wait_limit {
 		void *ctx); ///< Called at least every `alive_ms` while waiting; NULL: nobody asks.
 	void *alive_ctx;
 	unsigned alive_ms;
+	/// When `alive` is next due, on lm_clock_mono_ms(); 0 at first. Shared by all the waits of
+	/// a job: many short ones in a row show life, too. NULL: each wait counts for itself.
+	uint64_t *alive_due_ms;
 };
 
 #define WAIT_FOREVER ((struct wait_limit){.cancel_fd = -1})

@@ -57,8 +57,11 @@ static void send_alive(void *ctx)
 
 struct wait_limit report_limit(struct report *r)
 {
-	return (struct wait_limit){
-		.cancel_fd = r->stop_fd, .alive = send_alive, .alive_ctx = r, .alive_ms = ALIVE_MS};
+	return (struct wait_limit){.cancel_fd = r->stop_fd,
+		.alive = send_alive,
+		.alive_ctx = r,
+		.alive_ms = ALIVE_MS,
+		.alive_due_ms = &r->alive_due_ms};
 }
 
 static lm_rc read_more(struct report *r, struct lm_err *err)
@@ -109,6 +112,15 @@ lm_rc report_send(struct report *r, json_t *line, struct lm_err *err)
 	return lm_fd_write_all(r->out, "lightermand", lm_buf_str(&text), err);
 }
 
+json_t *report_text(const char *text)
+{
+	char shown[4 * LM_ERR_MSG_SIZE + 32];
+
+	if (lm_str_is_utf8(lm_str(text)))
+		return json_string(text);
+	return json_string(lm_str_shorten(lm_str(text), LM_ERR_MSG_SIZE, shown, sizeof(shown)));
+}
+
 static json_t *event_line(const struct deploy_event *event)
 {
 	json_t *line = json_pack("{s:s, s:s}", "stage", deploy_stage_name(event->stage), "state",
@@ -117,7 +129,7 @@ static json_t *event_line(const struct deploy_event *event)
 	if (event->state == DEPLOY_END || event->state == DEPLOY_FAIL)
 		(void)json_object_set_new(line, "ms", json_integer((json_int_t)event->ms));
 	if (event->message)
-		(void)json_object_set_new(line, "message", json_string(event->message));
+		(void)json_object_set_new(line, "message", report_text(event->message));
 	return line;
 }
 

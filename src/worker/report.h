@@ -16,6 +16,7 @@ struct report {
 	int signal_fd; ///< SIGTERM and SIGINT.
 	int stop_fd;   ///< Readable once the job is to stop: an epoll of `in` and `signal_fd`.
 	struct lm_buf pending; ///< Of `in`, read and not yet used.
+	uint64_t alive_due_ms; ///< When the next sign of life is due.
 };
 
 /// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
@@ -23,12 +24,15 @@ lm_rc report_init(struct report *r, int in, int out, struct lm_err *err);
 void report_finish(struct report *r);
 
 /// The limit for everything the job waits for: no deadline, stops when told, shows life.
+/// `r` is borrowed.
 struct wait_limit report_limit(struct report *r);
 
 /// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
 /// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.
 lm_rc report_read_line(struct report *r, size_t max, struct lm_str *ret, struct lm_err *err);
 
+/// A text for a report: what is not UTF-8 in it (words of other programs) is written as \xNN.
+json_t *report_text(const char *text);
 /// Writes a document as one line and drops the reference. LM_E_SYS: nobody reads any more.
 lm_rc report_send(struct report *r, json_t *line, struct lm_err *err);
 /// Sends the event of a stage; after a begin, waits for its `go`.

@@ -106,6 +106,7 @@ def _lazy(make):
 
 _engine = _lazy(lambda request: Engine(request.getfixturevalue("sandbox") / "engine"))
 _registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "registry"))
+_open_registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "open-registry", private=False))
 _s3 = _lazy(lambda request: S3(request.getfixturevalue("sandbox") / "s3"))
 _broker = _lazy(lambda request: Broker(request.getfixturevalue("sandbox") / "broker",
                                        request.getfixturevalue("authority")))
@@ -127,6 +128,11 @@ def engine(_engine):
 @pytest.fixture
 def registry(_registry):
     return _running(_registry)
+
+
+@pytest.fixture
+def open_registry(_open_registry):
+    return _running(_open_registry)
 
 
 @pytest.fixture
@@ -179,14 +185,46 @@ def device(device_with, compose1):
 
 
 @pytest.fixture
+def held(device):
+    """The docker-compose of `device`, which can be held at a command: see HeldCompose."""
+    compose = composes.HeldCompose(device.host["docker"]["compose"], device.folder / "compose", device.user)
+    device.host["docker"]["compose"] = str(compose.path)
+    return compose
+
+
+@pytest.fixture
 def status_messages(broker):
     """A Subscriber to the status topic."""
     with broker.subscriber(STATUS_TOPIC) as subscriber:
         yield subscriber
 
 
-@pytest.fixture(scope="session")
-def image(_engine, _registry):
+@pytest.fixture
+def image(engine, registry, _images):
     """A private image in the registry, not on the engine. Takes name and password to pull."""
-    _running(_engine)
-    return _engine.publish_image(_running(_registry), "demo/web:1")
+    if "private" not in _images:
+        _images["private"] = engine.publish_image(registry, "demo/web:1")
+    engine.forget_image(_images["private"])
+    return _images["private"]
+
+
+@pytest.fixture
+def open_image(engine, open_registry, _images):
+    """An image in the registry that is open to all, not on the engine."""
+    if "open" not in _images:
+        _images["open"] = engine.publish_image(open_registry, "demo/open:1")
+    engine.forget_image(_images["open"])
+    return _images["open"]
+
+
+@pytest.fixture
+def local_image(engine, _images):
+    """An image that is on the engine."""
+    if "local" not in _images:
+        _images["local"] = engine.make_image("harbour/local:1")
+    return _images["local"]
+
+
+@pytest.fixture(scope="session")
+def _images():
+    return {}

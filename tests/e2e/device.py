@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 
+from control import Control
+from servers.engine import compose_file
 from servers.server import run, wait_until
 
 REGION = "eu-west-1"
@@ -83,10 +85,15 @@ class Device:
         path.write_text(json.dumps({"Connectors": [entry]}, indent=2))
         return path
 
+    def local_group(self, services, image, key="docker-compose.yml", **more):
+        """A group file for an application whose image is on the engine already: nothing is pulled, nobody logs in."""
+        self.put_object("ships", key, compose_file(None, services, image))
+        return self.group(key=key, DockerPullBeforeUp="False", **more)
+
     # lightermand
 
     def start(self, group=None, wait=True, wrap=()):
-        """Starts lightermand; with `wait` returns once its control socket answers. `wrap`: words before it, as strace."""
+        """Starts lightermand; with `wait` returns once it answers. `wrap`: words before it, as strace."""
         assert self.process is None, "lightermand runs already"
         config = self.folder / "host.json"
         config.write_text(json.dumps(self.host, indent=2))
@@ -122,6 +129,10 @@ class Device:
         self.send(number)
         return self.wait(timeout)
 
+    def kill(self):
+        """As a crash would; what it left running is not waited for."""
+        assert self.stop(signal.SIGKILL) == -signal.SIGKILL
+
     def end(self):
         """For the fixture: whatever the test left, nothing runs afterwards, and no sanitizer found anything."""
         hung = False
@@ -135,7 +146,7 @@ class Device:
                 self.process.wait()
             self.process = None
         # A killed lightermand's workers notice it by themselves; until then they may still start containers.
-        wait_until(lambda: not _workers(), self.START_S, "workers outlive their lightermand")
+        wait_until(lambda: not workers(), self.START_S, "workers outlive their lightermand")
         text = self.stderr + self.log
         found = FINDING.search(text)
         assert not found, f"a sanitizer found something:\n{text[max(0, found.start() - 2000):found.start() + 8000]}"
@@ -152,6 +163,53 @@ class Device:
 
     def cli_json(self, *words, **more):
         return json.loads(self.cli(*words, "--json", **more).stdout)
+
+    def deploy(self, group, status=0, **more):
+        """`lighterman deploy`, to its end, which is that exit status."""
+        done = self.cli("deploy", group, check=False, **more)
+        assert done.returncode == status, \
+            f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log}\n{self.stderr}"
+        return done
+
+    # The control socket, without the command line between.
+
+    def control(self, command, **more):
+        """A Control, for an answer of many lines."""
+        return Control(self.folder / "run/control.sock", command=command, **more)
+
+    def begin(self, group):
+        """Begins a deployment and returns a Control, whose lines are its progress."""
+        return self.control("deploy", group=group.read_text(), wait=True)
+
+    def ask(self, command, **more):
+        """The last line of the answer."""
+        return self.control(command, **more).end()
+
+    @property
+    def status(self):
+        return self.ask("status")["status"]
+
+    def wait_status(self, true, seconds=60):
+        """Returns the first status that `true` accepts."""
+        def asked():
+            nonlocal status
+            status = self.status
+            return true(status)
+
+        status = None
+        wait_until(asked, seconds, lambda: f"the status stays {json.dumps(status, indent=2)}\n{self.stderr}",
+                   hopeless=lambda: self.process.poll() is not None)
+        return status
+
+    def wait_stage(self, stage):
+        """For a deployment that nobody began by hand, as after a restart."""
+        return self.wait_status(lambda status: (status["job"] or {}).get("stage") == stage)
+
+    def worker(self):
+        """The pid of the one worker that runs, or is about to."""
+        found = wait_until(workers, self.START_S, "there is no worker")
+        assert len(found) == 1, found
+        return found[0]
 
     # What it leaves for a person to read.
 
@@ -174,7 +232,8 @@ class Device:
         return self.destination / "docker-compose.yml"
 
     def wait_log(self, text, timeout=60):
-        wait_until(lambda: text in self.log, timeout, lambda: f"the log does not say '{text}':\n{self.log}\n{self.stderr}")
+        wait_until(lambda: text in self.log, timeout,
+                   lambda: f"the log does not say '{text}':\n{self.log}\n{self.stderr}")
 
     def files_with(self, text, *folders):
         """Every file of the device, or of these folders of it, that contains `text`: for what must be nowhere."""
@@ -186,7 +245,7 @@ class Device:
         return found
 
 
-def _workers():
+def workers():
     """The worker processes of the sandbox, which sees no others."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/comm"):

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers that all other tests stand on are the real ones, and refuse what they must refuse."""
+import http.client
 import json
-import urllib.request
+import select
+import subprocess
 
 import botocore.exceptions
 import docker
 import pytest
 
-from servers.engine import PROJECT, compose_file
+from servers.compose import HeldCompose
+from servers.engine import PROJECT, compose_file, page
 from servers.server import free_port, run, wait_until
 
 
@@ -43,7 +46,6 @@ def test_registry_takes_the_right_password_only(engine, registry):
 
 
 def test_private_image_is_pulled_with_the_password_only(engine, registry, image):
-    engine.docker.images.remove(image, force=True) if engine.has_image(image) else None
     with pytest.raises(docker.errors.APIError):
         engine.docker.images.pull(image, auth_config={"username": registry.USER, "password": "wrong"})
     assert not engine.has_image(image)
@@ -90,6 +92,23 @@ def test_s3_refuses_a_user_without_rights(s3):
     assert caught.value.response["Error"]["Code"] == "AccessDenied"
 
 
+def test_s3_refuses_a_signature_of_another_time(s3):
+    with s3.clock("-2h"):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            s3.client().list_buckets()
+        assert caught.value.response["Error"]["Code"] == "RequestTimeTooSkewed"
+    assert s3.is_ready()
+
+
+def test_a_frozen_server_takes_questions_and_answers_later(registry):
+    with registry.frozen():
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=60)
+        connection.request("GET", "/v2/")
+        assert select.select([connection.sock], [], [], 0)[0] == []
+    assert connection.getresponse().status == 401
+    connection.close()
+
+
 @pytest.mark.parametrize("transport", ["tcp", "socket", "tls"])
 def test_broker_delivers_over(broker, transport):
     where = broker.over(transport)
@@ -131,9 +150,16 @@ def test_compose_starts_and_stops_two_services(engine, compose, folder):
     assert not engine.containers(everything=True)
 
 
-def page(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-            return answer.read().decode()
-    except OSError:
-        return None
+def test_a_held_compose_waits_in_the_middle_of_up(engine, compose, local_image, user, folder):
+    held = HeldCompose(compose.path, folder / "held", user)
+    compose_file(folder / "app.yml", ["first", "second"], local_image)
+    held.hold("up")
+    words = [held.path, "-p", PROJECT, "-f", folder / "app.yml"]
+    up = subprocess.Popen([*map(str, words), "up", "-d"], stdin=subprocess.DEVNULL)
+    held.wait_held("up")
+    assert set(engine.containers()) == {"first"} and held.processes() == [up.pid]
+    held.release()
+    assert up.wait(60) == 0
+    assert set(engine.containers()) == {"first", "second"}
+    run(*words, "down")
+    assert held.processes() == [] and engine.containers(everything=True) == {}

@@ -33,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!engine_parse_networks(text, "p", &networks, &err);
 	lm_auto(engine_image_finish) struct engine_image image = {0};
 	(void)!engine_parse_image(text, "a/b", &image, &err);
+	lm_auto_free char *directory = NULL;
+	(void)!engine_parse_root_directory(text, &directory, &err);
 	lm_auto_buf struct lm_buf words = LM_BUF(4096);
 	engine_error_text(text, &words);
 	(void)!engine_error_class(500, lm_buf_str(&words));

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import tarfile
+import urllib.request
 
 import docker
 
@@ -61,6 +62,10 @@ class Engine(Server):
             return False
         return True
 
+    def forget_image(self, reference):
+        if self.has_image(reference):
+            self.docker.images.remove(reference, force=True)
+
     def make_image(self, reference, release="1"):
         """An image of busybox whose page /www/index.html says `release`; about 1 MB."""
         data = io.BytesIO()
@@ -106,3 +111,12 @@ def compose_file(path, services, image, ports=None, grace="1s", **extra):
     if path is not None:
         pathlib.Path(path).write_text(text)
     return text
+
+
+def page(port):
+    """What the service on that port says, or None."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return None

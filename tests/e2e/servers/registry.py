@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private registry: Debian's docker-registry with a password file."""
+"""A registry, private or open to all: Debian's docker-registry, with or without a password file."""
 import http.client
 
 from servers.server import Server, free_port, run
@@ -8,19 +8,22 @@ from servers.server import Server, free_port, run
 class Registry(Server):
     USER, PASSWORD = "alice", "s3cret"
 
-    def __init__(self, folder):
+    def __init__(self, folder, private=True):
         super().__init__(folder)
+        self.private = private
         self.port = free_port()
         self.address = f"localhost:{self.port}"
         self.credentials = {"username": self.USER, "password": self.PASSWORD, "registryUrl": self.address}
-        self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, self.PASSWORD).stdout)
-        self.write("config.yml", f"""
+        text = f"""
 version: 0.1
 log: {{accesslog: {{disabled: false}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/images}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{self.port}"}}
-auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
-""")
+"""
+        if private:
+            self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, self.PASSWORD).stdout)
+            text += f"auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}\n"
+        self.write("config.yml", text)
 
     def commands(self):
         return [["docker-registry", "serve", str(self.folder / "config.yml")]]
@@ -29,7 +32,7 @@ auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/v2/")
-            return connection.getresponse().status == 401
+            return connection.getresponse().status == (401 if self.private else 200)
         except OSError:
             return False
         finally:

@@ -4,12 +4,17 @@
 It checks signatures, clock and region, and keeps versions. It ignores session tokens; an unknown version is
 404 NoSuchKey, a malformed one 500.
 """
+import contextlib
+import glob
 import http.client
+import os
+import subprocess
+import urllib.request
 
 import boto3
 import botocore.config
 
-from servers.server import Server, accepts, free_port, run
+from servers.server import Server, accepts, free_port, run, wait_until
 
 PIPELINE = ("catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk s3api tempauth copy slo dlo "
             "versioned_writes symlink proxy-logging proxy-server")
@@ -39,7 +44,10 @@ class S3(Server):
     def commands(self):
         yield ["memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(self.memcached_port), "-U", "0", "-m", "16"]
         for kind in (*self.backends, "proxy"):
-            yield [f"swift-{kind}-server", str(self.folder / f"{kind}.conf"), "-v"]
+            yield self._swift(kind)
+
+    def _swift(self, kind):
+        return [f"swift-{kind}-server", str(self.folder / f"{kind}.conf"), "-v"]
 
     def is_ready(self):
         # /healthcheck answers before the servers behind the proxy do, and one that fails is left alone for a while.
@@ -75,6 +83,35 @@ class S3(Server):
     def put(self, bucket, key, data):
         """Stores an object; returns its version, or None where the bucket keeps none."""
         return self.client().put_object(Bucket=bucket, Key=key, Body=data).get("VersionId")
+
+    @contextlib.contextmanager
+    def clock(self, offset):
+        """Meanwhile its clock is `offset` ("-2h", "+2d") from ours. To a client that is its own clock being wrong."""
+        library, = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+        self._replace_proxy(LD_PRELOAD=library, FAKETIME=offset, FAKETIME_DONT_FAKE_MONOTONIC="1")
+        try:
+            yield
+        finally:
+            self._replace_proxy()
+
+    def _replace_proxy(self, **environment):
+        proxy = self.processes.pop()
+        proxy.terminate()
+        proxy.wait(self.STOP_S)
+        with open(self.log_path, "ab") as log:
+            proxy = subprocess.Popen(self._swift("proxy"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     env={**os.environ, **environment}, start_new_session=True)
+        self.processes.append(proxy)
+        wait_until(self._is_healthy, self.READY_S, lambda: f"no answer of the new proxy:\n{self.log()}",
+                   hopeless=lambda: proxy.poll() is not None)
+
+    def _is_healthy(self):
+        """For a clock that no signature of ours would pass."""
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/healthcheck", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
 
     def _write_backend(self, kind, port):
         builder = self.folder / f"{kind}.builder"

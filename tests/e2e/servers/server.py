@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all servers have in common: a folder, processes with a log, and waiting until they answer."""
+import contextlib
+import pathlib
 import signal
 import socket
 import subprocess
@@ -60,6 +62,18 @@ class Server:
         self.stop()
         self.start()
 
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile it takes connections and answers nothing: whoever asks it something waits."""
+        processes = list(self.processes)
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
+
     def log(self, lines=20):
         try:
             return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
@@ -85,6 +99,18 @@ def wait_until(true, seconds, why, hopeless=lambda: False):
         assert not hopeless() and time.monotonic() < end, why() if callable(why) else why
         time.sleep(POLL_S)
     return result
+
+
+def processes(word):
+    """The pids of those that have `word` for an argument, wherever they run."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(word).encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
 
 
 def free_port():

@@ -48,7 +48,8 @@ static void drops_keys_and_what_changes_compose(void **state)
 		"rubbish", NULL};
 	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
 	assert_non_null(find(env, "PATH"));
-	assert_null(env[1]);
+	assert_non_null(find(env, "SETUPTOOLS_USE_DISTUTILS"));
+	assert_null(env[2]);
 	compose_env_free(env);
 }
 
@@ -71,12 +72,26 @@ static void sets_what_compose_needs(void **state)
 	compose_env_free(NULL);
 }
 
+static void makes_debians_compose_start_faster_unless_told_otherwise(void **state)
+{
+	(void)state;
+	const char *const none[] = {"HOME=/h", NULL};
+	char **env = compose_env_make(none, &(struct compose_env_settings){0});
+	assert_string_equal(find(env, "SETUPTOOLS_USE_DISTUTILS"), "stdlib");
+	compose_env_free(env);
+	const char *const own[] = {"SETUPTOOLS_USE_DISTUTILS=local", NULL};
+	env = compose_env_make(own, &(struct compose_env_settings){0});
+	assert_string_equal(find(env, "SETUPTOOLS_USE_DISTUTILS"), "local");
+	compose_env_free(env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_what_compose_files_may_interpolate),
 		cmocka_unit_test(drops_keys_and_what_changes_compose),
 		cmocka_unit_test(sets_what_compose_needs),
+		cmocka_unit_test(makes_debians_compose_start_faster_unless_told_otherwise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

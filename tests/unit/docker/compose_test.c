@@ -91,13 +91,14 @@ static void up_and_down_have_their_arguments(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
-	script(f, "shift 6; echo \"$@\"");
+	script(f, "file=$4; shift 6; echo \"$@ by $file\"; cat");
 	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_OK);
 	assert_int_equal(compose_up(&f->job, "/d/c.yml", true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, "/d/c.yml", true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, "/d/c.yml", false, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, LM_STR("a: file\n"), true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, LM_STR("a: file\n"), false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
-		"INFO up -d;INFO up -d --remove-orphans;INFO down --remove-orphans;INFO down;");
+		"INFO up -d by /d/c.yml;INFO up -d --remove-orphans by /d/c.yml;"
+		"INFO down --remove-orphans by -;INFO a: file;INFO down by -;INFO a: file;");
 }
 
 static void the_plugin_is_a_word_of_docker(void **state)
@@ -131,7 +132,8 @@ static void a_silent_failure_tells_how_it_ended(void **state)
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	script(f, "exit 3");
-	assert_int_equal(compose_down(&f->job, "/d/c.yml", false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(
+		compose_down(&f->job, LM_STR("a: file\n"), false, &forever, &err), LM_E_REFUSED);
 	assert_non_null(strstr(err.msg, "docker-compose down failed: "));
 	assert_non_null(strstr(err.msg, "3"));
 }

@@ -189,6 +189,60 @@ static void removal_takes_what_has_gone_for_done(void **state)
 	fake_engine_destroy(f);
 }
 
+static const struct fake_answer two_run[] = {
+	{"GET /v1.41/containers/json",
+		OK "[{\"Id\":\"c1\",\"Names\":[\"/"
+		   "p_web_1\"],\"Labels\":{\"com.docker.compose.project\":"
+		   "\"p\"}},{\"Id\":\"c2\",\"Names\":[\"/p_db_1\"],\"Labels\":{"
+		   "\"com.docker.compose.project\":\"p\"}},{\"Id\":\"s\",\"Names\":[\"/their\"],"
+		   "\"Labels\":{\"com.docker.compose.project\":\"q\"}}]",
+		FAKE_CLOSE},
+	{"POST /v1.41/containers/c1/stop ", "HTTP/1.0 304 Not Modified\r\n\r\n", FAKE_CLOSE},
+	{"POST /v1.41/containers/c2/stop ", "HTTP/1.0 204 No Content\r\n\r\n", FAKE_CLOSE}};
+
+static void stops_all_containers_of_the_project_and_no_other(void **state)
+{
+	(void)state;
+	struct fake_engine *f = fake_engine_create(two_run, LM_ARRAY_SIZE(two_run));
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	assert_int_equal(engine_stop_project(&e, "p", &forever, &err), LM_OK);
+	fake_engine_stop(f);
+	assert_int_equal(f->requests_n, 3);
+	fake_engine_destroy(f);
+}
+
+static void names_the_container_that_does_not_stop(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {two_run[0], two_run[1],
+		{"POST /v1.41/containers/c2/stop ",
+			ERROR "{\"message\":\"did not receive an exit event\"}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	assert_int_equal(engine_stop_project(&e, "p", &forever, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "stop container p_db_1: did not receive an exit event");
+	fake_engine_destroy(f);
+}
+
+static void tells_where_the_engine_keeps_its_images(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {{"GET /v1.41/info ",
+		OK "{\"ID\":\"x\",\"DockerRootDir\":\"/mnt/docker\"}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	lm_auto_free char *directory = NULL;
+	assert_int_equal(engine_root_directory(&e, &forever, &directory, &err), LM_OK);
+	assert_string_equal(directory, "/mnt/docker");
+	fake_engine_destroy(f);
+	assert_int_equal(
+		engine_parse_root_directory(LM_STR("{\"DockerRootDir\":\"\"}"), &directory, &err),
+		LM_E_PROTOCOL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +253,9 @@ int main(void)
 		cmocka_unit_test(login_tells_denied_from_unreachable),
 		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),
 		cmocka_unit_test(removal_takes_what_has_gone_for_done),
+		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),
+		cmocka_unit_test(names_the_container_that_does_not_stop),
+		cmocka_unit_test(tells_where_the_engine_keeps_its_images),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,23 @@ static void shows_that_it_is_alive_while_it_waits(void **state)
 	assert_true(calls > 0);
 }
 
+static void many_short_waits_show_life_like_one_long_wait(void **state)
+{
+	(void)state;
+	struct lm_err err;
+	unsigned calls = 0;
+	uint64_t due = 0;
+	struct wait_limit limit = {.cancel_fd = -1,
+		.alive = count,
+		.alive_ctx = &calls,
+		.alive_ms = 10,
+		.alive_due_ms = &due};
+
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(wait_ms(1, &limit, &err), LM_OK);
+	assert_true(calls > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +112,7 @@ int main(void)
 		cmocka_unit_test(within_never_moves_a_deadline_back),
 		cmocka_unit_test(waiting_for_time_alone_is_not_a_time_out),
 		cmocka_unit_test(shows_that_it_is_alive_while_it_waits),
+		cmocka_unit_test(many_short_waits_show_life_like_one_long_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/secret_value.h"
+#include "base/secret.h"
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 64 };
+
+static const char usage[] = "usage: lighterman-worker [--help | --version]\n"
+			    "\n"
+			    "Does one job of Lighterman and ends. It is started by lightermand, "
+			    "which hands it the job\n"
+			    "on stdin; there is nothing to call it for by hand.\n";
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECKS_LEAKS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define CHECKS_LEAKS
+#endif
+
+#ifdef CHECKS_LEAKS
+#include <sys/prctl.h>
+
+/// The leak check of such a build reads the process from outside, as a debugger would. The secrets
+/// are wiped by now.
+static void allow_leak_check(void)
+{
+	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+#else
+static void allow_leak_check(void)
+{
+}
+#endif
+
+int main(int argc, char **argv)
+{
+	lm_secret_harden_process();
+	secret_json_harden();
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return fputs(usage, stdout) < 0;
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("lighterman-worker " LM_VERSION) < 0;
+	if (argc != 1) {
+		(void)fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	int status = worker_run();
+
+	allow_leak_check();
+	return status;
+}

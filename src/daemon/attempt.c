@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/supervisor_priv.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "connector/status.h"
+#include "deploy/stages.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	RECORD_AGAIN_MS = 1000,
+	RECORD_AGAIN_MAX_MS = 60 * 1000,
+	RESUME_AGAIN_MS = 15 * 1000,
+	RESUME_AGAIN_MAX_MS = 10 * 60 * 1000,
+};
+
+void attempt_finish(struct attempt *a)
+{
+	group_destroy(a->group);
+	*a = (struct attempt){0};
+}
+
+void ending_finish(struct ending *e)
+{
+	free(e->stage);
+	free(e->error);
+	free(e->message);
+	free(e->compose_version);
+	free(e->effect);
+	free(e->status);
+	*e = (struct ending){0};
+}
+
+static char *copy(const char *text)
+{
+	return text ? lm_xstrdup(text) : NULL;
+}
+
+/// Without a word from the worker: what it can have done by the stage that it had reached.
+static bool is_untouched(const struct supervisor *s, const char *effect)
+{
+	if (effect)
+		return strcmp(effect, "untouched") == 0;
+	enum deploy_stage stage = deploy_stage_from_name(s->stage);
+	return stage == DEPLOY_STAGES || (stage != DEPLOY_DOWN && stage < DEPLOY_UP);
+}
+
+/// A start that is tried again and again tells its failure once: a device that is offline for weeks
+/// must not fill its outbox with it.
+static char *make_status(const struct supervisor *s, bool success, const char *error,
+	const char *message, const char *compose_version)
+{
+	const struct connector_definition *def = &s->attempt.group->connector;
+
+	if (success)
+		return status_success(def->bucket, def->key, compose_version);
+	return s->attempt.resumes && s->resume_tries > 0 ? lm_xstrdup("")
+							 : status_failure(error, message);
+}
+
+/// The deployment has ended; what is to be remembered of it is put together and recorded.
+static void end_attempt(struct supervisor *s, const struct job_result *result)
+{
+	bool success = result->verdict == JOB_SUCCESS;
+	const char *message = result->message ? result->message : "it was told to stop";
+	const char *error = result->error ? result->error : "InternalError";
+
+	s->ending = (struct ending){
+		.pending = true,
+		.success = success,
+		.untouched = is_untouched(s, result->effect),
+		.stage = success ? NULL : copy(result->stage ? result->stage : s->stage),
+		.error = success ? NULL : lm_xstrdup(error),
+		.message = success ? NULL : lm_xstrdup(message),
+		.compose_version = copy(result->compose_version),
+		.effect = copy(result->effect),
+		.status = make_status(s, success, error, message, result->compose_version),
+		.ended_ms = lm_clock_wall_ms(),
+	};
+	if (attempt_record(s))
+		supervisor_next(s);
+}
+
+static void fail_attempt(struct supervisor *s, const char *stage, const struct lm_err *err)
+{
+	const struct job_result result = {
+		.verdict = JOB_FAIL,
+		.stage = stage,
+		.error = err->rc == LM_E_INVALID ? "InvalidParameter" : "InternalError",
+		.message = err->msg,
+		.effect = "untouched",
+	};
+
+	end_attempt(s, &result);
+}
+
+static json_t *last_line_of(const struct supervisor *s, uint64_t ms)
+{
+	const struct ending *e = &s->ending;
+	json_t *last = supervisor_last_line(e->success ? 0 : 1, e->message);
+
+	json_object_set_new(last, "generation", json_integer(s->attempt.generation));
+	json_object_set_new(last, "ms", json_integer((json_int_t)ms));
+	json_object_set_new(last, "effect", e->effect ? json_string(e->effect) : json_null());
+	return last;
+}
+
+static void log_end(const struct supervisor *s, uint64_t ms)
+{
+	const struct ending *e = &s->ending;
+
+	if (e->success)
+		lm_info("generation %u is deployed, in %.1f s", s->attempt.generation,
+			(double)ms / 1000);
+	else
+		lm_error("the deployment of generation %u failed in stage %s (%s): %s",
+			s->attempt.generation, e->stage, e->error, e->message);
+}
+
+static void prune(struct supervisor *s)
+{
+	struct lm_err err = {LM_OK};
+	unsigned keep = s->attempt.group->connector.policy.keep_generations;
+
+	if (store_prune(s->store, keep ? keep : STORE_KEEP_DEFAULT, &err))
+		lm_warn("%s, ignoring", err.msg);
+}
+
+/// What was interrupted could not be brought up, and what ran before is down since the machine
+/// was: better the old application than none.
+static bool fall_back(struct supervisor *s, unsigned failed)
+{
+	const struct store_state *state = store_state(s->store);
+
+	if (state->current == 0 || state->current == failed)
+		return false;
+	lm_warn("going back to generation %u, which was deployed before", state->current);
+	s->order = (struct order){.kind = ORDER_START, .resumes = true};
+	return true;
+}
+
+/// The start of the application at our own start failed. A machine that boots before its network
+/// is there has to come up all the same.
+static void resume_later(struct supervisor *s, bool is_definitions_fault)
+{
+	uint64_t delay_ms;
+
+	if (is_definitions_fault)
+		return;
+	delay_ms = RESUME_AGAIN_MS +
+		   lm_backoff_ms(s->resume_tries++, RESUME_AGAIN_MS, RESUME_AGAIN_MAX_MS);
+	lm_info("the start is tried again in %u s", (unsigned)(delay_ms / 1000));
+	loop_timer_start(s->resume_again, delay_ms, 0);
+}
+
+static void follow(struct supervisor *s)
+{
+	uint64_t ms = lm_clock_mono_ms() - s->attempt.began_ms;
+	unsigned generation = s->attempt.generation;
+	bool resumes = s->attempt.resumes && !s->ending.success && s->ending.untouched &&
+		       s->order.kind == ORDER_NONE;
+	bool is_definitions_fault =
+		s->ending.error && strcmp(s->ending.error, "InvalidParameter") == 0;
+
+	if (s->ending.success)
+		s->resume_tries = 0;
+	log_end(s, ms);
+	reporting_send(s);
+	prune(s);
+	json_t *last = last_line_of(s, ms);
+	ending_finish(&s->ending);
+	attempt_finish(&s->attempt);
+	supervisor_answer(s, last);
+	if (resumes && !fall_back(s, generation))
+		resume_later(s, is_definitions_fault);
+}
+
+bool attempt_record(struct supervisor *s)
+{
+	struct ending *e = &s->ending;
+	uint64_t began_ms = lm_clock_mono_ms();
+	struct lm_err err = {LM_OK};
+	const struct store_outcome outcome = {
+		.success = e->success,
+		.stage = e->stage,
+		.error = e->error,
+		.message = e->message,
+		.compose_version = e->compose_version,
+		.started_ms = s->attempt.started_ms,
+		.ended_ms = e->ended_ms,
+		.status = lm_str(e->status),
+	};
+
+	if (store_finish(s->store, s->attempt.generation, &outcome, &err)) {
+		if (e->tries == 0)
+			lm_error("record the end of generation %u: %s, retrying",
+				s->attempt.generation, err.msg);
+		loop_timer_start(s->again,
+			lm_backoff_ms(e->tries++, RECORD_AGAIN_MS, RECORD_AGAIN_MAX_MS) + 1, 0);
+		return false;
+	}
+	if (e->success)
+		reporting_own_stage(s, "commit", began_ms);
+	follow(s);
+	return true;
+}
+
+static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+{
+	struct supervisor *s = ctx;
+
+	return store_journal(s->store, s->attempt.generation, stage, err);
+}
+
+static bool is_end_of_fetch(const json_t *line)
+{
+	return strcmp(json_get_text(line, "stage"), "fetch") == 0 &&
+	       strcmp(json_get_text(line, "state"), "end") == 0;
+}
+
+static void on_progress(void *ctx, const json_t *line)
+{
+	struct supervisor *s = ctx;
+	struct lm_err err = {LM_OK};
+
+	if (is_end_of_fetch(line) && store_compose_keep(s->store, s->attempt.generation, &err))
+		lm_error("keep the compose file of generation %u: %s", s->attempt.generation,
+			err.msg);
+	reporting_stage(s, line);
+}
+
+static void on_image(void *ctx, const char *ref, const char *digest)
+{
+	struct supervisor *s = ctx;
+	struct lm_err err = {LM_OK};
+
+	if (store_image(s->store, s->attempt.generation, lm_str(ref), lm_str(digest), &err))
+		lm_warn("note the image of generation %u: %s, ignoring", s->attempt.generation,
+			err.msg);
+}
+
+static void drop_cancelled(struct supervisor *s, const char *why)
+{
+	unsigned generation = s->attempt.generation;
+	json_t *last = supervisor_last_line(1, why);
+
+	// It stays the one under way: a later start takes it up, a newer deployment ends it.
+	json_object_set_new(last, "generation", json_integer(generation));
+	attempt_finish(&s->attempt);
+	supervisor_answer(s, last);
+	supervisor_next(s);
+}
+
+static void on_ended(void *ctx, const struct job_result *result)
+{
+	struct supervisor *s = ctx;
+	lm_auto(job_destroy_p) struct job *job = supervisor_take_job(s); // has `result`
+	const char *why = lm_take(s->why_cancelled);
+
+	(void)job;
+	if (why && result->verdict != JOB_SUCCESS)
+		drop_cancelled(s, why);
+	else
+		end_attempt(s, result);
+}
+
+static lm_rc start_worker(struct supervisor *s, struct lm_err *err)
+{
+	lm_auto_close int compose = -1;
+	const struct job_events events = {
+		.begin = on_begin,
+		.progress = on_progress,
+		.image = on_image,
+		.compose = supervisor_note_compose,
+		.text = reporting_text,
+		.ended = on_ended,
+		.ctx = s,
+	};
+	lm_rc rc = store_compose_open(s->store, s->attempt.generation, &compose, err);
+
+	return rc ? rc : supervisor_start_job(s, "deploy", s->attempt.group, compose, &events, err);
+}
+
+/// The generation has an attempt under way in the store; runs it.
+static void run(struct supervisor *s, unsigned n, struct group *group, bool resumes)
+{
+	struct lm_err err = {LM_OK};
+
+	json_decref(s->stages);
+	s->stages = json_array();
+	s->stage[0] = '\0';
+	s->attempt = (struct attempt){
+		.generation = n,
+		.number = store_state(s->store)->open_attempt,
+		.resumes = resumes,
+		.group = group,
+		.started_ms = lm_clock_wall_ms(),
+		.began_ms = lm_clock_mono_ms(),
+	};
+	lm_info("the deployment of generation %u begins: %s from bucket %s, connector version %u",
+		n, group->connector.key, group->connector.bucket, group->connector.version);
+	if (s->waiter.told) {
+		lm_auto_json json_t *line = json_pack("{s:i}", "generation", (int)n);
+		s->waiter.told(s->waiter.ctx, line, false);
+	}
+	reporting_own_stage(s, "validate", s->attempt.began_ms);
+	if (start_worker(s, &err)) {
+		job_destroy(lm_take(s->job));
+		fail_attempt(s, "prepare", &err);
+	}
+}
+
+/// Before anything began: there is no generation to record it with.
+static void refuse(struct supervisor *s, const struct lm_err *err)
+{
+	lm_error("the deployment cannot begin: %s", err->msg);
+	supervisor_answer(s, supervisor_last_line(1, err->msg));
+}
+
+/// What was interrupted, or cancelled, and is not to be taken up any more.
+static lm_rc end_open(struct supervisor *s, struct lm_err *err)
+{
+	const struct store_state *state = store_state(s->store);
+	const struct store_outcome outcome = {
+		.stage = state->open_stage[0] ? state->open_stage : "validate",
+		.error = "InternalError",
+		.message = "superseded by a newer deployment",
+		.ended_ms = lm_clock_wall_ms(),
+	};
+
+	if (state->open == 0)
+		return LM_OK;
+	return store_finish(s->store, state->open, &outcome, err);
+}
+
+static lm_rc begin_generation(struct supervisor *s, const struct group *group, bool reuse,
+	unsigned *ret_n, struct lm_err *err)
+{
+	lm_auto_json json_t *json = group_to_json(group);
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	lm_rc rc = LM_OK;
+
+	if (!json_write(json, &text))
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to be kept");
+	if (store_state(s->store)->stopped)
+		rc = store_set_stopped(s->store, false, err);
+	if (rc == LM_OK && !reuse)
+		rc = end_open(s, err);
+	if (rc == LM_OK)
+		rc = store_begin(s->store, lm_buf_str(&text), reuse, ret_n, err);
+	if (rc != LM_E_CONFLICT)
+		return rc;
+	rc = end_open(s, err);
+	return rc ? rc : store_begin(s->store, lm_buf_str(&text), reuse, ret_n, err);
+}
+
+void attempt_begin_deploy(struct supervisor *s, struct order *order)
+{
+	unsigned n = 0;
+	struct lm_err err = {LM_OK};
+
+	s->waiter = order->waiter;
+	order->waiter = (struct supervisor_waiter){0};
+	if (begin_generation(s, order->group, order->reuse, &n, &err))
+		refuse(s, &err);
+	else
+		run(s, n, lm_take(order->group), order->resumes);
+}
+
+static unsigned find_generation(const struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+
+	return state->open ? state->open : state->current ? state->current : state->newest;
+}
+
+void attempt_begin_start(struct supervisor *s, struct order *order)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+	unsigned n = find_generation(s);
+
+	s->waiter = order->waiter;
+	order->waiter = (struct supervisor_waiter){0};
+	lm_rc rc = n ? supervisor_read_group(s, n, &group, &err)
+		     : lm_fail(&err, LM_E_NOT_FOUND, 0,
+			       "nothing was deployed yet: use 'lighterman deploy FILE'");
+	if (rc == LM_OK && store_state(s->store)->stopped)
+		rc = store_set_stopped(s->store, false, &err);
+	if (rc == LM_OK)
+		rc = store_rerun(s->store, n, &err);
+	if (rc)
+		refuse(s, &err);
+	else
+		run(s, n, lm_take(group), order->resumes);
+}

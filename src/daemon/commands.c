@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/commands.h"
+
+#include "base/memory.h"
+#include "base/path.h"
+#include "daemon/containers.h"
+#include "daemon/control.h"
+#include "docker/compose.h"
+
+#include <string.h>
+
+struct commands {
+	struct supervisor *supervisor;
+	struct outgoing *outgoing;
+	struct containers *containers;
+	struct control *control;
+};
+
+/// A client whose answer is not complete.
+struct request {
+	struct commands *commands;
+	struct control_client *client;
+	bool waits; ///< Until the deployment has ended.
+};
+
+static void end_request(struct request *r, json_t *last)
+{
+	control_end(r->client, last);
+	free(r);
+}
+
+static json_t *last_line(int status, const char *message)
+{
+	return json_pack("{s:i, s:s?}", "exit", status, "message", message);
+}
+
+static void on_told(void *ctx, json_t *line, bool droppable)
+{
+	struct request *r = ctx;
+	json_t *generation = json_object_get(line, "generation");
+
+	if (r->waits || !generation) {
+		control_send(r->client, json_incref(line), droppable);
+		return;
+	}
+	json_t *last = last_line(0, NULL);
+	json_object_set(last, "generation", generation);
+	supervisor_forget(r->commands->supervisor, r);
+	end_request(r, last);
+}
+
+static void on_ended(void *ctx, json_t *last)
+{
+	end_request(ctx, json_incref(last));
+}
+
+static struct supervisor_waiter waiter_for(struct request *r)
+{
+	return (struct supervisor_waiter){.told = on_told, .ended = on_ended, .ctx = r};
+}
+
+static void run_deploy(struct request *r, const json_t *request)
+{
+	const json_t *group = json_object_get(request, "group");
+	struct supervisor_waiter waiter = waiter_for(r);
+
+	if (!json_is_string(group)) {
+		end_request(r, last_line(2, "deploy needs a group file"));
+		return;
+	}
+	r->waits = json_get_bool(request, "wait", true);
+	supervisor_deploy(r->commands->supervisor, json_text(group), false, &waiter);
+}
+
+static void run_start(struct request *r, const json_t *request)
+{
+	struct supervisor_waiter waiter = waiter_for(r);
+
+	(void)request;
+	supervisor_start(r->commands->supervisor, &waiter);
+}
+
+static void run_stop(struct request *r, const json_t *request)
+{
+	struct supervisor_waiter waiter = waiter_for(r);
+
+	(void)request;
+	supervisor_stop(r->commands->supervisor, &waiter);
+}
+
+static const char *health_word(enum engine_health health)
+{
+	static const char *const words[] = {"none", "starting", "healthy", "unhealthy"};
+
+	return words[health];
+}
+
+static json_t *container_to_json(const struct engine_container *c)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "service", c->service, "name",
+		c->name, "image", c->image, "state", c->state, "status", c->status, "health",
+		health_word(c->health), "exit_code", c->exit_code);
+}
+
+static void on_containers(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct request *r = ctx;
+	json_t *status = supervisor_to_json(r->commands->supervisor);
+	json_t *containers = rc ? json_null() : json_array();
+
+	for (size_t i = 0; rc == LM_OK && i < list->n; i++)
+		json_array_append_new(containers, container_to_json(&list->items[i]));
+	json_object_set_new(status, "containers", containers);
+	if (rc)
+		json_object_set_new(status, "containers_error", json_string(err->msg));
+	json_object_set_new(status, "brokers", outgoing_to_json(r->commands->outgoing));
+	json_t *last = last_line(0, NULL);
+	json_object_set_new(last, "status", status);
+	end_request(r, last);
+}
+
+static void run_status(struct request *r, const json_t *request)
+{
+	(void)request;
+	containers_ask(r->commands->containers, on_containers, r);
+}
+
+static const struct command {
+	const char *name;
+	void (*run)(struct request *r, const json_t *request);
+} COMMANDS[] = {
+	{"deploy", run_deploy},
+	{"start", run_start},
+	{"status", run_status},
+	{"stop", run_stop},
+};
+
+static void on_request(void *ctx, struct control_client *client, const json_t *request)
+{
+	const char *name = json_get_text(request, "command");
+	struct request *r = lm_xcalloc(1, sizeof(*r));
+
+	*r = (struct request){.commands = ctx, .client = client, .waits = true};
+	control_set_data(client, r);
+	for (size_t i = 0; name && i < LM_ARRAY_SIZE(COMMANDS); i++) {
+		if (strcmp(COMMANDS[i].name, name) == 0) {
+			COMMANDS[i].run(r, request);
+			return;
+		}
+	}
+	end_request(r, last_line(64, "lightermand does not know this command: is it of the same "
+				     "version as lighterman?"));
+}
+
+static void on_gone(void *ctx, struct control_client *client)
+{
+	struct commands *c = ctx;
+	struct request *r = control_data(client);
+
+	supervisor_forget(c->supervisor, r);
+	containers_forget(c->containers, r);
+	free(r);
+}
+
+lm_rc commands_create(struct loop *loop, const struct host_settings *host,
+	struct supervisor *supervisor, struct outgoing *outgoing, struct commands **ret,
+	struct lm_err *err)
+{
+	lm_auto(commands_destroy_p) struct commands *c = lm_xcalloc(1, sizeof(*c));
+	lm_auto_free char *path = lm_path_join(host->runtime_directory, "control.sock");
+	const struct control_handler handler = {.request = on_request, .gone = on_gone, .ctx = c};
+
+	c->supervisor = supervisor;
+	c->outgoing = outgoing;
+	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
+	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
+	if (rc)
+		return rc;
+	*ret = lm_take(c);
+	return LM_OK;
+}
+
+void commands_destroy(struct commands *c)
+{
+	if (!c)
+		return;
+	control_destroy(c->control);
+	containers_destroy(c->containers);
+	free(c);
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "daemon/control.h"
+#include "daemon/control_priv.h"
+#include "daemon/control_request.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+enum {
+	REQUEST_MS = 30 * 1000,
+	UNREAD_MS = 30 * 1000, ///< For an ended client to read on.
+	DROP_ABOVE = 64 << 10, ///< So many bytes wait: droppable lines are left out.
+	READ_PIECE = 16 << 10,
+	GIVE_BACK_ABOVE = 256 << 10, ///< After such a request the heap's free pages are returned.
+};
+
+enum phase {
+	READING,   ///< The request is not complete.
+	ANSWERING, ///< The handler has it.
+	ENDING,    ///< The last line is in `out`.
+	GONE,      ///< The handler is being told.
+};
+
+struct control_client {
+	struct control *control;
+	struct control_client *next;
+	enum phase phase;
+	int fd;
+	struct loop_fd *watch;
+	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
+	/// not be done inside a call of the handler's.
+	struct loop_timer *timer;
+	/// Not watched for reading: it has closed its sending side, or speaks out of turn. That it
+	/// has gone then shows when something is written.
+	bool deaf;
+	bool broken; ///< Nothing can be written any more; the timer will tell the handler.
+	struct lm_buf in;
+	struct lm_buf out;
+	void *data;
+};
+
+static void unlink_client(struct control_client *client)
+{
+	struct control_client **p = &client->control->clients;
+
+	while (*p != client)
+		p = &(*p)->next;
+	*p = client->next;
+	client->control->n--;
+}
+
+static void free_client(struct control_client *client)
+{
+	loop_fd_destroy(client->watch);
+	loop_timer_destroy(client->timer);
+	lm_cleanup_close(&client->fd);
+	lm_buf_finish(&client->in);
+	lm_buf_finish(&client->out);
+	free(client);
+}
+
+static void drop_client(struct control_client *client)
+{
+	unlink_client(client);
+	free_client(client);
+}
+
+/// The other side has gone. The handler may do anything in its call, also end the server.
+static void leave(struct control_client *client)
+{
+	struct control_handler handler = client->control->handler;
+	bool known = client->phase == ANSWERING;
+
+	unlink_client(client);
+	client->phase = GONE;
+	if (known)
+		handler.gone(handler.ctx, client);
+	free_client(client);
+}
+
+static void watch(struct control_client *client)
+{
+	int events = (client->deaf ? 0 : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
+
+	loop_fd_set(client->watch, (short)events);
+}
+
+/// Writes what the socket takes. False: nobody is there to read.
+static bool flush(struct control_client *client)
+{
+	while (client->out.len > 0) {
+		ssize_t n = send(client->fd, client->out.data, client->out.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return true;
+		if (n < 0)
+			return false;
+		lm_buf_consume(&client->out, (size_t)n);
+		if (client->phase == ENDING)
+			loop_timer_start(client->timer, UNREAD_MS, 0);
+	}
+	lm_buf_finish(&client->out);
+	return true;
+}
+
+/// Adds a line to what waits, whole or not at all.
+static bool add_line(struct control_client *client, const json_t *line)
+{
+	struct lm_buf *out = &client->out;
+	size_t before = out->len;
+
+	if (json_write(line, out) && lm_buf_putc(out, '\n'))
+		return true;
+	out->len = before;
+	out->overflow = false;
+	if (out->data)
+		out->data[before] = '\0';
+	return false;
+}
+
+void control_client_destroy(struct control_client *client)
+{
+	if (!client->broken)
+		(void)flush(client);
+	drop_client(client);
+}
+
+void control_send(struct control_client *client, json_t *line, bool droppable)
+{
+	lm_auto_json json_t *own = line;
+
+	if (client->phase != ANSWERING || client->broken)
+		return;
+	if (droppable && client->out.len > DROP_ABOVE)
+		return;
+	bool fits = add_line(client, own);
+	if (!fits && droppable)
+		return;
+	if (fits && flush(client)) {
+		watch(client);
+		return;
+	}
+	// Not from here: the caller does not expect its client to go within this call.
+	client->broken = true;
+	lm_buf_finish(&client->out);
+	loop_fd_set(client->watch, 0);
+	loop_timer_start(client->timer, 0, 0);
+}
+
+void control_end(struct control_client *client, json_t *line)
+{
+	lm_auto_json json_t *own = line;
+
+	if (client->phase == GONE)
+		return;
+	client->phase = ENDING;
+	lm_buf_finish(&client->in);
+	if (client->broken || !add_line(client, own) || !flush(client) || client->out.len == 0) {
+		drop_client(client);
+		return;
+	}
+	loop_timer_start(client->timer, UNREAD_MS, 0);
+	watch(client);
+}
+
+void control_set_data(struct control_client *client, void *data)
+{
+	client->data = data;
+}
+
+void *control_data(const struct control_client *client)
+{
+	return client->data;
+}
+
+/// Behind the handler's call the client may be no more.
+static void hand_over(struct control_client *client)
+{
+	struct control_handler handler = client->control->handler;
+	size_t size = client->in.len;
+	json_t *request = NULL;
+	struct lm_err err;
+
+	lm_rc rc = control_request_parse(lm_buf_str(&client->in), &request, &err);
+	lm_buf_finish(&client->in);
+	loop_timer_stop(client->timer);
+	if (rc != LM_OK) {
+		control_end(client, control_refusal(err.msg));
+	} else {
+		client->phase = ANSWERING;
+		handler.request(handler.ctx, client, request);
+	}
+	json_decref(request);
+	if (size > GIVE_BACK_ABOVE)
+		(void)malloc_trim(0);
+}
+
+static bool has_hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/// A client may close its sending side and still read; closing all of it is a hang-up.
+static void on_end_of_input(struct control_client *client)
+{
+	if (has_hung_up(client->fd) || (client->phase == READING && client->in.len == 0)) {
+		leave(client);
+		return;
+	}
+	client->deaf = true;
+	watch(client);
+	if (client->phase == READING)
+		hand_over(client);
+}
+
+static void take(struct control_client *client, struct lm_str piece)
+{
+	bool complete = false;
+	struct lm_err err;
+
+	if (client->phase != READING) {
+		client->deaf = true;
+		watch(client);
+		return;
+	}
+	if (control_request_add(&client->in, piece, &complete, &err) != LM_OK)
+		control_end(client, control_refusal(err.msg));
+	else if (complete)
+		hand_over(client);
+}
+
+static void on_readable(struct control_client *client)
+{
+	char piece[READ_PIECE];
+	ssize_t n = recv(client->fd, piece, sizeof(piece), 0);
+
+	if (n > 0)
+		take(client, (struct lm_str){piece, (size_t)n});
+	else if (n == 0)
+		on_end_of_input(client);
+	else if (errno != EAGAIN && errno != EINTR)
+		leave(client);
+}
+
+static void on_ready(void *ctx, short events)
+{
+	struct control_client *client = ctx;
+
+	if (events & POLLOUT) {
+		if (!flush(client)) {
+			leave(client);
+			return;
+		}
+		if (client->phase == ENDING && client->out.len == 0) {
+			drop_client(client);
+			return;
+		}
+		watch(client);
+	}
+	if (events & POLLIN)
+		on_readable(client);
+}
+
+static void on_time(void *ctx)
+{
+	struct control_client *client = ctx;
+	char text[64];
+
+	if (client->broken || client->phase != READING) {
+		leave(client);
+		return;
+	}
+	(void)snprintf(
+		text, sizeof(text), "the request was not complete after %d s", REQUEST_MS / 1000);
+	control_end(client, control_refusal(text));
+}
+
+lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)
+{
+	struct control_client *client = lm_xcalloc(1, sizeof(*client));
+	lm_rc rc = loop_fd_create(c->loop, *fd, on_ready, client, &client->watch, err);
+
+	if (rc != LM_OK) {
+		free(client);
+		return rc;
+	}
+	client->fd = lm_take_fd(*fd);
+	client->control = c;
+	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
+	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
+	client->timer = loop_timer_create(c->loop, on_time, client);
+	client->next = c->clients;
+	c->clients = client;
+	c->n++;
+	loop_timer_start(client->timer, REQUEST_MS, 0);
+	watch(client);
+	return LM_OK;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/daemon.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "daemon/commands.h"
+#include "daemon/daemon_log.h"
+#include "daemon/outgoing.h"
+#include "daemon/supervisor.h"
+#include "deploy/store.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum {
+	EXIT_HOST_FILE = 2,
+	DRAIN_MS = 5 * 1000, ///< At the end, for messages that a connected broker has not taken.
+};
+
+struct daemon {
+	const struct daemon_options *options;
+	struct host_settings host;
+	struct loop *loop;
+	struct store *store;
+	struct outgoing *outgoing;
+	struct supervisor *supervisor;
+	struct commands *commands;
+	struct loop_signal *term, *interrupt, *hangup;
+	bool ending;
+	bool ended_well;
+};
+
+static void daemon_finish(struct daemon *d)
+{
+	loop_signal_destroy(d->term);
+	loop_signal_destroy(d->interrupt);
+	loop_signal_destroy(d->hangup);
+	commands_destroy(d->commands);
+	supervisor_destroy(d->supervisor);
+	outgoing_destroy(d->outgoing);
+	store_close(d->store);
+	loop_destroy(d->loop);
+	daemon_log_end();
+	host_finish(&d->host);
+}
+
+static void on_drained(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	loop_stop(d->loop);
+}
+
+static void on_ended(void *ctx, bool ok)
+{
+	struct daemon *d = ctx;
+
+	d->ended_well = ok;
+	outgoing_drain(d->outgoing, DRAIN_MS, on_drained, d);
+}
+
+static void on_end_signal(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (d->ending) {
+		lm_info("told to end once more; taking the application down goes on");
+		return;
+	}
+	d->ending = true;
+	lm_info("told to end");
+	supervisor_end(d->supervisor, on_ended, d);
+}
+
+/// Reads the group file and deploys it; false if it cannot be read.
+static bool deploy_file(struct daemon *d, bool reuse)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	const struct supervisor_waiter nobody = {0};
+	struct lm_err err = {LM_OK};
+
+	if (lm_file_read(d->options->group, &text, &err)) {
+		lm_error("read the group file: %s", err.msg);
+		return false;
+	}
+	supervisor_deploy(d->supervisor, lm_buf_str(&text), reuse, &nobody);
+	(void)malloc_trim(0); // a group of 10,000 subscriptions is read once and not kept
+	return true;
+}
+
+static void on_hangup(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (!d->options->group)
+		lm_warn("SIGHUP: there is no group file to read again, as none was named with "
+			"--group; use 'lighterman deploy FILE'");
+	else
+		(void)deploy_file(d, false);
+}
+
+static void begin(struct daemon *d)
+{
+	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
+
+	if (!deploys || !deploy_file(d, true))
+		supervisor_resume(d->supervisor);
+}
+
+static lm_rc watch_signals(struct daemon *d, struct lm_err *err)
+{
+	lm_rc rc = loop_signal_create(d->loop, SIGTERM, on_end_signal, d, &d->term, err);
+
+	if (rc == LM_OK)
+		rc = loop_signal_create(d->loop, SIGINT, on_end_signal, d, &d->interrupt, err);
+	if (rc == LM_OK)
+		rc = loop_signal_create(d->loop, SIGHUP, on_hangup, d, &d->hangup, err);
+	return rc;
+}
+
+static lm_rc open_store(struct daemon *d, struct lm_err *err)
+{
+	lm_auto_free char *path = lm_path_join(d->host.state_directory, "application");
+	lm_rc rc = store_open(path, &d->store, err);
+
+	if (rc == LM_OK && store_note(d->store))
+		lm_warn("the store '%s': %s", path, store_note(d->store));
+	return rc;
+}
+
+static lm_rc start(struct daemon *d, struct lm_err *err)
+{
+	// Workers pass through it as the application's user.
+	lm_rc rc = lm_dir_make(d->host.runtime_directory, 0755, err);
+
+	if (rc == LM_OK)
+		rc = loop_create(&d->loop, err);
+	if (rc == LM_OK)
+		rc = watch_signals(d, err);
+	if (rc == LM_OK)
+		rc = open_store(d, err);
+	if (rc == LM_OK)
+		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
+	if (rc)
+		return rc;
+	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	lm_auto(daemon_finish) struct daemon d = {.options = options};
+	struct lm_err err = {LM_OK};
+
+	if (host_load(options->config, &d.host, &err)) {
+		lm_error("%s", err.msg);
+		return EXIT_HOST_FILE;
+	}
+	daemon_log_begin(&d.host);
+	if (start(&d, &err)) {
+		lm_error("lightermand cannot start: %s", err.msg);
+		return EXIT_FAILURE;
+	}
+	lm_info("lightermand " LM_VERSION " has started");
+	begin(&d);
+	loop_run(d.loop);
+	lm_info("lightermand has ended");
+	return d.ended_well ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Where lightermand's own lines and those of its workers go: to stderr, and to the connector log
+/// once the region is known, which is part of the log's path.
+
+#include "base/error.h"
+#include "base/str.h"
+#include "connector/definition.h"
+#include "host/host_file.h"
+
+/// Takes over the program's log. `host` stays borrowed until daemon_log_end. A log that cannot be
+/// opened is no reason not to run: the fault is told on stderr, and tried again with the next
+/// group.
+void daemon_log_begin(const struct host_settings *host);
+void daemon_log_end(void);
+/// Goes by the group's loggers (component Lambda, type FileSystem: level and space) and region.
+void daemon_log_apply(const struct group *group);
+/// A line of a worker's stderr: as it is if it has the log's form, else as an error.
+void daemon_log_forward(struct lm_str line);

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One run of lighterman-worker, from its start until nothing of it is left: the pipes, the lines
+/// that it reports (docs/formats.md), its silence, and its end, however that comes.
+///
+/// It knows the protocol and nothing of what is deployed. Never logs. From the loop's thread.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+#include "sys/process.h"
+
+#include <stdbool.h>
+
+struct job;
+
+struct job_spec {
+	const char *program;             ///< Path of lighterman-worker.
+	const struct process_user *user; ///< Whom it becomes; NULL: stay who we are.
+	const json_t *document;          ///< The job. Borrowed for the call.
+	int compose_fd;                  ///< Becomes its descriptor 3; stays the caller's.
+	int lock_fd;                     ///< Becomes its descriptor 4; stays the caller's.
+	unsigned silence_ms;             ///< Without a line for so long it is ended.
+};
+
+enum job_verdict { JOB_SUCCESS, JOB_FAIL, JOB_CANCELLED };
+
+/// How it ended. Texts are borrowed for the call; NULL where there is none.
+struct job_result {
+	enum job_verdict verdict;
+	const char *stage; ///< Where it ended.
+	const char *error; ///< "InvalidParameter", "InternalError".
+	const char *message;
+	const char *compose_version;
+	const char *effect; ///< "untouched", …; NULL: unknown, as the worker died.
+};
+
+struct job_events {
+	/// A stage is about to begin. After LM_OK it does; else the job ends with that error.
+	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
+	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
+	void (*progress)(void *ctx, const json_t *line);
+	/// May be NULL.
+	void (*image)(void *ctx, const char *ref, const char *digest);
+	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// A line of its stderr.
+	void (*text)(void *ctx, struct lm_str line);
+	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
+	/// destroyed inside.
+	void (*ended)(void *ctx, const struct job_result *result);
+	void *ctx;
+};
+
+/// Starts a worker. `events` is copied. As process_start.
+lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job_events *events,
+	struct job **ret, struct lm_err *err);
+/// Tells it to stop. It has 30 s for that; then what is left of it is killed.
+void job_cancel(struct job *job);
+pid_t job_pid(const struct job *job);
+/// A worker that still runs is killed. Takes NULL.
+void job_destroy(struct job *job);
+LM_DEFINE_CLEANUP(struct job, job_destroy)

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/job_line.h"
+
+#include "deploy/stages.h"
+
+#include <string.h>
+
+static bool is_one_of(const char *text, const char *const *words, size_t n)
+{
+	for (size_t i = 0; text && i < n; i++) {
+		if (strcmp(text, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool read_stage(const json_t *line, struct job_line *ret)
+{
+	static const char *const states[] = {"begin", "progress", "end", "fail"};
+	const char *stage = json_get_text(line, "stage");
+	const char *state = json_get_text(line, "state");
+
+	if (!stage || deploy_stage_from_name(stage) == DEPLOY_STAGES ||
+		!is_one_of(state, states, LM_ARRAY_SIZE(states)))
+		return false;
+	*ret = (struct job_line){
+		.kind = JOB_LINE_STAGE, .begins = strcmp(state, "begin") == 0, .stage = stage};
+	return true;
+}
+
+static bool read_pair(const json_t *object, enum job_line_kind kind, const char *first,
+	const char *second, struct job_line *ret)
+{
+	*ret = (struct job_line){.kind = kind,
+		.first = json_get_text(object, first),
+		.second = json_get_text(object, second)};
+	return ret->first && ret->second;
+}
+
+static bool read_result(const json_t *line, struct job_line *ret)
+{
+	static const char *const results[] = {"success", "fail", "cancelled"};
+	static const char *const errors[] = {"InvalidParameter", "InternalError"};
+	const char *result = json_get_text(line, "result");
+
+	*ret = (struct job_line){.kind = JOB_LINE_RESULT};
+	if (!is_one_of(result, results, LM_ARRAY_SIZE(results)))
+		return false;
+	return strcmp(result, "fail") != 0 ||
+	       (json_get_text(line, "message") &&
+		       is_one_of(json_get_text(line, "error"), errors, LM_ARRAY_SIZE(errors)));
+}
+
+static bool read_any(const json_t *line, struct job_line *ret)
+{
+	// A result names the stage of its end, too.
+	if (json_object_get(line, "result"))
+		return read_result(line, ret);
+	if (json_object_get(line, "stage"))
+		return read_stage(line, ret);
+	if (json_object_get(line, "digest"))
+		return read_pair(line, JOB_LINE_IMAGE, "image", "digest", ret);
+	if (json_object_get(line, "compose"))
+		return read_pair(json_object_get(line, "compose"), JOB_LINE_COMPOSE, "stamp",
+			"version", ret);
+	*ret = (struct job_line){.kind = JOB_LINE_ALIVE};
+	return json_get_bool(line, "alive", false);
+}
+
+lm_rc job_line_parse(struct lm_str text, json_t **ret_line, struct job_line *ret)
+{
+	lm_auto_json json_t *line = NULL;
+	struct lm_err ignored; // the caller shows the line itself
+
+	if (json_parse(text, &line, &ignored) || !json_is_object(line) || !read_any(line, ret))
+		return LM_E_PROTOCOL;
+	*ret_line = lm_take(line);
+	return LM_OK;
+}
+
+struct job_result job_line_result(const json_t *line)
+{
+	const char *result = json_get_text(line, "result");
+	bool success = strcmp(result, "success") == 0;
+	bool cancelled = strcmp(result, "cancelled") == 0;
+
+	return (struct job_result){
+		.verdict = success     ? JOB_SUCCESS
+			   : cancelled ? JOB_CANCELLED
+				       : JOB_FAIL,
+		.stage = json_get_text(line, "stage"),
+		.error = json_get_text(line, "error"),
+		.message = json_get_text(line, "message"),
+		.compose_version = json_get_text(line, "compose_version"),
+		.effect = json_get_text(line, "effect"),
+	};
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/outgoing.h"
+
+#include "base/encoding.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+struct broker {
+	struct outgoing *owner;
+	struct publisher *publisher;
+	char *folder;   ///< Name of its outbox below outbox/.
+	bool told_away; ///< The log knows that it is away.
+};
+
+struct outgoing {
+	struct broker *brokers;
+	size_t n;
+	struct loop_timer *drain_timer;
+	loop_cb *drained;
+	void *drained_ctx;
+};
+
+static void check_drained(struct outgoing *o);
+
+static void on_connected(void *ctx)
+{
+	struct broker *b = ctx;
+
+	b->told_away = false;
+	lm_info("connected to the broker %s", publisher_name(b->publisher));
+}
+
+static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
+{
+	struct broker *b = ctx;
+
+	(void)retry_ms;
+	// Inside publisher_create there is no publisher yet.
+	const char *name = b->publisher ? publisher_name(b->publisher) : b->folder;
+	if (!b->told_away)
+		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
+			why);
+	b->told_away = true;
+	check_drained(b->owner);
+}
+
+static void on_drained(void *ctx)
+{
+	struct broker *b = ctx;
+
+	check_drained(b->owner);
+}
+
+static bool is_drained(const struct outgoing *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+
+		if (p && publisher_is_connected(p) && publisher_counts(p).messages > 0)
+			return false;
+	}
+	return true;
+}
+
+static void end_drain(void *ctx)
+{
+	struct outgoing *o = ctx;
+	loop_cb *done = lm_take(o->drained);
+
+	loop_timer_stop(o->drain_timer);
+	if (done)
+		done(o->drained_ctx);
+}
+
+static void check_drained(struct outgoing *o)
+{
+	if (o->drained && is_drained(o))
+		loop_timer_start(o->drain_timer, 0, 0); // not from inside a publisher's callback
+}
+
+void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx)
+{
+	o->drained = done;
+	o->drained_ctx = ctx;
+	loop_timer_start(o->drain_timer, is_drained(o) ? 0 : limit_ms, 0);
+}
+
+/// A file's name for a broker: stable, and readable.
+static char *folder_name(const struct host_broker *b)
+{
+	lm_auto_buf struct lm_buf name = LM_BUF(4096);
+
+	if (b->socket)
+		(void)lm_percent_encode(&name, lm_str(b->socket), false);
+	else
+		(void)lm_percent_encode(&name, lm_str(b->host), false);
+	if (!b->socket)
+		(void)lm_buf_printf(&name, "_%u", b->port);
+	return lm_buf_take(&name);
+}
+
+static lm_rc add_broker(struct outgoing *o, struct loop *loop, const struct host_broker *from,
+	const char *directory, struct lm_err *err)
+{
+	struct broker *b = &o->brokers[o->n++];
+
+	b->owner = o;
+	b->folder = folder_name(from);
+	lm_auto_free char *path = lm_path_join(directory, b->folder);
+	const struct mqtt_settings settings = {
+		.host = from->host,
+		.port = from->port,
+		.socket = from->socket,
+		.ca = from->ca,
+		.certificate = from->certificate,
+		.private_key = from->private_key,
+		.username = from->username,
+		.password_file = from->password_file,
+		.client_id = from->client_id,
+	};
+	const struct publisher_events events = {
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.drained = on_drained,
+		.ctx = b,
+	};
+	return publisher_create(loop, &settings, path, &events, &b->publisher, err);
+}
+
+static bool is_known(const struct outgoing *o, const char *folder)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (strcmp(o->brokers[i].folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
+static size_t count_messages(int dir_fd, const char *folder)
+{
+	size_t n = 0;
+	lm_auto_close int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return 0;
+	(void)lm_take_fd(fd);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;)
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static void remove_folder(int dir_fd, const char *folder)
+{
+	struct lm_err err = {LM_OK};
+	size_t n = count_messages(dir_fd, folder);
+
+	if (n > 0)
+		lm_warn("%zu message(s) for the broker %s are given up: the host file does not "
+			"name "
+			"it any more",
+			n, folder);
+	if (lm_tree_remove(dir_fd, folder, &err))
+		lm_warn("remove the outbox of %s: %s, ignoring", folder, err.msg);
+}
+
+/// Outboxes of brokers that are named no more.
+static lm_rc remove_unknown(const struct outgoing *o, const char *directory, struct lm_err *err)
+{
+	lm_auto_closedir DIR *dir = opendir(directory);
+
+	if (!dir)
+		return errno == ENOENT ? LM_OK
+				       : lm_fail(err, LM_E_SYS, errno, "read '%s': %m", directory);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+			!is_known(o, e->d_name))
+			remove_folder(dirfd(dir), e->d_name);
+	}
+	return LM_OK;
+}
+
+lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struct outgoing **ret,
+	struct lm_err *err)
+{
+	lm_auto(outgoing_destroy_p) struct outgoing *o = lm_xcalloc(1, sizeof(*o));
+	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
+	lm_rc rc = LM_OK;
+
+	o->drain_timer = loop_timer_create(loop, end_drain, o);
+	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
+	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)
+		rc = add_broker(o, loop, &host->brokers[i], directory, err);
+	if (rc == LM_OK)
+		rc = remove_unknown(o, directory, err);
+	if (rc)
+		return rc;
+	*ret = lm_take(o);
+	return LM_OK;
+}
+
+void outgoing_destroy(struct outgoing *o)
+{
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->n; i++) {
+		publisher_destroy(o->brokers[i].publisher);
+		free(o->brokers[i].folder);
+	}
+	free(o->brokers);
+	loop_timer_destroy(o->drain_timer);
+	free(o);
+}
+
+lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	lm_rc first = LM_OK;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct lm_err failed = {LM_OK};
+		lm_rc rc = publisher_send(o->brokers[i].publisher, class, topic, payload, &failed);
+
+		if (rc && !first) {
+			*err = failed;
+			first = rc;
+		}
+	}
+	return first;
+}
+
+json_t *outgoing_to_json(const struct outgoing *o)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+		const char *fault = publisher_fault(p);
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:b, s:I, s:s?}", "name", publisher_name(p),
+				      "connected", publisher_is_connected(p), "waiting",
+				      (json_int_t)publisher_counts(p).messages, "error",
+				      fault[0] ? fault : NULL));
+	}
+	return list;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What goes out over MQTT: one publisher with its own outbox for each broker of the host file, as
+/// every broker gets every message. Logs connections made and lost, once each.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "host/host_file.h"
+#include "mqtt/publisher.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+
+struct outgoing;
+
+/// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
+/// names is removed, with a warning if messages were in it. As publisher_create.
+lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struct outgoing **ret,
+	struct lm_err *err);
+void outgoing_destroy(struct outgoing *o);
+LM_DEFINE_CLEANUP(struct outgoing, outgoing_destroy)
+
+/// Takes a message for every broker. If one cannot take it (disk full) the others still get it, and
+/// the first error is returned: giving it again sends it twice to those.
+lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+/// Calls `done` once nothing waits at any broker that is connected, or after `limit_ms`.
+void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx);
+
+/// [{"name","connected","waiting","error"},…]; a new reference.
+json_t *outgoing_to_json(const struct outgoing *o);

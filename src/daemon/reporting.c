@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/supervisor_priv.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "connector/status.h"
+#include "daemon/daemon_log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { AGAIN_MS = 5 * 1000, AGAIN_MAX_MS = 10 * 60 * 1000 };
+
+static lm_rc send_one(struct supervisor *s, unsigned n, struct lm_err *err)
+{
+	lm_auto_free char *status = NULL;
+	lm_rc rc = store_read_status(s->store, n, &status, err);
+
+	if (rc == LM_OK)
+		rc = outgoing_send(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), err);
+	return rc ? rc : store_reported(s->store, n, err);
+}
+
+void reporting_send(struct supervisor *s)
+{
+	lm_auto_free struct store_message *messages = NULL;
+	size_t n = 0;
+	struct lm_err err = {LM_OK};
+	lm_rc rc = store_unreported(s->store, &messages, &n, &err);
+
+	for (size_t i = 0; i < n && rc == LM_OK; i++)
+		rc = send_one(s, messages[i].generation, &err);
+	if (rc == LM_OK) {
+		s->report_tries = 0;
+		loop_timer_stop(s->report_again);
+		return;
+	}
+	if (s->report_tries == 0)
+		lm_error("put the status message into the outbox: %s, retrying", err.msg);
+	loop_timer_start(
+		s->report_again, lm_backoff_ms(s->report_tries++, AGAIN_MS, AGAIN_MAX_MS) + 1, 0);
+}
+
+void reporting_refuse(struct supervisor *s, const char *message)
+{
+	lm_auto_free char *status = status_failure("InvalidParameter", message);
+	struct lm_err err = {LM_OK};
+
+	if (outgoing_send(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), &err))
+		lm_error("put the status message into the outbox: %s", err.msg);
+}
+
+void reporting_text(void *ctx, struct lm_str line)
+{
+	(void)ctx;
+	daemon_log_forward(line);
+}
+
+/// To the progress topic, with an id by which a receiver knows a message that came twice.
+static void publish(struct supervisor *s, const json_t *line)
+{
+	lm_auto_json json_t *message = json_object();
+	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
+	char id[40], time[LM_TIME_SIZE];
+	struct lm_err ignored; // progress may be lost
+
+	(void)snprintf(id, sizeof(id), "%016" PRIx64 "%016" PRIx64, lm_random_below(UINT64_MAX),
+		lm_random_below(UINT64_MAX));
+	json_object_set_new(message, "id", json_string(id));
+	json_object_set_new(
+		message, "time", json_string(lm_time_format_iso(lm_clock_wall_ms(), time)));
+	json_object_set_new(message, "generation",
+		json_integer(s->down_group ? s->down_generation : s->attempt.generation));
+	(void)json_object_update(message, (json_t *)line);
+	if (json_write(message, &payload))
+		(void)!outgoing_send(s->outgoing, OUTBOX_PROGRESS, STATUS_TOPIC_PROGRESS,
+			lm_buf_str(&payload), &ignored);
+}
+
+static void note_end(struct supervisor *s, const char *stage, int64_t ms)
+{
+	lm_info("stage %s: done in %.3f s", stage, (double)ms / 1000);
+	if (!s->down_group)
+		json_array_append_new(
+			s->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
+}
+
+void reporting_stage(struct supervisor *s, const json_t *line)
+{
+	const char *stage = json_get_text(line, "stage");
+	const char *state = json_get_text(line, "state");
+	const char *message = json_get_text(line, "message");
+	bool only_how_far = strcmp(state, "progress") == 0;
+
+	if (strcmp(state, "begin") == 0) {
+		(void)snprintf(s->stage, sizeof(s->stage), "%s", stage);
+		s->stage_began_ms = lm_clock_mono_ms();
+	} else if (strcmp(state, "end") == 0) {
+		note_end(s, stage, json_get_int(line, "ms", 0));
+	} else if (only_how_far && message) {
+		lm_info("stage %s: %s", stage, message);
+	}
+	if (!only_how_far)
+		publish(s, line);
+	if (s->waiter.told) {
+		lm_auto_json json_t *wrapped = json_pack("{s:O}", "progress", line);
+		s->waiter.told(s->waiter.ctx, wrapped, only_how_far && !message);
+	}
+}
+
+void reporting_own_stage(struct supervisor *s, const char *stage, uint64_t began_ms)
+{
+	lm_auto_json json_t *begin = json_pack("{s:s, s:s}", "stage", stage, "state", "begin");
+	lm_auto_json json_t *end = json_pack("{s:s, s:s, s:I}", "stage", stage, "state", "end",
+		"ms", (json_int_t)(lm_clock_mono_ms() - began_ms));
+
+	reporting_stage(s, begin);
+	reporting_stage(s, end);
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/application_priv.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "docker/compose_env.h"
+#include "worker/local_copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum {
+	DOWN_S = 600,
+	UP_MS = 3600 * 1000, ///< It may have to build images.
+	LIST_MS = 30 * 1000,
+	NAMES_MAX = 600,
+};
+
+static void log_line(void *ctx, enum lm_level level, struct lm_str line)
+{
+	(void)ctx;
+	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
+}
+
+struct compose_job application_compose_job(const struct work *w, char *const *env)
+{
+	return (struct compose_job){.compose = &w->compose,
+		.project = COMPOSE_PROJECT,
+		// A `down` must work without the destination, too.
+		.directory = w->destination_fd >= 0 ? work_definition(w)->destination : "/",
+		.env = (const char *const *)env,
+		.on_line = log_line};
+}
+
+lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
+{
+	lm_auto(engine_containers_finish) struct engine_containers containers = {0};
+	lm_auto(engine_networks_finish) struct engine_networks networks = {0};
+	lm_rc rc = engine_list_containers(&w->engine, COMPOSE_PROJECT, &w->limit, &containers, err);
+
+	if (!rc && containers.n == 0)
+		rc = engine_list_networks(&w->engine, COMPOSE_PROJECT, &w->limit, &networks, err);
+	*ret = containers.n > 0 || networks.n > 0;
+	return rc;
+}
+
+/// `down` was killed at its time limit: says what is left.
+static lm_rc fail_down_timeout(const struct work *w, struct lm_err *err)
+{
+	lm_auto(engine_containers_finish) struct engine_containers list = {0};
+	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
+	struct wait_limit limit = wait_limit_within(&w->limit, LIST_MS);
+	lm_rc rc = engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, err);
+
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	for (size_t i = 0; i < list.n; i++)
+		if (strcmp(list.items[i].state, "running") == 0)
+			(void)lm_buf_printf(
+				&names, "%s%s", names.len > 0 ? ", " : "", list.items[i].name);
+	if (rc)
+		return lm_fail(err, LM_E_TIMEOUT, 0,
+			"docker-compose down did not end within %d s and was ended; the Docker "
+			"daemon does not tell what still runs",
+			DOWN_S);
+	return lm_fail(err, LM_E_TIMEOUT, 0,
+		"docker-compose down did not end within %d s and was ended; still running: %s",
+		DOWN_S, names.len > 0 ? lm_buf_cstr(&names) : "nothing");
+}
+
+lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err)
+{
+	struct wait_limit limit = wait_limit_within(&w->limit, (uint64_t)DOWN_S * 1000);
+	struct compose_job job = application_compose_job(w, w->env);
+	// Services that the file no longer has belong to the application as well.
+	lm_rc rc = compose_down(&job, text, true, &limit, err);
+
+	return rc == LM_E_TIMEOUT ? fail_down_timeout(w, err) : rc;
+}
+
+static lm_rc read_local_copy(const struct work *w, struct lm_buf *out, struct lm_err *err)
+{
+	const char *directory = work_definition(w)->destination;
+
+	if (w->destination_fd < 0)
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
+	lm_rc rc = local_copy_read(w->destination_fd, directory, out, err);
+	if (!rc)
+		rc = compose_file_check(lm_buf_str(out), err);
+	return rc;
+}
+
+/// Whether a `down` by the local copy failed because of that copy.
+static bool is_copys_fault(lm_rc rc)
+{
+	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK;
+}
+
+lm_rc application_down(
+	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
+	lm_rc rc = read_local_copy(w, &copy, err);
+
+	if (!rc)
+		rc = application_down_by(w, lm_buf_str(&copy), err);
+	if (!is_copys_fault(rc))
+		return rc;
+	if (fallback.n == 0)
+		return rc;
+	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
+		err->msg, words);
+	return application_down_by(w, fallback, err);
+}
+
+static bool has_builds(const struct compose_services *services)
+{
+	for (size_t i = 0; i < services->n; i++)
+		if (services->items[i].has_build)
+			return true;
+	return false;
+}
+
+/// A config.json with all credentials, for images that are built FROM private ones. It lasts as
+/// long as this does; the directory is in memory.
+struct build_config {
+	int directory_fd; ///< -1: none is needed.
+	char **env;       ///< The job's, with DOCKER_CONFIG.
+};
+
+static const char config_name[] = "config.json";
+
+static void build_config_finish(struct build_config *c)
+{
+	if (c->directory_fd >= 0)
+		(void)unlinkat(c->directory_fd, config_name, 0);
+	lm_cleanup_close(&c->directory_fd);
+	compose_env_free(c->env);
+	*c = (struct build_config){.directory_fd = -1};
+}
+
+static lm_rc write_config(const struct work *w, int directory_fd, struct lm_err *err)
+{
+	lm_auto_secret struct lm_secret text = {0};
+	lm_rc rc = registry_config_json(w->secrets.items, w->secrets.n, &text, err);
+
+	if (rc)
+		return rc;
+	lm_auto_close int fd = openat(directory_fd, config_name,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "create '%s' in '%s': %m", config_name,
+			w->job->credentials_directory);
+	return lm_fd_write_all(fd, config_name, lm_secret_str(&text), err);
+}
+
+static lm_rc make_build_config(const struct work *w, struct build_config *ret, struct lm_err *err)
+{
+	const char *directory = w->job->credentials_directory;
+	struct compose_env_settings settings = {
+		.docker_socket = w->job->host.docker_socket, .docker_config = directory};
+
+	ret->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ret->directory_fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
+	ret->env = compose_env_make((const char *const *)w->env, &settings);
+	return write_config(w, ret->directory_fd, err);
+}
+
+lm_rc application_up(struct work *w, struct lm_err *err)
+{
+	lm_auto(build_config_finish) struct build_config config = {.directory_fd = -1};
+	lm_auto_free char *file = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
+	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
+	lm_rc rc = LM_OK;
+
+	if (w->secrets.n > 0 && has_builds(&w->services))
+		rc = make_build_config(w, &config, err);
+	if (rc)
+		return lm_wrap(err, "give docker-compose the credentials for its builds");
+	struct compose_job job = application_compose_job(w, config.env ? config.env : w->env);
+	return compose_up(&job, file, false, &limit, err);
+}
+
+static void log_removed(void *ctx, const char *what)
+{
+	(void)ctx;
+	lm_warn("removed %s", what);
+}
+
+lm_rc application_remove(struct work *w, struct lm_err *err)
+{
+	return engine_remove_project(
+		&w->engine, COMPOSE_PROJECT, log_removed, NULL, &w->limit, err);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/clock.h"
+#include "base/log.h"
+#include "worker/local_copy.h"
+#include "worker/work_priv.h"
+
+static lm_rc do_prepare(void *ctx, struct lm_err *err)
+{
+	struct work *w = ctx;
+	lm_rc rc = prepare_engine(w, err);
+
+	if (!rc)
+		rc = prepare_destination(w, err);
+	if (!rc)
+		rc = prepare_compose(w, err);
+	if (!rc)
+		prepare_policy(w);
+	return rc;
+}
+
+static lm_rc do_fetch(void *ctx, struct lm_err *err)
+{
+	return fetch_all(ctx, err);
+}
+
+static lm_rc do_fetch_local(void *ctx, struct lm_err *err)
+{
+	return fetch_local_copy(ctx, err);
+}
+
+static lm_rc do_resolve(void *ctx, struct lm_err *err)
+{
+	return images_resolve(ctx, err);
+}
+
+static lm_rc do_authenticate(void *ctx, struct lm_err *err)
+{
+	return images_authenticate(ctx, err);
+}
+
+static lm_rc do_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
+{
+	return admit_deployment(ctx, mode, err);
+}
+
+static lm_rc do_pull(void *ctx, enum deploy_pull mode, struct lm_err *err)
+{
+	return images_pull(ctx, mode, err);
+}
+
+static lm_rc do_down(void *ctx, struct lm_err *err)
+{
+	struct work *w = ctx;
+	bool exists = false;
+	lm_rc rc = application_exists(w, &exists, err);
+
+	if (rc || !exists) // then docker-compose need not be started at all
+		return rc;
+	return application_down(w, lm_buf_str(&w->text), "the new compose file", err);
+}
+
+static lm_rc do_place(void *ctx, struct lm_err *err)
+{
+	const struct work *w = ctx;
+
+	return local_copy_place(
+		w->destination_fd, work_definition(w)->destination, lm_buf_str(&w->text), err);
+}
+
+static lm_rc do_up(void *ctx, struct lm_err *err)
+{
+	return application_up(ctx, err);
+}
+
+static lm_rc do_remove_leftovers(void *ctx, struct lm_err *err)
+{
+	return application_remove(ctx, err);
+}
+
+static lm_rc do_settle(void *ctx, struct lm_err *err)
+{
+	return settle_application(ctx, err);
+}
+
+static lm_rc do_report(void *ctx, const struct deploy_event *event, struct lm_err *err)
+{
+	struct work *w = ctx;
+
+	return report_stage(w->report, event, err);
+}
+
+static uint64_t do_now(void *ctx)
+{
+	(void)ctx;
+	return lm_clock_mono_ms();
+}
+
+static const struct deploy_ops ops = {
+	.prepare = do_prepare,
+	.fetch = do_fetch,
+	.fetch_local = do_fetch_local,
+	.resolve = do_resolve,
+	.authenticate = do_authenticate,
+	.admit = do_admit,
+	.pull = do_pull,
+	.down = do_down,
+	.place = do_place,
+	.up = do_up,
+	.remove_leftovers = do_remove_leftovers,
+	.settle = do_settle,
+	.report = do_report,
+	.now = do_now,
+};
+
+void deploy_job_run(struct work *w, struct deploy_outcome *ret)
+{
+	const struct connector_definition *d = work_definition(w);
+	const struct deploy_options options = {
+		.version = d->version,
+		.force_deploy = d->force_deploy,
+		.pull_before_up = d->pull_before_up,
+		.stop_containers = d->stop_containers_on_new_deployment,
+		.offline_mode = d->offline_mode,
+		.settle = d->policy.wait_healthy,
+	};
+
+	deploy_run(&options, &ops, w, ret);
+	if (ret->rc != LM_OK)
+		return;
+	uint64_t ms = ret->ended_ms - ret->started_ms;
+	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
+		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
+		w->services.n, w->images_n, ret->offline ? ", offline" : "",
+		ret->forced ? ", after the removal of what an earlier deployment left" : "");
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "worker/work_priv.h"
+
+/// The compose file of the generation that runs, as lightermand kept it; what cannot serve is
+/// warned of and left empty.
+static void read_kept(struct work *w)
+{
+	struct lm_err err = {LM_OK};
+	lm_rc rc = lm_fd_read_all(w->compose_fd, "the generation's compose file", &w->text, &err);
+
+	if (!rc && w->text.len > 0)
+		rc = compose_file_check(lm_buf_str(&w->text), &err);
+	if (!rc)
+		return;
+	lm_warn("the generation's compose file does not serve: %s", err.msg);
+	lm_buf_clear(&w->text);
+}
+
+/// Without docker-compose, or without a file that it takes: the label tells what is ours.
+static lm_rc down_by_label(struct work *w, const char *why, struct lm_err *err)
+{
+	lm_warn("%s: stopping and removing all that carries the label of project %s, in no order",
+		why, COMPOSE_PROJECT);
+	lm_rc rc = engine_stop_project(&w->engine, COMPOSE_PROJECT, &w->limit, err);
+
+	return rc ? rc : application_remove(w, err);
+}
+
+/// Whether `down` by a compose file failed for a reason that `down` by label does not have.
+static bool may_go_by_label(lm_rc rc)
+{
+	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK &&
+	       rc != LM_E_CONFLICT;
+}
+
+static lm_rc down_by_compose(struct work *w, struct lm_err *err)
+{
+	struct lm_err no_destination;
+
+	// Gone or not ours any more: what runs is to be taken down nevertheless.
+	if (prepare_destination(w, &no_destination))
+		lm_warn("%s", no_destination.msg);
+	lm_rc rc = prepare_compose(w, err);
+	if (rc)
+		return rc;
+	read_kept(w);
+	return application_down(w, lm_buf_str(&w->text), "the generation's compose file", err);
+}
+
+static lm_rc do_down(struct work *w, struct deploy_outcome *outcome, struct lm_err *err)
+{
+	bool exists = false;
+	lm_rc rc = prepare_engine(w, err);
+
+	if (!rc)
+		rc = application_exists(w, &exists, err);
+	if (rc || !exists)
+		return rc;
+	outcome->effect = DEPLOY_STOPPING;
+	rc = down_by_compose(w, err);
+	if (may_go_by_label(rc)) {
+		struct lm_err why = *err;
+		rc = down_by_label(w, why.msg, err);
+	}
+	return rc;
+}
+
+static lm_rc run_stage(struct work *w, struct deploy_outcome *outcome, struct lm_err *err)
+{
+	struct deploy_event event = {.stage = DEPLOY_DOWN, .state = DEPLOY_BEGIN};
+	lm_rc rc = report_stage(w->report, &event, err);
+
+	if (rc)
+		return rc;
+	uint64_t began_ms = lm_clock_mono_ms();
+	rc = do_down(w, outcome, err);
+	event.ms = lm_clock_mono_ms() - began_ms;
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	event.state = rc ? DEPLOY_FAIL : DEPLOY_END;
+	event.message = rc ? err->msg : NULL;
+	if (rc) {
+		struct lm_err ignored;
+		(void)!report_stage(w->report, &event, &ignored);
+		return rc;
+	}
+	outcome->effect = DEPLOY_STOPPED;
+	lm_info("took the application down in %llu.%03u s", (unsigned long long)(event.ms / 1000),
+		(unsigned)(event.ms % 1000));
+	return report_stage(w->report, &event, err);
+}
+
+void down_job_run(struct work *w, struct deploy_outcome *ret)
+{
+	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
+		.error_class = DEPLOY_INTERNAL_ERROR,
+		.started_ms = lm_clock_mono_ms()};
+	ret->rc = run_stage(w, ret, &ret->err);
+	if (ret->rc != LM_OK)
+		ret->failed = DEPLOY_DOWN;
+	ret->ended_ms = lm_clock_mono_ms();
+}

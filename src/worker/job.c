@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/job.h"
+
+#include "base/memory.h"
+#include "base/path.h"
+
+void job_finish(struct job *job)
+{
+	group_destroy(job->group);
+	host_finish(&job->host);
+	free(job->credentials_directory);
+	free(job->compose_stamp);
+	free(job->compose_version);
+	*job = (struct job){0};
+}
+
+static lm_rc read_kind(const json_t *document, enum job_kind *ret, struct lm_err *err)
+{
+	static const char *const names[] = {[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down"};
+	const char *name = json_get_text(document, "job");
+
+	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		*ret = (enum job_kind)i;
+		return LM_OK;
+	}
+	char shown[4 * 40 + 32];
+	return lm_fail(err, LM_E_PROTOCOL, 0, "'%s' is not a job that this worker knows",
+		lm_str_shorten(lm_str(name ? name : ""), 40, shown, sizeof(shown)));
+}
+
+static lm_rc read_directory(const json_t *document, char **ret, struct lm_err *err)
+{
+	const char *path = json_get_text(document, "credentials_directory");
+
+	if (!path || !lm_path_is_absolute(lm_str(path)))
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "credentials_directory must be an absolute path");
+	*ret = lm_xstrdup(path);
+	return LM_OK;
+}
+
+static lm_rc read_compose(const json_t *document, struct job *job, struct lm_err *err)
+{
+	const json_t *compose = json_object_get(document, "compose");
+	const char *stamp = json_get_text(compose, "stamp");
+	const char *version = json_get_text(compose, "version");
+
+	if (!compose || json_is_null(compose))
+		return LM_OK;
+	if (!stamp || !version)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "compose must have a stamp and a version");
+	job->compose_stamp = lm_xstrdup(stamp);
+	job->compose_version = lm_xstrdup(version);
+	return LM_OK;
+}
+
+/// The member, or null.
+static const json_t *member(const json_t *document, const char *key)
+{
+	const json_t *value = json_object_get(document, key);
+
+	return value ? value : json_null();
+}
+
+static lm_rc read_group(const json_t *document, struct group **ret, struct lm_err *err)
+{
+	struct definition_faults faults = {0};
+	lm_rc rc = definition_parse_json(member(document, "group"), &faults, ret, err);
+
+	faults_finish(&faults);
+	return rc;
+}
+
+static lm_rc read_host(const json_t *document, struct host_settings *ret, struct lm_err *err)
+{
+	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
+		return LM_OK;
+	// Not the definition's fault, as LM_E_INVALID would say.
+	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
+}
+
+static lm_rc read_members(const json_t *document, struct job *job, struct lm_err *err)
+{
+	lm_rc rc = read_kind(document, &job->kind, err);
+
+	if (!rc)
+		rc = read_directory(document, &job->credentials_directory, err);
+	if (!rc)
+		rc = read_compose(document, job, err);
+	if (!rc)
+		rc = read_host(document, &job->host, err);
+	return rc;
+}
+
+lm_rc job_parse(struct lm_str line, struct job *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_job struct job job = {0};
+	struct lm_err own = {LM_OK};
+
+	if (json_parse(line, &document, &own))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the job is not valid JSON: %s", own.msg);
+	if (read_members(document, &job, &own))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the job: %s", own.msg);
+	lm_rc rc = read_group(document, &job.group, &own);
+	if (rc)
+		return lm_fail(err, rc, 0, "%s", own.msg);
+	*ret = job;
+	job = (struct job){0};
+	return LM_OK;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The job, as lightermand hands it over (docs/formats.md): one JSON object, checked as if it came
+/// from a stranger. Pure.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "connector/definition.h"
+#include "host/host_file.h"
+
+enum job_kind { JOB_DEPLOY, JOB_DOWN };
+
+struct job {
+	enum job_kind kind;
+	struct group *group;
+	struct host_settings host;
+	char *credentials_directory; ///< Absolute.
+	/// The docker-compose that an earlier job found; both NULL if none did.
+	char *compose_stamp, *compose_version;
+};
+
+/// LM_E_INVALID: the group breaks a rule (the definition's fault). LM_E_PROTOCOL: anything else is
+/// not as agreed.
+lm_rc job_parse(struct lm_str line, struct job *ret, struct lm_err *err);
+void job_finish(struct job *job);
+#define lm_auto_job lm_auto(job_finish)

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
+#include "base/memory.h"
+#include "docker/compose_env.h"
+#include "sys/process.h"
+#include "worker/work_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define DESTINATION "DockerComposeFileDestinationPath"
+
+lm_rc prepare_engine(struct work *w, struct lm_err *err)
+{
+	return engine_open(w->job->host.docker_socket, &w->limit, &w->engine, err);
+}
+
+static void make_env(struct work *w)
+{
+	lm_auto(process_user_finish) struct process_user user = {0};
+	struct compose_env_settings settings = {.docker_socket = w->job->host.docker_socket};
+
+	// A number without an entry in the user database has no home of its own.
+	if (process_user_by_uid(geteuid(), &user, NULL) == LM_OK) {
+		settings.home = user.home;
+		settings.user = user.name;
+	}
+	w->env = compose_env_make((const char *const *)environ, &settings);
+}
+
+lm_rc prepare_compose(struct work *w, struct lm_err *err)
+{
+	make_env(w);
+	struct compose_search search = {.setting = w->job->host.docker_compose,
+		.env = (const char *const *)w->env,
+		.known_stamp = w->job->compose_stamp,
+		.known_version = w->job->compose_version};
+	lm_rc rc = compose_find(&search, &w->limit, &w->compose, err);
+
+	if (rc)
+		return rc;
+	work_tell(w, json_pack("{s:{s:s, s:s}}", "compose", "stamp", w->compose.stamp, "version",
+			     w->compose.version));
+	return LM_OK;
+}
+
+/// Who we are, for a message. The caller frees.
+static char *own_name(void)
+{
+	lm_auto(process_user_finish) struct process_user user = {0};
+
+	if (process_user_by_uid(geteuid(), &user, NULL) == LM_OK)
+		return lm_take(user.name);
+	return lm_xasprintf("%u", (unsigned)geteuid());
+}
+
+static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
+{
+	lm_auto_free char *user = own_name();
+
+	switch (sys) {
+	case ENOENT:
+		return lm_fail(err, LM_E_INVALID, sys,
+			DESTINATION ": there is no directory '%s': create it, for user %s to write "
+				    "to",
+			path, user);
+	case ENOTDIR:
+		return lm_fail(
+			err, LM_E_INVALID, sys, DESTINATION ": '%s' is not a directory", path);
+	case EACCES:
+	case EROFS:
+		return lm_fail(err, LM_E_INVALID, sys,
+			DESTINATION ": user %s cannot write to '%s' (%m)", user, path);
+	default:
+		return lm_fail(err, LM_E_SYS, sys, DESTINATION ": open '%s': %m", path);
+	}
+}
+
+/// The directory holds what the containers are told; who can read or change it matters.
+static void warn_exposed(const char *path, mode_t mode)
+{
+	const char *others = mode & S_IWOTH               ? "every user can write to"
+			     : mode & S_IWGRP             ? "its group can write to"
+			     : mode & (S_IROTH | S_IXOTH) ? "every user can read"
+			     : mode & (S_IRGRP | S_IXGRP) ? "its group can read"
+							  : NULL;
+
+	if (others)
+		lm_warn("%s the directory '%s' of the compose file (mode %04o): chmod 0700 makes "
+			"it its owner's alone",
+			others, path, (unsigned)(mode & 07777));
+}
+
+lm_rc prepare_destination(struct work *w, struct lm_err *err)
+{
+	const char *path = work_definition(w)->destination;
+	lm_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return fail_destination(path, errno, err);
+	if (faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+		return fail_destination(path, errno, err);
+	if (fstat(fd, &st) == 0)
+		warn_exposed(path, st.st_mode);
+	w->destination_fd = lm_take_fd(fd);
+	return LM_OK;
+}
+
+void prepare_policy(const struct work *w)
+{
+	const struct connector_policy *p = &work_definition(w)->policy;
+	static const char words[] = "Policy.%s has no effect yet, ignoring";
+
+	if (p->rollback_on_failure)
+		lm_warn(words, "RollbackOnFailure");
+	if (p->probation_s > 0)
+		lm_warn(words, "ProbationSeconds");
+	if (p->prune_images)
+		lm_warn(words, "PruneImages");
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// A job at work: what its stages share, and the stages themselves (struct deploy_ops says what
+/// each has to do). Each is in the file named above it.
+
+#include "base/buf.h"
+#include "connector/definition.h"
+#include "docker/compose.h"
+#include "docker/compose_file.h"
+#include "docker/engine.h"
+#include "worker/job.h"
+#include "worker/report.h"
+#include "worker/secrets.h"
+
+struct work {
+	const struct job *job;
+	struct report *report;
+	struct wait_limit limit; ///< Of the whole job.
+	int compose_fd; ///< lightermand's compose file: to be written by a deploy, read by a down.
+
+	struct engine engine;   ///< socket_path is NULL until it is open.
+	struct compose compose; ///< program is NULL until it is found.
+	char **env;             ///< For docker-compose.
+	int destination_fd;     ///< -1: not open.
+
+	struct lm_buf text;  ///< The compose file of this deployment.
+	char *store_version; ///< As the store named it; NULL if it did not.
+	struct secrets secrets;
+	struct compose_services services;
+	size_t images_n; ///< Of the application, without those that are built.
+};
+
+static inline const struct connector_definition *work_definition(const struct work *w)
+{
+	return &w->job->group->connector;
+}
+
+// work.c
+void work_init(struct work *w, const struct job *job, struct report *report, int compose_fd);
+void work_finish(struct work *w);
+/// What to report as the compose file's version; NULL: nothing is known. Borrowed.
+const char *work_compose_version(const struct work *w);
+/// Sends a line (drops the reference). Whoever waits next finds out if nobody reads any more.
+void work_tell(const struct work *w, json_t *line);
+
+// prepare.c
+lm_rc prepare_engine(struct work *w, struct lm_err *err);
+lm_rc prepare_compose(struct work *w, struct lm_err *err);
+/// Opens the destination, which must be there and be ours to write.
+lm_rc prepare_destination(struct work *w, struct lm_err *err);
+/// Policies that do nothing yet are worth a warning.
+void prepare_policy(const struct work *w);
+
+// fetch.c
+lm_rc fetch_all(struct work *w, struct lm_err *err);
+lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
+
+// images.c
+lm_rc images_resolve(struct work *w, struct lm_err *err);
+lm_rc images_authenticate(struct work *w, struct lm_err *err);
+lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
+// admit.c
+lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
+// application.c
+/// Whether the engine has anything that carries our project's label.
+lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err);
+/// Takes down what runs by a compose file given as text.
+lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err);
+/// Takes down what runs: by the local copy if it serves, else by `fallback` (n 0: none), where
+/// `words` says what that is. LM_E_NOT_FOUND: there is neither.
+lm_rc application_down(
+	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err);
+lm_rc application_up(struct work *w, struct lm_err *err);
+/// Removes all that carries our project's label; each thing goes to the log.
+lm_rc application_remove(struct work *w, struct lm_err *err);
+
+// settle.c
+lm_rc settle_application(struct work *w, struct lm_err *err);
+
+// deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
+void deploy_job_run(struct work *w, struct deploy_outcome *ret);
+void down_job_run(struct work *w, struct deploy_outcome *ret);

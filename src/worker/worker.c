@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/worker.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "worker/work_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum {
+	FD_COMPOSE = 3,
+	FD_LOCK = 4,
+	VERSION_MAX = 1024, ///< S3's own limit for the name of a version.
+};
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_CANCELLED = 3 };
+
+/// Nobody but us is to inherit what lightermand gave us; and a descriptor that is missing would
+/// become that of the next file opened.
+static lm_rc take_descriptors(struct lm_err *err)
+{
+	static const int fds[] = {FD_COMPOSE, FD_LOCK};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(fds); i++)
+		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+			return lm_fail(err, LM_E_PROTOCOL, errno,
+				"descriptor %d is missing: this program is started by lightermand",
+				fds[i]);
+	return LM_OK;
+}
+
+static json_t *optional_text(const char *text)
+{
+	return text ? report_text(text) : json_null();
+}
+
+static const char *result_name(lm_rc rc)
+{
+	if (rc == LM_OK)
+		return "success";
+	return rc == LM_E_CANCELLED ? "cancelled" : "fail";
+}
+
+static void send_result(struct report *r, const struct deploy_outcome *o, const char *version)
+{
+	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
+	struct lm_err ignored;
+
+	if (version && strlen(version) > VERSION_MAX) // no store has one like that
+		version = NULL;
+	json_t *line = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
+		result_name(o->rc), "stage",
+		optional_text(o->rc ? deploy_stage_name(o->failed) : NULL), "error",
+		optional_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
+		optional_text(o->rc ? o->err.msg : NULL), "compose_version", optional_text(version),
+		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
+		(int)o->forced);
+	(void)!report_send(r, line, &ignored);
+}
+
+static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
+{
+	struct lm_str line;
+	lm_rc rc = report_read_line(r, LIMIT_WORKER_JOB, &line, err);
+
+	if (rc)
+		return rc == LM_E_CANCELLED ? rc : lm_wrap(err, "read the job");
+	return job_parse(line, ret, err);
+}
+
+/// Runs the job and sends its result.
+static lm_rc run_job(struct report *r, const struct job *job)
+{
+	lm_auto(work_finish) struct work w;
+	struct deploy_outcome outcome;
+
+	work_init(&w, job, r, FD_COMPOSE);
+	if (job->kind == JOB_DEPLOY)
+		deploy_job_run(&w, &outcome);
+	else
+		down_job_run(&w, &outcome);
+	send_result(r, &outcome, work_compose_version(&w));
+	return outcome.rc;
+}
+
+/// The result of a job that never began.
+static lm_rc refuse_job(struct report *r, const struct lm_err *err)
+{
+	struct deploy_outcome outcome = {.rc = err->rc,
+		.failed = DEPLOY_VALIDATE,
+		.error_class =
+			err->rc == LM_E_INVALID ? DEPLOY_INVALID_PARAMETER : DEPLOY_INTERNAL_ERROR,
+		.err = *err};
+
+	send_result(r, &outcome, NULL);
+	return err->rc;
+}
+
+static int exit_status(lm_rc rc)
+{
+	if (rc == LM_OK)
+		return EXIT_DONE;
+	return rc == LM_E_CANCELLED ? EXIT_CANCELLED : EXIT_FAILED;
+}
+
+int worker_run(void)
+{
+	lm_auto(report_finish) struct report report;
+	lm_auto_job struct job job = {0};
+	struct lm_err err = {LM_OK};
+	lm_rc lost = take_descriptors(&err); // before anything is opened
+	lm_rc rc = report_init(&report, STDIN_FILENO, STDOUT_FILENO, lost ? NULL : &err);
+
+	if (lost)
+		rc = lost;
+	if (!rc)
+		rc = read_job(&report, &job, &err);
+	return exit_status(rc ? refuse_job(&report, &err) : run_job(&report, &job));
+}

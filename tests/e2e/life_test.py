@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of lightermand: stopped and killed wherever it was, started again, told to stop, told to read again."""
+import contextlib
+import json
+import signal
+
+import pytest
+
+from device import workers
+from documents import assert_failure, success
+from servers.engine import compose_file
+from servers.server import run
+
+# What docker-compose is asked in these stages.
+COMMANDS = {"prepare": "version", "resolve": "config", "down": "down", "up": "up"}
+
+
+class Voyage:
+    """A deployment that can be held at each stage that waits for something else, and one that is made before it.
+
+    `admit` and `commit` wait for nothing; the store's own tests cover a kill at each of their writes.
+    """
+
+    BUCKET = "e2e-voyage"
+
+    def __init__(self, device, compose, servers):
+        self.device, self.compose, self.servers = device, compose, servers
+        self.before = self.group = None
+
+    @contextlib.contextmanager
+    def held_at(self, stage):
+        if stage in self.servers:
+            with self.servers[stage].frozen():
+                yield
+        else:
+            self.compose.hold(COMMANDS[stage])
+            yield
+
+    def wait(self, stage):
+        """The deployment under way has come there and is held."""
+        self.device.wait_stage(stage)
+        if stage in COMMANDS:
+            self.compose.wait_held(COMMANDS[stage])
+
+    def assert_nothing_of_it_runs(self):
+        assert workers() == [] and self.compose.processes() == []
+
+    @property
+    def success(self):
+        return success(bucket=self.BUCKET, key="after.yml")
+
+
+@pytest.fixture
+def voyage(device, held, broker, s3, registry, open_registry, image, open_image, local_image):
+    device.use_broker(broker)
+    device.use_s3(s3)
+    if Voyage.BUCKET not in [found["Name"] for found in s3.client().list_buckets()["Buckets"]]:
+        s3.make_bucket(Voyage.BUCKET)
+    s3.put(Voyage.BUCKET, "before.yml", compose_file(None, ["old"], local_image).encode())
+    # Logging in waits for one registry, pulling for the other.
+    text = compose_file(None, ["first", "second"], image).replace(f"image: {image}", f"image: {open_image}", 1)
+    s3.put(Voyage.BUCKET, "after.yml", text.encode())
+    found = Voyage(device, held, {"fetch": s3, "authenticate": registry, "pull": open_registry})
+    found.before = device.group(bucket=Voyage.BUCKET, key="before.yml", name="before.json", DockerPullBeforeUp="False")
+    found.group = device.group(bucket=Voyage.BUCKET, key="after.yml", name="after.json",
+                               secrets=[device.put_secret("harbour", registry.secret())])
+    return found
+
+
+def test_sigterm_at_any_stage_takes_all_down_and_the_next_start_goes_on(device, voyage, engine, status_messages):
+    device.start(voyage.before)
+    assert status_messages.next_json()["status"] == "success"
+    for stage in ("down", "prepare", "fetch", "resolve", "authenticate", "pull", "up"):
+        with voyage.held_at(stage):
+            if device.process is None:
+                device.start()
+            else:
+                device.cli("deploy", "--no-wait", voyage.group)
+            voyage.wait(stage)
+            assert device.stop() == 0, stage
+        assert engine.containers(everything=True) == {}, stage
+        voyage.assert_nothing_of_it_runs()
+    device.start()
+    assert status_messages.next_json() == voyage.success
+    assert set(engine.containers(everything=True)) == {"first", "second"}
+    assert device.status["deployment"]["generation"] == 2
+    assert status_messages.none_waits()
+
+
+def test_killed_at_any_stage_the_next_start_goes_on(device, voyage, engine, status_messages):
+    device.start()
+    device.deploy(voyage.before)
+    assert status_messages.next_json()["status"] == "success"
+    old = engine.containers()["old"].id
+    for stage in ("fetch", "prepare", "resolve", "authenticate", "pull", "down", "up"):
+        with voyage.held_at(stage):
+            if device.process is None:
+                device.start()
+            else:
+                device.cli("deploy", "--no-wait", voyage.group)
+            voyage.wait(stage)
+            # Until `down` acts, what ran before is not touched, however often the deployment is interrupted.
+            running = {name: container.id for name, container in engine.containers().items()}
+            assert running == {"old": old} if stage != "up" else set(running) == {"first"}, stage
+            device.kill()
+    device.start()
+    assert status_messages.next_json() == voyage.success
+    assert set(engine.containers(everything=True)) == {"first", "second"}
+    assert device.status["deployment"]["generation"] == 2
+    assert status_messages.none_waits()
+
+
+def test_a_restart_takes_up_the_last_deployed_group(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.start(device.local_group(["web"], local_image))
+    assert status_messages.next_json() == success()
+    container = engine.containers()["web"]
+    device.kill()
+    container.reload()
+    assert container.status == "running"
+    device.start()
+    assert status_messages.next_json() == success()
+    assert set(engine.containers(everything=True)) == {"web"}
+    assert device.status["deployment"]["generation"] == 1
+    assert device.stop(signal.SIGINT) == 0
+    assert engine.containers(everything=True) == {}
+    assert status_messages.none_waits()
+
+
+def test_containers_run_on_where_the_definition_says_so(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    group = device.local_group(["web"], local_image, version=6, StopContainersOnNewDeployment="False")
+    device.start()
+    device.deploy(group)
+    assert status_messages.next_json() == success()
+    container = engine.containers()["web"].id
+    assert device.stop() == 0
+    assert engine.containers()["web"].id == container
+    device.start()
+    assert status_messages.next_json() == success()
+    # A new deployment leaves a service alone that has not changed.
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web", "more"], local_image))
+    with device.begin(group) as deployment:
+        assert deployment.end()["exit"] == 0
+        assert "down" not in deployment.stages()
+    assert set(engine.containers()) == {"web", "more"}
+    assert engine.containers()["web"].id == container
+
+
+def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.start()
+    device.deploy(device.local_group(["web"], local_image))
+    assert status_messages.next_json() == success()
+    device.cli("stop")
+    assert engine.containers(everything=True) == {}
+    for end in (device.stop, device.kill):
+        end()
+        device.start()
+        status = device.status
+        assert (status["state"], status["job"], status["containers"]) == ("stopped", None, [])
+    device.cli("start")
+    assert status_messages.next_json() == success()
+    assert set(engine.containers()) == {"web"}
+    assert device.status["state"] == "running"
+
+
+def test_stop_cancels_a_deployment_and_start_runs_it_again(device, held, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.start()
+    held.hold("up")
+    with device.begin(device.local_group(["first", "second"], local_image)) as deployment:
+        held.wait_held("up")
+        assert set(engine.containers()) == {"first"}
+        device.cli("stop")
+        assert deployment.end()["exit"] == 1
+    assert engine.containers(everything=True) == {} and held.processes() == []
+    assert device.status["state"] == "stopped"
+    device.cli("start")
+    assert status_messages.next_json() == success()
+    assert set(engine.containers()) == {"first", "second"}
+    assert status_messages.none_waits()
+
+
+def test_sighup_reads_the_group_file_again(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.start(device.local_group(["web"], local_image))
+    assert status_messages.next_json() == success()
+    group = device.local_group(["other"], local_image, key="other.yml")
+    device.send(signal.SIGHUP)
+    assert status_messages.next_json() == success(key="other.yml")
+    assert set(engine.containers(everything=True)) == {"other"}
+
+    container = engine.containers()["other"].id
+    group.write_text(json.dumps({"Connectors": "none"}))
+    device.send(signal.SIGHUP)
+    assert_failure(status_messages.next_json(), "InvalidParameter")
+    assert engine.containers()["other"].id == container
+    assert device.status["deployment"]["key"] == "other.yml"
+    assert device.stop() == 0
+
+
+def test_a_second_lightermand_leaves_the_first_alone(device):
+    device.start()
+    second = run(device.programs / "lightermand", "--config", device.folder / "host.json", check=False,
+                 env=device.environment)
+    assert second.returncode not in (0, -signal.SIGABRT) and second.stderr
+    assert device.cli_json("status")["state"] == "empty"
+    assert device.stop() == 0

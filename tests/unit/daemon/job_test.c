@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/job.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PATIENCE_MS = 20000 };
+
+/// A worker that is a shell script, and what was heard of it.
+struct fixture {
+	char folder[64];
+	char path[96];
+	struct loop *loop;
+	struct loop_timer *limit;
+	struct job *job;
+	unsigned silence_ms;
+	lm_rc refuse; ///< What `begin` answers.
+	bool cancel_at_begin;
+	struct lm_buf heard;
+	bool ended;
+	enum job_verdict verdict;
+	char stage[64], message[1024], effect[32];
+};
+
+static void too_long(void *ctx)
+{
+	(void)ctx;
+	fail_msg("the job did not end");
+}
+
+static int setup(void **state)
+{
+	static struct fixture f;
+
+	f = (struct fixture){
+		.folder = "/tmp/job_test.XXXXXX", .silence_ms = PATIENCE_MS, .heard = LM_BUF(4096)};
+	assert_non_null(mkdtemp(f.folder));
+	(void)snprintf(f.path, sizeof(f.path), "%s/worker", f.folder);
+	assert_int_equal(loop_create(&f.loop, NULL), LM_OK);
+	f.limit = loop_timer_create(f.loop, too_long, NULL);
+	loop_timer_start(f.limit, 2 * PATIENCE_MS, 0);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	job_destroy(f->job);
+	loop_timer_destroy(f->limit);
+	loop_destroy(f->loop);
+	lm_buf_finish(&f->heard);
+	(void)unlink(f->path);
+	assert_int_equal(rmdir(f->folder), 0);
+	return 0;
+}
+
+static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(&f->heard, "begin %s;", stage);
+	if (f->cancel_at_begin)
+		job_cancel(f->job);
+	return f->refuse ? lm_fail(err, f->refuse, 0, "not now") : LM_OK;
+}
+
+static void on_progress(void *ctx, const json_t *line)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(
+		&f->heard, "%s %s;", json_get_text(line, "stage"), json_get_text(line, "state"));
+}
+
+static void on_image(void *ctx, const char *ref, const char *digest)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(&f->heard, "image %s %s;", ref, digest);
+}
+
+static void on_compose(void *ctx, const char *stamp, const char *version)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(&f->heard, "compose %s %s;", stamp, version);
+}
+
+static void on_text(void *ctx, struct lm_str line)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(&f->heard, "text %.*s;", LM_STR_ARG(line));
+}
+
+static void on_ended(void *ctx, const struct job_result *result)
+{
+	struct fixture *f = ctx;
+
+	assert_false(f->ended);
+	f->ended = true;
+	f->verdict = result->verdict;
+	(void)snprintf(f->stage, sizeof(f->stage), "%s", result->stage ? result->stage : "");
+	(void)snprintf(
+		f->message, sizeof(f->message), "%s", result->message ? result->message : "");
+	(void)snprintf(f->effect, sizeof(f->effect), "%s", result->effect ? result->effect : "");
+	loop_stop(f->loop);
+}
+
+static void write_script(struct fixture *f, const char *script)
+{
+	lm_auto_fclose FILE *file = fopen(f->path, "w");
+
+	assert_non_null(file);
+	assert_true(fprintf(file, "#!/bin/sh\n%s\n", script) > 0);
+	assert_int_equal(fchmod(fileno(file), 0700), 0);
+}
+
+/// Runs the script as a worker to its end.
+static void run(struct fixture *f, const char *script)
+{
+	lm_auto_json json_t *document = json_pack("{s:s}", "job", "deploy");
+	const struct job_spec spec = {.program = f->path,
+		.document = document,
+		.compose_fd = -1,
+		.lock_fd = -1,
+		.silence_ms = f->silence_ms};
+	const struct job_events events = {.begin = on_begin,
+		.progress = on_progress,
+		.image = on_image,
+		.compose = on_compose,
+		.text = on_text,
+		.ended = on_ended,
+		.ctx = f};
+	struct lm_err err = {LM_OK};
+
+	write_script(f, script);
+	assert_int_equal(job_start(f->loop, &spec, &events, &f->job, &err), LM_OK);
+	loop_run(f->loop);
+	assert_true(f->ended);
+}
+
+static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "read -r job; echo \"$job\" >&2\n"
+	       "echo '{\"stage\":\"fetch\",\"state\":\"begin\"}'; read -r go; echo \"$go\" >&2\n"
+	       "echo '{\"stage\":\"fetch\",\"state\":\"end\",\"ms\":1}'\n"
+	       "echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\"}'\n"
+	       "echo '{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}'\n"
+	       "echo '{\"result\":\"success\",\"stage\":null,\"effect\":\"started\"}'");
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+	assert_string_equal(f->effect, "started");
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text {\"job\":\"deploy\"};"));
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text go;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "fetch begin;begin fetch;"));
+	assert_non_null(
+		strstr(lm_buf_cstr(&f->heard), "fetch end;image a:1 sha256:0;compose s 2;"));
+}
+
+static void a_worker_that_dies_has_failed(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "read -r job; echo '{\"stage\":\"pull\",\"state\":\"begin\"}'; read -r go\n"
+	       "kill -SEGV $$");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	assert_string_equal(f->stage, "pull");
+	assert_string_equal(f->message,
+		"the worker ended without a result (killed by signal 11 (Segmentation fault)), in "
+		"stage pull; see the connector log for its last words");
+	assert_string_equal(f->effect, "");
+}
+
+static void rubbish_ends_the_worker_and_the_job(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "read -r job; echo 'Segmentation fault'; read -r never");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	assert_non_null(strstr(f->message, "not of its protocol ('Segmentation fault')"));
+}
+
+static void a_line_without_end_ends_the_worker_and_the_job(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "read -r job; head -c 100000 /dev/zero | tr '\\0' x; read -r never");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	assert_non_null(strstr(f->message, "a line is longer than"));
+}
+
+static void silence_ends_the_worker_and_the_job(void **state)
+{
+	struct fixture *f = *state;
+
+	f->silence_ms = 1000;
+	run(f, "trap '' TERM; read -r job; read -r never");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	assert_non_null(strstr(f->message, "has said nothing for 1 s"));
+}
+
+static void what_the_worker_started_ends_with_it(void **state)
+{
+	struct fixture *f = *state;
+	long pid = 0;
+
+	run(f, "read -r job; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >&2; kill -KILL $$");
+	assert_int_equal(sscanf(strstr(lm_buf_cstr(&f->heard), "text "), "text %ld", &pid), 1);
+	assert_true(pid > 1);
+	// A zombie of somebody else's is as good as gone.
+	char path[64];
+	char text[256] = "";
+	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	lm_auto_fclose FILE *stat = fopen(path, "r");
+	if (stat)
+		assert_non_null(fgets(text, sizeof(text), stat));
+	assert_true(!stat || strstr(text, ") Z ") != NULL);
+}
+
+static void a_stage_that_may_not_begin_ends_the_job(void **state)
+{
+	struct fixture *f = *state;
+
+	f->refuse = LM_E_SYS;
+	run(f, "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go && exit 9\n"
+	       "read -r never");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	assert_string_equal(f->message, "not now");
+}
+
+static void a_cancelled_worker_is_told_and_ends_by_itself(void **state)
+{
+	struct fixture *f = *state;
+
+	f->cancel_at_begin = true;
+	run(f, "trap 'echo \"{\\\"result\\\":\\\"cancelled\\\",\\\"stage\\\":\\\"up\\\"}\"; exit "
+	       "3' TERM\n"
+	       "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go; read -r "
+	       "go");
+	assert_int_equal(f->verdict, JOB_CANCELLED);
+	assert_string_equal(f->stage, "up");
+}
+
+static void a_cancelled_worker_that_dies_is_cancelled_too(void **state)
+{
+	struct fixture *f = *state;
+
+	f->cancel_at_begin = true;
+	run(f, "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go");
+	assert_int_equal(f->verdict, JOB_CANCELLED);
+}
+
+static void a_program_that_cannot_run_is_no_job(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_json json_t *document = json_object();
+	const struct job_spec spec = {.program = f->path,
+		.document = document,
+		.compose_fd = -1,
+		.lock_fd = -1,
+		.silence_ms = f->silence_ms};
+	const struct job_events events = {.ended = on_ended, .ctx = f};
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(job_start(f->loop, &spec, &events, &f->job, &err), LM_E_NOT_FOUND);
+	assert_null(f->job);
+	assert_non_null(strstr(err.msg, "No such file or directory"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_worker_gets_its_job_and_a_go_for_each_stage),
+		TEST(a_worker_that_dies_has_failed),
+		TEST(rubbish_ends_the_worker_and_the_job),
+		TEST(a_line_without_end_ends_the_worker_and_the_job),
+		TEST(silence_ends_the_worker_and_the_job),
+		TEST(what_the_worker_started_ends_with_it),
+		TEST(a_stage_that_may_not_begin_ends_the_job),
+		TEST(a_cancelled_worker_is_told_and_ends_by_itself),
+		TEST(a_cancelled_worker_that_dies_is_cancelled_too),
+		TEST(a_program_that_cannot_run_is_no_job),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/job.h"
+
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define GROUP                                                                                      \
+	"{\"Connectors\":[{\"Id\":\"app\",\"ConnectorArn\":\"arn:aws:greengrass:eu-west-1::/"      \
+	"connectors/DockerApplicationDeployment/versions/7\",\"Parameters\":{"                     \
+	"\"DockerComposeFileS3Bucket\":\"ships\",\"DockerComposeFileS3Key\":\"c.yml\","            \
+	"\"DockerComposeFileDestinationPath\":\"/app\"}}]}"
+#define HOST "{\"docker\":{\"socket\":\"/run/d.sock\"}}"
+#define DIRECTORY "\"credentials_directory\":\"/run/l/1\""
+
+static lm_rc parse(const char *line, struct job *ret, struct lm_err *err)
+{
+	return job_parse(lm_str(line), ret, err);
+}
+
+static void reads_a_deploy(void **state)
+{
+	(void)state;
+	lm_auto_job struct job job = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
+		      ",\"compose\":{\"stamp\":\"s\",\"version\":\"1.29.2\"}}",
+			&job, &err),
+		LM_OK);
+	assert_int_equal(job.kind, JOB_DEPLOY);
+	assert_string_equal(job.group->connector.bucket, "ships");
+	assert_string_equal(job.host.docker_socket, "/run/d.sock");
+	assert_string_equal(job.credentials_directory, "/run/l/1");
+	assert_string_equal(job.compose_stamp, "s");
+	assert_string_equal(job.compose_version, "1.29.2");
+}
+
+static void a_down_needs_no_compose(void **state)
+{
+	(void)state;
+	lm_auto_job struct job job = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(parse("{\"job\":\"down\",\"group\":" GROUP ",\"host\":{}," DIRECTORY
+			       ",\"compose\":null}",
+				 &job, &err),
+		LM_OK);
+	assert_int_equal(job.kind, JOB_DOWN);
+	assert_null(job.compose_stamp);
+	assert_null(job.compose_version);
+}
+
+static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line, *message;
+	} cases[] = {
+		{"", "the job is not valid JSON: "},
+		{"{\"job\":", "the job is not valid JSON: "},
+		{"[]", "the job: '' is not a job that this worker knows"},
+		{"{\"job\":\"plan\"}", "the job: 'plan' is not a job that this worker knows"},
+		{"{\"job\":\"down\",\"credentials_directory\":\"l\"}",
+			"the job: credentials_directory must be an absolute path"},
+		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",
+			"the job: compose must have a stamp and a version"},
+		{"{\"job\":\"down\"," DIRECTORY ",\"group\":" GROUP "}", "the job: host: "},
+		{"{\"job\":\"down\"," DIRECTORY ",\"host\":{\"docker\":{\"socket\":\"x\"}}}",
+			"the job: host: docker.socket: "},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct job job = {0};
+		struct lm_err err = {LM_OK};
+		assert_int_equal(parse(cases[i].line, &job, &err), LM_E_PROTOCOL);
+		assert_ptr_equal(strstr(err.msg, cases[i].message), err.msg);
+		assert_null(job.group);
+		assert_null(job.credentials_directory);
+	}
+}
+
+static void a_wrong_group_is_the_definitions_fault(void **state)
+{
+	(void)state;
+	struct job job = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY
+			       ",\"group\":{\"Connectors\":[]}}",
+				 &job, &err),
+		LM_E_INVALID);
+	assert_null(job.group);
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY "}", &job, &err), LM_E_INVALID);
+	assert_int_equal(parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY
+			       ",\"group\":{\"Connectors\":[]}}",
+				 &job, &err),
+		LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "Connectors: no entry is a "));
+	assert_null(job.group);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_a_deploy),
+		cmocka_unit_test(a_down_needs_no_compose),
+		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
+		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/local_copy.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/// A destination, and the file "outside" beside it.
+struct place {
+	char root[64];
+	char *path;
+	int fd;
+};
+
+static int set_up(void **state)
+{
+	struct place *p = lm_xcalloc(1, sizeof(*p));
+	struct lm_err err;
+	strncpy(p->root, "/tmp/local_copy_test.XXXXXX", sizeof(p->root) - 1);
+	assert_non_null(mkdtemp(p->root));
+	p->path = lm_xasprintf("%s/app", p->root);
+	assert_int_equal(mkdir(p->path, 0700), 0);
+	p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_free char *outside = lm_xasprintf("%s/outside", p->root);
+	assert_int_equal(lm_file_replace(AT_FDCWD, outside, LM_STR("theirs\n"), 0644, &err), LM_OK);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err;
+	assert_int_equal(lm_tree_remove(AT_FDCWD, p->root, &err), LM_OK);
+	close(p->fd);
+	free(p->path);
+	free(p);
+	return 0;
+}
+
+static void reads_what_was_placed_and_only_its_owner_can(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	lm_auto_buf struct lm_buf text = LM_BUF(100);
+	struct stat st;
+	mode_t before = umask(0);
+	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("one\n"), &err), LM_OK);
+	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("two\n"), &err), LM_OK);
+	umask(before);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&text), "two\n");
+	assert_int_equal(fstatat(p->fd, LOCAL_COPY_NAME, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void a_missing_copy_is_named(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	struct lm_buf text = LM_BUF(100);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_NOT_FOUND);
+	lm_auto_free char *message =
+		lm_xasprintf("there is no local copy '%s/docker-compose.yml'", p->path);
+	assert_string_equal(err.msg, message);
+}
+
+static void no_link_is_followed(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	struct lm_buf text = LM_BUF(100);
+	lm_auto_free char *outside = lm_xasprintf("%s/outside", p->root);
+	lm_auto_buf struct lm_buf theirs = LM_BUF(100);
+	assert_int_equal(symlinkat("../outside", p->fd, LOCAL_COPY_NAME), 0);
+	assert_int_equal(symlinkat("../outside", p->fd, "." LOCAL_COPY_NAME ".tmp"), 0);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "docker-compose.yml' is a link, which is not followed"));
+	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("ours\n"), &err), LM_OK);
+	assert_int_equal(lm_file_read(outside, &theirs, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&theirs), "theirs\n");
+}
+
+static void only_a_regular_file_is_read(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	struct lm_buf text = LM_BUF(100);
+	assert_int_equal(mkfifoat(p->fd, LOCAL_COPY_NAME, 0600), 0);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
+	assert_int_equal(unlinkat(p->fd, LOCAL_COPY_NAME, 0), 0);
+	assert_int_equal(mkdirat(p->fd, LOCAL_COPY_NAME, 0700), 0);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
+}
+
+static void a_copy_over_the_ceiling_is_refused(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	lm_auto_buf struct lm_buf text = LM_BUF(3);
+	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("1234"), &err), LM_OK);
+	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_TOO_LARGE);
+}
+
+static void a_failure_to_place_names_the_directory(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	assert_int_equal(rmdir(p->path), 0);
+	assert_int_not_equal(local_copy_place(p->fd, p->path, LM_STR("x"), &err), LM_OK);
+	assert_non_null(strstr(err.msg, p->path));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			reads_what_was_placed_and_only_its_owner_can, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_missing_copy_is_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_link_is_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_a_regular_file_is_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_copy_over_the_ceiling_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_failure_to_place_names_the_directory, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
