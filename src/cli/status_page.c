@@ -57,7 +57,7 @@ static void add_state(const json_t *status, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
-static void add_job(const json_t *status, int64_t now_ms, struct lm_buf *out)
+static void add_job(const json_t *status, struct lm_buf *out)
 {
 	const json_t *job = json_object_get(status, "job");
 	const json_t *since = json_object_get(job, "since_ms");
@@ -69,9 +69,9 @@ static void add_job(const json_t *status, int64_t now_ms, struct lm_buf *out)
 	add_plain(out, json_get_text(job, "kind"));
 	add_number(out, job, "generation", " of generation ");
 	add_member(out, job, "stage", ", in stage ");
-	if (json_is_integer(since) && json_integer_value(since) <= now_ms)
-		(void)lm_buf_printf(out, ", for %s",
-			human_duration(now_ms - json_integer_value(since), duration));
+	if (json_is_integer(since))
+		(void)lm_buf_printf(
+			out, ", for %s", human_duration(json_integer_value(since), duration));
 	(void)lm_buf_putc(out, '\n');
 }
 
@@ -264,7 +264,7 @@ static void add_containers(const json_t *status, struct lm_buf *out)
 void status_page_add(const json_t *status, int64_t now_ms, struct lm_buf *out)
 {
 	add_state(status, out);
-	add_job(status, now_ms, out);
+	add_job(status, out);
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);
 	add_brokers(status, out);

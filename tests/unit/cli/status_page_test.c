@@ -30,7 +30,7 @@ static void shows_everything_in_columns(void **state)
 	assert_page(
 		"{\"version\":\"0.1.0\",\"state\":\"running\","
 		"\"job\":{\"kind\":\"deploy\",\"generation\":4,\"stage\":\"pull\","
-		"\"since_ms\":1597153432000},"
+		"\"since_ms\":12909},"
 		"\"deployment\":{\"generation\":3,\"id\":\"app\",\"connector_version\":7,"
 		"\"bucket\":\"ships\",\"key\":\"docker-compose.yml\",\"compose_version\":\"v2\","
 		"\"destination\":\"/var/app\"},"
