@@ -20,6 +20,7 @@ enum {
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
+	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
 	LIMIT_JSON_DEPTH = 32,
@@ -29,4 +30,5 @@ enum {
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTROL_CLIENTS = 16,
 	LIMIT_PARALLEL_PULLS = 4,
+	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
 };
