@@ -345,13 +345,20 @@ static bool load_message(struct outbox *o, const struct entry *e, struct outbox_
 	return true;
 }
 
+static void reject_entry(struct outbox *o, size_t at)
+{
+	char name[NAME_SIZE];
+
+	set_aside(o, format_name(o->entries[at].seq, o->entries[at].class, name));
+	forget(o, at);
+}
+
 bool outbox_next(struct outbox *o, struct outbox_message *ret)
 {
 	size_t i = 0;
 
 	while (i < o->n) {
 		struct entry *e = &o->entries[i];
-		char name[NAME_SIZE];
 
 		if (e->in_flight) {
 			i++;
@@ -361,8 +368,7 @@ bool outbox_next(struct outbox *o, struct outbox_message *ret)
 			e->in_flight = true;
 			return true;
 		}
-		set_aside(o, format_name(e->seq, e->class, name));
-		forget(o, i);
+		reject_entry(o, i);
 	}
 	return false;
 }
@@ -381,6 +387,16 @@ lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err)
 			return remove_entry(o, i, err);
 	}
 	return LM_OK;
+}
+
+void outbox_reject(struct outbox *o, uint64_t seq)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->entries[i].seq == seq) {
+			reject_entry(o, i);
+			return;
+		}
+	}
 }
 
 void outbox_return_all(struct outbox *o)

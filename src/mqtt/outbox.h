@@ -62,6 +62,8 @@ void outbox_message_finish(struct outbox_message *m);
 /// The message was acknowledged: removes it. An unknown number is ignored.
 /// LM_E_SYS: its file could not be removed, and comes again after a restart.
 lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err);
+/// The message can never be sent: its file is set aside as "*.bad" and counted.
+void outbox_reject(struct outbox *o, uint64_t seq);
 /// The connection was lost: nothing is in flight any more.
 void outbox_return_all(struct outbox *o);
 

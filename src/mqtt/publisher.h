@@ -13,25 +13,16 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "mqtt/outbox.h"
+#include "mqtt/settings.h"
 #include "sys/loop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/// How a broker is reached; all borrowed until publisher_create has returned.
-struct mqtt_settings {
-	const char *host; ///< NULL: `socket`.
-	unsigned port;
-	const char *socket; ///< Path of a unix socket.
-	/// PEM files. `ca` or `certificate` asks for TLS; without `ca` the system's CAs count.
-	const char *ca, *certificate, *private_key;
-	const char *username, *password_file; ///< The file is read at each connection.
-	const char *client_id;                ///< NULL: the broker chooses (clean session).
-};
-
 struct publisher;
 
+/// Called from the loop only, not from within a call to the publisher; each may destroy it.
 struct publisher_events {
 	/// The broker accepted us.
 	void (*connected)(void *ctx);
@@ -43,7 +34,7 @@ struct publisher_events {
 	void *ctx;
 };
 
-/// Opens the outbox in `directory` and begins to connect. `events` is copied.
+/// Opens the outbox in `directory` and begins to connect. `settings` and `events` are copied.
 /// LM_E_INVALID: the settings cannot work (the message names the key of the host file); as
 /// outbox_open.
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
@@ -55,7 +46,7 @@ void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 
 /// Takes a message, as outbox_add, whose errors it returns; when it returns LM_OK a status message
-/// is safely on disk.
+/// is safely on disk. LM_E_INVALID also for a topic that no broker takes.
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 

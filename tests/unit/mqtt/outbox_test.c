@@ -221,6 +221,21 @@ static void a_message_damaged_while_it_waits_is_set_aside(void **state)
 	assert_true(exists("00000000000000000001.status.bad"));
 }
 
+static void a_message_that_is_rejected_is_set_aside(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "bad");
+	add(o, OUTBOX_PROGRESS, "good");
+	outbox_reject(o, expect_next(o, "bad"));
+	assert_true(exists("00000000000000000001.status.bad"));
+	assert_int_equal(outbox_counts(o).messages, 1);
+	assert_int_equal(outbox_counts(o).bad, 1);
+	outbox_reject(o, 77);
+	(void)expect_next(o, "good");
+}
+
 static void full_gives_up_progress_then_events_and_never_status(void **state)
 {
 	(void)state;
@@ -325,6 +340,7 @@ int main(void)
 		OUTBOX_TEST(what_was_in_flight_comes_again_in_order),
 		OUTBOX_TEST(leftovers_are_removed_and_damaged_files_set_aside),
 		OUTBOX_TEST(a_message_damaged_while_it_waits_is_set_aside),
+		OUTBOX_TEST(a_message_that_is_rejected_is_set_aside),
 		OUTBOX_TEST(full_gives_up_progress_then_events_and_never_status),
 		OUTBOX_TEST(progress_never_pushes_out_an_event),
 		OUTBOX_TEST(what_is_in_flight_is_not_given_up),

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// A connection to one MQTT broker, to publish on, in the loop: no call waits. It does not connect
+/// again by itself, and keeps no messages. MQTT 3.1.1, always a clean session. Never logs.
+///
+/// While connected and idle it wakes up once in a keep-alive interval. libmosquitto takes packets
+/// of any length that MQTT can say (256 MB) from a broker; as nothing is subscribed to, only a
+/// broker that means harm sends such.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "mqtt/settings.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+
+struct client;
+
+struct client_options {
+	unsigned limit_ms;     ///< For an attempt, up to CONNACK.
+	unsigned keep_alive_s; ///< At least 5.
+};
+
+/// `connected` and `closed` may destroy the client, `acknowledged` must not call it.
+struct client_events {
+	/// The broker accepted us.
+	void (*connected)(void *ctx);
+	/// The broker has taken the message `id`.
+	void (*acknowledged)(void *ctx, int id);
+	/// The attempt failed or the connection was lost, for the reason `why`, a sentence. Nothing
+	/// is in flight any more, and client_connect may be called.
+	void (*closed)(void *ctx, const char *why);
+	void *ctx;
+};
+
+/// All arguments are copied. LM_E_INVALID: as mqtt_settings_check. LM_E_SYS.
+lm_rc client_create(struct loop *loop, const struct mqtt_settings *settings,
+	const struct client_options *options, const struct client_events *events,
+	struct client **ret, struct lm_err *err);
+/// Says goodbye if connected. An attempt under way ends by itself, in its thread. Takes NULL.
+void client_destroy(struct client *c);
+LM_DEFINE_CLEANUP(struct client, client_destroy)
+
+/// Begins an attempt, which ends with `connected` or `closed`. Only while there is none and no
+/// connection. LM_E_SYS, LM_E_TIMEOUT (too many earlier attempts hang): none was begun.
+lm_rc client_connect(struct client *c, struct lm_err *err);
+/// Sends at QoS 1; at most 20 messages may be in flight. LM_E_INVALID: no broker takes such a
+/// message. LM_E_NETWORK and others: the connection is lost, without `closed`.
+lm_rc client_publish(struct client *c, const char *topic, struct lm_str payload, int *ret_id,
+	struct lm_err *err);
+/// LM_E_INVALID: not a topic to publish to (wildcards, control characters, not UTF-8).
+lm_rc client_check_topic(const char *topic, struct lm_err *err);
+/// "127.0.0.1:1883" or the socket's path. Borrowed.
+const char *client_name(const struct client *c);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mqtt/publisher.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "mqtt/client.h"
+
+enum {
+	CONNECT_LIMIT_MS = 30 * 1000,
+	KEEP_ALIVE_S = 60,
+	BACKOFF_MIN_MS = 1000,
+	BACKOFF_MAX_MS = 60 * 1000,
+	/// A connection that was lost sooner counts as a failed attempt: a broker that takes us and
+	/// drops us at once, for whatever reason, is not hammered.
+	LASTED_MS = 30 * 1000,
+	WINDOW_MAX = 20,
+	/// Of payloads; one message is always sent. It bounds what libmosquitto keeps in memory.
+	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
+};
+
+/// A message that the broker has not acknowledged yet.
+struct in_flight {
+	int id;
+	uint64_t seq;
+	size_t n;
+};
+
+struct publisher {
+	struct outbox *outbox;
+	struct client *client;
+	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
+	struct publisher_events events;
+	struct in_flight window[WINDOW_MAX];
+	unsigned window_n;
+	size_t window_bytes;
+	bool connected;
+	uint64_t connected_ms; ///< Since when.
+	unsigned failures;     ///< Attempts since a connection that lasted.
+	bool undrained;        ///< Something was taken since `drained` was last told.
+	char *fault;
+	bool *gone; ///< Set when the publisher is destroyed; NULL: nobody asks.
+};
+
+static bool has_room(const struct publisher *p)
+{
+	return p->window_n == 0 || (p->window_n < WINDOW_MAX && p->window_bytes < WINDOW_BYTES);
+}
+
+/// False if the publisher is no more.
+static bool tell_drained(struct publisher *p)
+{
+	bool gone = false;
+
+	if (!p->undrained || outbox_counts(p->outbox).messages > 0)
+		return true;
+	p->undrained = false;
+	if (!p->events.drained)
+		return true;
+	p->gone = &gone;
+	p->events.drained(p->events.ctx);
+	if (!gone)
+		p->gone = NULL;
+	return !gone;
+}
+
+static void set_fault(struct publisher *p, const char *why)
+{
+	free(p->fault);
+	p->fault = lm_xstrdup(why);
+}
+
+/// The publisher may be no more when this returns.
+static void on_closed(void *ctx, const char *why)
+{
+	struct publisher *p = ctx;
+
+	if (p->connected && lm_clock_mono_ms() - p->connected_ms >= LASTED_MS)
+		p->failures = 0;
+	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+	p->failures++;
+	p->connected = false;
+	p->window_n = 0;
+	p->window_bytes = 0;
+	outbox_return_all(p->outbox);
+	set_fault(p, why);
+	loop_timer_start(p->timer, retry_ms, 0);
+	if (tell_drained(p))
+		p->events.disconnected(p->events.ctx, p->fault, retry_ms);
+}
+
+static void on_connected(void *ctx)
+{
+	struct publisher *p = ctx;
+
+	p->connected = true;
+	p->connected_ms = lm_clock_mono_ms();
+	set_fault(p, "");
+	loop_timer_start(p->timer, 0, 0);
+	p->events.connected(p->events.ctx);
+}
+
+/// Called from inside libmosquitto: sending goes on in the next turn of the loop.
+static void on_acknowledged(void *ctx, int id)
+{
+	struct publisher *p = ctx;
+
+	for (unsigned i = 0; i < p->window_n; i++) {
+		if (p->window[i].id != id)
+			continue;
+		// A file that cannot be removed comes again after a restart: late, but not lost.
+		(void)outbox_done(p->outbox, p->window[i].seq, NULL);
+		p->window_bytes -= p->window[i].n;
+		p->window[i] = p->window[--p->window_n];
+		loop_timer_start(p->timer, 0, 0);
+		return;
+	}
+}
+
+/// LM_E_NOT_FOUND: nothing waits. LM_E_INVALID: one less does. Others: the connection is lost.
+static lm_rc send_next(struct publisher *p, struct lm_err *err)
+{
+	struct outbox_message m;
+	int id = 0;
+
+	if (!outbox_next(p->outbox, &m))
+		return LM_E_NOT_FOUND;
+	lm_rc rc = client_publish(
+		p->client, m.topic, (struct lm_str){m.payload, m.payload_n}, &id, err);
+	if (rc == LM_OK) {
+		p->window[p->window_n++] =
+			(struct in_flight){.id = id, .seq = m.seq, .n = m.payload_n};
+		p->window_bytes += m.payload_n;
+	} else if (rc == LM_E_INVALID) {
+		// Not from publisher_send, which checks; it must not hold up the others.
+		outbox_reject(p->outbox, m.seq);
+	}
+	outbox_message_finish(&m);
+	return rc;
+}
+
+static void send_waiting(struct publisher *p)
+{
+	struct lm_err err;
+	lm_rc rc = LM_OK;
+
+	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID))
+		rc = send_next(p, &err);
+	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)
+		(void)tell_drained(p);
+	else
+		on_closed(p, err.msg);
+}
+
+static void on_timer(void *ctx)
+{
+	struct publisher *p = ctx;
+	struct lm_err err;
+
+	if (p->connected)
+		send_waiting(p);
+	else if (client_connect(p->client, &err) != LM_OK)
+		on_closed(p, err.msg);
+}
+
+lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
+	const char *directory, const struct publisher_events *events, struct publisher **ret,
+	struct lm_err *err)
+{
+	lm_auto(publisher_destroy_p) struct publisher *p = lm_xcalloc(1, sizeof(*p));
+	const struct client_options options = {
+		.limit_ms = CONNECT_LIMIT_MS,
+		.keep_alive_s = KEEP_ALIVE_S,
+	};
+	const struct client_events client_events = {
+		.connected = on_connected,
+		.acknowledged = on_acknowledged,
+		.closed = on_closed,
+		.ctx = p,
+	};
+
+	p->events = *events;
+	p->fault = lm_xstrdup("");
+	p->timer = loop_timer_create(loop, on_timer, p);
+	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
+	if (rc == LM_OK)
+		rc = outbox_open(directory, &p->outbox, err);
+	if (rc != LM_OK)
+		return rc;
+	p->undrained = outbox_counts(p->outbox).messages > 0;
+	loop_timer_start(p->timer, 0, 0);
+	*ret = lm_take(p);
+	return LM_OK;
+}
+
+void publisher_destroy(struct publisher *p)
+{
+	if (!p)
+		return;
+	if (p->gone)
+		*p->gone = true;
+	client_destroy(p->client);
+	loop_timer_destroy(p->timer);
+	outbox_close(p->outbox);
+	free(p->fault);
+	free(p);
+}
+
+lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	lm_rc rc = client_check_topic(topic, err);
+
+	if (rc == LM_OK)
+		rc = outbox_add(p->outbox, class, topic, payload, err);
+	if (rc != LM_OK)
+		return rc;
+	p->undrained = true;
+	if (p->connected && has_room(p))
+		loop_timer_start(p->timer, 0, 0);
+	return LM_OK;
+}
+
+const char *publisher_name(const struct publisher *p)
+{
+	return client_name(p->client);
+}
+
+bool publisher_is_connected(const struct publisher *p)
+{
+	return p->connected;
+}
+
+const char *publisher_fault(const struct publisher *p)
+{
+	return p->fault;
+}
+
+struct outbox_counts publisher_counts(const struct publisher *p)
+{
+	return outbox_counts(p->outbox);
+}

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mqtt/publisher.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "fake_broker.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum ending { NEVER, WHEN_CONNECTED, WHEN_DISCONNECTED, WHEN_DRAINED };
+
+struct world {
+	struct loop *loop;
+	struct fake_broker broker;
+	struct publisher *publisher;
+	enum ending ending; ///< In which event the publisher is destroyed.
+	unsigned connected, disconnected, drained;
+	uint64_t retry_ms[8];
+	char why[LM_ERR_MSG_SIZE];
+};
+
+static char directory[64];
+static char big[LIMIT_MQTT_PAYLOAD];
+
+static int setup(void **state)
+{
+	struct world *w = lm_xcalloc(1, sizeof(*w));
+
+	(void)snprintf(directory, sizeof(directory), "/tmp/publisher_test.XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(loop_create(&w->loop, NULL), LM_OK);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	publisher_destroy(w->publisher);
+	if (w->broker.loop)
+		fake_broker_stop(&w->broker);
+	loop_destroy(w->loop);
+	free(w);
+	assert_int_equal(lm_tree_remove(AT_FDCWD, directory, NULL), LM_OK);
+	return 0;
+}
+
+static void end_if(struct world *w, enum ending now)
+{
+	if (w->ending == now)
+		publisher_destroy(lm_take(w->publisher));
+	loop_stop(w->loop);
+}
+
+static void on_connected(void *ctx)
+{
+	struct world *w = ctx;
+
+	w->connected++;
+	end_if(w, WHEN_CONNECTED);
+}
+
+static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
+{
+	struct world *w = ctx;
+
+	(void)snprintf(w->why, sizeof(w->why), "%s", why);
+	w->retry_ms[w->disconnected % LM_ARRAY_SIZE(w->retry_ms)] = retry_ms;
+	w->disconnected++;
+	end_if(w, WHEN_DISCONNECTED);
+}
+
+static void on_drained(void *ctx)
+{
+	struct world *w = ctx;
+
+	w->drained++;
+	end_if(w, WHEN_DRAINED);
+}
+
+#define RUN_UNTIL(w, condition)                                                                    \
+	do {                                                                                       \
+		while (!(condition))                                                               \
+			loop_run((w)->loop);                                                       \
+	} while (0)
+
+static void start(struct world *w, const struct fake_script *scripts, unsigned n)
+{
+	const struct publisher_events events = {
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.drained = on_drained,
+		.ctx = w,
+	};
+
+	fake_broker_start(&w->broker, w->loop, scripts, n);
+	assert_int_equal(
+		publisher_create(w->loop,
+			&(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port},
+			directory, &events, &w->publisher, NULL),
+		LM_OK);
+}
+
+static void send_numbers(struct world *w, int n)
+{
+	for (int i = 0; i < n; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "%d", i);
+		assert_int_equal(
+			publisher_send(w->publisher, OUTBOX_STATUS, "t", lm_str(text), NULL),
+			LM_OK);
+	}
+}
+
+static void expect_message(const struct world *w, size_t i, int number)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "t %d", number);
+	assert_true(i < w->broker.messages_n);
+	assert_string_equal(w->broker.messages[i], text);
+}
+
+static void add_to_outbox(const char *topic, const char *payload)
+{
+	lm_auto(outbox_close_p) struct outbox *o = NULL;
+
+	assert_int_equal(outbox_open(directory, &o, NULL), LM_OK);
+	assert_int_equal(outbox_add(o, OUTBOX_STATUS, topic, lm_str(payload), NULL), LM_OK);
+}
+
+static void sends_all_in_order_and_says_so(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	assert_false(publisher_is_connected(w->publisher));
+	assert_string_equal(publisher_fault(w->publisher), "");
+	send_numbers(w, 50);
+	assert_int_equal(publisher_counts(w->publisher).messages, 50);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_true(publisher_is_connected(w->publisher));
+	assert_int_equal(w->broker.messages_n, 50);
+	for (int i = 0; i < 50; i++)
+		expect_message(w, (size_t)i, i);
+	assert_int_equal(publisher_counts(w->publisher).messages, 0);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->drained == 2);
+	assert_int_equal(w->connected, 1);
+}
+
+static void sends_what_an_earlier_run_left(void **state)
+{
+	struct world *w = *state;
+
+	add_to_outbox("t", "0");
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+}
+
+static void nothing_to_send_drains_nothing(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->broker.messages_n == 1);
+	assert_int_equal(w->drained, 0);
+}
+
+static void what_was_not_acknowledged_comes_again_in_order(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.closes_at = 3}, {0}};
+
+	start(w, scripts, 2);
+	send_numbers(w, 6);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->connected, 2);
+	assert_int_equal(w->disconnected, 1);
+	assert_int_equal(w->broker.messages_n, 6);
+	for (int i = 0; i < 6; i++)
+		expect_message(w, (size_t)i, i);
+}
+
+static void no_more_than_20_messages_are_in_flight(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.no_puback = true}, 1);
+	send_numbers(w, 30);
+	RUN_UNTIL(w, w->broker.messages_n == 20);
+	assert_int_equal(publisher_counts(w->publisher).messages, 30);
+	publisher_destroy(lm_take(w->publisher));
+	RUN_UNTIL(w, w->broker.lost == 1);
+	assert_int_equal(w->broker.messages_n, 20);
+	assert_int_equal(w->broker.goodbyes, 1);
+}
+
+static void large_messages_go_one_by_one(void **state)
+{
+	struct world *w = *state;
+	struct lm_str payload = {big, sizeof(big)};
+
+	memset(big, 'x', sizeof(big));
+	start(w, &(struct fake_script){.no_puback = true}, 1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+			publisher_send(w->publisher, OUTBOX_STATUS, "t", payload, NULL), LM_OK);
+	RUN_UNTIL(w, w->broker.messages_n == 1);
+	publisher_destroy(lm_take(w->publisher));
+	RUN_UNTIL(w, w->broker.lost == 1);
+	assert_int_equal(w->broker.messages_n, 1);
+}
+
+static void a_broker_that_drops_us_at_once_is_not_hammered(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script script = {
+		.greeting = "\x20\x02\x00\x00", .greeting_n = 4, .closes = true};
+
+	start(w, &script, 1);
+	RUN_UNTIL(w, w->disconnected == 3);
+	assert_int_equal(w->broker.accepted, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_in_range(w->retry_ms[i], 0, 1000u << i);
+	assert_string_equal(publisher_fault(w->publisher), w->why);
+	assert_non_null(strstr(w->why, publisher_name(w->publisher)));
+	assert_false(publisher_is_connected(w->publisher));
+}
+
+static void a_message_that_no_broker_takes_holds_up_no_other(void **state)
+{
+	struct world *w = *state;
+
+	add_to_outbox("t/#", "bad");
+	add_to_outbox("t", "0");
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+	assert_int_equal(w->broker.messages_n, 1);
+	assert_int_equal(publisher_counts(w->publisher).bad, 1);
+}
+
+static void refuses_what_it_could_never_send(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "a/+", LM_STR("x"), NULL), LM_E_INVALID);
+	assert_int_equal(publisher_send(w->publisher, OUTBOX_EVENT, "a",
+				 (struct lm_str){big, sizeof(big) + 1}, NULL),
+		LM_E_TOO_LARGE);
+	assert_int_equal(publisher_counts(w->publisher).messages, 0);
+}
+
+static void stop(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+static void one_turn(struct world *w)
+{
+	struct loop_timer *t = loop_timer_create(w->loop, stop, w->loop);
+
+	loop_timer_start(t, 0, 0);
+	loop_run(w->loop);
+	loop_timer_destroy(t);
+}
+
+static void a_file_that_cannot_be_removed_stops_nothing(void **state)
+{
+	struct world *w = *state;
+	lm_auto_free char *file = lm_xasprintf("%s/%020d.status", directory, 1);
+
+	start(w, &(struct fake_script){.reads_on_order = true}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	send_numbers(w, 1);
+	one_turn(w); // sent, and not read yet
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(lm_dir_make(file, 0700, NULL), LM_OK);
+	fake_broker_read_on(&w->broker);
+	RUN_UNTIL(w, w->drained == 1);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->drained == 2);
+}
+
+static void may_be_destroyed_in_any_event(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.closes_at = 1}, {.closes_at = 1}};
+
+	for (enum ending e = WHEN_CONNECTED; e <= WHEN_DRAINED; e++) {
+		w->ending = e;
+		start(w, scripts, 2);
+		send_numbers(w, 1);
+		RUN_UNTIL(w, !w->publisher);
+		fake_broker_stop(&w->broker);
+		w->broker.loop = NULL;
+	}
+}
+
+static void settings_that_cannot_work_are_refused(void **state)
+{
+	struct world *w = *state;
+	const struct publisher_events events = {.connected = on_connected};
+	struct lm_err err;
+
+	assert_int_equal(publisher_create(w->loop, &(struct mqtt_settings){.host = "h"}, directory,
+				 &events, &w->publisher, &err),
+		LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "port"));
+	assert_int_equal(publisher_create(w->loop, &(struct mqtt_settings){.host = "h", .port = 1},
+				 "/dev/null", &events, &w->publisher, &err),
+		LM_E_INVALID);
+	assert_null(w->publisher);
+}
+
+#define PUBLISHER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PUBLISHER_TEST(sends_all_in_order_and_says_so),
+		PUBLISHER_TEST(sends_what_an_earlier_run_left),
+		PUBLISHER_TEST(nothing_to_send_drains_nothing),
+		PUBLISHER_TEST(what_was_not_acknowledged_comes_again_in_order),
+		PUBLISHER_TEST(no_more_than_20_messages_are_in_flight),
+		PUBLISHER_TEST(large_messages_go_one_by_one),
+		PUBLISHER_TEST(a_broker_that_drops_us_at_once_is_not_hammered),
+		PUBLISHER_TEST(a_message_that_no_broker_takes_holds_up_no_other),
+		PUBLISHER_TEST(refuses_what_it_could_never_send),
+		PUBLISHER_TEST(a_file_that_cannot_be_removed_stops_nothing),
+		PUBLISHER_TEST(may_be_destroyed_in_any_event),
+		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("mqtt/publisher", tests, NULL, NULL);
+}
