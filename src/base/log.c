@@ -43,7 +43,7 @@ static void escape_controls(struct lm_buf *line, size_t from)
 	}
 }
 
-void lm_log(enum lm_level level, const char *format, ...)
+void lm_log_from(const char *file, int number, enum lm_level level, const char *format, ...)
 {
 	if (level < lowest)
 		return;
@@ -51,8 +51,8 @@ void lm_log(enum lm_level level, const char *format, ...)
 	int saved = errno; // %m of the caller
 	char time[LM_TIME_SIZE];
 	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE - 1); // the newline always fits
-	(void)lm_buf_printf(&line, "[%s][%s]-", lm_time_format_log(lm_clock_wall_ms(), time),
-		lm_level_name(level));
+	(void)lm_buf_printf(&line, "[%s][%s]-%s:%d,", lm_time_format_log(lm_clock_wall_ms(), time),
+		lm_level_name(level), file, number);
 	size_t head = line.len;
 
 	va_list ap;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// One log for a program: lines "[<UTC>Z][<LEVEL>]-<message>" as Greengrass V1 wrote them.
+/// One log for a program: lines "[<UTC>Z][<LEVEL>]-<file>:<line>,<message>", as Greengrass V1 and
+/// the connector in it wrote them.
 ///
 /// Only floor 4 logs what went wrong; lower floors return errors. A line never holds a secret and
 /// never a raw control character.
@@ -18,10 +19,13 @@ typedef void lm_log_sink(void *ctx, enum lm_level level, struct lm_str line);
 void lm_log_set_level(enum lm_level level);
 /// Replaces stderr by `sink` (NULL: stderr again).
 void lm_log_set_sink(lm_log_sink *sink, void *ctx);
-void lm_log(enum lm_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/// Use the macros, which say where they stand. `file` has no folder.
+void lm_log_from(const char *file, int number, enum lm_level level, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /// "DEBUG", "INFO", "WARN", "ERROR".
 const char *lm_level_name(enum lm_level level);
 
+#define lm_log(level, ...) lm_log_from(__FILE_NAME__, __LINE__, level, __VA_ARGS__)
 #define lm_debug(...) lm_log(LM_DEBUG, __VA_ARGS__)
 #define lm_info(...) lm_log(LM_INFO, __VA_ARGS__)
 #define lm_warn(...) lm_log(LM_WARN, __VA_ARGS__)

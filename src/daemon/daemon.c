@@ -30,7 +30,6 @@ struct daemon {
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
 	bool ending;
-	bool ended_well;
 };
 
 static void daemon_finish(struct daemon *d)
@@ -54,11 +53,10 @@ static void on_drained(void *ctx)
 	loop_stop(d->loop);
 }
 
-static void on_ended(void *ctx, bool ok)
+static void on_ended(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	d->ended_well = ok;
 	outgoing_drain(d->outgoing, DRAIN_MS, on_drained, d);
 }
 
@@ -168,5 +166,5 @@ int daemon_run(const struct daemon_options *options)
 	begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has ended");
-	return d.ended_well ? EXIT_SUCCESS : EXIT_FAILURE;
+	return EXIT_SUCCESS;
 }

@@ -9,5 +9,5 @@ struct daemon_options {
 };
 
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the group file again. Returns the exit status: 0, or
-/// 1 (it could not start, or the application could not be taken down), or 2 (the host file).
+/// 1 (it could not start), or 2 (the host file). What could not be taken down is told in the log.
 int daemon_run(const struct daemon_options *options);

@@ -173,7 +173,7 @@ void supervisor_resume(struct supervisor *s)
 		give(s, &order);
 }
 
-void supervisor_end(struct supervisor *s, void (*done)(void *ctx, bool ok), void *ctx)
+void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx)
 {
 	struct order order = {.kind = ORDER_END};
 
@@ -292,10 +292,10 @@ void supervisor_note_compose(void *ctx, const char *stamp, const char *version)
 
 static void finish_end(struct supervisor *s)
 {
-	void (*ended)(void *ctx, bool ok) = lm_take(s->ended);
+	loop_cb *ended = lm_take(s->ended);
 
 	if (ended)
-		ended(s->ended_ctx, !s->down_failed);
+		ended(s->ended_ctx);
 }
 
 static void begin_stop(struct supervisor *s, struct order *order)

@@ -50,8 +50,8 @@ void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waite
 /// application is to stay down or there is nothing to start.
 void supervisor_resume(struct supervisor *s);
 /// Ends what runs, takes the application down unless its definition says that it runs on, then
-/// calls `done` with whether that went well.
-void supervisor_end(struct supervisor *s, void (*done)(void *ctx, bool ok), void *ctx);
+/// calls `done`, however that went: the log tells what still runs.
+void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
 

@@ -57,8 +57,7 @@ struct supervisor {
 	struct supervisor_waiter waiter; ///< For what is being done.
 	struct group *down_group;        ///< While taking down.
 	unsigned down_generation;
-	bool down_ended; ///< ORDER_END: it was tried.
-	bool down_failed;
+	bool down_ended;           ///< ORDER_END: it was tried.
 	const char *why_cancelled; ///< Set when we told the worker to stop.
 
 	char stage[STORE_STAGE_SIZE]; ///< Of what is being done; "": none yet.
@@ -72,7 +71,7 @@ struct supervisor {
 	struct loop_timer *resume_again;
 	unsigned resume_tries;  ///< Of the start at our own start, while it fails.
 	uint64_t lock_since_ms; ///< 0: nobody holds it.
-	void (*ended)(void *ctx, bool ok);
+	loop_cb *ended;
 	void *ended_ctx;
 };
 

@@ -58,7 +58,6 @@ static void finish(struct supervisor *s, bool ok, const char *message)
 {
 	group_destroy(lm_take(s->down_group));
 	s->down_ended = s->order.kind == ORDER_END;
-	s->down_failed = s->down_ended && !ok;
 	if (ok)
 		lm_info("the application is taken down");
 	else

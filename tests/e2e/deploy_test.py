@@ -52,7 +52,7 @@ def assert_status_tells(device, image):
     status = device.cli_json("status")
     assert (status["state"], status["job"]) == ("running", None)
     wanted = {"generation": 2, "id": "app", "connector_version": 7, "bucket": "ships", "key": "docker-compose.yml",
-              "compose_version": None, "destination": str(device.destination)}
+              "object_version": None, "compose_version": None, "destination": str(device.destination)}
     assert status["deployment"] == wanted
     last = status["last_deployment"]
     assert (last["generation"], last["success"], last["error"], last["message"]) == (2, True, None, None)

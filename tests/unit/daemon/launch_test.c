@@ -101,7 +101,8 @@ static void the_folder_for_credentials_begins_empty(void **state)
 	lm_auto_free char *old = lm_path_join(f->folder, "credentials/config.json");
 	lm_auto_free char *folder = lm_path_join(f->folder, "credentials");
 	lm_auto_free char *path = NULL;
-	const struct process_user user = {.uid = geteuid(), .gid = getegid(), .name = (char[]){"me"}};
+	const struct process_user user = {
+		.uid = geteuid(), .gid = getegid(), .name = (char[]){"me"}};
 	struct stat st;
 
 	assert_int_equal(lm_dir_make(folder, 0755, &f->err), LM_OK);
