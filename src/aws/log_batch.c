@@ -117,10 +117,14 @@ static json_t *message_of(const struct log_event *e)
 	return json_stringn(text, n);
 }
 
+struct entry {
+	const struct log_event *event;
+};
+
 static int by_time(const void *a, const void *b)
 {
-	const struct log_event *x = *(const struct log_event *const *)a;
-	const struct log_event *y = *(const struct log_event *const *)b;
+	const struct log_event *x = ((const struct entry *)a)->event;
+	const struct log_event *y = ((const struct entry *)b)->event;
 
 	if (time_of(x) != time_of(y))
 		return time_of(x) < time_of(y) ? -1 : 1;
@@ -129,18 +133,21 @@ static int by_time(const void *a, const void *b)
 
 json_t *log_batch_build(const struct log_event *events, size_t n)
 {
-	lm_auto_free const struct log_event **sorted = lm_xcalloc(n + 1, sizeof(*sorted));
+	lm_auto_free struct entry *sorted = lm_xcalloc(n + 1, sizeof(*sorted));
 	json_t *list = json_array();
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (events[i].message.n)
-			sorted[count++] = &events[i];
+			sorted[count++].event = &events[i];
 	}
 	qsort(sorted, count, sizeof(*sorted), by_time);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		const struct log_event *e = sorted[i].event;
+
 		(void)json_array_append_new(
-			list, json_pack("{sI so}", "timestamp", (json_int_t)time_of(sorted[i]),
-				      "message", message_of(sorted[i])));
+			list, json_pack("{sI so}", "timestamp", (json_int_t)time_of(e), "message",
+				      message_of(e)));
+	}
 	return list;
 }

@@ -43,7 +43,7 @@ static lm_rc no_secret(const char *arn, const struct service_error *e, struct lm
 
 static lm_rc invalid_request(const char *arn, const struct service_error *e, struct lm_err *err)
 {
-	if (strstr(e->message, "delet"))
+	if (strstr(e->message, "deletion") || strstr(e->message, "deleted"))
 		return lm_fail(err, LM_E_REFUSED, 0,
 			"secret '%s' is scheduled for deletion; restore it (aws secretsmanager "
 			"restore-secret), or name another",

@@ -159,7 +159,7 @@ def test_fetches_fifty_secrets_at_once(secrets_manager, drive):
 
 
 def test_one_bad_secret_does_not_harm_the_others(secrets_manager, drive):
-    arns = [secrets_manager.put("good", VALUE), secrets_manager.put("deleted", VALUE), secrets_manager.put("late", VALUE)]
+    arns = [secrets_manager.put(name, VALUE) for name in ("good", "deleted", "late")]
     secrets_manager.deleted.add(arns[1])
     secrets_manager.misbehave("throttle", "throttle", "throttle")
     kinds = [answer["rc"] for answer in drive(secrets_manager, secrets=arns, attempts=5)["secrets"]]
