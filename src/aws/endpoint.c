@@ -27,13 +27,29 @@ bool endpoint_is_region(struct lm_str region)
 	       region.p[region.n - 1] != '-';
 }
 
+const struct aws_partition *endpoint_partition_of(struct lm_str region)
+{
+	// The last one takes every other region, also of years to come.
+	static const struct aws_partition partitions[] = {
+		{"aws-cn", "cn-", "amazonaws.com.cn", "on.amazonwebservices.com.cn"},
+		{"aws-us-gov", "us-gov-", "amazonaws.com", "on.aws"},
+		{"aws-iso", "us-iso-", "c2s.ic.gov", "on.aws.ic.gov"},
+		{"aws-iso-b", "us-isob-", "sc2s.sgov.gov", "on.aws.scloud"},
+		{"aws-iso-e", "eu-isoe-", "cloud.adc-e.uk", "on.cloud-aws.adc-e.uk"},
+		{"aws-iso-f", "us-isof-", "csp.hci.ic.gov", "on.aws.hci.ic.gov"},
+		{"aws-eusc", "eusc-", "amazonaws.eu", "on.amazonwebservices.eu"},
+		{"aws", "", "amazonaws.com", "on.aws"},
+	};
+	const struct aws_partition *p = partitions;
+
+	while (!lm_str_starts(region, lm_str(p->region_prefix)))
+		p++;
+	return p;
+}
+
 const char *endpoint_partition(const char *region)
 {
-	if (lm_str_starts(lm_str(region), LM_STR("cn-")))
-		return "aws-cn";
-	if (lm_str_starts(lm_str(region), LM_STR("us-gov-")))
-		return "aws-us-gov";
-	return "aws";
+	return endpoint_partition_of(lm_str(region))->name;
 }
 
 static lm_rc refuse(const char *variable, const char *why, struct lm_err *err)
@@ -115,8 +131,8 @@ lm_rc endpoint_resolve(
 	if (url && *url)
 		return parse_override(variable, lm_str(url), ret, err);
 	*ret = (struct aws_endpoint){
-		.origin = lm_xasprintf("https://%s.%s.amazonaws.com%s", services[service].host,
-			region, lm_str_starts(lm_str(region), LM_STR("cn-")) ? ".cn" : ""),
+		.origin = lm_xasprintf("https://%s.%s.%s", services[service].host, region,
+			endpoint_partition_of(lm_str(region))->suffix),
 		.base_path = lm_xstrdup(""),
 	};
 	return LM_OK;

@@ -27,5 +27,16 @@ void endpoint_finish(struct aws_endpoint *e);
 
 /// Whether `region` can stand in a host name: a-z, 0-9 and '-', at most 32.
 bool endpoint_is_region(struct lm_str region);
-/// "aws", "aws-cn" or "aws-us-gov". Static storage.
+
+/// A group of regions with domains of its own. Static storage.
+struct aws_partition {
+	const char *name;          ///< As in an ARN: "aws", "aws-cn".
+	const char *region_prefix; ///< "cn-".
+	const char *suffix;        ///< Of the services' hosts: "amazonaws.com".
+	/// Of hosts that have an IPv6 address, too, and belong to an account: "on.aws".
+	const char *dual_stack_suffix;
+};
+/// "aws" for a region that no other partition has.
+const struct aws_partition *endpoint_partition_of(struct lm_str region);
+/// Its name: "aws", "aws-cn", "aws-us-gov", … Static storage.
 const char *endpoint_partition(const char *region);

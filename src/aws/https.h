@@ -52,8 +52,11 @@ struct https_request {
 	/// May be NULL.
 	lm_rc (*prepare)(
 		void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err);
+	/// Whether an answer of 4xx, which is the caller's fault by its status, is worth another
+	/// attempt all the same: some services throttle with 400. May be NULL.
+	bool (*is_transient)(void *ctx, const struct https_answer *answer);
 	https_done *done;
-	void *ctx; ///< For both.
+	void *ctx; ///< For all three.
 
 	// 0 stands for the default.
 	unsigned connect_timeout_ms; ///< An attempt's; default 10 s.

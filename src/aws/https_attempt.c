@@ -240,9 +240,15 @@ static lm_rc take_body(struct transfer *t, struct lm_err *err)
 	return LM_OK;
 }
 
-static bool is_worth_retrying(long status)
+static bool is_worth_retrying(const struct transfer *t)
 {
-	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+	const struct https_request *r = &t->request;
+	int status = t->answer.status;
+
+	if (status == 429 || status == 500 || status == 502 || status == 503 || status == 504)
+		return true;
+	return status >= 400 && status < 500 && r->is_transient &&
+	       r->is_transient(r->ctx, &t->answer);
 }
 
 lm_rc https_attempt_end(
@@ -254,7 +260,7 @@ lm_rc https_attempt_end(
 	if (code == CURLE_OK || t->body_cut) {
 		t->answer.status = (int)status_of(t);
 		rc = take_body(t, err);
-		*ret_retry = rc == LM_OK && is_worth_retrying(t->answer.status);
+		*ret_retry = rc == LM_OK && is_worth_retrying(t);
 	} else {
 		rc = https_describe_failure(t, code, ret_retry, err);
 	}

@@ -9,6 +9,11 @@ enum {
 	LIMIT_COMPOSE_FILE = 4 << 20,    ///< The object in the store, after decompression.
 	LIMIT_COMPOSE_CONFIG = 16 << 20, ///< What `docker-compose config` prints.
 	LIMIT_SECRET_VALUE = 64 << 10,   ///< Secrets Manager's own: 65,536.
+	/// Secrets Manager's answer: a value in JSON, with every byte written as \uXXXX.
+	LIMIT_SECRET_ANSWER = 6 * LIMIT_SECRET_VALUE + (16 << 10),
+	LIMIT_ECR_ANSWER = 64 << 10,
+	LIMIT_LOG_BATCH = 1 << 20,      ///< CloudWatch Logs' own, counted as it does.
+	LIMIT_LOG_BATCH_JSON = 8 << 20, ///< The same as it is sent.
 	LIMIT_HTTP_HEADERS = 64 << 10,
 	LIMIT_HTTP_ERROR_BODY = 64 << 10,
 	LIMIT_ENGINE_BODY = 16 << 20,  ///< A list of a few thousand containers.

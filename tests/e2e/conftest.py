@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from device import Device  # noqa: E402
 from servers import compose as composes  # noqa: E402
 from servers.authority import Authority  # noqa: E402
+from servers.aws_services import CloudWatchLogs, Ecr, SecretsManager  # noqa: E402
 from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
 from servers.engine import Engine  # noqa: E402
 from servers.registry import Registry  # noqa: E402
@@ -143,6 +144,31 @@ def s3(_s3):
 @pytest.fixture
 def broker(_broker):
     return _running(_broker)
+
+
+_secrets_manager = _lazy(lambda request: SecretsManager())
+_ecr = _lazy(lambda request: Ecr())
+_cloudwatch_logs = _lazy(lambda request: CloudWatchLogs())
+
+
+@pytest.fixture
+def secrets_manager(_secrets_manager):
+    """A stand-in for AWS Secrets Manager, without secrets and well-behaved."""
+    _running(_secrets_manager).reset()
+    return _secrets_manager
+
+
+@pytest.fixture
+def ecr(_ecr):
+    _running(_ecr).reset()
+    return _ecr
+
+
+@pytest.fixture
+def cloudwatch_logs(_cloudwatch_logs):
+    """A stand-in for CloudWatch Logs, without groups and well-behaved."""
+    _running(_cloudwatch_logs).reset()
+    return _cloudwatch_logs
 
 
 @pytest.fixture(scope="session")

@@ -32,13 +32,18 @@ static void names_the_host_of_each_service_and_partition(void **state)
 	assert_origin(AWS_S3, "us-east-1", "https://s3.us-east-1.amazonaws.com");
 	assert_origin(AWS_S3, "cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn");
 	assert_origin(AWS_S3, "us-gov-west-1", "https://s3.us-gov-west-1.amazonaws.com");
+	assert_origin(AWS_S3, "us-isob-east-1", "https://s3.us-isob-east-1.sc2s.sgov.gov");
+	assert_origin(AWS_S3, "eusc-de-east-1", "https://s3.eusc-de-east-1.amazonaws.eu");
 	assert_origin(AWS_ECR, "eu-west-1", "https://api.ecr.eu-west-1.amazonaws.com");
 	assert_origin(
 		AWS_SECRETS_MANAGER, "eu-west-1", "https://secretsmanager.eu-west-1.amazonaws.com");
 	assert_origin(AWS_CLOUDWATCH_LOGS, "eu-west-1", "https://logs.eu-west-1.amazonaws.com");
 	assert_string_equal(endpoint_partition("cn-north-1"), "aws-cn");
 	assert_string_equal(endpoint_partition("us-gov-west-1"), "aws-us-gov");
+	assert_string_equal(endpoint_partition("us-iso-west-1"), "aws-iso");
+	assert_string_equal(endpoint_partition("us-isob-east-1"), "aws-iso-b");
 	assert_string_equal(endpoint_partition("eu-west-1"), "aws");
+	assert_string_equal(endpoint_partition("xx-new-1"), "aws");
 }
 
 static void prefers_the_variable_of_the_service(void **state)

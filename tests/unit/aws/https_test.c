@@ -195,6 +195,30 @@ static void does_not_retry_a_client_error(void **state)
 	finish(l, &o);
 }
 
+static bool is_busy(void *ctx, const struct https_answer *answer)
+{
+	(void)ctx;
+	return strcmp(lm_buf_cstr(&answer->body), "busy") == 0;
+}
+
+static void retries_a_client_error_that_the_caller_knows_to_pass(void **state)
+{
+	const struct loopback_answer answers[] = {
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\nbusy"},
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\nover"}};
+	struct outcome o = {0};
+	struct loopback *l = loopback_start(answers, 2);
+	struct https_request r = request_to(loopback_origin(l), &o);
+
+	(void)state;
+	r.is_transient = is_busy;
+	run(&r);
+	loopback_stop(l);
+	assert_string_equal(lm_buf_cstr(&o.answer.body), "over");
+	assert_int_equal(loopback_count(l), 2);
+	finish(l, &o);
+}
+
 static void waits_for_retry_after_up_to_its_bound(void **state)
 {
 	const struct loopback_answer answers[] = {
@@ -752,6 +776,7 @@ int main(void)
 		cmocka_unit_test(retries_a_server_error_and_prepares_each_attempt_afresh),
 		cmocka_unit_test(gives_the_last_answer_when_attempts_are_used_up),
 		cmocka_unit_test(does_not_retry_a_client_error),
+		cmocka_unit_test(retries_a_client_error_that_the_caller_knows_to_pass),
 		cmocka_unit_test(waits_for_retry_after_up_to_its_bound),
 		cmocka_unit_test(waits_for_a_retry_after_that_is_a_date),
 		cmocka_unit_test(reads_dates_as_headers_have_them),

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Log events to Amazon CloudWatch Logs, a batch at a time. A log group or stream that is not there
+/// is created.
+///
+/// What it does not: keep events, or send what did not get through again; the caller does.
+
+#include "aws/credentials.h"
+#include "aws/https.h"
+#include "aws/json_service.h"
+#include "aws/log_batch.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cloudwatch_logs_request {
+	const char *region, *group, *stream;
+	const struct log_event *events;
+	size_t events_n;
+	int64_t clock_offset_ms; ///< What an earlier batch found out; 0: nothing.
+	struct service_limits limits;
+};
+
+struct cloudwatch_logs_result {
+	lm_rc rc;
+	struct lm_err err; ///< If `rc` is not LM_OK.
+	/// How many events, from the first on, this batch was made of (log_batch_fit): what is
+	/// behind them is for the next. Known at once.
+	size_t taken;
+	/// Of them, what the service got and does not keep, if `rc` is LM_OK: from more than 2
+	/// hours ahead, from more than 14 days ago, from before the group's retention.
+	size_t too_new, too_old, expired;
+	bool created; ///< The stream was not there.
+	/// The temporary credentials are over: worth one more call, with fresh ones.
+	bool credentials_expired;
+	/// As in struct s3_result: for the next batch, too. 0: no correction was needed.
+	int64_t clock_offset_ms;
+};
+
+/// Starts sending the first events of a list as one batch; https_run carries it out, beside
+/// whatever else was started. All is borrowed until https_run has returned; `ret` is filled by
+/// then. A batch of nothing but empty messages ends well, with nothing sent.
+/// LM_E_INVALID: no name for a group or stream. Other errors as in json_service_start.
+void cloudwatch_logs_start_put(struct https *https, const struct cloudwatch_logs_request *request,
+	const struct aws_credentials *credentials, struct cloudwatch_logs_result *ret);
