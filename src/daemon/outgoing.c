@@ -247,7 +247,7 @@ json_t *outgoing_to_json(const struct outgoing *o)
 		json_array_append_new(
 			list, json_pack("{s:s, s:b, s:I, s:s?}", "name", publisher_name(p),
 				      "connected", publisher_is_connected(p), "waiting",
-				      (json_int_t)publisher_counts(p).messages, "error",
+				      (json_int_t)publisher_counts(p).lasting, "error",
 				      fault[0] ? fault : NULL));
 	}
 	return list;

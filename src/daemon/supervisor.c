@@ -342,7 +342,7 @@ static void on_again(void *ctx)
 {
 	struct supervisor *s = ctx;
 
-	if (!s->ending.pending || attempt_record(s))
+	if (!s->ending.pending || ending_record(s))
 		supervisor_next(s);
 }
 

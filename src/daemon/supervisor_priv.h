@@ -2,7 +2,7 @@
 #pragma once
 
 /// Inside the supervisor: supervisor.c takes orders and decides what is next; attempt.c runs a
-/// deployment and records how it ended; takedown.c takes down; reporting.c tells the world.
+/// deployment; ending.c records how it ended; takedown.c takes down; reporting.c tells the world.
 
 #include "base/error.h"
 #include "connector/definition.h"
@@ -96,9 +96,14 @@ json_t *supervisor_last_line(int status, const char *message);
 // attempt.c
 void attempt_begin_deploy(struct supervisor *s, struct order *order);
 void attempt_begin_start(struct supervisor *s, struct order *order);
-/// Records the ending that waits for that; true once it is done.
-bool attempt_record(struct supervisor *s);
 void attempt_finish(struct attempt *a);
+
+// ending.c
+/// The deployment has ended; puts together what is to be remembered of it, records it, and goes on
+/// with what waits.
+void ending_begin(struct supervisor *s, const struct job_result *result);
+/// Records the ending that waits for that; true once it is done.
+bool ending_record(struct supervisor *s);
 void ending_finish(struct ending *e);
 
 // takedown.c

@@ -405,10 +405,20 @@ void outbox_return_all(struct outbox *o)
 		o->entries[i].in_flight = false;
 }
 
+static size_t count_lasting(const struct outbox *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		n += o->entries[i].class != OUTBOX_PROGRESS;
+	return n;
+}
+
 struct outbox_counts outbox_counts(const struct outbox *o)
 {
 	return (struct outbox_counts){
 		.messages = o->n,
+		.lasting = count_lasting(o),
 		.bytes = o->bytes,
 		.dropped_event = o->dropped_event,
 		.dropped_progress = o->dropped_progress,

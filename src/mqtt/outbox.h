@@ -24,6 +24,7 @@ enum outbox_class { OUTBOX_STATUS, OUTBOX_EVENT, OUTBOX_PROGRESS };
 
 struct outbox_counts {
 	size_t messages;        ///< Waiting or in flight.
+	size_t lasting;         ///< Of these: on disk, so that they outlive us.
 	size_t bytes;           ///< What they are charged: topic, payload and a fixed overhead.
 	uint64_t dropped_event; ///< Given up since outbox_open because the outbox was full.
 	uint64_t dropped_progress;
