@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/credentials.h"
+#include "aws/credentials_priv.h"
 
+#include "base/buf.h"
 #include "base/memory.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
-/// What may stand in an HTTP header without a space: a line end in a variable (a common slip with
-/// "$(cat file)" done by hand) must not end in a header of its own.
-static bool is_token(struct lm_str s)
+/// They leave room in the sentence for what to do.
+enum { REASONS_MAX = 800, REASON_MAX = 250 };
+
+bool credentials_is_token(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] <= ' ' || s.p[i] > '~')
@@ -17,58 +18,90 @@ static bool is_token(struct lm_str s)
 	return s.n > 0;
 }
 
-static lm_rc check_variable(const char *name, const char *value, struct lm_err *err)
+const char *credentials_variable(const char *name)
 {
-	if (is_token(lm_str(value)))
-		return LM_OK;
-	return lm_fail(err, LM_E_INVALID, 0,
-		"%s holds a space, a line end or another character that it cannot have; set it "
-		"again without",
-		name);
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
 }
 
-static lm_rc load_environment(struct aws_credentials *ret, struct lm_err *err)
+static lm_rc check_part(const struct credentials_parts *p, const char *name, struct lm_str value,
+	struct lm_err *err)
 {
-	const char *id = getenv("AWS_ACCESS_KEY_ID");
-	const char *secret = getenv("AWS_SECRET_ACCESS_KEY");
-	const char *token = getenv("AWS_SESSION_TOKEN");
-	bool has_id = id && *id, has_secret = secret && *secret, has_token = token && *token;
+	if (credentials_is_token(value))
+		return LM_OK;
+	return lm_fail(err, LM_E_INVALID, 0,
+		"%s%s holds a space, a line end or another character that it cannot have; set it "
+		"again without",
+		name, p->where);
+}
 
-	if (!has_id && !has_secret)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "the environment has no AWS credentials");
-	if (!has_id || !has_secret)
-		return lm_fail(err, LM_E_INVALID, 0, "%s is set but %s is not; set both",
-			has_id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
-			has_id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
+lm_rc credentials_assemble(
+	const struct credentials_parts *p, struct aws_credentials *ret, struct lm_err *err)
+{
+	if (!p->id.n && !p->secret.n)
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s%s is not set", p->id_name, p->where);
+	if (!p->id.n || !p->secret.n)
+		return lm_fail(err, LM_E_INVALID, 0, "%s is set but %s is not%s; set both",
+			p->id.n ? p->id_name : p->secret_name,
+			p->id.n ? p->secret_name : p->id_name, p->where);
 
-	lm_rc rc = check_variable("AWS_ACCESS_KEY_ID", id, err);
+	lm_rc rc = check_part(p, p->id_name, p->id, err);
 	if (rc == LM_OK)
-		rc = check_variable("AWS_SECRET_ACCESS_KEY", secret, err);
-	if (rc == LM_OK && has_token)
-		rc = check_variable("AWS_SESSION_TOKEN", token, err);
+		rc = check_part(p, p->secret_name, p->secret, err);
+	if (rc == LM_OK && p->token.n)
+		rc = check_part(p, p->token_name, p->token, err);
 	if (rc != LM_OK)
 		return rc;
 
 	struct aws_credentials c = {
-		.access_key_id = lm_xstrdup(id),
-		.source = "the environment",
+		.access_key_id = lm_xmemdup0(p->id.p, p->id.n),
+		.source = p->source,
 	};
-	lm_secret_set(&c.secret, lm_str(secret));
-	if (has_token)
-		lm_secret_set(&c.session_token, lm_str(token));
+	lm_secret_set(&c.secret, p->secret);
+	if (p->token.n)
+		lm_secret_set(&c.session_token, p->token);
 	*ret = c;
 	return LM_OK;
 }
 
-lm_rc credentials_load(struct aws_credentials *ret, struct lm_err *err)
+static lm_rc ask_in_turn(
+	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_rc rc = load_environment(ret, err);
+	static credentials_source *const sources[] = {
+		credentials_from_environment,
+		credentials_from_files,
+		credentials_from_container,
+		credentials_from_imds,
+	};
+	lm_auto_buf struct lm_buf reasons = LM_BUF(REASONS_MAX);
 
-	if (rc == LM_E_NOT_FOUND)
-		return lm_fail(err, rc, 0,
-			"there are no AWS credentials: set AWS_ACCESS_KEY_ID and "
-			"AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones) in the "
-			"environment of lightermand");
+	for (size_t i = 0; i < LM_ARRAY_SIZE(sources); i++) {
+		char reason[4 * REASON_MAX + 32];
+		lm_rc rc = sources[i](c, ret, err);
+
+		if (rc != LM_E_NOT_FOUND)
+			return rc;
+		(void)lm_buf_printf(&reasons, "%s%s", i ? "; " : "",
+			lm_str_shorten(lm_str(err->msg), REASON_MAX, reason, sizeof(reason)));
+	}
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"there are no AWS credentials (%s); set 'credentials' in the host file to a role "
+		"alias of AWS IoT, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
+		"environment of lightermand",
+		lm_buf_cstr(&reasons));
+}
+
+lm_rc credentials_load(struct https *https, const struct credentials_settings *settings,
+	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err)
+{
+	const struct credentials_context c = {https, settings, limit};
+	struct lm_err failure = {0}; // the sources wrap theirs, so there must be one
+	lm_rc rc = settings->role_alias ? credentials_from_iot(&c, ret, &failure)
+					: ask_in_turn(&c, ret, &failure);
+
+	if (rc != LM_OK && err)
+		*err = failure;
 	return rc;
 }
 

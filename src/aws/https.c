@@ -65,6 +65,9 @@ static void transfer_destroy(struct https *h, struct transfer *t)
 	https_attempt_drop(h, t);
 	https_answer_finish(&t->answer);
 	free(t->url);
+	free(t->certificate);
+	free(t->private_key);
+	free(t->ca);
 	free(t);
 }
 
@@ -98,12 +101,20 @@ static char *build_url(const struct https_request *r)
 	return url.overflow ? lm_xstrdup("") : lm_buf_take(&url);
 }
 
+static char *copy_or_null(const char *s)
+{
+	return s ? lm_xstrdup(s) : NULL;
+}
+
 void https_start(struct https *h, const struct https_request *request)
 {
 	struct transfer *t = lm_xcalloc(1, sizeof(*t));
 	struct transfer **end = &h->transfers;
 
 	t->request = *request;
+	t->request.certificate = t->certificate = copy_or_null(request->certificate);
+	t->request.private_key = t->private_key = copy_or_null(request->private_key);
+	t->request.ca = t->ca = copy_or_null(request->ca);
 	t->url = build_url(request);
 	t->request.origin = (struct lm_str){t->url, *t->url ? request->origin.n : 0};
 	t->request.query = NULL;

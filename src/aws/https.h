@@ -3,8 +3,9 @@
 
 /// HTTPS requests over libcurl: several at the same time, each with retries, under one time limit.
 ///
-/// What it does: verifies TLS always (AWS_CA_BUNDLE names another CA file), goes through the
-/// proxies of http_proxy, https_proxy and no_proxy, tries again on 429, 500, 502, 503, 504, time
+/// What it does: verifies TLS always (AWS_CA_BUNDLE names another CA file), shows a certificate of
+/// ours where one is given, goes through the proxies of http_proxy, https_proxy and no_proxy, tries
+/// again on 429, 500, 502, 503, 504, time
 /// limits and broken connections (exponential backoff with full jitter; Retry-After is honoured up
 /// to the backoff's bound), ends an answer at its ceiling, and decompresses a gzip body under that
 /// same ceiling. What it does not: follow redirects (a signature covers the host), sign, log.
@@ -48,6 +49,13 @@ struct https_request {
 	size_t body_max;    ///< Ceiling of a 2xx answer's body, after decompression.
 	/// "http://" is accepted. Only for an endpoint that a person configured as such.
 	bool plain_http;
+	/// Never through a proxy: for an address of this machine or its link.
+	bool direct;
+	/// PEM files of a certificate to show (with its chain) and its key; NULL: none. A key that
+	/// wants a passphrase is refused.
+	const char *certificate, *private_key;
+	const char
+		*ca; ///< PEM file of the only CAs to trust; NULL: AWS_CA_BUNDLE's or the system's.
 	/// Called before every attempt (from 0) to add its headers, so that each is signed afresh.
 	/// May be NULL.
 	lm_rc (*prepare)(

@@ -145,14 +145,30 @@ static bool set_security(const struct https *h, struct transfer *t)
 {
 	CURL *e = t->easy;
 	const char *protocols = t->request.plain_http ? "http,https" : "https";
+	const char *ca = t->request.ca ? t->request.ca : h->ca_bundle;
 
 	return curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-	       (!h->ca_bundle || curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_bundle) == CURLE_OK) &&
+	       (!ca || curl_easy_setopt(e, CURLOPT_CAINFO, ca) == CURLE_OK) &&
+	       (!t->request.ca || curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK) &&
 	       curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK;
+}
+
+/// What we show of ourselves.
+static bool set_identity(struct transfer *t)
+{
+	const struct https_request *r = &t->request;
+	CURL *e = t->easy;
+
+	if (!r->certificate)
+		return true;
+	// The empty passphrase keeps OpenSSL from asking for one at a terminal.
+	return curl_easy_setopt(e, CURLOPT_SSLCERT, r->certificate) == CURLE_OK &&
+	       curl_easy_setopt(e, CURLOPT_SSLKEY, r->private_key) == CURLE_OK &&
+	       curl_easy_setopt(e, CURLOPT_KEYPASSWD, "") == CURLE_OK;
 }
 
 static void set_rest(struct transfer *t)
@@ -164,6 +180,8 @@ static void set_rest(struct transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_USERAGENT, "lighterman/" LM_VERSION);
 	(void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (t->request.direct)
+		(void)curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 	(void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	(void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	(void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_start);
@@ -187,7 +205,7 @@ lm_rc https_attempt_start(struct https *h, struct transfer *t, struct lm_err *er
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		abort(); // no memory
-	if (!set_security(h, t))
+	if (!set_security(h, t) || !set_identity(t))
 		return lm_fail(err, LM_E_SYS, 0, "this libcurl cannot do verified TLS");
 	set_limits(t);
 	set_method(t);

@@ -10,8 +10,23 @@ static const char *words(const struct transfer *t, CURLcode code)
 static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str host,
 	bool *ret_retry, struct lm_err *err)
 {
+	const struct https_request *r = &t->request;
+
 	switch (code) {
+	case CURLE_SSL_CERTPROBLEM:
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the certificate '%s' with the private key '%s' cannot be used (%s); both "
+			"must "
+			"be PEM files that belong together, the key without a passphrase",
+			r->certificate ? r->certificate : "", r->private_key ? r->private_key : "",
+			words(t, code));
 	case CURLE_PEER_FAILED_VERIFICATION:
+		if (r->ca)
+			return lm_fail(err, LM_E_NETWORK, 0,
+				"the certificate of %.*s is not accepted (%s); check the CA file "
+				"'%s', "
+				"the host's name, and the device's clock",
+				LM_STR_ARG(host), words(t, code), r->ca);
 		return lm_fail(err, LM_E_NETWORK, 0,
 			"the certificate of %.*s is not accepted (%s); if a proxy or a private "
 			"store "
@@ -19,6 +34,11 @@ static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str
 			"device's clock",
 			LM_STR_ARG(host), words(t, code));
 	case CURLE_SSL_CACERT_BADFILE:
+		if (r->ca)
+			return lm_fail(err, LM_E_INVALID, 0,
+				"the CA file '%s' for %.*s cannot be used (%s); it must be a PEM "
+				"file",
+				r->ca, LM_STR_ARG(host), words(t, code));
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the CA certificates for %.*s cannot be read (%s); install "
 			"ca-certificates, "
@@ -94,6 +114,7 @@ lm_rc https_describe_failure(
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CIPHER:
 		return describe_tls(t, code, host, ret_retry, err);

@@ -12,8 +12,9 @@ struct transfer {
 	struct transfer *next;
 	struct https_request request; ///< `query` is already in `url`; `origin` points into `url`.
 	char *url;
-	unsigned attempt;  ///< Of the attempt under way or to come, from 0.
-	uint64_t start_ms; ///< When that may start, on lm_clock_mono_ms().
+	char *certificate, *private_key, *ca; ///< What `request` points to.
+	unsigned attempt;                     ///< Of the attempt under way or to come, from 0.
+	uint64_t start_ms;                    ///< When that may start, on lm_clock_mono_ms().
 
 	// One attempt:
 	CURL *easy; ///< NULL while waiting.

@@ -11,11 +11,13 @@
 static const char empty_sha256[] =
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Fetching one object: a GET, and again after a correction of region or clock.
+enum { ACCESS_KEY_SHOWN = 64 };
+
+/// Fetching one object: a GET, and again after a correction of region, clock or credentials.
 struct job {
 	struct https *https;
 	const struct s3_request *request;
-	const struct aws_credentials *credentials;
+	struct credentials_provider *credentials;
 	struct s3_result *result;
 
 	struct aws_endpoint endpoint;
@@ -25,8 +27,12 @@ struct job {
 	struct aws_pair query[1];
 	size_t query_n;
 	const char *method;
+	// How the last attempt was signed:
 	int64_t signed_ms;
-	bool region_corrected, clock_corrected;
+	unsigned signed_serial;
+	char signed_key[ACCESS_KEY_SHOWN + 1];
+	const char *signed_source;
+	bool region_corrected, clock_corrected, credentials_corrected;
 };
 
 static void job_destroy(struct job *j)
@@ -114,10 +120,16 @@ static lm_rc locate(struct job *j, struct lm_err *err)
 static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
 	struct job *j = ctx;
+	const struct aws_credentials *credentials = NULL;
 	bool get = strcmp(j->method, "GET") == 0;
+	lm_rc rc = credentials_get(j->credentials, &credentials, err);
 
 	(void)attempt;
-	(void)err;
+	if (rc != LM_OK)
+		return rc;
+	(void)snprintf(j->signed_key, sizeof(j->signed_key), "%s", credentials->access_key_id);
+	j->signed_source = credentials->source;
+	j->signed_serial = credentials->serial;
 	j->signed_ms = lm_clock_wall_ms() + j->result->clock_offset_ms;
 	const struct sigv4_request r = {
 		.method = j->method,
@@ -130,7 +142,7 @@ static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, s
 		.service = "s3",
 		.wall_ms = j->signed_ms,
 	};
-	sigv4_sign(&r, j->credentials, headers);
+	sigv4_sign(&r, credentials, headers);
 	return LM_OK;
 }
 
@@ -184,7 +196,8 @@ static void fail_with_answer(struct job *j, const struct https_answer *answer)
 {
 	struct s3_failure f = {
 		.request = j->request,
-		.credentials = j->credentials,
+		.access_key_id = j->signed_key,
+		.source = j->signed_source,
 		.host = https_origin_host(lm_str(j->origin)),
 		.answer = answer,
 		.signed_ms = j->signed_ms,
@@ -250,6 +263,21 @@ static bool correct_clock(
 	return true;
 }
 
+/// Signs once more, with other credentials.
+static bool correct_credentials(struct job *j, const struct s3_error *e)
+{
+	bool over = strcmp(e->code, "ExpiredToken") == 0 ||
+		    strcmp(e->code, "ExpiredTokenException") == 0 ||
+		    strcmp(e->code, "TokenRefreshRequired") == 0;
+
+	if (!over || j->credentials_corrected ||
+		!credentials_expire(j->credentials, j->signed_serial))
+		return false;
+	j->credentials_corrected = true;
+	send_request(j, "GET", on_object);
+	return true;
+}
+
 static void take_object(struct job *j, struct https_answer *answer)
 {
 	struct lm_str version = header_list_get(&answer->headers, "x-amz-version-id");
@@ -283,12 +311,13 @@ static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		return;
 	}
 	s3_error_parse(lm_buf_str(&answer->body), &e);
-	if (!correct_region(j, answer, &e) && !correct_clock(j, answer, &e))
+	if (!correct_region(j, answer, &e) && !correct_clock(j, answer, &e) &&
+		!correct_credentials(j, &e))
 		fail_with_answer(j, answer);
 }
 
 void s3_start_get_object(struct https *https, const struct s3_request *request,
-	const struct aws_credentials *credentials, struct s3_result *ret)
+	struct credentials_provider *credentials, struct s3_result *ret)
 {
 	struct job *j = lm_xcalloc(1, sizeof(*j));
 
@@ -317,7 +346,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 }
 
 lm_rc s3_get_object(struct https *https, const struct s3_request *request,
-	const struct aws_credentials *credentials, const struct wait_limit *limit,
+	struct credentials_provider *credentials, const struct wait_limit *limit,
 	struct s3_result *ret, struct lm_err *err)
 {
 	lm_auto_s3_result struct s3_result result = {0};

@@ -5,9 +5,10 @@
 ///
 /// The only action used is GetObject; when S3 says that the bucket is in another region but not in
 /// which, a HEAD of the bucket asks (its answer names the region even without the right to it).
-/// A wrong region and a wrong clock are each put right once, by signing again.
+/// A wrong region and a wrong clock are each put right once, by signing again; so are credentials
+/// that are over, if there are others.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/stored_object.h"
 #include "base/error.h"
@@ -47,16 +48,16 @@ struct s3_result {
 };
 
 /// Starts fetching an object; https_run carries it out, beside whatever else was started.
-/// All is borrowed until https_run has returned. `ret` is filled by then:
-/// LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock),
+/// All is borrowed until https_run has returned. `ret` is filled by then: as credentials_get fails,
+/// or LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock),
 /// LM_E_TOO_LARGE, LM_E_INVALID (bucket, region or endpoint cannot be), LM_E_REFUSED (S3's own code
 /// is in the sentence), LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
 void s3_start_get_object(struct https *https, const struct s3_request *request,
-	const struct aws_credentials *credentials, struct s3_result *ret);
+	struct credentials_provider *credentials, struct s3_result *ret);
 
 /// The same, alone, from start to end.
 lm_rc s3_get_object(struct https *https, const struct s3_request *request,
-	const struct aws_credentials *credentials, const struct wait_limit *limit,
+	struct credentials_provider *credentials, const struct wait_limit *limit,
 	struct s3_result *ret, struct lm_err *err);
 void s3_result_finish(struct s3_result *r);
 #define lm_auto_s3_result lm_auto(s3_result_finish)

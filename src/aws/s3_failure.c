@@ -60,7 +60,7 @@ static lm_rc wrong_secret(const struct s3_failure *f, const struct names *n, str
 	return lm_fail(err, LM_E_DENIED, 0,
 		"S3 does not accept our signature (SignatureDoesNotMatch): the secret access key "
 		"from %s does not belong to access key %.64s",
-		f->credentials->source, f->credentials->access_key_id);
+		f->source, f->access_key_id);
 }
 
 static lm_rc unknown_key(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -69,16 +69,15 @@ static lm_rc unknown_key(const struct s3_failure *f, const struct names *n, stru
 	return lm_fail(err, LM_E_DENIED, 0,
 		"S3 does not know access key %.64s from %s (%s); check it, and that its partition "
 		"(%s) is the bucket's",
-		f->credentials->access_key_id, f->credentials->source, f->error.code,
-		endpoint_partition(f->request->region));
+		f->access_key_id, f->source, f->error.code, endpoint_partition(f->request->region));
 }
 
 static lm_rc expired(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"the temporary credentials from %s are over (%s: %s); get new ones",
-		f->credentials->source, f->error.code, f->error.message);
+		"the temporary credentials from %s are over (%s: %s); get new ones", f->source,
+		f->error.code, f->error.message);
 }
 
 static lm_rc bad_token(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -87,7 +86,7 @@ static lm_rc bad_token(const struct s3_failure *f, const struct names *n, struct
 	return lm_fail(err, LM_E_DENIED, 0,
 		"S3 does not accept the session token from %s (%s); get access key, secret key and "
 		"token anew, all three from the same source",
-		f->credentials->source, f->error.code);
+		f->source, f->error.code);
 }
 
 static lm_rc skewed(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -126,6 +125,7 @@ static const struct {
 	{"SignatureDoesNotMatch", wrong_secret},
 	{"InvalidAccessKeyId", unknown_key},
 	{"ExpiredToken", expired},
+	{"ExpiredTokenException", expired},
 	{"TokenRefreshRequired", expired},
 	{"InvalidToken", bad_token},
 	{"RequestTimeTooSkewed", skewed},

@@ -9,7 +9,8 @@
 /// What S3 answered instead of the object.
 struct s3_failure {
 	const struct s3_request *request;
-	const struct aws_credentials *credentials;
+	const char *access_key_id; ///< That it was signed with,
+	const char *source;        ///< and where that was from.
 	struct lm_str host;
 	const struct https_answer *answer;
 	struct s3_error error;

@@ -29,6 +29,10 @@ enum {
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
+	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
+	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
+	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+
 	LIMIT_JSON_DEPTH = 32,
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/secret.h"
 
 static bool too_deep(const json_t *j, unsigned depth)
 {
@@ -33,6 +34,14 @@ static lm_rc fail_too_deep(struct lm_err *err)
 		err, LM_E_INVALID, 0, "it is nested more than %d levels deep", LIMIT_JSON_DEPTH);
 }
 
+static lm_rc fail_parse(json_error_t *why, struct lm_err *err)
+{
+	if (json_error_code(why) == json_error_stack_overflow)
+		return fail_too_deep(err);
+	return lm_fail(
+		err, LM_E_INVALID, 0, "line %d, column %d: %s", why->line, why->column, why->text);
+}
+
 lm_rc json_parse(struct lm_str text, json_t **ret, struct lm_err *err)
 {
 	json_error_t why;
@@ -41,12 +50,11 @@ lm_rc json_parse(struct lm_str text, json_t **ret, struct lm_err *err)
 		return lm_fail(err, LM_E_INVALID, 0, "it is not UTF-8 text");
 	json_t *parsed = json_loadb(
 		text.n ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!parsed) {
-		if (json_error_code(&why) == json_error_stack_overflow)
-			return fail_too_deep(err);
-		return lm_fail(err, LM_E_INVALID, 0, "line %d, column %d: %s", why.line, why.column,
-			why.text);
-	}
+	lm_rc rc = parsed ? LM_OK : fail_parse(&why, err);
+
+	lm_wipe(&why, sizeof(why)); // it quotes the text, which may hold a secret
+	if (rc != LM_OK)
+		return rc;
 	if (too_deep(parsed, LIMIT_JSON_DEPTH)) {
 		json_decref(parsed);
 		return fail_too_deep(err);

@@ -18,7 +18,8 @@ struct fetch {
 	const char *region;
 	bool object_from_s3;
 	struct https *https; ///< NULL: nothing does.
-	struct aws_credentials credentials;
+	struct credentials_settings settings;
+	struct credentials_provider *credentials;
 	struct s3_result s3;
 };
 
@@ -26,7 +27,7 @@ static void fetch_finish(struct fetch *f)
 {
 	https_destroy(f->https);
 	s3_result_finish(&f->s3);
-	credentials_finish(&f->credentials);
+	credentials_provider_destroy(f->credentials);
 }
 
 /// What is wrong with this device's own settings is no fault of the definition.
@@ -38,12 +39,37 @@ static lm_rc not_the_definition(lm_rc rc, struct lm_err *err)
 	return LM_E_DENIED;
 }
 
+static const char *first(const char *a, const char *b)
+{
+	return a ? a : b;
+}
+
+/// What the host file leaves open of the role alias's provider is the core's own.
+static struct credentials_settings make_settings(const struct host_settings *host)
+{
+	const struct host_credentials *c = &host->credentials;
+	const struct host_iot *iot = &host->iot;
+
+	return (struct credentials_settings){
+		.role_alias = c->role_alias,
+		.endpoint = c->endpoint,
+		.certificate = first(c->certificate, iot->certificate),
+		.private_key = first(c->private_key, iot->private_key),
+		.ca = first(c->ca, iot->ca),
+		.thing_name = host->thing_name,
+	};
+}
+
 static lm_rc go_online(struct fetch *f, struct lm_err *err)
 {
+	const struct aws_credentials *loaded;
 	lm_rc rc = https_create(&f->https, err);
 
+	f->settings = make_settings(&f->w->job->host);
 	if (!rc)
-		rc = credentials_load(&f->credentials, err);
+		rc = credentials_provider_create(&f->settings, &f->w->limit, &f->credentials, err);
+	if (!rc)
+		rc = credentials_get(f->credentials, &loaded, err);
 	return not_the_definition(rc, err);
 }
 
@@ -51,6 +77,10 @@ static lm_rc go_online(struct fetch *f, struct lm_err *err)
 static void note_s3(const struct fetch *f)
 {
 	const struct s3_result *r = &f->s3;
+	struct lm_err warning;
+
+	if (credentials_take_warning(f->credentials, &warning))
+		lm_warn("%s", warning.msg);
 
 	if (r->clock_offset_ms != 0)
 		lm_warn("this device's clock is wrong by %lld s, as S3 says: set it",
@@ -124,7 +154,7 @@ static lm_rc get_secrets(struct fetch *f, struct secrets *ret, struct lm_err *er
 	const struct connector_definition *d = work_definition(f->w);
 	struct secrets_source source = {.directory = f->w->job->host.secret_store_directory,
 		.https = f->https,
-		.credentials = &f->credentials,
+		.credentials = f->credentials,
 		.region = f->region};
 
 	return secrets_get(&source, d->secret_arns, d->secret_arns_n, &f->w->limit, ret, err);
@@ -143,7 +173,7 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object, struct s
 	struct lm_err secrets_err = {LM_OK};
 
 	if (f->object_from_s3)
-		s3_start_get_object(f->https, &request, &f->credentials, &f->s3);
+		s3_start_get_object(f->https, &request, f->credentials, &f->s3);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
 	// Whatever became of the secrets, `request` is borrowed until the object is there.
 	lm_rc rc = f->https ? https_run(f->https, &f->w->limit, err) : LM_OK;

@@ -3,7 +3,7 @@
 
 /// The registry credentials that a definition names, from wherever this device keeps secrets.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "docker/registry.h"
 #include "sys/wait.h"
@@ -17,7 +17,7 @@ struct secrets_source {
 	const char *directory; ///< secretStore.directory; NULL: Secrets Manager.
 	// For Secrets Manager; NULL with a directory.
 	struct https *https;
-	const struct aws_credentials *credentials;
+	struct credentials_provider *credentials;
 	const char *region;
 };
 

@@ -17,6 +17,7 @@ from servers.aws_services import CloudWatchLogs, Ecr, SecretsManager  # noqa: E4
 from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
 from servers.engine import Engine  # noqa: E402
 from servers.registry import Registry  # noqa: E402
+from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
 from users import add_user  # noqa: E402
 
@@ -103,6 +104,15 @@ def _lazy(make):
         server.stop()
 
     return session
+
+
+@pytest.fixture
+def role_credentials(authority):
+    """What hands out a role's credentials: AWS IoT's provider, the instance metadata, the container endpoint."""
+    server = RoleCredentials(authority)
+    server.start()
+    yield server
+    server.stop()
 
 
 _engine = _lazy(lambda request: Engine(request.getfixturevalue("sandbox") / "engine"))

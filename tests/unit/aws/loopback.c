@@ -174,15 +174,22 @@ static X509 *make_certificate(EVP_PKEY *key, const char *subject)
 	return x;
 }
 
-struct loopback *loopback_start_tls(const struct loopback_answer *answers, unsigned n,
+static void write_certificate(const char *path, X509 *x, EVP_PKEY *key)
+{
+	lm_auto_fclose FILE *file = fopen(path, "w");
+
+	must(file && PEM_write_X509(file, x), "certificate file");
+	must(!key || PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), "key file");
+}
+
+static struct loopback *create_tls(const struct loopback_answer *answers, unsigned n,
 	const char *subject, const char *certificate_path)
 {
 	struct loopback *l = create(answers, n);
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = make_certificate(key, subject);
-	lm_auto_fclose FILE *file = fopen(certificate_path, "w");
 
-	must(file && PEM_write_X509(file, x), "certificate file");
+	write_certificate(certificate_path, x, NULL);
 	l->tls = SSL_CTX_new(TLS_server_method());
 	must(SSL_CTX_use_certificate(l->tls, x) == 1 && SSL_CTX_use_PrivateKey(l->tls, key) == 1,
 		"SSL_CTX");
@@ -190,6 +197,30 @@ struct loopback *loopback_start_tls(const struct loopback_answer *answers, unsig
 	EVP_PKEY_free(key);
 	memmove(l->origin + 5, l->origin + 4, strlen(l->origin + 4) + 1);
 	l->origin[4] = 's';
+	return l;
+}
+
+struct loopback *loopback_start_tls(const struct loopback_answer *answers, unsigned n,
+	const char *subject, const char *certificate_path)
+{
+	struct loopback *l = create_tls(answers, n, subject, certificate_path);
+
+	start(l);
+	return l;
+}
+
+struct loopback *loopback_start_mutual_tls(const struct loopback_answer *answers, unsigned n,
+	const char *subject, const char *certificate_path, const char *client_path)
+{
+	struct loopback *l = create_tls(answers, n, subject, certificate_path);
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = make_certificate(key, "DNS:client.example");
+
+	write_certificate(client_path, x, key);
+	must(X509_STORE_add_cert(SSL_CTX_get_cert_store(l->tls), x) == 1, "client certificate");
+	SSL_CTX_set_verify(l->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	X509_free(x);
+	EVP_PKEY_free(key);
 	start(l);
 	return l;
 }

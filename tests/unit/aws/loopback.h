@@ -21,6 +21,10 @@ struct loopback *loopback_start(const struct loopback_answer *answers, unsigned 
 /// written to `certificate_path` in PEM.
 struct loopback *loopback_start_tls(const struct loopback_answer *answers, unsigned n,
 	const char *subject, const char *certificate_path);
+/// As loopback_start_tls, but the client must show a certificate, too. The one that is accepted is
+/// written to `client_path` in PEM, with its key behind it.
+struct loopback *loopback_start_mutual_tls(const struct loopback_answer *answers, unsigned n,
+	const char *subject, const char *certificate_path, const char *client_path);
 /// "http://127.0.0.1:PORT" or "https://…". Borrowed.
 const char *loopback_origin(const struct loopback *l);
 /// Ends the thread; then what was asked can be read.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Fetches one object for tests/e2e/s3_swift_test.py: takes a request as JSON in its argument and
-/// credentials from the environment, prints what came of it as JSON.
+/// credentials by the environment, prints what came of it as JSON.
 #include "aws/s3.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -25,7 +25,7 @@ static enum s3_style style_of(const json_t *in)
 
 static lm_rc fetch(const json_t *in, struct s3_result *ret, struct lm_err *err)
 {
-	lm_auto_credentials struct aws_credentials c = {0};
+	lm_auto(credentials_provider_destroy_p) struct credentials_provider *p = NULL;
 	lm_auto(https_destroy_p) struct https *h = NULL;
 	const struct s3_request r = {
 		.bucket = text_or_null(in, "bucket"),
@@ -41,12 +41,13 @@ static lm_rc fetch(const json_t *in, struct s3_result *ret, struct lm_err *err)
 		.deadline_ms = lm_clock_mono_ms() + 60 * 1000,
 		.cancel_fd = -1,
 	};
-	lm_rc rc = credentials_load(&c, err);
+	const struct credentials_settings settings = {0};
+	lm_rc rc = credentials_provider_create(&settings, &limit, &p, err);
 
 	if (rc == LM_OK)
 		rc = https_create(&h, err);
 	if (rc == LM_OK)
-		rc = s3_get_object(h, &r, &c, &limit, ret, err);
+		rc = s3_get_object(h, &r, p, &limit, ret, err);
 	return rc;
 }
 

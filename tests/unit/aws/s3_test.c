@@ -33,19 +33,27 @@ static struct s3_request usual_request(void)
 	};
 }
 
+static void fetch_with(
+	struct exchange *x, const struct s3_request *r, struct credentials_provider *p)
+{
+	lm_auto(https_destroy_p) struct https *h = NULL;
+	const struct wait_limit limit = {
+		.deadline_ms = lm_clock_mono_ms() + 30000, .cancel_fd = -1};
+
+	assert_int_equal(https_create(&h, NULL), LM_OK);
+	x->rc = s3_get_object(h, r, p, &limit, &x->result, &x->err);
+}
+
 static void fetch(struct exchange *x, const struct s3_request *r)
 {
 	lm_auto_credentials struct aws_credentials c = {
 		.access_key_id = lm_xstrdup("AKIDEXAMPLE"),
 		.source = "the environment",
 	};
-	lm_auto(https_destroy_p) struct https *h = NULL;
-	const struct wait_limit limit = {
-		.deadline_ms = lm_clock_mono_ms() + 30000, .cancel_fd = -1};
-
 	lm_secret_set(&c.secret, LM_STR("hunter2"));
-	assert_int_equal(https_create(&h, NULL), LM_OK);
-	x->rc = s3_get_object(h, r, &c, &limit, &x->result, &x->err);
+	lm_auto(credentials_provider_destroy_p) struct credentials_provider *p =
+		credentials_provider_of(&c);
+	fetch_with(x, r, p);
 	if (x->server)
 		loopback_stop(x->server);
 	assert_null(strstr(x->err.msg, "hunter2"));
@@ -83,6 +91,75 @@ static void assert_asked(const struct exchange *x, unsigned i, const char *what)
 #define OBJECT(headers) "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" headers "\r\nhello"
 #define ERROR(status, headers, xml)                                                                \
 	"HTTP/1.0 " status "\r\n" headers "\r\n<?xml version=\"1.0\"?>\n<Error>" xml "</Error>"
+
+#define CONTAINER(id)                                                                              \
+	"HTTP/1.0 200 OK\r\n\r\n{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"s\","            \
+	"\"Token\":\"t\"}"
+#define OVER ERROR("400 Bad Request", "", "<Code>ExpiredToken</Code><Message>over</Message>")
+
+/// Fetches with credentials of a container endpoint.
+static void run_with_container(struct exchange *x, const struct loopback_answer *answers,
+	unsigned n, const struct loopback_answer *container, unsigned container_n)
+{
+	struct loopback *endpoint = loopback_start(container, container_n);
+	const struct credentials_settings settings = {.attempts = 1};
+	const struct s3_request r = usual_request();
+	struct credentials_provider *p = NULL;
+
+	*x = (struct exchange){.server = loopback_start(answers, n)};
+	(void)setenv("AWS_ENDPOINT_URL_S3", loopback_origin(x->server), 1);
+	(void)setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", loopback_origin(endpoint), 1);
+	(void)setenv("HOME", "/nonexistent", 1);
+	assert_int_equal(credentials_provider_create(&settings, &WAIT_FOREVER, &p, NULL), LM_OK);
+	fetch_with(x, &r, p);
+	loopback_stop(x->server);
+	loopback_destroy(endpoint);
+	credentials_provider_destroy(p);
+}
+
+static void signs_again_with_other_credentials_once_they_are_over(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}, {OBJECT("")}};
+	const struct loopback_answer container[] = {{CONTAINER("FIRST")}, {CONTAINER("SECOND")}};
+	struct exchange x;
+
+	(void)state;
+	run_with_container(&x, answers, 2, container, 2);
+	assert_int_equal(x.rc, LM_OK);
+	assert_asked(&x, 0, "Credential=FIRST/");
+	assert_asked(&x, 1, "Credential=SECOND/");
+	finish(&x);
+}
+
+static void gives_up_if_other_credentials_are_over_too(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}};
+	const struct loopback_answer container[] = {{CONTAINER("FIRST")}, {CONTAINER("SECOND")}};
+	struct exchange x;
+
+	(void)state;
+	run_with_container(&x, answers, 1, container, 2);
+	assert_int_equal(x.rc, LM_E_DENIED);
+	assert_non_null(strstr(x.err.msg,
+		"the temporary credentials from the container endpoint are over (ExpiredToken"));
+	assert_int_equal(loopback_count(x.server), 2);
+	finish(&x);
+}
+
+static void fails_with_the_reason_if_there_are_no_other_credentials(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}};
+	const struct loopback_answer container[] = {
+		{CONTAINER("FIRST")}, {"HTTP/1.0 403 F\r\n\r\n{\"message\":\"no more\"}"}};
+	struct exchange x;
+
+	(void)state;
+	run_with_container(&x, answers, 1, container, 2);
+	assert_int_equal(x.rc, LM_E_DENIED);
+	assert_non_null(strstr(x.err.msg, "HTTP 403: no more"));
+	assert_int_equal(loopback_count(x.server), 1);
+	finish(&x);
+}
 
 static void fetches_an_object_and_its_version(void **state)
 {
@@ -468,6 +545,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fetches_an_object_and_its_version),
+		cmocka_unit_test(signs_again_with_other_credentials_once_they_are_over),
+		cmocka_unit_test(gives_up_if_other_credentials_are_over_too),
+		cmocka_unit_test(fails_with_the_reason_if_there_are_no_other_credentials),
 		cmocka_unit_test(knows_no_version_if_the_store_names_none),
 		cmocka_unit_test(asks_for_a_version_and_keeps_the_name_null),
 		cmocka_unit_test(puts_the_bucket_into_the_host_in_virtual_host_style),

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/credentials_http.h"
+
+#include "base/clock.h"
+#include "sys/json.h"
+
+#include <time.h>
+
+enum { MESSAGE_MAX = 160 };
+
+/// The value of `n` digits at the start of `*s`, which moves on; -1 if there are others.
+static int take_digits(struct lm_str *s, size_t n)
+{
+	int value = 0;
+
+	if (s->n < n)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return -1;
+		value = value * 10 + (s->p[i] - '0');
+	}
+	*s = (struct lm_str){s->p + n, s->n - n};
+	return value;
+}
+
+/// Whether nothing is left but a fraction of a second, perhaps, and the 'Z' of UTC.
+static bool is_end_of_time(struct lm_str s)
+{
+	if (s.n && s.p[0] == '.') {
+		s = (struct lm_str){s.p + 1, s.n - 1};
+		while (take_digits(&s, 1) >= 0)
+			;
+	}
+	return lm_str_eq(s, LM_STR("Z"));
+}
+
+/// "2018-01-18T09:18:06Z"; 0 if it is anything else.
+static int64_t parse_time_ms(struct lm_str s)
+{
+	static const char behind[6] = {'-', '-', 'T', ':', ':', '\0'};
+	int v[6];
+
+	for (int i = 0; i < 6; i++) {
+		v[i] = take_digits(&s, i == 0 ? 4 : 2);
+		if (v[i] < 0 || (behind[i] && (!s.n || s.p[0] != behind[i])))
+			return 0;
+		if (behind[i])
+			s = (struct lm_str){s.p + 1, s.n - 1};
+	}
+	if (!is_end_of_time(s))
+		return 0;
+	struct tm t = {.tm_year = v[0] - 1900,
+		.tm_mon = v[1] - 1,
+		.tm_mday = v[2],
+		.tm_hour = v[3],
+		.tm_min = v[4],
+		.tm_sec = v[5]};
+	time_t seconds = timegm(&t);
+	return seconds > 0 ? (int64_t)seconds * 1000 : 0;
+}
+
+static void set_expiry(
+	const struct https_answer *answer, int64_t expires_ms, struct aws_credentials *c)
+{
+	int64_t now_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t left_ms = expires_ms - (now_ms ? now_ms : lm_clock_wall_ms());
+
+	c->expires_ms = expires_ms;
+	c->expires_mono_ms = lm_clock_mono_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
+}
+
+static struct lm_str text_of(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_string(value) ? json_text(value) : (struct lm_str){"", 0};
+}
+
+static lm_rc read_members(const struct https_answer *answer, const struct credentials_names *names,
+	const json_t *object, struct aws_credentials *ret, struct lm_err *err)
+{
+	const struct credentials_parts parts = {
+		.id = text_of(object, names->id),
+		.secret = text_of(object, names->secret),
+		.token = text_of(object, names->token),
+		.id_name = names->id,
+		.secret_name = names->secret,
+		.token_name = names->token,
+		.where = "",
+		.source = names->source,
+	};
+	const json_t *expiration = json_object_get(object, names->expiration);
+	int64_t expires_ms = 0;
+
+	if (!parts.id.n || !parts.secret.n || (names->needs_token && !parts.token.n))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "it has no %s",
+			!parts.id.n       ? names->id
+			: !parts.secret.n ? names->secret
+					  : names->token);
+	if (expiration && !json_is_null(expiration)) {
+		expires_ms = parse_time_ms(text_of(object, names->expiration));
+		if (!expires_ms)
+			return lm_fail(
+				err, LM_E_PROTOCOL, 0, "its %s is no time", names->expiration);
+	}
+	lm_rc rc = credentials_assemble(&parts, ret, err);
+	if (rc == LM_OK && expires_ms)
+		set_expiry(answer, expires_ms, ret);
+	return rc;
+}
+
+/// The reason of a parser may quote the text, so only the fact is passed on.
+static lm_rc parse_object(const struct https_answer *answer, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+
+	if (json_parse(lm_buf_str(&answer->body), &document, NULL) != LM_OK)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not JSON");
+	if (!json_is_object(document))
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "it is %s, not an object", json_type_name(document));
+	*ret = lm_take(document);
+	return LM_OK;
+}
+
+lm_rc credentials_parse_answer(const struct https_answer *answer,
+	const struct credentials_names *names, struct lm_str host, struct aws_credentials *ret,
+	struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+	struct lm_err failure = {0};
+	lm_rc rc = parse_object(answer, &document, &failure);
+
+	if (rc == LM_OK) {
+		const json_t *object =
+			names->object ? json_object_get(document, names->object) : document;
+
+		rc = read_members(answer, names, object, ret, &failure);
+	}
+	if (rc == LM_OK)
+		return LM_OK;
+	return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s holds no usable credentials: %s",
+		LM_STR_ARG(host), failure.msg);
+}
+
+const char *credentials_error_message(
+	const struct https_answer *answer, char out[CREDENTIALS_MESSAGE_SIZE])
+{
+	lm_auto_json json_t *document = NULL;
+	struct lm_str message = {0};
+
+	out[0] = '\0';
+	if (parse_object(answer, &document, NULL) != LM_OK)
+		return out;
+	message = text_of(document, "message");
+	if (!message.n)
+		message = text_of(document, "Message");
+	if (message.n) {
+		(void)memcpy(out, ": ", 2);
+		(void)lm_str_shorten(message, MESSAGE_MAX, out + 2, CREDENTIALS_MESSAGE_SIZE - 2);
+	}
+	return out;
+}
