@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker alone, against a real engine and registry: what it does, what it says, and how it stops."""
-import contextlib
 import pathlib
 import shutil
 import socket
@@ -160,6 +159,15 @@ def test_a_missing_object_is_the_definitions_fault(dock):
     result = dock.deploy()
     assert (result["stage"], result["error"]) == ("fetch", "InvalidParameter")
     assert "'ships'" in result["message"]
+
+
+@pytest.mark.parametrize("store", ["objectStore", "secretStore"])
+def test_a_missing_store_is_not_the_definitions_fault(dock, local, store):
+    secret = dock.device.put_secret("harbour", {"username": "u", "password": "p", "registryUrl": "r"})
+    dock.device.host[store]["directory"] = "/nonexistent/store"
+    result = dock.deploy(local_file(local, "web"), secrets=[secret])
+    assert (result["stage"], result["error"]) == ("fetch", "InternalError")
+    assert "/nonexistent/store" in result["message"]
 
 
 def test_a_file_with_another_hash_is_not_deployed(dock, local):
@@ -330,10 +338,8 @@ def test_a_redeploy_without_local_copy_leaves_nothing_of_the_old(dock_with, comp
     assert set(engine.containers(everything=True)) == {"web", "new"}
 
 
-@contextlib.contextmanager
 def container(engine, image, name, labels):
-    made = engine.docker.containers.run(image, ["sleep", "1000000"], name=name, labels=labels, detach=True)
-    yield made
+    return engine.docker.containers.run(image, ["sleep", "1000000"], name=name, labels=labels, detach=True)
 
 
 # It has our project's label but nothing else of compose's, as a `down` that was killed may leave it.
@@ -343,25 +349,25 @@ LEFT = {"com.docker.compose.project": PROJECT}
 def test_force_deploy_removes_what_is_ours_and_in_the_way(dock_with, compose, engine, local):
     dock = dock_with(compose)
     text = local_file(local, "web", container_name="the-name")
-    with container(engine, local, "the-name", LEFT) as left:
-        result = dock.deploy(text, **HERE)
-        assert (result["result"], result["stage"], result["forced"]) == ("fail", "up", False)
-        assert "the-name" in result["message"]
-        result = dock.deploy(text, ForceDeploy="True", **HERE)
-        assert (result["result"], result["forced"]) == ("success", True)
-        assert "[WARN]-removed container the-name" in dock.worker.log
-        assert engine.containers()["web"].id != left.id
+    left = container(engine, local, "the-name", LEFT)
+    result = dock.deploy(text, **HERE)
+    assert (result["result"], result["stage"], result["forced"]) == ("fail", "up", False)
+    assert "the-name" in result["message"]
+    result = dock.deploy(text, ForceDeploy="True", **HERE)
+    assert (result["result"], result["forced"]) == ("success", True)
+    assert "[WARN]-removed container the-name" in dock.worker.log
+    assert engine.containers()["web"].id != left.id
 
 
 def test_a_stranger_in_the_way_is_named_and_not_touched(dock_with, compose, engine, local):
     dock = dock_with(compose)
     text = local_file(local, "web", container_name="the-name")
-    with container(engine, local, "the-name", {"com.docker.compose.project": "theirs"}) as theirs:
-        result = dock.deploy(text, ForceDeploy="True", **HERE)
-        assert (result["result"], result["stage"], result["error"]) == ("fail", "up", "InternalError")
-        assert "the-name" in result["message"]
-        theirs.reload()
-        assert theirs.status == "running"
+    theirs = container(engine, local, "the-name", {"com.docker.compose.project": "theirs"})
+    result = dock.deploy(text, ForceDeploy="True", **HERE)
+    assert (result["result"], result["stage"], result["error"]) == ("fail", "up", "InternalError")
+    assert "the-name" in result["message"]
+    theirs.reload()
+    assert theirs.status == "running"
 
 
 def test_goes_on_offline_with_what_is_here(dock, engine, local):
