@@ -56,7 +56,9 @@ enum process_stream { PROCESS_STDOUT, PROCESS_STDERR };
 
 struct process_run {
 	struct process_spec spec; ///< `fds` is ignored: the three are made here.
-	struct lm_str input;      ///< Written to the child's stdin, then closed.
+	/// Written to the child's stdin, then closed. A child may end before it has read all: the
+	/// program has to ignore SIGPIPE.
+	struct lm_str input;
 	/// Called for each line, without its line end ('\n', and a '\r' before it). A line over
 	/// LIMIT_LOG_LINE comes in pieces. May be NULL.
 	void (*on_line)(void *ctx, enum process_stream stream, struct lm_str line);

@@ -73,6 +73,12 @@ static lm_rc go_online(struct fetch *f, struct lm_err *err)
 	return not_the_definition(rc, err);
 }
 
+/// Not even the directory that stands in for a store is there.
+static bool is_missing(const char *directory)
+{
+	return access(directory, F_OK) < 0;
+}
+
 /// Says what else came to light: a wrong clock, another region.
 static void note_s3(const struct fetch *f)
 {
@@ -93,10 +99,13 @@ static void note_s3(const struct fetch *f)
 static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_err *err)
 {
 	const struct connector_definition *d = work_definition(f->w);
+	const char *directory = f->w->job->host.object_store_directory;
 
-	if (!f->object_from_s3)
-		return object_directory_get(f->w->job->host.object_store_directory, d->bucket,
-			d->key, d->object_version, LIMIT_COMPOSE_FILE, ret, err);
+	if (!f->object_from_s3) {
+		lm_rc rc = object_directory_get(directory, d->bucket, d->key, d->object_version,
+			LIMIT_COMPOSE_FILE, ret, err);
+		return rc && is_missing(directory) ? not_the_definition(rc, err) : rc;
+	}
 	note_s3(f);
 	if (f->s3.rc) {
 		*err = f->s3.err;
@@ -157,7 +166,11 @@ static lm_rc get_secrets(struct fetch *f, struct secrets *ret, struct lm_err *er
 		.credentials = f->credentials,
 		.region = f->region};
 
-	return secrets_get(&source, d->secret_arns, d->secret_arns_n, &f->w->limit, ret, err);
+	lm_rc rc = secrets_get(&source, d->secret_arns, d->secret_arns_n, &f->w->limit, ret, err);
+
+	if (rc && source.directory && is_missing(source.directory))
+		return not_the_definition(rc, err);
+	return rc;
 }
 
 static lm_rc get_all(struct fetch *f, struct stored_object *ret_object, struct secrets *ret_secrets,

@@ -188,10 +188,11 @@ def compose1():
 
 @pytest.fixture(scope="session")
 def compose2(sandbox, request):
-    # A copy: the cache of the person who runs the tests is where other users cannot go.
-    program = pathlib.Path(shutil.copy(request.config.getoption("--compose2"), sandbox / "docker-compose-2"))
-    program.chmod(0o755)
-    return composes.Compose(2, str(program))
+    """A copy: the cache that it is kept in may be where other users cannot go."""
+    folder = sandbox / "compose2"
+    folder.mkdir()
+    folder.chmod(0o755)
+    return composes.Compose(2, str(shutil.copy(request.config.getoption("--compose2"), folder / "docker-compose")))
 
 
 @pytest.fixture(params=["compose1", "compose2"])

@@ -151,8 +151,10 @@ int main(void)
 			.backoff_max_ms = 10},
 		.wait = {.deadline_ms = lm_clock_mono_ms() + 60 * 1000, .cancel_fd = -1},
 	};
-	if (credentials_load(&d.credentials, &err) != LM_OK ||
-		https_create(&d.https, &err) != LM_OK) {
+	const struct credentials_settings settings = {0}; // the environment's
+
+	if (https_create(&d.https, &err) != LM_OK ||
+		credentials_load(d.https, &settings, &d.wait, &d.credentials, &err) != LM_OK) {
 		(void)fprintf(stderr, "%s\n", err.msg);
 		return 1;
 	}

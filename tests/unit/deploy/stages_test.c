@@ -537,9 +537,20 @@ static void finds_stages_by_name(void **state)
 	assert_string_equal(deploy_stage_name(DEPLOY_STAGES), "");
 }
 
+static void every_effect_has_a_name_of_its_own(void **state)
+{
+	(void)state;
+	assert_string_equal(deploy_effect_name(DEPLOY_UNTOUCHED), "untouched");
+	assert_string_equal(deploy_effect_name(DEPLOY_STOPPING), "stopping");
+	assert_string_equal(deploy_effect_name(DEPLOY_STOPPED), "stopped");
+	assert_string_equal(deploy_effect_name(DEPLOY_STARTING), "starting");
+	assert_string_equal(deploy_effect_name(DEPLOY_STARTED), "started");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_effect_has_a_name_of_its_own),
 		cmocka_unit_test(runs_the_order_of_each_version),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
 		cmocka_unit_test(tells_where_it_failed_and_what_became_of_the_old),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 /// A program in the place of docker-compose, and what it printed.
@@ -160,6 +161,7 @@ static void a_config_over_its_ceiling_is_refused(void **state)
 
 int main(void)
 {
+	(void)signal(SIGPIPE, SIG_IGN); // as every program that runs children does
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(passes_the_file_on_stdin_and_collects_the_config),

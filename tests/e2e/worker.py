@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lightermand's side of a worker: starts the program as the user of a device, hands it a job and answers its stages."""
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+
+from device import FINDING
+
+LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\dT[0-9:.]+Z\]\[(DEBUG|INFO|WARN|ERROR)\]-.")
+STATUS = {"success": 0, "fail": 1, "cancelled": 3}
+
+
+class Worker:
+    """One run. `compose` is the file behind descriptor 3, or None for /dev/null."""
+
+    LIMIT_S = 120
+
+    def __init__(self, program, device, job, compose=None):
+        """`job` None: nothing is handed over yet."""
+        self.device, self.lines, self.cancelled = device, [], False
+        self.credentials = device.folder / "credentials"
+        self.credentials.mkdir(exist_ok=True)
+        self.credentials.chmod(0o700)
+        self.lock = device.folder / "lock"
+        self.lock.touch()
+        for path in (self.credentials, self.lock):
+            device.user.owns(path)
+        self.log_path = device.folder / "worker.log"
+        self.log_path.write_text("")
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", f"--reuid={device.user.uid}", f"--regid={device.user.uid}", "--init-groups",
+                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2"', str(program), str(compose or "/dev/null"), str(self.lock)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=device.environment, cwd="/")
+        if job is not None:
+            self.say(job if isinstance(job, str) else json.dumps(job))
+
+    def say(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def terminate(self):
+        self.cancelled = True
+        self.process.send_signal(signal.SIGTERM)
+
+    def hang_up(self):
+        self.cancelled = True
+        self.process.stdin.close()
+
+    def run(self, on_line=lambda line: None):
+        """Answers the worker until it ends; returns its result. After terminate() or hang_up() no stage gets its go."""
+        hung = threading.Timer(self.LIMIT_S, self.process.kill)
+        hung.start()
+        try:
+            for text in self.process.stdout:
+                line = json.loads(text)
+                assert "result" not in (self.lines[-1:] or [{}])[0], f"a line after the result: {text}"
+                self.lines.append(line)
+                on_line(line)
+                if line.get("state") == "begin" and not self.cancelled:
+                    self.say("go")
+            status = self.process.wait()
+        finally:
+            hung.cancel()
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+            if not self.process.stdin.closed:
+                self.process.stdin.close()
+        return self.check(status)
+
+    def check(self, status):
+        """What holds for every run, however it ended."""
+        found = FINDING.search(self.log)
+        assert not found, f"a sanitizer found something:\n{self.log}"
+        assert self.lines and "result" in self.lines[-1], f"no result, exit status {status}:\n{self.log}\n{self.lines}"
+        result = self.lines[-1]
+        assert status == STATUS[result["result"]], f"exit status {status}: {result}\n{self.log}"
+        for line in self.log.splitlines():
+            assert LOG_LINE.match(line), f"not a line of a log: {line}"
+        assert not list(self.credentials.iterdir()), "credentials were left"
+        with open(self.lock, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nothing that was started holds it
+        return result
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def stages(self, state):
+        return [line["stage"] for line in self.lines if line.get("state") == state]
+
+    def seen(self, text):
+        """Whether `text` was said anywhere."""
+        return text in self.log or text in json.dumps(self.lines)
+
+
+def make_job(kind, device, group, known=None):
+    job = {"job": kind, "group": json.loads(group.read_text()), "host": device.host,
+           "credentials_directory": str(device.folder / "credentials")}
+    if known:
+        job["compose"] = known
+    return job
+
+
+def own_compose(device, text=""):
+    """The compose file of a generation, as lightermand hands it to a worker."""
+    path = device.folder / "generation.yml"
+    path.write_text(text)
+    path.chmod(0o600)
+    device.user.owns(path)
+    return path
+
+
+def children(name):
+    """The processes of the sandbox, which sees no others, whose command line has `name`."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                if name.encode() in file.read():
+                    found.append(int(entry))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
