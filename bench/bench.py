@@ -42,6 +42,7 @@ def parse(words):
     parser.add_argument("--build", default=str(ROOT / "build"), help="build folder (default build)")
     parser.add_argument("--compose", default="/usr/bin/docker-compose", help="the docker-compose that both use")
     parser.add_argument("--peer-only", action="store_true", help="measure only the peer, and each of its steps")
+    parser.add_argument("--steps", action="store_true", help="show the stages and steps of each side, too")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these rows (default all)")
     args = parser.parse_args(words)
@@ -90,8 +91,9 @@ def inside(args):
     except (RuntimeError, AssertionError, OSError) as fault:
         print(f"scripts/bench: {fault}", file=sys.stderr)
         return 1
-    if args.peer_only:
+    if args.peer_only or args.steps:
         print_steps(results, args)
+    if args.peer_only:
         return 0
     rows = [row for row in make_rows(results) if row["name"] in wanted]
     if args.json:
@@ -128,14 +130,12 @@ def print_rows(rows, args):
 
 
 def print_steps(results, args):
-    print(f"{PEER}, {args.runs} run(s), medians, seconds; {args.compose}")
+    print(f"Stages and steps, {args.runs} run(s), medians of wall time, seconds; {args.compose}", file=sys.stderr)
     for case, sides in results.items():
-        runs = sides["peer"]
-        print(f"{case}: wall {median(runs, 'wall'):.2f}, cpu {median(runs, 'cpu'):.2f}")
-        for step in runs[0]["steps"]:
-            wall = statistics.median(run["steps"][step][0] for run in runs)
-            cpu = statistics.median(run["steps"][step][1] for run in runs)
-            print(f"    {step:<10} wall {wall:6.2f}   cpu {cpu:6.2f}")
+        for name, runs in sides.items():
+            steps = [f"{step} {statistics.median(run['steps'][step] for run in runs):.2f}" for step in runs[0]["steps"]]
+            print(f"{case}, {name}: wall {median(runs, 'wall'):.2f}, cpu {median(runs, 'cpu'):.2f}: {', '.join(steps)}",
+                  file=sys.stderr)
 
 
 def main():

@@ -86,7 +86,7 @@ class Peer:
         (folder / "docker").mkdir(parents=True)
         (folder / "password").write_text(stand.registry.PASSWORD + "\n")
         self.log = open(folder / "log", "ab")
-        self.steps = folder / "steps" if args.peer_only else None
+        self.steps = folder / "steps" if args.peer_only or args.steps else None
         self.env = {**stand.env, **stand.s3.environment(), "AWS_DEFAULT_REGION": stand.s3.REGION,
                     "ENDPOINT": stand.s3.endpoint, "BUCKET": stands.BUCKET, "REGISTRY": stand.registry.address,
                     "REGISTRY_USER": stand.registry.USER, "PASSWORD_FILE": str(folder / "password"),
@@ -104,8 +104,8 @@ class Peer:
     def _read_steps(self):
         steps = {}
         for line in self.steps.read_text().splitlines() if self.steps else ():
-            name, wall, user, system = line.split()
-            steps[name] = (float(wall), float(user) + float(system))
+            name, wall, *_ = line.split()
+            steps[name] = float(wall)
         return steps
 
     def end(self):
