@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <openssl/x509_vfy.h>
+#include <string.h>
 
 /// By CONNACK's return code (MQTT 3.1.1, table 3.1).
 static const char *const REFUSALS[] = {
@@ -14,8 +15,7 @@ static const char *const REFUSALS[] = {
 	[2] = "it does not take the client identifier; check clientId",
 	[3] = "its service is not available at the moment",
 	[4] = "bad user name or password; check username and passwordFile",
-	[5] = "not authorised; check username and passwordFile, or certificate, and whom the "
-	      "broker lets in",
+	[5] = "not authorised; check username and passwordFile, or certificate",
 };
 
 static lm_rc fault_refused(const struct link *l, struct lm_err *err)
@@ -30,9 +30,11 @@ static lm_rc fault_refused(const struct link *l, struct lm_err *err)
 		err, LM_E_REFUSED, 0, "the MQTT broker %s refuses us: %s", l->name, REFUSALS[code]);
 }
 
+/// A connection that was cut is also a complaint of OpenSSL, but TLS is not at fault.
 static bool is_tls_fault(const struct link *l)
 {
-	return l->verify_error != X509_V_OK || l->reason[0];
+	return l->verify_error != X509_V_OK ||
+	       (l->connack != 0 && l->reason[0] && !strstr(l->reason, "unexpected eof"));
 }
 
 static lm_rc fault_tls(const struct link *l, struct lm_err *err)
@@ -44,7 +46,7 @@ static lm_rc fault_tls(const struct link *l, struct lm_err *err)
 			tls_advice(l->verify_error));
 	return lm_fail(err, LM_E_NETWORK, 0,
 		"TLS with the MQTT broker %s failed (%s); check that its port speaks TLS, and "
-		"certificate and privateKey",
+		"takes our certificate (certificate, privateKey)",
 		l->name, l->reason[0] ? l->reason : "no reason given");
 }
 
@@ -87,9 +89,10 @@ lm_rc fault_connect(const struct link *l, int rc, int sys, struct lm_err *err)
 			"network, DNS, and host",
 			l->settings.host, gai_strerror(sys));
 	case MOSQ_ERR_ERRNO:
+		// When sending CONNECT already failed; EPROTO stands for any failure of TLS.
+		if (sys == EPROTO || sys == ECONNRESET || sys == EPIPE)
+			return fault_lost(l, rc, sys, err);
 		return l->settings.socket ? fault_socket(l, sys, err) : fault_host(l, sys, err);
-	case MOSQ_ERR_TLS:
-		return fault_tls(l, err);
 	default:
 		return fault_lost(l, rc, sys, err);
 	}
@@ -103,10 +106,12 @@ static lm_rc fault_closed(const struct link *l, int sys, struct lm_err *err)
 			"it may not let us publish, or another client has our clientId",
 			l->name);
 	return lm_fail(err, LM_E_NETWORK, sys,
-		"the MQTT broker %s closed the connection before it answered; check port, and %s",
+		"the MQTT broker %s closed the connection before it answered; check port, and "
+		"whether %s",
 		l->name,
-		l->tls ? "certificate and privateKey"
-		       : "whether it asks for TLS (ca, certificate)");
+		!l->tls                   ? "it asks for TLS (ca, certificate)"
+		: l->settings.certificate ? "it takes our certificate (certificate, privateKey)"
+					  : "it asks for a certificate (certificate, privateKey)");
 }
 
 lm_rc fault_lost(const struct link *l, int rc, int sys, struct lm_err *err)

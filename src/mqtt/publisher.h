@@ -3,8 +3,8 @@
 
 /// One broker, and the outbox of what is to be sent to it: messages are taken at once, sent at
 /// QoS 1 when there is a connection, and removed once the broker has acknowledged them. A broker
-/// that is away, slow or restarted delays messages and nothing else: no call waits, and connecting
-/// (name, TCP, TLS) happens in a thread of its own.
+/// that is away, slow or restarted delays messages and nothing else: no call waits, and what would
+/// (files, name, TCP) is done in a thread, as long as an attempt lasts.
 ///
 /// Never logs. Used from the loop's thread. Reconnects by itself, with exponential backoff and full
 /// jitter between 1 s and 60 s.

@@ -71,14 +71,12 @@ static const char *copy(const char *s)
 
 static char *make_up_id(void)
 {
-	static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-	char *id = lm_xcalloc(1, ID_SIZE);
-	size_t n = strlen("lighterman");
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	char id[ID_SIZE] = "lighterman";
 
-	memcpy(id, "lighterman", n);
-	while (n < ID_SIZE - 1)
-		id[n++] = LETTERS[lm_random_below(sizeof(LETTERS) - 1)];
-	return id;
+	for (size_t n = strlen(id); n < ID_SIZE - 1; n++)
+		id[n] = letters[lm_random_below(sizeof(letters) - 1)];
+	return lm_xstrdup(id);
 }
 
 struct mqtt_settings mqtt_settings_copy(const struct mqtt_settings *s)

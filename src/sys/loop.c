@@ -170,9 +170,11 @@ void loop_destroy(struct loop *loop)
 		return;
 	uv_close((uv_handle_t *)&loop->sigchld, NULL);
 	uv_close((uv_handle_t *)&loop->look, NULL);
-	// Only closed handles are left: this runs their callbacks and returns.
-	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-	(void)uv_loop_close(&loop->uv);
+	// Only closed handles are left: this runs their callbacks and returns; a loop_stop that
+	// came too late for loop_run stops it once.
+	do
+		(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+	while (uv_loop_close(&loop->uv) == UV_EBUSY);
 	while (loop->children) {
 		struct loop_child *c = loop->children;
 

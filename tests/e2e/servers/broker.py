@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An MQTT broker: mosquitto with a listener for each of the three transports."""
+"""An MQTT broker: mosquitto with a listener for each of the three transports, and one that asks for a password."""
 import json
 import queue
 import ssl
 
 import paho.mqtt.client
 
-from servers.server import Server, accepts, free_port
+from servers.server import Server, accepts, free_port, run
 
 STATUS_TOPIC = "dockerapplicationdeploymentconnector/message/status"
 
@@ -14,21 +14,32 @@ STATUS_TOPIC = "dockerapplicationdeploymentconnector/message/status"
 class Broker(Server):
     USER, PASSWORD = "core", "qu4y"
 
-    def __init__(self, folder, authority):
+    def __init__(self, folder, authority, durable=False):
+        """A durable broker keeps sessions, with what waits in them, over a restart."""
         super().__init__(folder)
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.password_port = free_port(), free_port(), free_port()
         self.socket = folder / "broker.sock"
         self.authority = authority
         certificate, key = authority.issue("localhost")
+        users = self.write("users", "")
+        run("mosquitto_passwd", "-b", users, self.USER, self.PASSWORD)
+        self.password_file = self.write("password", self.PASSWORD + "\n")
         self.write("mosquitto.conf", f"""
 user root
 log_dest stderr
 log_type all
-allow_anonymous true
-persistence false
+persistence {str(durable).lower()}
+persistence_location {folder}/
+per_listener_settings true
 listener {self.port} 127.0.0.1
+allow_anonymous true
 listener 0 {self.socket}
+allow_anonymous true
+listener {self.password_port} 127.0.0.1
+allow_anonymous false
+password_file {users}
 listener {self.tls_port} 127.0.0.1
+allow_anonymous true
 cafile {authority.certificate}
 certfile {certificate}
 keyfile {key}
@@ -41,33 +52,37 @@ require_certificate true
         return [["mosquitto", "-c", str(self.folder / "mosquitto.conf")]]
 
     def is_ready(self):
-        if not (self.socket.exists() and accepts(self.port) and accepts(self.tls_port)):
+        if not (self.socket.exists() and all(map(accepts, (self.port, self.tls_port, self.password_port)))):
             return False
         self.socket.chmod(0o777)
         return True
 
     def over(self, transport):
-        """The `mqtt` part of a host file for "tcp", "socket" or "tls"."""
+        """The `mqtt` part of a host file for "tcp", "socket", "tls" or "password"."""
         if transport == "socket":
             return {"socket": str(self.socket)}
         if transport == "tls":
             certificate, key = self.authority.issue("core")
             return {"host": "localhost", "port": self.tls_port, "ca": str(self.authority.certificate),
                     "certificate": str(certificate), "privateKey": str(key)}
+        if transport == "password":
+            return {"host": "127.0.0.1", "port": self.password_port, "username": self.USER,
+                    "passwordFile": str(self.password_file)}
         return {"host": "127.0.0.1", "port": self.port}
 
-    def subscriber(self, topic="#", transport="tcp"):
-        """A context manager: a Subscriber that has been told by the broker that it is subscribed."""
-        return Subscriber(self.over(transport), topic)
+    def subscriber(self, topic="#", transport="tcp", session=None):
+        """A context manager: a Subscriber that has been told by the broker that it is subscribed. With the name of a
+        session the broker keeps messages for it while it is away."""
+        return Subscriber(self.over(transport), topic, session)
 
 
 class Subscriber:
     """Collects messages on a thread of its own. Connects again by itself when the broker went away."""
 
-    def __init__(self, where, topic):
+    def __init__(self, where, topic, session=None):
         self.messages = queue.Queue()
         self.subscribed = queue.Queue()
-        self.client = paho.mqtt.client.Client(clean_session=True)
+        self.client = paho.mqtt.client.Client(client_id=session or "", clean_session=not session)
         self.client.reconnect_delay_set(min_delay=1, max_delay=1)
         self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self.client.on_subscribe = lambda *_: self.subscribed.put(True)

@@ -270,6 +270,18 @@ static void a_thread_wakes_the_loop(void **state)
 	loop_wakeup_destroy(f->wakeup);
 }
 
+/// What it would leave behind is a finding of the sanitizer.
+static void a_stop_that_came_too_late_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	struct loop *loop = NULL;
+
+	assert_int_equal(loop_create(&loop, NULL), LM_OK);
+	loop_timer_destroy(loop_timer_create(loop, too_long, NULL));
+	loop_stop(loop);
+	loop_destroy(loop);
+}
+
 static void destroying_nothing_is_no_fault(void **state)
 {
 	(void)state;
@@ -297,6 +309,7 @@ int main(void)
 		LOOP_TEST(other_children_are_left_to_their_owner),
 		LOOP_TEST(a_child_nobody_watches_any_more_is_reaped_silently),
 		LOOP_TEST(a_thread_wakes_the_loop),
+		cmocka_unit_test(a_stop_that_came_too_late_leaves_nothing_behind),
 		cmocka_unit_test(destroying_nothing_is_no_fault),
 	};
 
