@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "daemon/commands.h"
 #include "daemon/daemon_log.h"
+#include "daemon/happenings.h"
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
 #include "deploy/store.h"
@@ -26,6 +27,7 @@ struct daemon {
 	struct loop *loop;
 	struct store *store;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
@@ -39,6 +41,7 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->hangup);
 	commands_destroy(d->commands);
 	supervisor_destroy(d->supervisor);
+	monitor_destroy(d->monitor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
 	loop_destroy(d->loop);
@@ -142,10 +145,13 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
+	if (rc == LM_OK)
+		rc = happenings_watch(d->loop, &d->host, d->outgoing, &d->monitor, err);
 	if (rc)
 		return rc;
-	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
-	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
+	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing, d->monitor);
+	return commands_create(
+		d->loop, &d->host, d->supervisor, d->outgoing, d->monitor, &d->commands, err);
 }
 
 int daemon_run(const struct daemon_options *options)

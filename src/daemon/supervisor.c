@@ -268,13 +268,18 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		.silence_ms = s->host->worker_silence_s * 1000,
 	};
 	rc = job_start(s->loop, &spec, events, &s->job, err);
-	return rc ? rc : launch_lock_note(lock, job_pid(s->job), err);
+	if (rc == LM_OK)
+		rc = launch_lock_note(lock, job_pid(s->job), err);
+	if (rc == LM_OK)
+		monitor_set_busy(s->monitor, true);
+	return rc;
 }
 
 struct job *supervisor_take_job(struct supervisor *s)
 {
 	struct lm_err err = {LM_OK};
 
+	monitor_set_busy(s->monitor, false);
 	if (launch_remove_credentials(s->host, &err))
 		lm_warn("remove the folder for credentials: %s, ignoring", err.msg);
 	return lm_take(s->job);
@@ -357,11 +362,15 @@ static void on_resume_again(void *ctx)
 }
 
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct outgoing *outgoing)
+	struct store *store, struct outgoing *outgoing, struct monitor *monitor)
 {
 	struct supervisor *s = lm_xcalloc(1, sizeof(*s));
 
-	*s = (struct supervisor){.loop = loop, .host = host, .store = store, .outgoing = outgoing};
+	*s = (struct supervisor){.loop = loop,
+		.host = host,
+		.store = store,
+		.outgoing = outgoing,
+		.monitor = monitor};
 	s->again = loop_timer_create(loop, on_again, s);
 	s->report_again = loop_timer_create(loop, on_report_again, s);
 	s->resume_again = loop_timer_create(loop, on_resume_again, s);

@@ -14,6 +14,7 @@
 #include "daemon/outgoing.h"
 #include "deploy/store.h"
 #include "host/host_file.h"
+#include "monitor/monitor.h"
 #include "sys/json.h"
 #include "sys/loop.h"
 
@@ -33,7 +34,7 @@ struct supervisor_waiter {
 
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct outgoing *outgoing);
+	struct store *store, struct outgoing *outgoing, struct monitor *monitor);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)

@@ -47,6 +47,7 @@ struct supervisor {
 	const struct host_settings *host;
 	struct store *store;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	char *worker; ///< Path of lighterman-worker.
 
 	struct order order; ///< The one that waits.
