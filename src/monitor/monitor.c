@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "monitor/monitor_priv.h"
@@ -7,8 +8,9 @@
 
 enum {
 	NS_PER_S = 1000000000,
-	SAVE_MS = 5 * 1000, ///< Behind an event: flash is written at most so often.
-	LEFT_BUSY_S = 60,   ///< So long a worker of a killed lightermand may still be at work.
+	SAVE_MS = 50,             ///< Behind an event, so that what it led to comes first.
+	SAVE_EVERY_MS = 5 * 1000, ///< Flash is written at most so often.
+	LEFT_BUSY_S = 60, ///< So long a worker of a killed lightermand may still be at work.
 };
 
 int64_t monitor_now_ns(void)
@@ -25,6 +27,7 @@ static void save(struct monitor *m)
 	int64_t since_ns = m->has_gap ? m->gap_ns : m->resume.since_ns;
 
 	loop_timer_stop(m->save);
+	m->saved_ms = lm_clock_mono_ms();
 	if (resume_save(m->state_directory, m->boot, &m->resume, since_ns, &err) == LM_OK) {
 		m->save_failed = false;
 		return;
@@ -43,8 +46,11 @@ static void on_save(void *ctx)
 
 void monitor_save_later(struct monitor *m)
 {
+	uint64_t age_ms = lm_clock_mono_ms() - m->saved_ms;
+
 	if (!loop_timer_active(m->save))
-		loop_timer_start(m->save, SAVE_MS, 0);
+		loop_timer_start(m->save,
+			age_ms + SAVE_MS < SAVE_EVERY_MS ? SAVE_EVERY_MS - age_ms : SAVE_MS, 0);
 }
 
 static bool is_within(int64_t time_ns, int64_t from_ns, int64_t to_ns)

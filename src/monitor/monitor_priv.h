@@ -30,6 +30,7 @@ struct monitor {
 	char boot[MACHINE_BOOT_SIZE];
 	struct resume resume;
 	struct loop_timer *save; ///< To write `resume`.
+	uint64_t saved_ms;       ///< On lm_clock_mono_ms().
 	bool save_failed;        ///< It was told.
 	struct ring *ring;
 	bool ring_failed;

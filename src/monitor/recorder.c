@@ -7,15 +7,17 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "monitor/log_text.h"
+#include "monitor/log_tail.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-	TELL_MS = 6,    ///< So long a message waits for what is still to be learnt.
-	KEEP_MS = 20,   ///< Behind it: syncing a file must not delay the message on its way.
-	ASKING_MAX = 8, ///< Crashes of which the engine is asked at the same time.
+	TELL_MS = 6,         ///< So long a message waits for what is still to be learnt.
+	LATE_MS = 1000,      ///< Later than that, no haste helps: it waits for all answers,
+	TELL_LATE_MS = 2000, ///< but no longer than this.
+	KEEP_MS = 20,        ///< Behind it: syncing a file must not delay the message on its way.
+	ASKING_MAX = 8,      ///< Crashes of which the engine is asked at the same time.
 	TARGET_MAX = 512,
 	NS_PER_S = 1000000000,
 };
@@ -25,7 +27,7 @@ struct recording {
 	struct monitor *owner;
 	char id[EVENT_ID_SIZE];
 	struct report report;
-	struct log_text log;
+	struct log_tail log;
 	bool doubtful; ///< Whether it was killed for memory is still to be learnt.
 	bool told;
 	bool asked;
@@ -38,7 +40,7 @@ static void destroy(struct recording *r)
 	ask_destroy(r->inspect);
 	ask_destroy(r->logs);
 	loop_timer_destroy(r->timer);
-	log_text_finish(&r->log);
+	log_tail_finish(&r->log);
 	report_finish(&r->report);
 	free(r);
 }
@@ -147,7 +149,7 @@ static lm_rc on_log_piece(void *ctx, struct lm_str piece, struct lm_err *err)
 {
 	struct recording *r = ctx;
 
-	return log_text_feed(&r->log, piece, err);
+	return log_tail_feed(&r->log, piece, err);
 }
 
 static void on_logs(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
@@ -158,7 +160,7 @@ static void on_logs(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 
 	ask_destroy(lm_take(r->logs));
 	if (rc == LM_OK)
-		r->report.log = log_text_lines(&r->log);
+		r->report.log = log_tail_lines(&r->log);
 	proceed(r);
 }
 
@@ -205,15 +207,15 @@ static void ask_more(struct monitor *m)
 
 static json_t *read_log(const struct monitor *m, const char *id)
 {
-	lm_auto(log_text_finish) struct log_text log;
+	lm_auto(log_tail_finish) struct log_tail log = {0};
 	lm_auto_free char *path = NULL;
 	struct lm_err ignored; // another driver, or not our right: the engine is asked
 
 	if (!m->root_directory)
 		return NULL;
 	path = lm_xasprintf("%s/containers/%s/%s-json.log", m->root_directory, id, id);
-	log_text_init(&log);
-	return log_text_read_file(&log, path, &ignored) ? NULL : log_text_lines(&log);
+	log_tail_init(&log);
+	return log_tail_read_file(&log, path, &ignored) ? NULL : log_tail_lines(&log);
 }
 
 static size_t count(const struct monitor *m)
@@ -234,7 +236,7 @@ static struct recording *append(struct monitor *m, struct report *report, bool d
 	r->report = *report;
 	r->doubtful = doubtful;
 	r->timer = loop_timer_create(m->loop, on_time, r);
-	log_text_init(&r->log);
+	log_tail_init(&r->log);
 	while (*end)
 		end = &(*end)->next;
 	*end = r;
@@ -253,11 +255,12 @@ void recorder_add(struct monitor *m, struct report *report, bool doubtful)
 		return;
 	}
 	struct recording *r = append(m, report, doubtful);
+	bool late = monitor_now_ns() - report->time_ns > (int64_t)LATE_MS * MONITOR_NS_PER_MS;
 	*report = (struct report){0};
-	if (r->report.log && !doubtful)
+	if (r->report.log && !doubtful && !late)
 		tell(r);
 	else
-		loop_timer_start(r->timer, TELL_MS, 0);
+		loop_timer_start(r->timer, late ? TELL_LATE_MS : TELL_MS, 0);
 	ask_more(m);
 }
 

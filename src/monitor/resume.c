@@ -34,7 +34,9 @@ bool resume_take(struct resume *r, uint64_t key, int64_t time_ns)
 
 int64_t resume_from(const struct resume *r)
 {
-	return r->since_ns > OVERLAP_NS ? r->since_ns - OVERLAP_NS : 0;
+	int64_t from_ns = r->since_ns > OVERLAP_NS ? r->since_ns - OVERLAP_NS : 0;
+
+	return from_ns > r->floor_ns ? from_ns : r->floor_ns;
 }
 
 static bool read_key(const json_t *text, uint64_t *ret)
@@ -80,12 +82,13 @@ void resume_load(const char *directory, const char *boot, int64_t now_ns, struct
 	lm_auto_json json_t *j = NULL;
 	struct lm_err ignored;
 
-	*ret = (struct resume){.since_ns = now_ns};
+	*ret = (struct resume){.since_ns = now_ns, .floor_ns = now_ns};
 	if (json_read_file(path, LIMIT_EVENTS_FILE, &j, &ignored))
 		return;
 	int64_t since_ns = json_get_int(j, "since", -1);
 	if (since_ns < 0)
 		return;
+	ret->floor_ns = 0;
 	if (!is_of_boot(j, boot)) {
 		ret->since_ns = 0;
 		return;

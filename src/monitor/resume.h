@@ -18,6 +18,7 @@ struct resume {
 	/// All before it is known: what was read, or what the list of containers was compared up
 	/// to.
 	int64_t since_ns;
+	int64_t floor_ns;  ///< What was before is not of interest.
 	bool knows_before; ///< There was an earlier run, on this boot of the machine.
 	struct {
 		uint64_t key;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "monitor/log_text.h"
+#include "monitor/log_tail.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
@@ -15,17 +15,17 @@ enum {
 	SHOWN_SIZE = 4 * LINE_MAX + 32,
 };
 
-void log_text_init(struct log_text *t)
+void log_tail_init(struct log_tail *t)
 {
-	*t = (struct log_text){.text = LM_BUF(KEPT)};
+	*t = (struct log_tail){.text = LM_BUF(KEPT)};
 }
 
-void log_text_finish(struct log_text *t)
+void log_tail_finish(struct log_tail *t)
 {
 	lm_buf_finish(&t->text);
 }
 
-static void keep(struct log_text *t, struct lm_str s)
+static void keep(struct log_tail *t, struct lm_str s)
 {
 	if (s.n > KEPT) {
 		s.p += s.n - KEPT;
@@ -37,7 +37,7 @@ static void keep(struct log_text *t, struct lm_str s)
 }
 
 /// A head is complete. LM_E_PROTOCOL: it is none, where there must be one.
-static lm_rc take_head(struct log_text *t, struct lm_err *err)
+static lm_rc take_head(struct log_tail *t, struct lm_err *err)
 {
 	const unsigned char *h = t->head;
 	bool is_head = h[0] <= 2 && h[1] == 0 && h[2] == 0 && h[3] == 0;
@@ -56,7 +56,7 @@ static lm_rc take_head(struct log_text *t, struct lm_err *err)
 	return LM_OK;
 }
 
-lm_rc log_text_feed(struct log_text *t, struct lm_str piece, struct lm_err *err)
+lm_rc log_tail_feed(struct log_tail *t, struct lm_str piece, struct lm_err *err)
 {
 	while (piece.n > 0) {
 		size_t n = piece.n;
@@ -84,7 +84,7 @@ lm_rc log_text_feed(struct log_text *t, struct lm_str piece, struct lm_err *err)
 	return LM_OK;
 }
 
-void log_text_feed_json(struct log_text *t, struct lm_str lines)
+void log_tail_feed_json(struct log_tail *t, struct lm_str lines)
 {
 	while (lines.n > 0) {
 		struct lm_str line = lm_str_cut(&lines, '\n');
@@ -123,7 +123,7 @@ static lm_rc fail_open(const char *path, struct lm_err *err)
 	return lm_fail(err, rc, sys, "open '%s': %m", path);
 }
 
-lm_rc log_text_read_file(struct log_text *t, const char *path, struct lm_err *err)
+lm_rc log_tail_read_file(struct log_tail *t, const char *path, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf end = LM_BUF(FILE_END);
 	// O_NONBLOCK: whatever has that name must not hold us up.
@@ -141,7 +141,7 @@ lm_rc log_text_read_file(struct log_text *t, const char *path, struct lm_err *er
 	if (n < 0)
 		return lm_fail(err, LM_E_SYS, errno, "read '%s': %m", path);
 	end.len = (size_t)n;
-	log_text_feed_json(t, whole_lines(lm_buf_str(&end), from == 0));
+	log_tail_feed_json(t, whole_lines(lm_buf_str(&end), from == 0));
 	return LM_OK;
 }
 
@@ -159,7 +159,7 @@ static struct lm_str cut_last_line(struct lm_str *text)
 	return line;
 }
 
-json_t *log_text_lines(struct log_text *t)
+json_t *log_tail_lines(struct log_tail *t)
 {
 	json_t *lines = json_array();
 	char shown[SHOWN_SIZE];
