@@ -151,8 +151,13 @@ def compose1():
 
 
 @pytest.fixture(scope="session")
-def compose2(request):
-    return composes.Compose(2, request.config.getoption("--compose2"))
+def compose2(sandbox, request):
+    """A copy, where every user can run it."""
+    folder = sandbox / "compose2"
+    folder.mkdir()
+    folder.chmod(0o755)
+    path = shutil.copy(request.config.getoption("--compose2"), folder / "docker-compose")
+    return composes.Compose(2, str(path))
 
 
 @pytest.fixture(params=["compose1", "compose2"])

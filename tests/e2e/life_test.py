@@ -70,6 +70,7 @@ def voyage(device, held, broker, s3, registry, open_registry, image, open_image,
 def test_sigterm_at_any_stage_takes_all_down_and_the_next_start_goes_on(device, voyage, engine, status_messages):
     device.start(voyage.before)
     assert status_messages.next_json()["status"] == "success"
+    device.wait_sent()
     for stage in ("down", "prepare", "fetch", "resolve", "authenticate", "pull", "up"):
         with voyage.held_at(stage):
             if device.process is None:
@@ -91,6 +92,7 @@ def test_killed_at_any_stage_the_next_start_goes_on(device, voyage, engine, stat
     device.start()
     device.deploy(voyage.before)
     assert status_messages.next_json()["status"] == "success"
+    device.wait_sent()
     old = engine.containers()["old"].id
     for stage in ("fetch", "prepare", "resolve", "authenticate", "pull", "down", "up"):
         with voyage.held_at(stage):
@@ -114,6 +116,7 @@ def test_a_restart_takes_up_the_last_deployed_group(device, engine, broker, loca
     device.use_broker(broker)
     device.start(device.local_group(["web"], local_image))
     assert status_messages.next_json() == success()
+    device.wait_sent()
     container = engine.containers()["web"]
     device.kill()
     container.reload()
@@ -133,6 +136,7 @@ def test_containers_run_on_where_the_definition_says_so(device, engine, broker, 
     device.start()
     device.deploy(group)
     assert status_messages.next_json() == success()
+    device.wait_sent()
     container = engine.containers()["web"].id
     assert device.stop() == 0
     assert engine.containers()["web"].id == container
@@ -152,6 +156,7 @@ def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_imag
     device.start()
     device.deploy(device.local_group(["web"], local_image))
     assert status_messages.next_json() == success()
+    device.wait_sent()
     device.cli("stop")
     assert engine.containers(everything=True) == {}
     for end in (device.stop, device.kill):
