@@ -43,7 +43,8 @@ class Voyage:
             self.compose.wait_held(COMMANDS[stage])
 
     def assert_nothing_of_it_runs(self):
-        assert workers() == [] and self.compose.processes() == []
+        assert workers() == []
+        self.compose.wait_gone()
 
     @property
     def success(self):
@@ -179,7 +180,8 @@ def test_stop_cancels_a_deployment_and_start_runs_it_again(device, held, engine,
         assert set(engine.containers()) == {"first"}
         device.cli("stop")
         assert deployment.end()["exit"] == 1
-    assert engine.containers(everything=True) == {} and held.processes() == []
+    assert engine.containers(everything=True) == {}
+    held.wait_gone()
     assert device.status["state"] == "stopped"
     device.cli("start")
     assert status_messages.next_json() == success()
