@@ -9,7 +9,7 @@ from documents import assert_failure, success
 from servers.engine import PROJECT, compose_file, page
 from servers.server import free_port, wait_until
 
-LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z\]\[(DEBUG|INFO|WARN|ERROR|FATAL)\]-.")
+LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z\]\[(DEBUG|INFO|WARN|ERROR|FATAL)\]-[\w.-]+:\d+,.")
 STAGES = ["prepare", "fetch", "resolve", "authenticate", "admit", "pull", "down", "up"]
 
 
