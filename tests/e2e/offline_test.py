@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Without a way to S3, to the registries, to secrets: with DockerOfflineMode, and without."""
-import contextlib
 import http.server
-import pathlib
-import socket
 import threading
 
 import pytest
 
 from documents import assert_failure, success
 from servers.engine import PROJECT, compose_file
-from servers.server import free_port, run, wait_until
+from servers.server import free_port, run
 
 BUCKET = "e2e-offline"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -199,40 +196,3 @@ def test_offline_mode_helps_if_there_is(device, engine, broker, local_image, sta
     assert status_messages.next_json() == success()
     assert set(engine.containers()) == {"web"}
     assert ("# named" in device.local_copy.read_text()) == (fault == "no secrets")
-
-
-@contextlib.contextmanager
-def name_server(folder):
-    """The system's only one, for as long as this lasts; it takes what it is asked and never answers."""
-    settings = folder / "resolv.conf"
-    settings.write_text("nameserver 127.0.0.9\noptions timeout:30 attempts:5\n")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.9", 53))
-        server.setblocking(False)
-        run("mount", "--bind", settings, pathlib.Path("/etc/resolv.conf").resolve())
-        try:
-            yield server
-        finally:
-            run("umount", pathlib.Path("/etc/resolv.conf").resolve())
-
-
-def was_asked(server):
-    with contextlib.suppress(BlockingIOError):
-        return server.recv(512)
-    return None
-
-
-def test_a_name_server_that_does_not_answer_holds_no_stop_up(device, folder, broker, local_image, status_messages):
-    device.use_broker(broker)
-    del device.host["objectStore"]
-    device.environment.update(KEYS, AWS_ENDPOINT_URL_S3="http://s3.harbour.test")
-    with name_server(folder) as server:
-        device.start()
-        with device.begin(device.group(DockerOfflineMode="True")) as deployment:
-            wait_until(lambda: was_asked(server), 60, "nobody asks for the address")
-            device.cli("stop")
-            last = deployment.end()
-    assert last["exit"] == 1 and "to be stopped" in last["message"]
-    # It ended by itself, not because its 30 s were over.
-    assert device.status["state"] == "stopped" and "it did not within" not in device.log
-    assert "result" not in device.stderr and status_messages.none_waits()
