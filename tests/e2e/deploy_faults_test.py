@@ -159,6 +159,7 @@ def test_what_fails_before_down_leaves_what_runs_alone(device, engine, broker, l
         assert status["last_deployment"]["success"] is False
 
     # What failed is not tried again: the one that ran comes back.
+    device.wait_sent()
     device.kill()
     device.start()
     assert status_messages.next_json() == success()
