@@ -133,21 +133,3 @@ def test_docker_lists_the_containers_by_the_documented_name(device_with, compose
                  "--format", "{{.Names}}").stdout.split()
     gap = "_" if compose.generation == 1 else "-"
     assert sorted(listed) == [f"{PROJECT}{gap}one{gap}1", f"{PROJECT}{gap}two{gap}1"]
-
-
-def test_the_compose_file_finds_its_variables(device_with, compose, engine, broker, local_image, status_messages):
-    """From the environment of lightermand, and from .env in the destination directory; the environment counts more."""
-    device = device_with(compose)
-    device.use_broker(broker)
-    device.environment.update(HARBOUR_IMAGE=local_image, HARBOUR_BOTH="environment")
-    (device.destination / ".env").write_text("HARBOUR_FILE=file\nHARBOUR_BOTH=file\nCOMPOSE_PROJECT_NAME=other\n")
-    labels = "{file: \"${HARBOUR_FILE}\", both: \"${HARBOUR_BOTH}\", none: \"${HARBOUR_NONE:-default}\"}"
-    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], "${HARBOUR_IMAGE}", labels=labels))
-    device.start()
-    for version in (3, 7):
-        device.deploy(device.group(version=version, **(NO_PULL if version == 7 else {})))
-        assert status_messages.next_json() == success()
-        found = engine.containers()["web"].labels
-        assert (found["file"], found["both"], found["none"]) == ("file", "environment", "default")
-    device.cli("stop")
-    assert engine.containers(everything=True) == {}
