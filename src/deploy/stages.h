@@ -74,8 +74,8 @@ struct deploy_event {
 
 /// Everything the state machine reaches. Each fails with an error class as in base/error.h and
 /// nothing else in `err`; the classes that matter here are LM_E_INVALID (the definition, or what it
-/// names, is wrong), LM_E_NETWORK and LM_E_TIMEOUT (offline mode may help), LM_E_CONFLICT (`up`
-/// only: ForceDeploy may help) and LM_E_CANCELLED (told to stop).
+/// names, is wrong), LM_E_NETWORK, LM_E_TIMEOUT and LM_E_REFUSED (offline mode may help),
+/// LM_E_CONFLICT (`up` only: ForceDeploy may help) and LM_E_CANCELLED (told to stop).
 struct deploy_ops {
 	lm_rc (*prepare)(void *ctx, struct lm_err *err);
 	/// Compose file, secrets and registry tokens.

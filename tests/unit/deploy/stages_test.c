@@ -397,6 +397,8 @@ static void offline_mode_goes_on_with_what_is_on_this_device(void **state)
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"fetch", LM_E_TIMEOUT,
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
+		{"fetch", LM_E_REFUSED,
+			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"authenticate", LM_E_NETWORK, FIRST "pull_local down place up"},
 		{"authenticate", LM_E_REFUSED, FIRST "pull_local down place up"},
 		{"pull", LM_E_TIMEOUT, FIRST "pull pull_local down place up"},
