@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "connector/definition.h"
 #include "daemon/job.h"
-#include "daemon/launch.h"
+#include "deploy/launch.h"
 #include "daemon/supervisor.h"
 
 #include <stdint.h>
