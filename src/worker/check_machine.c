@@ -17,11 +17,13 @@ void check_find(struct checkup *c)
 {
 	struct work *w = c->w;
 
-	if (!prepare_engine(w, &c->engine_err))
+	c->engine_rc = prepare_engine(w, &c->engine_err);
+	c->compose_rc = prepare_compose(w, &c->compose_err);
+	if (!c->engine_rc)
 		c->have |= NEED_ENGINE;
-	if (!prepare_compose(w, &c->compose_err))
+	if (!c->compose_rc)
 		c->have |= NEED_COMPOSE;
-	c->cancelled = c->engine_err.rc == LM_E_CANCELLED || c->compose_err.rc == LM_E_CANCELLED;
+	c->cancelled = c->engine_rc == LM_E_CANCELLED || c->compose_rc == LM_E_CANCELLED;
 }
 
 void check_docker(struct checkup *c)
@@ -45,7 +47,7 @@ void check_docker(struct checkup *c)
 /// Whether the engine was reached, whatever it said.
 static bool answers(const struct checkup *c)
 {
-	lm_rc rc = c->engine_err.rc;
+	lm_rc rc = c->engine_rc;
 
 	return rc == LM_OK || rc == LM_E_REFUSED || rc == LM_E_PROTOCOL;
 }
@@ -62,10 +64,10 @@ void check_engine(struct checkup *c)
 						 : "");
 		return;
 	}
-	if (c->engine_err.rc == LM_E_NOT_FOUND)
+	if (c->engine_rc == LM_E_NOT_FOUND)
 		mend = "install it (apt-get install docker.io), start it (systemctl start docker), "
 		       "or name its socket with docker.socket in the host file";
-	else if (c->engine_err.rc == LM_E_DENIED)
+	else if (c->engine_rc == LM_E_DENIED)
 		mend = "the next deployment is done with the new group; nothing need be restarted";
 	check_wrong(c, &c->engine_err, mend);
 }
@@ -74,7 +76,7 @@ void check_engine_version(struct checkup *c)
 {
 	if (!answers(c))
 		check_skip(c, "not checked: the Docker daemon cannot be asked");
-	else if (c->engine_err.rc)
+	else if (c->engine_rc)
 		check_wrong(c, &c->engine_err, NULL);
 	else
 		check_ok(c, "Docker Engine %s", c->w->engine.version.engine);
@@ -84,9 +86,9 @@ void check_compose(struct checkup *c)
 {
 	const struct compose *compose = &c->w->compose;
 
-	if (c->compose_err.rc)
+	if (c->compose_rc)
 		check_wrong(c, &c->compose_err,
-			c->compose_err.rc == LM_E_NOT_FOUND
+			c->compose_rc == LM_E_NOT_FOUND
 				? "apt-get install docker-compose, or name it with docker.compose "
 				  "in the host file"
 				: NULL);

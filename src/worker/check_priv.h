@@ -29,7 +29,8 @@ struct checkup {
 	unsigned have;    ///< Of enum check_need.
 	size_t wrong_n;   ///< Told so far.
 	bool cancelled;
-	struct lm_err engine_err, compose_err; ///< Why there is none.
+	lm_rc engine_rc, compose_rc; ///< LM_OK: found.
+	struct lm_err engine_err, compose_err;
 
 	struct https *https; ///< NULL without NEED_CREDENTIALS.
 	struct credentials_settings settings;
