@@ -127,7 +127,8 @@ static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_er
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s)",
+		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
+		"store the file that was meant, or mend the policy",
 		found, wanted);
 }
 

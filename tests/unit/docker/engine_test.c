@@ -45,7 +45,8 @@ static void tells_what_to_do_without_a_daemon(void **state)
 	assert_int_equal(
 		engine_open("/nonexistent/docker.sock", &forever, &e, &err), LM_E_NOT_FOUND);
 	assert_string_equal(err.msg,
-		"no Docker socket at /nonexistent/docker.sock: is the Docker Engine installed?");
+		"no Docker socket at /nonexistent/docker.sock: start the Docker daemon (systemctl "
+		"start docker), or install the Docker Engine");
 	assert_int_equal(engine_explain(LM_E_NETWORK, "/x", &err), LM_E_NETWORK);
 	assert_string_equal(err.msg,
 		"the Docker daemon does not answer at /x: start it (systemctl start docker)");
