@@ -47,8 +47,7 @@ static void print(struct doctor *d, const json_t *check)
 {
 	lm_auto_buf struct lm_buf page = LM_BUF(PAGE_MAX);
 	const json_t *above = json_array_get(d->checks, json_array_size(d->checks) - 1);
-	bool is_more =
-		json_equal(json_object_get(above, "check"), json_object_get(check, "check"));
+	bool is_more = json_equal(json_object_get(above, "check"), json_object_get(check, "check"));
 
 	if (d->call->json)
 		return;

@@ -112,7 +112,7 @@ def test_prints_a_line_for_each_check_in_columns(quick, local):
 # Each takes the device and what else it needs, breaks one thing, and may return the group file's parameters.
 
 def host_file(device, _):
-    device.host["dokcer"] = {}
+    device.host["dockers"] = {}
 
 
 def unknown_user(device, _):
@@ -232,7 +232,7 @@ def long_runtime_directory(device, _):
 
 
 FAULTS = {
-    host_file: (2, "host file", ["host.json", "dokcer"]),
+    host_file: (2, "host file", ["host.json", "dockers"]),
     unknown_user: (1, "user", ["3999999999", "useradd"]),
     root: (1, "root", ["root", "allowRoot"]),
     no_group: (1, "engine", ["lmstranger", "usermod -aG docker lmstranger"]),
