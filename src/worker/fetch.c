@@ -44,8 +44,7 @@ static const char *first(const char *a, const char *b)
 	return a ? a : b;
 }
 
-/// What the host file leaves open of the role alias's provider is the core's own.
-static struct credentials_settings make_settings(const struct host_settings *host)
+struct credentials_settings fetch_credentials_settings(const struct host_settings *host)
 {
 	const struct host_credentials *c = &host->credentials;
 	const struct host_iot *iot = &host->iot;
@@ -65,7 +64,7 @@ static lm_rc go_online(struct fetch *f, struct lm_err *err)
 	const struct aws_credentials *loaded;
 	lm_rc rc = https_create(&f->https, err);
 
-	f->settings = make_settings(&f->w->job->host);
+	f->settings = fetch_credentials_settings(&f->w->job->host);
 	if (!rc)
 		rc = credentials_provider_create(&f->settings, &f->w->limit, &f->credentials, err);
 	if (!rc)
@@ -128,7 +127,8 @@ static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_er
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s)",
+		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
+		"store the file that was meant, or mend the policy",
 		found, wanted);
 }
 

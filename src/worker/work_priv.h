@@ -4,6 +4,7 @@
 /// A job at work: what its stages share, and the stages themselves (struct deploy_ops says what
 /// each has to do). Each is in the file named above it.
 
+#include "aws/credentials.h"
 #include "base/buf.h"
 #include "connector/definition.h"
 #include "docker/compose.h"
@@ -14,7 +15,7 @@
 #include "worker/secrets.h"
 
 struct work {
-	const struct job *job;
+	const struct job *job; ///< Its group may be NULL for a check.
 	struct report *report;
 	struct wait_limit limit; ///< Of the whole job.
 	int compose_fd; ///< lightermand's compose file: to be written by a deploy, read by a down.
@@ -55,6 +56,9 @@ void prepare_policy(const struct work *w);
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);
 lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
+/// Where AWS credentials come from on this device. What the host file leaves open of the role
+/// alias's provider is the core's own. Borrows from `host`.
+struct credentials_settings fetch_credentials_settings(const struct host_settings *host);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
@@ -96,3 +100,9 @@ lm_rc settle_application(struct work *w, struct lm_err *err);
 // deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+/// What a definition asks of the state machine.
+struct deploy_options deploy_job_options(const struct connector_definition *d);
+
+// check_job.c
+/// Checks this machine and tells what it found. Fails only if it was told to stop.
+void check_job_run(struct work *w, struct deploy_outcome *ret);
