@@ -353,6 +353,16 @@ const char *deploy_effect_name(enum deploy_effect effect)
 	return (unsigned)effect < LM_ARRAY_SIZE(names) ? names[effect] : "";
 }
 
+enum deploy_effect deploy_effect_from_name(const char *name)
+{
+	unsigned i = 0;
+
+	while (i < DEPLOY_EFFECTS &&
+		!(name && strcmp(deploy_effect_name((enum deploy_effect)i), name) == 0))
+		i++;
+	return (enum deploy_effect)i;
+}
+
 const char *deploy_effect_text(enum deploy_effect effect)
 {
 	static const char *const texts[] = {

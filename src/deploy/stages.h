@@ -113,10 +113,13 @@ enum deploy_effect {
 	DEPLOY_STOPPED,   ///< It was taken down; nothing new was started.
 	DEPLOY_STARTING,  ///< `up` was begun and did not end: some of the new may run.
 	DEPLOY_STARTED,   ///< `up` is done.
+	DEPLOY_EFFECTS,   ///< How many there are; also: unknown.
 };
 
 /// "untouched", "stopping", "stopped", "starting", "started". Static storage.
 const char *deploy_effect_name(enum deploy_effect effect);
+/// The effect of that name, or DEPLOY_EFFECTS; `name` may be NULL.
+enum deploy_effect deploy_effect_from_name(const char *name);
 /// A sentence for people: "what ran before was not touched", …
 const char *deploy_effect_text(enum deploy_effect effect);
 

@@ -37,10 +37,10 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """With a failure goes what the device of that test wrote."""
+    """With a failure goes what the devices of that test wrote."""
     report = (yield).get_result()
-    device = getattr(item, "funcargs", {}).get("device")
-    if report.failed and device is not None:
+    make = getattr(item, "funcargs", {}).get("device_with")
+    for device in make.devices if report.failed and make else []:
         report.sections += [("lightermand", device.stderr[-20000:]), ("connector log", device.log[-20000:])]
 
 
@@ -212,8 +212,10 @@ def device_with(folder, programs, user, engine):
         path.chmod(0o755)
         device = Device(path, programs, more.get("user", user), Engine.SOCKET, compose)
         devices.callback(device.end)
+        make.devices.append(device)
         return device
 
+    make.devices = []
     with devices:
         yield make
 

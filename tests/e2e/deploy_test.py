@@ -107,7 +107,8 @@ def test_a_newer_deployment_supersedes_the_one_under_way(device, held, engine, b
         last = deployment.end()
     assert last["exit"] == 1 and "superseded" in last["message"], last
     assert status_messages.next_json() == success(key="newer.yml")
-    assert set(engine.containers()) == {"newer"} and held.processes() == []
+    assert set(engine.containers()) == {"newer"}
+    held.wait_gone()
     assert device.status["deployment"]["generation"] == 2
     assert status_messages.none_waits()
 

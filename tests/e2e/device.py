@@ -210,6 +210,10 @@ class Device:
         """For a deployment that nobody began by hand, as after a restart."""
         return self.wait_status(lambda status: (status["job"] or {}).get("stage") == stage)
 
+    def wait_sent(self):
+        """Every broker has acknowledged all messages: none is sent a second time after a restart."""
+        self.wait_status(lambda status: not any(broker["waiting"] for broker in status["brokers"]))
+
     def worker(self):
         """The pid of the one worker that runs, or is about to."""
         found = wait_until(workers, self.START_S, "there is no worker")

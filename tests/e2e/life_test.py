@@ -43,7 +43,8 @@ class Voyage:
             self.compose.wait_held(COMMANDS[stage])
 
     def assert_nothing_of_it_runs(self):
-        assert workers() == [] and self.compose.processes() == []
+        assert workers() == []
+        self.compose.wait_gone()
 
     @property
     def success(self):
@@ -70,6 +71,7 @@ def voyage(device, held, broker, s3, registry, open_registry, image, open_image,
 def test_sigterm_at_any_stage_takes_all_down_and_the_next_start_goes_on(device, voyage, engine, status_messages):
     device.start(voyage.before)
     assert status_messages.next_json()["status"] == "success"
+    device.wait_sent()
     for stage in ("down", "prepare", "fetch", "resolve", "authenticate", "pull", "up"):
         with voyage.held_at(stage):
             if device.process is None:
@@ -91,6 +93,7 @@ def test_killed_at_any_stage_the_next_start_goes_on(device, voyage, engine, stat
     device.start()
     device.deploy(voyage.before)
     assert status_messages.next_json()["status"] == "success"
+    device.wait_sent()
     old = engine.containers()["old"].id
     for stage in ("fetch", "prepare", "resolve", "authenticate", "pull", "down", "up"):
         with voyage.held_at(stage):
@@ -114,6 +117,7 @@ def test_a_restart_takes_up_the_last_deployed_group(device, engine, broker, loca
     device.use_broker(broker)
     device.start(device.local_group(["web"], local_image))
     assert status_messages.next_json() == success()
+    device.wait_sent()
     container = engine.containers()["web"]
     device.kill()
     container.reload()
@@ -133,6 +137,7 @@ def test_containers_run_on_where_the_definition_says_so(device, engine, broker, 
     device.start()
     device.deploy(group)
     assert status_messages.next_json() == success()
+    device.wait_sent()
     container = engine.containers()["web"].id
     assert device.stop() == 0
     assert engine.containers()["web"].id == container
@@ -152,6 +157,7 @@ def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_imag
     device.start()
     device.deploy(device.local_group(["web"], local_image))
     assert status_messages.next_json() == success()
+    device.wait_sent()
     device.cli("stop")
     assert engine.containers(everything=True) == {}
     for end in (device.stop, device.kill):
@@ -174,7 +180,8 @@ def test_stop_cancels_a_deployment_and_start_runs_it_again(device, held, engine,
         assert set(engine.containers()) == {"first"}
         device.cli("stop")
         assert deployment.end()["exit"] == 1
-    assert engine.containers(everything=True) == {} and held.processes() == []
+    assert engine.containers(everything=True) == {}
+    held.wait_gone()
     assert device.status["state"] == "stopped"
     device.cli("start")
     assert status_messages.next_json() == success()

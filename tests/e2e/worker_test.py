@@ -202,7 +202,7 @@ def test_policies_without_effect_are_warned_of(dock, local):
     policy = {"RollbackOnFailure": "true", "ProbationSeconds": "60", "PruneImages": "true"}
     assert dock.deploy(local_file(local, "web"), policy=policy, **HERE)["result"] == "success"
     for name in policy:
-        assert f"[WARN]-Policy.{name} has no effect yet" in dock.worker.log
+        assert f",Policy.{name} has no effect yet" in dock.worker.log
 
 
 @pytest.mark.parametrize("stage", ["prepare", "fetch", "resolve", "authenticate", "admit", "pull", "down", "up",
@@ -355,7 +355,7 @@ def test_force_deploy_removes_what_is_ours_and_in_the_way(dock_with, compose, en
     assert "the-name" in result["message"]
     result = dock.deploy(text, ForceDeploy="True", **HERE)
     assert (result["result"], result["forced"]) == ("success", True)
-    assert "[WARN]-removed container the-name" in dock.worker.log
+    assert ",removed container the-name" in dock.worker.log
     assert engine.containers()["web"].id != left.id
 
 
