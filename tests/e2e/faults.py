@@ -220,6 +220,14 @@ def destination_read_only(scene):
     run("umount", path)
 
 
+@fault
+def local_copy_is_a_directory(scene):
+    device = scene.own()
+    device.local_copy.mkdir()
+    device.user.owns(device.local_copy)
+    return scene.store()
+
+
 # fetch: the directories
 
 @fault
@@ -507,14 +515,6 @@ def external_network_missing(scene):
     image = scene.fixture("local_image")
     return scene.store(f"services:\n  web:\n    image: {image}\n    networks: [quay]\n"
                        "networks:\n  quay:\n    external: true\n")
-
-
-@fault
-def local_copy_is_a_directory(scene):
-    device = scene.own()
-    device.local_copy.mkdir()
-    device.user.owns(device.local_copy)
-    return scene.store()
 
 
 # settle
