@@ -134,6 +134,42 @@ static void fail_rubbish(struct job *job, struct lm_str line)
 	kill_worker(job, &err);
 }
 
+static bool is_expected(const struct job *job, enum job_line_kind kind)
+{
+	const struct job_events *e = &job->events;
+
+	switch (kind) {
+	case JOB_LINE_STAGE:
+		return e->begin && e->progress;
+	case JOB_LINE_IMAGE:
+		return e->image;
+	case JOB_LINE_COMPOSE:
+		return e->compose;
+	case JOB_LINE_SHIPPED:
+		return e->shipped;
+	case JOB_LINE_ALIVE:
+	case JOB_LINE_RESULT:
+		break;
+	}
+	return true;
+}
+
+static void hand_over(struct job *job, const json_t *line, const struct job_line *parsed)
+{
+	void *ctx = job->events.ctx;
+
+	if (parsed->kind == JOB_LINE_STAGE)
+		job->events.progress(ctx, line);
+	if (parsed->kind == JOB_LINE_STAGE && parsed->begins)
+		begin_stage(job, parsed->stage);
+	else if (parsed->kind == JOB_LINE_IMAGE)
+		job->events.image(ctx, parsed->first, parsed->second);
+	else if (parsed->kind == JOB_LINE_COMPOSE)
+		job->events.compose(ctx, parsed->first, parsed->second);
+	else if (parsed->kind == JOB_LINE_SHIPPED)
+		job->events.shipped(ctx, parsed->shipped, parsed->rejected);
+}
+
 static void take_line(void *ctx, struct lm_str text)
 {
 	struct job *job = ctx;
@@ -146,26 +182,15 @@ static void take_line(void *ctx, struct lm_str text)
 		fail_rubbish(job, text);
 		return;
 	}
-	loop_timer_start(job->silence, job->silence_ms, 0);
-	switch (parsed.kind) {
-	case JOB_LINE_STAGE:
-		job->events.progress(job->events.ctx, line);
-		if (parsed.begins)
-			begin_stage(job, parsed.stage);
-		break;
-	case JOB_LINE_IMAGE:
-		if (job->events.image)
-			job->events.image(job->events.ctx, parsed.first, parsed.second);
-		break;
-	case JOB_LINE_COMPOSE:
-		job->events.compose(job->events.ctx, parsed.first, parsed.second);
-		break;
-	case JOB_LINE_RESULT:
-		job->result = json_incref(line);
-		break;
-	case JOB_LINE_ALIVE:
-		break;
+	if (!is_expected(job, parsed.kind)) {
+		fail_rubbish(job, text);
+		return;
 	}
+	loop_timer_start(job->silence, job->silence_ms, 0);
+	if (parsed.kind == JOB_LINE_RESULT)
+		job->result = json_incref(line);
+	else
+		hand_over(job, line, &parsed);
 }
 
 static void read_out(struct job *job)
@@ -369,6 +394,15 @@ void job_cancel(struct job *job)
 	job->cancelled = true;
 	(void)kill(job->pid, SIGTERM);
 	loop_timer_start(job->grace, CANCEL_GRACE_MS, 0);
+}
+
+void job_kill(struct job *job)
+{
+	job->ending = true;
+	if (!job->reaped)
+		process_kill_session(job->pid, SIGKILL);
+	read_out(job);
+	read_err(job);
 }
 
 pid_t job_pid(const struct job *job)
