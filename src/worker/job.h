@@ -10,13 +10,13 @@
 #include "connector/definition.h"
 #include "host/host_file.h"
 
-enum job_kind { JOB_DEPLOY, JOB_DOWN };
+enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_SHIP_LOGS };
 
 struct job {
 	enum job_kind kind;
 	struct group *group;
 	struct host_settings host;
-	char *credentials_directory; ///< Absolute.
+	char *credentials_directory; ///< Absolute; NULL for JOB_SHIP_LOGS.
 	/// The docker-compose that an earlier job found; both NULL if none did.
 	char *compose_stamp, *compose_version;
 };
