@@ -16,7 +16,6 @@
 enum {
 	ERROR_MS = 5 * 1000, ///< How long an error waits for company, if the others wait longer.
 	LOCK_AGAIN_MS = 5 * 1000, ///< A worker of an earlier lightermand ends by itself.
-	BACKOFF_MS = 30 * 1000,
 	BACKOFF_MAX_MS = 15 * 60 * 1000,
 	SAID_MAX = 16 << 10, ///< Of a worker's own words.
 };
@@ -198,7 +197,7 @@ static void fail(struct shipping *s, const char *why)
 			"ship the log to CloudWatch Logs: %s; it is tried again at least every %d "
 			"minutes",
 			why, BACKOFF_MAX_MS / 60000);
-	pause_ms += lm_backoff_ms(s->tries++, BACKOFF_MS, BACKOFF_MAX_MS);
+	pause_ms += lm_backoff_ms(s->tries++, pause_ms, BACKOFF_MAX_MS);
 	start_timer(s, pause_ms < BACKOFF_MAX_MS ? pause_ms : BACKOFF_MAX_MS);
 }
 

@@ -7,12 +7,19 @@
 
 #include <string.h>
 
-enum { DAY_MS = 24 * 3600 * 1000, CORE_MAX = 256 };
+enum {
+	DAY_MS = 24 * 3600 * 1000,
+	/// Lines of two programs may have come in the order in which they did not look at the
+	/// clock. Further back it has been set.
+	BACK_MAX_MS = 10 * 1000,
+	CORE_MAX = 256,
+};
 
 size_t log_text_split(struct lm_str text, int64_t fallback_ms, struct log_event **ret)
 {
 	struct lm_str rest = text;
 	int64_t time_ms = fallback_ms;
+	int64_t own_ms = 0;
 	enum lm_level ignored;
 	size_t lines = 1, n = 0;
 
@@ -22,7 +29,9 @@ size_t log_text_split(struct lm_str text, int64_t fallback_ms, struct log_event 
 	while (rest.n) {
 		struct lm_str line = lm_str_cut(&rest, '\n');
 
-		(void)lm_log_parse(line, &time_ms, &ignored);
+		if (lm_log_parse(line, &own_ms, &ignored) &&
+			(own_ms > time_ms || own_ms < time_ms - BACK_MAX_MS || n == 0))
+			time_ms = own_ms;
 		(*ret)[n++] = (struct log_event){.time_ms = time_ms, .message = line};
 	}
 	return n;

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 /// One event a line, as it is, with the time that stands in it; a line without one has that of the
-/// line before (the first: `fallback_ms`). `*ret` is the caller's to free, its messages are
-/// borrowed from `text`. Returns how many there are.
+/// line before (the first: `fallback_ms`), and so has one that is a little earlier, as CloudWatch
+/// Logs keeps events by time and the order of the lines counts. `*ret` is the caller's to free, its
+/// messages are borrowed from `text`. Returns how many there are.
 size_t log_text_split(struct lm_str text, int64_t fallback_ms, struct log_event **ret);
 /// How many events, from the first on, are of the first one's day (UTC), and so of one stream.
 size_t log_text_one_day(const struct log_event *events, size_t n);

@@ -41,6 +41,20 @@ static void a_raw_line_has_the_time_of_the_one_before(void **state)
 	assert_true(lm_str_eq(events[4].message, LM_STR("no end")));
 }
 
+static void the_order_of_the_lines_lasts_unless_the_clock_was_set(void **state)
+{
+	(void)state;
+	lm_auto_free struct log_event *events = NULL;
+	const char *text = "[2020-08-11T12:00:00Z][INFO]-a.c:1,a\n"
+			   "[2020-08-11T11:59:59.999Z][INFO]-b.c:1,b\n"
+			   "[2020-08-11T11:00:00Z][INFO]-a.c:1,c\n";
+
+	assert_int_equal(log_text_split(lm_str(text), INT64_MAX, &events), 3);
+	assert_int_equal(events[0].time_ms, NOON_MS);
+	assert_int_equal(events[1].time_ms, NOON_MS);
+	assert_int_equal(events[2].time_ms, NOON_MS - 3600 * 1000);
+}
+
 static void nothing_makes_no_event(void **state)
 {
 	(void)state;
@@ -102,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_is_an_event_of_its_own_time),
 		cmocka_unit_test(a_raw_line_has_the_time_of_the_one_before),
+		cmocka_unit_test(the_order_of_the_lines_lasts_unless_the_clock_was_set),
 		cmocka_unit_test(nothing_makes_no_event),
 		cmocka_unit_test(a_stream_ends_with_its_day),
 		cmocka_unit_test(names_are_greengrasss),
