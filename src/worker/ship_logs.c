@@ -154,9 +154,10 @@ static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 		return rc;
 	note(s, &result);
 	*from += result.taken;
+	size_t rejected = result.too_new + result.too_old + result.expired;
 	return report_send(s->report,
 		json_pack("{s:I, s:I}", "shipped", (json_int_t)bytes_of(s, *from), "rejected",
-			(json_int_t)(result.too_new + result.too_old + result.expired)),
+			(json_int_t)rejected),
 		err);
 }
 

@@ -226,16 +226,16 @@ static void lines_of_another_job_end_the_worker_and_the_job(void **state)
 	run(f, "read -r job; echo '{\"shipped\":1,\"rejected\":0}'; read -r never");
 	assert_int_equal(f->verdict, JOB_FAIL);
 	job_destroy(lm_take(f->job));
-	static const char *const scripts[] = {
-		"read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r never",
-		"read -r job; echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\"}'; read -r never",
-		"read -r job; echo '{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}'; read -r "
-		"never",
-	};
+	static const char *const lines[] = {"{\"stage\":\"up\",\"state\":\"begin\"}",
+		"{\"image\":\"a:1\",\"digest\":\"sha256:0\"}",
+		"{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}"};
 	f->ships = true;
-	for (size_t i = 0; i < LM_ARRAY_SIZE(scripts); i++) {
+	for (size_t i = 0; i < LM_ARRAY_SIZE(lines); i++) {
+		lm_auto_free char *script =
+			lm_xasprintf("read -r job; echo '%s'; read -r never", lines[i]);
+
 		f->ended = false;
-		run(f, scripts[i]);
+		run(f, script);
 		assert_int_equal(f->verdict, JOB_FAIL);
 		assert_non_null(strstr(f->message, "not of its protocol"));
 		job_destroy(lm_take(f->job));

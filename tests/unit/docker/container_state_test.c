@@ -97,7 +97,7 @@ static void a_status_without_a_time_has_no_age(void **unused)
 {
 	(void)unused;
 	static const char *const statuses[] = {"", "Created", "Dead", "Up", "Up ", "Up many days",
-		"Up 3 lightyears", "Exited (1", "Removal In Progress", "Up 5"};
+		"Up 3 parsecs", "Exited (1", "Removal In Progress", "Up 5"};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(statuses); i++)
 		assert_int_equal(engine_status_age_s(statuses[i]), -1);
