@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -64,8 +65,11 @@ char *log_stream_name(int64_t time_ms, const char *core)
 	(void)lm_time_format_iso(time_ms > 0 ? time_ms : 0, time);
 	name = lm_xasprintf(
 		"%.4s/%.2s/%.2s/aws/lighterman/%.*s", time, time + 5, time + 8, CORE_MAX, core);
+	bool is_utf8 = lm_str_is_utf8(lm_str(name));
 	for (char *p = name; *p; p++) {
-		if (*p == ':' || *p == '*' || (unsigned char)*p < ' ' || *p == 0x7f)
+		unsigned char c = (unsigned char)*p;
+
+		if (c == ':' || c == '*' || c < ' ' || c == 0x7f || (c >= 0x80 && !is_utf8))
 			*p = '_';
 	}
 	return lm_take(name);

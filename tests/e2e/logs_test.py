@@ -207,6 +207,16 @@ def test_the_level_of_each_logger_counts(shipping_device, cloudwatch_logs, local
     assert all("[ERROR]" in line for line in shipped(cloudwatch_logs))
 
 
+def test_an_error_does_not_wait_for_the_others(shipping_device, cloudwatch_logs, local_image):
+    device = shipping_device
+    device.host["logShippingSeconds"] = 3600
+    device.start()
+    device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
+    (device.folder / "objects/ships/docker-compose.yml").unlink()
+    device.deploy(device.group(loggers=BOTH), status=1)
+    wait_shipped(device, cloudwatch_logs, "[ERROR]")
+
+
 def test_with_cloudwatch_alone_there_is_no_file(shipping_device, cloudwatch_logs, local_image):
     device = shipping_device
     device.start()

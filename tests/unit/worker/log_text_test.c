@@ -80,12 +80,12 @@ static void names_are_greengrasss(void **state)
 	(void)state;
 	lm_auto_free char *group = log_group_name("eu-west-1");
 	lm_auto_free char *stream = log_stream_name(NOON_MS, "Gateway");
-	lm_auto_free char *odd = log_stream_name(-5, "a:b*c\n");
+	lm_auto_free char *odd = log_stream_name(-5, "a:b*c\n\xff");
 
 	assert_string_equal(
 		group, "/aws/greengrass/Lambda/eu-west-1/aws/DockerApplicationDeployment");
 	assert_string_equal(stream, "2020/08/11/aws/lighterman/Gateway");
-	assert_string_equal(odd, "1970/01/01/aws/lighterman/a_b_c_");
+	assert_string_equal(odd, "1970/01/01/aws/lighterman/a_b_c__");
 }
 
 static void assert_core(
