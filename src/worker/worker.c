@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "worker/ship_logs.h"
 #include "worker/work_priv.h"
 
 #include <errno.h>
@@ -45,13 +46,13 @@ static const char *result_name(lm_rc rc)
 static void send_result(struct report *r, const struct deploy_outcome *o, const char *version)
 {
 	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
+	const char *stage = o->rc ? deploy_stage_name(o->failed) : "";
 	struct lm_err ignored;
 
 	if (version && strlen(version) > VERSION_MAX) // no store has one like that
 		version = NULL;
 	json_t *line = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
-		result_name(o->rc), "stage",
-		optional_text(o->rc ? deploy_stage_name(o->failed) : NULL), "error",
+		result_name(o->rc), "stage", optional_text(stage[0] ? stage : NULL), "error",
 		optional_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
 		optional_text(o->rc ? o->err.msg : NULL), "compose_version", optional_text(version),
 		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
@@ -72,9 +73,14 @@ static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
 /// Runs the job and sends its result.
 static lm_rc run_job(struct report *r, const struct job *job)
 {
-	lm_auto(work_finish) struct work w;
 	struct deploy_outcome outcome;
 
+	if (job->kind == JOB_SHIP_LOGS) {
+		ship_logs_run(job, r, FD_COMPOSE, &outcome);
+		send_result(r, &outcome, NULL);
+		return outcome.rc;
+	}
+	lm_auto(work_finish) struct work w;
 	work_init(&w, job, r, FD_COMPOSE);
 	switch (job->kind) {
 	case JOB_DEPLOY:
