@@ -70,6 +70,17 @@ static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
 	return job_parse(line, ret, err);
 }
 
+/// Runs a job that is about an application.
+static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *ret)
+{
+	if (kind == JOB_DEPLOY)
+		deploy_job_run(w, ret);
+	else if (kind == JOB_DOWN)
+		down_job_run(w, ret);
+	else
+		check_job_run(w, ret);
+}
+
 /// Runs the job and sends its result.
 static lm_rc run_job(struct report *r, const struct job *job)
 {
@@ -82,17 +93,7 @@ static lm_rc run_job(struct report *r, const struct job *job)
 	}
 	lm_auto(work_finish) struct work w;
 	work_init(&w, job, r, FD_COMPOSE);
-	switch (job->kind) {
-	case JOB_DEPLOY:
-		deploy_job_run(&w, &outcome);
-		break;
-	case JOB_DOWN:
-		down_job_run(&w, &outcome);
-		break;
-	case JOB_CHECK:
-		check_job_run(&w, &outcome);
-		break;
-	}
+	run_work(&w, job->kind, &outcome);
 	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
 	return outcome.rc;
 }
