@@ -141,7 +141,6 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 	struct ecr_result *r = j->result;
 
 	r->clock_offset_ms = o->clock_offset_ms;
-	r->credentials_expired = o->credentials_expired;
 	r->rc = o->rc;
 	if (o->rc == LM_OK)
 		r->rc = take_token(j, o->answer, &r->err);
@@ -152,7 +151,7 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 }
 
 void ecr_start_token(struct https *https, const struct ecr_request *request,
-	const struct aws_credentials *credentials, struct ecr_result *ret)
+	struct credentials_provider *credentials, struct ecr_result *ret)
 {
 	const struct ecr_registry *registry = &request->registry;
 	struct job *j = lm_xcalloc(1, sizeof(*j));

@@ -6,7 +6,7 @@
 /// A registry's password is not kept anywhere; it is asked for with AWS credentials and holds for
 /// 12 hours.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/json_service.h"
 #include "base/error.h"
@@ -40,8 +40,6 @@ struct ecr_result {
 	struct lm_secret password;
 	int64_t expires_ms; ///< Wall clock; 0: the service did not say.
 
-	/// The temporary credentials are over: worth one more call, with fresh ones.
-	bool credentials_expired;
 	/// As in struct s3_result. 0: no correction was needed.
 	int64_t clock_offset_ms;
 };
@@ -50,7 +48,7 @@ struct ecr_result {
 /// started. All is borrowed until https_run has returned; `ret` is filled by then. Errors as in
 /// json_service_start.
 void ecr_start_token(struct https *https, const struct ecr_request *request,
-	const struct aws_credentials *credentials, struct ecr_result *ret);
+	struct credentials_provider *credentials, struct ecr_result *ret);
 void ecr_result_finish(struct ecr_result *r);
 #define lm_auto_ecr_result lm_auto(ecr_result_finish)
 

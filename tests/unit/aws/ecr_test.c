@@ -107,7 +107,7 @@ static struct ecr_result run(struct exchange *x, const struct loopback_answer *a
 		.limits = x->limits,
 	};
 
-	ecr_start_token(x->https, &request, &x->credentials, &r);
+	ecr_start_token(x->https, &request, x->credentials, &r);
 	exchange_run(x);
 	return r;
 }
