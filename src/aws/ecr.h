@@ -26,6 +26,10 @@ struct ecr_registry {
 /// ECR registries".) If not, `ret` is untouched.
 bool ecr_registry_parse(struct lm_str host, struct ecr_registry *ret);
 
+/// Finds the next host of such a registry in any text, and takes off the front of `*rest` what is
+/// up to its end. `ret_host` points into the text. False: there is none.
+bool ecr_registry_scan(struct lm_str *rest, struct lm_str *ret_host, struct ecr_registry *ret);
+
 struct ecr_request {
 	struct ecr_registry registry;
 	struct service_limits limits;

@@ -4,11 +4,10 @@
 /// The Docker Engine, for programs that wait (the worker, the command line). Each call is one or a
 /// few requests over the unix socket under the caller's limit. No call retries.
 /// When the socket cannot be used, the message says why and what to do (engine_explain).
-/// Images are pulled in docker/pull.h.
+/// Images are pulled in docker/pull.h, registries logged in to in docker/login.h.
 
 #include "base/error.h"
 #include "docker/answer.h"
-#include "docker/registry.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -41,11 +40,6 @@ lm_rc engine_root_directory(
 /// `name` is a reference as in a compose file.
 lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
 	struct engine_image *ret, struct lm_err *err);
-
-/// Checks credentials against their registry (POST /auth). LM_E_DENIED: the registry refuses them;
-/// LM_E_NETWORK: it cannot be reached; LM_E_REFUSED: anything else that the engine says.
-lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
-	const struct wait_limit *limit, struct lm_err *err);
 
 /// All containers of a compose project, running or not.
 lm_rc engine_list_containers(const struct engine *e, const char *project,

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/secret.h"
 #include "sys/process.h"
 
 #include <errno.h>
@@ -109,7 +110,10 @@ static lm_rc read_some(struct run *r, enum process_stream stream, struct lm_err 
 		return LM_OK;
 	}
 	if (stream == PROCESS_STDOUT && r->spec->output) {
-		if (!lm_buf_add(r->spec->output, piece, (size_t)n))
+		bool fits = lm_buf_add(r->spec->output, piece, (size_t)n);
+		if (r->spec->output->wipe)
+			lm_wipe(piece, (size_t)n);
+		if (!fits)
 			return lm_fail(err, LM_E_TOO_LARGE, 0,
 				"'%s' printed more than %zu bytes, the most that is read",
 				r->spec->spec.argv[0], r->spec->output->max);

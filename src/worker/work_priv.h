@@ -9,9 +9,12 @@
 #include "docker/compose.h"
 #include "docker/compose_file.h"
 #include "docker/engine.h"
+#include "worker/cloud.h"
 #include "worker/job.h"
 #include "worker/report.h"
 #include "worker/secrets.h"
+#include "worker/tokens.h"
+#include "worker/user_logins.h"
 
 struct work {
 	const struct job *job;
@@ -26,7 +29,10 @@ struct work {
 
 	struct lm_buf text;  ///< The compose file of this deployment.
 	char *store_version; ///< As the store named it; NULL if it did not.
-	struct secrets secrets;
+	struct cloud cloud;
+	struct registry_list secrets; ///< The logins that the definition names.
+	struct tokens tokens;         ///< Those for ECR.
+	struct user_logins user;      ///< Those that the user has by hand.
 	struct compose_services services;
 	size_t images_n; ///< Of the application, without those that are built.
 };
@@ -37,7 +43,15 @@ static inline const struct connector_definition *work_definition(const struct wo
 }
 
 // work.c
-void work_init(struct work *w, const struct job *job, struct report *report, int compose_fd);
+/// What lightermand hands to a worker beside its job: open files, and -1 where there is none.
+struct work_files {
+	int compose_fd, key_fd, certificate_fd;
+};
+
+void work_init(struct work *w, const struct job *job, struct report *report,
+	const struct work_files *files);
+/// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
+void work_withdraw(struct work *w);
 void work_finish(struct work *w);
 /// What to report as the compose file's version; NULL: nothing is known. Borrowed.
 const char *work_compose_version(const struct work *w);
@@ -58,8 +72,10 @@ lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
-lm_rc images_authenticate(struct work *w, struct lm_err *err);
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
+// authenticate.c
+lm_rc images_authenticate(struct work *w, struct lm_err *err);
 
 // admit.c
 lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err);

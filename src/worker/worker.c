@@ -11,6 +11,8 @@
 enum {
 	FD_COMPOSE = 3,
 	FD_LOCK = 4,
+	FD_KEY = 5,
+	FD_CERTIFICATE = 6,
 	VERSION_MAX = 1024, ///< S3's own limit for the name of a version.
 };
 
@@ -20,7 +22,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_CANCELLED = 3 };
 /// become that of the next file opened.
 static lm_rc take_descriptors(struct lm_err *err)
 {
-	static const int fds[] = {FD_COMPOSE, FD_LOCK};
+	static const int fds[] = {FD_COMPOSE, FD_LOCK, FD_KEY, FD_CERTIFICATE};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(fds); i++)
 		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
@@ -72,14 +74,16 @@ static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
 /// Runs the job and sends its result.
 static lm_rc run_job(struct report *r, const struct job *job)
 {
+	static const struct work_files files = {FD_COMPOSE, FD_KEY, FD_CERTIFICATE};
 	lm_auto(work_finish) struct work w;
 	struct deploy_outcome outcome;
 
-	work_init(&w, job, r, FD_COMPOSE);
+	work_init(&w, job, r, &files);
 	if (job->kind == JOB_DEPLOY)
 		deploy_job_run(&w, &outcome);
 	else
 		down_job_run(&w, &outcome);
+	work_withdraw(&w);
 	send_result(r, &outcome, work_compose_version(&w));
 	return outcome.rc;
 }
