@@ -46,5 +46,5 @@ enum {
 	LIMIT_PARALLEL_LOGINS = 128,
 	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
 	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
-	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
+	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
 };
