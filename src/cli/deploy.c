@@ -9,6 +9,7 @@
 #include "cli/input.h"
 #include "cli/plain.h"
 #include "connector/faults.h"
+#include "deploy/stages.h"
 
 #include <string.h>
 
@@ -24,25 +25,6 @@ static void print_json(const struct call *call, const struct answer *answer, con
 
 	(void)json_dumpf(document, call->out, JSON_INDENT(2));
 	(void)fputc('\n', call->out);
-}
-
-static const char *effect_text(const char *effect)
-{
-	static const struct {
-		const char *name, *text;
-	} effects[] = {
-		{"untouched", "what ran before was not touched"},
-		{"stopping", "what ran before may be stopped in part"},
-		{"stopped", "what ran before is stopped, and nothing new was started"},
-		{"starting", "the new containers may be started in part"},
-		{"started", "the new containers were started"},
-	};
-
-	for (size_t i = 0; effect && i < LM_ARRAY_SIZE(effects); i++) {
-		if (strcmp(effects[i].name, effect) == 0)
-			return effects[i].text;
-	}
-	return NULL;
 }
 
 /// "deployed generation 3 in 4.2 s"; lightermand's own sentence, if it has one, is more to the
@@ -75,7 +57,8 @@ static void print_failed(
 {
 	const json_t *generation = json_object_get(answer->last, "generation");
 	lm_auto_free char *message = plain_text(json_get_text(answer->last, "message"));
-	const char *effect = effect_text(json_get_text(answer->last, "effect"));
+	const char *effect =
+		deploy_effect_text(deploy_effect_from_name(json_get_text(answer->last, "effect")));
 	bool told = answer->exit_status == EXIT_INVALID && json_array_size(answer->faults);
 
 	if (told)
@@ -89,7 +72,7 @@ static void print_failed(
 	else if (!*message)
 		(void)fprintf(call->err, "the %s failed: ", job->words.noun);
 	(void)fprintf(call->err, "%s%s%s\n", *message ? message : "see lightermand's log",
-		effect ? "; " : "", effect ? effect : "");
+		*effect ? "; " : "", effect);
 }
 
 /// Asks, follows, and reports the end. Returns the exit status.

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "deploy/stages.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ static void fail_attempt(struct supervisor *s, const char *stage, const struct l
 		.stage = stage,
 		.error = err->rc == LM_E_INVALID ? "InvalidParameter" : "InternalError",
 		.message = err->msg,
-		.effect = "untouched",
+		.effect = deploy_effect_name(DEPLOY_UNTOUCHED),
 	};
 
 	ending_begin(s, &result);

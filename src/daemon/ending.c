@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "connector/status.h"
+#include "deploy/stages.h"
 
 #include <string.h>
 
@@ -45,15 +46,15 @@ static bool has_done(const struct supervisor *s, const char *stage)
 }
 
 /// Without a word from the worker: what it can have done by the stage that it had reached.
-static const char *guess_effect(const struct supervisor *s)
+static enum deploy_effect guess_effect(const struct supervisor *s)
 {
 	if (has_done(s, "up"))
-		return "started";
+		return DEPLOY_STARTED;
 	if (strcmp(s->stage, "up") == 0)
-		return "starting";
+		return DEPLOY_STARTING;
 	if (has_done(s, "down"))
-		return "stopped";
-	return strcmp(s->stage, "down") == 0 ? "stopping" : "untouched";
+		return DEPLOY_STOPPED;
+	return strcmp(s->stage, "down") == 0 ? DEPLOY_STOPPING : DEPLOY_UNTOUCHED;
 }
 
 /// A success that cannot be one is a failure: nothing that a worker says is believed blindly.
@@ -68,7 +69,7 @@ static struct job_result check_result(const struct supervisor *s, const struct j
 				   "application; are lightermand and lighterman-worker of the same "
 				   "version?"};
 	if (!checked.effect)
-		checked.effect = guess_effect(s);
+		checked.effect = deploy_effect_name(guess_effect(s));
 	return checked;
 }
 
@@ -95,7 +96,7 @@ void ending_begin(struct supervisor *s, const struct job_result *told)
 	s->ending = (struct ending){
 		.pending = true,
 		.success = success,
-		.untouched = strcmp(result->effect, "untouched") == 0,
+		.untouched = deploy_effect_from_name(result->effect) == DEPLOY_UNTOUCHED,
 		.stage = success ? NULL : copy(result->stage ? result->stage : s->stage),
 		.error = success ? NULL : lm_xstrdup(error),
 		.message = success ? NULL : lm_xstrdup(message),

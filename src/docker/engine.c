@@ -45,7 +45,10 @@ lm_rc engine_explain(lm_rc rc, const char *socket_path, struct lm_err *err)
 	switch (rc) {
 	case LM_E_NOT_FOUND:
 		return lm_fail(err, rc, ENOENT,
-			"no Docker socket at %s: is the Docker Engine installed?", socket_path);
+			"no Docker socket at %s: start the Docker daemon (systemctl start docker), "
+			"or "
+			"install the Docker Engine",
+			socket_path);
 	case LM_E_NETWORK:
 		return lm_fail(err, rc, ECONNREFUSED,
 			"the Docker daemon does not answer at %s: start it (systemctl start "

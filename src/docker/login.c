@@ -56,7 +56,8 @@ static lm_rc wrap(const struct login *l, bool answered, struct lm_err *err)
 	const struct registry_credentials *c = l->credentials;
 
 	if (err->rc == LM_E_DENIED && answered)
-		return lm_wrap(err, "registry %s refuses user %s", c->registry, c->username);
+		return lm_wrap(err, "registry %s refuses user %s, check name and password",
+			c->registry, c->username);
 	if (l->attempt > 0)
 		return lm_wrap(err, "log in to registry %s, after %u attempts", c->registry,
 			l->attempt + 1);

@@ -47,6 +47,23 @@ static lm_rc give_to_helpers(struct work *w, const struct registry_list *list, s
 	return rc;
 }
 
+lm_rc authenticate_list(struct work *w, struct registry_list *to, struct lm_err *err)
+{
+	open_user_logins(w);
+	lm_rc rc = registries_complete(w, err);
+
+	if (!rc)
+		registries_list(w, to);
+	return rc;
+}
+
+lm_rc authenticate_one(struct work *w, const struct registry_credentials *c, struct lm_err *err)
+{
+	const struct login_options options = {.attempts = 1};
+
+	return login_all(&w->engine, c, 1, &options, &w->limit, err);
+}
+
 lm_rc images_authenticate(struct work *w, struct lm_err *err)
 {
 	lm_auto_registry_list struct registry_list list = {0};
@@ -58,12 +75,9 @@ lm_rc images_authenticate(struct work *w, struct lm_err *err)
 		.on_done = tell_done,
 		.ctx = &list,
 	};
+	lm_rc rc = authenticate_list(w, &list, err);
 
-	open_user_logins(w);
-	lm_rc rc = registries_complete(w, err);
-	if (rc)
-		return rc;
-	registries_list(w, &list);
-	rc = login_all(&w->engine, list.items, list.n, &options, &w->limit, err);
+	if (!rc)
+		rc = login_all(&w->engine, list.items, list.n, &options, &w->limit, err);
 	return rc ? rc : give_to_helpers(w, &list, err);
 }

@@ -107,7 +107,8 @@ static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_er
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s)",
+		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
+		"store the file that was meant, or mend the policy",
 		found, wanted);
 }
 
@@ -180,6 +181,15 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	return rc;
 }
 
+/// The secrets did not come, the compose file did: offline mode goes on with it.
+static void keep_text(struct work *w, struct stored_object *object)
+{
+	struct lm_err ignored; // then there is the local copy
+
+	if (object->text.len > 0 && take_text(w, &object->text, &ignored) == LM_OK)
+		w->store_version = lm_take(object->version);
+}
+
 lm_rc fetch_all(struct work *w, struct lm_err *err)
 {
 	const struct connector_definition *d = work_definition(w);
@@ -194,8 +204,11 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 
 	if (!rc)
 		rc = get_all(&f, &object, &secrets, err);
-	if (!rc)
-		rc = take_text(w, &object.text, err);
+	if (rc) {
+		keep_text(w, &object);
+		return rc;
+	}
+	rc = take_text(w, &object.text, err);
 	if (rc)
 		return rc;
 	w->store_version = lm_take(object.version);
@@ -210,6 +223,12 @@ lm_rc fetch_local_copy(struct work *w, struct lm_err *err)
 {
 	const char *directory = work_definition(w)->destination;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+
+	if (w->text.len > 0) {
+		lm_warn("offline: going on with the compose file that was fetched, without the "
+			"secrets");
+		return LM_OK;
+	}
 	lm_rc rc = local_copy_read(w->destination_fd, directory, &text, err);
 
 	if (!rc)

@@ -42,6 +42,7 @@ struct pulls {
 	struct lm_secret *auths; ///< Empty: it is pulled without.
 	char **ecr_hosts;        ///< Whose tokens they are; NULL: of none.
 	size_t n;
+	size_t refused; ///< The last one that a registry refused.
 };
 
 static void pulls_finish(struct pulls *p)
@@ -164,6 +165,8 @@ static lm_rc renew(
 {
 	struct pulls *p = ctx;
 
+	if (refusal)
+		p->refused = item;
 	if (!p->ecr_hosts[item])
 		return LM_OK;
 	return refusal ? replace_token(p, item, refusal, ret_renewed, err)
@@ -205,6 +208,15 @@ static lm_rc choose(
 	return LM_OK;
 }
 
+static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
+{
+	if (p->n > 0 && p->ecr_hosts[p->refused])
+		return lm_wrap(err,
+			"ECR refuses, check that the role and the repository's policy allow "
+			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
+	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
+}
+
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto(pulls_finish) struct pulls p = {.w = w};
@@ -225,7 +237,8 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 		return rc;
 	if (missing.len > 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0,
-			"offline, and these images are not on this device: %s",
+			"these images are not on this device, and offline none is pulled: %s",
 			lm_buf_cstr(&missing));
-	return engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
+	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
+	return rc == LM_E_DENIED ? explain_refusal(&p, err) : rc;
 }

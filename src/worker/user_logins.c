@@ -8,13 +8,33 @@
 #include "base/path.h"
 #include "docker/credential_helper.h"
 
+static void kept_finish(struct user_logins_kept *k)
+{
+	free(k->suffix);
+	free(k->server);
+	registry_credentials_finish(&k->before);
+}
+
+void user_logins_finish(struct user_logins *u)
+{
+	for (size_t i = 0; i < u->kept_n; i++)
+		kept_finish(&u->kept[i]);
+	for (size_t i = 0; i < u->broken_n; i++)
+		free(u->broken[i]);
+	free(u->kept);
+	free(u->broken);
+	client_config_finish(&u->config);
+	*u = (struct user_logins){0};
+}
+
 void user_logins_open(struct user_logins *u, const char *home, const char *const *env)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(LIMIT_DOCKER_CONFIG);
 	lm_auto_free char *path = lm_path_join(home ? home : "/", ".docker/config.json");
 	struct lm_err err = {LM_OK};
 
-	*u = (struct user_logins){.env = env};
+	user_logins_finish(u);
+	u->env = env;
 	lm_rc rc = home ? lm_file_read(path, &text, &err) : LM_E_NOT_FOUND;
 	if (rc == LM_E_NOT_FOUND)
 		return;
@@ -174,13 +194,6 @@ static lm_rc restore(const struct user_logins *u, const struct user_logins_kept 
 				  : credential_helper_erase(&h, k->server, limit, err);
 }
 
-static void kept_finish(struct user_logins_kept *k)
-{
-	free(k->suffix);
-	free(k->server);
-	registry_credentials_finish(&k->before);
-}
-
 void user_logins_restore(struct user_logins *u, const struct wait_limit *limit)
 {
 	for (size_t i = 0; i < u->kept_n; i++) {
@@ -195,16 +208,4 @@ void user_logins_restore(struct user_logins *u, const struct wait_limit *limit)
 	free(u->kept);
 	u->kept = NULL;
 	u->kept_n = 0;
-}
-
-void user_logins_finish(struct user_logins *u)
-{
-	for (size_t i = 0; i < u->kept_n; i++)
-		kept_finish(&u->kept[i]);
-	for (size_t i = 0; i < u->broken_n; i++)
-		free(u->broken[i]);
-	free(u->kept);
-	free(u->broken);
-	client_config_finish(&u->config);
-	*u = (struct user_logins){0};
 }

@@ -29,7 +29,8 @@ struct user_logins {
 	size_t broken_n;
 };
 
-/// Reads <home>/.docker/config.json; `home` NULL: the user has none.
+/// Reads <home>/.docker/config.json, in place of what was read before; `home` NULL: the user has
+/// none.
 void user_logins_open(struct user_logins *u, const char *home, const char *const *env);
 /// The login for an image, if the user has one; `*ret` is else untouched. LM_E_CANCELLED.
 lm_rc user_logins_find(struct user_logins *u, const struct image_ref *image,

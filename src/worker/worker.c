@@ -79,12 +79,19 @@ static lm_rc run_job(struct report *r, const struct job *job)
 	struct deploy_outcome outcome;
 
 	work_init(&w, job, r, &files);
-	if (job->kind == JOB_DEPLOY)
+	switch (job->kind) {
+	case JOB_DEPLOY:
 		deploy_job_run(&w, &outcome);
-	else
+		break;
+	case JOB_DOWN:
 		down_job_run(&w, &outcome);
+		break;
+	case JOB_CHECK:
+		check_job_run(&w, &outcome);
+		break;
+	}
 	work_withdraw(&w);
-	send_result(r, &outcome, work_compose_version(&w));
+	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
 	return outcome.rc;
 }
 

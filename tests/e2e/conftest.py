@@ -38,10 +38,10 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """With a failure goes what the device of that test wrote."""
+    """With a failure goes what the devices of that test wrote."""
     report = (yield).get_result()
-    device = getattr(item, "funcargs", {}).get("device")
-    if report.failed and device is not None:
+    make = getattr(item, "funcargs", {}).get("device_with")
+    for device in make.devices if report.failed and make else []:
         report.sections += [("lightermand", device.stderr[-20000:]), ("connector log", device.log[-20000:])]
 
 
@@ -116,8 +116,12 @@ def role_credentials(authority):
     server.stop()
 
 
-_engine = _lazy(lambda request: Engine(request.getfixturevalue("sandbox") / "engine",
-                                        request.getfixturevalue("authority")))
+def _make_engine(request):
+    EcrRegistry.name_hosts()
+    return Engine(request.getfixturevalue("sandbox") / "engine", request.getfixturevalue("authority"))
+
+
+_engine = _lazy(_make_engine)
 _registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "registry"))
 _open_registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "open-registry", private=False))
 _ecr_registry = _lazy(lambda request: EcrRegistry(request.getfixturevalue("sandbox") / "ecr-registry",
@@ -151,7 +155,7 @@ def open_registry(_open_registry):
 
 
 @pytest.fixture
-def ecr_registry(_ecr_registry, ecr):
+def ecr_registry(_engine, _ecr_registry, ecr):  # the engine first: it has to know the names
     """The registry behind the hosts of ECR, which takes the token that `ecr` gives out."""
     _running(_ecr_registry).set_password(EcrRegistry.PASSWORD)
     ecr.password = EcrRegistry.PASSWORD
@@ -224,8 +228,10 @@ def device_with(folder, programs, user, engine):
         path.chmod(0o755)
         device = Device(path, programs, more.get("user", user), Engine.SOCKET, compose)
         devices.callback(device.end)
+        make.devices.append(device)
         return device
 
+    make.devices = []
     with devices:
         yield make
 

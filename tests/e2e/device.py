@@ -92,11 +92,16 @@ class Device:
 
     # lightermand
 
+    def write_host_file(self):
+        """As `host` says; returns its path."""
+        config = self.folder / "host.json"
+        config.write_text(json.dumps(self.host, indent=2))
+        return config
+
     def start(self, group=None, wait=True, wrap=()):
         """Starts lightermand; with `wait` returns once it answers. `wrap`: words before it, as strace."""
         assert self.process is None, "lightermand runs already"
-        config = self.folder / "host.json"
-        config.write_text(json.dumps(self.host, indent=2))
+        config = self.write_host_file()
         words = [*wrap, self.programs / "lightermand", "--config", config]
         if group:
             words += ["--group", group]
@@ -204,6 +209,10 @@ class Device:
     def wait_stage(self, stage):
         """For a deployment that nobody began by hand, as after a restart."""
         return self.wait_status(lambda status: (status["job"] or {}).get("stage") == stage)
+
+    def wait_sent(self):
+        """Every broker has acknowledged all messages: none is sent a second time after a restart."""
+        self.wait_status(lambda status: not any(broker["waiting"] for broker in status["brokers"]))
 
     def worker(self):
         """The pid of the one worker that runs, or is about to."""

@@ -34,7 +34,8 @@ class Worker:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 ["setpriv", f"--reuid={device.user.uid}", f"--regid={device.user.uid}", "--init-groups",
-                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2" 5</dev/null 6</dev/null', str(program), str(compose or "/dev/null"), str(self.lock)],
+                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2" 5</dev/null 6</dev/null', str(program),
+                 str(compose or "/dev/null"), str(self.lock)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=device.environment, cwd="/")
         if job is not None:
             self.say(job if isinstance(job, str) else json.dumps(job))

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import subprocess
-import time
 
 import pytest
 
@@ -31,11 +30,9 @@ def test_refuses_words_that_it_does_not_know(name):
 
 
 def test_setup_of_what_is_there_does_nothing(tmp_path):
-    """The tests need their own packages: with those there it is done at once, and asks neither apt nor the network."""
-    before = time.monotonic()
+    """The tests need their own packages: with those there it says nothing, and asks neither apt nor the network."""
     done = run(ROOT / "scripts/setup", "test", env={"PATH": os.environ["PATH"]})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert time.monotonic() - before < 1
 
 
 def test_ci_is_the_two_scripts():

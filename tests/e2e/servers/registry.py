@@ -66,17 +66,21 @@ class EcrRegistry(Registry):
     HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
     FIPS_HOST = "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com"
     OTHER_HOST = "210987654321.dkr.ecr.eu-west-1.amazonaws.com"  # of another account
+    HOSTS = (HOST, FIPS_HOST, OTHER_HOST)
+
+    @classmethod
+    def name_hosts(cls):
+        """Before an engine starts: it reads /etc/hosts, which is the sandbox's copy, only now and then."""
+        run("ip", "address", "replace", f"{cls.ADDRESS}/32", "dev", "lo")
+        with open("/etc/hosts", "a", encoding="utf-8") as file:
+            file.write(f"{cls.ADDRESS} {' '.join(cls.HOSTS)}\n")
 
     def __init__(self, folder, authority):
         super().__init__(folder)
-        hosts = (self.HOST, self.FIPS_HOST, self.OTHER_HOST)
-        certificate, key = authority.issue("ecr", hosts)
+        certificate, key = authority.issue("ecr", self.HOSTS)
         self.address = self.HOST
         text = (folder / "config.yml").read_text().replace(f"127.0.0.1:{self.port}", f"{self.ADDRESS}:443")
         self.write("config.yml", text.replace("http: {", f"http: {{tls: {{certificate: {certificate}, key: {key}}}, "))
-        run("ip", "address", "replace", f"{self.ADDRESS}/32", "dev", "lo")
-        with open("/etc/hosts", "a", encoding="utf-8") as file:  # the sandbox's copy
-            file.write(f"{self.ADDRESS} {' '.join(hosts)}\n")
 
     def set_password(self, password):
         """From now on only that is taken; the server notices."""

@@ -26,7 +26,8 @@ def put_file(device, *images, tail=""):
     device.put_object("ships", "docker-compose.yml", "\n".join(lines) + "\n" + tail)
 
 
-def test_deploys_with_one_token_for_all_hosts_of_an_account(ecr_device, engine, ecr, ecr_image):
+def test_pulls_by_a_token(ecr_device, engine, ecr, ecr_image):
+    """One for all hosts of an account."""
     fips = ecr_image.replace(EcrRegistry.HOST, EcrRegistry.FIPS_HOST)
     put_file(ecr_device, ecr_image, fips)
     ecr_device.start()
