@@ -157,6 +157,7 @@ def test_a_second_refusal_ends_it(ecr_dock, ecr, ecr_registry, ecr_image):
     result = ecr_dock.deploy(compose_file(None, ["web"], ecr_image), change_password(ecr, ecr_registry, "third-token"))
     assert (result["result"], result["stage"], result["error"]) == ("fail", "pull", "InternalError")
     assert f"pull image {ecr_image}: " in result["message"]
+    assert "ECR refuses, check that the role and the repository's policy allow ecr:BatchGetImage" in result["message"]
     assert ecr.operations == TOKEN * 2
 
 

@@ -171,7 +171,7 @@ def test_the_key_of_the_device_may_be_root_s_alone(cloud_device, authority, role
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         cloud_device.environment.pop(name)
     settings = role_credentials.attach("root-only", cloud_device.host["thingName"])
-    secrets_manager.keys = {"ASIA0001": ("secret-1", "token-1")}
+    secrets_manager.keys = {f"ASIA000{i}": (f"secret-{i}", f"token-{i}") for i in (1, 2)}
     certs = cloud_device.folder / "certs"
     certs.mkdir(mode=0o700)
     for name in ("certificate", "privateKey"):
@@ -186,6 +186,11 @@ def test_the_key_of_the_device_may_be_root_s_alone(cloud_device, authority, role
     cloud_device.deploy(cloud_device.group(secrets=[arn]))
     assert set(engine.containers()) == {"web"}
     assert [request[0] for request in role_credentials.requests] == ["iot"]
+    config = cloud_device.folder / "host.json"
+    checks = json.loads(cloud_device.cli("doctor", "--json", "--config", config, cloud_device.group(secrets=[arn]),
+                                         check=False).stdout)["checks"]
+    found = {check["check"]: check["ok"] for check in checks}
+    assert (found["AWS credentials"], found["secrets"], found["registries"]) == (True, True, True), checks
     key = pathlib.Path(settings["privateKey"]).read_text().splitlines()[1].encode()
     assert files_that_show(key, *(cloud_device.folder / name for name in ("state", "run", "gg", "app"))) == []
     pathlib.Path(settings["privateKey"]).unlink()
