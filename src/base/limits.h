@@ -34,6 +34,9 @@ enum {
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
+	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
+	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
 	LIMIT_JSON_DEPTH = 32,
 	LIMIT_YAML_DEPTH = 64,
@@ -43,5 +46,8 @@ enum {
 	LIMIT_CONTROL_CLIENTS = 16,
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
-	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
+	LIMIT_PARALLEL_LOGINS = 128,
+	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
+	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
+	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
 };

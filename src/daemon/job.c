@@ -208,7 +208,8 @@ static lm_rc start_process(struct job *job, const struct job_spec *spec, struct 
 		rc = make_pipe(&job->err_fd, &text, false, err);
 	if (rc)
 		return rc;
-	const int fds[] = {in, out, text, spec->compose_fd, spec->lock_fd};
+	const int fds[] = {
+		in, out, text, spec->compose_fd, spec->lock_fd, spec->key_fd, spec->certificate_fd};
 	const struct process_spec process = {
 		.argv = (const char *const[]){spec->program, NULL},
 		.directory = "/",

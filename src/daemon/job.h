@@ -24,7 +24,9 @@ struct job_spec {
 	const json_t *document;          ///< The job. Borrowed for the call.
 	int compose_fd;                  ///< Becomes its descriptor 3; stays the caller's.
 	int lock_fd;                     ///< Becomes its descriptor 4; stays the caller's.
-	unsigned silence_ms;             ///< Without a line for so long it is ended.
+	/// Become its descriptors 5 and 6; stay the caller's. -1: /dev/null.
+	int key_fd, certificate_fd;
+	unsigned silence_ms; ///< Without a line for so long it is ended.
 };
 
 enum job_verdict { JOB_SUCCESS, JOB_FAIL, JOB_CANCELLED };

@@ -277,12 +277,16 @@ static lm_rc start_worker(struct shipping *s, int log_fd, int lock_fd, struct lm
 		rc = launch_find_worker(&s->worker, err);
 	if (rc)
 		return rc;
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		launch_open_identity(s->host);
 	const struct job_spec spec = {
 		.program = s->worker,
 		.user = &user,
 		.document = document,
 		.compose_fd = log_fd,
 		.lock_fd = lock_fd,
+		.key_fd = identity.key_fd,
+		.certificate_fd = identity.certificate_fd,
 		.silence_ms = s->host->worker_silence_s * 1000,
 	};
 	rc = job_start(s->loop, &spec, &events, &s->job, err);

@@ -256,6 +256,10 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		rc = launch_make_credentials(s->host, &user, &credentials, err);
 	if (rc)
 		return rc;
+	// Taking down needs nothing of the cloud.
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		strcmp(kind, "down") == 0 ? (struct launch_identity){-1, -1}
+					  : launch_open_identity(s->host);
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
 	lm_auto_json json_t *document =
 		launch_make_document(kind, group, s->host, credentials, &compose);
@@ -265,6 +269,8 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		.document = document,
 		.compose_fd = compose_fd,
 		.lock_fd = lock,
+		.key_fd = identity.key_fd,
+		.certificate_fd = identity.certificate_fd,
 		.silence_ms = s->host->worker_silence_s * 1000,
 	};
 	rc = job_start(s->loop, &spec, events, &s->job, err);

@@ -12,6 +12,12 @@
 
 enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_SHIP_LOGS };
 
+// work.c
+/// What lightermand hands to a worker beside its job: open files, and -1 where there is none.
+struct job_files {
+	int compose_fd, key_fd, certificate_fd;
+};
+
 struct job {
 	enum job_kind kind;
 	struct group *group; ///< NULL for a check without a definition.

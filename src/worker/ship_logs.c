@@ -2,15 +2,14 @@
 #include "worker/ship_logs.h"
 
 #include "aws/cloudwatch_logs.h"
-#include "aws/credentials_provider.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "worker/cloud.h"
 #include "worker/log_text.h"
 
-#include <inttypes.h>
 #include <unistd.h>
 
 enum { MACHINE_SIZE = 256 };
@@ -19,9 +18,7 @@ struct shipment {
 	const struct job *job;
 	struct report *report;
 	struct wait_limit limit;
-	struct https *https;
-	struct credentials_settings settings;
-	struct credentials_provider *credentials;
+	struct cloud cloud;
 	const char *region;
 	char *group, *core;
 	int64_t clock_offset_ms; ///< As a batch found it out, for the next.
@@ -32,33 +29,11 @@ struct shipment {
 
 static void shipment_finish(struct shipment *s)
 {
-	https_destroy(s->https);
-	credentials_provider_destroy(s->credentials);
+	cloud_finish(&s->cloud);
 	free(s->group);
 	free(s->core);
 	lm_buf_finish(&s->text);
 	free(s->events);
-}
-
-static const char *first(const char *a, const char *b)
-{
-	return a ? a : b;
-}
-
-/// What the host file leaves open of the role alias's provider is the core's own.
-static struct credentials_settings make_settings(const struct host_settings *host)
-{
-	const struct host_credentials *c = &host->credentials;
-	const struct host_iot *iot = &host->iot;
-
-	return (struct credentials_settings){
-		.role_alias = c->role_alias,
-		.endpoint = c->endpoint,
-		.certificate = first(c->certificate, iot->certificate),
-		.private_key = first(c->private_key, iot->private_key),
-		.ca = first(c->ca, iot->ca),
-		.thing_name = host->thing_name,
-	};
 }
 
 static lm_rc prepare(struct shipment *s, int log_fd, struct lm_err *err)
@@ -73,55 +48,23 @@ static lm_rc prepare(struct shipment *s, int log_fd, struct lm_err *err)
 	if (gethostname(machine, sizeof(machine) - 1) < 0)
 		machine[0] = '\0';
 	s->events_n = log_text_split(lm_buf_str(&s->text), lm_clock_wall_ms(), &s->events);
-	s->region = first(host->region, group->connector.region);
+	s->region = host->region ? host->region : group->connector.region;
 	s->group = log_group_name(s->region);
 	s->core = log_core_name(host, group, machine);
-	s->settings = make_settings(host);
-	rc = https_create(&s->https, err);
-	return rc ? rc : credentials_provider_create(&s->settings, &s->limit, &s->credentials, err);
+	return cloud_open(&s->cloud, err);
 }
 
-/// One batch, signed with what the provider has.
-static lm_rc put_once(struct shipment *s, const struct cloudwatch_logs_request *request,
-	struct cloudwatch_logs_result *ret, bool *ret_again, struct lm_err *err)
-{
-	const struct aws_credentials *credentials = NULL;
-	lm_rc rc = credentials_get(s->credentials, &credentials, err);
-
-	if (rc)
-		return rc;
-	unsigned serial = credentials->serial;
-	cloudwatch_logs_start_put(s->https, request, credentials, ret);
-	rc = https_run(s->https, &s->limit, err);
-	if (!rc && ret->rc) {
-		*err = ret->err;
-		rc = ret->rc;
-	}
-	*ret_again = ret->credentials_expired && credentials_expire(s->credentials, serial);
-	return rc;
-}
-
+/// One batch.
 static lm_rc put(struct shipment *s, const struct cloudwatch_logs_request *request,
 	struct cloudwatch_logs_result *ret, struct lm_err *err)
 {
-	bool again = false;
-	lm_rc rc = put_once(s, request, ret, &again, err);
+	cloudwatch_logs_start_put(s->cloud.https, request, s->cloud.credentials, ret);
+	lm_rc rc = cloud_run(&s->cloud, err);
 
-	return rc && again ? put_once(s, request, ret, &again, err) : rc;
-}
-
-/// Once for a job, as it holds for all its batches.
-static void note(struct shipment *s, const struct cloudwatch_logs_result *result)
-{
-	struct lm_err warning;
-
-	if (credentials_take_warning(s->credentials, &warning))
-		lm_warn("%s", warning.msg);
-	if (result->clock_offset_ms != 0 && s->clock_offset_ms == 0)
-		lm_warn("this device's clock is wrong by %" PRId64
-			" s, as CloudWatch Logs says: set it",
-			result->clock_offset_ms / 1000);
-	s->clock_offset_ms = result->clock_offset_ms;
+	if (rc || !ret->rc)
+		return rc;
+	*err = ret->err;
+	return ret->rc;
 }
 
 /// How many bytes of the text the first `n` events are.
@@ -152,7 +95,8 @@ static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 
 	if (rc)
 		return rc;
-	note(s, &result);
+	cloud_note(&s->cloud, "CloudWatch Logs", result.clock_offset_ms);
+	s->clock_offset_ms = result.clock_offset_ms;
 	*from += result.taken;
 	size_t rejected = result.too_new + result.too_old + result.expired;
 	return report_send(s->report,
@@ -171,17 +115,21 @@ static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)
 	return rc;
 }
 
-void ship_logs_run(
-	const struct job *job, struct report *report, int log_fd, struct deploy_outcome *ret)
+void ship_logs_run(const struct job *job, struct report *report, const struct job_files *files,
+	struct deploy_outcome *ret)
 {
 	lm_auto(shipment_finish) struct shipment s = {.job = job,
 		.report = report,
 		.limit = report_limit(report, job->host.worker_silence_s),
+		.cloud = {.host = &job->host,
+			.key_fd = files->key_fd,
+			.certificate_fd = files->certificate_fd},
 		.text = LM_BUF(LIMIT_LOG_CHUNK)};
 
+	s.cloud.limit = &s.limit;
 	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
 		.error_class = DEPLOY_INTERNAL_ERROR,
 		.started_ms = lm_clock_mono_ms()};
-	ret->rc = ship_all(&s, log_fd, &ret->err);
+	ret->rc = ship_all(&s, files->compose_fd, &ret->err);
 	ret->ended_ms = lm_clock_mono_ms();
 }

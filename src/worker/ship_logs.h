@@ -8,7 +8,7 @@
 #include "worker/job.h"
 #include "worker/report.h"
 
-/// Runs the job to its end; there is always an outcome. `log_fd` has whole lines, LIMIT_LOG_CHUNK
-/// bytes at most.
-void ship_logs_run(
-	const struct job *job, struct report *report, int log_fd, struct deploy_outcome *ret);
+/// Runs the job to its end; there is always an outcome. The first of the files has the log's lines,
+/// whole ones, LIMIT_LOG_CHUNK bytes at most.
+void ship_logs_run(const struct job *job, struct report *report, const struct job_files *files,
+	struct deploy_outcome *ret);

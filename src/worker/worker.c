@@ -12,6 +12,8 @@
 enum {
 	FD_COMPOSE = 3,
 	FD_LOCK = 4,
+	FD_KEY = 5,
+	FD_CERTIFICATE = 6,
 	VERSION_MAX = 1024, ///< S3's own limit for the name of a version.
 };
 
@@ -21,7 +23,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_CANCELLED = 3 };
 /// become that of the next file opened.
 static lm_rc take_descriptors(struct lm_err *err)
 {
-	static const int fds[] = {FD_COMPOSE, FD_LOCK};
+	static const int fds[] = {FD_COMPOSE, FD_LOCK, FD_KEY, FD_CERTIFICATE};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(fds); i++)
 		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
@@ -84,16 +86,18 @@ static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *
 /// Runs the job and sends its result.
 static lm_rc run_job(struct report *r, const struct job *job)
 {
+	static const struct job_files files = {FD_COMPOSE, FD_KEY, FD_CERTIFICATE};
 	struct deploy_outcome outcome;
 
 	if (job->kind == JOB_SHIP_LOGS) {
-		ship_logs_run(job, r, FD_COMPOSE, &outcome);
+		ship_logs_run(job, r, &files, &outcome);
 		send_result(r, &outcome, NULL);
 		return outcome.rc;
 	}
 	lm_auto(work_finish) struct work w;
-	work_init(&w, job, r, FD_COMPOSE);
+	work_init(&w, job, r, &files);
 	run_work(&w, job->kind, &outcome);
+	work_withdraw(&w);
 	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
 	return outcome.rc;
 }

@@ -149,6 +149,8 @@ static void run(struct fixture *f, const char *script)
 		.document = document,
 		.compose_fd = -1,
 		.lock_fd = -1,
+		.key_fd = -1,
+		.certificate_fd = -1,
 		.silence_ms = f->silence_ms};
 	const struct job_events deploys = {.begin = on_begin,
 		.progress = on_progress,
@@ -345,6 +347,8 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 		.document = document,
 		.compose_fd = -1,
 		.lock_fd = -1,
+		.key_fd = -1,
+		.certificate_fd = -1,
 		.silence_ms = f->silence_ms};
 	const struct job_events events = {.ended = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};
