@@ -9,23 +9,59 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
+import sys
 import time
 
 import stand as stands
 from device import Device
+from rows import row
 from servers.broker import STATUS_TOPIC
 from servers.compose import Compose
 from users import add_user
 
 HERE = pathlib.Path(__file__).resolve().parent
+CASES = ("images_present", "images_to_pull")
+SHARE = "deploy_share_compose_and_engine"
 TICK = os.sysconf("SC_CLK_TCK")
 LIMIT_S = 120
 # What Lighterman spends in these stages it spends waiting for docker-compose or for the engine.
 ELSEWHERE = ("resolve", "authenticate", "pull", "down", "up")
 
 
-def measure(args, folder, cases):
+def measure(args, folder, wanted):
+    cases = [case for case in CASES if any(name.endswith(case) for name in wanted)]
+    if SHARE in wanted and CASES[0] not in cases:
+        cases.insert(0, CASES[0])
+    results = deploy_in_turns(args, folder, cases)
+    if args.peer_only or args.steps:
+        print_steps(results, args)
+    return [] if args.peer_only else [found for found in make_rows(results) if found["name"] in wanted]
+
+
+def make_rows(results):
+    for case, sides in results.items():
+        for what in ("wall", "cpu"):
+            yield row(f"deploy_{what}_{case}", "s", median(sides["ours"], what), median(sides["peer"], what))
+    if CASES[0] in results:
+        yield row(SHARE, "share", median(results[CASES[0]]["ours"], "share"))
+
+
+def median(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def print_steps(results, args):
+    print(f"Stages and steps, {args.runs} run(s), medians of wall time, seconds; {args.compose}", file=sys.stderr)
+    for case, sides in results.items():
+        for name, runs in sides.items():
+            steps = [f"{step} {statistics.median(run['steps'][step] for run in runs):.2f}" for step in runs[0]["steps"]]
+            print(f"{case}, {name}: wall {median(runs, 'wall'):.2f}, cpu {median(runs, 'cpu'):.2f}: {', '.join(steps)}",
+                  file=sys.stderr)
+
+
+def deploy_in_turns(args, folder, cases):
     """{case: {side: [deployment, ...]}}, the sides by turns, each first in every other round."""
     stand = stands.Stand(folder)
     stand.start()
@@ -77,8 +113,8 @@ def tail(path):
     return "\n".join(pathlib.Path(path).read_text(errors="replace").splitlines()[-15:])
 
 
-class Peer:
-    """bench/peer-deploy.sh."""
+class Script:
+    """bench/peer-deploy.sh, with the environment that it needs."""
 
     def __init__(self, stand, args, status):
         self.stand, self.status = stand, status
@@ -93,10 +129,10 @@ class Peer:
                     "DESTINATION": str(folder), "COMPOSE": args.compose, "TOPIC": STATUS_TOPIC,
                     "BROKER_PORT": str(stand.broker.port), "DOCKER_CONFIG": str(folder / "docker")}
 
-    def deploy(self, release):
-        env = {**self.env, "KEY": self.stand.keys[release]}
+    def run(self):
+        env = self.env
         if self.steps:
-            env["STEPS"] = str(self.steps)
+            env = {**env, "STEPS": str(self.steps)}
             self.steps.write_text("")
         wall, cpu = timed([str(HERE / "peer-deploy.sh")], env, self.status, self.log)
         return {"wall": wall, "cpu": cpu, "steps": self._read_steps()}
@@ -105,18 +141,24 @@ class Peer:
         steps = {}
         for line in self.steps.read_text().splitlines() if self.steps else ():
             name, wall, *_ = line.split()
-            steps[name] = float(wall)
+            steps[name] = steps.get(name, 0) + float(wall)
         return steps
 
     def end(self):
         self.log.close()
 
 
-class Ours:
-    """lightermand, and `lighterman deploy`."""
+class Peer(Script):
+    def deploy(self, release):
+        self.env["KEY"] = self.stand.keys[release]
+        return self.run()
+
+
+class Daemon:
+    """lightermand, not started yet, and `lighterman deploy`."""
 
     def __init__(self, stand, args, status):
-        self.status = status
+        self.stand, self.status = stand, status
         folder = stand.folder / "ours"
         folder.mkdir()
         # A copy of the programs, as the build folder may be where the applications' user cannot go.
@@ -124,19 +166,13 @@ class Ours:
                                    ignore=shutil.ignore_patterns("*.p"))
         compose = Compose(None, args.compose)
         self.device = Device(folder, programs, add_user("lmbench", groups=["docker"]), stand.engine.SOCKET, compose)
-        self.device.use_s3(stand.s3)
         self.device.use_broker(stand.broker)
-        secret = self.device.put_secret("registry", stand.registry.secret())
-        self.groups = {release: self.device.group(bucket=stands.BUCKET, key=key, secrets=[secret],
-                                                  name=f"group-{release}.json")
-                       for release, key in stand.keys.items()}
         self.command = [str(programs / "lighterman"), "--socket", str(folder / "run/control.sock"), "deploy"]
         self.log = open(folder / "deploy.log", "ab")
-        self.device.start()
 
-    def deploy(self, release):
+    def run(self, group):
         before = self._daemon_cpu()
-        wall, cpu = timed([*self.command, str(self.groups[release])], self.device.environment, self.status, self.log)
+        wall, cpu = timed([*self.command, str(group)], self.device.environment, self.status, self.log)
         cpu += self._daemon_cpu() - before
         stages = json.loads(self.device.cli("status", "--json").stdout)["last_deployment"]["stages"]
         steps = {stage["stage"]: stage["ms"] / 1000 for stage in stages}
@@ -151,3 +187,17 @@ class Ours:
     def end(self):
         self.device.end()
         self.log.close()
+
+
+class Ours(Daemon):
+    def __init__(self, stand, args, status):
+        super().__init__(stand, args, status)
+        self.device.use_s3(stand.s3)
+        secret = self.device.put_secret("registry", stand.registry.secret())
+        self.groups = {release: self.device.group(bucket=stands.BUCKET, key=key, secrets=[secret],
+                                                  name=f"group-{release}.json")
+                       for release, key in stand.keys.items()}
+        self.device.start()
+
+    def deploy(self, release):
+        return self.run(self.groups[release])

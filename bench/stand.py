@@ -19,6 +19,11 @@ RELEASES = ("1", "2")
 LAYER_BYTES = 2 << 20
 
 
+def environment():
+    """What a side's processes get beside what it needs."""
+    return dict(os.environ)
+
+
 class Stand:
     """Engine, registry with a password, S3 and a broker, started in `folder` (that of tests/e2e/sandbox)."""
 
@@ -27,7 +32,7 @@ class Stand:
         self.engine, self.registry = Engine(folder / "engine"), Registry(folder / "registry")
         self.s3, self.broker = S3(folder / "s3"), Broker(folder / "broker", Authority(folder / "authority"))
         self.servers = (self.engine, self.registry, self.s3, self.broker)
-        self.env = dict(os.environ)
+        self.env = environment()
         # Two releases, deployed in turns, so that each deployment replaces a running application.
         self.keys = {release: f"release-{release}/docker-compose.yml" for release in RELEASES}
 

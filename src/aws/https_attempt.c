@@ -138,6 +138,9 @@ static void set_limits(struct transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED_BYTES_PER_S);
 	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
 	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	// A thread that waits for a name server is left to itself at the time limit: libcurl would
+	// wait for it, without looking at anything else, for as long as the system's resolver does.
+	(void)curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 }
 
 /// What is not allowed to be left out by a libcurl that lacks it.
@@ -157,6 +160,17 @@ static bool set_security(const struct https *h, struct transfer *t)
 	       curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK;
 }
 
+/// One half of what we show: a file or, in its stead, its text.
+static bool set_pem(
+	CURL *e, CURLoption file, const char *path, CURLoption blob, const struct lm_str text)
+{
+	const struct curl_blob borrowed = {
+		.data = (char *)text.p, .len = text.n, .flags = CURL_BLOB_NOCOPY};
+
+	return text.n ? curl_easy_setopt(e, blob, &borrowed) == CURLE_OK
+		      : curl_easy_setopt(e, file, path) == CURLE_OK;
+}
+
 /// What we show of ourselves.
 static bool set_identity(struct transfer *t)
 {
@@ -166,8 +180,10 @@ static bool set_identity(struct transfer *t)
 	if (!r->certificate)
 		return true;
 	// The empty passphrase keeps OpenSSL from asking for one at a terminal.
-	return curl_easy_setopt(e, CURLOPT_SSLCERT, r->certificate) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_SSLKEY, r->private_key) == CURLE_OK &&
+	return set_pem(e, CURLOPT_SSLCERT, r->certificate, CURLOPT_SSLCERT_BLOB,
+		       r->certificate_text) &&
+	       set_pem(e, CURLOPT_SSLKEY, r->private_key, CURLOPT_SSLKEY_BLOB,
+		       r->private_key_text) &&
 	       curl_easy_setopt(e, CURLOPT_KEYPASSWD, "") == CURLE_OK;
 }
 

@@ -9,8 +9,11 @@
 #include "daemon/daemon_log.h"
 #include "daemon/happenings.h"
 #include "daemon/outgoing.h"
+#include "daemon/shipping.h"
+#include "daemon/status_lines.h"
 #include "daemon/supervisor.h"
 #include "deploy/store.h"
+#include "docker/compose.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -29,6 +32,8 @@ struct daemon {
 	struct outgoing *outgoing;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
+	struct shipping *shipping;
+	struct status_lines *status_lines;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
 	bool ending;
@@ -40,7 +45,10 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
 	commands_destroy(d->commands);
+	status_lines_destroy(d->status_lines);
 	supervisor_destroy(d->supervisor);
+	daemon_log_set_shipping(NULL);
+	shipping_destroy(d->shipping);
 	monitor_destroy(d->monitor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
@@ -76,6 +84,24 @@ static void on_end_signal(void *ctx)
 	supervisor_end(d->supervisor, on_ended, d);
 }
 
+static void on_begins(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	monitor_set_busy(d->monitor, true);
+	shipping_pause(d->shipping);
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+}
+
+static void on_rests(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+	shipping_resume(d->shipping);
+	monitor_set_busy(d->monitor, false);
+}
+
 /// Reads the group file and deploys it; false if it cannot be read.
 static bool deploy_file(struct daemon *d, bool reuse)
 {
@@ -105,8 +131,11 @@ static void on_hangup(void *ctx)
 
 static void begin(struct daemon *d)
 {
+	const struct supervisor_watcher watcher = {
+		.begins = on_begins, .rests = on_rests, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
+	supervisor_watch(d->supervisor, &watcher);
 	if (!deploys || !deploy_file(d, true))
 		supervisor_resume(d->supervisor);
 }
@@ -149,7 +178,11 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = happenings_watch(d->loop, &d->host, d->outgoing, &d->monitor, err);
 	if (rc)
 		return rc;
-	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing, d->monitor);
+	d->shipping = shipping_create(d->loop, &d->host);
+	daemon_log_set_shipping(d->shipping);
+	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
+	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	supervisor_apply_loggers(d->supervisor);
 	return commands_create(
 		d->loop, &d->host, d->supervisor, d->outgoing, d->monitor, &d->commands, err);
 }
@@ -159,6 +192,8 @@ int daemon_run(const struct daemon_options *options)
 	lm_auto(daemon_finish) struct daemon d = {.options = options};
 	struct lm_err err = {LM_OK};
 
+	// An attempt to connect to a broker has a thread, which must not cost an arena of its own.
+	(void)mallopt(M_ARENA_MAX, 1);
 	if (host_load(options->config, &d.host, &err)) {
 		lm_error("%s", err.msg);
 		return EXIT_HOST_FILE;

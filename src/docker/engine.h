@@ -4,11 +4,10 @@
 /// The Docker Engine, for programs that wait (the worker, the command line). Each call is one or a
 /// few requests over the unix socket under the caller's limit. No call retries.
 /// When the socket cannot be used, the message says why and what to do (engine_explain).
-/// Images are pulled in docker/pull.h.
+/// Images are pulled in docker/pull.h, registries logged in to in docker/login.h.
 
 #include "base/error.h"
 #include "docker/answer.h"
-#include "docker/registry.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #define ENGINE_SOCKET_DEFAULT "/var/run/docker.sock"
 
 struct http_unix;
+struct lm_secret;
 struct http_unix_request;
 
 struct engine {
@@ -42,9 +42,12 @@ lm_rc engine_root_directory(
 lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
 	struct engine_image *ret, struct lm_err *err);
 
-/// Checks credentials against their registry (POST /auth). LM_E_DENIED: the registry refuses them;
-/// LM_E_NETWORK: it cannot be reached; LM_E_REFUSED: anything else that the engine says.
-lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
+enum { ENGINE_ASK_MINOR_MIN = 30 };
+/// Asks an image's registry, through the engine, whether the image is there and we may have it;
+/// pulls nothing. `auth` is as in struct pull_item. Needs API 1.ENGINE_ASK_MINOR_MIN.
+/// LM_E_DENIED, LM_E_NETWORK, LM_E_NOT_FOUND, LM_E_REFUSED: the message names the image and has the
+/// registry's words. LM_E_TIMEOUT, LM_E_CANCELLED.
+lm_rc engine_ask_registry(const struct engine *e, const char *image, const struct lm_secret *auth,
 	const struct wait_limit *limit, struct lm_err *err);
 
 /// All containers of a compose project, running or not.

@@ -13,28 +13,20 @@
 
 #include <stdio.h>
 
-enum { TARGET_MAX = 4096, INFO_MAX = 1 << 20, NS_PER_S = 1000000000 };
+enum { TARGET_MAX = 4096, MS_PER_S = 1000 };
 
 static void ask_next(struct monitor *m);
 
-static void ask(struct monitor *m, const char *target, size_t body_max,
-	void (*done)(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *err))
+static void ask(struct monitor *m, const char *target, const char *what, engine_get_done *done)
 {
-	const struct ask_request request = {
-		.socket_path = m->engine_socket,
-		.target = target,
-		.body_max = body_max,
-		.done = done,
-		.ctx = m,
-	};
-
 	m->compare.asked_ns = monitor_now_ns();
-	m->compare.ask = ask_create(m->loop, &request);
+	m->compare.get = engine_get_start(
+		m->loop, m->engine_socket, target, what, MONITOR_ANSWER_MS, done, m);
 }
 
 void compare_stop(struct monitor *m)
 {
-	ask_destroy(lm_take(m->compare.ask));
+	engine_get_destroy(lm_take(m->compare.get));
 	engine_containers_finish(&m->compare.list);
 	m->compare.next = 0;
 }
@@ -49,94 +41,112 @@ static void give_up(struct monitor *m, const struct lm_err *why)
 	stream_break(m->stream, &err);
 }
 
+static bool is_up(const struct engine_container_state *s)
+{
+	return life_is_up(life_from_word(s->state));
+}
+
+static int64_t started_ns(const struct engine_container_state *s)
+{
+	return s->started_ms * MONITOR_NS_PER_MS;
+}
+
+static int64_t ended_ns(const struct engine_container_state *s)
+{
+	return s->ended_ms * MONITOR_NS_PER_MS;
+}
+
 static int64_t later(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
 }
 
 /// Of a container that runs again only that it ended is known, and perhaps how often.
-static void describe_end(struct report *r, const struct known *k, const struct inspect *i)
+static void describe_end(
+	struct report *r, const struct known *k, const struct engine_container_state *s)
 {
-	r->restart_count = i->restart_count;
-	if (life_is_up(i->life)) {
+	r->restart_count = s->restart_count;
+	if (is_up(s)) {
 		int64_t more = k->restart_count == REPORT_UNKNOWN
-				       ? i->restart_count > 0
-				       : i->restart_count - k->restart_count;
+				       ? s->restart_count > 0
+				       : (int64_t)s->restart_count - k->restart_count;
 		r->crash = more > 0;
 		r->count = more > 1 && more < INT32_MAX ? (unsigned)more : 1;
 		return;
 	}
-	r->exit_code = i->exit_code;
-	r->oom_killed = i->oom_killed;
-	r->crash = i->exit_code != 0 || i->oom_killed;
-	if (i->started_ns > 0 && i->finished_ns >= i->started_ns)
-		r->uptime_s = (i->finished_ns - i->started_ns) / NS_PER_S;
+	r->exit_code = s->exit_code >= 0 ? s->exit_code : REPORT_UNKNOWN;
+	r->oom_killed = s->oom_killed;
+	r->crash = s->exit_code != 0 || s->oom_killed;
+	if (s->started_ms > 0 && s->ended_ms >= s->started_ms)
+		r->uptime_s = (s->ended_ms - s->started_ms) / MS_PER_S;
 }
 
-static void compare_end(struct monitor *m, struct known *k, const struct inspect *i)
+static void compare_end(struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (i->finished_ns <= later(k->ended_ns, k->floor_ns))
+	if (ended_ns(s) <= later(k->ended_ns, k->floor_ns))
 		return;
-	struct report r = judge_report(k, REPORT_DIED, i->finished_ns);
-	describe_end(&r, k, i);
-	k->end_found = !life_is_up(i->life);
-	judge_death(m, k, &r, k->ours || monitor_was_busy(m, i->finished_ns));
+	struct report r = judge_report(k, REPORT_DIED, ended_ns(s));
+	describe_end(&r, k, s);
+	k->end_found = !is_up(s);
+	judge_death(m, k, &r, k->ours || monitor_was_busy(m, ended_ns(s)));
 }
 
-static void compare_start(struct monitor *m, struct known *k, const struct inspect *i)
+static void compare_start(
+	struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (!life_is_up(i->life) || i->started_ns <= later(k->started_ns, k->floor_ns))
+	if (!is_up(s) || started_ns(s) <= later(k->started_ns, k->floor_ns))
 		return;
 	k->start_found = true;
 	k->ours = k->killed = k->oom = false;
 	if (!k->flood.on)
-		judge_tell(m, k, i->finished_ns > 0 ? REPORT_RESTARTED : REPORT_STARTED,
-			i->started_ns);
+		judge_tell(
+			m, k, ended_ns(s) > 0 ? REPORT_RESTARTED : REPORT_STARTED, started_ns(s));
 }
 
-static void compare_health(struct monitor *m, struct known *k, const struct inspect *i)
+static void compare_health(
+	struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (i->health == k->health || !life_is_up(i->life))
+	if (s->health == k->health || !is_up(s))
 		return;
-	if (i->health == ENGINE_HEALTHY)
+	if (s->health == ENGINE_HEALTHY)
 		judge_tell(m, k, REPORT_HEALTHY, m->compare.asked_ns);
-	else if (i->health == ENGINE_UNHEALTHY)
+	else if (s->health == ENGINE_UNHEALTHY)
 		judge_tell(m, k, REPORT_UNHEALTHY, m->compare.asked_ns);
 }
 
-static void compare_one(struct monitor *m, struct known *k, const struct inspect *i)
+static void compare_one(struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
 	bool has_moved = k->touched_ns >= m->compare.asked_ns; // the events know better
 
-	compare_end(m, k, i);
-	compare_start(m, k, i);
+	compare_end(m, k, s);
+	compare_start(m, k, s);
 	if (!has_moved)
-		compare_health(m, k, i);
-	k->started_ns = later(k->started_ns, i->started_ns);
-	k->ended_ns = later(k->ended_ns, i->finished_ns);
-	k->restart_count = i->restart_count;
+		compare_health(m, k, s);
+	k->started_ns = later(k->started_ns, started_ns(s));
+	k->ended_ns = later(k->ended_ns, ended_ns(s));
+	k->restart_count = s->restart_count;
 	if (has_moved)
 		return;
-	k->life = i->life;
-	k->health = i->health;
+	k->life = life_from_word(s->state);
+	k->health = s->health;
 }
 
 static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct monitor *m = ctx;
 	struct known *k = known_find(&m->known, m->compare.list.items[m->compare.next].id);
-	struct inspect inspect;
+	struct engine_container_state state;
 	struct lm_err err = *why;
 
-	ask_destroy(lm_take(m->compare.ask));
+	engine_get_destroy(lm_take(m->compare.get));
 	if (rc == LM_OK)
-		rc = inspect_parse(body, &inspect, &err);
+		rc = engine_parse_container_state(body, &state, &err);
 	if (rc && rc != LM_E_NOT_FOUND) { // removed meanwhile: an event tells
 		give_up(m, &err);
 		return;
 	}
 	if (rc == LM_OK && k)
-		compare_one(m, k, &inspect);
+		compare_one(m, k, &state);
 	m->compare.next++;
 	ask_next(m);
 }
@@ -163,9 +173,8 @@ static void ask_next(struct monitor *m)
 		end(m);
 		return;
 	}
-	(void)lm_buf_printf(&target, "/v1.%u/containers/%s/json", m->minor,
-		known_find(&m->known, c->list.items[c->next].id)->id);
-	ask(m, lm_buf_cstr(&target), LIMIT_ENGINE_CONTAINER, on_inspect);
+	(void)engine_container_target(&target, m->minor, c->list.items[c->next].id);
+	ask(m, lm_buf_cstr(&target), "ask for a container", on_inspect);
 }
 
 static void on_info(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
@@ -174,7 +183,7 @@ static void on_info(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	char *root = NULL;
 	struct lm_err ignored = *why; // then logs come from the engine, a little later
 
-	ask_destroy(lm_take(m->compare.ask));
+	engine_get_destroy(lm_take(m->compare.get));
 	if (rc == LM_OK && engine_parse_root_directory(body, &root, &ignored) == LM_OK) {
 		free(m->root_directory);
 		m->root_directory = root;
@@ -230,7 +239,7 @@ static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	struct lm_err err = *why;
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
-	ask_destroy(lm_take(m->compare.ask));
+	engine_get_destroy(lm_take(m->compare.get));
 	if (rc == LM_OK)
 		rc = engine_parse_containers(body, m->project, &m->compare.list, &err);
 	if (rc) {
@@ -240,7 +249,7 @@ static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	compare_gone(m);
 	take_list(m);
 	(void)lm_buf_printf(&target, "/v1.%u/info", m->minor);
-	ask(m, lm_buf_cstr(&target), INFO_MAX, on_info);
+	ask(m, lm_buf_cstr(&target), "ask for its folders", on_info);
 }
 
 void compare_begin(struct monitor *m)
@@ -250,5 +259,5 @@ void compare_begin(struct monitor *m)
 	compare_stop(m);
 	// The name of the project fits: the stream was asked for with it.
 	(void)engine_containers_target(&target, m->minor, m->project);
-	ask(m, lm_buf_cstr(&target), LIMIT_ENGINE_BODY, on_list);
+	ask(m, lm_buf_cstr(&target), "list containers", on_list);
 }

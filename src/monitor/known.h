@@ -6,7 +6,7 @@
 #include "docker/answer.h"
 #include "monitor/event.h"
 #include "monitor/flood.h"
-#include "monitor/inspect.h"
+#include "monitor/life.h"
 #include "monitor/report.h"
 #include "sys/loop.h"
 

@@ -175,6 +175,8 @@ void monitor_destroy(struct monitor *m)
 		return;
 	compare_stop(m);
 	stream_destroy(m->stream);
+	if (m->busy) // whatever it was, it ends with us
+		m->resume.busy_to_ns = monitor_now_ns();
 	while (m->known.n > 0)
 		judge_forget(m, m->known.items[0]);
 	recorder_finish(m);

@@ -4,9 +4,9 @@
 /// Inside the monitor: monitor.c holds it together; judge.c says what an event means; compare.c
 /// finds what no event told; recorder.c learns what there is to learn about a crash.
 
-#include "monitor/ask.h"
+#include "docker/container_state.h"
+#include "docker/engine_get.h"
 #include "monitor/event.h"
-#include "monitor/inspect.h"
 #include "monitor/known.h"
 #include "monitor/machine.h"
 #include "monitor/monitor.h"
@@ -14,10 +14,10 @@
 #include "monitor/ring.h"
 #include "monitor/stream.h"
 
-enum { MONITOR_NS_PER_MS = 1000000 };
+enum { MONITOR_NS_PER_MS = 1000000, MONITOR_ANSWER_MS = 10 * 1000 };
 
 struct compare {
-	struct ask *ask; ///< What is asked just now.
+	struct engine_get *get; ///< What is asked just now.
 	int64_t asked_ns;
 	struct engine_containers list;
 	size_t next; ///< Of the list, to be asked about.

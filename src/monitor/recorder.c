@@ -19,7 +19,7 @@ enum {
 	KEEP_MS = 20,        ///< Behind it: syncing a file must not delay the message on its way.
 	ASKING_MAX = 8,      ///< Crashes of which the engine is asked at the same time.
 	TARGET_MAX = 512,
-	NS_PER_S = 1000000000,
+	MS_PER_S = 1000,
 };
 
 struct recording {
@@ -31,14 +31,14 @@ struct recording {
 	bool doubtful; ///< Whether it was killed for memory is still to be learnt.
 	bool told;
 	bool asked;
-	struct ask *inspect, *logs;
+	struct engine_get *inspect, *logs;
 	struct loop_timer *timer; ///< Until it is told; once all is known, until it is kept.
 };
 
 static void destroy(struct recording *r)
 {
-	ask_destroy(r->inspect);
-	ask_destroy(r->logs);
+	engine_get_destroy(r->inspect);
+	engine_get_destroy(r->logs);
 	loop_timer_destroy(r->timer);
 	log_tail_finish(&r->log);
 	report_finish(&r->report);
@@ -113,35 +113,36 @@ static void proceed(struct recording *r)
 	ask_more(m);
 }
 
-static void take_inspect(struct recording *r, const struct inspect *i)
+static void take_state(struct recording *r, const struct engine_container_state *s)
 {
 	struct known *k = known_find(&r->owner->known, r->id);
+	enum life life = life_from_word(s->state);
 
-	r->report.restart_count = i->restart_count;
+	r->report.restart_count = s->restart_count;
 	if (k)
-		k->restart_count = i->restart_count;
-	if (life_is_up(i->life)) // it runs again; how this end came is not told any more
+		k->restart_count = s->restart_count;
+	if (life_is_up(life)) // it runs again; how this end came is not told any more
 		return;
 	if (k && k->life == LIFE_EXITED)
-		k->life = i->life;
+		k->life = life;
 	if (r->report.oom_killed == REPORT_UNKNOWN)
-		r->report.oom_killed = i->oom_killed;
-	if (r->report.exit_code == REPORT_UNKNOWN)
-		r->report.exit_code = i->exit_code;
-	if (r->report.uptime_s == REPORT_UNKNOWN && i->started_ns > 0 &&
-		i->finished_ns >= i->started_ns)
-		r->report.uptime_s = (i->finished_ns - i->started_ns) / NS_PER_S;
+		r->report.oom_killed = s->oom_killed;
+	if (r->report.exit_code == REPORT_UNKNOWN && s->exit_code >= 0)
+		r->report.exit_code = s->exit_code;
+	if (r->report.uptime_s == REPORT_UNKNOWN && s->started_ms > 0 &&
+		s->ended_ms >= s->started_ms)
+		r->report.uptime_s = (s->ended_ms - s->started_ms) / MS_PER_S;
 }
 
 static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct recording *r = ctx;
-	struct inspect inspect;
+	struct engine_container_state state;
 	struct lm_err ignored = *why; // it may be removed already: what is known is kept
 
-	ask_destroy(lm_take(r->inspect));
-	if (rc == LM_OK && inspect_parse(body, &inspect, &ignored) == LM_OK)
-		take_inspect(r, &inspect);
+	engine_get_destroy(lm_take(r->inspect));
+	if (rc == LM_OK && engine_parse_container_state(body, &state, &ignored) == LM_OK)
+		take_state(r, &state);
 	proceed(r);
 }
 
@@ -158,7 +159,7 @@ static void on_logs(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	(void)body;
 	(void)why; // logging drivers that cannot be read from are common
 
-	ask_destroy(lm_take(r->logs));
+	engine_get_destroy(lm_take(r->logs));
 	if (rc == LM_OK)
 		r->report.log = log_tail_lines(&r->log);
 	proceed(r);
@@ -168,27 +169,19 @@ static void ask(struct recording *r)
 {
 	struct monitor *m = r->owner;
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
-	struct ask_request request = {
-		.socket_path = m->engine_socket,
-		.body_max = LIMIT_ENGINE_CONTAINER,
-		.done = on_inspect,
-		.ctx = r,
-	};
 
 	r->asked = true;
-	(void)lm_buf_printf(&target, "/v1.%u/containers/%s/json", m->minor, r->id);
-	request.target = lm_buf_cstr(&target);
-	r->inspect = ask_create(m->loop, &request);
+	(void)engine_container_target(&target, m->minor, r->id);
+	r->inspect = engine_get_start(m->loop, m->engine_socket, lm_buf_cstr(&target),
+		"ask for a container", MONITOR_ANSWER_MS, on_inspect, r);
 	if (r->report.log)
 		return;
 	lm_buf_clear(&target);
 	(void)lm_buf_printf(&target,
 		"/v1.%u/containers/%s/logs?stdout=1&stderr=1&timestamps=0&tail=%d", m->minor, r->id,
 		LIMIT_CRASH_LINES);
-	request.target = lm_buf_cstr(&target);
-	request.on_body = on_log_piece;
-	request.done = on_logs;
-	r->logs = ask_create(m->loop, &request);
+	r->logs = engine_get_start_pieces(m->loop, m->engine_socket, lm_buf_cstr(&target),
+		"ask for a container's log", MONITOR_ANSWER_MS, on_log_piece, on_logs, r);
 }
 
 static void ask_more(struct monitor *m)
@@ -243,6 +236,12 @@ static struct recording *append(struct monitor *m, struct report *report, bool d
 	return r;
 }
 
+/// It died while we could not see it.
+static bool is_late(const struct monitor *m, const struct report *r)
+{
+	return m->has_gap || monitor_now_ns() - r->time_ns > (int64_t)LATE_MS * MONITOR_NS_PER_MS;
+}
+
 void recorder_add(struct monitor *m, struct report *report, bool doubtful)
 {
 	report->memory_free = machine_memory_free();
@@ -255,7 +254,7 @@ void recorder_add(struct monitor *m, struct report *report, bool doubtful)
 		return;
 	}
 	struct recording *r = append(m, report, doubtful);
-	bool late = monitor_now_ns() - report->time_ns > (int64_t)LATE_MS * MONITOR_NS_PER_MS;
+	bool late = is_late(m, report);
 	*report = (struct report){0};
 	if (r->report.log && !doubtful && !late)
 		tell(r);

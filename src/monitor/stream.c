@@ -4,15 +4,14 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "docker/engine.h"
+#include "docker/engine_get.h"
 #include "docker/json_stream.h"
-#include "monitor/ask.h"
 #include "sys/http_unix.h"
 
 enum {
 	AGAIN_MS = 100,
 	AGAIN_MAX_MS = 10 * 1000,
 	OPEN_MS = 10 * 1000, ///< Until the engine has begun to answer.
-	VERSION_MAX = 64 << 10,
 	TARGET_MAX = 4096,
 };
 
@@ -24,7 +23,7 @@ struct stream {
 	unsigned tries;
 	bool told_lost;
 	unsigned minor;
-	struct ask *version;
+	struct engine_get *version;
 	struct http_unix *http; ///< The stream itself.
 	struct loop_fd *watch;
 	struct json_stream objects;
@@ -33,7 +32,7 @@ struct stream {
 
 static void close_all(struct stream *s)
 {
-	ask_destroy(lm_take(s->version));
+	engine_get_destroy(lm_take(s->version));
 	loop_fd_destroy(lm_take(s->watch));
 	http_unix_destroy(lm_take(s->http));
 	json_stream_finish(&s->objects);
@@ -155,7 +154,7 @@ static void on_version(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 		s->minor = version.minor;
 		rc = open_stream(s, &err);
 	}
-	ask_destroy(lm_take(s->version));
+	engine_get_destroy(lm_take(s->version));
 	if (rc)
 		lose(s, &err);
 	else
@@ -164,15 +163,8 @@ static void on_version(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 
 static void connect_again(struct stream *s)
 {
-	const struct ask_request request = {
-		.socket_path = s->socket_path,
-		.target = "/version",
-		.body_max = VERSION_MAX,
-		.done = on_version,
-		.ctx = s,
-	};
-
-	s->version = ask_create(s->loop, &request);
+	s->version = engine_get_start(
+		s->loop, s->socket_path, "/version", "ask for the version", OPEN_MS, on_version, s);
 }
 
 static void on_time(void *ctx)

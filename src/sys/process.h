@@ -59,6 +59,10 @@ struct process_run {
 	/// Written to the child's stdin, then closed. A child may end before it has read all: the
 	/// program has to ignore SIGPIPE.
 	struct lm_str input;
+	bool keeps_stdin; ///< It stays open, for a child that ends with it.
+	/// Descriptors for the child's 3 and onwards, at most 5; -1: /dev/null. Borrowed.
+	const int *more_fds;
+	unsigned more_fds_n;
 	/// Called for each line, without its line end ('\n', and a '\r' before it). A line over
 	/// LIMIT_LOG_LINE comes in pieces. May be NULL.
 	void (*on_line)(void *ctx, enum process_stream stream, struct lm_str line);

@@ -3,12 +3,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/secret.h"
 #include "sys/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
+
+enum { MORE_FDS_MAX = 5 };
 
 /// A child at work: our ends of its three pipes, and what was read of an unfinished line.
 struct run {
@@ -57,8 +60,11 @@ static lm_rc start(struct run *r, struct lm_err *err)
 	if (rc)
 		return rc;
 	struct process_spec spec = r->spec->spec;
-	spec.fds = (const int[]){child_in, child_out, child_err};
-	spec.fds_n = 3;
+	int fds[3 + MORE_FDS_MAX] = {child_in, child_out, child_err};
+	for (unsigned i = 0; i < r->spec->more_fds_n && i < MORE_FDS_MAX; i++)
+		fds[3 + i] = r->spec->more_fds[i];
+	spec.fds = fds;
+	spec.fds_n = 3 + r->spec->more_fds_n;
 	return process_start(&spec, &r->pid, err);
 }
 
@@ -109,7 +115,10 @@ static lm_rc read_some(struct run *r, enum process_stream stream, struct lm_err 
 		return LM_OK;
 	}
 	if (stream == PROCESS_STDOUT && r->spec->output) {
-		if (!lm_buf_add(r->spec->output, piece, (size_t)n))
+		bool fits = lm_buf_add(r->spec->output, piece, (size_t)n);
+		if (r->spec->output->wipe)
+			lm_wipe(piece, (size_t)n);
+		if (!fits)
 			return lm_fail(err, LM_E_TOO_LARGE, 0,
 				"'%s' printed more than %zu bytes, the most that is read",
 				r->spec->spec.argv[0], r->spec->output->max);
@@ -128,7 +137,8 @@ static void write_some(struct run *r)
 		r->input.n -= (size_t)n;
 	}
 	// A child that closes its stdin early has read enough.
-	if (r->input.n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	bool gone = n < 0 && errno != EAGAIN && errno != EINTR;
+	if (gone || (r->input.n == 0 && !r->spec->keeps_stdin))
 		(void)close(lm_take_fd(r->in));
 }
 
@@ -142,7 +152,8 @@ static void try_reap(struct run *r)
 static lm_rc pump(
 	struct run *r, const struct wait_limit *limit, unsigned slice_ms, struct lm_err *err)
 {
-	struct pollfd fds[3] = {{.fd = r->in, .events = POLLOUT},
+	bool idle_in = r->input.n == 0 && r->spec->keeps_stdin;
+	struct pollfd fds[3] = {{.fd = idle_in ? -1 : r->in, .events = POLLOUT},
 		{.fd = r->out[PROCESS_STDOUT], .events = POLLIN},
 		{.fd = r->out[PROCESS_STDERR], .events = POLLIN}};
 	struct wait_limit slice = wait_limit_within(limit, slice_ms);

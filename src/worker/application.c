@@ -2,21 +2,16 @@
 #include "worker/application_priv.h"
 
 #include "base/file.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "docker/compose_env.h"
 #include "worker/local_copy.h"
+#include "worker/registries.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-enum {
-	DOWN_S = 600,
-	UP_MS = 3600 * 1000, ///< It may have to build images.
-	LIST_MS = 30 * 1000,
-	NAMES_MAX = 600,
-};
+enum { UP_MS = 3600 * 1000 }; ///< It may have to build images.
 
 static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 {
@@ -46,75 +41,6 @@ lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
 	return rc;
 }
 
-/// `down` was killed at its time limit: says what is left.
-static lm_rc fail_down_timeout(const struct work *w, struct lm_err *err)
-{
-	lm_auto(engine_containers_finish) struct engine_containers list = {0};
-	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
-	struct wait_limit limit = wait_limit_within(&w->limit, LIST_MS);
-	lm_rc rc = engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, err);
-
-	if (rc == LM_E_CANCELLED)
-		return rc;
-	for (size_t i = 0; i < list.n; i++)
-		if (strcmp(list.items[i].state, "running") == 0)
-			(void)lm_buf_printf(
-				&names, "%s%s", names.len > 0 ? ", " : "", list.items[i].name);
-	if (rc)
-		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"docker-compose down did not end within %d s and was ended; the Docker "
-			"daemon does not tell what still runs",
-			DOWN_S);
-	return lm_fail(err, LM_E_TIMEOUT, 0,
-		"docker-compose down did not end within %d s and was ended; still running: %s",
-		DOWN_S, names.len > 0 ? lm_buf_cstr(&names) : "nothing");
-}
-
-lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err)
-{
-	struct wait_limit limit = wait_limit_within(&w->limit, (uint64_t)DOWN_S * 1000);
-	struct compose_job job = application_compose_job(w, w->env);
-	// Services that the file no longer has belong to the application as well.
-	lm_rc rc = compose_down(&job, text, true, &limit, err);
-
-	return rc == LM_E_TIMEOUT ? fail_down_timeout(w, err) : rc;
-}
-
-static lm_rc read_local_copy(const struct work *w, struct lm_buf *out, struct lm_err *err)
-{
-	const char *directory = work_definition(w)->destination;
-
-	if (w->destination_fd < 0)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
-	lm_rc rc = local_copy_read(w->destination_fd, directory, out, err);
-	if (!rc)
-		rc = compose_file_check(lm_buf_str(out), err);
-	return rc;
-}
-
-/// Whether a `down` by the local copy failed because of that copy.
-static bool is_copys_fault(lm_rc rc)
-{
-	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK;
-}
-
-lm_rc application_down(
-	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
-	lm_rc rc = read_local_copy(w, &copy, err);
-
-	if (!rc)
-		rc = application_down_by(w, lm_buf_str(&copy), err);
-	if (!is_copys_fault(rc))
-		return rc;
-	if (fallback.n == 0)
-		return rc;
-	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
-		err->msg, words);
-	return application_down_by(w, fallback, err);
-}
-
 static bool has_builds(const struct compose_services *services)
 {
 	for (size_t i = 0; i < services->n; i++)
@@ -141,10 +67,11 @@ static void build_config_finish(struct build_config *c)
 	*c = (struct build_config){.directory_fd = -1};
 }
 
-static lm_rc write_config(const struct work *w, int directory_fd, struct lm_err *err)
+static lm_rc write_config(const struct work *w, const struct registry_list *logins,
+	int directory_fd, struct lm_err *err)
 {
 	lm_auto_secret struct lm_secret text = {0};
-	lm_rc rc = registry_config_json(w->secrets.items, w->secrets.n, &text, err);
+	lm_rc rc = registry_config_json(logins->items, logins->n, &text, err);
 
 	if (rc)
 		return rc;
@@ -156,7 +83,8 @@ static lm_rc write_config(const struct work *w, int directory_fd, struct lm_err 
 	return lm_fd_write_all(fd, config_name, lm_secret_str(&text), err);
 }
 
-static lm_rc make_build_config(const struct work *w, struct build_config *ret, struct lm_err *err)
+static lm_rc make_build_config(const struct work *w, const struct registry_list *logins,
+	struct build_config *ret, struct lm_err *err)
 {
 	const char *directory = w->job->credentials_directory;
 	struct compose_env_settings settings = {
@@ -166,7 +94,22 @@ static lm_rc make_build_config(const struct work *w, struct build_config *ret, s
 	if (ret->directory_fd < 0)
 		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
 	ret->env = compose_env_make((const char *const *)w->env, &settings);
-	return write_config(w, ret->directory_fd, err);
+	return write_config(w, logins, ret->directory_fd, err);
+}
+
+/// With nothing of ours docker-compose goes by what the user has.
+static lm_rc prepare_builds(struct work *w, struct build_config *ret, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list logins = {0};
+
+	if ((w->secrets.n == 0 && w->tokens.n == 0) || !has_builds(&w->services))
+		return LM_OK;
+	lm_rc rc = registries_list_all(w, &logins, err);
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	if (!rc)
+		rc = make_build_config(w, &logins, ret, err);
+	return rc ? lm_wrap(err, "give docker-compose the credentials for its builds") : LM_OK;
 }
 
 lm_rc application_up(struct work *w, struct lm_err *err)
@@ -174,12 +117,10 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 	lm_auto(build_config_finish) struct build_config config = {.directory_fd = -1};
 	lm_auto_free char *file = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
 	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
-	lm_rc rc = LM_OK;
+	lm_rc rc = prepare_builds(w, &config, err);
 
-	if (w->secrets.n > 0 && has_builds(&w->services))
-		rc = make_build_config(w, &config, err);
 	if (rc)
-		return lm_wrap(err, "give docker-compose the credentials for its builds");
+		return rc;
 	struct compose_job job = application_compose_job(w, config.env ? config.env : w->env);
 	return compose_up(&job, file, false, &limit, err);
 }

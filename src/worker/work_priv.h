@@ -9,12 +9,15 @@
 #include "docker/compose.h"
 #include "docker/compose_file.h"
 #include "docker/engine.h"
+#include "worker/cloud.h"
 #include "worker/job.h"
 #include "worker/report.h"
 #include "worker/secrets.h"
+#include "worker/tokens.h"
+#include "worker/user_logins.h"
 
 struct work {
-	const struct job *job;
+	const struct job *job; ///< Its group may be NULL for a check.
 	struct report *report;
 	struct wait_limit limit; ///< Of the whole job.
 	int compose_fd; ///< lightermand's compose file: to be written by a deploy, read by a down.
@@ -26,7 +29,10 @@ struct work {
 
 	struct lm_buf text;  ///< The compose file of this deployment.
 	char *store_version; ///< As the store named it; NULL if it did not.
-	struct secrets secrets;
+	struct cloud cloud;
+	struct registry_list secrets; ///< The logins that the definition names.
+	struct tokens tokens;         ///< Those for ECR.
+	struct user_logins user;      ///< Those that the user has by hand.
 	struct compose_services services;
 	size_t images_n; ///< Of the application, without those that are built.
 };
@@ -36,8 +42,10 @@ static inline const struct connector_definition *work_definition(const struct wo
 	return &w->job->group->connector;
 }
 
-// work.c
-void work_init(struct work *w, const struct job *job, struct report *report, int compose_fd);
+void work_init(struct work *w, const struct job *job, struct report *report,
+	const struct job_files *files);
+/// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
+void work_withdraw(struct work *w);
 void work_finish(struct work *w);
 /// What to report as the compose file's version; NULL: nothing is known. Borrowed.
 const char *work_compose_version(const struct work *w);
@@ -58,8 +66,14 @@ lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
-lm_rc images_authenticate(struct work *w, struct lm_err *err);
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
+// authenticate.c
+lm_rc images_authenticate(struct work *w, struct lm_err *err);
+/// Its parts. Fetches what tokens are missing, and lists the logins of ours, each once.
+lm_rc authenticate_list(struct work *w, struct registry_list *to, struct lm_err *err);
+/// Logs in with one, once.
+lm_rc authenticate_one(struct work *w, const struct registry_credentials *c, struct lm_err *err);
 
 // admit.c
 lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err);
@@ -67,15 +81,28 @@ lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err
 // application.c
 /// Whether the engine has anything that carries our project's label.
 lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err);
-/// Takes down what runs by a compose file given as text.
-lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err);
-/// Takes down what runs: by the local copy if it serves, else by `fallback` (n 0: none), where
-/// `words` says what that is. LM_E_NOT_FOUND: there is neither.
-lm_rc application_down(
-	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err);
 lm_rc application_up(struct work *w, struct lm_err *err);
 /// Removes all that carries our project's label; each thing goes to the log.
 lm_rc application_remove(struct work *w, struct lm_err *err);
+
+// application_down.c
+/// All that a `down` may take (spec: "10-minute timeout for cleanup operations").
+enum { APPLICATION_DOWN_MS = 600 * 1000 };
+
+/// How to take down what runs. All borrowed.
+struct application_down {
+	struct lm_str fallback; ///< A compose file, if the local copy does not serve; n 0: none.
+	const char *fallback_words; ///< What that is.
+	bool by_label; ///< Without a file that serves, or without docker-compose: by our label.
+	const struct lm_err *no_compose; ///< Why docker-compose cannot be run; NULL: it can.
+	uint64_t timeout_ms;             ///< For all of it.
+};
+
+/// LM_E_NOT_FOUND: there is no file to go by. LM_E_TIMEOUT: what was started for it has been ended;
+/// the message names what still runs.
+lm_rc application_down(struct work *w, const struct application_down *how, struct lm_err *err);
+/// Warns of containers with our label that are there although the application was taken down.
+void application_warn_left(const struct work *w);
 
 // settle.c
 lm_rc settle_application(struct work *w, struct lm_err *err);
@@ -83,3 +110,9 @@ lm_rc settle_application(struct work *w, struct lm_err *err);
 // deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+/// What a definition asks of the state machine.
+struct deploy_options deploy_job_options(const struct connector_definition *d);
+
+// check_job.c
+/// Checks this machine and tells what it found. Fails only if it was told to stop.
+void check_job_run(struct work *w, struct deploy_outcome *ret);

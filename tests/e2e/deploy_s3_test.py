@@ -100,6 +100,7 @@ def test_offline_mode_starts_with_what_is_on_the_device(cloud_device, s3, engine
     group = cloud_device.group(bucket="e2e-keys", key="offline.yml", DockerOfflineMode="True", **LOCAL)
     cloud_device.start(group)
     assert status_messages.next_json() == success(bucket="e2e-keys", key="offline.yml")
+    cloud_device.wait_sent()
     assert cloud_device.stop() == 0
     cloud_device.environment["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{free_port()}"
     cloud_device.start()

@@ -36,6 +36,7 @@ def test_deploys_a_private_image_and_then_its_successor(device_with, compose, en
     assert_local_copy(device, text)
     assert_status_tells(device, image)
     assert_log(device)
+    assert f"docker-compose {compose.generation}." in device.log
 
     assert device.stop() == 0
     assert engine.containers(everything=True) == {}
@@ -107,7 +108,8 @@ def test_a_newer_deployment_supersedes_the_one_under_way(device, held, engine, b
         last = deployment.end()
     assert last["exit"] == 1 and "superseded" in last["message"], last
     assert status_messages.next_json() == success(key="newer.yml")
-    assert set(engine.containers()) == {"newer"} and held.processes() == []
+    assert set(engine.containers()) == {"newer"}
+    held.wait_gone()
     assert device.status["deployment"]["generation"] == 2
     assert status_messages.none_waits()
 

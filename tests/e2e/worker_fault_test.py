@@ -8,7 +8,7 @@ import pytest
 
 from device import workers
 from documents import assert_failure, success
-from servers.server import processes, wait_until
+from servers.server import processes
 
 # Waits for ever, whatever becomes of its stdin; and one that cannot be asked to end.
 STAY = "exec 0</dev/null\nsleep 1000007 & wait"
@@ -98,7 +98,8 @@ def test_a_worker_that_stands_still_is_ended(device, held, engine, broker, local
         last = deployment.end()
     assert (last["exit"], last["effect"]) == (1, "untouched")
     assert_failure(status_messages.next_json(), "InternalError", "worker")
-    assert workers() == [] and held.processes() == []
+    assert workers() == []
+    held.wait_gone()
     assert engine.containers(everything=True) == {}
     assert device.stop() == 0
 
@@ -134,5 +135,5 @@ def kill_worker(device, held, group, command):
         os.kill(device.worker(), signal.SIGKILL)
         last = deployment.end()
     assert last["exit"] == 1
-    wait_until(lambda: held.processes() == [], 60, "a docker-compose outlives its worker")
+    held.wait_gone()
     return last

@@ -1,44 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker alone, against a real engine and registry: what it does, what it says, and how it stops."""
+import contextlib
 import pathlib
-import shutil
 import socket
 import stat
 
 import pytest
 
-from device import Device
-from servers.engine import PROJECT, Engine, compose_file
-from servers.server import free_port, wait_until
-from worker import Worker, children, make_job, own_compose
-
-
-@pytest.fixture(scope="session")
-def program(sandbox, request):
-    """A copy: the checkout may be where other users cannot go."""
-    folder = sandbox / "worker-bin"
-    folder.mkdir()
-    folder.chmod(0o755)
-    return shutil.copy(pathlib.Path(request.config.getoption("--programs")) / "lighterman-worker", folder)
-
-
-@pytest.fixture
-def dock_with(folder, program, user, engine):
-    """dock_with(compose): a device whose part of lightermand is played by the test."""
-    def make(compose, user=user):
-        path = folder / f"d{len(list(folder.iterdir()))}"
-        path.mkdir()
-        path.chmod(0o755)
-        dock = Dock(program, Device(path, None, user, Engine.SOCKET, compose))
-        dock.device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
-        return dock
-
-    return make
-
-
-@pytest.fixture
-def dock(dock_with, compose1):
-    return dock_with(compose1)
+from servers.engine import PROJECT, compose_file
+from servers.server import free_port, run, wait_until
+from worker import Worker, children, make_job
 
 
 @pytest.fixture(scope="session")
@@ -47,28 +18,6 @@ def local(_engine):
     if not _engine.running:
         _engine.start()
     return _engine.make_image("worker/local:1")
-
-
-class Dock:
-    def __init__(self, program, device):
-        self.program, self.device = program, device
-        self.known = None
-
-    def start(self, kind="deploy", text=None, kept="", **group):
-        """A worker with its job: a deploy of the compose file `text`, or a down; the rest is for Device.group()."""
-        if text is not None:
-            self.device.put_object("ships", "docker-compose.yml", text)
-        self.kept = own_compose(self.device, kept)
-        job = make_job(kind, self.device, self.device.group(**group), self.known)
-        return Worker(self.program, self.device, job, self.kept)
-
-    def deploy(self, text=None, on_line=lambda line: None, **group):
-        self.worker = self.start("deploy", text, **group)
-        return self.worker.run(on_line)
-
-    def down(self, kept="", **group):
-        self.worker = self.start("down", kept=kept, **group)
-        return self.worker.run()
 
 
 def local_file(image, *services, **extra):
@@ -244,6 +193,45 @@ def test_stops_in_the_middle_of_a_pull(dock, engine):
         for connection, _ in connections:
             connection.close()
     assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "pull", "untouched")
+
+
+@contextlib.contextmanager
+def name_server(folder):
+    """The system's only one, for as long as this lasts; it takes what it is asked and never answers."""
+    settings = folder / "resolv.conf"
+    settings.write_text("nameserver 127.0.0.9\noptions timeout:30 attempts:5\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.9", 53))
+        server.setblocking(False)
+        run("mount", "--bind", settings, pathlib.Path("/etc/resolv.conf").resolve())
+        try:
+            yield server
+        finally:
+            run("umount", pathlib.Path("/etc/resolv.conf").resolve())
+
+
+def was_asked(server):
+    with contextlib.suppress(BlockingIOError):
+        return server.recv(512)
+    return None
+
+
+def test_a_name_server_that_does_not_answer_holds_no_stop_up(dock, folder):
+    """Otherwise it would be killed before it has a result."""
+    del dock.device.host["objectStore"]
+    dock.device.environment.update(AWS_ENDPOINT_URL_S3="http://s3.harbour.test", AWS_ACCESS_KEY_ID="a",
+                                   AWS_SECRET_ACCESS_KEY="b")
+
+    def on_line(line):
+        if line == {"stage": "fetch", "state": "begin"}:
+            worker.say("go")
+            wait_until(lambda: was_asked(server), 60, "nobody asks for the address")
+            worker.terminate()
+
+    with name_server(folder) as server:
+        worker = dock.start()
+        result = worker.run(on_line)
+    assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "fetch", "untouched")
 
 
 def build_file(dock, dockerfile):

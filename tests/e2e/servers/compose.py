@@ -72,3 +72,7 @@ exec "{program}" "$@"
     def processes(self):
         """The pids of those that run."""
         return processes(self.path)
+
+    def wait_gone(self):
+        """None runs any more."""
+        wait_until(lambda: not self.processes(), 60, lambda: f"docker-compose still runs: {self.processes()}")

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "fake_engine.h"
 
 #include <setjmp.h>
@@ -45,7 +46,8 @@ static void tells_what_to_do_without_a_daemon(void **state)
 	assert_int_equal(
 		engine_open("/nonexistent/docker.sock", &forever, &e, &err), LM_E_NOT_FOUND);
 	assert_string_equal(err.msg,
-		"no Docker socket at /nonexistent/docker.sock: is the Docker Engine installed?");
+		"no Docker socket at /nonexistent/docker.sock: start the Docker daemon (systemctl "
+		"start docker), or install the Docker Engine");
 	assert_int_equal(engine_explain(LM_E_NETWORK, "/x", &err), LM_E_NETWORK);
 	assert_string_equal(err.msg,
 		"the Docker daemon does not answer at /x: start it (systemctl start docker)");
@@ -63,6 +65,34 @@ static void gives_up_on_a_silent_daemon(void **state)
 	struct lm_err err = {0};
 	struct wait_limit limit = wait_limit_within(&forever, 20);
 	assert_int_equal(engine_open(f->path, &limit, &e, &err), LM_E_TIMEOUT);
+	fake_engine_destroy(f);
+}
+
+static void asks_the_registry_whether_an_image_may_be_had(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {
+		{"GET /v1.41/distribution/localhost%3A5000/demo/web%3A1/json ",
+			OK "{\"Descriptor\":{}}", FAKE_CLOSE},
+		{"GET /v1.41/distribution/none/json ",
+			"HTTP/1.0 403 Forbidden\r\n\r\n{\"message\":\"pull access denied\"}",
+			FAKE_CLOSE},
+		{"GET /v1.41/distribution/away/json ",
+			ERROR "{\"message\":\"dial tcp: no route to host\"}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	lm_auto_secret struct lm_secret auth = {0};
+	struct lm_err err = {0};
+
+	lm_secret_set(&auth, LM_STR("e30="));
+	assert_int_equal(
+		engine_ask_registry(&e, "localhost:5000/demo/web:1", &auth, &forever, &err), LM_OK);
+	assert_int_equal(engine_ask_registry(&e, "none", NULL, &forever, &err), LM_E_DENIED);
+	assert_string_equal(err.msg, "image none: pull access denied");
+	assert_int_equal(engine_ask_registry(&e, "away", NULL, &forever, &err), LM_E_NETWORK);
+	fake_engine_stop(f);
+	assert_non_null(strstr(f->requests[0], "X-Registry-Auth: e30=\r\n"));
+	assert_null(strstr(f->requests[1], "X-Registry-Auth"));
 	fake_engine_destroy(f);
 }
 
@@ -90,47 +120,6 @@ static void tells_a_missing_image_from_a_failure(void **state)
 	assert_string_equal(err.msg, "look for image bad: disk");
 	assert_null(untouched.id);
 	fake_engine_destroy(f);
-}
-
-static lm_rc login(const char *bytes, struct lm_err *err, char *ret_request)
-{
-	const struct fake_answer answers[] = {{"POST /v1.41/auth ", bytes, FAKE_CLOSE}};
-	struct fake_engine *f = fake_engine_create(answers, 1);
-	struct engine e = engine_at(f);
-	struct registry_credentials c = {
-		.registry = lm_xstrdup("localhost:5000"), .username = lm_xstrdup("alice")};
-	lm_secret_set(&c.password, LM_STR("s3cret"));
-	lm_rc rc = engine_login(&e, &c, &forever, err);
-	registry_credentials_finish(&c);
-	fake_engine_stop(f);
-	if (ret_request)
-		memcpy(ret_request, f->requests[0], FAKE_REQUEST_SIZE);
-	fake_engine_destroy(f);
-	return rc;
-}
-
-static void login_tells_denied_from_unreachable(void **state)
-{
-	(void)state;
-	struct lm_err err = {0};
-	char request[FAKE_REQUEST_SIZE];
-	assert_int_equal(
-		login(OK "{\"IdentityToken\":\"\",\"Status\":\"Login Succeeded\"}", &err, request),
-		LM_OK);
-	assert_non_null(strstr(request, "\r\n\r\n{\"username\":\"alice\",\"password\":\"s3cret\","
-					"\"serveraddress\":\"localhost:5000\"}"));
-	assert_int_equal(
-		login(ERROR "{\"message\":\"login attempt to http://localhost:5000/v2/ failed "
-			    "with status: 401 Unauthorized\"}",
-			&err, NULL),
-		LM_E_DENIED);
-	assert_non_null(strstr(err.msg, "registry localhost:5000 refuses user alice"));
-	assert_null(strstr(err.msg, "s3cret"));
-	assert_int_equal(login(ERROR "{\"message\":\"Get x: dial tcp 127.0.0.1:5000: connect: "
-				     "connection refused\"}",
-				 &err, NULL),
-		LM_E_NETWORK);
-	assert_non_null(strstr(err.msg, "log in to registry localhost:5000"));
 }
 
 #define LABEL "\"Labels\":{\"com.docker.compose.project\":\"p\"}"
@@ -249,8 +238,8 @@ int main(void)
 		cmocka_unit_test(agrees_on_a_version),
 		cmocka_unit_test(tells_what_to_do_without_a_daemon),
 		cmocka_unit_test(gives_up_on_a_silent_daemon),
+		cmocka_unit_test(asks_the_registry_whether_an_image_may_be_had),
 		cmocka_unit_test(tells_a_missing_image_from_a_failure),
-		cmocka_unit_test(login_tells_denied_from_unreachable),
 		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),
 		cmocka_unit_test(removal_takes_what_has_gone_for_done),
 		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),

@@ -16,6 +16,12 @@
 /// the default user cannot. The message says what to do.
 lm_rc launch_find_user(const struct host_settings *host, const struct connector_definition *def,
 	struct process_user *ret, struct lm_err *err);
+/// Its two halves: whether there is that user; whether it may be the application's on this device,
+/// and whether this program can become it.
+lm_rc launch_look_up_user(const struct host_settings *host, const struct connector_definition *def,
+	struct process_user *ret, struct lm_err *err);
+lm_rc launch_check_user(const struct host_settings *host, const struct connector_definition *def,
+	const struct process_user *user, struct lm_err *err);
 
 /// The path of lighterman-worker, beside our own program. The caller frees.
 lm_rc launch_find_worker(char **ret, struct lm_err *err);
@@ -33,6 +39,16 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 	char **ret_path, struct lm_err *err);
 /// Removes it with all that is in it.
 lm_rc launch_remove_credentials(const struct host_settings *host, struct lm_err *err);
+
+/// The device's private key and its certificate, as far as the AWS IoT credentials provider of the
+/// host file needs them; -1: it does not, or they cannot be opened, which the worker then says.
+struct launch_identity {
+	int key_fd, certificate_fd;
+};
+
+/// Opens them with our rights, for a worker whose user may not read them. Never reads them.
+struct launch_identity launch_open_identity(const struct host_settings *host);
+void launch_identity_finish(struct launch_identity *i);
 
 struct launch_compose {
 	const char *stamp, *version; ///< NULL: not known yet.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/launch.h"
+#include "deploy/launch.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -45,7 +45,13 @@ static lm_rc find_numbered(uint32_t uid, struct process_user *ret, struct lm_err
 	return rc;
 }
 
-static lm_rc check_user(const struct host_settings *host, const struct connector_definition *def,
+lm_rc launch_look_up_user(const struct host_settings *host, const struct connector_definition *def,
+	struct process_user *ret, struct lm_err *err)
+{
+	return def->has_user ? find_numbered(def->uid, ret, err) : find_named(host, ret, err);
+}
+
+lm_rc launch_check_user(const struct host_settings *host, const struct connector_definition *def,
 	const struct process_user *user, struct lm_err *err)
 {
 	lm_rc rc = def->has_user ? LM_E_INVALID : LM_E_DENIED;
@@ -67,11 +73,10 @@ lm_rc launch_find_user(const struct host_settings *host, const struct connector_
 	struct process_user *ret, struct lm_err *err)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
-	lm_rc rc =
-		def->has_user ? find_numbered(def->uid, &user, err) : find_named(host, &user, err);
+	lm_rc rc = launch_look_up_user(host, def, &user, err);
 
 	if (rc == LM_OK)
-		rc = check_user(host, def, &user, err);
+		rc = launch_check_user(host, def, &user, err);
 	if (rc)
 		return rc;
 	*ret = user;
@@ -160,6 +165,36 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 		return lm_fail(err, LM_E_SYS, errno, "give '%s' to '%s': %m", path, user->name);
 	*ret_path = lm_take(path);
 	return LM_OK;
+}
+
+/// -1 if it is no file that can be read.
+static int open_regular(const char *path)
+{
+	struct stat st;
+	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	lm_auto_close int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? lm_take_fd(fd) : -1;
+}
+
+struct launch_identity launch_open_identity(const struct host_settings *host)
+{
+	const struct host_credentials *c = &host->credentials;
+	const struct host_iot *iot = &host->iot;
+
+	if (!c->role_alias)
+		return (struct launch_identity){-1, -1};
+	return (struct launch_identity){
+		.key_fd = open_regular(c->private_key ? c->private_key : iot->private_key),
+		.certificate_fd = open_regular(c->certificate ? c->certificate : iot->certificate),
+	};
+}
+
+void launch_identity_finish(struct launch_identity *i)
+{
+	lm_cleanup_close(&i->key_fd);
+	lm_cleanup_close(&i->certificate_fd);
+	*i = (struct launch_identity){-1, -1};
 }
 
 json_t *launch_make_document(const char *kind, const struct group *group,
