@@ -324,6 +324,24 @@ def test_a_status_that_lightermand_refuses_is_a_failure(daemon):
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "lighterman: it has too many clients\n")
 
 
+def test_crashes_are_a_page_or_the_array(daemon):
+    crashes = [{"time": "2026-03-01T12:13:14.000Z", "service": "web", "exit_code": 3, "log": ["out of cargo"]}]
+    daemon.answer({"exit": 0, "message": None, "crashes": crashes})
+    page = ask(daemon, "crashes")
+    assert (page.returncode, page.stderr) == (0, "")
+    assert page.stdout == "2026-03-01T12:13:14.000Z  web  exit code 3\n    out of cargo\n"
+    done = ask(daemon, "crashes", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, crashes)
+    assert daemon.requests == [{"command": "crashes"}] * 2
+
+
+def test_crashes_that_lightermand_refuses_are_a_failure(daemon):
+    daemon.answer({"exit": 64, "message": "lightermand does not know this command"})
+    done = ask(daemon, "crashes")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "lighterman: lightermand does not know this command\n"
+
+
 # A terminal
 
 class Terminal:

@@ -40,6 +40,40 @@ static void reads_one_that_has_ended(void **unused)
 	assert_int_equal(s.exit_code, 137);
 }
 
+static void reads_how_it_ended(void **unused)
+{
+	(void)unused;
+	struct engine_container_state s =
+		parse("{\"State\":{\"Status\":\"exited\",\"Running\":false,\"ExitCode\":137,"
+		      "\"OOMKilled\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\","
+		      "\"FinishedAt\":\"2020-08-11T13:39:05.5Z\","
+		      "\"Health\":{\"Status\":\"unhealthy\"}}}");
+	assert_string_equal(s.state, "exited");
+	assert_true(s.oom_killed);
+	assert_int_equal(s.ended_ms - s.started_ms, 1500);
+	assert_int_equal(s.health, ENGINE_UNHEALTHY);
+}
+
+static void one_that_waits_for_its_restart_has_ended(void **unused)
+{
+	(void)unused;
+	struct engine_container_state s =
+		parse("{\"State\":{\"Running\":true,\"Restarting\":true,\"ExitCode\":3,"
+		      "\"StartedAt\":\"2020-08-11T13:39:04Z\"}}");
+	assert_string_equal(s.state, "restarting");
+	assert_int_equal(s.exit_code, 3);
+	assert_int_equal(s.health, ENGINE_HEALTH_NONE);
+}
+
+static void the_state_of_an_old_engine_is_told_from_its_flags(void **unused)
+{
+	(void)unused;
+	assert_string_equal(
+		parse("{\"State\":{\"Running\":true,\"Paused\":true}}").state, "paused");
+	assert_string_equal(parse("{\"State\":{\"Running\":true}}").state, "running");
+	assert_string_equal(parse("{\"State\":{}}").state, "exited");
+}
+
 static void one_that_never_ran_has_neither_time_nor_code(void **unused)
 {
 	(void)unused;
@@ -122,6 +156,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_one_that_runs),
 		cmocka_unit_test(reads_one_that_has_ended),
+		cmocka_unit_test(reads_how_it_ended),
+		cmocka_unit_test(one_that_waits_for_its_restart_has_ended),
+		cmocka_unit_test(the_state_of_an_old_engine_is_told_from_its_flags),
 		cmocka_unit_test(one_that_never_ran_has_neither_time_nor_code),
 		cmocka_unit_test(refuses_what_is_no_container),
 		cmocka_unit_test(an_age_is_the_least_that_the_words_can_mean),
