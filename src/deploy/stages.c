@@ -209,6 +209,11 @@ static bool applies(enum deploy_stage stage, const struct deploy_options *o)
 	}
 }
 
+enum deploy_pull deploy_pull_mode(const struct deploy_options *options)
+{
+	return effective(options).pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;
+}
+
 size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stage *out)
 {
 	static const enum deploy_stage first[] = {

@@ -60,6 +60,9 @@ enum deploy_pull {
 	DEPLOY_PULL_LOCAL,   ///< None: fail, and say which, if one is not on this device.
 };
 
+/// What the stage `pull` would do, as long as it is online.
+enum deploy_pull deploy_pull_mode(const struct deploy_options *options);
+
 enum deploy_state { DEPLOY_BEGIN, DEPLOY_PROGRESS, DEPLOY_END, DEPLOY_FAIL };
 
 /// "begin", "progress", "end", "fail".

@@ -112,10 +112,9 @@ static const struct deploy_ops ops = {
 	.now = do_now,
 };
 
-void deploy_job_run(struct work *w, struct deploy_outcome *ret)
+struct deploy_options deploy_job_options(const struct connector_definition *d)
 {
-	const struct connector_definition *d = work_definition(w);
-	const struct deploy_options options = {
+	return (struct deploy_options){
 		.version = d->version,
 		.force_deploy = d->force_deploy,
 		.pull_before_up = d->pull_before_up,
@@ -123,6 +122,12 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 		.offline_mode = d->offline_mode,
 		.settle = d->policy.wait_healthy,
 	};
+}
+
+void deploy_job_run(struct work *w, struct deploy_outcome *ret)
+{
+	const struct connector_definition *d = work_definition(w);
+	const struct deploy_options options = deploy_job_options(d);
 
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)

@@ -16,7 +16,8 @@ void job_finish(struct job *job)
 
 static lm_rc read_kind(const json_t *document, enum job_kind *ret, struct lm_err *err)
 {
-	static const char *const names[] = {[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down"};
+	static const char *const names[] = {
+		[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down", [JOB_PLAN] = "plan"};
 	const char *name = json_get_text(document, "job");
 
 	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {

@@ -10,7 +10,7 @@
 #include "connector/definition.h"
 #include "host/host_file.h"
 
-enum job_kind { JOB_DEPLOY, JOB_DOWN };
+enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_PLAN };
 
 struct job {
 	enum job_kind kind;

@@ -11,7 +11,8 @@ void work_init(struct work *w, const struct job *job, struct report *report, int
 		.limit = report_limit(report),
 		.compose_fd = compose_fd,
 		.destination_fd = -1,
-		.text = LM_BUF(LIMIT_COMPOSE_FILE)};
+		.text = LM_BUF(LIMIT_COMPOSE_FILE),
+		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG)};
 }
 
 void work_finish(struct work *w)
@@ -21,6 +22,7 @@ void work_finish(struct work *w)
 	compose_env_free(w->env);
 	lm_cleanup_close(&w->destination_fd);
 	lm_buf_finish(&w->text);
+	lm_buf_finish(&w->config);
 	free(w->store_version);
 	secrets_finish(&w->secrets);
 	compose_services_finish(&w->services);

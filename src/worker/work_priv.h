@@ -27,6 +27,7 @@ struct work {
 	struct lm_buf text;  ///< The compose file of this deployment.
 	char *store_version; ///< As the store named it; NULL if it did not.
 	struct secrets secrets;
+	struct lm_buf config; ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
 	size_t images_n; ///< Of the application, without those that are built.
 };
@@ -80,6 +81,9 @@ lm_rc application_remove(struct work *w, struct lm_err *err);
 // settle.c
 lm_rc settle_application(struct work *w, struct lm_err *err);
 
-// deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
+// deploy_job.c, down_job.c, plan_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+void plan_job_run(struct work *w, struct deploy_outcome *ret);
+/// What a definition asks of the state machine.
+struct deploy_options deploy_job_options(const struct connector_definition *d);

@@ -78,6 +78,8 @@ static lm_rc run_job(struct report *r, const struct job *job)
 	work_init(&w, job, r, FD_COMPOSE);
 	if (job->kind == JOB_DEPLOY)
 		deploy_job_run(&w, &outcome);
+	else if (job->kind == JOB_PLAN)
+		plan_job_run(&w, &outcome);
 	else
 		down_job_run(&w, &outcome);
 	send_result(r, &outcome, work_compose_version(&w));
