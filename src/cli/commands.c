@@ -19,6 +19,12 @@ const struct command COMMANDS[] = {
 		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
 		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
 		command_deploy},
+	{"plan", "FILE", OPTION_JSON, "what a deployment would do, without doing it",
+		"Tells what a deployment of the group file (\"-\": standard input) would do: "
+		"which\n"
+		"images are pulled and how many bytes that is, which services are created,\n"
+		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
+		command_plan},
 	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",

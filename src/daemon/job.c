@@ -160,6 +160,10 @@ static void take_line(void *ctx, struct lm_str text)
 	case JOB_LINE_COMPOSE:
 		job->events.compose(job->events.ctx, parsed.first, parsed.second);
 		break;
+	case JOB_LINE_PLAN:
+		if (job->events.plan)
+			job->events.plan(job->events.ctx, line);
+		break;
 	case JOB_LINE_RESULT:
 		job->result = json_incref(line);
 		break;

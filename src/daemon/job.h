@@ -46,6 +46,8 @@ struct job_events {
 	/// May be NULL.
 	void (*image)(void *ctx, const char *ref, const char *digest);
 	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// A part of a plan, as the worker sent it. Borrowed. May be NULL.
+	void (*plan)(void *ctx, const json_t *line);
 	/// A line of its stderr.
 	void (*text)(void *ctx, struct lm_str line);
 	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
