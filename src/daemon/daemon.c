@@ -153,6 +153,8 @@ int daemon_run(const struct daemon_options *options)
 	lm_auto(daemon_finish) struct daemon d = {.options = options};
 	struct lm_err err = {LM_OK};
 
+	// An attempt to connect to a broker has a thread, which must not cost an arena of its own.
+	(void)mallopt(M_ARENA_MAX, 1);
 	if (host_load(options->config, &d.host, &err)) {
 		lm_error("%s", err.msg);
 		return EXIT_HOST_FILE;

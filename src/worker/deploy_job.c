@@ -4,18 +4,27 @@
 #include "worker/local_copy.h"
 #include "worker/work_priv.h"
 
-static lm_rc do_prepare(void *ctx, struct lm_err *err)
+lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
 {
-	struct work *w = ctx;
 	lm_rc rc = prepare_engine(w, err);
 
 	if (!rc)
 		rc = prepare_destination(w, err);
+	if (!rc) // `up` is too late to find out
+		rc = local_copy_check(w->destination_fd, work_definition(w)->destination, err);
 	if (!rc)
 		rc = prepare_compose(w, err);
-	if (!rc)
-		prepare_policy(w);
-	return rc;
+	if (rc)
+		return rc;
+	prepare_policy(w);
+	lm_info("Docker Engine %s, docker-compose %s (%s)", w->engine.version.engine,
+		w->compose.version, w->compose.program);
+	return LM_OK;
+}
+
+static lm_rc do_prepare(void *ctx, struct lm_err *err)
+{
+	return deploy_job_prepare(ctx, err);
 }
 
 static lm_rc do_fetch(void *ctx, struct lm_err *err)
@@ -56,7 +65,10 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 
 	if (rc || !exists) // then docker-compose need not be started at all
 		return rc;
-	return application_down(w, lm_buf_str(&w->text), "the new compose file", err);
+	const struct application_down how = {.fallback = lm_buf_str(&w->text),
+		.fallback_words = "the new compose file",
+		.timeout_ms = APPLICATION_DOWN_MS};
+	return application_down(w, &how, err);
 }
 
 static lm_rc do_place(void *ctx, struct lm_err *err)

@@ -17,21 +17,14 @@ static void planning_finish(struct planning *p)
 
 static lm_rc do_prepare(struct planning *p, struct lm_err *err)
 {
-	lm_rc rc = prepare_engine(p->w, err);
-
-	if (!rc)
-		rc = prepare_destination(p->w, err);
-	if (!rc)
-		rc = prepare_compose(p->w, err);
-	return rc;
+	return deploy_job_prepare(p->w, err);
 }
 
 static lm_rc do_fetch(struct planning *p, struct lm_err *err)
 {
 	lm_rc rc = fetch_all(p->w, err);
-	bool away = rc == LM_E_NETWORK || rc == LM_E_TIMEOUT;
 
-	if (!away || !p->options.offline_mode)
+	if (!p->options.offline_mode || !deploy_is_away(rc))
 		return rc;
 	lm_warn("%s; going on with what is on this device", err->msg);
 	p->offline = true;
