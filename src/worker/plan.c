@@ -211,6 +211,7 @@ static void add_wanted(const struct plan_input *in, const struct compose_service
 	list->n++;
 	*s = (struct plan_service){.name = lm_xstrdup(service->name),
 		.image = service->image ? lm_xstrdup(service->image) : NULL,
+		.changes_known = true,
 		.containers = f.n};
 	if (f.n > 0)
 		compare(in, &f, hash, image, s);

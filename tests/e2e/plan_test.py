@@ -262,6 +262,17 @@ def test_what_a_deployment_would_fail_on_fails_the_plan(device, engine, local_im
     assert away.returncode == 1 and "Docker" in away.stdout and away.stderr == ""
     status = device.status
     assert (status["state"], status["last_deployment"]) == ("empty", None)
+    assert device.ask("plan")["exit"] == 2
+
+
+def test_a_disk_that_is_too_small_is_said_to_be_so(device, engine, registry, image):
+    device.put_object("ships", KEY, compose_file(None, ["web"], image))
+    group = device.group(secrets=[device.put_secret("harbour", registry.secret())],
+                         policy={"MinFreeDiskMB": str(10**7)})
+    device.start()
+    disk = plan(device, engine, group)["disk"]
+    assert (disk["reserve_bytes"], disk["enough"]) == (10**7 << 20, False)
+    assert "not enough" in device.cli("plan", group).stdout
 
 
 def test_a_plan_gives_way_and_waits_for_nobody(device, held, engine, local_image):

@@ -125,8 +125,7 @@ static void refuses_what_is_no_manifest(void **state)
 	static const char *const bad[] = {"", "[]", "{}", "{\"schemaVersion\":1,\"fsLayers\":[]}",
 		"{\"config\":{\"digest\":\"sha256:cc\"},\"layers\":{}}",
 		"{\"config\":{\"digest\":\"sha256:cc\"},\"layers\":[{\"size\":1}]}",
-		"{\"config\":{\"digest\":\"sha256:cc\"},\"layers\":"
-		"[{\"digest\":\"sha256:01\",\"size\":-1}]}",
+		"{\"config\":{\"digest\":\"a:c\"},\"layers\":[{\"digest\":\"a:0\",\"size\":-1}]}",
 		"{\"config\":{\"digest\":\"sha256:../../x\"},\"layers\":[]}"};
 	struct manifest_platform p = platform("linux/amd64");
 	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
@@ -191,9 +190,8 @@ static void layers_are_shared_from_the_base_upwards(void **state)
 static void refuses_what_is_no_configuration(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"", "{}", "{\"rootfs\":{}}",
-		"{\"rootfs\":{\"diff_ids\":"
-		"[1]}}"};
+	static const char *const bad[] = {
+		"", "{}", "{\"rootfs\":{}}", "{\"rootfs\":{\"diff_ids\":[1]}}"};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
 		struct image_layers layers = {0};
 		struct lm_err err = {0};

@@ -79,6 +79,7 @@ static void a_service_without_a_container_is_created(void **state)
 	assert_int_equal(made.n, 1);
 	assert_plan("web", PLAN_CREATED, PLAN_NEW);
 	assert_string_equal(made.items[0].image, "ships/web");
+	assert_true(made.items[0].changes_known);
 }
 
 static void what_has_not_changed_is_left_alone(void **state)
