@@ -26,6 +26,8 @@ enum {
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
+	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
@@ -34,6 +36,9 @@ enum {
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
+	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
+	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
 	LIMIT_JSON_DEPTH = 32,
 	LIMIT_YAML_DEPTH = 64,
@@ -43,6 +48,10 @@ enum {
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
-	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
+	LIMIT_PARALLEL_LOGINS = 128,
+	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
+	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
+	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
 };

@@ -98,6 +98,7 @@ static void begin(struct supervisor *s, const struct group *group)
 	};
 	struct lm_err err = {LM_OK};
 
+	watching_begin(s);
 	s->stage[0] = '\0';
 	s->planning = true;
 	lm_info("a plan is being made: %s from bucket %s, connector version %u",
@@ -108,6 +109,7 @@ static void begin(struct supervisor *s, const struct group *group)
 	job_destroy(lm_take(s->job));
 	s->planning = false;
 	end(&s->plan_waiter, 1, err.msg);
+	watching_rest(s);
 }
 
 void supervisor_plan(

@@ -261,6 +261,10 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		rc = launch_make_credentials(s->host, &user, &credentials, err);
 	if (rc)
 		return rc;
+	// Taking down needs nothing of the cloud.
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		strcmp(kind, "down") == 0 ? (struct launch_identity){-1, -1}
+					  : launch_open_identity(s->host);
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
 	lm_auto_json json_t *document =
 		launch_make_document(kind, group, s->host, credentials, &compose);
@@ -270,6 +274,8 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		.document = document,
 		.compose_fd = compose_fd,
 		.lock_fd = lock,
+		.key_fd = identity.key_fd,
+		.certificate_fd = identity.certificate_fd,
 		.silence_ms = s->host->worker_silence_s * 1000,
 	};
 	rc = job_start(s->loop, &spec, events, &s->job, err);
@@ -313,7 +319,7 @@ static void begin_stop(struct supervisor *s, struct order *order)
 		takedown_begin(s);
 }
 
-void supervisor_next(struct supervisor *s)
+static void begin_next(struct supervisor *s)
 {
 	if (s->order.kind == ORDER_NONE)
 		return;
@@ -322,7 +328,10 @@ void supervisor_next(struct supervisor *s)
 			s->attempt.generation);
 		ending_finish(&s->ending);
 	}
-	if (is_busy(s) || !is_free(s))
+	if (is_busy(s))
+		return;
+	watching_begin(s);
+	if (!is_free(s))
 		return;
 	if (s->order.kind == ORDER_END) { // it stays: nothing may begin any more
 		if (!s->down_ended && takedown_is_due(s))
@@ -341,6 +350,12 @@ void supervisor_next(struct supervisor *s)
 	else
 		begin_stop(s, &order);
 	order_finish(&order);
+}
+
+void supervisor_next(struct supervisor *s)
+{
+	begin_next(s);
+	watching_rest(s);
 }
 
 static void on_again(void *ctx)

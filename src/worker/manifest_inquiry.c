@@ -139,7 +139,8 @@ static lm_rc refused(const struct inquiry *q, struct lm_err *err)
 
 	if (!c)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"registry %s asks for a user name and a password, and no secret has them",
+			"registry %s asks for a user name and a password, and there is no login "
+			"for it",
 			q->ref.registry);
 	return lm_fail(
 		err, LM_E_DENIED, 0, "registry %s refuses user %s", q->ref.registry, c->username);
@@ -157,6 +158,11 @@ static lm_rc answer_challenge(
 	q->challenged = true;
 	if (again || challenge.scheme == CHALLENGE_NONE)
 		return refused(q, err);
+	if (c && strcmp(c->username, REGISTRY_TOKEN_USER) == 0)
+		return lm_fail(err, LM_E_DENIED, 0,
+			"the login for registry %s is an identity token, by which only the Docker "
+			"daemon can ask it",
+			q->ref.registry);
 	if (challenge.scheme == CHALLENGE_BEARER)
 		return ask_for_token(q, &challenge, err);
 	if (!c)

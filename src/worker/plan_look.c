@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "worker/application_priv.h"
 #include "worker/local_copy.h"
+#include "worker/registries.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,19 +210,36 @@ static lm_rc list_images(struct planning *p, struct lm_err *err)
 	return rc;
 }
 
-static const struct registry_credentials *find_credentials(const struct work *w, const char *image)
+/// The logins that a deployment would have. One that cannot be had is told of when its registry
+/// asks for it.
+static lm_rc find_logins(struct work *w, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list ignored = {0};
+	lm_rc rc = authenticate_list(w, &ignored, err);
+
+	if (rc == LM_OK || rc == LM_E_CANCELLED)
+		return rc;
+	lm_warn("%s; what needs that login is not known", err->msg);
+	return LM_OK;
+}
+
+/// `*ret` stays empty without a login.
+static lm_rc find_login(
+	struct work *w, const char *image, struct registry_credentials *ret, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	enum login_source source;
 
-	if (image_ref_parse(lm_str(image), &ref, NULL))
-		return NULL;
-	return registry_match(w->secrets.items, w->secrets.n, &ref);
+	if (image_ref_parse(lm_str(image), &ref, NULL)) // told when it is asked for
+		return LM_OK;
+	return registries_find(w, &ref, ret, &source, err);
 }
 
 /// The questions that the images to be pulled raise, and their answers.
 struct inquiry {
 	struct plan_image **asked;
 	struct manifest_question *questions;
+	struct registry_credentials *logins;
 	struct manifest_answer *answers;
 	size_t n;
 	struct engine_layers here;
@@ -231,45 +249,54 @@ static void inquiry_finish(struct inquiry *q)
 {
 	for (size_t i = 0; i < q->n; i++)
 		manifest_answer_finish(&q->answers[i]);
+	for (size_t i = 0; i < q->n; i++)
+		registry_credentials_finish(&q->logins[i]);
+	free(q->logins);
 	free(q->asked);
 	free(q->questions);
 	free(q->answers);
 	engine_layers_finish(&q->here);
 }
 
-static void make_questions(const struct planning *p, struct inquiry *q)
+static lm_rc make_questions(const struct planning *p, struct inquiry *q, struct lm_err *err)
 {
 	size_t most = p->images.n + 1;
+	lm_rc rc = LM_OK;
 
 	q->asked = lm_xcalloc(most, sizeof(struct plan_image *));
 	q->questions = lm_xcalloc(most, sizeof(*q->questions));
+	q->logins = lm_xcalloc(most, sizeof(*q->logins));
 	q->answers = lm_xcalloc(most, sizeof(*q->answers));
-	for (size_t i = 0; i < p->images.n; i++) {
+	for (size_t i = 0; i < p->images.n && !rc; i++) {
 		struct plan_image *image = &p->images.items[i];
+		struct registry_credentials *login = &q->logins[q->n];
 
 		if (image->action != PLAN_PULL)
 			continue;
+		rc = find_login(p->w, image->image, login, err);
 		q->asked[q->n] = image;
 		q->questions[q->n++] = (struct manifest_question){.image = image->image,
 			.platform =
 				image->platform ? image->platform : p->w->engine.version.platform,
-			.credentials = find_credentials(p->w, image->image)};
+			.credentials = login->username ? login : NULL};
 	}
+	return rc;
 }
 
 lm_rc plan_look_at_images(struct planning *p, struct lm_err *err)
 {
 	static const struct manifests_options options = {
 		.certificates = CERTIFICATES, .timeout_ms = REGISTRIES_MS};
-	const struct work *w = p->w;
+	struct work *w = p->w;
 	lm_auto(inquiry_finish) struct inquiry q = {0};
 	lm_rc rc = list_images(p, err);
 
-	if (rc)
+	if (!rc && !p->offline)
+		rc = find_logins(w, err);
+	if (!rc)
+		rc = make_questions(p, &q, err);
+	if (rc || q.n == 0)
 		return rc;
-	make_questions(p, &q);
-	if (q.n == 0)
-		return LM_OK;
 	rc = manifests_ask(q.questions, q.n, &options, &w->limit, q.answers, err);
 	if (!rc)
 		rc = engine_list_layers(&w->engine, &w->limit, &q.here, err);

@@ -234,7 +234,7 @@ def test_a_registry_that_does_not_tell_is_no_failure(device, engine, registry, i
     wrong = device.group(secrets=[device.put_secret("wrong", registry.secret(password="wr0ng-w0rd"))])
     without = device.group(name="without.json")
     device.start()
-    for group, word in ((wrong, registry.USER), (without, "no secret")):
+    for group, word in ((wrong, registry.USER), (without, "no login")):
         document = plan(device, engine, group)
         [found] = document["images"]
         assert (found["bytes"], found["action"], document["pull_unknown"]) == (None, "pull", 1)
@@ -246,6 +246,20 @@ def test_a_registry_that_does_not_tell_is_no_failure(device, engine, registry, i
     assert "not known" in said and registry.address in said
     assert device.files_with("wr0ng-w0rd", "state", "run", "gg", "app") == []
     assert "wr0ng-w0rd" not in said + device.stderr
+
+
+def test_a_registry_of_ecr_is_asked_by_tls_with_a_token(device, engine, authority, ecr, ecr_registry, ecr_image):
+    device.environment.update(ecr.environment())
+    device.put_object("ships", KEY, compose_file(None, ["web"], ecr_image))
+    device.start()
+    [found] = plan(device, engine, device.group())["images"]
+    assert found["bytes"] is None and "the certificate of" in found["reason"], found
+    assert device.stop() == 0
+    device.environment["AWS_CA_BUNDLE"] = str(authority.certificate)
+    device.start()
+    [found] = plan(device, engine, device.group())["images"]
+    assert found["bytes"] and found["bytes"] == found["bytes_total"] and found["reason"] is None, found
+    assert device.files_with(ecr_registry.PASSWORD, "state", "run", "gg", "app") == []
 
 
 def test_what_a_deployment_would_fail_on_fails_the_plan(device, engine, local_image):

@@ -21,13 +21,16 @@ LINKS = ("sh", "httpd", "sleep", "cat", "echo", "mv", "false", "true")
 class Engine(Server):
     SOCKET = "/run/docker.sock"
 
-    def __init__(self, folder):
+    def __init__(self, folder, authority=None):
+        """`authority` is the one whose certificates it accepts, of registries that are not on 127.0.0.0/8."""
         super().__init__(folder)
+        self.authority = authority
         # With a version named it does not ask the engine, which does not run yet.
         self.docker = docker.DockerClient(base_url=f"unix://{self.SOCKET}", version="1.41", timeout=60)
 
     def commands(self):
-        return [["dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
+        env = ["env", f"SSL_CERT_FILE={self.authority.certificate}"] if self.authority else []
+        return [[*env, "dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
                  "--cgroup-parent", f"/{self.folder.parent.name}", "--log-level", "warn",
                  # Deliberate: with the default of 15 s a container that ignores signals would slow every stop.
                  "--shutdown-timeout", "2"]]

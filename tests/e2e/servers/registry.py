@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry, private or open to all: Debian's docker-registry, with or without a password file."""
+"""Registries: Debian's docker-registry, with or without a password file, and one that answers for ECR's hosts."""
 import base64
 import http.client
 import json
+import ssl
 
 from servers.server import Server, free_port, run
 
@@ -40,9 +41,9 @@ http: {{addr: "127.0.0.1:{self.port}"}}
         finally:
             connection.close()
 
-    def auth(self, password=PASSWORD, user=USER):
+    def auth(self, password=None, user=None):
         """As the docker module takes it."""
-        return {"username": user, "password": password, "serveraddress": self.address}
+        return {"username": user or self.USER, "password": password or self.PASSWORD, "serveraddress": self.address}
 
     def image(self, name):
         return f"{self.address}/{name}"
@@ -67,3 +68,46 @@ http: {{addr: "127.0.0.1:{self.port}"}}
     def requests(self):
         """How often it was asked for anything, by its own log."""
         return sum("http.request.method" in line for line in self.log(10**9).splitlines())
+
+
+class EcrRegistry(Registry):
+    """Behind hosts of ECR, whose names lead here: by TLS, and open to the user AWS with the token of the hour.
+
+    It has an address of its own: for registries on 127.0.0.0/8 an engine neither checks certificates nor stays with
+    TLS."""
+
+    ADDRESS = "192.0.2.1"
+    USER, PASSWORD = "AWS", "first-token"
+    HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    FIPS_HOST = "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com"
+    OTHER_HOST = "210987654321.dkr.ecr.eu-west-1.amazonaws.com"  # of another account
+    HOSTS = (HOST, FIPS_HOST, OTHER_HOST)
+
+    @classmethod
+    def name_hosts(cls):
+        """Before an engine starts: it reads /etc/hosts, which is the sandbox's copy, only now and then."""
+        run("ip", "address", "replace", f"{cls.ADDRESS}/32", "dev", "lo")
+        with open("/etc/hosts", "a", encoding="utf-8") as file:
+            file.write(f"{cls.ADDRESS} {' '.join(cls.HOSTS)}\n")
+
+    def __init__(self, folder, authority):
+        super().__init__(folder)
+        certificate, key = authority.issue("ecr", self.HOSTS)
+        self.address = self.HOST
+        text = (folder / "config.yml").read_text().replace(f"127.0.0.1:{self.port}", f"{self.ADDRESS}:443")
+        self.write("config.yml", text.replace("http: {", f"http: {{tls: {{certificate: {certificate}, key: {key}}}, "))
+
+    def set_password(self, password):
+        """From now on only that is taken; the server notices."""
+        self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, password).stdout)
+
+    def is_ready(self):
+        connection = http.client.HTTPSConnection(self.ADDRESS, 443, timeout=5,
+                                                 context=ssl._create_unverified_context())
+        try:
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 401
+        except OSError:
+            return False
+        finally:
+            connection.close()

@@ -196,13 +196,27 @@ static void says_why_nothing_is_known(void **state)
 {
 	(void)state;
 	fails_with(BASIC, BASIC, true, LM_E_DENIED, "refuses user alice");
-	fails_with(BASIC, NULL, false, LM_E_DENIED, "no secret has them");
+	fails_with(BASIC, NULL, false, LM_E_DENIED, "there is no login for it");
 	fails_with(ANSWER("404 Not Found", "", ""), NULL, true, LM_E_NOT_FOUND, "does not have it");
 	fails_with(ANSWER("403 Forbidden", "", ""), NULL, true, LM_E_DENIED, "refuses user alice");
 	fails_with(ANSWER("500 Oh", "", ""), NULL, true, LM_E_NETWORK, "answers HTTP 500");
 	fails_with(OK("rubbish"), NULL, true, LM_E_PROTOCOL, "not a JSON object");
 	fails_with(OK(INDEX), OK(INDEX), true, LM_E_PROTOCOL, "an index within an index");
 	fails_with(OK("{\"manifests\":[]}"), NULL, true, LM_E_NOT_FOUND, "none for linux/arm64");
+}
+
+static void an_identity_token_is_sent_to_nobody(void **state)
+{
+	(void)state;
+	const struct loopback_answer answers[] = {{BASIC}};
+	struct exchange x;
+
+	begin(&x, answers, 1);
+	free(x.credentials.username);
+	x.credentials.username = lm_xstrdup(REGISTRY_TOKEN_USER);
+	run(&x, true);
+	assert_unknown(&x, LM_E_DENIED, "is an identity token");
+	finish(&x);
 }
 
 static void a_password_goes_to_no_address_that_is_not_safe(void **state)
@@ -289,6 +303,7 @@ int main(void)
 		cmocka_unit_test(a_token_is_fetched_where_the_registry_says),
 		cmocka_unit_test(what_authorizes_us_goes_to_no_other_host),
 		cmocka_unit_test(says_why_nothing_is_known),
+		cmocka_unit_test(an_identity_token_is_sent_to_nobody),
 		cmocka_unit_test(a_password_goes_to_no_address_that_is_not_safe),
 		cmocka_unit_test(a_registry_that_sends_in_circles_is_left),
 		cmocka_unit_test(without_the_configuration_the_sizes_stand),
