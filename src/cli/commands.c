@@ -37,6 +37,10 @@ const struct command COMMANDS[] = {
 		command_stop},
 	{"start", NULL, OPTION_JSON, "bring the application up again",
 		"Brings up again, after `lighterman stop`, what was deployed last.", command_start},
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
+		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
+		"each line that comes, until Ctrl-C.",
+		command_logs},
 	{"help", "[COMMAND]", 0, "what a command does and takes",
 		"Prints what a command does and takes; without COMMAND, what commands there\n"
 		"are.",

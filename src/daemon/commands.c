@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/path.h"
+#include "daemon/commands_logs.h"
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "docker/compose.h"
@@ -20,7 +21,8 @@ struct commands {
 struct request {
 	struct commands *commands;
 	struct control_client *client;
-	bool waits; ///< Until the deployment has ended.
+	bool waits;                ///< Until the deployment has ended.
+	struct logs_request *logs; ///< While it follows the log.
 };
 
 static void end_request(struct request *r, json_t *last)
@@ -126,11 +128,19 @@ static void run_status(struct request *r, const json_t *request)
 	containers_ask(r->commands->containers, on_containers, r);
 }
 
+static void run_logs(struct request *r, const json_t *request)
+{
+	r->logs = logs_begin(r->client, request);
+	if (!r->logs)
+		free(r); // the client was ended
+}
+
 static const struct command {
 	const char *name;
 	void (*run)(struct request *r, const json_t *request);
 } COMMANDS[] = {
 	{"deploy", run_deploy},
+	{"logs", run_logs},
 	{"start", run_start},
 	{"status", run_status},
 	{"stop", run_stop},
@@ -160,6 +170,7 @@ static void on_gone(void *ctx, struct control_client *client)
 
 	supervisor_forget(c->supervisor, r);
 	containers_forget(c->containers, r);
+	logs_end(r->logs);
 	free(r);
 }
 
