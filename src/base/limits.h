@@ -24,6 +24,8 @@ enum {
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
+	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
@@ -42,6 +44,7 @@ enum {
 	LIMIT_SERVICES = 1000,
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
 	LIMIT_PARALLEL_LOGINS = 128,
 	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.

@@ -8,8 +8,11 @@
 #include "daemon/commands.h"
 #include "daemon/daemon_log.h"
 #include "daemon/outgoing.h"
+#include "daemon/shipping.h"
+#include "daemon/status_lines.h"
 #include "daemon/supervisor.h"
 #include "deploy/store.h"
+#include "docker/compose.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -27,6 +30,8 @@ struct daemon {
 	struct store *store;
 	struct outgoing *outgoing;
 	struct supervisor *supervisor;
+	struct shipping *shipping;
+	struct status_lines *status_lines;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
 	bool ending;
@@ -38,7 +43,10 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
 	commands_destroy(d->commands);
+	status_lines_destroy(d->status_lines);
 	supervisor_destroy(d->supervisor);
+	daemon_log_set_shipping(NULL);
+	shipping_destroy(d->shipping);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
 	loop_destroy(d->loop);
@@ -73,6 +81,22 @@ static void on_end_signal(void *ctx)
 	supervisor_end(d->supervisor, on_ended, d);
 }
 
+static void on_begins(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	shipping_pause(d->shipping);
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+}
+
+static void on_rests(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+	shipping_resume(d->shipping);
+}
+
 /// Reads the group file and deploys it; false if it cannot be read.
 static bool deploy_file(struct daemon *d, bool reuse)
 {
@@ -102,8 +126,11 @@ static void on_hangup(void *ctx)
 
 static void begin(struct daemon *d)
 {
+	const struct supervisor_watcher watcher = {
+		.begins = on_begins, .rests = on_rests, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
+	supervisor_watch(d->supervisor, &watcher);
 	if (!deploys || !deploy_file(d, true))
 		supervisor_resume(d->supervisor);
 }
@@ -144,7 +171,11 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
 	if (rc)
 		return rc;
+	d->shipping = shipping_create(d->loop, &d->host);
+	daemon_log_set_shipping(d->shipping);
+	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	supervisor_apply_loggers(d->supervisor);
 	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Where lightermand's own lines and those of its workers go: to stderr, and to the connector log
-/// once the region is known, which is part of the log's path.
+/// Where lightermand's own lines and those of its workers go: to stderr; to the connector log once
+/// the region is known, which is part of the log's path; and to what is to be shipped to CloudWatch
+/// Logs. The last two each have a level of their own, by the group's loggers (daemon/loggers.h);
+/// stderr has that of the file, or INFO without one.
 
 #include "base/error.h"
 #include "base/str.h"
 #include "connector/definition.h"
+#include "daemon/shipping.h"
 #include "host/host_file.h"
 
 /// Takes over the program's log. `host` stays borrowed until daemon_log_end. A log that cannot be
@@ -14,7 +17,9 @@
 /// group.
 void daemon_log_begin(const struct host_settings *host);
 void daemon_log_end(void);
-/// Goes by the group's loggers (component Lambda, type FileSystem: level and space) and region.
+/// Where lines to be shipped go from now on; NULL: nowhere. Borrowed.
+void daemon_log_set_shipping(struct shipping *shipping);
+/// Goes by the group's loggers and region.
 void daemon_log_apply(const struct group *group);
 /// A line of a worker's stderr: as it is if it has the log's form, else as an error.
 void daemon_log_forward(struct lm_str line);

@@ -14,6 +14,7 @@
 #include "sys/process.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct job;
 
@@ -40,14 +41,17 @@ struct job_result {
 	const char *effect; ///< "untouched", …; NULL: unknown, as the worker died.
 };
 
+/// What is NULL is what this job has no lines of: one that comes all the same fails it.
 struct job_events {
 	/// A stage is about to begin. After LM_OK it does; else the job ends with that error.
 	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
 	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
 	void (*progress)(void *ctx, const json_t *line);
-	/// May be NULL.
 	void (*image)(void *ctx, const char *ref, const char *digest);
 	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
+	/// Logs does not keep `rejected`, counted from the last of these events on.
+	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
 	/// A line of its stderr.
 	void (*text)(void *ctx, struct lm_str line);
 	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
@@ -61,6 +65,8 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 	struct job **ret, struct lm_err *err);
 /// Tells it to stop. It has 30 s for that; then what is left of it is killed.
 void job_cancel(struct job *job);
+/// Kills it at once and hands over what it has said until then, but not its end. To be destroyed.
+void job_kill(struct job *job);
 pid_t job_pid(const struct job *job);
 /// A worker that still runs is killed. Takes NULL.
 void job_destroy(struct job *job);

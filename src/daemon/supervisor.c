@@ -314,7 +314,7 @@ static void begin_stop(struct supervisor *s, struct order *order)
 		takedown_begin(s);
 }
 
-void supervisor_next(struct supervisor *s)
+static void begin_next(struct supervisor *s)
 {
 	if (s->order.kind == ORDER_NONE)
 		return;
@@ -323,7 +323,10 @@ void supervisor_next(struct supervisor *s)
 			s->attempt.generation);
 		ending_finish(&s->ending);
 	}
-	if (is_busy(s) || !is_free(s))
+	if (is_busy(s))
+		return;
+	watching_begin(s);
+	if (!is_free(s))
 		return;
 	if (s->order.kind == ORDER_END) { // it stays: nothing may begin any more
 		if (!s->down_ended && takedown_is_due(s))
@@ -342,6 +345,12 @@ void supervisor_next(struct supervisor *s)
 	else
 		begin_stop(s, &order);
 	order_finish(&order);
+}
+
+void supervisor_next(struct supervisor *s)
+{
+	begin_next(s);
+	watching_rest(s);
 }
 
 static void on_again(void *ctx)

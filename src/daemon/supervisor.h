@@ -55,6 +55,23 @@ void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
 
+/// Somebody who has to keep out of the way of the supervisor's workers.
+struct supervisor_watcher {
+	/// A worker is about to start: no other may run when this returns.
+	void (*begins)(void *ctx);
+	/// Nothing is being done, and nothing waits.
+	void (*rests)(void *ctx);
+	void *ctx;
+};
+/// `watcher` is copied; its functions may be called more than once in a row, and `rests` at once.
+void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher);
+
+/// Goes by the loggers of the generation that the next start takes up, if there is one.
+void supervisor_apply_loggers(struct supervisor *s);
+/// How often the status of the deployed application's containers is to be logged; 0: nothing is
+/// deployed, or it is to stay down.
+unsigned supervisor_status_frequency_s(struct supervisor *s);
+
 /// What `status` shows but for containers and brokers; a new reference.
 json_t *supervisor_to_json(struct supervisor *s);
 /// Whether the application is to stay down.

@@ -2,7 +2,8 @@
 #pragma once
 
 /// Inside the supervisor: supervisor.c takes orders and decides what is next; attempt.c runs a
-/// deployment; ending.c records how it ended; takedown.c takes down; reporting.c tells the world.
+/// deployment; ending.c records how it ended; takedown.c takes down; reporting.c tells the world;
+/// watching.c tells those who keep out of the way.
 
 #include "base/error.h"
 #include "connector/definition.h"
@@ -71,6 +72,9 @@ struct supervisor {
 	struct loop_timer *resume_again;
 	unsigned resume_tries;  ///< Of the start at our own start, while it fails.
 	uint64_t lock_since_ms; ///< 0: nobody holds it.
+	struct supervisor_watcher watcher;
+	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
+	unsigned frequency_s;
 	loop_cb *ended;
 	void *ended_ctx;
 };
@@ -93,7 +97,15 @@ void supervisor_answer(struct supervisor *s, json_t *last);
 /// {"exit":N,"message":…}; `message` may be NULL.
 json_t *supervisor_last_line(int status, const char *message);
 
+// watching.c
+/// Tells the watcher that a worker is about to start.
+void watching_begin(const struct supervisor *s);
+/// Tells the watcher, if that is so, that nothing is being done.
+void watching_rest(const struct supervisor *s);
+
 // attempt.c
+/// The generation that a start takes up; 0: there is none.
+unsigned attempt_find_generation(const struct supervisor *s);
 void attempt_begin_deploy(struct supervisor *s, struct order *order);
 void attempt_begin_start(struct supervisor *s, struct order *order);
 void attempt_finish(struct attempt *a);

@@ -42,14 +42,8 @@ static inline const struct connector_definition *work_definition(const struct wo
 	return &w->job->group->connector;
 }
 
-// work.c
-/// What lightermand hands to a worker beside its job: open files, and -1 where there is none.
-struct work_files {
-	int compose_fd, key_fd, certificate_fd;
-};
-
 void work_init(struct work *w, const struct job *job, struct report *report,
-	const struct work_files *files);
+	const struct job_files *files);
 /// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
 void work_withdraw(struct work *w);
 void work_finish(struct work *w);
