@@ -32,6 +32,11 @@ enum {
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
+	LIMIT_EVENTS_FILE = 16 << 10, ///< How far the engine's events were read.
+	LIMIT_CRASH_LOG = 8 << 10,    ///< The last lines of a container's log.
+	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
+	LIMIT_CRASH_FILE = 20000,
+
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
@@ -44,6 +49,10 @@ enum {
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_SERVICES = 1000,
 	LIMIT_SECRETS = 100,
+	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.
+	LIMIT_CRASHES = 50,      ///< Kept on disk.
+	LIMIT_CRASH_LINES = 20,
+	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,

@@ -59,6 +59,7 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 /// "lighterman: <sentence>", fit for a terminal.
 void command_complain(FILE *err, const char *sentence);
 
+int command_crashes(const struct call *call);
 int command_deploy(const struct call *call);
 int command_doctor(const struct call *call);
 int command_help(const struct call *call);

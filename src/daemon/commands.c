@@ -13,6 +13,7 @@
 struct commands {
 	struct supervisor *supervisor;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	struct containers *containers;
 	struct control *control;
 };
@@ -135,10 +136,20 @@ static void run_logs(struct request *r, const json_t *request)
 		free(r); // the client was ended
 }
 
+static void run_crashes(struct request *r, const json_t *request)
+{
+	json_t *last = last_line(0, NULL);
+	(void)request;
+
+	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->commands->monitor));
+	end_request(r, last);
+}
+
 static const struct command {
 	const char *name;
 	void (*run)(struct request *r, const json_t *request);
 } COMMANDS[] = {
+	{"crashes", run_crashes},
 	{"deploy", run_deploy},
 	{"logs", run_logs},
 	{"start", run_start},
@@ -175,8 +186,8 @@ static void on_gone(void *ctx, struct control_client *client)
 }
 
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct commands **ret,
-	struct lm_err *err)
+	struct supervisor *supervisor, struct outgoing *outgoing, struct monitor *monitor,
+	struct commands **ret, struct lm_err *err)
 {
 	lm_auto(commands_destroy_p) struct commands *c = lm_xcalloc(1, sizeof(*c));
 	lm_auto_free char *path = lm_path_join(host->runtime_directory, "control.sock");
@@ -184,6 +195,7 @@ lm_rc commands_create(struct loop *loop, const struct host_settings *host,
 
 	c->supervisor = supervisor;
 	c->outgoing = outgoing;
+	c->monitor = monitor;
 	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
 	if (rc)
