@@ -19,6 +19,12 @@ const struct command COMMANDS[] = {
 		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
 		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
 		command_deploy},
+	{"plan", "FILE", OPTION_JSON, "what a deployment would do, without doing it",
+		"Tells what a deployment of the group file (\"-\": standard input) would do: "
+		"which\n"
+		"images are pulled and how many bytes that is, which services are created,\n"
+		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
+		command_plan},
 	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",
@@ -28,6 +34,10 @@ const struct command COMMANDS[] = {
 		"when, which service, how it ended, after how long, how often it was restarted,\n"
 		"and the last lines of its log.",
 		command_crashes},
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
+		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
+		"each line that comes, until Ctrl-C.",
+		command_logs},
 	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
 		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
 		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"
@@ -42,10 +52,6 @@ const struct command COMMANDS[] = {
 		command_stop},
 	{"start", NULL, OPTION_JSON, "bring the application up again",
 		"Brings up again, after `lighterman stop`, what was deployed last.", command_start},
-	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
-		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
-		"each line that comes, until Ctrl-C.",
-		command_logs},
 	{"help", "[COMMAND]", 0, "what a command does and takes",
 		"Prints what a command does and takes; without COMMAND, what commands there\n"
 		"are.",

@@ -75,6 +75,17 @@ static void run_deploy(struct request *r, const json_t *request)
 	supervisor_deploy(r->commands->supervisor, json_text(group), false, &waiter);
 }
 
+static void run_plan(struct request *r, const json_t *request)
+{
+	const json_t *group = json_object_get(request, "group");
+	struct supervisor_waiter waiter = waiter_for(r);
+
+	if (json_is_string(group))
+		supervisor_plan(r->commands->supervisor, json_text(group), &waiter);
+	else
+		end_request(r, last_line(2, "plan needs a group file"));
+}
+
 static void run_start(struct request *r, const json_t *request)
 {
 	struct supervisor_waiter waiter = waiter_for(r);
@@ -152,6 +163,7 @@ static const struct command {
 	{"crashes", run_crashes},
 	{"deploy", run_deploy},
 	{"logs", run_logs},
+	{"plan", run_plan},
 	{"start", run_start},
 	{"status", run_status},
 	{"stop", run_stop},

@@ -48,7 +48,7 @@ static bool is_busy(const struct supervisor *s)
 
 static void cancel(struct supervisor *s, const char *why)
 {
-	if (!s->job || s->down_group || s->why_cancelled)
+	if (!s->job || s->down_group || s->planning || s->why_cancelled)
 		return;
 	s->why_cancelled = why;
 	lm_info("the deployment of generation %u is cancelled: %s", s->attempt.generation, why);
@@ -70,6 +70,7 @@ static void give(struct supervisor *s, struct order *order)
 	order_finish(&s->order);
 	s->order = *order;
 	*order = (struct order){0};
+	planning_cancel(s, "given up, as another command came; try again when that has ended");
 	if (s->order.kind == ORDER_DEPLOY)
 		cancel(s, "superseded by a newer deployment");
 	else if (s->order.kind == ORDER_STOP)
@@ -79,7 +80,7 @@ static void give(struct supervisor *s, struct order *order)
 	supervisor_next(s);
 }
 
-static json_t *fault_line(const struct definition_fault *fault)
+json_t *supervisor_fault_line(const struct definition_fault *fault)
 {
 	lm_auto_free char *text = fault_text(fault);
 
@@ -101,7 +102,7 @@ static void refuse(struct supervisor *s, const struct definition_faults *faults,
 {
 	lm_error("the group file is not valid: %s", err->msg);
 	for (size_t i = 0; i < faults->n; i++)
-		tell(waiter, fault_line(&faults->items[i]));
+		tell(waiter, supervisor_fault_line(&faults->items[i]));
 	reporting_refuse(s, err->msg);
 	end_waiter(waiter, supervisor_last_line(2, err->msg));
 }
@@ -188,6 +189,10 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 		s->waiter = (struct supervisor_waiter){0};
 	if (s->order.waiter.ctx == ctx)
 		s->order.waiter = (struct supervisor_waiter){0};
+	if (s->plan_waiter.ctx == ctx) {
+		s->plan_waiter = (struct supervisor_waiter){0};
+		planning_cancel(s, "nobody waits for it any more");
+	}
 }
 
 bool supervisor_is_stopped(const struct supervisor *s)

@@ -42,6 +42,10 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// nothing more. `reuse`: a definition that was deployed last is not made a new generation.
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
 	const struct supervisor_waiter *waiter);
+/// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
+/// gives way to every order that comes.
+void supervisor_plan(
+	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter);
 /// Brings up the generation that was interrupted, or the current one, or the last that was tried.
 void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter);
 /// Takes the application down, and keeps it down until a start or a deployment.
