@@ -26,12 +26,18 @@ enum {
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
 	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
 	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
+
+	LIMIT_EVENTS_FILE = 16 << 10, ///< How far the engine's events were read.
+	LIMIT_CRASH_LOG = 8 << 10,    ///< The last lines of a container's log.
+	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
+	LIMIT_CRASH_FILE = 20000,
 
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
@@ -47,6 +53,10 @@ enum {
 	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
+	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.
+	LIMIT_CRASHES = 50,      ///< Kept on disk.
+	LIMIT_CRASH_LINES = 20,
+	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,

@@ -29,6 +29,15 @@ const struct command COMMANDS[] = {
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",
 		command_status},
+	{"crashes", NULL, OPTION_JSON, "the last crashes of containers, with their last lines",
+		"Prints the last crashes of the application's containers, the latest first:\n"
+		"when, which service, how it ended, after how long, how often it was restarted,\n"
+		"and the last lines of its log.",
+		command_crashes},
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
+		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
+		"each line that comes, until Ctrl-C.",
+		command_logs},
 	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
 		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
 		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/path.h"
+#include "daemon/commands_logs.h"
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "docker/compose.h"
@@ -12,6 +13,7 @@
 struct commands {
 	struct supervisor *supervisor;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	struct containers *containers;
 	struct control *control;
 };
@@ -20,7 +22,8 @@ struct commands {
 struct request {
 	struct commands *commands;
 	struct control_client *client;
-	bool waits; ///< Until the deployment has ended.
+	bool waits;                ///< Until the deployment has ended.
+	struct logs_request *logs; ///< While it follows the log.
 };
 
 static void end_request(struct request *r, json_t *last)
@@ -137,11 +140,29 @@ static void run_status(struct request *r, const json_t *request)
 	containers_ask(r->commands->containers, on_containers, r);
 }
 
+static void run_logs(struct request *r, const json_t *request)
+{
+	r->logs = logs_begin(r->client, request);
+	if (!r->logs)
+		free(r); // the client was ended
+}
+
+static void run_crashes(struct request *r, const json_t *request)
+{
+	json_t *last = last_line(0, NULL);
+	(void)request;
+
+	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->commands->monitor));
+	end_request(r, last);
+}
+
 static const struct command {
 	const char *name;
 	void (*run)(struct request *r, const json_t *request);
 } COMMANDS[] = {
+	{"crashes", run_crashes},
 	{"deploy", run_deploy},
+	{"logs", run_logs},
 	{"plan", run_plan},
 	{"start", run_start},
 	{"status", run_status},
@@ -172,12 +193,13 @@ static void on_gone(void *ctx, struct control_client *client)
 
 	supervisor_forget(c->supervisor, r);
 	containers_forget(c->containers, r);
+	logs_end(r->logs);
 	free(r);
 }
 
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct commands **ret,
-	struct lm_err *err)
+	struct supervisor *supervisor, struct outgoing *outgoing, struct monitor *monitor,
+	struct commands **ret, struct lm_err *err)
 {
 	lm_auto(commands_destroy_p) struct commands *c = lm_xcalloc(1, sizeof(*c));
 	lm_auto_free char *path = lm_path_join(host->runtime_directory, "control.sock");
@@ -185,6 +207,7 @@ lm_rc commands_create(struct loop *loop, const struct host_settings *host,
 
 	c->supervisor = supervisor;
 	c->outgoing = outgoing;
+	c->monitor = monitor;
 	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
 	if (rc)

@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
-#include "daemon/engine_get.h"
+#include "docker/engine_get.h"
 
 enum {
 	ANSWER_MS = 10 * 1000,

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "daemon/commands.h"
 #include "daemon/daemon_log.h"
+#include "daemon/happenings.h"
 #include "daemon/outgoing.h"
 #include "daemon/shipping.h"
 #include "daemon/status_lines.h"
@@ -29,6 +30,7 @@ struct daemon {
 	struct loop *loop;
 	struct store *store;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct shipping *shipping;
 	struct status_lines *status_lines;
@@ -47,6 +49,7 @@ static void daemon_finish(struct daemon *d)
 	supervisor_destroy(d->supervisor);
 	daemon_log_set_shipping(NULL);
 	shipping_destroy(d->shipping);
+	monitor_destroy(d->monitor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
 	loop_destroy(d->loop);
@@ -85,6 +88,7 @@ static void on_begins(void *ctx)
 {
 	struct daemon *d = ctx;
 
+	monitor_set_busy(d->monitor, true);
 	shipping_pause(d->shipping);
 	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
 }
@@ -95,6 +99,7 @@ static void on_rests(void *ctx)
 
 	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
 	shipping_resume(d->shipping);
+	monitor_set_busy(d->monitor, false);
 }
 
 /// Reads the group file and deploys it; false if it cannot be read.
@@ -169,6 +174,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
+	if (rc == LM_OK)
+		rc = happenings_watch(d->loop, &d->host, d->outgoing, &d->monitor, err);
 	if (rc)
 		return rc;
 	d->shipping = shipping_create(d->loop, &d->host);
@@ -176,7 +183,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
 	supervisor_apply_loggers(d->supervisor);
-	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
+	return commands_create(
+		d->loop, &d->host, d->supervisor, d->outgoing, d->monitor, &d->commands, err);
 }
 
 int daemon_run(const struct daemon_options *options)

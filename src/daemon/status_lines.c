@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/containers.h"
-#include "daemon/engine_get.h"
 #include "daemon/status_text.h"
+#include "docker/engine_get.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "sys/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool engine_container_target(struct lm_buf *out, unsigned minor, const char *id)
@@ -24,6 +25,38 @@ static int64_t read_time(const json_t *object, const char *key)
 	return text && lm_time_parse(lm_str(text), &ms) && ms > 0 ? ms : 0;
 }
 
+static enum engine_health read_health(const json_t *state)
+{
+	const char *word = json_get_text(json_object_get(state, "Health"), "Status");
+
+	if (!word)
+		return ENGINE_HEALTH_NONE;
+	if (strcmp(word, "healthy") == 0)
+		return ENGINE_HEALTHY;
+	if (strcmp(word, "unhealthy") == 0)
+		return ENGINE_UNHEALTHY;
+	return strcmp(word, "starting") == 0 ? ENGINE_HEALTH_STARTING : ENGINE_HEALTH_NONE;
+}
+
+/// State.Status came with API 1.21. A container that is paused or restarting is also Running.
+static const char *read_word(const json_t *state)
+{
+	const char *word = json_get_text(state, "Status");
+
+	if (word)
+		return word;
+	if (json_get_bool(state, "Paused", false))
+		return "paused";
+	if (json_get_bool(state, "Restarting", false))
+		return "restarting";
+	return json_get_bool(state, "Running", false) ? "running" : "exited";
+}
+
+static bool has_ended(const json_t *state)
+{
+	return !json_get_bool(state, "Running", false) || json_get_bool(state, "Restarting", false);
+}
+
 lm_rc engine_parse_container_state(
 	struct lm_str body, struct engine_container_state *ret, struct lm_err *err)
 {
@@ -39,13 +72,17 @@ lm_rc engine_parse_container_state(
 	int64_t restarts = json_get_int(j, "RestartCount", 0);
 	int64_t code = json_get_int(state, "ExitCode", -1);
 	int64_t started_ms = read_time(state, "StartedAt");
-	bool ended = started_ms && !json_get_bool(state, "Running", false);
+	bool ended = started_ms && has_ended(state);
 
 	*ret = (struct engine_container_state){
 		.restart_count = restarts > 0 && restarts <= UINT32_MAX ? (unsigned)restarts : 0,
 		.exit_code = ended && code >= 0 && code <= INT32_MAX ? (int)code : -1,
 		.started_ms = started_ms,
+		.ended_ms = read_time(state, "FinishedAt"),
+		.oom_killed = json_get_bool(state, "OOMKilled", false),
+		.health = read_health(state),
 	};
+	(void)snprintf(ret->state, sizeof(ret->state), "%s", read_word(state));
 	return LM_OK;
 }
 

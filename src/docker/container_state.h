@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "docker/answer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +17,10 @@ struct engine_container_state {
 	unsigned restart_count; ///< By its restart policy, since it was created.
 	int exit_code;          ///< Of its last run; -1: it runs, or never ran.
 	int64_t started_ms;     ///< Wall clock, of the engine's host; 0: it never ran.
+	int64_t ended_ms;       ///< The end of its last run that has ended; 0: none has.
+	bool oom_killed;
+	enum engine_health health;
+	char state[16]; ///< As engine_container.state.
 };
 
 /// Appends "/v1.<minor>/containers/<id>/json". False if that cannot be a target.

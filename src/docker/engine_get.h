@@ -22,6 +22,14 @@ typedef void engine_get_done(void *ctx, lm_rc rc, struct lm_str body, const stru
 /// engine_error_class.
 struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, const char *target,
 	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx);
+
+/// Called for each piece of a 2xx body as it comes; LM_OK to go on, an error ends the request.
+typedef lm_rc engine_get_piece(void *ctx, struct lm_str piece, struct lm_err *err);
+
+/// As engine_get_start, but the body is not collected.
+struct engine_get *engine_get_start_pieces(struct loop *loop, const char *socket_path,
+	const char *target, const char *what, unsigned limit_ms, engine_get_piece *piece,
+	engine_get_done *done, void *ctx);
 /// One under way ends without `done`. Takes NULL.
 void engine_get_destroy(struct engine_get *get);
 LM_DEFINE_CLEANUP(struct engine_get, engine_get_destroy)

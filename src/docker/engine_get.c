@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/engine_get.h"
+#include "docker/engine_get.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -76,11 +76,14 @@ static void on_ready(void *ctx, short events)
 		loop_fd_set(g->watch, http_unix_events(g->http));
 }
 
-static lm_rc begin(struct engine_get *g, struct loop *loop, const char *target, struct lm_err *err)
+static lm_rc begin(struct engine_get *g, struct loop *loop, const char *target,
+	engine_get_piece *piece, struct lm_err *err)
 {
 	struct http_unix_request request = {.socket_path = g->socket_path,
 		.method = "GET",
 		.target = target,
+		.on_body = piece,
+		.ctx = g->ctx,
 		.body_max = LIMIT_ENGINE_BODY};
 	lm_rc rc = http_unix_create(&request, &g->http, err);
 
@@ -92,8 +95,9 @@ static lm_rc begin(struct engine_get *g, struct loop *loop, const char *target, 
 	return rc;
 }
 
-struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, const char *target,
-	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx)
+struct engine_get *engine_get_start_pieces(struct loop *loop, const char *socket_path,
+	const char *target, const char *what, unsigned limit_ms, engine_get_piece *piece,
+	engine_get_done *done, void *ctx)
 {
 	struct engine_get *g = lm_xcalloc(1, sizeof(*g));
 
@@ -103,11 +107,17 @@ struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, 
 		.done = done,
 		.ctx = ctx};
 	g->timer = loop_timer_create(loop, on_time, g);
-	if (begin(g, loop, target, &g->failure) == LM_OK)
+	if (begin(g, loop, target, piece, &g->failure) == LM_OK)
 		loop_timer_start(g->timer, limit_ms, 0);
 	else
 		loop_timer_start(g->timer, 0, 0);
 	return g;
+}
+
+struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, const char *target,
+	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx)
+{
+	return engine_get_start_pieces(loop, socket_path, target, what, limit_ms, NULL, done, ctx);
 }
 
 void engine_get_destroy(struct engine_get *get)
