@@ -10,6 +10,7 @@
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
 #include "deploy/store.h"
+#include "sys/memory.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 enum {
 	EXIT_HOST_FILE = 2,
 	DRAIN_MS = 5 * 1000, ///< At the end, for messages that a connected broker has not taken.
+	TIDY_MS = 1000,      ///< After what has changed, for what follows from it.
 };
 
 struct daemon {
@@ -29,6 +31,7 @@ struct daemon {
 	struct supervisor *supervisor;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
+	struct loop_timer *tidy;
 	bool ending;
 };
 
@@ -37,6 +40,7 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->term);
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
+	loop_timer_destroy(d->tidy);
 	commands_destroy(d->commands);
 	supervisor_destroy(d->supervisor);
 	outgoing_destroy(d->outgoing);
@@ -85,7 +89,6 @@ static bool deploy_file(struct daemon *d, bool reuse)
 		return false;
 	}
 	supervisor_deploy(d->supervisor, lm_buf_str(&text), reuse, &nobody);
-	(void)malloc_trim(0); // a group of 10,000 subscriptions is read once and not kept
 	return true;
 }
 
@@ -129,6 +132,20 @@ static lm_rc open_store(struct daemon *d, struct lm_err *err)
 	return rc;
 }
 
+static void on_tidy(void *ctx)
+{
+	(void)ctx;
+	(void)memory_give_back();
+}
+
+/// A piece of work begins or has ended, and what it needed is soon needed no more.
+static void on_changed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	loop_timer_start(d->tidy, TIDY_MS, 0);
+}
+
 static lm_rc start(struct daemon *d, struct lm_err *err)
 {
 	// Workers pass through it as the application's user.
@@ -145,6 +162,10 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	if (rc)
 		return rc;
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	d->tidy = loop_timer_create(d->loop, on_tidy, d);
+	supervisor_watch(d->supervisor, on_changed, d);
+	outgoing_watch(d->outgoing, on_changed, d);
+	on_changed(d);
 	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
 }
 
@@ -153,6 +174,8 @@ int daemon_run(const struct daemon_options *options)
 	lm_auto(daemon_finish) struct daemon d = {.options = options};
 	struct lm_err err = {LM_OK};
 
+	// An attempt to connect to a broker has a thread, which must not cost an arena of its own.
+	(void)mallopt(M_ARENA_MAX, 1);
 	if (host_load(options->config, &d.host, &err)) {
 		lm_error("%s", err.msg);
 		return EXIT_HOST_FILE;

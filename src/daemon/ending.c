@@ -185,6 +185,7 @@ static void follow(struct supervisor *s)
 	json_t *last = last_line_of(s, ms);
 	ending_finish(&s->ending);
 	attempt_finish(&s->attempt);
+	supervisor_changed(s);
 	supervisor_answer(s, last);
 	if (resumes && !fall_back(s, generation))
 		resume_later(s, is_definitions_fault);

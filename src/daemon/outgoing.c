@@ -25,9 +25,23 @@ struct outgoing {
 	struct loop_timer *drain_timer;
 	loop_cb *drained;
 	void *drained_ctx;
+	loop_cb *changed; ///< NULL: nobody asks.
+	void *changed_ctx;
 };
 
 static void check_drained(struct outgoing *o);
+
+void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx)
+{
+	o->changed = changed;
+	o->changed_ctx = ctx;
+}
+
+static void tell_changed(const struct outgoing *o)
+{
+	if (o->changed)
+		o->changed(o->changed_ctx);
+}
 
 static void on_connected(void *ctx)
 {
@@ -35,6 +49,7 @@ static void on_connected(void *ctx)
 
 	b->told_away = false;
 	lm_info("connected to the broker %s", publisher_name(b->publisher));
+	tell_changed(b->owner);
 }
 
 static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
@@ -48,6 +63,7 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
 			why);
 	b->told_away = true;
+	tell_changed(b->owner);
 	check_drained(b->owner);
 }
 

@@ -35,6 +35,18 @@ void supervisor_answer(struct supervisor *s, json_t *last)
 	end_waiter(&s->waiter, last);
 }
 
+void supervisor_watch(struct supervisor *s, loop_cb *changed, void *ctx)
+{
+	s->changed = changed;
+	s->changed_ctx = ctx;
+}
+
+void supervisor_changed(struct supervisor *s)
+{
+	if (s->changed)
+		s->changed(s->changed_ctx);
+}
+
 static void order_finish(struct order *order)
 {
 	group_destroy(order->group);

@@ -34,6 +34,9 @@ struct supervisor_waiter {
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct outgoing *outgoing);
+/// Calls `changed` from now on, from the loop, when a deployment begins or ends, or the application
+/// has been taken down. Must not give orders inside.
+void supervisor_watch(struct supervisor *s, loop_cb *changed, void *ctx);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)

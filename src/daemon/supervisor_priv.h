@@ -73,6 +73,8 @@ struct supervisor {
 	uint64_t lock_since_ms; ///< 0: nobody holds it.
 	loop_cb *ended;
 	void *ended_ctx;
+	loop_cb *changed; ///< NULL: nobody asks.
+	void *changed_ctx;
 };
 
 // supervisor.c
@@ -90,6 +92,8 @@ lm_rc supervisor_read_group(
 	struct supervisor *s, unsigned n, struct group **ret, struct lm_err *err);
 /// The last line for whoever waits for what was being done; drops the reference.
 void supervisor_answer(struct supervisor *s, json_t *last);
+/// Tells whoever watches.
+void supervisor_changed(struct supervisor *s);
 /// {"exit":N,"message":…}; `message` may be NULL.
 json_t *supervisor_last_line(int status, const char *message);
 
