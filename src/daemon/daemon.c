@@ -8,6 +8,7 @@
 #include "daemon/commands.h"
 #include "daemon/daemon_log.h"
 #include "daemon/outgoing.h"
+#include "daemon/service.h"
 #include "daemon/supervisor.h"
 #include "deploy/store.h"
 #include "sys/memory.h"
@@ -26,6 +27,7 @@ struct daemon {
 	const struct daemon_options *options;
 	struct host_settings host;
 	struct loop *loop;
+	struct service *service;
 	struct store *store;
 	struct outgoing *outgoing;
 	struct supervisor *supervisor;
@@ -45,6 +47,7 @@ static void daemon_finish(struct daemon *d)
 	supervisor_destroy(d->supervisor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
+	service_destroy(d->service);
 	loop_destroy(d->loop);
 	daemon_log_end();
 	host_finish(&d->host);
@@ -74,6 +77,7 @@ static void on_end_signal(void *ctx)
 	}
 	d->ending = true;
 	lm_info("told to end");
+	service_stopping(d->service);
 	supervisor_end(d->supervisor, on_ended, d);
 }
 
@@ -143,7 +147,10 @@ static void on_changed(void *ctx)
 {
 	struct daemon *d = ctx;
 
+	lm_auto_free char *status = supervisor_describe(d->supervisor);
+
 	loop_timer_start(d->tidy, TIDY_MS, 0);
+	service_status(d->service, status);
 }
 
 static lm_rc start(struct daemon *d, struct lm_err *err)
@@ -155,6 +162,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = loop_create(&d->loop, err);
 	if (rc == LM_OK)
 		rc = watch_signals(d, err);
+	if (rc == LM_OK)
+		d->service = service_create(d->loop);
 	if (rc == LM_OK)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
@@ -186,6 +195,7 @@ int daemon_run(const struct daemon_options *options)
 		return EXIT_FAILURE;
 	}
 	lm_info("lightermand " LM_VERSION " has started");
+	service_ready(d.service);
 	begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has ended");

@@ -102,8 +102,10 @@ void reporting_stage(struct supervisor *s, const json_t *line)
 	} else if (only_how_far && message) {
 		lm_info("stage %s: %s", stage, message);
 	}
-	if (!only_how_far)
+	if (!only_how_far) {
+		supervisor_changed(s);
 		publish(s, line);
+	}
 	if (s->waiter.told) {
 		lm_auto_json json_t *wrapped = json_pack("{s:O}", "progress", line);
 		s->waiter.told(s->waiter.ctx, wrapped, only_how_far && !message);

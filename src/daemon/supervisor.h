@@ -34,8 +34,8 @@ struct supervisor_waiter {
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct outgoing *outgoing);
-/// Calls `changed` from now on, from the loop, when a deployment begins or ends, or the application
-/// has been taken down. Must not give orders inside.
+/// Calls `changed` from now on, from the loop, when a job, or a stage of it, begins or ends. It
+/// must not give orders.
 void supervisor_watch(struct supervisor *s, loop_cb *changed, void *ctx);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
@@ -58,6 +58,8 @@ void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
 
+/// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
+char *supervisor_describe(const struct supervisor *s);
 /// What `status` shows but for containers and brokers; a new reference.
 json_t *supervisor_to_json(struct supervisor *s);
 /// Whether the application is to stay down.

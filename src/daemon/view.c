@@ -21,6 +21,23 @@ static const char *state_word(const struct supervisor *s)
 	return state->newest ? "failed" : "empty";
 }
 
+char *supervisor_describe(const struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+
+	if (s->down_group)
+		return lm_xasprintf("taking down generation %u", s->down_generation);
+	if (s->job || s->ending.pending)
+		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
+			s->stage[0] ? ": " : "", s->stage);
+	if (state->stopped)
+		return lm_xstrdup("the application is stopped");
+	if (state->current)
+		return lm_xasprintf("generation %u is deployed", state->current);
+	return lm_xstrdup(
+		state->newest ? "the last deployment failed" : "nothing was deployed yet");
+}
+
 static json_t *job_to_json(const struct supervisor *s)
 {
 	if (!s->job)
