@@ -85,11 +85,12 @@ static lm_rc describe(int failure, const char *directory, const char *name, stru
 	case ELOOP:
 	case EXDEV:
 		return lm_fail(err, LM_E_DENIED, failure,
-			"'%s/%s' goes through a symbolic link, which is not followed", directory,
-			name);
+			"'%s/%s' goes through a symbolic link, which is not followed: put the file "
+			"itself there",
+			directory, name);
 	case EACCES:
-		return lm_fail(
-			err, LM_E_DENIED, failure, "no right to read '%s/%s'", directory, name);
+		return lm_fail(err, LM_E_DENIED, failure, "user %u has no right to read '%s/%s'",
+			(unsigned)geteuid(), directory, name);
 	case ENAMETOOLONG:
 		return lm_fail(err, LM_E_INVALID, failure, "'%s/%s' is too long for a file's name",
 			directory, name);
@@ -106,7 +107,9 @@ lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct 
 	lm_auto_close int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory_fd < 0)
 		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_NOT_FOUND, errno,
-			"directory '%s': %m", directory);
+			"the directory '%s' cannot be used (%m): create it, or name another in the "
+			"host file",
+			directory);
 	lm_auto_close int fd = open_strictly(directory_fd, name);
 	struct stat st;
 

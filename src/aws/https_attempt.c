@@ -138,6 +138,9 @@ static void set_limits(struct transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED_BYTES_PER_S);
 	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
 	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	// A thread that waits for a name server is left to itself at the time limit: libcurl would
+	// wait for it, without looking at anything else, for as long as the system's resolver does.
+	(void)curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 }
 
 /// What is not allowed to be left out by a libcurl that lacks it.

@@ -12,13 +12,15 @@ enum { NOT_COMMANDS_OWN = 0 };
 
 static const struct option {
 	const char *name;
-	unsigned flag; ///< OPTION_…, or NOT_COMMANDS_OWN.
+	unsigned flag;     ///< OPTION_…, or NOT_COMMANDS_OWN.
+	const char *value; ///< What it needs behind it; NULL: nothing.
 } OPTIONS[] = {
-	{"--help", NOT_COMMANDS_OWN},
-	{"--version", NOT_COMMANDS_OWN},
-	{"--socket", NOT_COMMANDS_OWN},
-	{"--json", OPTION_JSON},
-	{"--no-wait", OPTION_NO_WAIT},
+	{"--help", NOT_COMMANDS_OWN, NULL},
+	{"--version", NOT_COMMANDS_OWN, NULL},
+	{"--socket", NOT_COMMANDS_OWN, "the path of a socket"},
+	{"--config", OPTION_CONFIG, "the path of a host file"},
+	{"--json", OPTION_JSON, NULL},
+	{"--no-wait", OPTION_NO_WAIT, NULL},
 };
 
 struct words {
@@ -38,15 +40,18 @@ static lm_rc fail_unknown(const char *word, struct lm_err *err)
 	return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s'", word);
 }
 
-/// The value behind --socket, in the same word after a '=' or in the next one.
-static lm_rc take_socket(
-	struct words *words, const char *value, struct arguments *args, struct lm_err *err)
+/// The value of an option, in the same word behind a '=' or in the next one.
+static lm_rc take_value(struct words *words, const struct option *option, const char *value,
+	struct arguments *args, struct lm_err *err)
 {
 	if (!value && words->at < words->n)
 		value = words->list[words->at++];
 	if (!value || !*value)
-		return lm_fail(err, LM_E_INVALID, 0, "--socket needs the path of a socket");
-	args->call.socket_path = value;
+		return lm_fail(err, LM_E_INVALID, 0, "%s needs %s", option->name, option->value);
+	if (option->flag & OPTION_CONFIG)
+		args->call.config = value;
+	else
+		args->call.socket_path = value;
 	return LM_OK;
 }
 
@@ -70,13 +75,13 @@ static lm_rc take_option(struct words *words, const char *word, struct arguments
 
 	if (!option)
 		return fail_unknown(word, err);
-	if (strcmp(option->name, "--socket") == 0)
-		return take_socket(words, equals ? equals + 1 : NULL, args, err);
+	*flags |= option->flag;
+	if (option->value)
+		return take_value(words, option, equals ? equals + 1 : NULL, args, err);
 	if (equals)
 		return lm_fail(err, LM_E_INVALID, 0, "%s takes no value", option->name);
 	args->help |= strcmp(option->name, "--help") == 0;
 	args->version |= strcmp(option->name, "--version") == 0;
-	*flags |= option->flag;
 	return LM_OK;
 }
 

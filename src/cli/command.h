@@ -22,12 +22,13 @@ enum {
 struct call {
 	const char *socket_path;
 	const char *argument; ///< NULL: none was given.
+	const char *config;   ///< A host file; NULL: the default one.
 	bool json, no_wait;
 	FILE *out, *err;
 };
 
 /// Options that not every command takes.
-enum { OPTION_JSON = 1, OPTION_NO_WAIT = 2 };
+enum { OPTION_JSON = 1, OPTION_NO_WAIT = 2, OPTION_CONFIG = 4 };
 
 struct command {
 	const char *name;     ///< First: faults_nearest looks here.
@@ -52,6 +53,7 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 void command_complain(FILE *err, const char *sentence);
 
 int command_deploy(const struct call *call);
+int command_doctor(const struct call *call);
 int command_help(const struct call *call);
 int command_start(const struct call *call);
 int command_status(const struct call *call);

@@ -23,6 +23,14 @@ const struct command COMMANDS[] = {
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",
 		command_status},
+	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
+		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
+		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"
+		"destination, AWS credentials, compose file, secrets, registries, broker, clock,\n"
+		"disks. Prints a line for each: ok, or what is wrong and how to mend it. Changes\n"
+		"nothing and needs no lightermand. Run it as the user that lightermand runs as\n"
+		"(root, mostly) and with the same AWS_ variables.",
+		command_doctor},
 	{"stop", NULL, OPTION_JSON, "take the application down, and keep it down",
 		"Takes the application down. It stays down, also when the device restarts,\n"
 		"until `lighterman start` or the next deployment.",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `lighterman status`.
 
+#include "cli/status.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "cli/client.h"
@@ -24,15 +25,14 @@ static void print_status(const struct call *call, const json_t *status)
 	(void)fwrite(page.data, 1, page.len, call->out);
 }
 
-/// Reads to the last line. `*ret_exit` is set on failure too.
-static lm_rc ask(const struct call *call, json_t **ret_last, int *ret_exit, struct lm_err *err)
+lm_rc status_ask(const char *socket_path, json_t **ret_last, int *ret_exit, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
 	lm_auto_json json_t *request = json_pack("{s:s}", "command", "status");
 	struct wait_limit limit = wait_limit_within(&WAIT_FOREVER, ANSWER_S * 1000);
 
 	*ret_exit = EXIT_UNREACHABLE;
-	lm_rc rc = client_open(call->socket_path, request, &limit, &client, err);
+	lm_rc rc = client_open(socket_path, request, &limit, &client, err);
 	if (!rc)
 		*ret_exit = EXIT_FAILED;
 	while (!rc) {
@@ -60,7 +60,7 @@ int command_status(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (ask(call, &last, &exit_status, &why)) {
+	if (status_ask(call->socket_path, &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "cli/client.h"
+#include "host/host_file.h"
 
 enum { COLUMN = 16 };
 
@@ -11,6 +12,7 @@ static const struct {
 	const char *words, *summary;
 } OPTIONS[] = {
 	{OPTION_NO_WAIT, "--no-wait", "return once the deployment has begun"},
+	{OPTION_CONFIG, "--config FILE", "the host file; else " HOST_FILE_DEFAULT},
 	{OPTION_JSON, "--json", "print one JSON document and nothing else"},
 	{0, "--socket PATH", "lightermand's control socket"},
 	{0, "--help", "print this"},

@@ -317,7 +317,9 @@ static const json_t *unwrap(struct walk *w, const json_t *document)
 
 static lm_rc fail_faults(const struct definition_faults *faults, struct lm_err *err)
 {
-	lm_auto_free char *first = fault_text(&faults->items[0]);
+	lm_auto_free char *text = fault_text(&faults->items[0]);
+	bool whole = !faults->items[0].entry && !faults->items[0].parameter;
+	lm_auto_free char *first = lm_xasprintf("%s%s", whole ? "the group file " : "", text);
 	size_t others = faults->n + faults->more - 1;
 
 	if (others == 0)

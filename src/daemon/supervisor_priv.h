@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "connector/definition.h"
 #include "daemon/job.h"
-#include "daemon/launch.h"
 #include "daemon/supervisor.h"
+#include "deploy/launch.h"
 
 #include <stdint.h>
 

@@ -133,9 +133,9 @@ static lm_rc do_settle(struct run *run, struct lm_err *err)
 	return run->ops->settle(run->ctx, err);
 }
 
-// The engine answers for registries it cannot reach, with an error of its own: LM_E_REFUSED.
-#define AWAY (CLASS(LM_E_NETWORK) | CLASS(LM_E_TIMEOUT))
-#define AWAY_BY_ENGINE (AWAY | CLASS(LM_E_REFUSED))
+// Services that are not well answer with an error of their own (HTTP 503), and the engine answers
+// so for registries that it cannot reach: LM_E_REFUSED.
+#define AWAY (CLASS(LM_E_NETWORK) | CLASS(LM_E_TIMEOUT) | CLASS(LM_E_REFUSED))
 
 #define WRONG CLASS(LM_E_INVALID)
 #define WRONG_OBJECT (WRONG | CLASS(LM_E_NOT_FOUND) | CLASS(LM_E_TOO_LARGE))
@@ -147,10 +147,9 @@ static const struct row rows[DEPLOY_STAGES] = {
 		do_fetch_local, .offline = AWAY, .definition = WRONG_OBJECT},
 	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, .definition = WRONG},
 	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", do_authenticate,
-		do_without_login, .offline = AWAY_BY_ENGINE, .definition = WRONG,
-		.online_only = true},
+		do_without_login, .offline = AWAY, .definition = WRONG, .online_only = true},
 	[DEPLOY_ADMIT] = {"admit", "make sure of disk space", do_admit, .definition = WRONG},
-	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY_BY_ENGINE,
+	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY,
 		.definition = WRONG},
 	[DEPLOY_DOWN] = {"down", "stop what runs", do_down, .definition = WRONG,
 		.after = DEPLOY_STOPPED},
@@ -207,6 +206,11 @@ static bool applies(enum deploy_stage stage, const struct deploy_options *o)
 	default:
 		return true;
 	}
+}
+
+enum deploy_pull deploy_pull_mode(const struct deploy_options *options)
+{
+	return effective(options).pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;
 }
 
 size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stage *out)

@@ -60,6 +60,9 @@ enum deploy_pull {
 	DEPLOY_PULL_LOCAL,   ///< None: fail, and say which, if one is not on this device.
 };
 
+/// What the stage `pull` would do, as long as it is online.
+enum deploy_pull deploy_pull_mode(const struct deploy_options *options);
+
 enum deploy_state { DEPLOY_BEGIN, DEPLOY_PROGRESS, DEPLOY_END, DEPLOY_FAIL };
 
 /// "begin", "progress", "end", "fail".
@@ -74,8 +77,8 @@ struct deploy_event {
 
 /// Everything the state machine reaches. Each fails with an error class as in base/error.h and
 /// nothing else in `err`; the classes that matter here are LM_E_INVALID (the definition, or what it
-/// names, is wrong), LM_E_NETWORK and LM_E_TIMEOUT (offline mode may help), LM_E_CONFLICT (`up`
-/// only: ForceDeploy may help) and LM_E_CANCELLED (told to stop).
+/// names, is wrong), LM_E_NETWORK, LM_E_TIMEOUT and LM_E_REFUSED (offline mode may help),
+/// LM_E_CONFLICT (`up` only: ForceDeploy may help) and LM_E_CANCELLED (told to stop).
 struct deploy_ops {
 	lm_rc (*prepare)(void *ctx, struct lm_err *err);
 	/// Compose file, secrets and registry tokens.

@@ -73,6 +73,8 @@ lm_rc engine_parse_version(struct lm_str body, struct engine_version *ret, struc
 			shown, least, ENGINE_API_MINOR_MAX);
 	(void)snprintf(ret->engine, sizeof(ret->engine), "%.63s", shown);
 	ret->minor = offered < ENGINE_API_MINOR_MAX ? offered : ENGINE_API_MINOR_MAX;
+	ret->offered_min = least;
+	ret->offered_max = offered;
 	return LM_OK;
 }
 

@@ -16,8 +16,9 @@
 
 /// An engine and the API version that it and we both speak.
 struct engine_version {
-	char engine[64]; ///< "20.10.24+dfsg1"
-	unsigned minor;  ///< of API version 1.<minor>
+	char engine[64];                   ///< "20.10.24+dfsg1"
+	unsigned minor;                    ///< of API version 1.<minor>
+	unsigned offered_min, offered_max; ///< What the engine takes, as minors; min 0: unknown.
 };
 
 enum { ENGINE_API_MINOR_MIN = 21, ENGINE_API_MINOR_MAX = 44 };

@@ -101,8 +101,8 @@ static lm_rc ask_version(struct compose *c, const char *const *env, const struct
 	if (status == 0 && set_version(c, lm_buf_str(&lines.first)))
 		return LM_OK;
 	const char *reason = compose_reason_text(&lines.reason);
-	return lm_fail(err, LM_E_REFUSED, 0, "%s%s does not tell its version: %s", c->program,
-		c->plugin ? " compose" : "", *reason ? reason : "it printed nothing");
+	return lm_fail(err, LM_E_REFUSED, 0, "%s%s does not tell its version, install it again: %s",
+		c->program, c->plugin ? " compose" : "", *reason ? reason : "it printed nothing");
 }
 
 /// Takes a program if it answers.
@@ -132,7 +132,10 @@ static lm_rc use_setting(const struct compose_search *search, const struct wait_
 			"docker.compose is '%s': an absolute path is needed", path);
 	if (!is_program(path))
 		return lm_fail(err, LM_E_NOT_FOUND, 0,
-			"docker.compose is '%s', where there is no program that may be run", path);
+			"docker.compose in the host file is '%s', where there is no program that "
+			"may "
+			"be run: mend it, or leave it out",
+			path);
 	bool plugin = strcmp(lm_path_base(path), "docker") == 0;
 	return try_program(path, plugin, search, limit, ret, err);
 }

@@ -57,9 +57,9 @@ enum lm_level compose_line_level(struct lm_str clean)
 {
 	struct lm_str s = lm_str_trim(clean);
 	if (begins(s, "ERROR") || begins(s, "Error") || begins(s, "error") ||
-		begins(s, "failed to ") || begins(s, "Traceback (most recent") ||
-		contains(s, "Error response from daemon") || contains(s, "level=error") ||
-		contains(s, "level=fatal"))
+		begins(s, "failed to ") || begins(s, "invalid ") ||
+		begins(s, "Traceback (most recent") || contains(s, "Error response from daemon") ||
+		contains(s, "level=error") || contains(s, "level=fatal"))
 		return LM_ERROR;
 	if (begins(s, "WARNING") || begins(s, "WARN[") || contains(s, "level=warning") ||
 		contains(s, "variable is not set. Defaulting"))

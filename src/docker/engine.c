@@ -45,7 +45,10 @@ lm_rc engine_explain(lm_rc rc, const char *socket_path, struct lm_err *err)
 	switch (rc) {
 	case LM_E_NOT_FOUND:
 		return lm_fail(err, rc, ENOENT,
-			"no Docker socket at %s: is the Docker Engine installed?", socket_path);
+			"no Docker socket at %s: start the Docker daemon (systemctl start docker), "
+			"or "
+			"install the Docker Engine",
+			socket_path);
 	case LM_E_NETWORK:
 		return lm_fail(err, rc, ECONNREFUSED,
 			"the Docker daemon does not answer at %s: start it (systemctl start "
@@ -198,8 +201,8 @@ lm_rc engine_login(const struct engine *e, const struct registry_credentials *cr
 		return LM_OK;
 	rc = engine_answer_error(h, err);
 	if (rc == LM_E_DENIED)
-		return lm_wrap(err, "registry %s refuses user %s", credentials->registry,
-			credentials->username);
+		return lm_wrap(err, "registry %s refuses user %s, check name and password",
+			credentials->registry, credentials->username);
 	return lm_wrap(err, "log in to registry %s", credentials->registry);
 }
 

@@ -47,6 +47,14 @@ lm_rc engine_inspect_image(const struct engine *e, const char *name, const struc
 lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
 	const struct wait_limit *limit, struct lm_err *err);
 
+enum { ENGINE_ASK_MINOR_MIN = 30 };
+/// Asks an image's registry, through the engine, whether the image is there and we may have it;
+/// pulls nothing. `auth` is as in struct pull_item. Needs API 1.ENGINE_ASK_MINOR_MIN.
+/// LM_E_DENIED, LM_E_NETWORK, LM_E_NOT_FOUND, LM_E_REFUSED: the message names the image and has the
+/// registry's words. LM_E_TIMEOUT, LM_E_CANCELLED.
+lm_rc engine_ask_registry(const struct engine *e, const char *image, const struct lm_secret *auth,
+	const struct wait_limit *limit, struct lm_err *err);
+
 /// All containers of a compose project, running or not.
 lm_rc engine_list_containers(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_containers *ret, struct lm_err *err);

@@ -59,6 +59,9 @@ struct process_run {
 	/// Written to the child's stdin, then closed. A child may end before it has read all: the
 	/// program has to ignore SIGPIPE.
 	struct lm_str input;
+	bool keeps_stdin; ///< It stays open, for a child that ends with it.
+	unsigned
+		null_fds_n; ///< Descriptors from 3 on, at most 5, that the child gets on /dev/null.
 	/// Called for each line, without its line end ('\n', and a '\r' before it). A line over
 	/// LIMIT_LOG_LINE comes in pieces. May be NULL.
 	void (*on_line)(void *ctx, enum process_stream stream, struct lm_str line);

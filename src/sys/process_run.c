@@ -57,8 +57,8 @@ static lm_rc start(struct run *r, struct lm_err *err)
 	if (rc)
 		return rc;
 	struct process_spec spec = r->spec->spec;
-	spec.fds = (const int[]){child_in, child_out, child_err};
-	spec.fds_n = 3;
+	spec.fds = (const int[]){child_in, child_out, child_err, -1, -1, -1, -1, -1};
+	spec.fds_n = 3 + r->spec->null_fds_n;
 	return process_start(&spec, &r->pid, err);
 }
 
@@ -128,7 +128,8 @@ static void write_some(struct run *r)
 		r->input.n -= (size_t)n;
 	}
 	// A child that closes its stdin early has read enough.
-	if (r->input.n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	bool gone = n < 0 && errno != EAGAIN && errno != EINTR;
+	if (gone || (r->input.n == 0 && !r->spec->keeps_stdin))
 		(void)close(lm_take_fd(r->in));
 }
 
@@ -142,7 +143,8 @@ static void try_reap(struct run *r)
 static lm_rc pump(
 	struct run *r, const struct wait_limit *limit, unsigned slice_ms, struct lm_err *err)
 {
-	struct pollfd fds[3] = {{.fd = r->in, .events = POLLOUT},
+	bool idle_in = r->input.n == 0 && r->spec->keeps_stdin;
+	struct pollfd fds[3] = {{.fd = idle_in ? -1 : r->in, .events = POLLOUT},
 		{.fd = r->out[PROCESS_STDOUT], .events = POLLIN},
 		{.fd = r->out[PROCESS_STDERR], .events = POLLIN}};
 	struct wait_limit slice = wait_limit_within(limit, slice_ms);

@@ -2,7 +2,6 @@
 #include "worker/application_priv.h"
 
 #include "base/file.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "docker/compose_env.h"
@@ -11,12 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum {
-	DOWN_S = 600,
-	UP_MS = 3600 * 1000, ///< It may have to build images.
-	LIST_MS = 30 * 1000,
-	NAMES_MAX = 600,
-};
+enum { UP_MS = 3600 * 1000 }; ///< It may have to build images.
 
 static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 {
@@ -44,75 +38,6 @@ lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
 		rc = engine_list_networks(&w->engine, COMPOSE_PROJECT, &w->limit, &networks, err);
 	*ret = containers.n > 0 || networks.n > 0;
 	return rc;
-}
-
-/// `down` was killed at its time limit: says what is left.
-static lm_rc fail_down_timeout(const struct work *w, struct lm_err *err)
-{
-	lm_auto(engine_containers_finish) struct engine_containers list = {0};
-	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
-	struct wait_limit limit = wait_limit_within(&w->limit, LIST_MS);
-	lm_rc rc = engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, err);
-
-	if (rc == LM_E_CANCELLED)
-		return rc;
-	for (size_t i = 0; i < list.n; i++)
-		if (strcmp(list.items[i].state, "running") == 0)
-			(void)lm_buf_printf(
-				&names, "%s%s", names.len > 0 ? ", " : "", list.items[i].name);
-	if (rc)
-		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"docker-compose down did not end within %d s and was ended; the Docker "
-			"daemon does not tell what still runs",
-			DOWN_S);
-	return lm_fail(err, LM_E_TIMEOUT, 0,
-		"docker-compose down did not end within %d s and was ended; still running: %s",
-		DOWN_S, names.len > 0 ? lm_buf_cstr(&names) : "nothing");
-}
-
-lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err)
-{
-	struct wait_limit limit = wait_limit_within(&w->limit, (uint64_t)DOWN_S * 1000);
-	struct compose_job job = application_compose_job(w, w->env);
-	// Services that the file no longer has belong to the application as well.
-	lm_rc rc = compose_down(&job, text, true, &limit, err);
-
-	return rc == LM_E_TIMEOUT ? fail_down_timeout(w, err) : rc;
-}
-
-static lm_rc read_local_copy(const struct work *w, struct lm_buf *out, struct lm_err *err)
-{
-	const char *directory = work_definition(w)->destination;
-
-	if (w->destination_fd < 0)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
-	lm_rc rc = local_copy_read(w->destination_fd, directory, out, err);
-	if (!rc)
-		rc = compose_file_check(lm_buf_str(out), err);
-	return rc;
-}
-
-/// Whether a `down` by the local copy failed because of that copy.
-static bool is_copys_fault(lm_rc rc)
-{
-	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK;
-}
-
-lm_rc application_down(
-	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
-	lm_rc rc = read_local_copy(w, &copy, err);
-
-	if (!rc)
-		rc = application_down_by(w, lm_buf_str(&copy), err);
-	if (!is_copys_fault(rc))
-		return rc;
-	if (fallback.n == 0)
-		return rc;
-	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
-		err->msg, words);
-	return application_down_by(w, fallback, err);
 }
 
 static bool has_builds(const struct compose_services *services)

@@ -11,11 +11,16 @@ static lm_rc do_prepare(void *ctx, struct lm_err *err)
 
 	if (!rc)
 		rc = prepare_destination(w, err);
+	if (!rc) // `up` is too late to find out
+		rc = local_copy_check(w->destination_fd, work_definition(w)->destination, err);
 	if (!rc)
 		rc = prepare_compose(w, err);
-	if (!rc)
-		prepare_policy(w);
-	return rc;
+	if (rc)
+		return rc;
+	prepare_policy(w);
+	lm_info("Docker Engine %s, docker-compose %s (%s)", w->engine.version.engine,
+		w->compose.version, w->compose.program);
+	return LM_OK;
 }
 
 static lm_rc do_fetch(void *ctx, struct lm_err *err)
@@ -56,7 +61,10 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 
 	if (rc || !exists) // then docker-compose need not be started at all
 		return rc;
-	return application_down(w, lm_buf_str(&w->text), "the new compose file", err);
+	const struct application_down how = {.fallback = lm_buf_str(&w->text),
+		.fallback_words = "the new compose file",
+		.timeout_ms = APPLICATION_DOWN_MS};
+	return application_down(w, &how, err);
 }
 
 static lm_rc do_place(void *ctx, struct lm_err *err)
@@ -112,10 +120,9 @@ static const struct deploy_ops ops = {
 	.now = do_now,
 };
 
-void deploy_job_run(struct work *w, struct deploy_outcome *ret)
+struct deploy_options deploy_job_options(const struct connector_definition *d)
 {
-	const struct connector_definition *d = work_definition(w);
-	const struct deploy_options options = {
+	return (struct deploy_options){
 		.version = d->version,
 		.force_deploy = d->force_deploy,
 		.pull_before_up = d->pull_before_up,
@@ -123,6 +130,12 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 		.offline_mode = d->offline_mode,
 		.settle = d->policy.wait_healthy,
 	};
+}
+
+void deploy_job_run(struct work *w, struct deploy_outcome *ret)
+{
+	const struct connector_definition *d = work_definition(w);
+	const struct deploy_options options = deploy_job_options(d);
 
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)

@@ -20,35 +20,22 @@ static void read_kept(struct work *w)
 	lm_buf_clear(&w->text);
 }
 
-/// Without docker-compose, or without a file that it takes: the label tells what is ours.
-static lm_rc down_by_label(struct work *w, const char *why, struct lm_err *err)
+static lm_rc take_down(struct work *w, struct lm_err *err)
 {
-	lm_warn("%s: stopping and removing all that carries the label of project %s, in no order",
-		why, COMPOSE_PROJECT);
-	lm_rc rc = engine_stop_project(&w->engine, COMPOSE_PROJECT, &w->limit, err);
-
-	return rc ? rc : application_remove(w, err);
-}
-
-/// Whether `down` by a compose file failed for a reason that `down` by label does not have.
-static bool may_go_by_label(lm_rc rc)
-{
-	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK &&
-	       rc != LM_E_CONFLICT;
-}
-
-static lm_rc down_by_compose(struct work *w, struct lm_err *err)
-{
-	struct lm_err no_destination;
+	struct lm_err no_destination, no_compose = {LM_OK};
 
 	// Gone or not ours any more: what runs is to be taken down nevertheless.
 	if (prepare_destination(w, &no_destination))
 		lm_warn("%s", no_destination.msg);
-	lm_rc rc = prepare_compose(w, err);
-	if (rc)
-		return rc;
-	read_kept(w);
-	return application_down(w, lm_buf_str(&w->text), "the generation's compose file", err);
+	lm_rc found = prepare_compose(w, &no_compose);
+	if (!found)
+		read_kept(w);
+	const struct application_down how = {.fallback = lm_buf_str(&w->text),
+		.fallback_words = "the generation's compose file",
+		.by_label = true,
+		.no_compose = found ? &no_compose : NULL,
+		.timeout_ms = APPLICATION_DOWN_MS};
+	return application_down(w, &how, err);
 }
 
 static lm_rc do_down(struct work *w, struct deploy_outcome *outcome, struct lm_err *err)
@@ -61,11 +48,9 @@ static lm_rc do_down(struct work *w, struct deploy_outcome *outcome, struct lm_e
 	if (rc || !exists)
 		return rc;
 	outcome->effect = DEPLOY_STOPPING;
-	rc = down_by_compose(w, err);
-	if (may_go_by_label(rc)) {
-		struct lm_err why = *err;
-		rc = down_by_label(w, why.msg, err);
-	}
+	rc = take_down(w, err);
+	if (!rc)
+		application_warn_left(w);
 	return rc;
 }
 

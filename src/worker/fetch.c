@@ -44,8 +44,7 @@ static const char *first(const char *a, const char *b)
 	return a ? a : b;
 }
 
-/// What the host file leaves open of the role alias's provider is the core's own.
-static struct credentials_settings make_settings(const struct host_settings *host)
+struct credentials_settings fetch_credentials_settings(const struct host_settings *host)
 {
 	const struct host_credentials *c = &host->credentials;
 	const struct host_iot *iot = &host->iot;
@@ -65,7 +64,7 @@ static lm_rc go_online(struct fetch *f, struct lm_err *err)
 	const struct aws_credentials *loaded;
 	lm_rc rc = https_create(&f->https, err);
 
-	f->settings = make_settings(&f->w->job->host);
+	f->settings = fetch_credentials_settings(&f->w->job->host);
 	if (!rc)
 		rc = credentials_provider_create(&f->settings, &f->w->limit, &f->credentials, err);
 	if (!rc)
@@ -128,7 +127,8 @@ static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_er
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s)",
+		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
+		"store the file that was meant, or mend the policy",
 		found, wanted);
 }
 
@@ -199,6 +199,15 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object, struct s
 	return rc;
 }
 
+/// The secrets did not come, the compose file did: offline mode goes on with it.
+static void keep_text(struct work *w, struct stored_object *object)
+{
+	struct lm_err ignored; // then there is the local copy
+
+	if (object->text.len > 0 && take_text(w, &object->text, &ignored) == LM_OK)
+		w->store_version = lm_take(object->version);
+}
+
 lm_rc fetch_all(struct work *w, struct lm_err *err)
 {
 	const struct connector_definition *d = work_definition(w);
@@ -213,8 +222,11 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 
 	if (!rc)
 		rc = get_all(&f, &object, &secrets, err);
-	if (!rc)
-		rc = take_text(w, &object.text, err);
+	if (rc) {
+		keep_text(w, &object);
+		return rc;
+	}
+	rc = take_text(w, &object.text, err);
 	if (rc)
 		return rc;
 	w->store_version = lm_take(object.version);
@@ -229,6 +241,12 @@ lm_rc fetch_local_copy(struct work *w, struct lm_err *err)
 {
 	const char *directory = work_definition(w)->destination;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+
+	if (w->text.len > 0) {
+		lm_warn("offline: going on with the compose file that was fetched, without the "
+			"secrets");
+		return LM_OK;
+	}
 	lm_rc rc = local_copy_read(w->destination_fd, directory, &text, err);
 
 	if (!rc)

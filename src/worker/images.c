@@ -177,7 +177,11 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 		return rc;
 	if (missing.len > 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0,
-			"offline, and these images are not on this device: %s",
+			"these images are not on this device, and offline none is pulled: %s",
 			lm_buf_cstr(&missing));
-	return engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
+	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
+	if (rc == LM_E_DENIED)
+		return lm_wrap(err,
+			"a registry refuses, check its secret in AWSSecretsArnList or add one");
+	return rc;
 }

@@ -16,7 +16,8 @@ void job_finish(struct job *job)
 
 static lm_rc read_kind(const json_t *document, enum job_kind *ret, struct lm_err *err)
 {
-	static const char *const names[] = {[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down"};
+	static const char *const names[] = {
+		[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down", [JOB_CHECK] = "check"};
 	const char *name = json_get_text(document, "job");
 
 	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
@@ -85,7 +86,8 @@ static lm_rc read_members(const json_t *document, struct job *job, struct lm_err
 {
 	lm_rc rc = read_kind(document, &job->kind, err);
 
-	if (!rc)
+	job->as_user = json_get_bool(document, "as_user", false);
+	if (!rc && job->kind != JOB_CHECK)
 		rc = read_directory(document, &job->credentials_directory, err);
 	if (!rc)
 		rc = read_compose(document, job, err);
@@ -104,7 +106,8 @@ lm_rc job_parse(struct lm_str line, struct job *ret, struct lm_err *err)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the job is not valid JSON: %s", own.msg);
 	if (read_members(document, &job, &own))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the job: %s", own.msg);
-	lm_rc rc = read_group(document, &job.group, &own);
+	bool without = job.kind == JOB_CHECK && json_is_null(member(document, "group"));
+	lm_rc rc = without ? LM_OK : read_group(document, &job.group, &own);
 	if (rc)
 		return lm_fail(err, rc, 0, "%s", own.msg);
 	*ret = job;

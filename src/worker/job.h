@@ -10,15 +10,16 @@
 #include "connector/definition.h"
 #include "host/host_file.h"
 
-enum job_kind { JOB_DEPLOY, JOB_DOWN };
+enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK };
 
 struct job {
 	enum job_kind kind;
-	struct group *group;
+	struct group *group; ///< NULL for a check without a definition.
 	struct host_settings host;
-	char *credentials_directory; ///< Absolute.
+	char *credentials_directory; ///< Absolute; NULL for a check.
 	/// The docker-compose that an earlier job found; both NULL if none did.
 	char *compose_stamp, *compose_version;
+	bool as_user; ///< Of a check: this process is the application's user.
 };
 
 /// LM_E_INVALID: the group breaks a rule (the definition's fault). LM_E_PROTOCOL: anything else is

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define TEMPORARY "." LOCAL_COPY_NAME ".tmp" ///< That of lm_file_replace.
+
 static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 {
 	switch (sys) {
@@ -26,6 +28,26 @@ static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 	}
 }
 
+/// Whoever can write to the file decides what runs here.
+static lm_rc check_trust(const struct stat *st, const char *path, struct lm_err *err)
+{
+	if (!S_ISREG(st->st_mode))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", path);
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%s' belongs to user %u and is not trusted: it must belong to user %u, as "
+			"whom "
+			"the application runs, or to root",
+			path, (unsigned)st->st_uid, (unsigned)geteuid());
+	if (st->st_mode & S_IWOTH)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"every user can write to '%s', so it is not trusted: chmod 0600 makes it "
+			"its "
+			"owner's alone",
+			path);
+	return LM_OK;
+}
+
 lm_rc local_copy_read(
 	int directory_fd, const char *directory, struct lm_buf *out, struct lm_err *err)
 {
@@ -39,9 +61,42 @@ lm_rc local_copy_read(
 		return fail_open(errno, path, err);
 	if (fstat(fd, &st) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "examine '%s': %m", path);
-	if (!S_ISREG(st.st_mode))
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", path);
-	return lm_fd_read_all(fd, path, out, err);
+	lm_rc rc = check_trust(&st, path, err);
+	return rc ? rc : lm_fd_read_all(fd, path, out, err);
+}
+
+/// Whether only the file's owner, who we are not, may remove it from there (unlink(2), EPERM).
+static bool is_held(const struct stat *directory, const struct stat *file)
+{
+	uid_t own = geteuid();
+
+	return (directory->st_mode & S_ISVTX) && own != 0 && directory->st_uid != own &&
+	       file->st_uid != own;
+}
+
+lm_rc local_copy_check(int directory_fd, const char *directory, struct lm_err *err)
+{
+	static const char *const names[] = {LOCAL_COPY_NAME, TEMPORARY};
+	struct stat of_directory, st;
+
+	if (fstat(directory_fd, &of_directory) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "examine '%s': %m", directory);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		if (fstatat(directory_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue; // what is wrong with it is found out when it is made
+		if (S_ISDIR(st.st_mode))
+			return lm_fail(err, LM_E_CONFLICT, EISDIR,
+				"'%s/%s' is a directory, where the local copy of the compose file "
+				"belongs: move it away",
+				directory, names[i]);
+		if (is_held(&of_directory, &st))
+			return lm_fail(err, LM_E_CONFLICT, EPERM,
+				"'%s/%s' belongs to user %u, and in this directory (sticky bit) "
+				"nobody "
+				"else may replace it: remove it, or clear the bit (chmod -t)",
+				directory, names[i], (unsigned)st.st_uid);
+	}
+	return LM_OK;
 }
 
 lm_rc local_copy_place(

@@ -69,41 +69,82 @@ static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
 		return lm_fail(
 			err, LM_E_INVALID, sys, DESTINATION ": '%s' is not a directory", path);
 	case EACCES:
-	case EROFS:
 		return lm_fail(err, LM_E_INVALID, sys,
 			DESTINATION ": user %s cannot write to '%s' (%m)", user, path);
+	case EROFS: // a card that has gone bad, more often than a wrong definition
+		return lm_fail(err, LM_E_SYS, sys,
+			DESTINATION ": the file system of '%s' is mounted read-only: make it "
+				    "writable, or name another directory",
+			path);
 	default:
 		return lm_fail(err, LM_E_SYS, sys, DESTINATION ": open '%s': %m", path);
 	}
 }
 
 /// The directory holds what the containers are told; who can read or change it matters.
-static void warn_exposed(const char *path, mode_t mode)
+static void warn_exposed(const char *path, const struct stat *st)
 {
+	mode_t mode = st->st_mode;
 	const char *others = mode & S_IWOTH               ? "every user can write to"
 			     : mode & S_IWGRP             ? "its group can write to"
 			     : mode & (S_IROTH | S_IXOTH) ? "every user can read"
 			     : mode & (S_IRGRP | S_IXGRP) ? "its group can read"
 							  : NULL;
 
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		lm_warn("the directory '%s' of the compose file belongs to user %u, who can "
+			"replace what is in it: chown gives it to user %u, as whom the "
+			"application runs",
+			path, (unsigned)st->st_uid, (unsigned)geteuid());
 	if (others)
 		lm_warn("%s the directory '%s' of the compose file (mode %04o): chmod 0700 makes "
 			"it its owner's alone",
 			others, path, (unsigned)(mode & 07777));
 }
 
+/// Opens the destination. A link there is followed if root or we made it; anybody else could lead
+/// us elsewhere with one.
+static lm_rc open_destination(const char *path, int *ret, struct lm_err *err)
+{
+	enum { FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/') // with one behind it a link is no link
+		n--;
+	lm_auto_free char *name = lm_xmemdup0(path, n);
+	int fd = open(name, FLAGS | O_NOFOLLOW);
+	int sys = errno;
+	struct stat st;
+
+	if (fd < 0 && lstat(name, &st) == 0 && S_ISLNK(st.st_mode)) {
+		if (st.st_uid != 0 && st.st_uid != geteuid())
+			return lm_fail(err, LM_E_INVALID, 0,
+				DESTINATION ": '%s' is a link of user %u, which is not followed: "
+					    "it must be root's or user %u's, or name the directory "
+					    "itself",
+				path, (unsigned)st.st_uid, (unsigned)geteuid());
+		fd = open(name, FLAGS);
+		sys = errno;
+	}
+	if (fd < 0)
+		return fail_destination(path, sys, err);
+	*ret = fd;
+	return LM_OK;
+}
+
 lm_rc prepare_destination(struct work *w, struct lm_err *err)
 {
 	const char *path = work_definition(w)->destination;
-	lm_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_close int fd = -1;
+	lm_rc rc = open_destination(path, &fd, err);
 	struct stat st;
 
-	if (fd < 0)
-		return fail_destination(path, errno, err);
+	if (rc)
+		return rc;
 	if (faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
 		return fail_destination(path, errno, err);
 	if (fstat(fd, &st) == 0)
-		warn_exposed(path, st.st_mode);
+		warn_exposed(path, &st);
 	w->destination_fd = lm_take_fd(fd);
 	return LM_OK;
 }

@@ -10,7 +10,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { ALIVE_MS = 10000 };
+enum {
+	ALIVE_MAX_MS = 10 * 1000,
+	ALIVE_MIN_MS = 100, ///< Not to be busy with it.
+	ALIVE_PARTS = 3,    ///< Two signs may come late.
+};
 
 static lm_rc add_stop_source(struct report *r, int fd, struct lm_err *err)
 {
@@ -55,12 +59,21 @@ static void send_alive(void *ctx)
 	(void)!report_send(ctx, json_pack("{s:b}", "alive", 1), &ignored);
 }
 
-struct wait_limit report_limit(struct report *r)
+static unsigned alive_ms(unsigned silence_s)
+{
+	uint64_t ms = (uint64_t)silence_s * 1000 / ALIVE_PARTS;
+
+	if (ms < ALIVE_MIN_MS)
+		return ALIVE_MIN_MS;
+	return ms > ALIVE_MAX_MS ? ALIVE_MAX_MS : (unsigned)ms;
+}
+
+struct wait_limit report_limit(struct report *r, unsigned silence_s)
 {
 	return (struct wait_limit){.cancel_fd = r->stop_fd,
 		.alive = send_alive,
 		.alive_ctx = r,
-		.alive_ms = ALIVE_MS,
+		.alive_ms = alive_ms(silence_s),
 		.alive_due_ms = &r->alive_due_ms};
 }
 

@@ -23,9 +23,9 @@ struct report {
 lm_rc report_init(struct report *r, int in, int out, struct lm_err *err);
 void report_finish(struct report *r);
 
-/// The limit for everything the job waits for: no deadline, stops when told, shows life.
-/// `r` is borrowed.
-struct wait_limit report_limit(struct report *r);
+/// The limit for everything the job waits for: no deadline, stops when told, shows life well within
+/// the `silence_s` seconds for which lightermand bears silence. `r` is borrowed.
+struct wait_limit report_limit(struct report *r, unsigned silence_s);
 
 /// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
 /// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.

@@ -8,7 +8,7 @@ void work_init(struct work *w, const struct job *job, struct report *report, int
 {
 	*w = (struct work){.job = job,
 		.report = report,
-		.limit = report_limit(report),
+		.limit = report_limit(report, job->host.worker_silence_s),
 		.compose_fd = compose_fd,
 		.destination_fd = -1,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE)};

@@ -4,6 +4,7 @@
 /// A job at work: what its stages share, and the stages themselves (struct deploy_ops says what
 /// each has to do). Each is in the file named above it.
 
+#include "aws/credentials.h"
 #include "base/buf.h"
 #include "connector/definition.h"
 #include "docker/compose.h"
@@ -14,7 +15,7 @@
 #include "worker/secrets.h"
 
 struct work {
-	const struct job *job;
+	const struct job *job; ///< Its group may be NULL for a check.
 	struct report *report;
 	struct wait_limit limit; ///< Of the whole job.
 	int compose_fd; ///< lightermand's compose file: to be written by a deploy, read by a down.
@@ -55,6 +56,9 @@ void prepare_policy(const struct work *w);
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);
 lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
+/// Where AWS credentials come from on this device. What the host file leaves open of the role
+/// alias's provider is the core's own. Borrows from `host`.
+struct credentials_settings fetch_credentials_settings(const struct host_settings *host);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
@@ -67,15 +71,28 @@ lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err
 // application.c
 /// Whether the engine has anything that carries our project's label.
 lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err);
-/// Takes down what runs by a compose file given as text.
-lm_rc application_down_by(struct work *w, struct lm_str text, struct lm_err *err);
-/// Takes down what runs: by the local copy if it serves, else by `fallback` (n 0: none), where
-/// `words` says what that is. LM_E_NOT_FOUND: there is neither.
-lm_rc application_down(
-	struct work *w, struct lm_str fallback, const char *words, struct lm_err *err);
 lm_rc application_up(struct work *w, struct lm_err *err);
 /// Removes all that carries our project's label; each thing goes to the log.
 lm_rc application_remove(struct work *w, struct lm_err *err);
+
+// application_down.c
+/// All that a `down` may take (spec: "10-minute timeout for cleanup operations").
+enum { APPLICATION_DOWN_MS = 600 * 1000 };
+
+/// How to take down what runs. All borrowed.
+struct application_down {
+	struct lm_str fallback; ///< A compose file, if the local copy does not serve; n 0: none.
+	const char *fallback_words; ///< What that is.
+	bool by_label; ///< Without a file that serves, or without docker-compose: by our label.
+	const struct lm_err *no_compose; ///< Why docker-compose cannot be run; NULL: it can.
+	uint64_t timeout_ms;             ///< For all of it.
+};
+
+/// LM_E_NOT_FOUND: there is no file to go by. LM_E_TIMEOUT: what was started for it has been ended;
+/// the message names what still runs.
+lm_rc application_down(struct work *w, const struct application_down *how, struct lm_err *err);
+/// Warns of containers with our label that are there although the application was taken down.
+void application_warn_left(const struct work *w);
 
 // settle.c
 lm_rc settle_application(struct work *w, struct lm_err *err);
@@ -83,3 +100,9 @@ lm_rc settle_application(struct work *w, struct lm_err *err);
 // deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+/// What a definition asks of the state machine.
+struct deploy_options deploy_job_options(const struct connector_definition *d);
+
+// check_job.c
+/// Checks this machine and tells what it found. Fails only if it was told to stop.
+void check_job_run(struct work *w, struct deploy_outcome *ret);

@@ -76,11 +76,18 @@ static lm_rc run_job(struct report *r, const struct job *job)
 	struct deploy_outcome outcome;
 
 	work_init(&w, job, r, FD_COMPOSE);
-	if (job->kind == JOB_DEPLOY)
+	switch (job->kind) {
+	case JOB_DEPLOY:
 		deploy_job_run(&w, &outcome);
-	else
+		break;
+	case JOB_DOWN:
 		down_job_run(&w, &outcome);
-	send_result(r, &outcome, work_compose_version(&w));
+		break;
+	case JOB_CHECK:
+		check_job_run(&w, &outcome);
+		break;
+	}
+	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
 	return outcome.rc;
 }
 

@@ -1,79 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is wrong with a deployment: one sentence that names it, everywhere, and what runs is left alone."""
+"""Whatever is wrong with a deployment: one sentence that names it, everywhere, and what runs is left alone.
+
+Each way to fail, with its sentence, is a row of docs/errors.md; errors_test.py brings them about.
+"""
 import socket
 
-import pytest
-
-from device import SECRET_ARN
 from documents import assert_failure, success
 from servers.engine import compose_file
 from servers.server import free_port
 
 REFUSED = "services:\n  web:\n    image: harbour/local:1\n    prots: []\n"
-
-
-def store(text):
-    """The compose file is this; the parameters name it."""
-    def fault(device, _stranger):
-        device.put_object("ships", "docker-compose.yml", text)
-        return {}
-
-    return fault
-
-
-def parameters(**values):
-    """These parameters are wrong; the compose file is not."""
-    def fault(device, _stranger):
-        device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], "harbour/local:1"))
-        return values
-
-    return fault
-
-
-def nothing_stored(device, _stranger):
-    (device.folder / "objects/ships").mkdir()
-    return {}
-
-
-def missing_destination(device, _stranger):
-    return {"DockerComposeFileDestinationPath": str(device.destination / "none")}
-
-
-def guarded_destination(device, _stranger):
-    (device.folder / "guarded").mkdir(mode=0o755)
-    return {"DockerComposeFileDestinationPath": str(device.folder / "guarded")}
-
-
-def user_without_rights(device, stranger):
-    stranger.owns(device.destination)
-    return {"DockerUserId": str(stranger.uid)}
-
-
 DEFINITION, ELSE = "InvalidParameter", "InternalError"
-FAULTS = {
-    "object": (nothing_stored, "fetch", DEFINITION, ["ships", "docker-compose.yml"]),
-    "bucket": (parameters(bucket="nowhere"), "fetch", DEFINITION, ["nowhere"]),
-    "version": (parameters(DockerComposeFileS3Version="v7"), "fetch", DEFINITION, ["docker-compose.yml", "v7"]),
-    "secret": (parameters(secrets=[SECRET_ARN.format(name="nobody")]), "fetch", DEFINITION, ["nobody"]),
-    "empty": (store(b""), "resolve", DEFINITION, ["empty"]),
-    "5 MB": (store(b"#" * 5_000_000 + b"\nservices: {}\n"), "fetch", DEFINITION, ["docker-compose.yml", "4194304"]),
-    "not YAML": (store("services:\n\tweb: 1\n"), "resolve", DEFINITION, ["line 2", "column"]),
-    "no services": (store("version: '3.4'\n"), "resolve", DEFINITION, ["services"]),
-    "destination": (missing_destination, "prepare", DEFINITION, ["/app/none"]),
-    "guarded": (guarded_destination, "prepare", DEFINITION, ["lmtest", "/guarded"]),
-    "user": (user_without_rights, "prepare", ELSE, ["lmstranger", "docker"]),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_says_what_is_wrong_with(device, stranger, broker, status_messages, name):
-    fault, stage, error, words = FAULTS[name]
-    device.use_broker(broker)
-    group = device.group(**fault(device, stranger))
-    device.start()
-    assert_told(device, device.deploy(group, status=1), status_messages.next_json(), stage, error, words)
-    assert device.status["state"] == "failed"
-    assert device.stop() == 0
 
 
 def assert_told(device, done, message, stage, error, words):

@@ -36,6 +36,7 @@ def test_deploys_a_private_image_and_then_its_successor(device_with, compose, en
     assert_local_copy(device, text)
     assert_status_tells(device, image)
     assert_log(device)
+    assert f"docker-compose {compose.generation}." in device.log
 
     assert device.stop() == 0
     assert engine.containers(everything=True) == {}

@@ -92,11 +92,16 @@ class Device:
 
     # lightermand
 
+    def write_host_file(self):
+        """As `host` says; returns its path."""
+        config = self.folder / "host.json"
+        config.write_text(json.dumps(self.host, indent=2))
+        return config
+
     def start(self, group=None, wait=True, wrap=()):
         """Starts lightermand; with `wait` returns once it answers. `wrap`: words before it, as strace."""
         assert self.process is None, "lightermand runs already"
-        config = self.folder / "host.json"
-        config.write_text(json.dumps(self.host, indent=2))
+        config = self.write_host_file()
         words = [*wrap, self.programs / "lightermand", "--config", config]
         if group:
             words += ["--group", group]

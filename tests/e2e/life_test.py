@@ -2,14 +2,17 @@
 """The life of lightermand: stopped and killed wherever it was, started again, told to stop, told to read again."""
 import contextlib
 import json
+import shutil
 import signal
 
 import pytest
 
 from device import workers
 from documents import assert_failure, success
-from servers.engine import compose_file
+from servers.engine import PROJECT, compose_file
 from servers.server import run
+
+LEFT = {"com.docker.compose.project": PROJECT}  # and no other of its labels, so that `down` does not see it
 
 # What docker-compose is asked in these stages.
 COMMANDS = {"prepare": "version", "resolve": "config", "down": "down", "up": "up"}
@@ -113,6 +116,97 @@ def test_killed_at_any_stage_the_next_start_goes_on(device, voyage, engine, stat
     assert status_messages.none_waits()
 
 
+def test_stop_at_any_stage_takes_all_down_and_start_goes_on(device, voyage, engine, status_messages):
+    device.start()
+    device.deploy(voyage.before)
+    assert status_messages.next_json()["status"] == "success"
+    # In `prepare` docker-compose is not asked for its version again.
+    for stage in ("down", "fetch", "resolve", "authenticate", "pull", "up"):
+        with voyage.held_at(stage):
+            deployment = device.begin(voyage.group) if stage == "down" else device.control("start")
+            with deployment:
+                voyage.wait(stage)
+                device.cli("stop")
+                last = deployment.end()
+        assert (last["exit"], device.status["state"]) == (1, "stopped"), stage
+        assert engine.containers(everything=True) == {}, stage
+        voyage.assert_nothing_of_it_runs()
+    device.cli("start")
+    assert status_messages.next_json() == voyage.success
+    assert set(engine.containers(everything=True)) == {"first", "second"}
+    assert device.status["deployment"]["generation"] == 2
+    assert status_messages.none_waits()
+
+
+def start_again(device, end):
+    """Starts lightermand after end() has ended it, and waits until the application is up again.
+
+    Not by its message: one that was just sent is sent again after a kill.
+    """
+    attempt = device.status["last_deployment"]["attempt"]
+    end()
+    device.start()
+    status = device.wait_status(lambda status: status["job"] is None and status["last_deployment"]["attempt"] > attempt)
+    assert status["last_deployment"]["success"], status
+
+
+def test_containers_come_back_after_the_power_was_cut(device, engine, broker, local_image, status_messages):
+    """Whatever a reboot leaves of them, as they have no restart policy of their own; also with what is in the way."""
+    device.use_broker(broker)
+    text = compose_file(None, ["web"], local_image, container_name="e2e-fixed")
+    device.put_object("ships", "docker-compose.yml", text)
+    device.start()
+    device.deploy(device.group(DockerPullBeforeUp="False", ForceDeploy="True"))
+    assert status_messages.next_json() == success()
+    for leaves_other in (False, True):
+        def power_cut():
+            engine.crash()
+            device.kill()
+            shutil.rmtree(device.folder / "run")
+            engine.start()
+            assert engine.containers() == {} and set(engine.containers(everything=True)) == {"web"}
+            if leaves_other:
+                engine.containers(everything=True)["web"].remove()
+                engine.docker.containers.create(local_image, name="e2e-fixed", labels=LEFT)
+
+        start_again(device, power_cut)
+        assert set(engine.containers(everything=True)) == set(engine.containers()) == {"web"}
+        assert ("removed container e2e-fixed" in device.log) == leaves_other
+    assert device.stop() == 0
+    assert engine.containers(everything=True) == {}
+
+
+def test_force_deploy_counts_at_restarts(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], local_image, container_name="e2e-fixed"))
+    parameters = {"DockerPullBeforeUp": "False"}
+    device.start()
+    device.deploy(device.group(**parameters))
+    assert status_messages.next_json() == success()
+
+    # Taken down at the end of lightermand; what is not docker-compose's stays and is named.
+    other = engine.docker.containers.create(local_image, name="e2e-other", labels=LEFT)
+    assert device.stop() == 0
+    other.reload()
+    assert "these containers, which carry the label" in device.log and "e2e-other" in device.log
+
+    in_the_way = engine.docker.containers.create(local_image, name="e2e-fixed", labels=LEFT)
+    device.start()
+    assert_failure(status_messages.next_json(), "InternalError", "e2e-fixed")
+    in_the_way.reload()
+    device.deploy(device.group(ForceDeploy="True", **parameters))
+    assert status_messages.next_json() == success()
+    for end in (device.stop, device.kill):
+        def in_the_way_again():
+            end()
+            for container in engine.containers().values():
+                container.remove(force=True)
+            engine.docker.containers.create(local_image, name="e2e-fixed", labels=LEFT)
+
+        start_again(device, in_the_way_again)
+        assert set(engine.containers(everything=True)) == {"web"}
+
+
 def test_a_restart_takes_up_the_last_deployed_group(device, engine, broker, local_image, status_messages):
     device.use_broker(broker)
     device.start(device.local_group(["web"], local_image))
@@ -187,6 +281,20 @@ def test_stop_cancels_a_deployment_and_start_runs_it_again(device, held, engine,
     assert status_messages.next_json() == success()
     assert set(engine.containers()) == {"first", "second"}
     assert status_messages.none_waits()
+
+
+def test_a_worker_at_work_is_not_taken_for_a_silent_one(device, held, engine, broker, local_image, status_messages):
+    device.host["workerSilenceSeconds"] = 1
+    device.use_broker(broker)
+    device.start()
+    held.hold("config")
+    with device.begin(device.local_group(["web"], local_image)) as deployment:
+        held.wait_held("config")
+        device.wait_status(lambda status: status["job"]["since_ms"] > 2500)
+        held.release()
+        assert deployment.end()["exit"] == 0
+    assert status_messages.next_json() == success()
+    assert set(engine.containers()) == {"web"}
 
 
 def test_sighup_reads_the_group_file_again(device, engine, broker, local_image, status_messages):

@@ -6,6 +6,8 @@ from documents import assert_failure, success
 from servers.broker import STATUS_TOPIC
 from servers.server import free_port
 
+TOPICS = STATUS_TOPIC.rpartition("/")[0]
+
 
 def wrong_group(device, n=1):
     """Its deployment fails at once, with the words "object" and "wrong<n>.yml"."""
@@ -24,6 +26,23 @@ def test_arrives_over(device, broker, status_messages, transport):
     assert_failure(status_messages.next_json(), "InvalidParameter", "wrong2.yml")
     connection, = device.status["brokers"]
     assert connection["connected"] and not connection["error"]
+    assert device.stop() == 0
+
+
+def test_what_is_published_to_it_changes_nothing(device, engine, broker, local_image, status_messages):
+    device.use_broker(broker)
+    device.start()
+    device.deploy(device.local_group(["web"], local_image))
+    assert status_messages.next_json() == success()
+    before = engine.containers()["web"].id
+    with broker.subscriber(f"{TOPICS}/sentinel") as sentinel:
+        for topic, payload in ((STATUS_TOPIC, b'{"status":"fail"}'), (f"{TOPICS}/command", b'{"command":"stop"}'),
+                               (f"{TOPICS}/status", b"\xff" * 1000), (f"{TOPICS}/sentinel", b"{}")):
+            sentinel.client.publish(topic, payload, qos=1)
+        sentinel.next()
+    status = device.status
+    assert (status["state"], status["brokers"][0]["connected"], status["job"]) == ("running", True, None)
+    assert engine.containers()["web"].id == before
     assert device.stop() == 0
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker alone, against a real engine and registry: what it does, what it says, and how it stops."""
+import contextlib
 import pathlib
 import shutil
 import socket
@@ -9,7 +10,7 @@ import pytest
 
 from device import Device
 from servers.engine import PROJECT, Engine, compose_file
-from servers.server import free_port, wait_until
+from servers.server import free_port, run, wait_until
 from worker import Worker, children, make_job, own_compose
 
 
@@ -244,6 +245,45 @@ def test_stops_in_the_middle_of_a_pull(dock, engine):
         for connection, _ in connections:
             connection.close()
     assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "pull", "untouched")
+
+
+@contextlib.contextmanager
+def name_server(folder):
+    """The system's only one, for as long as this lasts; it takes what it is asked and never answers."""
+    settings = folder / "resolv.conf"
+    settings.write_text("nameserver 127.0.0.9\noptions timeout:30 attempts:5\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.9", 53))
+        server.setblocking(False)
+        run("mount", "--bind", settings, pathlib.Path("/etc/resolv.conf").resolve())
+        try:
+            yield server
+        finally:
+            run("umount", pathlib.Path("/etc/resolv.conf").resolve())
+
+
+def was_asked(server):
+    with contextlib.suppress(BlockingIOError):
+        return server.recv(512)
+    return None
+
+
+def test_a_name_server_that_does_not_answer_holds_no_stop_up(dock, folder):
+    """Otherwise it would be killed before it has a result."""
+    del dock.device.host["objectStore"]
+    dock.device.environment.update(AWS_ENDPOINT_URL_S3="http://s3.harbour.test", AWS_ACCESS_KEY_ID="a",
+                                   AWS_SECRET_ACCESS_KEY="b")
+
+    def on_line(line):
+        if line == {"stage": "fetch", "state": "begin"}:
+            worker.say("go")
+            wait_until(lambda: was_asked(server), 60, "nobody asks for the address")
+            worker.terminate()
+
+    with name_server(folder) as server:
+        worker = dock.start()
+        result = worker.run(on_line)
+    assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "fetch", "untouched")
 
 
 def build_file(dock, dockerfile):

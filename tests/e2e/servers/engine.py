@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Docker Engine of the tests' own, and images made for it: there is no registry to pull from."""
+import contextlib
 import io
+import os
 import pathlib
+import shutil
+import signal
 import tarfile
+import time
 import urllib.request
 
 import docker
 
-from servers.server import Server, run
+from servers.server import Server, run, wait_until
 
 PROJECT = "greengrassdockerapplicationdeployment"
 LINKS = ("sh", "httpd", "sleep", "cat", "echo", "mv", "false", "true")
@@ -38,6 +43,35 @@ class Engine(Server):
         if self.running and self.is_ready():
             self.remove_containers()
         super().stop(*signals)
+
+    def crash(self):
+        """As the end of a machine's power: whatever the engine started is gone, and nothing was put in order.
+
+        Their images, containers and networks are on disk, as they were.
+        """
+        pids = [container.attrs["State"]["Pid"] for container in self.docker.containers.list()]
+        pids += [process.pid for process in self.processes] + _pids_of("containerd", "containerd-shim")
+        for pid in filter(None, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.processes:
+            process.wait()
+        self.processes = []
+        wait_until(lambda: not _pids_of("containerd", "containerd-shim", "docker-proxy"), 30, "containerd does not end")
+        # /run is empty after a start of the machine, and nothing is mounted.
+        for line in reversed(pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
+            where = line.split()[1]
+            if where.startswith(("/run/docker", f"{self.folder}/data")):
+                run("umount", "--lazy", where)
+        shutil.rmtree("/run/docker", ignore_errors=True)
+        for name in ("docker.pid", "docker.sock"):
+            pathlib.Path("/run", name).unlink(missing_ok=True)
+
+    def events(self, since):
+        """What it did from that time.time() on, in order: what docker's /events tells, each {"Type","Action",…}."""
+        until = f"{time.time():.9f}"
+        with contextlib.closing(self.docker.events(since=f"{since:.9f}", until=until, decode=True)) as stream:
+            return list(stream)
 
     def containers(self, everything=False):
         """Those of our project, by service; with `everything` those that do not run as well."""
@@ -89,6 +123,16 @@ class Engine(Server):
             assert "error" not in line, line["error"]
         self.docker.images.remove(reference, force=True)
         return reference
+
+
+def _pids_of(*names):
+    """Of processes whose name begins with one of these."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if path.read_text(encoding="utf-8").startswith(tuple(name[:15] for name in names)):
+                found.append(int(path.parent.name))
+    return found
 
 
 def compose_file(path, services, image, ports=None, grace="1s", **extra):

@@ -203,8 +203,9 @@ static void names_a_store_that_does_not_exist(void **state)
 	assert_int_equal(
 		object_directory_get("/nonexistent/store", "apps", "plain", NULL, 100, &o, &err),
 		LM_E_NOT_FOUND);
-	assert_string_equal(
-		err.msg, "object store: directory '/nonexistent/store': No such file or directory");
+	assert_string_equal(err.msg,
+		"object store: the directory '/nonexistent/store' cannot be used (No such file or "
+		"directory): create it, or name another in the host file");
 }
 
 int main(void)

@@ -44,6 +44,21 @@ static void takes_options_anywhere(void **state)
 	assert_false(args.call.json);
 }
 
+static void a_host_file_is_for_the_command_that_takes_it(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "doctor", "f", "--config", "/h", NULL), LM_OK);
+	assert_string_equal(args.call.config, "/h");
+	assert_string_equal(args.call.argument, "f");
+	assert_int_equal(parse(NULL, "doctor", NULL), LM_OK);
+	assert_null(args.call.config);
+	assert_null(args.call.argument);
+	assert_int_equal(parse(NULL, "doctor", "--config", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "--config needs the path of a host file");
+	assert_int_equal(parse(NULL, "status", "--config=/h", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "'status' takes no --config");
+}
+
 static void the_socket_is_the_options_then_the_environments_then_the_default(void **state)
 {
 	(void)state;
@@ -124,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_options_anywhere),
+		cmocka_unit_test(a_host_file_is_for_the_command_that_takes_it),
 		cmocka_unit_test(the_socket_is_the_options_then_the_environments_then_the_default),
 		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
 		cmocka_unit_test(help_needs_nothing_else),

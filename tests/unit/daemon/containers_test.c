@@ -176,7 +176,8 @@ static void without_a_daemon_the_sentence_says_what_to_do(void **state)
 	loop_run(f.loop);
 	assert_int_equal(f.rc, LM_E_NOT_FOUND);
 	assert_string_equal(f.text,
-		"no Docker socket at /nonexistent/docker.sock: is the Docker Engine installed?");
+		"no Docker socket at /nonexistent/docker.sock: start the Docker daemon (systemctl "
+		"start docker), or install the Docker Engine");
 }
 
 static void a_connection_lost_and_rubbish_are_errors(void **state)

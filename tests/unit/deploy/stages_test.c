@@ -172,6 +172,27 @@ static void runs_the_order_of_each_version(void **state)
 	}
 }
 
+static void pulls_all_or_what_is_missing_by_version_and_wish(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned version;
+		bool wish;
+		enum deploy_pull mode;
+	} cases[] = {
+		{3, true, DEPLOY_PULL_MISSING},
+		{4, false, DEPLOY_PULL_ALL},
+		{5, true, DEPLOY_PULL_ALL},
+		{5, false, DEPLOY_PULL_MISSING},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(cases[i].version);
+		options.pull_before_up = cases[i].wish;
+		assert_int_equal(deploy_pull_mode(&options), cases[i].mode);
+	}
+}
+
 static void plans_the_stages_that_it_runs(void **state)
 {
 	(void)state;
@@ -397,6 +418,8 @@ static void offline_mode_goes_on_with_what_is_on_this_device(void **state)
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"fetch", LM_E_TIMEOUT,
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
+		{"fetch", LM_E_REFUSED,
+			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"authenticate", LM_E_NETWORK, FIRST "pull_local down place up"},
 		{"authenticate", LM_E_REFUSED, FIRST "pull_local down place up"},
 		{"pull", LM_E_TIMEOUT, FIRST "pull pull_local down place up"},
@@ -552,6 +575,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_effect_has_a_name_of_its_own),
 		cmocka_unit_test(runs_the_order_of_each_version),
+		cmocka_unit_test(pulls_all_or_what_is_missing_by_version_and_wish),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
 		cmocka_unit_test(tells_where_it_failed_and_what_became_of_the_old),
 		cmocka_unit_test(leaves_all_alone_when_up_fails_before_it_began_without_down),

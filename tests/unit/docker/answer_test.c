@@ -34,6 +34,8 @@ static void speaks_what_the_engine_offers_up_to_1_44(void **state)
 				 &v, &err),
 		LM_OK);
 	assert_int_equal(v.minor, 44);
+	assert_int_equal(v.offered_min, 40);
+	assert_int_equal(v.offered_max, 54);
 	assert_int_equal(
 		version("{\"Version\":\"1.9.1\",\"ApiVersion\":\"1.21\"}", &v, &err), LM_OK);
 	assert_int_equal(v.minor, 21);

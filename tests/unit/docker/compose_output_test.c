@@ -95,6 +95,12 @@ static void finds_the_reason_of_generation_1(void **state)
 static void finds_the_reason_of_generation_2(void **state)
 {
 	(void)state;
+	assert_reason(
+		(const char *const[]){"invalid interpolation format for services.web.command.",
+			"You may need to escape any $ with another $.", "${X", NULL},
+		"invalid interpolation format for services.web.command. You may need to escape any "
+		"$ with another $. ${X",
+		LM_E_REFUSED);
 	assert_reason((const char *const[]){" Container w  Creating",
 			      "Error response from daemon: Conflict. The container name \"/w\" is "
 			      "already in "

@@ -45,7 +45,8 @@ static void tells_what_to_do_without_a_daemon(void **state)
 	assert_int_equal(
 		engine_open("/nonexistent/docker.sock", &forever, &e, &err), LM_E_NOT_FOUND);
 	assert_string_equal(err.msg,
-		"no Docker socket at /nonexistent/docker.sock: is the Docker Engine installed?");
+		"no Docker socket at /nonexistent/docker.sock: start the Docker daemon (systemctl "
+		"start docker), or install the Docker Engine");
 	assert_int_equal(engine_explain(LM_E_NETWORK, "/x", &err), LM_E_NETWORK);
 	assert_string_equal(err.msg,
 		"the Docker daemon does not answer at /x: start it (systemctl start docker)");
@@ -63,6 +64,34 @@ static void gives_up_on_a_silent_daemon(void **state)
 	struct lm_err err = {0};
 	struct wait_limit limit = wait_limit_within(&forever, 20);
 	assert_int_equal(engine_open(f->path, &limit, &e, &err), LM_E_TIMEOUT);
+	fake_engine_destroy(f);
+}
+
+static void asks_the_registry_whether_an_image_may_be_had(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {
+		{"GET /v1.41/distribution/localhost%3A5000/demo/web%3A1/json ",
+			OK "{\"Descriptor\":{}}", FAKE_CLOSE},
+		{"GET /v1.41/distribution/none/json ",
+			"HTTP/1.0 403 Forbidden\r\n\r\n{\"message\":\"pull access denied\"}",
+			FAKE_CLOSE},
+		{"GET /v1.41/distribution/away/json ",
+			ERROR "{\"message\":\"dial tcp: no route to host\"}", FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	lm_auto_secret struct lm_secret auth = {0};
+	struct lm_err err = {0};
+
+	lm_secret_set(&auth, LM_STR("e30="));
+	assert_int_equal(
+		engine_ask_registry(&e, "localhost:5000/demo/web:1", &auth, &forever, &err), LM_OK);
+	assert_int_equal(engine_ask_registry(&e, "none", NULL, &forever, &err), LM_E_DENIED);
+	assert_string_equal(err.msg, "image none: pull access denied");
+	assert_int_equal(engine_ask_registry(&e, "away", NULL, &forever, &err), LM_E_NETWORK);
+	fake_engine_stop(f);
+	assert_non_null(strstr(f->requests[0], "X-Registry-Auth: e30=\r\n"));
+	assert_null(strstr(f->requests[1], "X-Registry-Auth"));
 	fake_engine_destroy(f);
 }
 
@@ -249,6 +278,7 @@ int main(void)
 		cmocka_unit_test(agrees_on_a_version),
 		cmocka_unit_test(tells_what_to_do_without_a_daemon),
 		cmocka_unit_test(gives_up_on_a_silent_daemon),
+		cmocka_unit_test(asks_the_registry_whether_an_image_may_be_had),
 		cmocka_unit_test(tells_a_missing_image_from_a_failure),
 		cmocka_unit_test(login_tells_denied_from_unreachable),
 		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),

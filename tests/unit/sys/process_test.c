@@ -55,6 +55,25 @@ static void gives_lines_without_their_ends(void **state)
 	assert_string_equal(lm_buf_cstr(&seen), "0<a>0<b>0<>0<last>");
 }
 
+static void keeps_stdin_open_and_gives_more_descriptors_on_demand(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(100);
+	int status = -1;
+	// The reader in the background is killed while it waits: an end of file would end it
+	// before.
+	struct process_run run = shell(
+		SHELL("read a; exec 5<&0; cat <&5 >/dev/null & echo $a; echo x >&4 && kill -9 $!; "
+		      "wait $!; echo $?"));
+
+	run.input = LM_STR("hello\n");
+	run.keeps_stdin = true;
+	run.null_fds_n = 2;
+	run.output = &out;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "hello\n137\n");
+}
+
 static void ends_the_whole_group_at_the_time_limit(void **state)
 {
 	(void)state;
@@ -178,6 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_input_and_collects_output),
 		cmocka_unit_test(gives_lines_without_their_ends),
+		cmocka_unit_test(keeps_stdin_open_and_gives_more_descriptors_on_demand),
 		cmocka_unit_test(ends_the_whole_group_at_the_time_limit),
 		cmocka_unit_test(ends_the_child_when_told_to_stop),
 		cmocka_unit_test(output_over_the_ceiling_ends_the_child),

@@ -54,6 +54,25 @@ static void a_down_needs_no_compose(void **state)
 	assert_null(job.compose_version);
 }
 
+static void a_check_may_have_no_definition(void **state)
+{
+	(void)state;
+	lm_auto_job struct job job = {0}, other = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"check\",\"group\":null,\"host\":" HOST "}", &job, &err), LM_OK);
+	assert_int_equal(job.kind, JOB_CHECK);
+	assert_null(job.group);
+	assert_null(job.credentials_directory);
+	assert_false(job.as_user);
+	assert_int_equal(
+		parse("{\"job\":\"check\",\"group\":" GROUP ",\"host\":" HOST ",\"as_user\":true}",
+			&other, &err),
+		LM_OK);
+	assert_string_equal(other.group->connector.bucket, "ships");
+	assert_true(other.as_user);
+}
+
 static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 {
 	(void)state;
@@ -107,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_deploy),
 		cmocka_unit_test(a_down_needs_no_compose),
+		cmocka_unit_test(a_check_may_have_no_definition),
 		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
 		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
 	};

@@ -101,6 +101,109 @@ static void only_a_regular_file_is_read(void **state)
 	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
 }
 
+/// For a test that needs the files of others.
+static void needs_root(void)
+{
+	if (geteuid() != 0)
+		skip();
+}
+
+enum { SOMEBODY = 58999, ANYBODY = 58998 };
+
+static void put(struct place *p, const char *name, uid_t owner, mode_t mode)
+{
+	struct lm_err err = {LM_OK};
+	assert_int_equal(lm_file_replace(p->fd, name, LM_STR("text\n"), mode, &err), LM_OK);
+	assert_int_equal(fchownat(p->fd, name, owner, owner, 0), 0);
+}
+
+static void only_our_own_or_roots_file_is_trusted(void **state)
+{
+	struct place *p = *state;
+	needs_root();
+	static const struct {
+		uid_t owner;
+		mode_t mode;
+		lm_rc rc;
+		const char *words;
+	} table[] = {
+		{SOMEBODY, 0644, LM_OK, ""},
+		{0, 0644, LM_OK, ""},
+		{SOMEBODY, 0664, LM_OK, ""},
+		{ANYBODY, 0644, LM_E_INVALID, "docker-compose.yml' belongs to user 58998"},
+		{SOMEBODY, 0666, LM_E_INVALID, "every user can write to"},
+		{0, 0646, LM_E_INVALID, "every user can write to"},
+	};
+	assert_int_equal(fchmod(p->fd, 0711), 0);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
+		struct lm_err err = {LM_OK};
+		lm_auto_buf struct lm_buf text = LM_BUF(100);
+		put(p, LOCAL_COPY_NAME, table[i].owner, table[i].mode);
+		assert_int_equal(seteuid(SOMEBODY), 0);
+		lm_rc rc = local_copy_read(p->fd, p->path, &text, &err);
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(rc, table[i].rc);
+		assert_non_null(strstr(err.msg, table[i].words));
+	}
+}
+
+static void a_name_that_can_be_replaced_passes_the_check(void **state)
+{
+	struct place *p = *state;
+	struct lm_err err = {LM_OK};
+	assert_int_equal(local_copy_check(p->fd, p->path, &err), LM_OK);
+	assert_int_equal(symlinkat("../outside", p->fd, LOCAL_COPY_NAME), 0);
+	assert_int_equal(local_copy_check(p->fd, p->path, &err), LM_OK);
+	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("one\n"), &err), LM_OK);
+	assert_int_equal(local_copy_check(p->fd, p->path, &err), LM_OK);
+}
+
+static void a_directory_in_the_way_is_found_early(void **state)
+{
+	struct place *p = *state;
+	static const char *const names[] = {LOCAL_COPY_NAME, "." LOCAL_COPY_NAME ".tmp"};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		struct lm_err err = {LM_OK};
+		assert_int_equal(mkdirat(p->fd, names[i], 0700), 0);
+		assert_int_equal(local_copy_check(p->fd, p->path, &err), LM_E_CONFLICT);
+		lm_auto_free char *message = lm_xasprintf(
+			"'%s/%s' is a directory, where the local copy of the compose file belongs: "
+			"move it away",
+			p->path, names[i]);
+		assert_string_equal(err.msg, message);
+		assert_int_not_equal(local_copy_place(p->fd, p->path, LM_STR("x"), &err), LM_OK);
+		assert_int_equal(unlinkat(p->fd, names[i], AT_REMOVEDIR), 0);
+	}
+}
+
+static void what_only_its_owner_can_remove_is_found_early(void **state)
+{
+	struct place *p = *state;
+	needs_root();
+	static const struct {
+		mode_t mode;
+		uid_t owner, files_owner;
+		lm_rc rc;
+	} table[] = {
+		{01777, 0, ANYBODY, LM_E_CONFLICT},
+		{0777, 0, ANYBODY, LM_OK},
+		{01777, 0, SOMEBODY, LM_OK},
+		{01777, SOMEBODY, ANYBODY, LM_OK},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
+		struct lm_err err = {LM_OK};
+		put(p, LOCAL_COPY_NAME, table[i].files_owner, 0644);
+		assert_int_equal(fchown(p->fd, table[i].owner, table[i].owner), 0);
+		assert_int_equal(fchmod(p->fd, table[i].mode), 0);
+		assert_int_equal(seteuid(SOMEBODY), 0);
+		lm_rc checked = local_copy_check(p->fd, p->path, &err);
+		lm_rc placed = local_copy_place(p->fd, p->path, LM_STR("x"), &err);
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(checked, table[i].rc);
+		assert_int_equal(placed == LM_OK, table[i].rc == LM_OK);
+	}
+}
+
 static void a_copy_over_the_ceiling_is_refused(void **state)
 {
 	struct place *p = *state;
@@ -127,6 +230,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_missing_copy_is_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_link_is_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_a_regular_file_is_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			only_our_own_or_roots_file_is_trusted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_name_that_can_be_replaced_passes_the_check, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_directory_in_the_way_is_found_early, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_only_its_owner_can_remove_is_found_early, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_copy_over_the_ceiling_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

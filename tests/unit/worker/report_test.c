@@ -70,7 +70,7 @@ static void the_end_of_stdin_cancels(void **state)
 	struct talk *t = *state;
 	struct lm_err err = {LM_OK};
 	struct lm_str line;
-	struct wait_limit limit = report_limit(&t->report);
+	struct wait_limit limit = report_limit(&t->report, 60);
 	say(t, "half a line");
 	close(lm_take_fd(t->in[1]));
 	assert_int_equal(wait_ms(60000, &limit, &err), LM_E_CANCELLED);
@@ -82,7 +82,7 @@ static void sigterm_cancels_whatever_is_waited_for(void **state)
 	struct talk *t = *state;
 	struct lm_err err = {LM_OK};
 	struct lm_str line;
-	struct wait_limit limit = report_limit(&t->report);
+	struct wait_limit limit = report_limit(&t->report, 60);
 	assert_int_equal(raise(SIGTERM), 0);
 	assert_int_equal(wait_ms(60000, &limit, &err), LM_E_CANCELLED);
 	assert_int_equal(report_read_line(&t->report, 100, &line, &err), LM_E_CANCELLED);
@@ -108,6 +108,17 @@ static void words_that_are_not_utf_8_arrive_nevertheless(void **state)
 		  "\"message\":\"caf\\\\xe9 is closed\"}\n");
 }
 
+static void shows_life_three_times_while_silence_is_borne(void **state)
+{
+	struct talk *t = *state;
+	static const struct {
+		unsigned silence_s, alive_ms;
+	} table[] = {{1, 333}, {3, 1000}, {29, 9666}, {30, 10000}, {60, 10000}, {3600, 10000}};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++)
+		assert_int_equal(
+			report_limit(&t->report, table[i].silence_s).alive_ms, table[i].alive_ms);
+}
+
 static void a_reader_that_has_gone_is_an_error_not_a_signal(void **state)
 {
 	struct talk *t = *state;
@@ -125,6 +136,8 @@ int main(void)
 			a_line_over_its_ceiling_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			words_that_are_not_utf_8_arrive_nevertheless, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			shows_life_three_times_while_silence_is_borne, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_reader_that_has_gone_is_an_error_not_a_signal, set_up, tear_down),
 		// Last: the signal stays pending in this process.

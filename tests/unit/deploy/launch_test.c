@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/launch.h"
+#include "deploy/launch.h"
 
 #include "base/file.h"
 #include "base/path.h"

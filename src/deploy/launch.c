@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/launch.h"
+#include "deploy/launch.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -45,7 +45,13 @@ static lm_rc find_numbered(uint32_t uid, struct process_user *ret, struct lm_err
 	return rc;
 }
 
-static lm_rc check_user(const struct host_settings *host, const struct connector_definition *def,
+lm_rc launch_look_up_user(const struct host_settings *host, const struct connector_definition *def,
+	struct process_user *ret, struct lm_err *err)
+{
+	return def->has_user ? find_numbered(def->uid, ret, err) : find_named(host, ret, err);
+}
+
+lm_rc launch_check_user(const struct host_settings *host, const struct connector_definition *def,
 	const struct process_user *user, struct lm_err *err)
 {
 	lm_rc rc = def->has_user ? LM_E_INVALID : LM_E_DENIED;
@@ -67,11 +73,10 @@ lm_rc launch_find_user(const struct host_settings *host, const struct connector_
 	struct process_user *ret, struct lm_err *err)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
-	lm_rc rc =
-		def->has_user ? find_numbered(def->uid, &user, err) : find_named(host, &user, err);
+	lm_rc rc = launch_look_up_user(host, def, &user, err);
 
 	if (rc == LM_OK)
-		rc = check_user(host, def, &user, err);
+		rc = launch_check_user(host, def, &user, err);
 	if (rc)
 		return rc;
 	*ret = user;

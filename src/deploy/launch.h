@@ -16,6 +16,12 @@
 /// the default user cannot. The message says what to do.
 lm_rc launch_find_user(const struct host_settings *host, const struct connector_definition *def,
 	struct process_user *ret, struct lm_err *err);
+/// Its two halves: whether there is that user; whether it may be the application's on this device,
+/// and whether this program can become it.
+lm_rc launch_look_up_user(const struct host_settings *host, const struct connector_definition *def,
+	struct process_user *ret, struct lm_err *err);
+lm_rc launch_check_user(const struct host_settings *host, const struct connector_definition *def,
+	const struct process_user *user, struct lm_err *err);
 
 /// The path of lighterman-worker, beside our own program. The caller frees.
 lm_rc launch_find_worker(char **ret, struct lm_err *err);

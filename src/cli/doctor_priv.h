@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// `lighterman doctor`: checks that are made here and those of a worker, in one order. A check
+/// tells what it found in one line or more, whatever became of the others.
+
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "connector/definition.h"
+#include "host/host_file.h"
+#include "sys/json.h"
+#include "sys/process.h"
+#include "sys/wait.h"
+
+struct doctor {
+	const struct call *call;
+	struct progress_style style;
+	struct wait_limit limit;
+	json_t *checks; ///< What was told.
+	size_t wrong, warnings;
+	const char *name; ///< Of the check that runs.
+	size_t at;        ///< Its place in the order.
+	bool at_told;     ///< It has told something.
+	bool invalid;     ///< Host file or group file.
+
+	bool has_host;
+	struct host_settings host;
+	struct group *group;   ///< NULL: none, or it is invalid.
+	bool group_is_invalid; ///< Then the application's user is not known either.
+	json_t *status;        ///< lightermand's; NULL: it does not answer.
+	uid_t daemon_uid;      ///< Of lightermand, or of who would start it.
+	bool has_user;         ///< There is such a user.
+	bool as_user;          ///< The worker runs as the application's user, or as who asks.
+	struct process_user user;
+
+	bool worker_lives, worker_done; ///< It has said something; it has sent its result.
+};
+
+// doctor.c
+/// A line of the check at work. `mend` may be NULL.
+void doctor_ok(struct doctor *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void doctor_warn(struct doctor *d, const char *message, const char *mend);
+void doctor_wrong(struct doctor *d, const char *message, const char *mend);
+void doctor_skip(struct doctor *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/// A line of a worker; the checks that come before it are made first. Borrowed.
+void doctor_take(struct doctor *d, const json_t *check);
+/// The path of lightermand's control socket. The caller frees.
+char *doctor_socket_path(const struct doctor *d);
+
+typedef void doctor_check(struct doctor *d);
+
+// doctor_definition.c
+doctor_check doctor_check_host_file, doctor_check_group_file, doctor_check_lightermand,
+	doctor_check_user, doctor_check_root;
+
+// doctor_host.c
+doctor_check doctor_check_brokers, doctor_check_log, doctor_check_state, doctor_check_runtime,
+	doctor_check_memory;
+
+// doctor_worker.c
+/// Runs a worker; what it finds goes to doctor_take. LM_E_CANCELLED: told to stop; other failures
+/// are told as the check "worker".
+lm_rc doctor_run_worker(struct doctor *d, struct lm_err *err);

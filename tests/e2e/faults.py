@@ -1,0 +1,572 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to fail of docs/errors.md: for each id one function that brings it about (errors_test.py).
+
+Each takes a Scene, prepares the fault there and returns the path of a group file; one that is a generator yields it, and
+cleans up behind it. A fault that needs another host file, or other programs, calls scene.own() for a device of its own
+before it changes that.
+"""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+
+from device import SECRET_ARN
+from servers.engine import compose_file
+from servers.old_engine import VersionOnlyEngine
+from servers.s3 import S3
+from servers.server import free_port, run
+
+FAULTS = {}
+LOCAL = {"DockerPullBeforeUp": "False"}
+
+
+class Scene:
+    """What a fault has at hand: `device`, which runs already unless it is the fault's own; and the fixtures."""
+
+    def __init__(self, shared, request):
+        self.device, self.request = shared, request
+
+    def fixture(self, name):
+        return self.request.getfixturevalue(name)
+
+    def own(self, compose="compose2", **more):
+        """Takes another device, which is started once the fault is prepared."""
+        self.device = self.fixture("device_with")(self.fixture(compose), **more)
+        return self.device
+
+    def store(self, text=None, **more):
+        """Stores that compose file and returns a group file that names it."""
+        text = text or compose_file(None, ["web"], self.fixture("local_image"))
+        self.device.put_object("ships", "docker-compose.yml", text)
+        return self.device.group(**{**LOCAL, **more})
+
+    def service(self, *lines, **more):
+        """A compose file of one service "web" with these lines."""
+        image = self.fixture("local_image")
+        return self.store("\n".join(["services:", "  web:", f"    image: {image}", "    stop_grace_period: 1s",
+                                     *(f"    {line}" for line in lines)]) + "\n", **more)
+
+
+def fault(function):
+    FAULTS[function.__name__] = function
+    return function
+
+
+def provoke(name, scene):
+    """A context with the group file of that fault."""
+    made = FAULTS[name](scene)
+    return contextlib.contextmanager(lambda: made)() if hasattr(made, "send") else contextlib.nullcontext(made)
+
+
+# validate
+
+def edited(scene, change):
+    """A group file after `change` has had its document."""
+    group = scene.store()
+    document = json.loads(group.read_text())
+    change(document)
+    group.write_text(json.dumps(document))
+    return group
+
+
+def parameter(**values):
+    """A fault that is nothing but these parameters; the version of the connector is among them."""
+    return lambda scene: scene.store(**values)
+
+
+@fault
+def group_not_json(scene):
+    group = scene.store()
+    group.write_text(group.read_text()[:-5])
+    return group
+
+
+@fault
+def group_without_connector(scene):
+    return edited(scene, lambda document: document["Connectors"].clear())
+
+
+@fault
+def group_with_two_connectors(scene):
+    return edited(scene, lambda document: document["Connectors"].append({**document["Connectors"][0], "Id": "other"}))
+
+
+@fault
+def connector_without_id(scene):
+    return edited(scene, lambda document: document["Connectors"][0].pop("Id"))
+
+
+@fault
+def parameter_not_a_string(scene):
+    return edited(scene, lambda document: document["Connectors"][0]["Parameters"].update(ForceDeploy=True))
+
+
+FAULTS.update({
+    "connector_version_unknown": parameter(version=8),
+    "parameter_missing": parameter(bucket=None, DockerComposeFileS3Bucket=None),
+    "parameter_unknown": parameter(DockerUserID="1000"),
+    "parameter_of_a_later_version": parameter(version=6, DockerOfflineMode="True"),
+    "bucket_name_impossible": parameter(bucket="my_ships"),
+    "destination_relative": parameter(DockerComposeFileDestinationPath="app"),
+    "user_not_a_number": parameter(DockerUserId="root"),
+    "user_number_too_long": parameter(version=6, DockerUserId="100000"),
+    "boolean_misspelt": parameter(ForceDeploy="yes"),
+    "frequency_out_of_range": parameter(DockerContainerStatusLogFrequency="0"),
+    "secrets_not_a_list": parameter(AWSSecretsArnList=SECRET_ARN.format(name="harbour")),
+    "secret_arn_malformed": parameter(secrets=["arn:aws:s3:::harbour"]),
+    "several_faults": parameter(bucket="x", ForceDeploy="yes", DockerUserId="root"),
+})
+
+
+# prepare
+
+FAULTS.update({
+    "user_missing": parameter(DockerUserId="3999999999"),
+    "user_is_root": parameter(DockerUserId="0"),
+})
+
+
+@fault
+def default_user_missing(scene):
+    scene.own()
+    return scene.store(DockerUserId=None)
+
+
+@fault
+def worker_missing(scene):
+    device = scene.own()
+    programs = device.folder / "bin"
+    programs.mkdir()
+    for name in ("lightermand", "lighterman"):
+        shutil.copy(device.programs / name, programs)
+    device.programs = programs
+    return scene.store()
+
+
+@fault
+def user_not_in_group(scene):
+    device, stranger = scene.own(), scene.fixture("stranger")
+    stranger.owns(device.destination)
+    return scene.store(DockerUserId=str(stranger.uid))
+
+
+@fault
+def engine_socket_missing(scene):
+    scene.own().host["docker"]["socket"] = "/run/none.sock"
+    return scene.store()
+
+
+@fault
+def engine_down(scene):
+    group = scene.store()
+    engine = scene.fixture("engine")
+    engine.stop()
+    yield group
+    engine.start()
+
+
+@fault
+def engine_too_old(scene):
+    device = scene.own()
+    path = device.folder / "old.sock"
+    device.host["docker"]["socket"] = str(path)
+    with VersionOnlyEngine(path, "1.9.0", "1.21"):
+        yield scene.store()
+
+
+@fault
+def compose_missing(scene):
+    scene.own().host["docker"]["compose"] = "/opt/docker-compose"
+    return scene.store()
+
+
+@fault
+def compose_does_not_run(scene):
+    device = scene.own()
+    program = device.folder / "docker-compose"
+    program.write_text("#!/bin/sh\necho 'cannot open shared object file' >&2; exit 127\n")
+    program.chmod(0o755)
+    device.host["docker"]["compose"] = str(program)
+    return scene.store()
+
+
+@fault
+def destination_missing(scene):
+    return scene.store(DockerComposeFileDestinationPath=str(scene.device.destination / "none"))
+
+
+@fault
+def destination_is_a_file(scene):
+    path = scene.device.folder / "file"
+    path.write_text("")
+    return scene.store(DockerComposeFileDestinationPath=str(path))
+
+
+@fault
+def destination_guarded(scene):
+    path = scene.device.folder / "guarded"
+    path.mkdir(mode=0o755, exist_ok=True)
+    return scene.store(DockerComposeFileDestinationPath=str(path))
+
+
+@fault
+def destination_read_only(scene):
+    path = scene.device.folder / "readonly"
+    path.mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", f"ro,uid={scene.device.user.uid}", "none", path)
+    yield scene.store(DockerComposeFileDestinationPath=str(path))
+    run("umount", path)
+
+
+@fault
+def local_copy_is_a_directory(scene):
+    device = scene.own()
+    device.local_copy.mkdir()
+    device.user.owns(device.local_copy)
+    return scene.store()
+
+
+# fetch: the directories
+
+@fault
+def bucket_missing(scene):
+    return scene.store(bucket="nowhere")
+
+
+@fault
+def object_missing(scene):
+    return scene.store(key="none.yml")
+
+
+@fault
+def version_missing(scene):
+    return scene.store(DockerComposeFileS3Version="v7")
+
+
+@fault
+def object_is_a_link(scene):
+    group = scene.store(key="link.yml")
+    link = scene.device.folder / "objects/ships/link.yml"
+    link.unlink(missing_ok=True)
+    link.symlink_to("/etc/passwd")
+    return group
+
+
+@fault
+def object_too_large(scene):
+    return scene.store(b"#" * 5_000_000 + b"\nservices: {}\n")
+
+
+@fault
+def object_store_missing(scene):
+    scene.own().host["objectStore"]["directory"] = "/srv/none"
+    return scene.store()
+
+
+@fault
+def checksum_wrong(scene):
+    return scene.store(policy={"ComposeFileSHA256": "0" * 64})
+
+
+@fault
+def secret_missing(scene):
+    return scene.store(secrets=[SECRET_ARN.format(name="nobody")])
+
+
+def secret(value):
+    """A secret of that value, a text."""
+    def prepare(scene):
+        arn = scene.device.put_secret("harbour", {})
+        (scene.device.folder / "secrets/harbour.json").write_text(value)
+        return scene.store(secrets=[arn])
+
+    return prepare
+
+
+FAULTS.update({
+    "secret_not_json": secret("alice:s3cret"),
+    "secret_without_password": secret('{"username": "alice", "registryUrl": "localhost:9"}'),
+    "secret_password_not_text": secret('{"username": "alice", "password": 1, "registryUrl": "localhost:9"}'),
+    "secret_password_empty": secret('{"username": "alice", "password": "", "registryUrl": "localhost:9"}'),
+    "secret_key_twice": secret('{"username": "alice", "username": "bob", "password": "x", "registryUrl": "y"}'),
+})
+
+
+@fault
+def secret_guarded(scene):
+    group = secret("{}")(scene)
+    os.chown(scene.device.folder / "secrets/harbour.json", 0, 0)
+    return group
+
+
+# fetch: S3
+
+def in_s3(scene, key="app.yml", **keys):
+    """A device of its own that takes objects from S3, and the group file."""
+    s3, device = scene.fixture("s3"), scene.own()
+    if "e2e-errors" not in [found["Name"] for found in s3.client().list_buckets()["Buckets"]]:
+        s3.make_bucket("e2e-errors", versions=True)
+    s3.put("e2e-errors", "app.yml", compose_file(None, ["web"], scene.fixture("local_image")).encode())
+    device.use_s3(s3, **keys)
+    return device.group(bucket="e2e-errors", key=key, **LOCAL)
+
+
+@fault
+def aws_credentials_missing(scene):
+    group = in_s3(scene)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del scene.device.environment[name]
+    return group
+
+
+@fault
+def aws_credentials_half(scene):
+    group = in_s3(scene)
+    del scene.device.environment["AWS_SECRET_ACCESS_KEY"]
+    return group
+
+
+@fault
+def aws_role_refused(scene):
+    """The credentials provider of AWS IoT knows the certificate, but its thing may not have the role."""
+    role = scene.fixture("role_credentials")
+    group = in_s3(scene)
+    scene.device.host["credentials"] = role.attach("errors-device", "Other")
+    scene.device.host["thingName"] = "Gateway"
+    return group
+
+
+@fault
+def s3_unreachable(scene):
+    group = in_s3(scene)
+    scene.device.environment["AWS_ENDPOINT_URL_S3"] = f"http://localhost:{free_port()}"
+    return group
+
+
+@fault
+def s3_secret_key_wrong(scene):
+    return in_s3(scene, secret_key="wr0ng-k3y")
+
+
+@fault
+def s3_access_denied(scene):
+    return in_s3(scene, access_key=S3.POOR_ACCESS_KEY, secret_key=S3.POOR_SECRET_KEY)
+
+
+@fault
+def s3_object_missing(scene):
+    return in_s3(scene, key="none.yml")
+
+
+@fault
+def s3_bucket_missing(scene):
+    in_s3(scene)
+    return scene.device.group(bucket="e2e-nowhere", **LOCAL)
+
+
+@fault
+def s3_is_no_s3(scene):
+    group = in_s3(scene)
+    scene.device.environment["AWS_ENDPOINT_URL_S3"] = f"http://{scene.fixture('open_registry').address}"
+    return group
+
+
+# resolve
+
+def text(value):
+    return lambda scene: scene.store(value)
+
+
+FAULTS.update({
+    "compose_file_empty": text(b"\n"),
+    "compose_file_not_yaml": text("services:\n\tweb: 1\n"),
+    "compose_file_not_utf8": text(b"services:\n  web:\n    image: caf\xe9\n"),
+    "compose_file_a_list": text("- services\n"),
+    "compose_file_without_services": text("version: '3.4'\n"),
+    "compose_file_bomb": text("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefg", "bcdefgh"))),
+    "compose_key_unknown": lambda scene: scene.service("prots: []"),
+    "compose_env_file_missing": lambda scene: scene.service("env_file: harbour.env"),
+    "compose_variable_malformed": lambda scene: scene.service('command: "${HARBOUR"'),
+    "compose_variable_required": lambda scene: scene.service('command: "${HARBOUR_NAME:?is not set}"'),
+    "compose_network_undefined": lambda scene: scene.service("networks: [quay]"),
+})
+
+
+# authenticate
+
+def login(scene, **more):
+    registry = scene.fixture("registry")
+    return scene.store(secrets=[scene.device.put_secret("harbour", registry.secret(**more))])
+
+
+@fault
+def login_refused(scene):
+    return login(scene, password="sunk")
+
+
+@fault
+def login_unreachable(scene):
+    return login(scene, registryUrl=f"localhost:{free_port()}")
+
+
+@fault
+def registry_url_malformed(scene):
+    return login(scene, registryUrl="http://")
+
+
+# admit
+
+@fault
+def disk_reserve(scene):
+    return scene.store(policy={"MinFreeDiskMB": "999999999"})
+
+
+@fault
+def disk_full(scene):
+    path = scene.device.folder / "small"
+    path.mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", f"size=32k,uid={scene.device.user.uid},mode=0700", "none", path)
+    yield scene.store(DockerComposeFileDestinationPath=str(path))
+    run("umount", path)
+
+
+# pull
+
+def pulls(scene, image, **more):
+    return scene.store(compose_file(None, ["web"], image), DockerPullBeforeUp="True", **more)
+
+
+@fault
+def image_missing(scene):
+    return pulls(scene, scene.fixture("open_registry").image("demo/none:1"))
+
+
+@fault
+def image_tag_missing(scene):
+    repository = scene.fixture("open_image").rpartition(":")[0]
+    return pulls(scene, f"{repository}:none")
+
+
+@fault
+def image_without_login(scene):
+    return pulls(scene, scene.fixture("image"))
+
+
+@fault
+def registry_unreachable(scene):
+    return pulls(scene, f"localhost:{free_port()}/demo/web:1")
+
+
+@fault
+def offline_without_images(scene):
+    return pulls(scene, f"localhost:{free_port()}/demo/web:1", DockerOfflineMode="True")
+
+
+@fault
+def offline_without_local_copy(scene):
+    group = in_s3(scene)
+    scene.device.environment["AWS_ENDPOINT_URL_S3"] = f"http://localhost:{free_port()}"
+    return scene.device.group(bucket="e2e-errors", name=group.name, DockerOfflineMode="True")
+
+
+# down
+
+@fault
+def network_in_use(scene):
+    """The application runs, and a stranger's container is in its network."""
+    engine, image = scene.fixture("engine"), scene.fixture("local_image")
+    scene.own("compose1")
+    scene.deploy_well(scene.store())
+    network, = [found for found in engine.docker.networks.list() if "greengrassdocker" in found.name]
+    engine.docker.containers.run(image, ["sleep", "1000000"], name="stranger", network=network.name, detach=True)
+    return scene.store(compose_file(None, ["web"], image) + "# changed\n")
+
+
+# up
+
+@fault
+def port_taken(scene):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield scene.service(f'ports: ["127.0.0.1:{listener.getsockname()[1]}:80"]')
+
+
+@fault
+def container_name_taken(scene):
+    scene.fixture("engine").docker.containers.run(scene.fixture("local_image"), ["sleep", "1000000"], name="harbour",
+                                                  detach=True)
+    return scene.service("container_name: harbour")
+
+
+@fault
+def command_missing(scene):
+    return scene.service("command: [anchor]")
+
+
+@fault
+def volume_source_missing(scene):
+    return scene.service('volumes: [{type: bind, source: /srv/none, target: /x}]')
+
+
+@fault
+def external_network_missing(scene):
+    image = scene.fixture("local_image")
+    return scene.store(f"services:\n  web:\n    image: {image}\n    networks: [quay]\n"
+                       "networks:\n  quay:\n    external: true\n")
+
+
+# settle
+
+HEALTHY = {"WaitHealthy": "true", "HealthTimeoutSeconds": "60"}
+
+
+@fault
+def container_ends(scene):
+    return scene.service('command: ["sh", "-c", "exit 3"]',
+                         "healthcheck: {test: ['CMD', 'true'], interval: 3600s}", policy=HEALTHY)
+
+
+@fault
+def container_unhealthy(scene):
+    return scene.service("command: [sleep, '1000000']", "init: true",
+                         "healthcheck: {test: ['CMD', 'false'], interval: 1s, retries: 1}", policy=HEALTHY)
+
+
+@fault
+def health_timeout(scene):
+    return scene.service("command: [sleep, '1000000']", "init: true",
+                         "healthcheck: {test: ['CMD', 'false'], interval: 3600s, retries: 1}",
+                         policy={"WaitHealthy": "true", "HealthTimeoutSeconds": "1"})
+
+
+# The worker itself
+
+def at_config(scene, act):
+    """A deployment of its own device whose docker-compose config is held; then `act` gets the worker's pid."""
+    device = scene.own()
+    held = scene.hold(device)
+    held.hold("config")
+
+    def during():
+        held.wait_held("config")
+        act(device.worker())
+
+    scene.during = during
+    return scene.store()
+
+
+@fault
+def worker_killed(scene):
+    return at_config(scene, lambda pid: os.kill(pid, signal.SIGKILL))
+
+
+@fault
+def worker_silent(scene):
+    def prepare():
+        group = at_config(scene, lambda pid: os.kill(pid, signal.SIGSTOP))
+        scene.device.host["workerSilenceSeconds"] = 1
+        return group
+
+    return prepare()

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "fake_engine.h"
+#include "worker/local_copy.h"
+#include "worker/work_priv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/// A job whose docker-compose is a shell script, in front of an engine with recorded answers.
+struct fixture {
+	char dir[64];
+	char *program;
+	struct group group;
+	struct job job;
+	struct work work;
+	struct fake_engine *engine;
+	struct lm_buf log;
+};
+
+#define OK "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+#define CONTAINER(id, name, state)                                                                 \
+	"{\"Id\":\"" id "\",\"Names\":[\"/" name "\"],\"State\":\"" state "\",\"Labels\":"         \
+	"{\"com.docker.compose.project\":\"" COMPOSE_PROJECT "\"}}"
+#define LIST "GET /v1.41/containers/json"
+
+#define FILE_TEXT "services: {web: {image: a}}\n"
+
+static const char *const no_env[] = {"PATH=/usr/bin:/bin", NULL};
+
+static void take_log(void *ctx, enum lm_level level, struct lm_str line)
+{
+	(void)level;
+	(void)lm_buf_add_str(ctx, line);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = lm_xcalloc(1, sizeof(*f));
+	struct lm_err err = {LM_OK};
+
+	strncpy(f->dir, "/tmp/application_down_test.XXXXXX", sizeof(f->dir) - 1);
+	assert_non_null(mkdtemp(f->dir));
+	f->program = lm_path_join(f->dir, "program");
+	f->log = LM_BUF(100000);
+	f->group.connector.destination = f->dir;
+	f->job.group = &f->group;
+	f->work = (struct work){.job = &f->job,
+		.limit = WAIT_FOREVER,
+		.compose = {.program = f->program, .generation = 1},
+		.env = (char **)no_env,
+		.destination_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	assert_int_equal(
+		local_copy_place(f->work.destination_fd, f->dir, LM_STR(FILE_TEXT), &err), LM_OK);
+	lm_log_set_sink(take_log, &f->log);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+
+	lm_log_set_sink(NULL, NULL);
+	if (f->engine)
+		fake_engine_destroy(f->engine);
+	(void)close(f->work.destination_fd);
+	assert_int_equal(lm_tree_remove(AT_FDCWD, f->dir, &err), LM_OK);
+	free(f->program);
+	lm_buf_finish(&f->log);
+	free(f);
+	return 0;
+}
+
+/// What docker-compose does, as words of the shell.
+static void script(struct fixture *f, const char *text)
+{
+	lm_auto_free char *whole = lm_xasprintf("#!/bin/sh\n%s\n", text);
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(lm_file_replace(AT_FDCWD, f->program, lm_str(whole), 0755, &err), LM_OK);
+}
+
+static void engine(struct fixture *f, const struct fake_answer *answers, size_t n)
+{
+	f->engine = fake_engine_create(answers, n);
+	f->work.engine = (struct engine){.socket_path = f->engine->path, .version = {.minor = 41}};
+}
+
+static lm_rc down(struct fixture *f, struct application_down how, struct lm_err *err)
+{
+	if (!how.timeout_ms)
+		how.timeout_ms = APPLICATION_DOWN_MS;
+	return application_down(&f->work, &how, err);
+}
+
+static void it_has_ten_minutes(void **state)
+{
+	(void)state;
+	assert_int_equal(APPLICATION_DOWN_MS, 10 * 60 * 1000);
+}
+
+static void at_its_time_limit_it_is_ended_and_what_still_runs_is_named(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_answer answers[] = {{LIST,
+		OK "[" CONTAINER("c1", "slow_1", "running") "," CONTAINER(
+			"c2", "gone_1", "exited") "," CONTAINER("c3", "slow_2", "running") "]",
+		FAKE_CLOSE}};
+	struct lm_err err = {LM_OK};
+
+	script(f, "exec sleep 1000000");
+	engine(f, answers, LM_ARRAY_SIZE(answers));
+	// By label would do the same to containers that do not stop.
+	assert_int_equal(
+		down(f, (struct application_down){.timeout_ms = 1000, .by_label = true}, &err),
+		LM_E_TIMEOUT);
+	assert_string_equal(err.msg, "docker-compose down did not end within 1 s and was ended; "
+				     "still running: slow_1, slow_2");
+}
+
+static void an_engine_that_does_not_answer_then_is_told(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_answer answers[] = {{LIST, "HTTP/1.0 500 No\r\n\r\nbroken", FAKE_CLOSE}};
+	struct lm_err err = {LM_OK};
+
+	script(f, "exec sleep 1000000");
+	engine(f, answers, LM_ARRAY_SIZE(answers));
+	assert_int_equal(down(f, (struct application_down){.timeout_ms = 1}, &err), LM_E_TIMEOUT);
+	assert_string_equal(err.msg, "docker-compose down did not end within 0 s and was ended; "
+				     "the Docker daemon does not tell what still runs");
+}
+
+static void the_time_limit_holds_without_docker_compose_as_well(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_answer answers[] = {
+		{LIST, OK "[" CONTAINER("c1", "slow_1", "running") "]", FAKE_CLOSE},
+		{"POST /v1.41/containers/c1/stop", "", FAKE_HANG}};
+	const struct lm_err none = {LM_E_NOT_FOUND, 0, "no docker-compose here"};
+	struct lm_err err = {LM_OK};
+
+	engine(f, answers, LM_ARRAY_SIZE(answers));
+	assert_int_equal(down(f,
+				 (struct application_down){
+					 .timeout_ms = 20, .by_label = true, .no_compose = &none},
+				 &err),
+		LM_E_TIMEOUT);
+	assert_string_equal(err.msg, "stopping the containers did not end within 0 s and was "
+				     "ended; still running: slow_1");
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "no docker-compose here: stopping and "));
+}
+
+static void goes_by_the_local_copy_and_removes_services_that_it_lacks(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+
+	script(f, "echo \"$*\"; cat");
+	assert_int_equal(down(f, (struct application_down){.fallback = LM_STR("no")}, &err), LM_OK);
+	lm_auto_free char *said = lm_xasprintf("-p " COMPOSE_PROJECT " -f - --project-directory %s "
+					       "down --remove-orphans\n",
+		f->dir);
+	assert_non_null(strstr(lm_buf_cstr(&f->log), said));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), FILE_TEXT));
+}
+
+static void goes_by_the_other_file_where_the_copy_does_not_serve(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+	struct application_down how = {
+		.fallback = LM_STR("services: {kept: {}}\n"), .fallback_words = "what was kept"};
+
+	script(f, "cat");
+	assert_int_equal(unlinkat(f->work.destination_fd, LOCAL_COPY_NAME, 0), 0);
+	assert_int_equal(down(f, how, &err), LM_OK);
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "taking down by what was kept"));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "services: {kept: {}}"));
+	// Without one, and without the label, there is nothing to go by.
+	how.fallback.n = 0;
+	assert_int_equal(down(f, how, &err), LM_E_NOT_FOUND);
+}
+
+static void names_what_is_left(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_answer answers[] = {
+		{LIST, OK "[" CONTAINER("c2", "left_1", "exited") "]", FAKE_CLOSE}};
+
+	engine(f, answers, LM_ARRAY_SIZE(answers));
+	application_warn_left(&f->work);
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "[WARN]"));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), ": left_1\n"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(it_has_ten_minutes),
+		TEST(at_its_time_limit_it_is_ended_and_what_still_runs_is_named),
+		TEST(an_engine_that_does_not_answer_then_is_told),
+		TEST(the_time_limit_holds_without_docker_compose_as_well),
+		TEST(goes_by_the_local_copy_and_removes_services_that_it_lacks),
+		TEST(goes_by_the_other_file_where_the_copy_does_not_serve),
+		TEST(names_what_is_left),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
