@@ -23,6 +23,7 @@ enum {
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
+	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.

@@ -55,6 +55,7 @@ void command_complain(FILE *err, const char *sentence);
 int command_deploy(const struct call *call);
 int command_doctor(const struct call *call);
 int command_help(const struct call *call);
+int command_metrics(const struct call *call);
 int command_start(const struct call *call);
 int command_status(const struct call *call);
 int command_stop(const struct call *call);

@@ -119,7 +119,7 @@ void doctor_check_lightermand(struct doctor *d)
 	struct lm_err err = {0};
 	int ignored;
 
-	if (status_ask(path, &last, &ignored, &err)) {
+	if (status_ask(path, "status", &last, &ignored, &err)) {
 		doctor_wrong(d, err.msg, NULL);
 		return;
 	}

@@ -25,10 +25,11 @@ static void print_status(const struct call *call, const json_t *status)
 	(void)fwrite(page.data, 1, page.len, call->out);
 }
 
-lm_rc status_ask(const char *socket_path, json_t **ret_last, int *ret_exit, struct lm_err *err)
+lm_rc status_ask(const char *socket_path, const char *command, json_t **ret_last, int *ret_exit,
+	struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
-	lm_auto_json json_t *request = json_pack("{s:s}", "command", "status");
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", command);
 	struct wait_limit limit = wait_limit_within(&WAIT_FOREVER, ANSWER_S * 1000);
 
 	*ret_exit = EXIT_UNREACHABLE;
@@ -60,7 +61,7 @@ int command_status(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (status_ask(call->socket_path, &last, &exit_status, &why)) {
+	if (status_ask(call->socket_path, "status", &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

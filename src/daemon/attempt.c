@@ -66,6 +66,7 @@ static void drop_cancelled(struct supervisor *s, const char *why)
 	unsigned generation = s->attempt.generation;
 	json_t *last = supervisor_last_line(1, why);
 
+	s->counts.ended[METRICS_CANCELLED]++;
 	// It stays the one under way: a later start takes it up, a newer deployment ends it.
 	json_object_set_new(last, "generation", json_integer(generation));
 	attempt_finish(&s->attempt);
@@ -138,6 +139,8 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 static void refuse(struct supervisor *s, const struct lm_err *err)
 {
 	lm_error("the deployment cannot begin: %s", err->msg);
+	s->counts.ended[METRICS_FAILED]++;
+	supervisor_changed(s);
 	supervisor_answer(s, supervisor_last_line(1, err->msg));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/commands.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "daemon/containers.h"
@@ -12,6 +13,7 @@
 struct commands {
 	struct supervisor *supervisor;
 	struct outgoing *outgoing;
+	struct telemetry *telemetry;
 	struct containers *containers;
 	struct control *control;
 };
@@ -109,6 +111,7 @@ static void on_containers(
 	json_t *status = supervisor_to_json(r->commands->supervisor);
 	json_t *containers = rc ? json_null() : json_array();
 
+	telemetry_containers(r->commands->telemetry, list);
 	for (size_t i = 0; rc == LM_OK && i < list->n; i++)
 		json_array_append_new(containers, container_to_json(&list->items[i]));
 	json_object_set_new(status, "containers", containers);
@@ -126,11 +129,37 @@ static void run_status(struct request *r, const json_t *request)
 	containers_ask(r->commands->containers, on_containers, r);
 }
 
+static void on_measured(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct request *r = ctx;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
+	json_t *last;
+
+	(void)rc; // with a failure there is no list, and the metrics say so
+	(void)err;
+	telemetry_containers(r->commands->telemetry, list);
+	if (telemetry_write(r->commands->telemetry, &text)) {
+		last = last_line(0, NULL);
+		json_object_set_new(last, "metrics", json_string(lm_buf_cstr(&text)));
+	} else {
+		last = last_line(1, "the metrics are too many to be shown");
+	}
+	end_request(r, last);
+}
+
+static void run_metrics(struct request *r, const json_t *request)
+{
+	(void)request;
+	containers_ask(r->commands->containers, on_measured, r);
+}
+
 static const struct command {
 	const char *name;
 	void (*run)(struct request *r, const json_t *request);
 } COMMANDS[] = {
 	{"deploy", run_deploy},
+	{"metrics", run_metrics},
 	{"start", run_start},
 	{"status", run_status},
 	{"stop", run_stop},
@@ -164,8 +193,8 @@ static void on_gone(void *ctx, struct control_client *client)
 }
 
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct commands **ret,
-	struct lm_err *err)
+	struct supervisor *supervisor, struct outgoing *outgoing, struct telemetry *telemetry,
+	struct commands **ret, struct lm_err *err)
 {
 	lm_auto(commands_destroy_p) struct commands *c = lm_xcalloc(1, sizeof(*c));
 	lm_auto_free char *path = lm_path_join(host->runtime_directory, "control.sock");
@@ -173,6 +202,7 @@ lm_rc commands_create(struct loop *loop, const struct host_settings *host,
 
 	c->supervisor = supervisor;
 	c->outgoing = outgoing;
+	c->telemetry = telemetry;
 	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
 	if (rc)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
+#include "daemon/telemetry.h"
 #include "host/host_file.h"
 #include "sys/loop.h"
 
@@ -15,7 +16,7 @@ struct commands;
 /// Opens `<runtimeDirectory>/control.sock`. All is borrowed and outlives the commands. As
 /// control_create.
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct commands **ret,
-	struct lm_err *err);
+	struct supervisor *supervisor, struct outgoing *outgoing, struct telemetry *telemetry,
+	struct commands **ret, struct lm_err *err);
 void commands_destroy(struct commands *c);
 LM_DEFINE_CLEANUP(struct commands, commands_destroy)

@@ -10,6 +10,7 @@
 #include "daemon/outgoing.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
+#include "daemon/telemetry.h"
 #include "deploy/store.h"
 #include "sys/memory.h"
 
@@ -31,6 +32,7 @@ struct daemon {
 	struct store *store;
 	struct outgoing *outgoing;
 	struct supervisor *supervisor;
+	struct telemetry *telemetry;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
 	struct loop_timer *tidy;
@@ -44,6 +46,7 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->hangup);
 	loop_timer_destroy(d->tidy);
 	commands_destroy(d->commands);
+	telemetry_destroy(d->telemetry);
 	supervisor_destroy(d->supervisor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
@@ -151,6 +154,7 @@ static void on_changed(void *ctx)
 
 	loop_timer_start(d->tidy, TIDY_MS, 0);
 	service_status(d->service, status);
+	telemetry_changed(d->telemetry);
 }
 
 static lm_rc start(struct daemon *d, struct lm_err *err)
@@ -171,11 +175,13 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	if (rc)
 		return rc;
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	d->telemetry = telemetry_create(d->loop, &d->host, d->supervisor, d->outgoing);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
 	supervisor_watch(d->supervisor, on_changed, d);
 	outgoing_watch(d->outgoing, on_changed, d);
 	on_changed(d);
-	return commands_create(d->loop, &d->host, d->supervisor, d->outgoing, &d->commands, err);
+	return commands_create(
+		d->loop, &d->host, d->supervisor, d->outgoing, d->telemetry, &d->commands, err);
 }
 
 int daemon_run(const struct daemon_options *options)

@@ -268,3 +268,18 @@ json_t *outgoing_to_json(const struct outgoing *o)
 	}
 	return list;
 }
+
+size_t outgoing_measure(const struct outgoing *o, struct metrics_broker **ret)
+{
+	*ret = lm_xcalloc(o->n + 1, sizeof(**ret));
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+
+		(*ret)[i] = (struct metrics_broker){
+			.name = publisher_name(p),
+			.connected = publisher_is_connected(p),
+			.outbox = publisher_counts(p),
+		};
+	}
+	return o->n;
+}

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "daemon/metrics.h"
 #include "host/host_file.h"
 #include "mqtt/publisher.h"
 #include "sys/json.h"
@@ -35,3 +36,6 @@ void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *
 
 /// [{"name","connected","waiting","error"},…]; a new reference.
 json_t *outgoing_to_json(const struct outgoing *o);
+/// What of each broker metrics tell. Returns how many; the caller frees the array, the names are
+/// borrowed.
+size_t outgoing_measure(const struct outgoing *o, struct metrics_broker **ret);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "connector/status.h"
 #include "daemon/daemon_log.h"
+#include "deploy/stages.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,9 +83,13 @@ static void publish(struct supervisor *s, const json_t *line)
 static void note_end(struct supervisor *s, const char *stage, int64_t ms)
 {
 	lm_info("stage %s: done in %.3f s", stage, (double)ms / 1000);
-	if (!s->down_group)
-		json_array_append_new(
-			s->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
+	if (s->down_group)
+		return;
+	json_array_append_new(
+		s->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
+	struct metrics_stage *count = &s->counts.stages[deploy_stage_from_name(stage)];
+	count->n++;
+	count->ms += ms > 0 ? (uint64_t)ms : 0; // a worker says it
 }
 
 void reporting_stage(struct supervisor *s, const json_t *line)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "connector/definition.h"
+#include "daemon/metrics.h"
 #include "daemon/outgoing.h"
 #include "deploy/store.h"
 #include "host/host_file.h"
@@ -62,5 +63,7 @@ void supervisor_forget(struct supervisor *s, const void *ctx);
 char *supervisor_describe(const struct supervisor *s);
 /// What `status` shows but for containers and brokers; a new reference.
 json_t *supervisor_to_json(struct supervisor *s);
+/// What of it metrics tell.
+struct metrics_deployments supervisor_measure(const struct supervisor *s);
 /// Whether the application is to stay down.
 bool supervisor_is_stopped(const struct supervisor *s);

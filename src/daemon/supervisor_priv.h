@@ -64,6 +64,7 @@ struct supervisor {
 	uint64_t stage_began_ms;
 	json_t *stages; ///< Of the last deployment: [{"stage","ms"},…].
 	char *compose_stamp, *compose_version;
+	struct metrics_deployments counts; ///< What is not in the store.
 
 	struct loop_timer *again; ///< For the lock, and for what the disk refused.
 	struct loop_timer *report_again;
@@ -116,6 +117,10 @@ unsigned takedown_generation(const struct supervisor *s);
 /// Whether the end of the program takes the application down.
 bool takedown_is_due(struct supervisor *s);
 void takedown_begin(struct supervisor *s);
+
+// view.c
+/// When a deployment last succeeded, by the outcomes that are kept; 0: never.
+int64_t view_last_success_ms(struct supervisor *s);
 
 // reporting.c
 /// A line of a worker's stderr, for struct job_events.

@@ -148,3 +148,31 @@ json_t *supervisor_to_json(struct supervisor *s)
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));
 	return status;
 }
+
+int64_t view_last_success_ms(struct supervisor *s)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t n = 0;
+	int64_t last_ms = 0;
+	struct lm_err ignored;
+
+	if (store_list(s->store, &numbers, &n, &ignored))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		lm_auto_json json_t *outcome = read_outcome(s, numbers[i]);
+		int64_t ended_ms = json_get_int(outcome, "ended_ms", 0);
+
+		if (json_get_bool(outcome, "success", false) && ended_ms > last_ms)
+			last_ms = ended_ms;
+	}
+	return last_ms;
+}
+
+struct metrics_deployments supervisor_measure(const struct supervisor *s)
+{
+	struct metrics_deployments measured = s->counts;
+
+	measured.generation = store_state(s->store)->current;
+	measured.stopped = store_state(s->store)->stopped;
+	return measured;
+}
