@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/outgoing.h"
 
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "connector/status.h"
+#include "daemon/presence.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,11 +18,13 @@
 struct broker {
 	struct outgoing *owner;
 	struct publisher *publisher;
-	char *folder;   ///< Name of its outbox below outbox/.
-	bool told_away; ///< The log knows that it is away.
+	char *folder;                      ///< Name of its outbox below outbox/.
+	char connection[PRESENCE_ID_SIZE]; ///< Of the attempt, or the connection, that there is.
+	bool told_away;                    ///< The log knows that it is away.
 };
 
 struct outgoing {
+	const struct host_settings *host;
 	struct broker *brokers;
 	size_t n;
 	struct loop_timer *drain_timer;
@@ -65,6 +70,16 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 	b->told_away = true;
 	tell_changed(b->owner);
 	check_drained(b->owner);
+}
+
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	struct broker *b = ctx;
+
+	if (what == PUBLISHER_LOST) // the first of a connection that is asked for
+		(void)presence_make_id(b->connection);
+	return presence_message(
+		what, b->connection, b->owner->host->thing_name, lm_clock_wall_ms());
 }
 
 static void on_drained(void *ctx)
@@ -145,6 +160,8 @@ static lm_rc add_broker(struct outgoing *o, struct loop *loop, const struct host
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.presence_topic = STATUS_TOPIC_CONNECTION,
+		.presence = on_presence,
 		.ctx = b,
 	};
 	return publisher_create(loop, &settings, path, &events, &b->publisher, err);
@@ -210,6 +227,7 @@ lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struc
 	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
 	lm_rc rc = LM_OK;
 
+	o->host = host;
 	o->drain_timer = loop_timer_create(loop, end_drain, o);
 	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
 	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)

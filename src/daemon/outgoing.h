@@ -17,7 +17,8 @@
 struct outgoing;
 
 /// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
-/// names is removed, with a warning if messages were in it. As publisher_create.
+/// names is removed, with a warning if messages were in it. As publisher_create. `host` is
+/// borrowed.
 lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struct outgoing **ret,
 	struct lm_err *err);
 void outgoing_destroy(struct outgoing *o);

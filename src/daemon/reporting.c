@@ -6,9 +6,9 @@
 #include "base/log.h"
 #include "connector/status.h"
 #include "daemon/daemon_log.h"
+#include "daemon/presence.h"
 #include "deploy/stages.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,12 +64,10 @@ static void publish(struct supervisor *s, const json_t *line)
 {
 	lm_auto_json json_t *message = json_object();
 	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
-	char id[40], time[LM_TIME_SIZE];
+	char id[PRESENCE_ID_SIZE], time[LM_TIME_SIZE];
 	struct lm_err ignored; // progress may be lost
 
-	(void)snprintf(id, sizeof(id), "%016" PRIx64 "%016" PRIx64, lm_random_below(UINT64_MAX),
-		lm_random_below(UINT64_MAX));
-	json_object_set_new(message, "id", json_string(id));
+	json_object_set_new(message, "id", json_string(presence_make_id(id)));
 	json_object_set_new(
 		message, "time", json_string(lm_time_format_iso(lm_clock_wall_ms(), time)));
 	json_object_set_new(message, "generation",
