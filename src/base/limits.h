@@ -25,6 +25,7 @@ enum {
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
+	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
 	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.

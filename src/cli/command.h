@@ -65,6 +65,7 @@ int command_doctor(const struct call *call);
 int command_help(const struct call *call);
 int command_logs(const struct call *call);
 int command_plan(const struct call *call);
+int command_metrics(const struct call *call);
 int command_start(const struct call *call);
 int command_status(const struct call *call);
 int command_stop(const struct call *call);

@@ -46,6 +46,10 @@ const struct command COMMANDS[] = {
 		"nothing and needs no lightermand. Run it as the user that lightermand runs as\n"
 		"(root, mostly) and with the same AWS_ variables.",
 		command_doctor},
+	{"metrics", NULL, OPTION_JSON, "what can be measured, for Prometheus",
+		"Prints deployments, stages, containers, restarts, messages that wait, and\n"
+		"broker connections in the text format of Prometheus.",
+		command_metrics},
 	{"stop", NULL, OPTION_JSON, "take the application down, and keep it down",
 		"Takes the application down. It stays down, also when the device restarts,\n"
 		"until `lighterman start` or the next deployment.",

@@ -103,7 +103,9 @@ static void refuse(struct supervisor *s, const struct definition_faults *faults,
 	lm_error("the group file is not valid: %s", err->msg);
 	for (size_t i = 0; i < faults->n; i++)
 		tell(waiter, supervisor_fault_line(&faults->items[i]));
+	s->counts.ended[METRICS_INVALID]++;
 	reporting_refuse(s, err->msg);
+	supervisor_changed(s);
 	end_waiter(waiter, supervisor_last_line(2, err->msg));
 }
 
@@ -385,6 +387,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->again = loop_timer_create(loop, on_again, s);
 	s->report_again = loop_timer_create(loop, on_report_again, s);
 	s->resume_again = loop_timer_create(loop, on_resume_again, s);
+	s->counts.last_success_ms = view_last_success_ms(s);
 	reporting_send(s);
 	return s;
 }

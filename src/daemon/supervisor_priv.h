@@ -67,6 +67,7 @@ struct supervisor {
 	uint64_t stage_began_ms;
 	json_t *stages; ///< Of the last deployment: [{"stage","ms"},…].
 	char *compose_stamp, *compose_version;
+	struct metrics_deployments counts; ///< What is not in the store.
 
 	struct loop_timer *again; ///< For the lock, and for what the disk refused.
 	struct loop_timer *report_again;
@@ -98,6 +99,8 @@ lm_rc supervisor_read_group(
 void supervisor_answer(struct supervisor *s, json_t *last);
 /// {"fault":{…}}; a new reference.
 json_t *supervisor_fault_line(const struct definition_fault *fault);
+/// Tells whoever watches.
+void supervisor_changed(struct supervisor *s);
 /// {"exit":N,"message":…}; `message` may be NULL.
 json_t *supervisor_last_line(int status, const char *message);
 
@@ -132,6 +135,10 @@ void takedown_begin(struct supervisor *s);
 // planning.c
 /// Ends the plan that is being made, if one is. `why` is in static storage.
 void planning_cancel(struct supervisor *s, const char *why);
+
+// view.c
+/// When a deployment last succeeded, by the outcomes that are kept; 0: never.
+int64_t view_last_success_ms(struct supervisor *s);
 
 // reporting.c
 /// A line of a worker's stderr, for struct job_events.

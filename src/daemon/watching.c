@@ -15,6 +15,12 @@ void watching_begin(const struct supervisor *s)
 		s->watcher.begins(s->watcher.ctx);
 }
 
+void supervisor_changed(struct supervisor *s)
+{
+	if (s->watcher.changed)
+		s->watcher.changed(s->watcher.ctx);
+}
+
 void watching_rest(const struct supervisor *s)
 {
 	bool rests = !s->job && !s->ending.pending && s->order.kind == ORDER_NONE;

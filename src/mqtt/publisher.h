@@ -22,6 +22,13 @@
 
 struct publisher;
 
+/// What subscribers are told of the connection itself.
+enum publisher_presence {
+	PUBLISHER_CONNECTED, ///< By us, once all that waited has been sent.
+	PUBLISHER_ENDED,     ///< By us, before the goodbye.
+	PUBLISHER_LOST,      ///< By the broker, if there was no goodbye (the last will).
+};
+
 /// Called from the loop only, not from within a call to the publisher; each may destroy it.
 struct publisher_events {
 	/// The broker accepted us.
@@ -31,6 +38,11 @@ struct publisher_events {
 	void (*disconnected)(void *ctx, const char *why, uint64_t retry_ms);
 	/// Nothing is waiting any more: all that was taken is acknowledged. May be NULL.
 	void (*drained)(void *ctx);
+	/// The topic on which the connection itself is told; NULL: it is not.
+	const char *presence_topic;
+	/// Makes that message, for the publisher to free. Called, against the rule above, inside
+	/// of calls too: LOST at the beginning of each attempt, ENDED by publisher_destroy.
+	char *(*presence)(void *ctx, enum publisher_presence what);
 	void *ctx;
 };
 
@@ -40,8 +52,8 @@ struct publisher_events {
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
-/// Says goodbye to the broker if connected, and closes the outbox; what waits is sent after the
-/// next start. Takes NULL.
+/// Says that it ends, and goodbye, to the broker if connected, and closes the outbox; what waits is
+/// sent after the next start. Takes NULL.
 void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("PROGRAMS", ROOT / "build/bin")) / "lighterman"
-COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "stop", "start", "help"]
+COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "metrics", "stop", "start", "help"]
 GROUP = '{"Connectors": []}'
 STAGES = [
     {"progress": {"stage": "fetch", "state": "begin"}},

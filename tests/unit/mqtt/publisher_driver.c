@@ -4,6 +4,7 @@
 /// of JSON for each message taken and each event. The end of stdin is none; SIGTERM is.
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "mqtt/publisher.h"
 #include "sys/json.h"
 
@@ -17,6 +18,7 @@ struct driver {
 	struct publisher *publisher;
 	struct loop_fd *in;
 	struct lm_buf line;
+	unsigned attempts;
 };
 
 /// Drops the reference.
@@ -39,6 +41,16 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 	(void)ctx;
 	print(json_pack("{ss ss sI}", "event", "disconnected", "why", why, "retry_ms",
 		(json_int_t)retry_ms));
+}
+
+/// What was told, with a number for the attempt.
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	static const char *const words[] = {"connected", "ended", "lost"};
+	struct driver *d = ctx;
+
+	d->attempts += what == PUBLISHER_LOST;
+	return lm_xasprintf("%s %u", words[what], d->attempts);
 }
 
 static void on_drained(void *ctx)
@@ -105,10 +117,11 @@ static struct mqtt_settings settings_of(const json_t *in)
 int main(int argc, char **argv)
 {
 	struct driver d = {.line = LM_BUF(LIMIT_MQTT_PAYLOAD * 2)};
-	const struct publisher_events events = {
+	struct publisher_events events = {
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.presence = on_presence,
 		.ctx = &d,
 	};
 	struct loop_signal *sigterm = NULL;
@@ -118,6 +131,7 @@ int main(int argc, char **argv)
 
 	if (!in)
 		return 64;
+	events.presence_topic = json_string_value(json_object_get(in, "presenceTopic"));
 	lm_rc rc = loop_create(&d.loop, &err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d.loop, SIGTERM, on_sigterm, &d, &sigterm, &err);
