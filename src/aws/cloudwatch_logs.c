@@ -12,7 +12,7 @@
 struct job {
 	struct https *https;
 	const struct cloudwatch_logs_request *request;
-	const struct aws_credentials *credentials;
+	struct credentials_provider *credentials;
 	struct cloudwatch_logs_result *result;
 	json_t *batch; ///< The input of PutLogEvents.
 	size_t sent;
@@ -57,7 +57,6 @@ static bool has_code(const struct service_outcome *o, const char *code)
 static void note(struct job *j, const struct service_outcome *o)
 {
 	j->result->clock_offset_ms = o->clock_offset_ms;
-	j->result->credentials_expired = o->credentials_expired;
 }
 
 static void fail(struct job *j, const struct service_outcome *o)
@@ -171,7 +170,7 @@ static lm_rc check_names(const struct cloudwatch_logs_request *r, struct lm_err 
 }
 
 void cloudwatch_logs_start_put(struct https *https, const struct cloudwatch_logs_request *request,
-	const struct aws_credentials *credentials, struct cloudwatch_logs_result *ret)
+	struct credentials_provider *credentials, struct cloudwatch_logs_result *ret)
 {
 	*ret = (struct cloudwatch_logs_result){
 		.taken = log_batch_fit(request->events, request->events_n),

@@ -6,7 +6,7 @@
 ///
 /// What it does not: keep events, or send what did not get through again; the caller does.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/json_service.h"
 #include "aws/log_batch.h"
@@ -34,8 +34,6 @@ struct cloudwatch_logs_result {
 	/// hours ahead, from more than 14 days ago, from before the group's retention.
 	size_t too_new, too_old, expired;
 	bool created; ///< The stream was not there.
-	/// The temporary credentials are over: worth one more call, with fresh ones.
-	bool credentials_expired;
 	/// As in struct s3_result: for the next batch, too. 0: no correction was needed.
 	int64_t clock_offset_ms;
 };
@@ -45,4 +43,4 @@ struct cloudwatch_logs_result {
 /// then. A batch of nothing but empty messages ends well, with nothing sent.
 /// LM_E_INVALID: no name for a group or stream. Other errors as in json_service_start.
 void cloudwatch_logs_start_put(struct https *https, const struct cloudwatch_logs_request *request,
-	const struct aws_credentials *credentials, struct cloudwatch_logs_result *ret);
+	struct credentials_provider *credentials, struct cloudwatch_logs_result *ret);

@@ -46,7 +46,10 @@ struct credentials_settings {
 	const char *role_alias;
 	const char *endpoint; ///< Its host: "<prefix>.credentials.iot.<region>.amazonaws.com".
 	const char *certificate, *private_key; ///< The device's, PEM files.
-	const char *ca;                        ///< PEM file; NULL: AWS_CA_BUNDLE's or the system's.
+	/// Their texts instead, where we may not read the files; empty: read them. The names are
+	/// needed all the same, for messages.
+	struct lm_str certificate_text, private_key_text;
+	const char *ca;         ///< PEM file; NULL: AWS_CA_BUNDLE's or the system's.
 	const char *thing_name; ///< Must be attached to the certificate; NULL: not sent.
 
 	// Of requests to any source; 0 stands for the source's own.

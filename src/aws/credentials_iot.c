@@ -80,9 +80,9 @@ static lm_rc check_settings(const struct credentials_settings *s, struct lm_err 
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' cannot be the name of a thing",
 			lm_str_shorten(lm_str(s->thing_name), SHOWN_MAX, shown, sizeof(shown)));
 	lm_rc rc = check_endpoint(s->endpoint, err);
-	if (rc == LM_OK)
+	if (rc == LM_OK && !s->certificate_text.n)
 		rc = check_file("certificate", s->certificate, err);
-	if (rc == LM_OK)
+	if (rc == LM_OK && !s->private_key_text.n)
 		rc = check_file("privateKey", s->private_key, err);
 	if (rc == LM_OK && s->ca)
 		rc = check_file("ca", s->ca, err);
@@ -145,6 +145,8 @@ static lm_rc ask(
 				.path = lm_str(path),
 				.certificate = s->certificate,
 				.private_key = s->private_key,
+				.certificate_text = s->certificate_text,
+				.private_key_text = s->private_key_text,
 				.ca = s->ca,
 				.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 				.timeout_ms = TIMEOUT_MS,

@@ -85,6 +85,50 @@ bool ecr_registry_parse(struct lm_str host, struct ecr_registry *ret)
 	return parse_lower((struct lm_str){lower, host.n}, ret);
 }
 
+static bool is_host_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '.';
+}
+
+/// The host with its account at `at`, if one stands there by itself.
+static struct lm_str host_at(struct lm_str text, size_t at)
+{
+	size_t end = at;
+
+	while (end < text.n && is_host_char(text.p[end]))
+		end++;
+	while (end > at && (text.p[end - 1] == '.' || text.p[end - 1] == '-'))
+		end--;
+	return (struct lm_str){text.p + at, end - at};
+}
+
+bool ecr_registry_scan(struct lm_str *rest, struct lm_str *ret_host, struct ecr_registry *ret)
+{
+	struct lm_str text = *rest;
+
+	for (size_t at = 0; at + ACCOUNT_LEN < text.n;) {
+		size_t digits = 0;
+
+		while (at + digits < text.n && text.p[at + digits] >= '0' &&
+			text.p[at + digits] <= '9')
+			digits++;
+		struct lm_str host = {0};
+		if (digits == ACCOUNT_LEN)
+			host = host_at(text, at);
+		if (host.n && ecr_registry_parse(host, ret)) {
+			*ret_host = host;
+			*rest = (struct lm_str){
+				host.p + host.n, (size_t)(text.p + text.n - host.p) - host.n};
+			return true;
+		}
+		at += digits ? digits : 1;
+	}
+	rest->p += rest->n;
+	rest->n = 0;
+	return false;
+}
+
 static bool has_control(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -141,7 +185,6 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 	struct ecr_result *r = j->result;
 
 	r->clock_offset_ms = o->clock_offset_ms;
-	r->credentials_expired = o->credentials_expired;
 	r->rc = o->rc;
 	if (o->rc == LM_OK)
 		r->rc = take_token(j, o->answer, &r->err);
@@ -152,7 +195,7 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 }
 
 void ecr_start_token(struct https *https, const struct ecr_request *request,
-	const struct aws_credentials *credentials, struct ecr_result *ret)
+	struct credentials_provider *credentials, struct ecr_result *ret)
 {
 	const struct ecr_registry *registry = &request->registry;
 	struct job *j = lm_xcalloc(1, sizeof(*j));

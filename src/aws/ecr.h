@@ -6,7 +6,7 @@
 /// A registry's password is not kept anywhere; it is asked for with AWS credentials and holds for
 /// 12 hours.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/json_service.h"
 #include "base/error.h"
@@ -26,6 +26,10 @@ struct ecr_registry {
 /// ECR registries".) If not, `ret` is untouched.
 bool ecr_registry_parse(struct lm_str host, struct ecr_registry *ret);
 
+/// Finds the next host of such a registry in any text, and takes off the front of `*rest` what is
+/// up to its end. `ret_host` points into the text. False: there is none.
+bool ecr_registry_scan(struct lm_str *rest, struct lm_str *ret_host, struct ecr_registry *ret);
+
 struct ecr_request {
 	struct ecr_registry registry;
 	struct service_limits limits;
@@ -40,8 +44,6 @@ struct ecr_result {
 	struct lm_secret password;
 	int64_t expires_ms; ///< Wall clock; 0: the service did not say.
 
-	/// The temporary credentials are over: worth one more call, with fresh ones.
-	bool credentials_expired;
 	/// As in struct s3_result. 0: no correction was needed.
 	int64_t clock_offset_ms;
 };
@@ -50,7 +52,7 @@ struct ecr_result {
 /// started. All is borrowed until https_run has returned; `ret` is filled by then. Errors as in
 /// json_service_start.
 void ecr_start_token(struct https *https, const struct ecr_request *request,
-	const struct aws_credentials *credentials, struct ecr_result *ret);
+	struct credentials_provider *credentials, struct ecr_result *ret);
 void ecr_result_finish(struct ecr_result *r);
 #define lm_auto_ecr_result lm_auto(ecr_result_finish)
 

@@ -54,6 +54,9 @@ struct https_request {
 	/// PEM files of a certificate to show (with its chain) and its key; NULL: none. A key that
 	/// wants a passphrase is refused.
 	const char *certificate, *private_key;
+	/// Their texts instead, where we may not read the files: their names are then for messages
+	/// alone. Borrowed until `done`.
+	struct lm_str certificate_text, private_key_text;
 	const char
 		*ca; ///< PEM file of the only CAs to trust; NULL: AWS_CA_BUNDLE's or the system's.
 	/// Called before every attempt (from 0) to add its headers, so that each is signed afresh.
@@ -80,8 +83,8 @@ lm_rc https_create(struct https **ret, struct lm_err *err);
 void https_destroy(struct https *h);
 LM_DEFINE_CLEANUP(struct https, https_destroy)
 
-/// Takes up a request; copies all but the body. A request that is wrong in itself (no usable
-/// origin) ends in `done` like any other, in https_run.
+/// Takes up a request; copies all but the body and the texts of certificate and key. A request that
+/// is wrong in itself (no usable origin) ends in `done` like any other, in https_run.
 void https_start(struct https *h, const struct https_request *request);
 /// Runs until no transfer is left. LM_E_TIMEOUT or LM_E_CANCELLED by `limit`: the transfers left
 /// have ended with that.

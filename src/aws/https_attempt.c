@@ -160,6 +160,17 @@ static bool set_security(const struct https *h, struct transfer *t)
 	       curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK;
 }
 
+/// One half of what we show: a file or, in its stead, its text.
+static bool set_pem(
+	CURL *e, CURLoption file, const char *path, CURLoption blob, const struct lm_str text)
+{
+	const struct curl_blob borrowed = {
+		.data = (char *)text.p, .len = text.n, .flags = CURL_BLOB_NOCOPY};
+
+	return text.n ? curl_easy_setopt(e, blob, &borrowed) == CURLE_OK
+		      : curl_easy_setopt(e, file, path) == CURLE_OK;
+}
+
 /// What we show of ourselves.
 static bool set_identity(struct transfer *t)
 {
@@ -169,8 +180,10 @@ static bool set_identity(struct transfer *t)
 	if (!r->certificate)
 		return true;
 	// The empty passphrase keeps OpenSSL from asking for one at a terminal.
-	return curl_easy_setopt(e, CURLOPT_SSLCERT, r->certificate) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_SSLKEY, r->private_key) == CURLE_OK &&
+	return set_pem(e, CURLOPT_SSLCERT, r->certificate, CURLOPT_SSLCERT_BLOB,
+		       r->certificate_text) &&
+	       set_pem(e, CURLOPT_SSLKEY, r->private_key, CURLOPT_SSLKEY_BLOB,
+		       r->private_key_text) &&
 	       curl_easy_setopt(e, CURLOPT_KEYPASSWD, "") == CURLE_OK;
 }
 

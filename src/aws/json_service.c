@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ACCESS_KEY_SHOWN = 64 };
+
 static const char content_type[] = "application/x-amz-json-1.1";
 
 static const struct {
@@ -22,7 +24,7 @@ static const struct {
 /// A call under way. The texts are its own.
 struct job {
 	struct https *https;
-	const struct aws_credentials *credentials;
+	struct credentials_provider *credentials;
 	enum aws_service service;
 	char *region, *subject, *permission, *target;
 	size_t answer_max;
@@ -34,8 +36,13 @@ struct job {
 	char *path;
 	struct lm_buf body;
 	char body_sha256[SIGV4_SHA256_HEX_SIZE];
-	int64_t clock_offset_ms, signed_ms;
-	bool clock_corrected;
+	int64_t clock_offset_ms;
+	// How the last attempt was signed:
+	int64_t signed_ms;
+	unsigned signed_serial;
+	char signed_key[ACCESS_KEY_SHOWN + 1];
+	const char *signed_source;
+	bool clock_corrected, credentials_corrected;
 };
 
 static void job_destroy(struct job *j)
@@ -65,8 +72,15 @@ static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, s
 		{LM_STR("X-Amz-Target"), lm_str(j->target)},
 	};
 
+	const struct aws_credentials *credentials = NULL;
+	lm_rc rc = credentials_get(j->credentials, &credentials, err);
+
 	(void)attempt;
-	(void)err;
+	if (rc != LM_OK)
+		return rc;
+	(void)snprintf(j->signed_key, sizeof(j->signed_key), "%s", credentials->access_key_id);
+	j->signed_source = credentials->source;
+	j->signed_serial = credentials->serial;
 	j->signed_ms = lm_clock_wall_ms() + j->clock_offset_ms;
 	const struct sigv4_request r = {
 		.method = "POST",
@@ -81,7 +95,7 @@ static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, s
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(own); i++)
 		header_list_add(headers, own[i].name, own[i].value);
-	sigv4_sign(&r, j->credentials, headers);
+	sigv4_sign(&r, credentials, headers);
 	return LM_OK;
 }
 
@@ -153,6 +167,17 @@ static bool correct_clock(struct job *j, int64_t server_ms)
 	return true;
 }
 
+/// Signs once more, with other credentials. False if they are not what is wrong, or there are none.
+static bool correct_credentials(struct job *j, const struct service_error *e)
+{
+	if (!json_service_is_expired(e) || j->credentials_corrected ||
+		!credentials_expire(j->credentials, j->signed_serial))
+		return false;
+	j->credentials_corrected = true;
+	send_request(j);
+	return true;
+}
+
 static void take_failure(
 	struct job *j, const struct https_answer *answer, struct service_outcome *outcome)
 {
@@ -161,7 +186,8 @@ static void take_failure(
 		.region = j->region,
 		.subject = j->subject,
 		.permission = j->permission,
-		.credentials = j->credentials,
+		.access_key_id = j->signed_key,
+		.source = j->signed_source,
 		.host = https_origin_host(lm_str(j->endpoint.origin)),
 		.answer = answer,
 		.error = &outcome->error,
@@ -169,9 +195,8 @@ static void take_failure(
 	};
 
 	parse_error(answer, &outcome->error);
-	if (correct_clock(j, json_service_server_ms(&f)))
+	if (correct_clock(j, json_service_server_ms(&f)) || correct_credentials(j, &outcome->error))
 		return;
-	outcome->credentials_expired = json_service_is_expired(&outcome->error);
 	outcome->rc = json_service_describe(&f, &outcome->err);
 	job_end(j, outcome);
 }
@@ -211,7 +236,7 @@ static lm_rc build_request(struct job *j, const json_t *input, struct lm_err *er
 }
 
 void json_service_start(struct https *https, const struct service_call *call,
-	const struct aws_credentials *credentials)
+	struct credentials_provider *credentials)
 {
 	struct service_outcome outcome = {0};
 	struct job *j = lm_xcalloc(1, sizeof(*j));

@@ -5,10 +5,11 @@
 /// X-Amz-Target, and a JSON object as answer.
 ///
 /// What it does: tries again what is throttled (with 400, too), signs once more with the server's
-/// time if ours is wrong, and words the failures that all services share; each sentence names the
-/// `subject`. What it does not: get new credentials. The services' own modules are its callers.
+/// time if ours is wrong and with other credentials if they are over, and words the failures that
+/// all services share; each sentence names the `subject`. The services' own modules are its
+/// callers.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/endpoint.h"
 #include "aws/https.h"
 #include "aws/service_error.h"
@@ -30,8 +31,6 @@ struct service_outcome {
 	struct lm_err err; ///< If `rc` is not LM_OK.
 	/// What the service answered instead; its code is "" if it answered nothing of the kind.
 	struct service_error error;
-	/// The temporary credentials are over: worth one more call, with fresh ones.
-	bool credentials_expired;
 	/// What was added to our time in signing (the server's minus ours); 0: nothing.
 	int64_t clock_offset_ms;
 	const json_t *answer; ///< If `rc` is LM_OK: an object.
@@ -54,10 +53,10 @@ struct service_call {
 };
 
 /// Starts a call, which https_run carries out beside whatever else was started. Copies all but the
-/// credentials, which must last until `done`. `done` is called from inside https_run or, if the
-/// call is wrong in itself (region, endpoint, size), from inside this function.
-/// LM_E_DENIED (rights, keys, signature, clock, credentials over), LM_E_NOT_FOUND, LM_E_INVALID,
-/// LM_E_REFUSED (the service's own code is in the sentence), LM_E_TOO_LARGE, LM_E_PROTOCOL,
-/// LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
+/// provider of the credentials, which must last until `done`. `done` is called from inside
+/// https_run or, if the call is wrong in itself (region, endpoint, size), from inside this
+/// function. As credentials_get fails, or LM_E_DENIED (rights, keys, signature, clock, credentials
+/// over), LM_E_NOT_FOUND, LM_E_INVALID, LM_E_REFUSED (the service's own code is in the sentence),
+/// LM_E_TOO_LARGE, LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
 void json_service_start(struct https *https, const struct service_call *call,
-	const struct aws_credentials *credentials);
+	struct credentials_provider *credentials);

@@ -86,7 +86,7 @@ static lm_rc describe_signature(const struct service_failure *f, struct lm_err *
 	return lm_fail(err, LM_E_DENIED, 0,
 		"%s does not accept our signature (%s): the secret access key from %s does not "
 		"belong to access key %.64s",
-		f->service, f->error->code, f->credentials->source, f->credentials->access_key_id);
+		f->service, f->error->code, f->source, f->access_key_id);
 }
 
 /// What is wrong with who we are; LM_OK if that is not it.
@@ -95,13 +95,13 @@ static lm_rc describe_identity(const struct service_failure *f, struct lm_err *e
 	if (json_service_is_expired(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
 			"the temporary credentials from %s are over (%s: %s); get new ones",
-			f->credentials->source, f->error->code, f->error->message);
+			f->source, f->error->code, f->error->message);
 	if (is_unknown_key(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
 			"%s does not know access key %.64s from %s (%s: %s); check key and session "
 			"token, both from the same source, and that their partition is %s",
-			f->service, f->credentials->access_key_id, f->credentials->source,
-			f->error->code, f->error->message, endpoint_partition(f->region));
+			f->service, f->access_key_id, f->source, f->error->code, f->error->message,
+			endpoint_partition(f->region));
 	return is_signature(f->error) ? describe_signature(f, err) : LM_OK;
 }
 

@@ -9,7 +9,8 @@
 struct service_failure {
 	const char *service; ///< "Secrets Manager".
 	const char *region, *subject, *permission;
-	const struct aws_credentials *credentials;
+	const char *access_key_id; ///< That it was signed with,
+	const char *source;        ///< and where that was from.
 	struct lm_str host;
 	const struct https_answer *answer;
 	const struct service_error *error;

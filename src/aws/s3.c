@@ -44,9 +44,11 @@ static void job_destroy(struct job *j)
 	free(j);
 }
 
-static void job_fail(struct job *j, lm_rc rc)
+static void job_end(struct job *j, lm_rc rc)
 {
 	j->result->rc = rc;
+	if (j->request->done)
+		j->request->done(j->request->ctx, j->result);
 	job_destroy(j);
 }
 
@@ -186,7 +188,7 @@ static bool retry_in_region(struct job *j, struct lm_str region)
 
 	lm_rc rc = locate(j, &j->result->err);
 	if (rc != LM_OK)
-		job_fail(j, rc);
+		job_end(j, rc);
 	else
 		send_request(j, "GET", on_object);
 	return true;
@@ -204,7 +206,7 @@ static void fail_with_answer(struct job *j, const struct https_answer *answer)
 	};
 
 	s3_error_parse(lm_buf_str(&answer->body), &f.error);
-	job_fail(j, s3_describe_failure(&f, &j->result->err));
+	job_end(j, s3_describe_failure(&f, &j->result->err));
 }
 
 static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
@@ -213,15 +215,15 @@ static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const st
 
 	if (rc != LM_OK) {
 		j->result->err = *err;
-		job_fail(j, rc);
+		job_end(j, rc);
 		return;
 	}
 	if (retry_in_region(j, header_list_get(&answer->headers, "x-amz-bucket-region")))
 		return;
-	job_fail(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
-			    "bucket '%s' is not in region %s, and S3 does not say in which; set "
-			    "'region' in the host file to the bucket's",
-			    j->request->bucket, j->result->region));
+	job_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
+			   "bucket '%s' is not in region %s, and S3 does not say in which; set "
+			   "'region' in the host file to the bucket's",
+			   j->request->bucket, j->result->region));
 }
 
 static bool is_wrong_region(int status, struct lm_str header, const struct s3_error *e)
@@ -286,8 +288,7 @@ static void take_object(struct job *j, struct https_answer *answer)
 	r->object.text = answer->body;
 	answer->body = LM_BUF(0);
 	r->object.version = version.n ? lm_xmemdup0(version.p, version.n) : NULL;
-	r->rc = LM_OK;
-	job_destroy(j);
+	job_end(j, LM_OK);
 }
 
 static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
@@ -296,14 +297,14 @@ static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const st
 	struct s3_error e;
 
 	if (rc == LM_E_TOO_LARGE) {
-		job_fail(j, lm_fail(&j->result->err, rc, 0,
-				    "object '%.200s' of bucket '%s' is larger than %zu bytes",
-				    j->request->key, j->request->bucket, j->request->size_max));
+		job_end(j, lm_fail(&j->result->err, rc, 0,
+				   "object '%.200s' of bucket '%s' is larger than %zu bytes",
+				   j->request->key, j->request->bucket, j->request->size_max));
 		return;
 	}
 	if (rc != LM_OK) {
 		j->result->err = *err;
-		job_fail(j, rc);
+		job_end(j, rc);
 		return;
 	}
 	if (answer->status == 200) {
@@ -340,7 +341,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 		rc = locate(j, &ret->err);
 	}
 	if (rc != LM_OK)
-		job_fail(j, rc);
+		job_end(j, rc);
 	else
 		send_request(j, "GET", on_object);
 }

@@ -26,6 +26,8 @@ enum s3_style {
 			       ///< address.
 };
 
+struct s3_result;
+
 struct s3_request {
 	const char *bucket;
 	const char *key;
@@ -35,6 +37,10 @@ struct s3_request {
 	size_t size_max; ///< Ceiling of the text, after decompression.
 	/// 0: the defaults of struct https_request.
 	unsigned connect_timeout_ms, timeout_ms, attempts, backoff_base_ms, backoff_max_ms;
+	/// Called once the result is there, from inside of https_run or, if the request is wrong in
+	/// itself, of s3_start_get_object; may start further transfers. May be NULL.
+	void (*done)(void *ctx, const struct s3_result *result);
+	void *ctx;
 };
 
 struct s3_result {

@@ -132,7 +132,6 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 	struct secret_result *r = j->result;
 
 	r->clock_offset_ms = o->clock_offset_ms;
-	r->credentials_expired = o->credentials_expired;
 	if (o->rc == LM_OK)
 		r->rc = take_value(j->arn, o->answer, &r->value, &r->err);
 	else
@@ -140,7 +139,7 @@ static void on_outcome(void *ctx, const struct service_outcome *o)
 }
 
 void secrets_manager_start(struct https *https, const struct secret_request *request,
-	const struct aws_credentials *credentials, struct secret_result *ret)
+	struct credentials_provider *credentials, struct secret_result *ret)
 {
 	struct lm_str region = region_of(request->arn);
 	char shown[ARN_SIZE];

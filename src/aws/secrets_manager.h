@@ -7,7 +7,7 @@
 /// No message holds anything of a secret. The answers' memory is wiped; for jansson's share of it
 /// the program calls secret_json_harden.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/json_service.h"
 #include "aws/secret_value.h"
@@ -25,8 +25,6 @@ struct secret_result {
 	lm_rc rc;
 	struct lm_err err;         ///< If `rc` is not LM_OK.
 	struct secret_value value; ///< If it is.
-	/// The temporary credentials are over: worth one more call, with fresh ones.
-	bool credentials_expired;
 	/// As in struct s3_result. 0: no correction was needed.
 	int64_t clock_offset_ms;
 };
@@ -38,6 +36,6 @@ struct secret_result {
 /// deletion, or another code of the service, which is in the sentence), and the rest as in
 /// json_service_start.
 void secrets_manager_start(struct https *https, const struct secret_request *request,
-	const struct aws_credentials *credentials, struct secret_result *ret);
+	struct credentials_provider *credentials, struct secret_result *ret);
 void secret_result_finish(struct secret_result *r);
 #define lm_auto_secret_result lm_auto(secret_result_finish)

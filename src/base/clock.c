@@ -64,6 +64,67 @@ char *lm_time_format_amz(int64_t wall_ms, char out[LM_TIME_SIZE])
 	return out;
 }
 
+/// The number that the first `digits` characters of `*s` are, and `end` behind it (0: nothing).
+static bool take_number(struct lm_str *s, size_t digits, char end, int *ret)
+{
+	int number = 0;
+
+	if (s->n < digits + (end != '\0'))
+		return false;
+	for (size_t i = 0; i < digits; i++) {
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return false;
+		number = number * 10 + (s->p[i] - '0');
+	}
+	if (end && s->p[digits] != end)
+		return false;
+	digits += end != '\0';
+	*s = (struct lm_str){s->p + digits, s->n - digits};
+	*ret = number;
+	return true;
+}
+
+/// ".909Z" or "Z", in milliseconds; -1: something else.
+static int parse_fraction(struct lm_str s)
+{
+	int ms = 0;
+	size_t digits = 0;
+
+	if (lm_str_eq(s, LM_STR("Z")))
+		return 0;
+	if (s.n < 3 || s.n > 2 + 9 || s.p[0] != '.' || s.p[s.n - 1] != 'Z')
+		return -1;
+	for (size_t i = 1; i < s.n - 1; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return -1;
+		if (digits++ < 3)
+			ms = ms * 10 + (s.p[i] - '0');
+	}
+	for (; digits < 3; digits++)
+		ms *= 10;
+	return ms;
+}
+
+bool lm_time_parse(struct lm_str text, int64_t *ret_wall_ms)
+{
+	struct tm tm = {0};
+
+	if (!take_number(&text, 4, '-', &tm.tm_year) || !take_number(&text, 2, '-', &tm.tm_mon) ||
+		!take_number(&text, 2, 'T', &tm.tm_mday) ||
+		!take_number(&text, 2, ':', &tm.tm_hour) ||
+		!take_number(&text, 2, ':', &tm.tm_min) || !take_number(&text, 2, 0, &tm.tm_sec))
+		return false;
+	int ms = parse_fraction(text);
+	bool is_date = tm.tm_mon >= 1 && tm.tm_mon <= 12 && tm.tm_mday >= 1 && tm.tm_mday <= 31;
+	bool is_time = tm.tm_hour <= 23 && tm.tm_min <= 59 && tm.tm_sec <= 60;
+	if (ms < 0 || !is_date || !is_time)
+		return false;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	*ret_wall_ms = (int64_t)timegm(&tm) * 1000 + ms;
+	return true;
+}
+
 uint64_t lm_random_below(uint64_t bound)
 {
 	uint64_t random = 0;

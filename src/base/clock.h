@@ -3,6 +3,9 @@
 
 /// Time, as the two clocks that matter: one that never jumps, one that people read.
 
+#include "base/str.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +22,9 @@ char *lm_time_format_log(int64_t wall_ms, char out[LM_TIME_SIZE]);
 char *lm_time_format_iso(int64_t wall_ms, char out[LM_TIME_SIZE]);
 /// "20200811T133904Z", as SigV4 wants it.
 char *lm_time_format_amz(int64_t wall_ms, char out[LM_TIME_SIZE]);
+/// Reads what lm_time_format_log and lm_time_format_iso write, also with more digits behind the
+/// point (they are cut). False if it is none; `*ret_wall_ms` is then untouched.
+bool lm_time_parse(struct lm_str text, int64_t *ret_wall_ms);
 
 /// A delay in milliseconds for retry number `attempt` (from 0): exponential from `base_ms`, at most
 /// `max_ms`, with full jitter (uniform between 0 and the bound).

@@ -16,8 +16,10 @@ enum {
 	LIMIT_LOG_BATCH_JSON = 8 << 20, ///< The same as it is sent.
 	LIMIT_HTTP_HEADERS = 64 << 10,
 	LIMIT_HTTP_ERROR_BODY = 64 << 10,
-	LIMIT_ENGINE_BODY = 16 << 20,  ///< A list of a few thousand containers.
-	LIMIT_ENGINE_LINE = 256 << 10, ///< One JSON document of a pull or event stream.
+	LIMIT_ENGINE_BODY = 16 << 20,    ///< A list of a few thousand containers.
+	LIMIT_ENGINE_LINE = 256 << 10,   ///< One JSON document of a pull or event stream.
+	LIMIT_MANIFEST = 4 << 20,        ///< Of an image, or its configuration: registries' own.
+	LIMIT_REGISTRY_TOKEN = 64 << 10, ///< A token server's answer.
 	LIMIT_WORKER_JOB = 8 << 20,
 	LIMIT_WORKER_LINE = 64 << 10,
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
@@ -25,21 +27,42 @@ enum {
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
+	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
+	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 
+	LIMIT_EVENTS_FILE = 16 << 10, ///< How far the engine's events were read.
+	LIMIT_CRASH_LOG = 8 << 10,    ///< The last lines of a container's log.
+	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
+	LIMIT_CRASH_FILE = 20000,
+
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
+	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
+	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
 	LIMIT_JSON_DEPTH = 32,
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_SERVICES = 1000,
+	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.
+	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
+	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.
+	LIMIT_CRASHES = 50,      ///< Kept on disk.
+	LIMIT_CRASH_LINES = 20,
+	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
-	LIMIT_MQTT_HANGING = 8, ///< Attempts to connect, given up, whose threads have not ended.
+	LIMIT_PARALLEL_LOGINS = 128,
+	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
+	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
+	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
 };

@@ -33,6 +33,35 @@ const char *lm_level_name(enum lm_level level)
 	return names[level];
 }
 
+static bool parse_level(struct lm_str word, enum lm_level *ret)
+{
+	for (enum lm_level level = LM_DEBUG; level <= LM_ERROR; level++) {
+		if (lm_str_eq(word, lm_str(lm_level_name(level)))) {
+			*ret = level;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool lm_log_parse(struct lm_str line, int64_t *ret_wall_ms, enum lm_level *ret_level)
+{
+	struct lm_str rest = line;
+	int64_t wall_ms = 0;
+
+	if (!lm_str_starts(rest, LM_STR("[")))
+		return false;
+	(void)lm_str_cut(&rest, '[');
+	if (!lm_time_parse(lm_str_cut(&rest, ']'), &wall_ms) || !lm_str_starts(rest, LM_STR("[")))
+		return false;
+	(void)lm_str_cut(&rest, '[');
+	struct lm_str word = lm_str_cut(&rest, ']');
+	if (!lm_str_starts(rest, LM_STR("-")) || !parse_level(word, ret_level))
+		return false;
+	*ret_wall_ms = wall_ms;
+	return true;
+}
+
 static void escape_controls(struct lm_buf *line, size_t from)
 {
 	for (size_t i = from; i < line->len; i++) {

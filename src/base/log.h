@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum lm_level { LM_DEBUG, LM_INFO, LM_WARN, LM_ERROR };
@@ -22,6 +23,9 @@ void lm_log_set_sink(lm_log_sink *sink, void *ctx);
 /// Use the macros, which say where they stand. `file` has no folder.
 void lm_log_from(const char *file, int number, enum lm_level level, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/// Reads the head of a line that lm_log wrote, in this program or another. False if the line has
+/// none.
+bool lm_log_parse(struct lm_str line, int64_t *ret_wall_ms, enum lm_level *ret_level);
 /// "DEBUG", "INFO", "WARN", "ERROR".
 const char *lm_level_name(enum lm_level level);
 

@@ -19,10 +19,25 @@ const struct command COMMANDS[] = {
 		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
 		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
 		command_deploy},
+	{"plan", "FILE", OPTION_JSON, "what a deployment would do, without doing it",
+		"Tells what a deployment of the group file (\"-\": standard input) would do: "
+		"which\n"
+		"images are pulled and how many bytes that is, which services are created,\n"
+		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
+		command_plan},
 	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",
 		command_status},
+	{"crashes", NULL, OPTION_JSON, "the last crashes of containers, with their last lines",
+		"Prints the last crashes of the application's containers, the latest first:\n"
+		"when, which service, how it ended, after how long, how often it was restarted,\n"
+		"and the last lines of its log.",
+		command_crashes},
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
+		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
+		"each line that comes, until Ctrl-C.",
+		command_logs},
 	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
 		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
 		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"

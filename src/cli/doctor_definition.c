@@ -2,9 +2,9 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/path.h"
+#include "cli/ask.h"
 #include "cli/doctor_priv.h"
 #include "cli/input.h"
-#include "cli/status.h"
 #include "deploy/launch.h"
 
 #include <string.h>
@@ -119,7 +119,7 @@ void doctor_check_lightermand(struct doctor *d)
 	struct lm_err err = {0};
 	int ignored;
 
-	if (status_ask(path, "status", &last, &ignored, &err)) {
+	if (ask_lightermand(path, "status", &last, &ignored, &err)) {
 		doctor_wrong(d, err.msg, NULL);
 		return;
 	}

@@ -64,6 +64,9 @@ static lm_rc run(struct doctor *d, const char *program, int *ret_status, struct 
 	make_job(d, &job);
 	if (job.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "the definition is too large for a worker");
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		launch_open_identity(&d->host);
+	const int fds[] = {-1, -1, identity.key_fd, identity.certificate_fd};
 	const struct process_run process = {
 		.spec = {.argv = (const char *const[]){program, NULL},
 			.directory = "/",
@@ -71,7 +74,8 @@ static lm_rc run(struct doctor *d, const char *program, int *ret_status, struct 
 			.die_with_parent = true},
 		.input = lm_buf_str(&job),
 		.keeps_stdin = true,
-		.null_fds_n = 2,
+		.more_fds = fds,
+		.more_fds_n = LM_ARRAY_SIZE(fds),
 		.on_line = take_line,
 		.ctx = d,
 		.term_grace_ms = GRACE_MS,

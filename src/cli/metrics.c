@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `lighterman metrics`.
 
+#include "cli/ask.h"
 #include "cli/command.h"
-#include "cli/status.h"
 
 static void print_json(const char *text, FILE *out)
 {
@@ -18,7 +18,7 @@ int command_metrics(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (status_ask(call->socket_path, "metrics", &last, &exit_status, &why)) {
+	if (ask_lightermand(call->socket_path, "metrics", &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

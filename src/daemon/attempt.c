@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "daemon/daemon_log.h"
 #include "deploy/stages.h"
 
 #include <string.h>
@@ -194,7 +195,7 @@ void attempt_begin_deploy(struct supervisor *s, struct order *order)
 		run(s, n, lm_take(order->group), order->resumes);
 }
 
-static unsigned find_generation(const struct supervisor *s)
+unsigned attempt_find_generation(const struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
 
@@ -205,7 +206,7 @@ void attempt_begin_start(struct supervisor *s, struct order *order)
 {
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err err = {LM_OK};
-	unsigned n = find_generation(s);
+	unsigned n = attempt_find_generation(s);
 
 	s->waiter = order->waiter;
 	order->waiter = (struct supervisor_waiter){0};
@@ -216,8 +217,10 @@ void attempt_begin_start(struct supervisor *s, struct order *order)
 		rc = store_set_stopped(s->store, false, &err);
 	if (rc == LM_OK)
 		rc = store_rerun(s->store, n, &err);
-	if (rc)
+	if (rc) {
 		refuse(s, &err);
-	else
-		run(s, n, lm_take(group), order->resumes);
+		return;
+	}
+	daemon_log_apply(group);
+	run(s, n, lm_take(group), order->resumes);
 }

@@ -24,8 +24,11 @@ struct containers *containers_create(
 void containers_destroy(struct containers *c);
 LM_DEFINE_CLEANUP(struct containers, containers_destroy)
 
-/// Asks; `done` is called later, from the loop, exactly once, at the latest after 10 s
-/// (LM_E_TIMEOUT). Questions that are asked while one is under way share its answer.
+/// Asks; `done` is called later, from the loop, exactly once. An engine that does not answer within
+/// 10 s is given up (LM_E_TIMEOUT). Questions that are asked while one is under way share its
+/// answer.
 void containers_ask(struct containers *c, containers_done *done, void *ctx);
+/// The API's minor version, for other questions to the same engine; 0: not known (any more).
+unsigned containers_api_minor(const struct containers *c);
 /// Forgets a question: its `done` is not called.
 void containers_forget(struct containers *c, void *ctx);

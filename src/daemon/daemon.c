@@ -7,11 +7,15 @@
 #include "base/path.h"
 #include "daemon/commands.h"
 #include "daemon/daemon_log.h"
+#include "daemon/happenings.h"
 #include "daemon/outgoing.h"
 #include "daemon/service.h"
+#include "daemon/shipping.h"
+#include "daemon/status_lines.h"
 #include "daemon/supervisor.h"
 #include "daemon/telemetry.h"
 #include "deploy/store.h"
+#include "docker/compose.h"
 #include "sys/memory.h"
 
 #include <malloc.h>
@@ -31,7 +35,10 @@ struct daemon {
 	struct service *service;
 	struct store *store;
 	struct outgoing *outgoing;
+	struct monitor *monitor;
 	struct supervisor *supervisor;
+	struct shipping *shipping;
+	struct status_lines *status_lines;
 	struct telemetry *telemetry;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
@@ -46,8 +53,12 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->hangup);
 	loop_timer_destroy(d->tidy);
 	commands_destroy(d->commands);
+	status_lines_destroy(d->status_lines);
 	telemetry_destroy(d->telemetry);
 	supervisor_destroy(d->supervisor);
+	daemon_log_set_shipping(NULL);
+	shipping_destroy(d->shipping);
+	monitor_destroy(d->monitor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
 	service_destroy(d->service);
@@ -84,6 +95,42 @@ static void on_end_signal(void *ctx)
 	supervisor_end(d->supervisor, on_ended, d);
 }
 
+static void on_tidy(void *ctx)
+{
+	(void)ctx;
+	(void)memory_give_back();
+}
+
+/// A piece of work begins or has ended, and what it needed is soon needed no more.
+static void on_changed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	lm_auto_free char *status = supervisor_describe(d->supervisor);
+
+	loop_timer_start(d->tidy, TIDY_MS, 0);
+	service_status(d->service, status);
+	telemetry_changed(d->telemetry);
+}
+
+static void on_begins(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	monitor_set_busy(d->monitor, true);
+	shipping_pause(d->shipping);
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+}
+
+static void on_rests(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
+	shipping_resume(d->shipping);
+	monitor_set_busy(d->monitor, false);
+}
+
 /// Reads the group file and deploys it; false if it cannot be read.
 static bool deploy_file(struct daemon *d, bool reuse)
 {
@@ -112,8 +159,11 @@ static void on_hangup(void *ctx)
 
 static void begin(struct daemon *d)
 {
+	const struct supervisor_watcher watcher = {
+		.begins = on_begins, .rests = on_rests, .changed = on_changed, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
+	supervisor_watch(d->supervisor, &watcher);
 	if (!deploys || !deploy_file(d, true))
 		supervisor_resume(d->supervisor);
 }
@@ -139,24 +189,6 @@ static lm_rc open_store(struct daemon *d, struct lm_err *err)
 	return rc;
 }
 
-static void on_tidy(void *ctx)
-{
-	(void)ctx;
-	(void)memory_give_back();
-}
-
-/// A piece of work begins or has ended, and what it needed is soon needed no more.
-static void on_changed(void *ctx)
-{
-	struct daemon *d = ctx;
-
-	lm_auto_free char *status = supervisor_describe(d->supervisor);
-
-	loop_timer_start(d->tidy, TIDY_MS, 0);
-	service_status(d->service, status);
-	telemetry_changed(d->telemetry);
-}
-
 static lm_rc start(struct daemon *d, struct lm_err *err)
 {
 	// Workers pass through it as the application's user.
@@ -172,16 +204,24 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
+	if (rc == LM_OK)
+		rc = happenings_watch(d->loop, &d->host, d->outgoing, &d->monitor, err);
 	if (rc)
 		return rc;
+	d->shipping = shipping_create(d->loop, &d->host);
+	daemon_log_set_shipping(d->shipping);
+	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	supervisor_apply_loggers(d->supervisor);
 	d->telemetry = telemetry_create(d->loop, &d->host, d->supervisor, d->outgoing);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
-	supervisor_watch(d->supervisor, on_changed, d);
 	outgoing_watch(d->outgoing, on_changed, d);
 	on_changed(d);
-	return commands_create(
-		d->loop, &d->host, d->supervisor, d->outgoing, d->telemetry, &d->commands, err);
+	const struct commands_sources sources = {.supervisor = d->supervisor,
+		.outgoing = d->outgoing,
+		.monitor = d->monitor,
+		.telemetry = d->telemetry};
+	return commands_create(d->loop, &d->host, &sources, &d->commands, err);
 }
 
 int daemon_run(const struct daemon_options *options)

@@ -4,21 +4,33 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "daemon/connector_log.h"
+#include "daemon/loggers.h"
 
-#include <string.h>
 #include <unistd.h>
 
 static const struct host_settings *settings;
+static struct loggers loggers;
 static struct connector_log *file;
-static unsigned space_kb = CONNECTOR_LOG_SPACE_KB;
+static struct shipping *shipping;
+static struct daemon_log_follower *followers;
+
+static enum lm_level stderr_level(void)
+{
+	return loggers.file.on ? loggers.file.level : LM_INFO;
+}
 
 static void write_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	(void)ctx;
-	(void)level;
-	(void)!write(STDERR_FILENO, line.p, line.n);
-	if (file)
-		connector_log_write(file, line);
+	if (level >= stderr_level()) {
+		(void)!write(STDERR_FILENO, line.p, line.n);
+		if (file)
+			connector_log_write(file, line);
+		for (struct daemon_log_follower *f = followers; f; f = f->next)
+			f->line(f->ctx, line);
+	}
+	if (shipping && loggers.cloud.on && level >= loggers.cloud.level)
+		shipping_add(shipping, level, line);
 }
 
 static void open_file(const char *region)
@@ -29,13 +41,29 @@ static void open_file(const char *region)
 
 	if (file || !region)
 		return;
-	if (connector_log_open(root, region, space_kb, &file, &err))
+	if (connector_log_open(root, region, loggers.file.space_kb, &file, &err))
 		lm_error("open the connector log: %s; going on with stderr alone", err.msg);
+}
+
+static void close_file(void)
+{
+	connector_log_close(lm_take(file));
+}
+
+static void set_level(void)
+{
+	enum lm_level lowest = stderr_level();
+
+	if (loggers.cloud.on && loggers.cloud.level < lowest)
+		lowest = loggers.cloud.level;
+	lm_log_set_level(lowest);
 }
 
 void daemon_log_begin(const struct host_settings *host)
 {
 	settings = host;
+	loggers = loggers_read(NULL, 0);
+	set_level();
 	lm_log_set_sink(write_line, NULL);
 	open_file(host->region);
 }
@@ -43,63 +71,65 @@ void daemon_log_begin(const struct host_settings *host)
 void daemon_log_end(void)
 {
 	lm_log_set_sink(NULL, NULL);
-	connector_log_close(file);
-	file = NULL;
+	close_file();
+	shipping = NULL;
 	settings = NULL;
 }
 
-static enum lm_level level_of(const char *name)
+void daemon_log_set_shipping(struct shipping *ships)
 {
-	for (enum lm_level level = LM_DEBUG; level <= LM_ERROR; level++) {
-		if (strcmp(lm_level_name(level), name) == 0)
-			return level;
-	}
-	return strcmp(name, "FATAL") == 0 ? LM_ERROR : LM_INFO;
+	shipping = ships;
 }
 
 void daemon_log_apply(const struct group *group)
 {
-	enum lm_level level = LM_INFO;
-
-	space_kb = CONNECTOR_LOG_SPACE_KB;
-	for (size_t i = 0; i < group->loggers_n; i++) {
-		const struct group_logger *logger = &group->loggers[i];
-
-		if (strcmp(logger->component, "Lambda") != 0 ||
-			strcmp(logger->type, "FileSystem") != 0)
-			continue;
-		level = level_of(logger->level);
-		space_kb = logger->space_kb;
-	}
-	lm_log_set_level(level);
-	open_file(settings->region ? settings->region : group->connector.region);
+	loggers = loggers_read(group->loggers, group->loggers_n);
+	set_level();
+	if (!loggers.file.on)
+		close_file();
+	else
+		open_file(settings->region ? settings->region : group->connector.region);
 	if (file)
-		connector_log_set_space(file, space_kb);
+		connector_log_set_space(file, loggers.file.space_kb);
+	if (shipping)
+		shipping_apply(shipping, group, &loggers.cloud);
 }
 
-/// "[…Z][LEVEL]-": what lm_log writes.
-static bool has_form(struct lm_str line)
+void daemon_log_follow(struct daemon_log_follower *follower)
 {
-	struct lm_str rest = line;
+	follower->next = followers;
+	followers = follower;
+}
 
-	if (line.n == 0 || line.p[0] != '[')
-		return false;
-	if (!lm_str_ends(lm_str_cut(&rest, ']'), LM_STR("Z")) || rest.n == 0 || rest.p[0] != '[')
-		return false;
-	(void)lm_str_cut(&rest, '[');
-	struct lm_str word = lm_str_cut(&rest, ']');
-	for (enum lm_level level = LM_DEBUG; level <= LM_ERROR; level++) {
-		if (lm_str_eq(word, lm_str(lm_level_name(level))))
-			return rest.n > 0 && rest.p[0] == '-';
-	}
-	return false;
+void daemon_log_unfollow(struct daemon_log_follower *follower)
+{
+	struct daemon_log_follower **at = &followers;
+
+	while (*at && *at != follower)
+		at = &(*at)->next;
+	if (*at)
+		*at = follower->next;
+}
+
+lm_rc daemon_log_tail(unsigned lines, struct lm_buf *out, struct lm_err *err)
+{
+	if (file)
+		return connector_log_tail(file, lines, out, err);
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		loggers.file.on
+			? "there is no log file yet: neither the host file nor a deployment has "
+			  "named the region, which is part of its path"
+			: "there is no log file: the group has loggers, and none of them is a "
+			  "FileSystem one for Lambda");
 }
 
 void daemon_log_forward(struct lm_str line)
 {
 	char text[LIMIT_LOG_LINE];
+	enum lm_level level = LM_ERROR;
+	int64_t ignored = 0;
 
-	if (!has_form(line) || line.n >= sizeof(text)) {
+	if (!lm_log_parse(line, &ignored, &level) || line.n >= sizeof(text)) {
 		lm_error("lighterman-worker: %.*s", LM_STR_ARG(line));
 		return;
 	}
@@ -109,5 +139,5 @@ void daemon_log_forward(struct lm_str line)
 		text[i] = c < 0x20 || c == 0x7f ? '?' : line.p[i];
 	}
 	text[line.n] = '\n';
-	write_line(NULL, LM_INFO, (struct lm_str){text, line.n + 1});
+	write_line(NULL, level, (struct lm_str){text, line.n + 1});
 }

@@ -1,42 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/job.h"
+#include "daemon/job_priv.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "daemon/job_line.h"
-#include "daemon/lines.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 enum {
 	CANCEL_GRACE_MS = 30 * 1000, ///< docker-compose gets 10 s of it.
 	OUT_MAX = LIMIT_WORKER_JOB + 4096,
-	GO_MAX = 4096,
-};
-
-struct job {
-	struct loop *loop;
-	struct job_events events;
-	pid_t pid;
-	bool reaped;
-	bool cancelled; ///< By job_cancel.
-	int wait_status;
-	int in_fd, out_fd, err_fd; ///< Our ends of its pipes; -1: closed.
-	struct loop_fd *in_watch, *out_watch, *err_watch;
-	struct loop_child *child;
-	struct loop_timer *silence, *grace;
-	unsigned silence_ms;
-	struct lm_buf to_worker;
-	struct lines out, err;
-	char stage[32];      ///< The last one begun, "" before the first.
-	struct lm_err fault; ///< Why we ended it, if we did; rc is LM_OK otherwise.
-	json_t *result;      ///< Its last line; NULL until it came.
-	bool ending;         ///< Inside finish: the end is told once.
 };
 
 static void close_pipe(int *fd, struct loop_fd **watch)
@@ -46,8 +22,7 @@ static void close_pipe(int *fd, struct loop_fd **watch)
 		(void)close(lm_take_fd(*fd));
 }
 
-/// Ends the worker and all that it started. What becomes of the job is told once it was reaped.
-static void kill_worker(struct job *job, const struct lm_err *why)
+void job_kill_worker(struct job *job, const struct lm_err *why)
 {
 	if (why && job->fault.rc == LM_OK)
 		job->fault = *why;
@@ -64,7 +39,7 @@ static void on_silence(void *ctx)
 		"the worker has said nothing for %u s and was ended; see the connector log for "
 		"what it was doing",
 		job->silence_ms / 1000);
-	kill_worker(job, &err);
+	job_kill_worker(job, &err);
 }
 
 static void on_grace(void *ctx)
@@ -74,10 +49,10 @@ static void on_grace(void *ctx)
 
 	(void)!lm_fail(&err, LM_E_CANCELLED, 0, "told to stop, it did not within %d s",
 		CANCEL_GRACE_MS / 1000);
-	kill_worker(job, &err);
+	job_kill_worker(job, &err);
 }
 
-static void write_more(struct job *job)
+void job_write_more(struct job *job)
 {
 	while (job->to_worker.len > 0) {
 		ssize_t n = write(job->in_fd, job->to_worker.data, job->to_worker.len);
@@ -101,71 +76,7 @@ static void write_more(struct job *job)
 static void on_in(void *ctx, short events)
 {
 	(void)events;
-	write_more(ctx);
-}
-
-static void begin_stage(struct job *job, const char *stage)
-{
-	struct lm_err err = {LM_OK};
-
-	(void)snprintf(job->stage, sizeof(job->stage), "%s", stage);
-	// A cancelled worker must not begin anything; it notices SIGTERM while it waits.
-	if (job->cancelled)
-		return;
-	lm_rc rc = job->events.begin(job->events.ctx, stage, &err);
-	if (rc) {
-		kill_worker(job, &err);
-		return;
-	}
-	job->to_worker.max = GO_MAX;
-	(void)lm_buf_puts(&job->to_worker, "go\n");
-	write_more(job);
-}
-
-static void fail_rubbish(struct job *job, struct lm_str line)
-{
-	char shown[4 * 80 + 32];
-	struct lm_err err;
-
-	(void)!lm_fail(&err, LM_E_PROTOCOL, 0,
-		"the worker said what is not of its protocol ('%s') and was ended; are lightermand "
-		"and lighterman-worker of the same version?",
-		lm_str_shorten(line, 80, shown, sizeof(shown)));
-	kill_worker(job, &err);
-}
-
-static void take_line(void *ctx, struct lm_str text)
-{
-	struct job *job = ctx;
-	lm_auto_json json_t *line = NULL;
-	struct job_line parsed;
-
-	if (job->fault.rc != LM_OK || job->result)
-		return;
-	if (job_line_parse(text, &line, &parsed) != LM_OK) {
-		fail_rubbish(job, text);
-		return;
-	}
-	loop_timer_start(job->silence, job->silence_ms, 0);
-	switch (parsed.kind) {
-	case JOB_LINE_STAGE:
-		job->events.progress(job->events.ctx, line);
-		if (parsed.begins)
-			begin_stage(job, parsed.stage);
-		break;
-	case JOB_LINE_IMAGE:
-		if (job->events.image)
-			job->events.image(job->events.ctx, parsed.first, parsed.second);
-		break;
-	case JOB_LINE_COMPOSE:
-		job->events.compose(job->events.ctx, parsed.first, parsed.second);
-		break;
-	case JOB_LINE_RESULT:
-		job->result = json_incref(line);
-		break;
-	case JOB_LINE_ALIVE:
-		break;
-	}
+	job_write_more(ctx);
 }
 
 static void read_out(struct job *job)
@@ -175,9 +86,9 @@ static void read_out(struct job *job)
 
 	if (job->out_fd < 0)
 		return;
-	if (lines_read(&job->out, take_line, job, &end, &err)) {
+	if (lines_read(&job->out, job_take_line, job, &end, &err)) {
 		(void)!lm_wrap(&err, "read what the worker reports");
-		kill_worker(job, &err);
+		job_kill_worker(job, &err);
 		end = true;
 	}
 	if (end)
@@ -297,7 +208,8 @@ static lm_rc start_process(struct job *job, const struct job_spec *spec, struct 
 		rc = make_pipe(&job->err_fd, &text, false, err);
 	if (rc)
 		return rc;
-	const int fds[] = {in, out, text, spec->compose_fd, spec->lock_fd};
+	const int fds[] = {
+		in, out, text, spec->compose_fd, spec->lock_fd, spec->key_fd, spec->certificate_fd};
 	const struct process_spec process = {
 		.argv = (const char *const[]){spec->program, NULL},
 		.directory = "/",
@@ -324,7 +236,7 @@ static lm_rc watch(struct job *job, struct lm_err *err)
 	loop_fd_set(job->out_watch, POLLIN);
 	loop_fd_set(job->err_watch, POLLIN);
 	loop_timer_start(job->silence, job->silence_ms, 0);
-	write_more(job);
+	job_write_more(job);
 	return LM_OK;
 }
 
@@ -369,6 +281,15 @@ void job_cancel(struct job *job)
 	job->cancelled = true;
 	(void)kill(job->pid, SIGTERM);
 	loop_timer_start(job->grace, CANCEL_GRACE_MS, 0);
+}
+
+void job_kill(struct job *job)
+{
+	job->ending = true;
+	if (!job->reaped)
+		process_kill_session(job->pid, SIGKILL);
+	read_out(job);
+	read_err(job);
 }
 
 pid_t job_pid(const struct job *job)

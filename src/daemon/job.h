@@ -14,6 +14,7 @@
 #include "sys/process.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct job;
 
@@ -23,7 +24,9 @@ struct job_spec {
 	const json_t *document;          ///< The job. Borrowed for the call.
 	int compose_fd;                  ///< Becomes its descriptor 3; stays the caller's.
 	int lock_fd;                     ///< Becomes its descriptor 4; stays the caller's.
-	unsigned silence_ms;             ///< Without a line for so long it is ended.
+	/// Become its descriptors 5 and 6; stay the caller's. -1: /dev/null.
+	int key_fd, certificate_fd;
+	unsigned silence_ms; ///< Without a line for so long it is ended.
 };
 
 enum job_verdict { JOB_SUCCESS, JOB_FAIL, JOB_CANCELLED };
@@ -38,14 +41,19 @@ struct job_result {
 	const char *effect; ///< "untouched", …; NULL: unknown, as the worker died.
 };
 
+/// What is NULL is what this job has no lines of: one that comes all the same fails it.
 struct job_events {
 	/// A stage is about to begin. After LM_OK it does; else the job ends with that error.
 	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
 	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
 	void (*progress)(void *ctx, const json_t *line);
-	/// May be NULL.
 	void (*image)(void *ctx, const char *ref, const char *digest);
 	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// A part of a plan, as the worker sent it. Borrowed.
+	void (*plan)(void *ctx, const json_t *line);
+	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
+	/// Logs does not keep `rejected`, counted from the last of these events on.
+	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
 	/// A line of its stderr.
 	void (*text)(void *ctx, struct lm_str line);
 	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
@@ -59,6 +67,8 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 	struct job **ret, struct lm_err *err);
 /// Tells it to stop. It has 30 s for that; then what is left of it is killed.
 void job_cancel(struct job *job);
+/// Kills it at once and hands over what it has said until then, but not its end. To be destroyed.
+void job_kill(struct job *job);
 pid_t job_pid(const struct job *job);
 /// A worker that still runs is killed. Takes NULL.
 void job_destroy(struct job *job);

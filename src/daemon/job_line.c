@@ -37,6 +37,17 @@ static bool read_pair(const json_t *object, enum job_line_kind kind, const char 
 	return ret->first && ret->second;
 }
 
+static bool read_shipped(const json_t *line, struct job_line *ret)
+{
+	int64_t shipped = json_get_int(line, "shipped", -1);
+	int64_t rejected = json_get_int(line, "rejected", -1);
+
+	*ret = (struct job_line){.kind = JOB_LINE_SHIPPED,
+		.shipped = (uint64_t)shipped,
+		.rejected = (uint64_t)rejected};
+	return shipped >= 0 && rejected >= 0;
+}
+
 static bool read_result(const json_t *line, struct job_line *ret)
 {
 	static const char *const results[] = {"success", "fail", "cancelled"};
@@ -63,6 +74,12 @@ static bool read_any(const json_t *line, struct job_line *ret)
 	if (json_object_get(line, "compose"))
 		return read_pair(json_object_get(line, "compose"), JOB_LINE_COMPOSE, "stamp",
 			"version", ret);
+	if (json_is_object(json_object_get(line, "plan"))) {
+		*ret = (struct job_line){.kind = JOB_LINE_PLAN};
+		return true;
+	}
+	if (json_object_get(line, "shipped"))
+		return read_shipped(line, ret);
 	*ret = (struct job_line){.kind = JOB_LINE_ALIVE};
 	return json_get_bool(line, "alive", false);
 }

@@ -14,6 +14,8 @@ enum job_line_kind {
 	JOB_LINE_STAGE,
 	JOB_LINE_IMAGE,
 	JOB_LINE_COMPOSE,
+	JOB_LINE_PLAN,
+	JOB_LINE_SHIPPED,
 	JOB_LINE_ALIVE,
 	JOB_LINE_RESULT,
 };
@@ -24,6 +26,8 @@ struct job_line {
 	const char *stage;  ///< STAGE.
 	const char *first;  ///< IMAGE: reference; COMPOSE: stamp.
 	const char *second; ///< IMAGE: digest; COMPOSE: version.
+	uint64_t shipped;   ///< SHIPPED: bytes.
+	uint64_t rejected;  ///< SHIPPED: lines.
 };
 
 /// Texts are borrowed from `*ret_line`, which is the caller's. LM_E_PROTOCOL: it is none of them.

@@ -35,18 +35,6 @@ void supervisor_answer(struct supervisor *s, json_t *last)
 	end_waiter(&s->waiter, last);
 }
 
-void supervisor_watch(struct supervisor *s, loop_cb *changed, void *ctx)
-{
-	s->changed = changed;
-	s->changed_ctx = ctx;
-}
-
-void supervisor_changed(struct supervisor *s)
-{
-	if (s->changed)
-		s->changed(s->changed_ctx);
-}
-
 static void order_finish(struct order *order)
 {
 	group_destroy(order->group);
@@ -60,7 +48,7 @@ static bool is_busy(const struct supervisor *s)
 
 static void cancel(struct supervisor *s, const char *why)
 {
-	if (!s->job || s->down_group || s->why_cancelled)
+	if (!s->job || s->down_group || s->planning || s->why_cancelled)
 		return;
 	s->why_cancelled = why;
 	lm_info("the deployment of generation %u is cancelled: %s", s->attempt.generation, why);
@@ -82,6 +70,7 @@ static void give(struct supervisor *s, struct order *order)
 	order_finish(&s->order);
 	s->order = *order;
 	*order = (struct order){0};
+	planning_cancel(s, "given up, as another command came; try again when that has ended");
 	if (s->order.kind == ORDER_DEPLOY)
 		cancel(s, "superseded by a newer deployment");
 	else if (s->order.kind == ORDER_STOP)
@@ -91,7 +80,7 @@ static void give(struct supervisor *s, struct order *order)
 	supervisor_next(s);
 }
 
-static json_t *fault_line(const struct definition_fault *fault)
+json_t *supervisor_fault_line(const struct definition_fault *fault)
 {
 	lm_auto_free char *text = fault_text(fault);
 
@@ -113,7 +102,7 @@ static void refuse(struct supervisor *s, const struct definition_faults *faults,
 {
 	lm_error("the group file is not valid: %s", err->msg);
 	for (size_t i = 0; i < faults->n; i++)
-		tell(waiter, fault_line(&faults->items[i]));
+		tell(waiter, supervisor_fault_line(&faults->items[i]));
 	s->counts.ended[METRICS_INVALID]++;
 	reporting_refuse(s, err->msg);
 	supervisor_changed(s);
@@ -202,6 +191,10 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 		s->waiter = (struct supervisor_waiter){0};
 	if (s->order.waiter.ctx == ctx)
 		s->order.waiter = (struct supervisor_waiter){0};
+	if (s->plan_waiter.ctx == ctx) {
+		s->plan_waiter = (struct supervisor_waiter){0};
+		planning_cancel(s, "nobody waits for it any more");
+	}
 }
 
 bool supervisor_is_stopped(const struct supervisor *s)
@@ -270,6 +263,10 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		rc = launch_make_credentials(s->host, &user, &credentials, err);
 	if (rc)
 		return rc;
+	// Taking down needs nothing of the cloud.
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		strcmp(kind, "down") == 0 ? (struct launch_identity){-1, -1}
+					  : launch_open_identity(s->host);
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
 	lm_auto_json json_t *document =
 		launch_make_document(kind, group, s->host, credentials, &compose);
@@ -279,6 +276,8 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		.document = document,
 		.compose_fd = compose_fd,
 		.lock_fd = lock,
+		.key_fd = identity.key_fd,
+		.certificate_fd = identity.certificate_fd,
 		.silence_ms = s->host->worker_silence_s * 1000,
 	};
 	rc = job_start(s->loop, &spec, events, &s->job, err);
@@ -322,7 +321,7 @@ static void begin_stop(struct supervisor *s, struct order *order)
 		takedown_begin(s);
 }
 
-void supervisor_next(struct supervisor *s)
+static void begin_next(struct supervisor *s)
 {
 	if (s->order.kind == ORDER_NONE)
 		return;
@@ -331,7 +330,10 @@ void supervisor_next(struct supervisor *s)
 			s->attempt.generation);
 		ending_finish(&s->ending);
 	}
-	if (is_busy(s) || !is_free(s))
+	if (is_busy(s))
+		return;
+	watching_begin(s);
+	if (!is_free(s))
 		return;
 	if (s->order.kind == ORDER_END) { // it stays: nothing may begin any more
 		if (!s->down_ended && takedown_is_due(s))
@@ -350,6 +352,12 @@ void supervisor_next(struct supervisor *s)
 	else
 		begin_stop(s, &order);
 	order_finish(&order);
+}
+
+void supervisor_next(struct supervisor *s)
+{
+	begin_next(s);
+	watching_rest(s);
 }
 
 static void on_again(void *ctx)

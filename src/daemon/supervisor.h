@@ -35,9 +35,6 @@ struct supervisor_waiter {
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct outgoing *outgoing);
-/// Calls `changed` from now on, from the loop, when a job, or a stage of it, begins or ends. It
-/// must not give orders.
-void supervisor_watch(struct supervisor *s, loop_cb *changed, void *ctx);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
@@ -46,6 +43,10 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// nothing more. `reuse`: a definition that was deployed last is not made a new generation.
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
 	const struct supervisor_waiter *waiter);
+/// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
+/// gives way to every order that comes.
+void supervisor_plan(
+	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter);
 /// Brings up the generation that was interrupted, or the current one, or the last that was tried.
 void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter);
 /// Takes the application down, and keeps it down until a start or a deployment.
@@ -58,6 +59,25 @@ void supervisor_resume(struct supervisor *s);
 void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
+
+/// Somebody who has to know what the supervisor does, and to keep out of its workers' way.
+struct supervisor_watcher {
+	/// A worker is about to start: no other may run when this returns.
+	void (*begins)(void *ctx);
+	/// Nothing is being done, and nothing waits.
+	void (*rests)(void *ctx);
+	/// A job, or a stage of it, has begun or ended. It must not give orders.
+	void (*changed)(void *ctx);
+	void *ctx;
+};
+/// `watcher` is copied; its functions may be called more than once in a row, and `rests` at once.
+void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher);
+
+/// Goes by the loggers of the generation that the next start takes up, if there is one.
+void supervisor_apply_loggers(struct supervisor *s);
+/// How often the status of the deployed application's containers is to be logged; 0: nothing is
+/// deployed, or it is to stay down.
+unsigned supervisor_status_frequency_s(struct supervisor *s);
 
 /// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
 char *supervisor_describe(const struct supervisor *s);

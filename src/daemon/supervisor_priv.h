@@ -2,7 +2,8 @@
 #pragma once
 
 /// Inside the supervisor: supervisor.c takes orders and decides what is next; attempt.c runs a
-/// deployment; ending.c records how it ended; takedown.c takes down; reporting.c tells the world.
+/// deployment; ending.c records how it ended; takedown.c takes down; planning.c plans; reporting.c
+/// tells the world; watching.c tells those who keep out of the way.
 
 #include "base/error.h"
 #include "connector/definition.h"
@@ -57,8 +58,10 @@ struct supervisor {
 	struct supervisor_waiter waiter; ///< For what is being done.
 	struct group *down_group;        ///< While taking down.
 	unsigned down_generation;
-	bool down_ended;           ///< ORDER_END: it was tried.
-	const char *why_cancelled; ///< Set when we told the worker to stop.
+	bool down_ended;                      ///< ORDER_END: it was tried.
+	bool planning;                        ///< `job` makes a plan,
+	struct supervisor_waiter plan_waiter; ///< for them.
+	const char *why_cancelled;            ///< Set when we told the worker to stop.
 
 	char stage[STORE_STAGE_SIZE]; ///< Of what is being done; "": none yet.
 	uint64_t stage_began_ms;
@@ -72,10 +75,11 @@ struct supervisor {
 	struct loop_timer *resume_again;
 	unsigned resume_tries;  ///< Of the start at our own start, while it fails.
 	uint64_t lock_since_ms; ///< 0: nobody holds it.
+	struct supervisor_watcher watcher;
+	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
+	unsigned frequency_s;
 	loop_cb *ended;
 	void *ended_ctx;
-	loop_cb *changed; ///< NULL: nobody asks.
-	void *changed_ctx;
 };
 
 // supervisor.c
@@ -93,12 +97,22 @@ lm_rc supervisor_read_group(
 	struct supervisor *s, unsigned n, struct group **ret, struct lm_err *err);
 /// The last line for whoever waits for what was being done; drops the reference.
 void supervisor_answer(struct supervisor *s, json_t *last);
+/// {"fault":{…}}; a new reference.
+json_t *supervisor_fault_line(const struct definition_fault *fault);
 /// Tells whoever watches.
 void supervisor_changed(struct supervisor *s);
 /// {"exit":N,"message":…}; `message` may be NULL.
 json_t *supervisor_last_line(int status, const char *message);
 
+// watching.c
+/// Tells the watcher that a worker is about to start.
+void watching_begin(const struct supervisor *s);
+/// Tells the watcher, if that is so, that nothing is being done.
+void watching_rest(const struct supervisor *s);
+
 // attempt.c
+/// The generation that a start takes up; 0: there is none.
+unsigned attempt_find_generation(const struct supervisor *s);
 void attempt_begin_deploy(struct supervisor *s, struct order *order);
 void attempt_begin_start(struct supervisor *s, struct order *order);
 void attempt_finish(struct attempt *a);
@@ -117,6 +131,10 @@ unsigned takedown_generation(const struct supervisor *s);
 /// Whether the end of the program takes the application down.
 bool takedown_is_due(struct supervisor *s);
 void takedown_begin(struct supervisor *s);
+
+// planning.c
+/// Ends the plan that is being made, if one is. `why` is in static storage.
+void planning_cancel(struct supervisor *s, const char *why);
 
 // view.c
 /// When a deployment last succeeded, by the outcomes that are kept; 0: never.

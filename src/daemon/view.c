@@ -12,7 +12,7 @@ static const char *state_word(const struct supervisor *s)
 
 	if (s->down_group)
 		return "stopping";
-	if (s->job || s->ending.pending)
+	if ((s->job && !s->planning) || s->ending.pending)
 		return "deploying";
 	if (state->stopped)
 		return "stopped";
@@ -42,9 +42,12 @@ static json_t *job_to_json(const struct supervisor *s)
 {
 	if (!s->job)
 		return json_null();
-	return json_pack("{s:s, s:i, s:s?, s:I}", "kind", s->down_group ? "down" : "deploy",
-		"generation", (int)(s->down_group ? s->down_generation : s->attempt.generation),
-		"stage", s->stage[0] ? s->stage : NULL, "since_ms",
+	const char *kind = s->planning ? "plan" : s->down_group ? "down" : "deploy";
+	json_t *generation = s->planning ? json_null()
+					 : json_integer(s->down_group ? s->down_generation
+								      : s->attempt.generation);
+	return json_pack("{s:s, s:o, s:s?, s:I}", "kind", kind, "generation", generation, "stage",
+		s->stage[0] ? s->stage : NULL, "since_ms",
 		(json_int_t)(s->stage[0] ? lm_clock_mono_ms() - s->stage_began_ms : 0));
 }
 

@@ -167,6 +167,36 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 	return LM_OK;
 }
 
+/// -1 if it is no file that can be read.
+static int open_regular(const char *path)
+{
+	struct stat st;
+	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	lm_auto_close int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? lm_take_fd(fd) : -1;
+}
+
+struct launch_identity launch_open_identity(const struct host_settings *host)
+{
+	const struct host_credentials *c = &host->credentials;
+	const struct host_iot *iot = &host->iot;
+
+	if (!c->role_alias)
+		return (struct launch_identity){-1, -1};
+	return (struct launch_identity){
+		.key_fd = open_regular(c->private_key ? c->private_key : iot->private_key),
+		.certificate_fd = open_regular(c->certificate ? c->certificate : iot->certificate),
+	};
+}
+
+void launch_identity_finish(struct launch_identity *i)
+{
+	lm_cleanup_close(&i->key_fd);
+	lm_cleanup_close(&i->certificate_fd);
+	*i = (struct launch_identity){-1, -1};
+}
+
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
 	const struct launch_compose *compose)

@@ -40,6 +40,16 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 /// Removes it with all that is in it.
 lm_rc launch_remove_credentials(const struct host_settings *host, struct lm_err *err);
 
+/// The device's private key and its certificate, as far as the AWS IoT credentials provider of the
+/// host file needs them; -1: it does not, or they cannot be opened, which the worker then says.
+struct launch_identity {
+	int key_fd, certificate_fd;
+};
+
+/// Opens them with our rights, for a worker whose user may not read them. Never reads them.
+struct launch_identity launch_open_identity(const struct host_settings *host);
+void launch_identity_finish(struct launch_identity *i);
+
 struct launch_compose {
 	const char *stamp, *version; ///< NULL: not known yet.
 };

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "docker/engine_priv.h"
+#include "docker/images.h"
 #include "sys/json.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 
 enum {
 	REQUEST_MS = 60 * 1000, ///< The engine may be busy with a pull on a slow card.
-	LOGIN_MS = 90 * 1000,   ///< The engine waits for the registry behind it.
 	REMOVE_MS = 120 * 1000,
 	TARGET_MAX = 4096,
 };
@@ -176,34 +176,6 @@ lm_rc engine_inspect_image(const struct engine *e, const char *name, const struc
 	if (rc != LM_OK)
 		return lm_wrap(err, "look for image %s", name);
 	return engine_parse_image(http_unix_body(h), repository, ret, err);
-}
-
-lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
-	const struct wait_limit *limit, struct lm_err *err)
-{
-	lm_auto_secret struct lm_secret body = {0};
-	lm_rc rc = registry_auth_json(credentials, &body, err);
-	if (rc != LM_OK)
-		return rc;
-	char target[32];
-	(void)snprintf(target, sizeof(target), "/v1.%u/auth", e->version.minor);
-	struct http_unix_request request = {.socket_path = e->socket_path,
-		.method = "POST",
-		.target = target,
-		.body = lm_secret_str(&body),
-		.content_type = "application/json",
-		.body_max = LIMIT_HTTP_ERROR_BODY};
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	rc = exchange(&request, LOGIN_MS, limit, &h, err);
-	if (rc != LM_OK)
-		return rc;
-	if (is_success(h))
-		return LM_OK;
-	rc = engine_answer_error(h, err);
-	if (rc == LM_E_DENIED)
-		return lm_wrap(err, "registry %s refuses user %s, check name and password",
-			credentials->registry, credentials->username);
-	return lm_wrap(err, "log in to registry %s", credentials->registry);
 }
 
 lm_rc engine_list_containers(const struct engine *e, const char *project,

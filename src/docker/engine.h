@@ -4,11 +4,10 @@
 /// The Docker Engine, for programs that wait (the worker, the command line). Each call is one or a
 /// few requests over the unix socket under the caller's limit. No call retries.
 /// When the socket cannot be used, the message says why and what to do (engine_explain).
-/// Images are pulled in docker/pull.h.
+/// Images are pulled in docker/pull.h, registries logged in to in docker/login.h.
 
 #include "base/error.h"
 #include "docker/answer.h"
-#include "docker/registry.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #define ENGINE_SOCKET_DEFAULT "/var/run/docker.sock"
 
 struct http_unix;
+struct lm_secret;
 struct http_unix_request;
 
 struct engine {
@@ -41,11 +41,6 @@ lm_rc engine_root_directory(
 /// `name` is a reference as in a compose file.
 lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
 	struct engine_image *ret, struct lm_err *err);
-
-/// Checks credentials against their registry (POST /auth). LM_E_DENIED: the registry refuses them;
-/// LM_E_NETWORK: it cannot be reached; LM_E_REFUSED: anything else that the engine says.
-lm_rc engine_login(const struct engine *e, const struct registry_credentials *credentials,
-	const struct wait_limit *limit, struct lm_err *err);
 
 enum { ENGINE_ASK_MINOR_MIN = 30 };
 /// Asks an image's registry, through the engine, whether the image is there and we may have it;

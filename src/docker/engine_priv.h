@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Shared by engine.c, engine_stop.c and pull.c: building requests and wording their failures.
+/// Shared by engine.c, engine_stop.c, login.c and pull.c: building requests and wording their
+/// failures.
 
 #include "base/error.h"
 #include "sys/http_unix.h"

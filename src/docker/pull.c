@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "docker/engine_priv.h"
+#include "docker/images.h"
 #include "docker/pull_stream.h"
 
 #include <stdio.h>
@@ -14,6 +15,8 @@ enum {
 	PROGRESS_MS = 250,
 	TARGET_MAX = 4096,
 	API_MINOR_PLATFORM = 32, ///< Below it the engine ignores `platform`.
+	/// A try that ended later than this was refused because its credentials had run out.
+	LONG_TRY_MS = 3600 * 1000,
 };
 
 /// One pull under way.
@@ -24,6 +27,8 @@ struct pull {
 	uint64_t moves_seen;
 	uint64_t moved_ms; ///< When it last made progress.
 	uint64_t told_ms;  ///< When on_progress was last called.
+	uint64_t begun_ms; ///< When this try began.
+	bool renewed;      ///< It is not the first.
 };
 
 struct pull_set {
@@ -89,7 +94,7 @@ static lm_rc start(struct pull_set *set, struct pull *p, size_t index, struct lm
 	struct http_unix_request request = {.socket_path = set->engine->socket_path,
 		.method = "POST",
 		.target = lm_buf_cstr(&target),
-		.secret_header = item->auth ? "X-Registry-Auth" : NULL,
+		.secret_header = item->auth && item->auth->len > 0 ? "X-Registry-Auth" : NULL,
 		.secret_value = item->auth,
 		.on_body = take_piece,
 		.ctx = p};
@@ -98,7 +103,7 @@ static lm_rc start(struct pull_set *set, struct pull *p, size_t index, struct lm
 		return rc;
 	p->item = index;
 	p->moves_seen = 0;
-	p->moved_ms = lm_clock_mono_ms();
+	p->begun_ms = p->moved_ms = lm_clock_mono_ms();
 	p->told_ms = 0;
 	pull_stream_init(&p->stream);
 	return LM_OK;
@@ -177,13 +182,53 @@ static lm_rc wrap_with_image(const struct pull_set *set, const struct pull *p, s
 	return lm_wrap(err, "pull image %s", set->items[p->item].image);
 }
 
+/// Asks for other credentials. What the other pulls received meanwhile has not been read.
+static lm_rc renew(struct pull_set *set, size_t item, const struct lm_err *refusal,
+	bool *ret_renewed, struct lm_err *err)
+{
+	const struct pull_options *o = set->options;
+	lm_rc rc = o->renew ? o->renew(o->ctx, item, refusal, ret_renewed, err) : LM_OK;
+	for (unsigned i = 0; i < set->parallel; i++)
+		if (set->pulls[i].http)
+			set->pulls[i].moved_ms = lm_clock_mono_ms();
+	return rc;
+}
+
+/// A pull has failed: once more, if it was refused and there are other credentials now.
+static lm_rc try_again(struct pull_set *set, struct pull *p, struct lm_err *err)
+{
+	bool lasted = lm_clock_mono_ms() - p->begun_ms >= LONG_TRY_MS;
+	struct lm_err refusal = *err;
+	bool renewed = false;
+	if (refusal.rc != LM_E_DENIED || (p->renewed && !lasted))
+		return refusal.rc;
+	free_place(p);
+	lm_rc rc = renew(set, p->item, &refusal, &renewed, err);
+	if (rc != LM_OK)
+		return rc;
+	if (!renewed) {
+		*err = refusal;
+		return refusal.rc;
+	}
+	p->renewed = true;
+	return start(set, p, p->item, err);
+}
+
+static lm_rc start_next(struct pull_set *set, struct pull *p, struct lm_err *err)
+{
+	bool renewed = false;
+	lm_rc rc = renew(set, set->started, NULL, &renewed, err);
+	p->renewed = false;
+	return rc == LM_OK ? start(set, p, set->started, err) : rc;
+}
+
 static lm_rc fill_places(struct pull_set *set, struct lm_err *err)
 {
 	for (unsigned i = 0; i < set->parallel && set->started < set->n; i++) {
 		struct pull *p = &set->pulls[i];
 		if (p->http)
 			continue;
-		lm_rc rc = start(set, p, set->started, err);
+		lm_rc rc = start_next(set, p, err);
 		if (rc != LM_OK)
 			return lm_wrap(err, "pull image %s", set->items[set->started].image);
 		set->started++;
@@ -243,6 +288,8 @@ static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
 			continue;
 		rc = step(set, polled[i], err);
 		if (rc != LM_OK)
+			rc = try_again(set, polled[i], err);
+		if (rc != LM_OK)
 			return wrap_with_image(set, polled[i], err);
 	}
 	return rc;
@@ -251,6 +298,9 @@ static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
 lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
 	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err)
 {
+	struct lm_err own;
+	if (!err)
+		err = &own;
 	unsigned parallel = options->parallel;
 	if (parallel == 0 || parallel > LIMIT_PARALLEL_PULLS)
 		parallel = LIMIT_PARALLEL_PULLS;

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Pulls images through the Engine, several at once, in one poll loop. No call retries; the engine
-/// itself retries layers.
+/// Pulls images through the Engine, several at once, in one poll loop. Nothing is tried again but
+/// with other credentials (`renew`); the engine itself retries layers.
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "docker/engine.h"
 #include "sys/wait.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pull_item {
-	const char *image;            ///< A reference as in a compose file; no tag means "latest".
-	const char *platform;         ///< "linux/arm64", or NULL. Needs an engine of API 1.32.
-	const struct lm_secret *auth; ///< Value of X-Registry-Auth (registry.h), or NULL.
+	const char *image;    ///< A reference as in a compose file; no tag means "latest".
+	const char *platform; ///< "linux/arm64", or NULL. Needs an engine of API 1.32.
+	const struct lm_secret
+		*auth; ///< Value of X-Registry-Auth (registry.h); NULL or empty: none.
 };
 
 struct pull_progress {
@@ -31,6 +33,13 @@ struct pull_options {
 	void (*on_progress)(void *ctx, size_t item, const struct pull_progress *progress);
 	/// The image is there. `digest` is "sha256:…", or "" for an image without one. May be NULL.
 	void (*on_done)(void *ctx, size_t item, const char *digest);
+	/// Asked before the pull of an item begins (`refusal` NULL), and when a registry has
+	/// refused it: may put something else into the item's `auth`, which nobody uses meanwhile.
+	/// After a refusal `*ret_renewed`, false at first, says whether it did: then the item is
+	/// tried once more, and again only if that try lasts for an hour. A failure ends the set.
+	/// May be NULL.
+	lm_rc (*renew)(void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed,
+		struct lm_err *err);
 	void *ctx;
 };
 

@@ -4,6 +4,7 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "docker/registry_priv.h"
 
 enum {
 	AUTH_MAX = LIMIT_SECRET_VALUE * 8, ///< A password may grow sixfold by JSON's escapes.
@@ -19,6 +20,29 @@ void registry_credentials_finish(struct registry_credentials *c)
 	lm_secret_finish(&c->password);
 	c->registry = NULL;
 	c->username = NULL;
+}
+
+struct registry_credentials registry_credentials_copy(const struct registry_credentials *c)
+{
+	struct registry_credentials copy = {
+		.registry = lm_xstrdup(c->registry), .username = lm_xstrdup(c->username)};
+	lm_secret_set(&copy.password, lm_secret_str(&c->password));
+	return copy;
+}
+
+void registry_list_add(struct registry_list *list, struct registry_credentials *c)
+{
+	list->items = lm_xrealloc(list->items, (list->n + 1) * sizeof(*list->items));
+	list->items[list->n++] = *c;
+	*c = (struct registry_credentials){0};
+}
+
+void registry_list_finish(struct registry_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		registry_credentials_finish(&list->items[i]);
+	free(list->items);
+	*list = (struct registry_list){0};
 }
 
 void registry_address_finish(struct registry_address *a)
@@ -161,8 +185,7 @@ lm_rc registry_server_address(const struct registry_credentials *c, char **ret, 
 	return LM_OK;
 }
 
-/// A JSON string, by our own hand: jansson would leave copies of a password on the heap.
-static void add_json_string(struct lm_buf *out, struct lm_str s)
+void registry_add_json_string(struct lm_buf *out, struct lm_str s)
 {
 	(void)lm_buf_putc(out, '"');
 	for (size_t i = 0; i < s.n; i++) {
@@ -188,6 +211,11 @@ static lm_rc take_secret(struct lm_buf *b, struct lm_secret *ret, struct lm_err 
 	return LM_OK;
 }
 
+static bool is_token(const struct registry_credentials *c)
+{
+	return strcmp(c->username, REGISTRY_TOKEN_USER) == 0;
+}
+
 static lm_rc write_auth_json(
 	const struct registry_credentials *c, struct lm_buf *out, struct lm_err *err)
 {
@@ -195,12 +223,16 @@ static lm_rc write_auth_json(
 	lm_rc rc = registry_server_address(c, &address, err);
 	if (rc != LM_OK)
 		return rc;
-	(void)lm_buf_puts(out, "{\"username\":");
-	add_json_string(out, lm_str(c->username));
-	(void)lm_buf_puts(out, ",\"password\":");
-	add_json_string(out, lm_secret_str(&c->password));
+	if (is_token(c)) {
+		(void)lm_buf_puts(out, "{\"identitytoken\":");
+	} else {
+		(void)lm_buf_puts(out, "{\"username\":");
+		registry_add_json_string(out, lm_str(c->username));
+		(void)lm_buf_puts(out, ",\"password\":");
+	}
+	registry_add_json_string(out, lm_secret_str(&c->password));
 	(void)lm_buf_puts(out, ",\"serveraddress\":");
-	add_json_string(out, lm_str(address));
+	registry_add_json_string(out, lm_str(address));
 	(void)lm_buf_putc(out, '}');
 	return LM_OK;
 }
@@ -226,8 +258,7 @@ lm_rc registry_auth_header(
 	return take_secret(&encoded, ret, err);
 }
 
-/// Whether list[i] is the one of its host that config.json gets.
-static bool stands_for_host(const struct registry_credentials *list, size_t n, size_t i)
+bool registry_stands_for_host(const struct registry_credentials *list, size_t n, size_t i)
 {
 	lm_auto(registry_address_finish) struct registry_address mine = {0};
 	if (registry_address_parse(lm_str(list[i].registry), &mine, NULL) != LM_OK)
@@ -250,10 +281,17 @@ static void add_auth_entry(
 	struct lm_buf *out, const char *address, const struct registry_credentials *c)
 {
 	lm_auto_buf struct lm_buf pair = LM_BUF_SECRET(AUTH_MAX);
+	if (is_token(c)) {
+		registry_add_json_string(out, lm_str(address));
+		(void)lm_buf_puts(out, ":{\"identitytoken\":");
+		registry_add_json_string(out, lm_secret_str(&c->password));
+		(void)lm_buf_putc(out, '}');
+		return;
+	}
 	(void)lm_buf_puts(&pair, c->username);
 	(void)lm_buf_putc(&pair, ':');
 	(void)lm_buf_add_str(&pair, lm_secret_str(&c->password));
-	add_json_string(out, lm_str(address));
+	registry_add_json_string(out, lm_str(address));
 	(void)lm_buf_puts(out, ":{\"auth\":\"");
 	(void)lm_base64_encode(out, lm_buf_str(&pair), LM_BASE64_STANDARD);
 	(void)lm_buf_puts(out, "\"}");
@@ -271,7 +309,7 @@ lm_rc registry_config_json(const struct registry_credentials *list, size_t n, st
 		lm_rc rc = registry_server_address(&list[i], &address, err);
 		if (rc != LM_OK)
 			return rc;
-		if (!stands_for_host(list, n, i))
+		if (!registry_stands_for_host(list, n, i))
 			continue;
 		if (!first)
 			(void)lm_buf_putc(&json, ',');

@@ -9,7 +9,12 @@
 #include "base/secret.h"
 #include "docker/images.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/// The user name that says that the password is an identity token, as Docker's credential helpers
+/// have it.
+#define REGISTRY_TOKEN_USER "<token>"
 
 struct registry_credentials {
 	char *registry; ///< As given: "https://docker.io", "localhost:5000/demo", …
@@ -18,6 +23,19 @@ struct registry_credentials {
 };
 
 void registry_credentials_finish(struct registry_credentials *c);
+/// A copy, for the caller to finish.
+struct registry_credentials registry_credentials_copy(const struct registry_credentials *c);
+
+struct registry_list {
+	struct registry_credentials *items;
+	size_t n;
+};
+
+/// Takes `c` over, to the end of the list; `c` is empty then.
+void registry_list_add(struct registry_list *list, struct registry_credentials *c);
+/// Wipes and frees.
+void registry_list_finish(struct registry_list *list);
+#define lm_auto_registry_list lm_auto(registry_list_finish)
 
 /// A registry as given by a person, taken apart.
 struct registry_address {
@@ -39,13 +57,16 @@ const struct registry_credentials *registry_match(
 /// The address that Docker knows the registry by: "https://index.docker.io/v1/" or the host.
 /// The caller frees.
 lm_rc registry_server_address(const struct registry_credentials *c, char **ret, struct lm_err *err);
-/// {"username":…,"password":…,"serveraddress":…}, the body of POST /auth.
+/// {"username":…,"password":…,"serveraddress":…}, or {"identitytoken":…,"serveraddress":…}: the
+/// body of POST /auth.
 lm_rc registry_auth_json(
 	const struct registry_credentials *c, struct lm_secret *ret, struct lm_err *err);
 /// The value of X-Registry-Auth: that document in URL-safe base64.
 lm_rc registry_auth_header(
 	const struct registry_credentials *c, struct lm_secret *ret, struct lm_err *err);
-/// A docker config.json with all of them under "auths". Of several for one host, the one for the
-/// whole registry is taken, since that file knows only hosts; else the first.
+/// Whether list[i] is the one that stands for its host where only hosts are known: of several, the
+/// one for the whole registry; else the first.
+bool registry_stands_for_host(const struct registry_credentials *list, size_t n, size_t i);
+/// A docker config.json with all of them that stand for their hosts, under "auths".
 lm_rc registry_config_json(const struct registry_credentials *list, size_t n, struct lm_secret *ret,
 	struct lm_err *err);

@@ -12,6 +12,8 @@ enum {
 	BROKERS_MAX = 8,
 	PORT_TLS = 8883,
 	PORT_PLAIN = 1883,
+	SHIPPING_S = 60,
+	SHIPPING_MAX_S = 3600,
 	SILENCE_S = 60,
 	SILENCE_MAX_S = 3600,
 };
@@ -38,6 +40,7 @@ static const struct key KEYS[] = {
 	{NULL, "defaultUser", TEXT, AT(default_user), 0, 0},
 	{NULL, "allowRoot", BOOL, AT(allow_root), 0, 0},
 	{NULL, "controlGroup", TEXT, AT(control_group), 0, 0},
+	{NULL, "logShippingSeconds", NUMBER, AT(log_shipping_s), 1, SHIPPING_MAX_S},
 	{NULL, "workerSilenceSeconds", NUMBER, AT(worker_silence_s), 1, SILENCE_MAX_S},
 	{"credentials", "roleAlias", TEXT, AT(credentials.role_alias), 0, 0},
 	{"credentials", "endpoint", TEXT, AT(credentials.endpoint), 0, 0},
@@ -272,6 +275,8 @@ static void add_defaults(struct host_settings *host)
 	default_text(&host->docker_socket, "/var/run/docker.sock");
 	if (geteuid() == 0)
 		default_text(&host->default_user, "ggc_user");
+	if (!host->log_shipping_s)
+		host->log_shipping_s = SHIPPING_S;
 	if (!host->worker_silence_s)
 		host->worker_silence_s = SILENCE_S;
 }

@@ -60,8 +60,9 @@ struct process_run {
 	/// program has to ignore SIGPIPE.
 	struct lm_str input;
 	bool keeps_stdin; ///< It stays open, for a child that ends with it.
-	unsigned
-		null_fds_n; ///< Descriptors from 3 on, at most 5, that the child gets on /dev/null.
+	/// Descriptors for the child's 3 and onwards, at most 5; -1: /dev/null. Borrowed.
+	const int *more_fds;
+	unsigned more_fds_n;
 	/// Called for each line, without its line end ('\n', and a '\r' before it). A line over
 	/// LIMIT_LOG_LINE comes in pieces. May be NULL.
 	void (*on_line)(void *ctx, enum process_stream stream, struct lm_str line);

@@ -3,12 +3,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/secret.h"
 #include "sys/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
+
+enum { MORE_FDS_MAX = 5 };
 
 /// A child at work: our ends of its three pipes, and what was read of an unfinished line.
 struct run {
@@ -57,8 +60,11 @@ static lm_rc start(struct run *r, struct lm_err *err)
 	if (rc)
 		return rc;
 	struct process_spec spec = r->spec->spec;
-	spec.fds = (const int[]){child_in, child_out, child_err, -1, -1, -1, -1, -1};
-	spec.fds_n = 3 + r->spec->null_fds_n;
+	int fds[3 + MORE_FDS_MAX] = {child_in, child_out, child_err};
+	for (unsigned i = 0; i < r->spec->more_fds_n && i < MORE_FDS_MAX; i++)
+		fds[3 + i] = r->spec->more_fds[i];
+	spec.fds = fds;
+	spec.fds_n = 3 + r->spec->more_fds_n;
 	return process_start(&spec, &r->pid, err);
 }
 
@@ -109,7 +115,10 @@ static lm_rc read_some(struct run *r, enum process_stream stream, struct lm_err 
 		return LM_OK;
 	}
 	if (stream == PROCESS_STDOUT && r->spec->output) {
-		if (!lm_buf_add(r->spec->output, piece, (size_t)n))
+		bool fits = lm_buf_add(r->spec->output, piece, (size_t)n);
+		if (r->spec->output->wipe)
+			lm_wipe(piece, (size_t)n);
+		if (!fits)
 			return lm_fail(err, LM_E_TOO_LARGE, 0,
 				"'%s' printed more than %zu bytes, the most that is read",
 				r->spec->spec.argv[0], r->spec->output->max);

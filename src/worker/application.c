@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "docker/compose_env.h"
 #include "worker/local_copy.h"
+#include "worker/registries.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,10 +67,11 @@ static void build_config_finish(struct build_config *c)
 	*c = (struct build_config){.directory_fd = -1};
 }
 
-static lm_rc write_config(const struct work *w, int directory_fd, struct lm_err *err)
+static lm_rc write_config(const struct work *w, const struct registry_list *logins,
+	int directory_fd, struct lm_err *err)
 {
 	lm_auto_secret struct lm_secret text = {0};
-	lm_rc rc = registry_config_json(w->secrets.items, w->secrets.n, &text, err);
+	lm_rc rc = registry_config_json(logins->items, logins->n, &text, err);
 
 	if (rc)
 		return rc;
@@ -81,7 +83,8 @@ static lm_rc write_config(const struct work *w, int directory_fd, struct lm_err 
 	return lm_fd_write_all(fd, config_name, lm_secret_str(&text), err);
 }
 
-static lm_rc make_build_config(const struct work *w, struct build_config *ret, struct lm_err *err)
+static lm_rc make_build_config(const struct work *w, const struct registry_list *logins,
+	struct build_config *ret, struct lm_err *err)
 {
 	const char *directory = w->job->credentials_directory;
 	struct compose_env_settings settings = {
@@ -91,7 +94,22 @@ static lm_rc make_build_config(const struct work *w, struct build_config *ret, s
 	if (ret->directory_fd < 0)
 		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
 	ret->env = compose_env_make((const char *const *)w->env, &settings);
-	return write_config(w, ret->directory_fd, err);
+	return write_config(w, logins, ret->directory_fd, err);
+}
+
+/// With nothing of ours docker-compose goes by what the user has.
+static lm_rc prepare_builds(struct work *w, struct build_config *ret, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list logins = {0};
+
+	if ((w->secrets.n == 0 && w->tokens.n == 0) || !has_builds(&w->services))
+		return LM_OK;
+	lm_rc rc = registries_list_all(w, &logins, err);
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	if (!rc)
+		rc = make_build_config(w, &logins, ret, err);
+	return rc ? lm_wrap(err, "give docker-compose the credentials for its builds") : LM_OK;
 }
 
 lm_rc application_up(struct work *w, struct lm_err *err)
@@ -99,12 +117,10 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 	lm_auto(build_config_finish) struct build_config config = {.directory_fd = -1};
 	lm_auto_free char *file = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
 	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
-	lm_rc rc = LM_OK;
+	lm_rc rc = prepare_builds(w, &config, err);
 
-	if (w->secrets.n > 0 && has_builds(&w->services))
-		rc = make_build_config(w, &config, err);
 	if (rc)
-		return lm_wrap(err, "give docker-compose the credentials for its builds");
+		return rc;
 	struct compose_job job = application_compose_job(w, config.env ? config.env : w->env);
 	return compose_up(&job, file, false, &limit, err);
 }

@@ -3,6 +3,7 @@
 #include "docker/compose_api.h"
 #include "sys/yaml.h"
 #include "worker/check_priv.h"
+#include "worker/registries.h"
 
 enum { ASK_DOCKER_COMPOSE = NEED_USER | NEED_COMPOSE | NEED_DESTINATION };
 
@@ -61,15 +62,16 @@ struct logins {
 
 static void check_logins(struct checkup *c, struct logins *l)
 {
-	const struct secrets *all = &c->w->secrets;
+	lm_auto_registry_list struct registry_list list = {0};
+	struct lm_err err = {LM_OK};
 
+	if (authenticate_list(c->w, &list, &err)) {
+		check_wrong(c, &err, NULL);
+		return;
+	}
 	// One after the other, so that each is told of; the stage stops at the first that fails.
-	for (size_t i = 0; i < all->n && !c->cancelled; i++) {
-		struct work part = *c->w;
-		struct lm_err err = {LM_OK};
-
-		part.secrets = (struct secrets){.items = &all->items[i], .n = 1};
-		if (images_authenticate(&part, &err))
+	for (size_t i = 0; i < list.n && !c->cancelled; i++) {
+		if (authenticate_one(c->w, &list.items[i], &err))
 			check_wrong(c, &err,
 				err.rc == LM_E_DENIED ? "mend user name and password in the secret"
 						      : NULL);
@@ -86,25 +88,28 @@ static bool is_here(const struct work *w, const char *image)
 	return engine_inspect_image(&w->engine, image, &w->limit, &found, NULL) == LM_OK;
 }
 
-/// The value of X-Registry-Auth for an image; `ret` stays empty if there is no secret for it.
-static lm_rc find_auth(const struct work *w, const char *image, struct logins *l,
-	struct lm_secret *ret, struct lm_err *err)
+/// The value of X-Registry-Auth for an image; `ret` stays empty if there is no login for it.
+static lm_rc find_auth(struct work *w, const char *image, struct logins *l, struct lm_secret *ret,
+	struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};
+	enum login_source source = LOGIN_NONE;
 	lm_rc rc = image_ref_parse(lm_str(image), &ref, err);
 
-	if (rc)
+	if (!rc)
+		rc = registries_find(w, &ref, &login, &source, err);
+	if (rc || source == LOGIN_NONE)
 		return rc;
-	const struct registry_credentials *r = registry_match(w->secrets.items, w->secrets.n, &ref);
-	if (!r)
-		return LM_OK;
-	l->used[r - w->secrets.items] = true;
-	return registry_auth_header(r, ret, err);
+	if (source == LOGIN_SECRET)
+		l->used[registry_match(w->secrets.items, w->secrets.n, &ref) - w->secrets.items] =
+			true;
+	return registry_auth_header(&login, ret, err);
 }
 
 static void check_image(struct checkup *c, const char *image, struct logins *l)
 {
-	const struct work *w = c->w;
+	struct work *w = c->w;
 	const struct connector_definition *d = work_definition(w);
 	const struct deploy_options options = deploy_job_options(d);
 	lm_auto_secret struct lm_secret auth = {0};

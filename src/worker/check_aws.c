@@ -65,12 +65,9 @@ void check_credentials(struct checkup *c)
 		check_skip(c, "not needed: compose file and secrets come from directories");
 		return;
 	}
-	c->settings = fetch_credentials_settings(&c->w->job->host);
-	lm_rc rc = https_create(&c->https, &err);
+	lm_rc rc = cloud_open(&c->w->cloud, &err);
 	if (!rc)
-		rc = credentials_provider_create(&c->settings, &c->w->limit, &c->credentials, &err);
-	if (!rc)
-		rc = credentials_get(c->credentials, &found, &err);
+		rc = credentials_get(c->w->cloud.credentials, &found, &err);
 	if (rc) {
 		check_wrong(c, &err,
 			"lighterman doctor looks at its own environment: if lightermand has other "
@@ -121,24 +118,13 @@ void check_object(struct checkup *c)
 		w->store_version ? w->store_version : "");
 }
 
-/// Appends what was got to the secrets of the job.
-static void keep_secrets(struct secrets *to, struct secrets *got)
-{
-	to->items = lm_xrealloc(to->items, (to->n + got->n + 1) * sizeof(*to->items));
-	for (size_t i = 0; i < got->n; i++)
-		to->items[to->n++] = got->items[i];
-	got->n = 0;
-}
-
 void check_secrets(struct checkup *c)
 {
 	struct work *w = c->w;
 	const struct connector_definition *d = work_definition(w);
 	const char *lack = uses_secrets_manager(c) ? check_lack(c, NEED_CREDENTIALS) : NULL;
-	const struct secrets_source source = {.directory = w->job->host.secret_store_directory,
-		.https = c->https,
-		.credentials = c->credentials,
-		.region = region_of(c)};
+	const struct secrets_source source = {
+		.directory = w->job->host.secret_store_directory, .cloud = &w->cloud};
 	size_t good = 0;
 
 	if (d->secret_arns_n == 0 || lack) {
@@ -148,14 +134,14 @@ void check_secrets(struct checkup *c)
 	}
 	// One after the other, so that each is told of.
 	for (size_t i = 0; i < d->secret_arns_n && !c->cancelled; i++) {
-		lm_auto_secrets struct secrets got = {0};
+		lm_auto_registry_list struct registry_list got = {0};
 		struct lm_err err = {LM_OK};
 
-		if (secrets_get(&source, &d->secret_arns[i], 1, &w->limit, &got, &err)) {
+		if (secrets_get(&source, &d->secret_arns[i], 1, &got, &err)) {
 			check_wrong(c, &err, NULL);
 			continue;
 		}
-		keep_secrets(&w->secrets, &got);
+		registry_list_add(&w->secrets, &got.items[0]);
 		good++;
 	}
 	if (good > 0)

@@ -38,12 +38,6 @@ static void run_check(struct checkup *c, const struct check *check)
 	check_log_end(c);
 }
 
-static void checkup_finish(struct checkup *c)
-{
-	https_destroy(c->https);
-	credentials_provider_destroy(c->credentials);
-}
-
 static void run_checks(struct checkup *c)
 {
 	check_find(c);
@@ -53,7 +47,7 @@ static void run_checks(struct checkup *c)
 
 void check_job_run(struct work *w, struct deploy_outcome *ret)
 {
-	lm_auto(checkup_finish) struct checkup c = {.w = w};
+	struct checkup c = {.w = w};
 
 	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
 		.error_class = DEPLOY_INTERNAL_ERROR,

@@ -6,8 +6,6 @@
 /// in one line or more (docs/formats.md). What a stage's own function warns of while a check runs
 /// it is told as a warning of that check.
 
-#include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "worker/work_priv.h"
 
 /// What a check may need of those before it.
@@ -31,10 +29,6 @@ struct checkup {
 	bool cancelled;
 	lm_rc engine_rc, compose_rc; ///< LM_OK: found.
 	struct lm_err engine_err, compose_err;
-
-	struct https *https; ///< NULL without NEED_CREDENTIALS.
-	struct credentials_settings settings;
-	struct credentials_provider *credentials;
 
 	char *warnings[CHECK_WARNINGS_MAX]; ///< Logged since the check began.
 	size_t warnings_n;

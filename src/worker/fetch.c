@@ -12,22 +12,21 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/// What goes over the network, and whether anything does.
 struct fetch {
 	struct work *w;
 	const char *region;
 	bool object_from_s3;
-	struct https *https; ///< NULL: nothing does.
-	struct credentials_settings settings;
-	struct credentials_provider *credentials;
 	struct s3_result s3;
+	/// Of the compose file out of a directory.
+	lm_rc object_rc;
+	struct lm_err object_err;
+	struct stored_object object;
 };
 
 static void fetch_finish(struct fetch *f)
 {
-	https_destroy(f->https);
 	s3_result_finish(&f->s3);
-	credentials_provider_destroy(f->credentials);
+	stored_object_finish(&f->object);
 }
 
 /// What is wrong with this device's own settings is no fault of the definition.
@@ -39,79 +38,60 @@ static lm_rc not_the_definition(lm_rc rc, struct lm_err *err)
 	return LM_E_DENIED;
 }
 
-static const char *first(const char *a, const char *b)
-{
-	return a ? a : b;
-}
-
-struct credentials_settings fetch_credentials_settings(const struct host_settings *host)
-{
-	const struct host_credentials *c = &host->credentials;
-	const struct host_iot *iot = &host->iot;
-
-	return (struct credentials_settings){
-		.role_alias = c->role_alias,
-		.endpoint = c->endpoint,
-		.certificate = first(c->certificate, iot->certificate),
-		.private_key = first(c->private_key, iot->private_key),
-		.ca = first(c->ca, iot->ca),
-		.thing_name = host->thing_name,
-	};
-}
-
-static lm_rc go_online(struct fetch *f, struct lm_err *err)
-{
-	const struct aws_credentials *loaded;
-	lm_rc rc = https_create(&f->https, err);
-
-	f->settings = fetch_credentials_settings(&f->w->job->host);
-	if (!rc)
-		rc = credentials_provider_create(&f->settings, &f->w->limit, &f->credentials, err);
-	if (!rc)
-		rc = credentials_get(f->credentials, &loaded, err);
-	return not_the_definition(rc, err);
-}
-
 /// Not even the directory that stands in for a store is there.
 static bool is_missing(const char *directory)
 {
 	return access(directory, F_OK) < 0;
 }
 
-/// Says what else came to light: a wrong clock, another region.
-static void note_s3(const struct fetch *f)
+/// The compose file is here: what it says of ECR needs tokens, which are fetched beside what is
+/// still under way. Names with variables in them are found later, once they are resolved; and
+/// whether a token was needed at all is known then. So no failure counts yet.
+static void begin_tokens(struct work *w, struct lm_str text)
 {
-	const struct s3_result *r = &f->s3;
-	struct lm_err warning;
+	struct lm_err ignored;
 
-	if (credentials_take_warning(f->credentials, &warning))
-		lm_warn("%s", warning.msg);
-
-	if (r->clock_offset_ms != 0)
-		lm_warn("this device's clock is wrong by %lld s, as S3 says: set it",
-			(long long)(r->clock_offset_ms / 1000));
-	if (r->region[0] && strcmp(r->region, f->region) != 0)
-		lm_info("bucket '%s' is in region %s, not in %s", work_definition(f->w)->bucket,
-			r->region, f->region);
+	tokens_scan(&w->tokens, text);
+	if (w->tokens.n > 0 && cloud_open(&w->cloud, &ignored) == LM_OK)
+		tokens_start(&w->tokens, &w->cloud);
 }
 
-static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_err *err)
+static void on_object(void *ctx, const struct s3_result *result)
+{
+	if (result->rc == LM_OK)
+		begin_tokens(ctx, lm_buf_str(&result->object.text));
+}
+
+static void get_from_directory(struct fetch *f)
 {
 	const struct connector_definition *d = work_definition(f->w);
 	const char *directory = f->w->job->host.object_store_directory;
 
-	if (!f->object_from_s3) {
-		lm_rc rc = object_directory_get(directory, d->bucket, d->key, d->object_version,
-			LIMIT_COMPOSE_FILE, ret, err);
-		return rc && is_missing(directory) ? not_the_definition(rc, err) : rc;
+	f->object_rc = object_directory_get(directory, d->bucket, d->key, d->object_version,
+		LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
+	if (f->object_rc == LM_OK)
+		begin_tokens(f->w, lm_buf_str(&f->object.text));
+	else if (is_missing(directory))
+		f->object_rc = not_the_definition(f->object_rc, &f->object_err);
+}
+
+static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_err *err)
+{
+	const struct s3_result *r = &f->s3;
+	struct stored_object *object = f->object_from_s3 ? &f->s3.object : &f->object;
+	lm_rc rc = f->object_from_s3 ? r->rc : f->object_rc;
+
+	if (f->object_from_s3)
+		cloud_note(&f->w->cloud, "S3", r->clock_offset_ms);
+	if (r->region[0] && strcmp(r->region, f->region) != 0)
+		lm_info("bucket '%s' is in region %s, not in %s", work_definition(f->w)->bucket,
+			r->region, f->region);
+	if (rc) {
+		*err = f->object_from_s3 ? r->err : f->object_err;
+		return rc;
 	}
-	note_s3(f);
-	if (f->s3.rc) {
-		*err = f->s3.err;
-		return f->s3.rc;
-	}
-	*ret = f->s3.object;
-	f->s3.object = (struct stored_object){0};
+	*ret = *object;
+	*object = (struct stored_object){0};
 	return LM_OK;
 }
 
@@ -158,40 +138,42 @@ static lm_rc take_text(struct work *w, struct lm_buf *text, struct lm_err *err)
 	return LM_OK;
 }
 
-static lm_rc get_secrets(struct fetch *f, struct secrets *ret, struct lm_err *err)
+static lm_rc get_secrets(struct fetch *f, struct registry_list *ret, struct lm_err *err)
 {
 	const struct connector_definition *d = work_definition(f->w);
-	struct secrets_source source = {.directory = f->w->job->host.secret_store_directory,
-		.https = f->https,
-		.credentials = f->credentials,
-		.region = f->region};
-
-	lm_rc rc = secrets_get(&source, d->secret_arns, d->secret_arns_n, &f->w->limit, ret, err);
+	const struct secrets_source source = {
+		.directory = f->w->job->host.secret_store_directory, .cloud = &f->w->cloud};
+	lm_rc rc = secrets_get(&source, d->secret_arns, d->secret_arns_n, ret, err);
 
 	if (rc && source.directory && is_missing(source.directory))
 		return not_the_definition(rc, err);
 	return rc;
 }
 
-static lm_rc get_all(struct fetch *f, struct stored_object *ret_object, struct secrets *ret_secrets,
-	struct lm_err *err)
+static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
+	struct registry_list *ret_secrets, struct lm_err *err)
 {
 	const struct connector_definition *d = work_definition(f->w);
-	struct s3_request request = {.bucket = d->bucket,
+	struct cloud *cloud = &f->w->cloud;
+	const struct s3_request request = {.bucket = d->bucket,
 		.key = d->key,
 		.version = d->object_version,
 		.region = f->region,
 		.style = S3_STYLE_AUTO,
-		.size_max = LIMIT_COMPOSE_FILE};
+		.size_max = LIMIT_COMPOSE_FILE,
+		.done = on_object,
+		.ctx = f->w};
 	struct lm_err secrets_err = {LM_OK};
 
 	if (f->object_from_s3)
-		s3_start_get_object(f->https, &request, f->credentials, &f->s3);
+		s3_start_get_object(cloud->https, &request, cloud->credentials, &f->s3);
+	else
+		get_from_directory(f);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
 	// Whatever became of the secrets, `request` is borrowed until the object is there.
-	lm_rc rc = f->https ? https_run(f->https, &f->w->limit, err) : LM_OK;
-	if (!rc)
-		rc = take_object(f, ret_object, err);
+	(void)!cloud_run(cloud, NULL); // a failure of it is in what it carried out
+	tokens_settle(&f->w->tokens, cloud);
+	lm_rc rc = take_object(f, ret_object, err);
 	if (!rc && secrets_rc) {
 		*err = secrets_err;
 		rc = secrets_rc;
@@ -216,9 +198,9 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 		.region = host->region ? host->region : d->region,
 		.object_from_s3 = !host->object_store_directory};
 	lm_auto_stored_object struct stored_object object = {0};
-	lm_auto_secrets struct secrets secrets = {0};
+	lm_auto_registry_list struct registry_list secrets = {0};
 	bool online = f.object_from_s3 || (d->secret_arns_n > 0 && !host->secret_store_directory);
-	lm_rc rc = online ? go_online(&f, err) : LM_OK;
+	lm_rc rc = online ? cloud_open(&w->cloud, err) : LM_OK;
 
 	if (!rc)
 		rc = get_all(&f, &object, &secrets, err);
@@ -231,7 +213,7 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 		return rc;
 	w->store_version = lm_take(object.version);
 	w->secrets = secrets;
-	secrets = (struct secrets){0};
+	secrets = (struct registry_list){0};
 	lm_info("fetched '%s' from bucket '%s' (%zu bytes) and %zu secrets", d->key, d->bucket,
 		w->text.len, w->secrets.n);
 	return LM_OK;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "docker/pull.h"
 #include "worker/application_priv.h"
+#include "worker/registries.h"
 #include "worker/work_priv.h"
 
 enum {
@@ -15,68 +16,41 @@ enum {
 
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
-	// It may hold what the environment holds: passwords for the containers.
-	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	struct compose_job job = application_compose_job(w, w->env);
 	lm_rc rc = compose_file_check(lm_buf_str(&w->text), err);
 
 	if (!rc)
-		rc = compose_config(&job, lm_buf_str(&w->text), &limit, &config, err);
+		rc = compose_config(&job, lm_buf_str(&w->text), &limit, &w->config, err);
 	// compose's word on the file, which the definition names.
 	if (rc == LM_E_REFUSED)
 		err->rc = rc = LM_E_INVALID;
 	if (!rc)
-		rc = compose_services_parse(lm_buf_str(&config), &w->services, err);
+		rc = compose_services_parse(lm_buf_str(&w->config), &w->services, err);
 	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
-}
-
-/// Whether these credentials were tried already.
-static bool is_repeated(const struct secrets *s, size_t i)
-{
-	const struct registry_credentials *c = &s->items[i];
-
-	for (size_t k = 0; k < i; k++) {
-		const struct registry_credentials *other = &s->items[k];
-
-		if (strcmp(c->registry, other->registry) == 0 &&
-			strcmp(c->username, other->username) == 0 &&
-			lm_str_eq(lm_secret_str(&c->password), lm_secret_str(&other->password)))
-			return true;
-	}
-	return false;
-}
-
-lm_rc images_authenticate(struct work *w, struct lm_err *err)
-{
-	for (size_t i = 0; i < w->secrets.n; i++) {
-		const struct registry_credentials *c = &w->secrets.items[i];
-
-		if (is_repeated(&w->secrets, i))
-			continue;
-		lm_rc rc = engine_login(&w->engine, c, &w->limit, err);
-		if (rc)
-			return rc;
-		lm_info("logged in to registry %s as %s", c->registry, c->username);
-	}
-	return LM_OK;
 }
 
 /// The images of the application, and which of them are pulled with what.
 struct pulls {
-	const struct work *w;
+	struct work *w;
 	struct compose_image *images;
 	size_t images_n;
 	struct pull_item *items;
-	struct lm_secret *auths; ///< By item.
+	// By item:
+	struct lm_secret *auths; ///< Empty: it is pulled without.
+	char **ecr_hosts;        ///< Whose tokens they are; NULL: of none.
 	size_t n;
+	size_t refused; ///< The last one that a registry refused.
 };
 
 static void pulls_finish(struct pulls *p)
 {
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		lm_secret_finish(&p->auths[i]);
+		free(p->ecr_hosts[i]);
+	}
 	free(p->auths);
+	free(p->ecr_hosts);
 	free(p->items);
 	free(p->images);
 }
@@ -105,23 +79,96 @@ static void take_done(void *ctx, size_t item, const char *digest)
 	tell_digest(p->w, p->items[item].image, digest);
 }
 
-/// Appends an image to those to be pulled, with the credentials for it.
+/// Appends an image to those to be pulled, with the login for it.
 static lm_rc add_pull(struct pulls *p, const struct compose_image *image, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
-	struct lm_secret *auth = &p->auths[p->n];
+	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};
+	enum login_source source = LOGIN_NONE;
+	struct ecr_registry ecr;
+	size_t i = p->n;
 	lm_rc rc = image_ref_parse(lm_str(image->image), &ref, err);
+
+	if (!rc)
+		rc = registries_find(p->w, &ref, &login, &source, err);
+	if (!rc && source != LOGIN_NONE)
+		rc = registry_auth_header(&login, &p->auths[i], err);
+	if (rc)
+		return rc;
+	bool by_token = source == LOGIN_TOKEN || source == LOGIN_NONE;
+	if (by_token && ecr_registry_parse(lm_str(ref.registry), &ecr))
+		p->ecr_hosts[i] = lm_take(ref.registry);
+	p->items[p->n++] = (struct pull_item){
+		.image = image->image, .platform = image->platform, .auth = &p->auths[i]};
+	return LM_OK;
+}
+
+/// Pulls the item with the token that is held now. `*ret_changed`: it was another one before.
+static lm_rc use_token(struct pulls *p, size_t item, bool *ret_changed, struct lm_err *err)
+{
+	lm_auto(registry_credentials_finish) struct registry_credentials login =
+		tokens_login(&p->w->tokens, lm_str(p->ecr_hosts[item]));
+	lm_auto_secret struct lm_secret auth = {0};
+	lm_rc rc = registry_auth_header(&login, &auth, err);
 
 	if (rc)
 		return rc;
-	const struct registry_credentials *c =
-		registry_match(p->w->secrets.items, p->w->secrets.n, &ref);
-	rc = c ? registry_auth_header(c, auth, err) : LM_OK;
-	if (rc)
-		return rc;
-	p->items[p->n++] = (struct pull_item){
-		.image = image->image, .platform = image->platform, .auth = c ? auth : NULL};
+	*ret_changed = !lm_str_eq(lm_secret_str(&auth), lm_secret_str(&p->auths[item]));
+	lm_secret_move(&p->auths[item], &auth);
 	return LM_OK;
+}
+
+/// Before a pull begins: its token must last for a while.
+static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
+{
+	struct lm_str host = lm_str(p->ecr_hosts[item]);
+	struct work *w = p->w;
+	bool changed = false;
+	lm_rc rc = LM_OK;
+
+	if (tokens_is_due(&w->tokens, host))
+		rc = tokens_renew(&w->tokens, &w->cloud, host, err);
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	if (rc)
+		lm_warn("%s; going on with the token that is about to run out", err->msg);
+	return tokens_has(&w->tokens, host) ? use_token(p, item, &changed, err) : LM_OK;
+}
+
+/// A registry of ECR has refused a pull: the token may be over, or not have been there at all.
+static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *refusal,
+	bool *ret_changed, struct lm_err *err)
+{
+	struct lm_str host = lm_str(p->ecr_hosts[item]);
+	struct work *w = p->w;
+	lm_rc rc = LM_OK;
+
+	// Another pull may have got a new one already.
+	if (tokens_has(&w->tokens, host))
+		rc = use_token(p, item, ret_changed, err);
+	if (rc || *ret_changed)
+		return rc;
+	rc = tokens_renew(&w->tokens, &w->cloud, host, err);
+	if (rc == LM_E_CANCELLED)
+		return rc;
+	if (rc)
+		return lm_wrap(err, "%.300s; and there is no new token", refusal->msg);
+	lm_info("image %s: %s; trying once more with a new token", p->items[item].image,
+		refusal->msg);
+	return use_token(p, item, ret_changed, err);
+}
+
+static lm_rc renew(
+	void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed, struct lm_err *err)
+{
+	struct pulls *p = ctx;
+
+	if (refusal)
+		p->refused = item;
+	if (!p->ecr_hosts[item])
+		return LM_OK;
+	return refusal ? replace_token(p, item, refusal, ret_renewed, err)
+		       : freshen_token(p, item, err);
 }
 
 /// Whether the image is on this device; if so, its digest is reported.
@@ -159,6 +206,15 @@ static lm_rc choose(
 	return LM_OK;
 }
 
+static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
+{
+	if (p->n > 0 && p->ecr_hosts[p->refused])
+		return lm_wrap(err,
+			"ECR refuses, check that the role and the repository's policy allow "
+			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
+	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
+}
+
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto(pulls_finish) struct pulls p = {.w = w};
@@ -166,11 +222,13 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 	struct pull_options options = {.stall_ms = STALL_MS,
 		.on_progress = take_progress,
 		.on_done = take_done,
+		.renew = renew,
 		.ctx = &p};
 
 	p.images_n = compose_services_images(&w->services, w->compose.generation, &p.images);
 	p.items = lm_xcalloc(p.images_n + 1, sizeof(*p.items));
 	p.auths = lm_xcalloc(p.images_n + 1, sizeof(*p.auths));
+	p.ecr_hosts = lm_xcalloc(p.images_n + 1, sizeof(char *));
 	w->images_n = p.images_n;
 	lm_rc rc = choose(&p, mode, &missing, err);
 	if (rc)
@@ -180,8 +238,5 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 			"these images are not on this device, and offline none is pulled: %s",
 			lm_buf_cstr(&missing));
 	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
-	if (rc == LM_E_DENIED)
-		return lm_wrap(err,
-			"a registry refuses, check its secret in AWSSecretsArnList or add one");
-	return rc;
+	return rc == LM_E_DENIED ? explain_refusal(&p, err) : rc;
 }

@@ -16,8 +16,11 @@ void job_finish(struct job *job)
 
 static lm_rc read_kind(const json_t *document, enum job_kind *ret, struct lm_err *err)
 {
-	static const char *const names[] = {
-		[JOB_DEPLOY] = "deploy", [JOB_DOWN] = "down", [JOB_CHECK] = "check"};
+	static const char *const names[] = {[JOB_DEPLOY] = "deploy",
+		[JOB_DOWN] = "down",
+		[JOB_CHECK] = "check",
+		[JOB_PLAN] = "plan",
+		[JOB_SHIP_LOGS] = "ship-logs"};
 	const char *name = json_get_text(document, "job");
 
 	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
@@ -87,7 +90,7 @@ static lm_rc read_members(const json_t *document, struct job *job, struct lm_err
 	lm_rc rc = read_kind(document, &job->kind, err);
 
 	job->as_user = json_get_bool(document, "as_user", false);
-	if (!rc && job->kind != JOB_CHECK)
+	if (!rc && job->kind != JOB_CHECK && job->kind != JOB_SHIP_LOGS)
 		rc = read_directory(document, &job->credentials_directory, err);
 	if (!rc)
 		rc = read_compose(document, job, err);

@@ -10,13 +10,19 @@
 #include "connector/definition.h"
 #include "host/host_file.h"
 
-enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK };
+enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_PLAN, JOB_SHIP_LOGS };
+
+// work.c
+/// What lightermand hands to a worker beside its job: open files, and -1 where there is none.
+struct job_files {
+	int compose_fd, key_fd, certificate_fd;
+};
 
 struct job {
 	enum job_kind kind;
 	struct group *group; ///< NULL for a check without a definition.
 	struct host_settings host;
-	char *credentials_directory; ///< Absolute; NULL for a check.
+	char *credentials_directory; ///< Absolute; NULL for JOB_CHECK and JOB_SHIP_LOGS.
 	/// The docker-compose that an earlier job found; both NULL if none did.
 	char *compose_stamp, *compose_version;
 	bool as_user; ///< Of a check: this process is the application's user.

@@ -2,29 +2,49 @@
 #include "worker/secrets.h"
 
 #include "aws/secret_directory.h"
+#include "aws/secrets_manager.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-void secrets_finish(struct secrets *s)
+#include <string.h>
+
+/// Moves a secret's value to the end of the list.
+static void add(struct registry_list *list, struct secret_value *v)
 {
-	for (size_t i = 0; i < s->n; i++)
-		registry_credentials_finish(&s->items[i]);
-	free(s->items);
-	*s = (struct secrets){0};
+	struct registry_credentials c = {
+		.registry = lm_take(v->registry_url), .username = lm_take(v->username)};
+
+	lm_secret_move(&c.password, &v->password);
+	registry_list_add(list, &c);
 }
 
-/// Moves a secret's value to the end of the list, which has room for it.
-static void add(struct secrets *s, struct secret_value *v)
+static bool is_repeated(char *const *arns, size_t i)
 {
-	struct registry_credentials *c = &s->items[s->n++];
-
-	c->registry = lm_take(v->registry_url);
-	c->username = lm_take(v->username);
-	lm_secret_move(&c->password, &v->password);
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(arns[k], arns[i]) == 0)
+			return true;
+	return false;
 }
 
-static lm_rc get_from_directory(
-	const char *directory, const char *arn, struct secrets *to, struct lm_err *err)
+/// Where failures go: the first to the caller, the others to the log.
+struct failures {
+	struct lm_err *err;
+	lm_rc first;
+};
+
+static void note_failure(struct failures *f, lm_rc rc, const struct lm_err *why)
+{
+	if (f->first == LM_OK) {
+		f->first = rc;
+		if (f->err)
+			*f->err = *why;
+	} else if (rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT) {
+		lm_error("%s", why->msg);
+	}
+}
+
+static lm_rc get_one(
+	const char *directory, const char *arn, struct registry_list *to, struct lm_err *err)
 {
 	lm_auto_secret_value struct secret_value value = {0};
 	bool exposed = false;
@@ -40,23 +60,64 @@ static lm_rc get_from_directory(
 	return LM_OK;
 }
 
-lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t n,
-	const struct wait_limit *limit, struct secrets *ret, struct lm_err *err)
+static void get_from_directory(const char *directory, char *const *arns, size_t n,
+	struct registry_list *to, struct failures *failures)
 {
-	lm_auto_secrets struct secrets got = {.items = lm_xcalloc(n + 1, sizeof(*got.items))};
+	for (size_t i = 0; i < n; i++) {
+		struct lm_err err = {LM_OK};
+		lm_rc rc = is_repeated(arns, i) ? LM_OK : get_one(directory, arns[i], to, &err);
+
+		if (rc)
+			note_failure(failures, rc, &err);
+	}
+}
+
+static void take_result(struct cloud *c, struct secret_result *r, struct registry_list *to,
+	struct failures *failures)
+{
+	cloud_note(c, "Secrets Manager", r->clock_offset_ms);
+	if (r->rc)
+		note_failure(failures, r->rc, &r->err);
+	else
+		add(to, &r->value);
+	secret_result_finish(r);
+}
+
+static void get_from_cloud(struct cloud *c, char *const *arns, size_t n, struct registry_list *to,
+	struct failures *failures)
+{
+	lm_auto_free struct secret_request *requests = lm_xcalloc(n + 1, sizeof(*requests));
+	lm_auto_free struct secret_result *results = lm_xcalloc(n + 1, sizeof(*results));
+
+	for (size_t i = 0; i < n; i++) {
+		requests[i].arn = arns[i];
+		if (!is_repeated(arns, i))
+			secrets_manager_start(c->https, &requests[i], c->credentials, &results[i]);
+	}
+	(void)!cloud_run(c, NULL); // a failure of it is in the results
+	for (size_t i = 0; i < n; i++)
+		if (!is_repeated(arns, i))
+			take_result(c, &results[i], to, failures);
+}
+
+lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t n,
+	struct registry_list *ret, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list got = {0};
+	struct failures failures = {.err = err};
 	lm_rc rc = LM_OK;
 
-	if (n > 0 && !source->directory)
-		rc = lm_fail(err, LM_E_REFUSED, 0,
-			"AWSSecretsArnList is given, but AWS Secrets Manager is not supported yet: "
-			"set secretStore.directory in the host file and put the secrets there");
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = get_from_directory(source->directory, arns[i], &got, err);
-	if (!rc && source->https)
-		rc = https_run(source->https, limit, err);
+	if (source->directory)
+		get_from_directory(source->directory, arns, n, &got, &failures);
+	else if (n > 0)
+		get_from_cloud(source->cloud, arns, n, &got, &failures);
+	if (source->cloud) // whatever else was started there
+		rc = cloud_run(source->cloud, failures.first ? NULL : err);
+	if (failures.first)
+		return failures.first;
 	if (rc)
 		return rc;
 	*ret = got;
-	got = (struct secrets){0};
+	got = (struct registry_list){0};
 	return LM_OK;
 }

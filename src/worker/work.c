@@ -4,26 +4,47 @@
 #include "base/limits.h"
 #include "docker/compose_env.h"
 
-void work_init(struct work *w, const struct job *job, struct report *report, int compose_fd)
+enum { WITHDRAW_MS = 15 * 1000 }; ///< A job that is cancelled has 30 s in all.
+
+void work_init(
+	struct work *w, const struct job *job, struct report *report, const struct job_files *files)
 {
 	*w = (struct work){.job = job,
 		.report = report,
 		.limit = report_limit(report, job->host.worker_silence_s),
-		.compose_fd = compose_fd,
+		.compose_fd = files->compose_fd,
 		.destination_fd = -1,
-		.text = LM_BUF(LIMIT_COMPOSE_FILE)};
+		.text = LM_BUF(LIMIT_COMPOSE_FILE),
+		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
+		.cloud = {.host = &job->host,
+			.key_fd = files->key_fd,
+			.certificate_fd = files->certificate_fd}};
+	w->cloud.limit = &w->limit;
+}
+
+void work_withdraw(struct work *w)
+{
+	struct wait_limit limit = wait_limit_within(&w->limit, WITHDRAW_MS);
+
+	limit.cancel_fd = -1; // above all when it is cancelled
+	user_logins_restore(&w->user, &limit);
 }
 
 void work_finish(struct work *w)
 {
+	work_withdraw(w);
+	user_logins_finish(&w->user);
 	engine_close(&w->engine);
 	compose_finish(&w->compose);
 	compose_env_free(w->env);
 	lm_cleanup_close(&w->destination_fd);
 	lm_buf_finish(&w->text);
+	lm_buf_finish(&w->config);
 	free(w->store_version);
-	secrets_finish(&w->secrets);
+	registry_list_finish(&w->secrets);
+	tokens_finish(&w->tokens);
 	compose_services_finish(&w->services);
+	cloud_finish(&w->cloud);
 	*w = (struct work){.compose_fd = -1, .destination_fd = -1};
 }
 

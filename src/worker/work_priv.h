@@ -4,15 +4,17 @@
 /// A job at work: what its stages share, and the stages themselves (struct deploy_ops says what
 /// each has to do). Each is in the file named above it.
 
-#include "aws/credentials.h"
 #include "base/buf.h"
 #include "connector/definition.h"
 #include "docker/compose.h"
 #include "docker/compose_file.h"
 #include "docker/engine.h"
+#include "worker/cloud.h"
 #include "worker/job.h"
 #include "worker/report.h"
 #include "worker/secrets.h"
+#include "worker/tokens.h"
+#include "worker/user_logins.h"
 
 struct work {
 	const struct job *job; ///< Its group may be NULL for a check.
@@ -27,7 +29,11 @@ struct work {
 
 	struct lm_buf text;  ///< The compose file of this deployment.
 	char *store_version; ///< As the store named it; NULL if it did not.
-	struct secrets secrets;
+	struct cloud cloud;
+	struct registry_list secrets; ///< The logins that the definition names.
+	struct tokens tokens;         ///< Those for ECR.
+	struct user_logins user;      ///< Those that the user has by hand.
+	struct lm_buf config;         ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
 	size_t images_n; ///< Of the application, without those that are built.
 };
@@ -37,8 +43,10 @@ static inline const struct connector_definition *work_definition(const struct wo
 	return &w->job->group->connector;
 }
 
-// work.c
-void work_init(struct work *w, const struct job *job, struct report *report, int compose_fd);
+void work_init(struct work *w, const struct job *job, struct report *report,
+	const struct job_files *files);
+/// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
+void work_withdraw(struct work *w);
 void work_finish(struct work *w);
 /// What to report as the compose file's version; NULL: nothing is known. Borrowed.
 const char *work_compose_version(const struct work *w);
@@ -56,14 +64,17 @@ void prepare_policy(const struct work *w);
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);
 lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
-/// Where AWS credentials come from on this device. What the host file leaves open of the role
-/// alias's provider is the core's own. Borrows from `host`.
-struct credentials_settings fetch_credentials_settings(const struct host_settings *host);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
-lm_rc images_authenticate(struct work *w, struct lm_err *err);
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
+// authenticate.c
+lm_rc images_authenticate(struct work *w, struct lm_err *err);
+/// Its parts. Fetches what tokens are missing, and lists the logins of ours, each once.
+lm_rc authenticate_list(struct work *w, struct registry_list *to, struct lm_err *err);
+/// Logs in with one, once.
+lm_rc authenticate_one(struct work *w, const struct registry_credentials *c, struct lm_err *err);
 
 // admit.c
 lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err);
@@ -97,9 +108,12 @@ void application_warn_left(const struct work *w);
 // settle.c
 lm_rc settle_application(struct work *w, struct lm_err *err);
 
-// deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
+// deploy_job.c, down_job.c, plan_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+void plan_job_run(struct work *w, struct deploy_outcome *ret);
+/// Makes sure of this machine, for a deployment and for what only looks.
+lm_rc deploy_job_prepare(struct work *w, struct lm_err *err);
 /// What a definition asks of the state machine.
 struct deploy_options deploy_job_options(const struct connector_definition *d);
 

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "worker/ship_logs.h"
 #include "worker/work_priv.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 enum {
 	FD_COMPOSE = 3,
 	FD_LOCK = 4,
+	FD_KEY = 5,
+	FD_CERTIFICATE = 6,
 	VERSION_MAX = 1024, ///< S3's own limit for the name of a version.
 };
 
@@ -20,7 +23,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_CANCELLED = 3 };
 /// become that of the next file opened.
 static lm_rc take_descriptors(struct lm_err *err)
 {
-	static const int fds[] = {FD_COMPOSE, FD_LOCK};
+	static const int fds[] = {FD_COMPOSE, FD_LOCK, FD_KEY, FD_CERTIFICATE};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(fds); i++)
 		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
@@ -45,13 +48,13 @@ static const char *result_name(lm_rc rc)
 static void send_result(struct report *r, const struct deploy_outcome *o, const char *version)
 {
 	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
+	const char *stage = o->rc ? deploy_stage_name(o->failed) : "";
 	struct lm_err ignored;
 
 	if (version && strlen(version) > VERSION_MAX) // no store has one like that
 		version = NULL;
 	json_t *line = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
-		result_name(o->rc), "stage",
-		optional_text(o->rc ? deploy_stage_name(o->failed) : NULL), "error",
+		result_name(o->rc), "stage", optional_text(stage[0] ? stage : NULL), "error",
 		optional_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
 		optional_text(o->rc ? o->err.msg : NULL), "compose_version", optional_text(version),
 		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
@@ -69,24 +72,34 @@ static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
 	return job_parse(line, ret, err);
 }
 
+/// Runs a job that is about an application.
+static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *ret)
+{
+	if (kind == JOB_DEPLOY)
+		deploy_job_run(w, ret);
+	else if (kind == JOB_DOWN)
+		down_job_run(w, ret);
+	else if (kind == JOB_PLAN)
+		plan_job_run(w, ret);
+	else
+		check_job_run(w, ret);
+}
+
 /// Runs the job and sends its result.
 static lm_rc run_job(struct report *r, const struct job *job)
 {
-	lm_auto(work_finish) struct work w;
+	static const struct job_files files = {FD_COMPOSE, FD_KEY, FD_CERTIFICATE};
 	struct deploy_outcome outcome;
 
-	work_init(&w, job, r, FD_COMPOSE);
-	switch (job->kind) {
-	case JOB_DEPLOY:
-		deploy_job_run(&w, &outcome);
-		break;
-	case JOB_DOWN:
-		down_job_run(&w, &outcome);
-		break;
-	case JOB_CHECK:
-		check_job_run(&w, &outcome);
-		break;
+	if (job->kind == JOB_SHIP_LOGS) {
+		ship_logs_run(job, r, &files, &outcome);
+		send_result(r, &outcome, NULL);
+		return outcome.rc;
 	}
+	lm_auto(work_finish) struct work w;
+	work_init(&w, job, r, &files);
+	run_work(&w, job->kind, &outcome);
+	work_withdraw(&w);
 	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
 	return outcome.rc;
 }

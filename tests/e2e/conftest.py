@@ -16,10 +16,11 @@ from servers.authority import Authority  # noqa: E402
 from servers.aws_services import CloudWatchLogs, Ecr, SecretsManager  # noqa: E402
 from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
 from servers.engine import Engine  # noqa: E402
-from servers.registry import Registry  # noqa: E402
+from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
 from users import add_user  # noqa: E402
+from worker import Dock  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -115,9 +116,16 @@ def role_credentials(authority):
     server.stop()
 
 
-_engine = _lazy(lambda request: Engine(request.getfixturevalue("sandbox") / "engine"))
+def _make_engine(request):
+    EcrRegistry.name_hosts()
+    return Engine(request.getfixturevalue("sandbox") / "engine", request.getfixturevalue("authority"))
+
+
+_engine = _lazy(_make_engine)
 _registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "registry"))
 _open_registry = _lazy(lambda request: Registry(request.getfixturevalue("sandbox") / "open-registry", private=False))
+_ecr_registry = _lazy(lambda request: EcrRegistry(request.getfixturevalue("sandbox") / "ecr-registry",
+                                                  request.getfixturevalue("authority")))
 _s3 = _lazy(lambda request: S3(request.getfixturevalue("sandbox") / "s3"))
 _broker = _lazy(lambda request: Broker(request.getfixturevalue("sandbox") / "broker",
                                        request.getfixturevalue("authority")))
@@ -144,6 +152,14 @@ def registry(_registry):
 @pytest.fixture
 def open_registry(_open_registry):
     return _running(_open_registry)
+
+
+@pytest.fixture
+def ecr_registry(_engine, _ecr_registry, ecr):  # the engine first: it has to know the names
+    """The registry behind the hosts of ECR, which takes the token that `ecr` gives out."""
+    _running(_ecr_registry).set_password(EcrRegistry.PASSWORD)
+    ecr.password = EcrRegistry.PASSWORD
+    return _ecr_registry
 
 
 @pytest.fixture
@@ -226,6 +242,34 @@ def device(device_with, compose1):
     return device_with(compose1)
 
 
+@pytest.fixture(scope="session")
+def program(sandbox, request):
+    """A copy: the checkout may be where other users cannot go."""
+    folder = sandbox / "worker-bin"
+    folder.mkdir()
+    folder.chmod(0o755)
+    return shutil.copy(pathlib.Path(request.config.getoption("--programs")) / "lighterman-worker", folder)
+
+
+@pytest.fixture
+def dock_with(folder, program, user, engine):
+    """dock_with(compose): a device whose part of lightermand is played by the test."""
+    def make(compose, user=user):
+        path = folder / f"d{len(list(folder.iterdir()))}"
+        path.mkdir()
+        path.chmod(0o755)
+        dock = Dock(program, Device(path, None, user, Engine.SOCKET, compose))
+        dock.device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
+        return dock
+
+    return make
+
+
+@pytest.fixture
+def dock(dock_with, compose1):
+    return dock_with(compose1)
+
+
 @pytest.fixture
 def held(device):
     """The docker-compose of `device`, which can be held at a command: see HeldCompose."""
@@ -248,6 +292,15 @@ def image(engine, registry, _images):
         _images["private"] = engine.publish_image(registry, "demo/web:1")
     engine.forget_image(_images["private"])
     return _images["private"]
+
+
+@pytest.fixture
+def ecr_image(engine, ecr_registry, _images):
+    """An image in ECR, not on the engine."""
+    if "ecr" not in _images:
+        _images["ecr"] = engine.publish_image(ecr_registry, "demo/ecr:1")
+    engine.forget_image(_images["ecr"])
+    return _images["ecr"]
 
 
 @pytest.fixture

@@ -53,6 +53,11 @@ class Device:
         self.host.pop("objectStore", None)
         self.environment.update(s3.environment(**more))
 
+    def use_cloudwatch(self, cloudwatch_logs):
+        """Ships to that server, and does not wait long for lines to come together."""
+        self.environment.update(cloudwatch_logs.environment())
+        self.host["logShippingSeconds"] = 1
+
     def put_object(self, bucket, key, data, version=None):
         path = self.folder / "objects" / bucket / (key if version is None else f"{key}@{version}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,14 +80,14 @@ class Device:
         values.update(parameters)
         return {name: value for name, value in values.items() if value is not None}
 
-    def group(self, version=7, policy=None, name="group.json", **parameters):
+    def group(self, version=7, policy=None, name="group.json", loggers=(), **parameters):
         """Writes a group file and returns its path; the rest is for parameters()."""
         entry = {"Id": "app", "ConnectorArn": ARN.format(region=self.region, version=version),
                  "Parameters": self.parameters(**parameters)}
         if policy:
             entry["Policy"] = policy
         path = self.folder / name
-        path.write_text(json.dumps({"Connectors": [entry]}, indent=2))
+        path.write_text(json.dumps({"Connectors": [entry], "Loggers": list(loggers)}, indent=2))
         return path
 
     def local_group(self, services, image, key="docker-compose.yml", **more):
@@ -252,6 +257,11 @@ class Device:
                 if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes():
                     found.append(path)
         return found
+
+
+def logger(kind, level="INFO", space=128, component="Lambda"):
+    """A logger of a group file; `kind` is FileSystem or AWSCloudWatch."""
+    return {"Id": f"{component}-{kind}", "Component": component, "Level": level, "Type": kind, "Space": space}
 
 
 def workers():

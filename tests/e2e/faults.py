@@ -373,6 +373,27 @@ def s3_is_no_s3(scene):
     return group
 
 
+def in_secrets_manager(scene, change):
+    """A group file with a secret of Secrets Manager's, after `change` has had that server."""
+    manager = scene.fixture("secrets_manager")
+    device = scene.own()
+    del device.host["secretStore"]
+    device.environment.update(manager.environment())
+    arn = manager.put("harbour", {"username": "a", "password": "b", "registryUrl": "localhost:1"})
+    change(manager, arn)
+    return scene.store(secrets=[arn])
+
+
+FAULTS.update({
+    "manager_secret_denied": lambda scene: in_secrets_manager(
+        scene, lambda manager, _: manager.denied.add("secretsmanager:GetSecretValue")),
+    "manager_secret_missing": lambda scene: in_secrets_manager(scene, lambda manager, _: manager.values.clear()),
+    "manager_secret_deleted": lambda scene: in_secrets_manager(scene, lambda manager, arn: manager.deleted.add(arn)),
+    "manager_secret_locked": lambda scene: in_secrets_manager(
+        scene, lambda manager, arn: manager.locked.update({arn: "DecryptionFailure"})),
+})
+
+
 # resolve
 
 def text(value):
@@ -397,9 +418,9 @@ FAULTS.update({
 
 # authenticate
 
-def login(scene, **more):
+def login(scene, version=7, **more):
     registry = scene.fixture("registry")
-    return scene.store(secrets=[scene.device.put_secret("harbour", registry.secret(**more))])
+    return scene.store(version=version, secrets=[scene.device.put_secret("harbour", registry.secret(**more))])
 
 
 @fault
@@ -409,7 +430,16 @@ def login_refused(scene):
 
 @fault
 def login_unreachable(scene):
-    return login(scene, registryUrl=f"localhost:{free_port()}")
+    """In a version that does not try again; the others say so behind the registry's name: ", after 5 attempts"."""
+    return login(scene, version=6, registryUrl=f"localhost:{free_port()}")
+
+
+@fault
+def ecr_token_denied(scene):
+    ecr = scene.fixture("ecr")
+    scene.own().environment.update(ecr.environment())
+    ecr.denied.add("ecr:GetAuthorizationToken")
+    return scene.store(compose_file(None, ["web"], f"{ecr.ACCOUNT}.dkr.ecr.{ecr.region}.amazonaws.com/demo:1"))
 
 
 @fault

@@ -34,7 +34,8 @@ class Worker:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 ["setpriv", f"--reuid={device.user.uid}", f"--regid={device.user.uid}", "--init-groups",
-                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2"', str(program), str(compose or "/dev/null"), str(self.lock)],
+                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2" 5</dev/null 6</dev/null', str(program),
+                 str(compose or "/dev/null"), str(self.lock)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=device.environment, cwd="/")
         if job is not None:
             self.say(job if isinstance(job, str) else json.dumps(job))
@@ -130,3 +131,25 @@ def children(name):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found
+
+
+class Dock:
+    def __init__(self, program, device):
+        self.program, self.device = program, device
+        self.known = None
+
+    def start(self, kind="deploy", text=None, kept="", **group):
+        """A worker with its job: a deploy of the compose file `text`, or a down; the rest is for Device.group()."""
+        if text is not None:
+            self.device.put_object("ships", "docker-compose.yml", text)
+        self.kept = own_compose(self.device, kept)
+        job = make_job(kind, self.device, self.device.group(**group), self.known)
+        return Worker(self.program, self.device, job, self.kept)
+
+    def deploy(self, text=None, on_line=lambda line: None, **group):
+        self.worker = self.start("deploy", text, **group)
+        return self.worker.run(on_line)
+
+    def down(self, kept="", **group):
+        self.worker = self.start("down", kept=kept, **group)
+        return self.worker.run()

@@ -2,44 +2,14 @@
 """The worker alone, against a real engine and registry: what it does, what it says, and how it stops."""
 import contextlib
 import pathlib
-import shutil
 import socket
 import stat
 
 import pytest
 
-from device import Device
-from servers.engine import PROJECT, Engine, compose_file
+from servers.engine import PROJECT, compose_file
 from servers.server import free_port, run, wait_until
-from worker import Worker, children, make_job, own_compose
-
-
-@pytest.fixture(scope="session")
-def program(sandbox, request):
-    """A copy: the checkout may be where other users cannot go."""
-    folder = sandbox / "worker-bin"
-    folder.mkdir()
-    folder.chmod(0o755)
-    return shutil.copy(pathlib.Path(request.config.getoption("--programs")) / "lighterman-worker", folder)
-
-
-@pytest.fixture
-def dock_with(folder, program, user, engine):
-    """dock_with(compose): a device whose part of lightermand is played by the test."""
-    def make(compose, user=user):
-        path = folder / f"d{len(list(folder.iterdir()))}"
-        path.mkdir()
-        path.chmod(0o755)
-        dock = Dock(program, Device(path, None, user, Engine.SOCKET, compose))
-        dock.device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
-        return dock
-
-    return make
-
-
-@pytest.fixture
-def dock(dock_with, compose1):
-    return dock_with(compose1)
+from worker import Worker, children, make_job
 
 
 @pytest.fixture(scope="session")
@@ -48,28 +18,6 @@ def local(_engine):
     if not _engine.running:
         _engine.start()
     return _engine.make_image("worker/local:1")
-
-
-class Dock:
-    def __init__(self, program, device):
-        self.program, self.device = program, device
-        self.known = None
-
-    def start(self, kind="deploy", text=None, kept="", **group):
-        """A worker with its job: a deploy of the compose file `text`, or a down; the rest is for Device.group()."""
-        if text is not None:
-            self.device.put_object("ships", "docker-compose.yml", text)
-        self.kept = own_compose(self.device, kept)
-        job = make_job(kind, self.device, self.device.group(**group), self.known)
-        return Worker(self.program, self.device, job, self.kept)
-
-    def deploy(self, text=None, on_line=lambda line: None, **group):
-        self.worker = self.start("deploy", text, **group)
-        return self.worker.run(on_line)
-
-    def down(self, kept="", **group):
-        self.worker = self.start("down", kept=kept, **group)
-        return self.worker.run()
 
 
 def local_file(image, *services, **extra):

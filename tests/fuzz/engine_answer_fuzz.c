@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "docker/answer.h"
+#include "docker/container_state.h"
 #include "docker/pull_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,6 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!engine_parse_networks(text, "p", &networks, &err);
 	lm_auto(engine_image_finish) struct engine_image image = {0};
 	(void)!engine_parse_image(text, "a/b", &image, &err);
+	struct engine_container_state state;
+	(void)!engine_parse_container_state(text, &state, &err);
+	for (size_t i = 0; i < containers.n; i++)
+		(void)engine_status_age_s(containers.items[i].status);
 	lm_auto_free char *directory = NULL;
 	(void)!engine_parse_root_directory(text, &directory, &err);
 	lm_auto_buf struct lm_buf words = LM_BUF(4096);

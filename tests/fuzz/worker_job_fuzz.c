@@ -12,8 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct lm_err err = {LM_OK};
 	lm_rc rc = job_parse((struct lm_str){(const char *)data, size}, &job, &err);
 
-	if (rc == LM_OK && (!job.group || !job.credentials_directory || !job.host.docker_socket ||
-				   !job.compose_stamp != !job.compose_version))
+	if (rc == LM_OK &&
+		(!job.group || !job.credentials_directory != (job.kind == JOB_SHIP_LOGS) ||
+			!job.host.docker_socket || !job.compose_stamp != !job.compose_version))
 		abort();
 	if (rc != LM_OK && (job.group || job.credentials_directory || !err.msg[0]))
 		abort();

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NAMES = ["setup", "build", "demo", "test", "check", "bench", "fuzz", "check-floors", "count-tests"]
+NAMES = ["setup", "build", "demo", "test", "check", "bench", "fuzz", "check-conformance", "check-floors",
+         "count-tests"]
 
 
 def run(*words, **more):

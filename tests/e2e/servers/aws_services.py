@@ -300,12 +300,21 @@ class Ecr(AwsService):
     VARIABLE = "AWS_ENDPOINT_URL_ECR"
     PASSWORD = "eyJwYXlsb2FkIjoi:" + "x" * 2500  # of today's size, and with a colon in it
 
+    def reset(self):
+        super().reset()
+        self.password = self.PASSWORD
+        self.strangers = set()   # accounts whose registries the role may not use
+        self.accounts = []       # that were asked for
+
     def do_GetAuthorizationToken(self, wanted):
         accounts = wanted.get("registryIds") or [self.ACCOUNT]
         for account in accounts:
             if not re.fullmatch(r"[0-9]{12}", account):
                 raise Refusal("InvalidParameterException", "Invalid parameter at 'registryIds'")
-        token = base64.b64encode(f"AWS:{self.PASSWORD}".encode()).decode()
+            if account in self.strangers:
+                raise Refusal("AccessDeniedException", f"not authorized for registry {account}")
+        self.accounts += accounts
+        token = base64.b64encode(f"AWS:{self.password}".encode()).decode()
         until = (self.now() + datetime.timedelta(hours=12)).timestamp()
         return {"authorizationData": [{"authorizationToken": token, "expiresAt": until,
                                        "proxyEndpoint": f"https://{account}.dkr.ecr.{self.region}.amazonaws.com"}

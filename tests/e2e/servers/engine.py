@@ -21,13 +21,16 @@ LINKS = ("sh", "httpd", "sleep", "cat", "echo", "mv", "false", "true")
 class Engine(Server):
     SOCKET = "/run/docker.sock"
 
-    def __init__(self, folder):
+    def __init__(self, folder, authority=None):
+        """`authority` is the one whose certificates it accepts, of registries that are not on 127.0.0.0/8."""
         super().__init__(folder)
+        self.authority = authority
         # With a version named it does not ask the engine, which does not run yet.
         self.docker = docker.DockerClient(base_url=f"unix://{self.SOCKET}", version="1.41", timeout=60)
 
     def commands(self):
-        return [["dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
+        env = ["env", f"SSL_CERT_FILE={self.authority.certificate}"] if self.authority else []
+        return [[*env, "dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
                  "--cgroup-parent", f"/{self.folder.parent.name}", "--log-level", "warn",
                  # Deliberate: with the default of 15 s a container that ignores signals would slow every stop.
                  "--shutdown-timeout", "2"]]
@@ -116,9 +119,24 @@ class Engine(Server):
             input=data.getvalue())
         return reference
 
+    def extend_image(self, base, reference, release):
+        """An image of the layers of `base`, which is here, and one more."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for name, text in (("Dockerfile", f"FROM {base}\nCOPY page /www/index.html\n"), ("page", release)):
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text.encode()))
+        data.seek(0)
+        self.docker.images.build(fileobj=data, custom_context=True, tag=reference, rm=True)
+        return reference
+
     def publish_image(self, registry, name, release="1"):
         """Pushes such an image to `registry` and forgets it here, so that a deployment has to pull it."""
-        reference = self.make_image(registry.image(name), release)
+        return self.publish(registry, self.make_image(registry.image(name), release))
+
+    def publish(self, registry, reference):
+        """Pushes an image that is here, and forgets it."""
         for line in self.docker.images.push(reference, auth_config=registry.auth(), stream=True, decode=True):
             assert "error" not in line, line["error"]
         self.docker.images.remove(reference, force=True)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry, private or open to all: Debian's docker-registry, with or without a password file."""
+"""Registries: Debian's docker-registry, with or without a password file, and one that answers for ECR's hosts."""
+import base64
 import http.client
+import json
+import ssl
 
 from servers.server import Server, free_port, run
 
@@ -38,9 +41,9 @@ http: {{addr: "127.0.0.1:{self.port}"}}
         finally:
             connection.close()
 
-    def auth(self, password=PASSWORD, user=USER):
+    def auth(self, password=None, user=None):
         """As the docker module takes it."""
-        return {"username": user, "password": password, "serveraddress": self.address}
+        return {"username": user or self.USER, "password": password or self.PASSWORD, "serveraddress": self.address}
 
     def image(self, name):
         return f"{self.address}/{name}"
@@ -49,6 +52,62 @@ http: {{addr: "127.0.0.1:{self.port}"}}
         """The value of a secret that opens this registry, as a person keeps it in the store."""
         return {**self.credentials, **other}
 
+    def layers(self, reference):
+        """The layers of an image, as it says: [(digest, bytes)]."""
+        name, tag = reference.removeprefix(self.address + "/").rsplit(":", 1)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
+        connection.request("GET", f"/v2/{name}/manifests/{tag}", headers={
+            "Accept": "application/vnd.docker.distribution.manifest.v2+json", "Authorization": f"Basic {login}"})
+        with connection.getresponse() as answer:
+            assert answer.status == 200, answer.read()
+            manifest = json.load(answer)
+        connection.close()
+        return [(layer["digest"], layer["size"]) for layer in manifest["layers"]]
+
     def requests(self):
         """How often it was asked for anything, by its own log."""
         return sum("http.request.method" in line for line in self.log(10**9).splitlines())
+
+
+class EcrRegistry(Registry):
+    """Behind hosts of ECR, whose names lead here: by TLS, and open to the user AWS with the token of the hour.
+
+    It has an address of its own: for registries on 127.0.0.0/8 an engine neither checks certificates nor stays with
+    TLS."""
+
+    ADDRESS = "192.0.2.1"
+    USER, PASSWORD = "AWS", "first-token"
+    HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    FIPS_HOST = "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com"
+    OTHER_HOST = "210987654321.dkr.ecr.eu-west-1.amazonaws.com"  # of another account
+    HOSTS = (HOST, FIPS_HOST, OTHER_HOST)
+
+    @classmethod
+    def name_hosts(cls):
+        """Before an engine starts: it reads /etc/hosts, which is the sandbox's copy, only now and then."""
+        run("ip", "address", "replace", f"{cls.ADDRESS}/32", "dev", "lo")
+        with open("/etc/hosts", "a", encoding="utf-8") as file:
+            file.write(f"{cls.ADDRESS} {' '.join(cls.HOSTS)}\n")
+
+    def __init__(self, folder, authority):
+        super().__init__(folder)
+        certificate, key = authority.issue("ecr", self.HOSTS)
+        self.address = self.HOST
+        text = (folder / "config.yml").read_text().replace(f"127.0.0.1:{self.port}", f"{self.ADDRESS}:443")
+        self.write("config.yml", text.replace("http: {", f"http: {{tls: {{certificate: {certificate}, key: {key}}}, "))
+
+    def set_password(self, password):
+        """From now on only that is taken; the server notices."""
+        self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, password).stdout)
+
+    def is_ready(self):
+        connection = http.client.HTTPSConnection(self.ADDRESS, 443, timeout=5,
+                                                 context=ssl._create_unverified_context())
+        try:
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 401
+        except OSError:
+            return False
+        finally:
+            connection.close()

@@ -36,7 +36,7 @@ static struct cloudwatch_logs_result run(
 	exchange_begin(x, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", answers, n);
 	const struct cloudwatch_logs_request request = usual_request(x);
 
-	cloudwatch_logs_start_put(x->https, &request, &x->credentials, &r);
+	cloudwatch_logs_start_put(x->https, &request, x->credentials, &r);
 	exchange_run(x);
 	return r;
 }
@@ -210,7 +210,7 @@ static void goes_on_with_the_clock_that_an_earlier_batch_found(void **state)
 	struct cloudwatch_logs_request request = usual_request(&x);
 	request.clock_offset_ms = 3155760000000 - lm_clock_wall_ms(); // to 2070
 
-	cloudwatch_logs_start_put(x.https, &request, &x.credentials, &r);
+	cloudwatch_logs_start_put(x.https, &request, x.credentials, &r);
 	exchange_run(&x);
 	assert_int_equal(r.clock_offset_ms, request.clock_offset_ms);
 	for (unsigned i = 0; i < 3; i++)
@@ -229,12 +229,12 @@ static void refuses_impossible_names_without_asking(void **state)
 	struct cloudwatch_logs_request request = usual_request(&x);
 
 	request.group = "aws/x";
-	cloudwatch_logs_start_put(x.https, &request, &x.credentials, &r);
+	cloudwatch_logs_start_put(x.https, &request, x.credentials, &r);
 	assert_int_equal(r.rc, LM_E_INVALID);
 	exchange_assert_says(&r.err, "'aws/x' cannot be the name of a log group");
 	request.group = "x";
 	request.stream = "a:b";
-	cloudwatch_logs_start_put(x.https, &request, &x.credentials, &r);
+	cloudwatch_logs_start_put(x.https, &request, x.credentials, &r);
 	assert_int_equal(r.rc, LM_E_INVALID);
 	exchange_assert_says(&r.err, "'a:b' cannot be the name of a log stream");
 	exchange_run(&x);
@@ -254,7 +254,7 @@ static void sends_nothing_for_nothing_but_empty_messages(void **state)
 	request.events = &usual_events[2];
 	request.events_n = 1;
 
-	cloudwatch_logs_start_put(x.https, &request, &x.credentials, &r);
+	cloudwatch_logs_start_put(x.https, &request, x.credentials, &r);
 	exchange_run(&x);
 	assert_int_equal(r.rc, LM_OK);
 	assert_int_equal(r.taken, 1);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "credentials_fixture.h"
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 // cmocka.h wants these before it.
@@ -63,6 +65,39 @@ static void shows_its_certificate_and_names_its_thing(void **state)
 		loopback_request(p.server, 0));
 	assert_non_null(
 		strstr(loopback_request(p.server, 0), "\r\nx-amzn-iot-thingname: lighter-1\r\n"));
+}
+
+static void shows_a_certificate_and_a_key_that_it_was_given_as_texts(void **state)
+{
+	const struct loopback_answer answers[] = {{GOOD}};
+	lm_auto_load struct load l;
+	lm_auto(finish) struct provider p;
+	lm_auto_buf struct lm_buf text = LM_BUF(10000);
+
+	(void)state;
+	start(&p, answers, 1);
+	assert_int_equal(lm_file_read(p.client, &text, NULL), LM_OK);
+	p.settings.certificate = p.settings.private_key = "/nonexistent/client.pem";
+	p.settings.certificate_text = p.settings.private_key_text = lm_buf_str(&text);
+	fixture_load_with(&l, &p.settings);
+	assert_loaded(&l, "ASIA", "hunter2", "t==");
+}
+
+static void names_the_file_of_a_text_that_is_no_key(void **state)
+{
+	const struct loopback_answer answers[] = {{GOOD}};
+	lm_auto_load struct load l;
+	lm_auto(finish) struct provider p;
+
+	(void)state;
+	start(&p, answers, 1);
+	p.settings.private_key = "/nonexistent/key.pem";
+	p.settings.private_key_text = LM_STR("hunter2");
+	fixture_load_with(&l, &p.settings);
+	assert_int_equal(l.rc, LM_E_INVALID);
+	assert_non_null(
+		strstr(l.err.msg, "with the private key '/nonexistent/key.pem' cannot be used"));
+	assert_null(strstr(l.err.msg, "hunter2"));
 }
 
 static void names_no_thing_if_there_is_none(void **state)
@@ -213,6 +248,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(shows_its_certificate_and_names_its_thing),
+		TEST(shows_a_certificate_and_a_key_that_it_was_given_as_texts),
+		TEST(names_the_file_of_a_text_that_is_no_key),
 		TEST(names_no_thing_if_there_is_none),
 		TEST(says_why_there_are_none),
 		TEST(refuses_settings_that_cannot_work),

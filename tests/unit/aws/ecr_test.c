@@ -72,6 +72,33 @@ static void leaves_other_hosts_alone(void **state)
 	assert_string_equal(r.region, "untouched");
 }
 
+static void finds_registries_anywhere_in_a_text(void **state)
+{
+	struct lm_str rest =
+		LM_STR("# 1123456789012.dkr.ecr.eu-west-1.amazonaws.com has a digit too many\n"
+		       "image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1\n"
+		       "x: \"${R:-210987654321.dkr.ecr-fips.us-east-1.amazonaws.com}/b\"\n"
+		       "y: 123456789012\nz: 123456789012.dkr.ecr.${REGION}.amazonaws.com\n"
+		       "# see 111111111111.DKR.ECR.eu-west-1.amazonaws.com.\n"
+		       "210987654321.dkr-ecr.eu-west-1.on.aws");
+	static const char *const hosts[] = {"123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+		"210987654321.dkr.ecr-fips.us-east-1.amazonaws.com",
+		"111111111111.DKR.ECR.eu-west-1.amazonaws.com",
+		"210987654321.dkr-ecr.eu-west-1.on.aws"};
+	struct ecr_registry r;
+	struct lm_str host;
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(hosts); i++) {
+		assert_true(ecr_registry_scan(&rest, &host, &r));
+		assert_true(lm_str_eq(host, lm_str(hosts[i])));
+		assert_memory_equal(r.account, hosts[i], 12);
+	}
+	assert_false(ecr_registry_scan(&rest, &host, &r));
+	assert_int_equal(rest.n, 0);
+	assert_false(ecr_registry_scan(&rest, &host, &r));
+}
+
 static void splits_a_token_at_its_first_colon(void **state)
 {
 	lm_auto_free char *username = NULL;
@@ -107,7 +134,7 @@ static struct ecr_result run(struct exchange *x, const struct loopback_answer *a
 		.limits = x->limits,
 	};
 
-	ecr_start_token(x->https, &request, &x->credentials, &r);
+	ecr_start_token(x->https, &request, x->credentials, &r);
 	exchange_run(x);
 	return r;
 }
@@ -179,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recognises_registries_of_every_partition),
 		cmocka_unit_test(leaves_other_hosts_alone),
+		cmocka_unit_test(finds_registries_anywhere_in_a_text),
 		cmocka_unit_test(splits_a_token_at_its_first_colon),
 		cmocka_unit_test(refuses_what_is_no_token),
 		cmocka_unit_test(gets_name_password_and_expiry),

@@ -14,13 +14,15 @@
 void exchange_begin(
 	struct exchange *x, const char *variable, const struct loopback_answer *answers, unsigned n)
 {
+	struct aws_credentials credentials = {
+		.access_key_id = lm_xstrdup("AKIDEXAMPLE"), .source = "the environment"};
+
+	lm_secret_set(&credentials.secret, LM_STR("hunter2"));
 	*x = (struct exchange){
 		.server = loopback_start(answers, n),
-		.credentials = {.access_key_id = lm_xstrdup("AKIDEXAMPLE"),
-			.source = "the environment"},
+		.credentials = credentials_provider_of(&credentials),
 		.limits = {.attempts = 2, .backoff_base_ms = 1, .backoff_max_ms = 2},
 	};
-	lm_secret_set(&x->credentials.secret, LM_STR("hunter2"));
 	(void)setenv(variable, loopback_origin(x->server), 1);
 	assert_int_equal(https_create(&x->https, NULL), LM_OK);
 }
@@ -38,7 +40,7 @@ void exchange_finish(struct exchange *x)
 {
 	https_destroy(x->https);
 	loopback_destroy(x->server);
-	credentials_finish(&x->credentials);
+	credentials_provider_destroy(x->credentials);
 }
 
 void exchange_assert_asked(const struct exchange *x, unsigned i, const char *what)

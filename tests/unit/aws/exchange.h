@@ -4,7 +4,7 @@
 /// What the tests of an AWS service need around a call: a loopback server that the service's
 /// endpoint variable names, credentials, and a struct https.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "aws/https.h"
 #include "aws/json_service.h"
 #include "loopback.h"
@@ -12,8 +12,9 @@
 struct exchange {
 	struct loopback *server;
 	struct https *https;
-	struct aws_credentials credentials; ///< AKIDEXAMPLE / hunter2, from "the environment".
-	struct service_limits limits;       ///< Two attempts, without waiting.
+	/// Of AKIDEXAMPLE / hunter2, from "the environment".
+	struct credentials_provider *credentials;
+	struct service_limits limits; ///< Two attempts, without waiting.
 };
 
 /// `variable`: "AWS_ENDPOINT_URL_ECR".

@@ -20,7 +20,6 @@ struct outcome {
 	lm_rc rc;
 	struct lm_err err;
 	struct service_error error;
-	bool credentials_expired;
 	int64_t clock_offset_ms;
 	char text[64]; ///< The member "Text" of the answer.
 };
@@ -34,7 +33,6 @@ static void keep(void *ctx, const struct service_outcome *o)
 	kept->rc = o->rc;
 	kept->err = o->err;
 	kept->error = o->error;
-	kept->credentials_expired = o->credentials_expired;
 	kept->clock_offset_ms = o->clock_offset_ms;
 	(void)snprintf(kept->text, sizeof(kept->text), "%s", text ? text : "");
 }
@@ -55,7 +53,7 @@ static void start(struct exchange *x, const char *region, struct outcome *o)
 		.ctx = o,
 	};
 
-	json_service_start(x->https, &call, &x->credentials);
+	json_service_start(x->https, &call, x->credentials);
 }
 
 /// One call to a server with these answers.
@@ -153,7 +151,6 @@ static void does_not_retry_what_is_wrong_for_good(void **state)
 	assert_int_equal(o.rc, LM_E_REFUSED);
 	assert_string_equal(o.error.code, "InvalidParameterException");
 	assert_int_equal(loopback_count(x.server), 1);
-	assert_false(o.credentials_expired);
 	exchange_finish(&x);
 }
 
@@ -188,8 +185,76 @@ static void tells_that_credentials_are_over(void **state)
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_DENIED);
-	assert_true(o.credentials_expired);
 	exchange_assert_says(&o.err, "the temporary credentials from the environment are over");
+	exchange_finish(&x);
+}
+
+#define CONTAINER(id)                                                                              \
+	"HTTP/1.0 200 OK\r\n\r\n{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"s\","            \
+	"\"Token\":\"t\"}"
+#define OVER ERROR_ANSWER("400 Bad Request", "ExpiredTokenException", "expired")
+
+/// One call with credentials of a container endpoint that gives these, in turn.
+static struct outcome run_with_container(struct exchange *x, const struct loopback_answer *answers,
+	unsigned n, const struct loopback_answer *container, unsigned container_n)
+{
+	struct loopback *endpoint = loopback_start(container, container_n);
+	const struct credentials_settings settings = {.attempts = 1};
+	struct outcome o = {0};
+
+	(void)setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", loopback_origin(endpoint), 1);
+	(void)setenv("HOME", "/nonexistent", 1);
+	exchange_begin(x, "AWS_ENDPOINT_URL_SECRETS_MANAGER", answers, n);
+	credentials_provider_destroy(x->credentials);
+	assert_int_equal(
+		credentials_provider_create(&settings, &WAIT_FOREVER, &x->credentials, NULL),
+		LM_OK);
+	start(x, "eu-west-1", &o);
+	exchange_run(x);
+	loopback_destroy(endpoint);
+	credentials_provider_destroy(lm_take(x->credentials)); // before `settings` goes
+	return o;
+}
+
+static void signs_again_with_other_credentials_once_they_are_over(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}, {OK_ANSWER}};
+	const struct loopback_answer container[] = {{CONTAINER("FIRST")}, {CONTAINER("SECOND")}};
+	struct exchange x;
+	struct outcome o = run_with_container(&x, answers, 2, container, 2);
+
+	(void)state;
+	assert_int_equal(o.rc, LM_OK);
+	exchange_assert_asked(&x, 0, "Credential=FIRST/");
+	exchange_assert_asked(&x, 1, "Credential=SECOND/");
+	exchange_finish(&x);
+}
+
+static void asks_for_other_credentials_once(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}, {OVER}};
+	const struct loopback_answer container[] = {{CONTAINER("FIRST")}, {CONTAINER("SECOND")}};
+	struct exchange x;
+	struct outcome o = run_with_container(&x, answers, 2, container, 2);
+
+	(void)state;
+	assert_int_equal(o.rc, LM_E_DENIED);
+	exchange_assert_says(&o.err, "the temporary credentials from the container endpoint are");
+	assert_int_equal(loopback_count(x.server), 2);
+	exchange_finish(&x);
+}
+
+static void says_why_there_are_no_other_credentials(void **state)
+{
+	const struct loopback_answer answers[] = {{OVER}};
+	const struct loopback_answer container[] = {
+		{CONTAINER("FIRST")}, {"HTTP/1.0 403 F\r\n\r\n{\"message\":\"no more\"}"}};
+	struct exchange x;
+	struct outcome o = run_with_container(&x, answers, 1, container, 2);
+
+	(void)state;
+	assert_int_equal(o.rc, LM_E_DENIED);
+	exchange_assert_says(&o.err, "HTTP 403: no more");
 	exchange_finish(&x);
 }
 
@@ -323,6 +388,9 @@ int main(void)
 		cmocka_unit_test(says_which_right_the_role_lacks),
 		cmocka_unit_test(says_that_the_key_is_unknown_or_its_secret_wrong),
 		cmocka_unit_test(tells_that_credentials_are_over),
+		cmocka_unit_test(signs_again_with_other_credentials_once_they_are_over),
+		cmocka_unit_test(asks_for_other_credentials_once),
+		cmocka_unit_test(says_why_there_are_no_other_credentials),
 		cmocka_unit_test(signs_once_more_with_the_servers_time),
 		cmocka_unit_test(gives_up_when_the_clocks_stay_apart),
 		cmocka_unit_test(does_not_blame_the_clock_for_a_few_minutes),

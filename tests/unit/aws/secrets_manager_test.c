@@ -21,7 +21,7 @@ static struct secret_result run_arn(
 	exchange_begin(x, "AWS_ENDPOINT_URL_SECRETS_MANAGER", answers, 1);
 	const struct secret_request request = {.arn = arn, .limits = x->limits};
 
-	secrets_manager_start(x->https, &request, &x->credentials, &r);
+	secrets_manager_start(x->https, &request, x->credentials, &r);
 	exchange_run(x);
 	return r;
 }

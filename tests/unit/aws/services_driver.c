@@ -17,21 +17,20 @@
 struct driver {
 	const json_t *in;
 	struct https *https;
-	struct aws_credentials credentials;
+	struct credentials_provider *credentials;
 	struct service_limits limits;
 	struct wait_limit wait;
 };
 
-static json_t *outcome(lm_rc rc, const struct lm_err *err, bool expired, int64_t clock_offset_ms)
+static json_t *outcome(lm_rc rc, const struct lm_err *err, int64_t clock_offset_ms)
 {
-	return json_pack("{ss ss sb sI}", "rc", rc == LM_OK ? "ok" : lm_rc_name(rc), "message",
-		err->msg, "credentials_expired", expired, "clock_offset_ms",
-		(json_int_t)clock_offset_ms);
+	return json_pack("{ss ss sI}", "rc", rc == LM_OK ? "ok" : lm_rc_name(rc), "message",
+		err->msg, "clock_offset_ms", (json_int_t)clock_offset_ms);
 }
 
 static json_t *show_secret(const struct secret_result *r)
 {
-	json_t *out = outcome(r->rc, &r->err, r->credentials_expired, r->clock_offset_ms);
+	json_t *out = outcome(r->rc, &r->err, r->clock_offset_ms);
 
 	if (r->rc == LM_OK)
 		(void)json_object_update_new(
@@ -42,7 +41,7 @@ static json_t *show_secret(const struct secret_result *r)
 
 static json_t *show_token(const struct ecr_result *r)
 {
-	json_t *out = outcome(r->rc, &r->err, r->credentials_expired, r->clock_offset_ms);
+	json_t *out = outcome(r->rc, &r->err, r->clock_offset_ms);
 
 	if (r->rc == LM_OK)
 		(void)json_object_update_new(
@@ -53,7 +52,7 @@ static json_t *show_token(const struct ecr_result *r)
 
 static json_t *show_batch(const struct cloudwatch_logs_result *r)
 {
-	json_t *out = outcome(r->rc, &r->err, r->credentials_expired, r->clock_offset_ms);
+	json_t *out = outcome(r->rc, &r->err, r->clock_offset_ms);
 
 	(void)json_object_update_new(
 		out, json_pack("{sI sI sI sI sb}", "taken", (json_int_t)r->taken, "too_new",
@@ -86,7 +85,7 @@ static json_t *ship(struct driver *d, const json_t *in)
 			json_text(json_array_get(event, 1))};
 	}
 	while (r.events_n && result.rc == LM_OK) {
-		cloudwatch_logs_start_put(d->https, &r, &d->credentials, &result);
+		cloudwatch_logs_start_put(d->https, &r, d->credentials, &result);
 		(void)https_run(d->https, &d->wait, NULL);
 		(void)json_array_append_new(out, show_batch(&result));
 		r.events += result.taken;
@@ -111,14 +110,14 @@ static json_t *fetch(struct driver *d)
 	for (size_t i = 0; i < secrets_n; i++) {
 		wanted[i] = (struct secret_request){
 			json_string_value(json_array_get(secrets, i)), d->limits};
-		secrets_manager_start(d->https, &wanted[i], &d->credentials, &values[i]);
+		secrets_manager_start(d->https, &wanted[i], d->credentials, &values[i]);
 	}
 	for (size_t i = 0; i < hosts_n; i++) {
 		registries[i].limits = d->limits;
 		if (!ecr_registry_parse(
 			    json_text(json_array_get(hosts, i)), &registries[i].registry))
 			exit(64);
-		ecr_start_token(d->https, &registries[i], &d->credentials, &tokens[i]);
+		ecr_start_token(d->https, &registries[i], d->credentials, &tokens[i]);
 	}
 	(void)https_run(d->https, &d->wait, NULL); // a failure of it is in the results
 	for (size_t i = 0; i < secrets_n; i++) {
@@ -154,7 +153,7 @@ int main(void)
 	const struct credentials_settings settings = {0}; // the environment's
 
 	if (https_create(&d.https, &err) != LM_OK ||
-		credentials_load(d.https, &settings, &d.wait, &d.credentials, &err) != LM_OK) {
+		credentials_provider_create(&settings, &d.wait, &d.credentials, &err) != LM_OK) {
 		(void)fprintf(stderr, "%s\n", err.msg);
 		return 1;
 	}
@@ -165,6 +164,6 @@ int main(void)
 	(void)json_dumpf(out, stdout, JSON_COMPACT);
 	(void)putchar('\n');
 	https_destroy(d.https);
-	credentials_finish(&d.credentials);
+	credentials_provider_destroy(d.credentials);
 	return 0;
 }

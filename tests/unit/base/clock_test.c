@@ -126,6 +126,50 @@ static void random_is_below_its_bound(void **state)
 	assert_int_equal(seen, 15);
 }
 
+static void a_time_that_was_written_is_read(void **state)
+{
+	(void)state;
+	static const int64_t times[] = {0, 1597153144909, 1597153144050, 1597153144000, -1, -1001};
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		char text[LM_TIME_SIZE];
+		int64_t ms = 77;
+
+		assert_true(lm_time_parse(lm_str(lm_time_format_log(times[i], text)), &ms));
+		assert_int_equal(ms, times[i]);
+		assert_true(lm_time_parse(lm_str(lm_time_format_iso(times[i], text)), &ms));
+		assert_int_equal(ms, times[i]);
+	}
+}
+
+static void a_time_of_an_engine_is_read(void **state)
+{
+	(void)state;
+	int64_t ms = 0;
+
+	assert_true(lm_time_parse(LM_STR("2020-08-11T13:39:04.909876543Z"), &ms));
+	assert_int_equal(ms, 1597153144909);
+	assert_true(lm_time_parse(LM_STR("0001-01-01T00:00:00Z"), &ms));
+	assert_true(ms < 0);
+}
+
+static void what_is_no_time_is_not_read(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"", "Z", "2020-08-11T13:39:04",
+		"2020-08-11T13:39:04+00:00", "2020-08-11T13:39:04.Z", "2020-08-11T13:39:04.9x9Z",
+		"2020-08-11 13:39:04Z", "2020-13-11T13:39:04Z", "2020-08-00T13:39:04Z",
+		"2020-08-11T24:39:04Z", "2020-08-11T13:39:04.0123456789Z", "20-08-11T13:39:04Z",
+		"2020-08-11T1:39:04Z", "2020-08-11T13:39:04ZZ"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int64_t ms = 77;
+
+		assert_false(lm_time_parse(lm_str(texts[i]), &ms));
+		assert_int_equal(ms, 77);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +178,9 @@ int main(void)
 		cmocka_unit_test(iso_time_has_three_digits),
 		cmocka_unit_test(amz_time_is_what_sigv4_wants),
 		cmocka_unit_test(times_before_1970_round_down),
+		cmocka_unit_test(a_time_that_was_written_is_read),
+		cmocka_unit_test(a_time_of_an_engine_is_read),
+		cmocka_unit_test(what_is_no_time_is_not_read),
 		cmocka_unit_test(the_extremes_of_time_fit),
 		cmocka_unit_test(the_monotonic_clock_does_not_go_back),
 		cmocka_unit_test(backoff_stays_within_its_bound),

@@ -157,6 +157,38 @@ static void without_a_sink_lines_go_to_stderr(void **state)
 	(void)close(old);
 }
 
+static void the_head_of_a_line_is_read(void **state)
+{
+	(void)state;
+	int64_t ms = 0;
+	enum lm_level level = LM_DEBUG;
+
+	assert_true(
+		lm_log_parse(LM_STR("[2020-08-11T13:39:04.909Z][WARN]-a.c:1,[x]"), &ms, &level));
+	assert_int_equal(ms, 1597153144909);
+	assert_int_equal(level, LM_WARN);
+	assert_true(lm_log_parse(LM_STR("[2020-08-11T13:39:04Z][ERROR]-"), &ms, &level));
+	assert_int_equal(level, LM_ERROR);
+}
+
+static void what_has_no_head_is_not_read(void **state)
+{
+	(void)state;
+	static const char *const lines[] = {"", "[", "[]", "hello", "[2020-08-11T13:39:04Z]",
+		"[2020-08-11T13:39:04Z][INFO]", "[2020-08-11T13:39:04Z][INFO] x",
+		"[2020-08-11T13:39:04Z][FATAL]-x", "[2020-08-11][INFO]-x",
+		"[2020-08-11T13:39:04Z] [INFO]-x", " [2020-08-11T13:39:04Z][INFO]-x"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		int64_t ms = 77;
+		enum lm_level level = LM_DEBUG;
+
+		assert_false(lm_log_parse(lm_str(lines[i]), &ms, &level));
+		assert_int_equal(ms, 77);
+		assert_int_equal(level, LM_DEBUG);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +199,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(errno_is_what_it_was_before, begin, end),
 		cmocka_unit_test_setup_teardown(
 			every_length_ends_with_one_newline_under_the_ceiling, begin, end),
+		cmocka_unit_test(the_head_of_a_line_is_read),
+		cmocka_unit_test(what_has_no_head_is_not_read),
 		cmocka_unit_test_setup_teardown(without_a_sink_lines_go_to_stderr, begin, end),
 	};
 

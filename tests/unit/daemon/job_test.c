@@ -3,7 +3,6 @@
 
 #include "base/memory.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,6 +28,8 @@ struct fixture {
 	unsigned silence_ms;
 	lm_rc refuse; ///< What `begin` answers.
 	bool cancel_at_begin;
+	bool ships;             ///< It has lines of `ship-logs`, and no others.
+	bool kill_when_shipped; ///< Then it has no end.
 	struct lm_buf heard;
 	bool ended;
 	enum job_verdict verdict;
@@ -101,6 +102,15 @@ static void on_compose(void *ctx, const char *stamp, const char *version)
 	(void)lm_buf_printf(&f->heard, "compose %s %s;", stamp, version);
 }
 
+static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_printf(&f->heard, "shipped %d %d;", (int)n, (int)rejected);
+	if (f->kill_when_shipped)
+		loop_stop(f->loop);
+}
+
 static void on_text(void *ctx, struct lm_str line)
 {
 	struct fixture *f = ctx;
@@ -139,20 +149,25 @@ static void run(struct fixture *f, const char *script)
 		.document = document,
 		.compose_fd = -1,
 		.lock_fd = -1,
+		.key_fd = -1,
+		.certificate_fd = -1,
 		.silence_ms = f->silence_ms};
-	const struct job_events events = {.begin = on_begin,
+	const struct job_events deploys = {.begin = on_begin,
 		.progress = on_progress,
 		.image = on_image,
 		.compose = on_compose,
 		.text = on_text,
 		.ended = on_ended,
 		.ctx = f};
+	const struct job_events ships = {
+		.shipped = on_shipped, .text = on_text, .ended = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};
 
 	write_script(f, script);
-	assert_int_equal(job_start(f->loop, &spec, &events, &f->job, &err), LM_OK);
+	assert_int_equal(
+		job_start(f->loop, &spec, f->ships ? &ships : &deploys, &f->job, &err), LM_OK);
 	loop_run(f->loop);
-	assert_true(f->ended);
+	assert_int_equal(f->ended, !f->kill_when_shipped);
 }
 
 static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
@@ -204,6 +219,63 @@ static void a_line_without_end_ends_the_worker_and_the_job(void **state)
 	run(f, "read -r job; head -c 100000 /dev/zero | tr '\\0' x; read -r never");
 	assert_int_equal(f->verdict, JOB_FAIL);
 	assert_non_null(strstr(f->message, "a line is longer than"));
+}
+
+static void lines_of_another_job_end_the_worker_and_the_job(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "read -r job; echo '{\"shipped\":1,\"rejected\":0}'; read -r never");
+	assert_int_equal(f->verdict, JOB_FAIL);
+	job_destroy(lm_take(f->job));
+	static const char *const lines[] = {"{\"stage\":\"up\",\"state\":\"begin\"}",
+		"{\"image\":\"a:1\",\"digest\":\"sha256:0\"}",
+		"{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}"};
+	f->ships = true;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(lines); i++) {
+		lm_auto_free char *script =
+			lm_xasprintf("read -r job; echo '%s'; read -r never", lines[i]);
+
+		f->ended = false;
+		run(f, script);
+		assert_int_equal(f->verdict, JOB_FAIL);
+		assert_non_null(strstr(f->message, "not of its protocol"));
+		job_destroy(lm_take(f->job));
+	}
+	assert_int_equal(f->heard.len, 0);
+}
+
+static void a_worker_reports_what_it_has_shipped(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ships = true;
+	run(f, "read -r job; echo '{\"shipped\":100,\"rejected\":2}'\n"
+	       "echo '{\"shipped\":150,\"rejected\":0}'; echo '{\"result\":\"success\"}'");
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+	assert_string_equal(lm_buf_cstr(&f->heard), "shipped 100 2;shipped 150 0;");
+}
+
+static void what_a_killed_worker_had_said_counts_and_its_end_is_not_told(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ships = f->kill_when_shipped = true;
+	run(f, "trap '' TERM; read -r job; mkfifo $0.fifo; echo "
+	       "'{\"shipped\":100,\"rejected\":0}'\n"
+	       "echo '{\"shipped\":150,\"rejected\":0}'; echo last words >&2; echo >$0.fifo\n"
+	       "read -r never");
+	// Everything is in the pipes once the script is past the fifo.
+	(void)strcat(f->path, ".fifo");
+	lm_auto_close int fd = open(f->path, O_RDONLY);
+	char byte;
+	assert_int_equal(read(fd, &byte, 1), 1);
+	assert_int_equal(unlink(f->path), 0);
+	f->path[strlen(f->path) - strlen(".fifo")] = '\0';
+	job_kill(f->job);
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "shipped 150 0;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text last words;"));
+	assert_false(f->ended);
 }
 
 static void silence_ends_the_worker_and_the_job(void **state)
@@ -275,6 +347,8 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 		.document = document,
 		.compose_fd = -1,
 		.lock_fd = -1,
+		.key_fd = -1,
+		.certificate_fd = -1,
 		.silence_ms = f->silence_ms};
 	const struct job_events events = {.ended = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};
@@ -293,6 +367,9 @@ int main(void)
 		TEST(a_worker_that_dies_has_failed),
 		TEST(rubbish_ends_the_worker_and_the_job),
 		TEST(a_line_without_end_ends_the_worker_and_the_job),
+		TEST(lines_of_another_job_end_the_worker_and_the_job),
+		TEST(a_worker_reports_what_it_has_shipped),
+		TEST(what_a_killed_worker_had_said_counts_and_its_end_is_not_told),
 		TEST(silence_ends_the_worker_and_the_job),
 		TEST(what_the_worker_started_ends_with_it),
 		TEST(a_stage_that_may_not_begin_ends_the_job),

@@ -116,6 +116,66 @@ static void the_folder_for_credentials_begins_empty(void **state)
 	assert_int_equal(access(folder, F_OK), -1);
 }
 
+static void write_file(struct fixture *f, const char *name, mode_t mode)
+{
+	lm_auto_free char *path = lm_path_join(f->folder, name);
+
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, LM_STR("PEM"), mode, &f->err), LM_OK);
+}
+
+static void assert_is_file(const struct fixture *f, int fd, const char *name)
+{
+	lm_auto_free char *path = lm_path_join(f->folder, name);
+	struct stat opened, there;
+
+	assert_int_equal(fstat(fd, &opened), 0);
+	assert_int_equal(stat(path, &there), 0);
+	assert_int_equal(opened.st_ino, there.st_ino);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 0); // nothing was read of it
+}
+
+static void the_devices_key_is_opened_for_the_credentials_provider_alone(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_free char *key = lm_path_join(f->folder, "key.pem");
+	lm_auto_free char *certificate = lm_path_join(f->folder, "certificate.pem");
+	lm_auto_free char *other = lm_path_join(f->folder, "other.pem");
+
+	write_file(f, "key.pem", 0400);
+	write_file(f, "certificate.pem", 0400);
+	write_file(f, "other.pem", 0400);
+	f->host.iot.private_key = key;
+	f->host.iot.certificate = certificate;
+	lm_auto(launch_identity_finish) struct launch_identity none =
+		launch_open_identity(&f->host);
+	assert_int_equal(none.key_fd, -1);
+	assert_int_equal(none.certificate_fd, -1);
+	f->host.credentials.role_alias = (char[]){"ship"};
+	lm_auto(launch_identity_finish) struct launch_identity core =
+		launch_open_identity(&f->host);
+	assert_is_file(f, core.key_fd, "key.pem");
+	assert_is_file(f, core.certificate_fd, "certificate.pem");
+	f->host.credentials.private_key = other;
+	lm_auto(launch_identity_finish) struct launch_identity own = launch_open_identity(&f->host);
+	assert_is_file(f, own.key_fd, "other.pem");
+	assert_is_file(f, own.certificate_fd, "certificate.pem");
+}
+
+static void what_is_no_file_is_not_opened_for_a_worker(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_free char *missing = lm_path_join(f->folder, "missing.pem");
+	lm_auto_free char *fifo = lm_path_join(f->folder, "fifo");
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	f->host.credentials.role_alias = (char[]){"ship"};
+	f->host.credentials.private_key = missing;
+	f->host.credentials.certificate = fifo;
+	struct launch_identity i = launch_open_identity(&f->host);
+	assert_int_equal(i.key_fd, -1);
+	assert_int_equal(i.certificate_fd, -1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -126,6 +186,8 @@ int main(void)
 		TEST(root_must_be_allowed),
 		TEST(the_lock_tells_who_has_it),
 		TEST(the_folder_for_credentials_begins_empty),
+		TEST(the_devices_key_is_opened_for_the_credentials_provider_alone),
+		TEST(what_is_no_file_is_not_opened_for_a_worker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "fake_engine.h"
 
 #include <setjmp.h>
@@ -119,47 +120,6 @@ static void tells_a_missing_image_from_a_failure(void **state)
 	assert_string_equal(err.msg, "look for image bad: disk");
 	assert_null(untouched.id);
 	fake_engine_destroy(f);
-}
-
-static lm_rc login(const char *bytes, struct lm_err *err, char *ret_request)
-{
-	const struct fake_answer answers[] = {{"POST /v1.41/auth ", bytes, FAKE_CLOSE}};
-	struct fake_engine *f = fake_engine_create(answers, 1);
-	struct engine e = engine_at(f);
-	struct registry_credentials c = {
-		.registry = lm_xstrdup("localhost:5000"), .username = lm_xstrdup("alice")};
-	lm_secret_set(&c.password, LM_STR("s3cret"));
-	lm_rc rc = engine_login(&e, &c, &forever, err);
-	registry_credentials_finish(&c);
-	fake_engine_stop(f);
-	if (ret_request)
-		memcpy(ret_request, f->requests[0], FAKE_REQUEST_SIZE);
-	fake_engine_destroy(f);
-	return rc;
-}
-
-static void login_tells_denied_from_unreachable(void **state)
-{
-	(void)state;
-	struct lm_err err = {0};
-	char request[FAKE_REQUEST_SIZE];
-	assert_int_equal(
-		login(OK "{\"IdentityToken\":\"\",\"Status\":\"Login Succeeded\"}", &err, request),
-		LM_OK);
-	assert_non_null(strstr(request, "\r\n\r\n{\"username\":\"alice\",\"password\":\"s3cret\","
-					"\"serveraddress\":\"localhost:5000\"}"));
-	assert_int_equal(
-		login(ERROR "{\"message\":\"login attempt to http://localhost:5000/v2/ failed "
-			    "with status: 401 Unauthorized\"}",
-			&err, NULL),
-		LM_E_DENIED);
-	assert_non_null(strstr(err.msg, "registry localhost:5000 refuses user alice"));
-	assert_null(strstr(err.msg, "s3cret"));
-	assert_int_equal(login(ERROR "{\"message\":\"Get x: dial tcp 127.0.0.1:5000: connect: "
-				     "connection refused\"}",
-				 &err, NULL),
-		LM_E_NETWORK);
-	assert_non_null(strstr(err.msg, "log in to registry localhost:5000"));
 }
 
 #define LABEL "\"Labels\":{\"com.docker.compose.project\":\"p\"}"
@@ -280,7 +240,6 @@ int main(void)
 		cmocka_unit_test(gives_up_on_a_silent_daemon),
 		cmocka_unit_test(asks_the_registry_whether_an_image_may_be_had),
 		cmocka_unit_test(tells_a_missing_image_from_a_failure),
-		cmocka_unit_test(login_tells_denied_from_unreachable),
 		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),
 		cmocka_unit_test(removal_takes_what_has_gone_for_done),
 		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),

@@ -142,6 +142,100 @@ static void one_failure_ends_the_others_and_names_its_image(void **state)
 	}
 }
 
+#define REFUSED                                                                                    \
+	OK "{\"error\":\"denied: Your authorization token has expired. Reauthenticate and try "    \
+	   "again."                                                                                \
+	   "\"}"
+
+/// What an item is pulled with, and how often something else was asked for.
+struct renewal {
+	struct lm_secret auth;
+	const char *instead; ///< NULL: there is nothing else.
+	lm_rc fails;
+	unsigned before, after;
+	char refusal[128];
+};
+
+static lm_rc renew(
+	void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed, struct lm_err *err)
+{
+	struct renewal *r = ctx;
+	assert_int_equal(item, 0);
+	if (!refusal) {
+		r->before++;
+		return LM_OK;
+	}
+	r->after++;
+	(void)snprintf(r->refusal, sizeof(r->refusal), "%.127s", refusal->msg);
+	if (r->fails)
+		return lm_fail(err, r->fails, 0, "no token to be had");
+	*ret_renewed = r->instead != NULL;
+	if (r->instead)
+		lm_secret_set(&r->auth, lm_str(r->instead));
+	return LM_OK;
+}
+
+/// Pulls one image from an engine that takes only "NEW=" for credentials.
+static lm_rc pull_renewed(struct renewal *r, size_t *ret_requests, struct lm_err *err)
+{
+	const struct fake_answer answers[] = {
+		{"POST /v1.41/images/create?fromImage=a&tag=latest HTTP/1.0\r\nHost: docker\r\n"
+		 "User-Agent: lighterman/" LM_VERSION
+		 "\r\nConnection: close\r\nContent-Length: 0\r\n"
+		 "X-Registry-Auth: NEW=",
+			DONE, FAKE_CLOSE},
+		{"POST /v1.41/images/create?", REFUSED, FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	lm_secret_set(&r->auth, LM_STR("OLD="));
+	const struct pull_item items[] = {{.image = "a", .auth = &r->auth}};
+	struct pull_options options = {.renew = renew, .ctx = r};
+	lm_rc rc = engine_pull(&e, items, 1, &options, &forever, err);
+	fake_engine_stop(f);
+	*ret_requests = f->requests_n;
+	fake_engine_destroy(f);
+	lm_secret_finish(&r->auth);
+	return rc;
+}
+
+static void a_refused_image_is_tried_once_more_with_other_credentials(void **state)
+{
+	(void)state;
+	struct renewal r = {.instead = "NEW="};
+	size_t requests = 0;
+	struct lm_err err = {0};
+	assert_int_equal(pull_renewed(&r, &requests, &err), LM_OK);
+	assert_int_equal(requests, 2);
+	assert_int_equal(r.before, 1);
+	assert_int_equal(r.after, 1);
+	assert_non_null(strstr(r.refusal, "authorization token has expired"));
+}
+
+static void the_second_refusal_stands(void **state)
+{
+	(void)state;
+	struct renewal r = {.instead = "OLDER="};
+	size_t requests = 0;
+	struct lm_err err = {0};
+	assert_int_equal(pull_renewed(&r, &requests, &err), LM_E_DENIED);
+	assert_int_equal(requests, 2);
+	assert_int_equal(r.after, 1);
+	assert_ptr_equal(strstr(err.msg, "pull image a: denied: Your authorization"), err.msg);
+}
+
+static void without_other_credentials_the_refusal_stands(void **state)
+{
+	(void)state;
+	struct renewal none = {0}, failing = {.fails = LM_E_NETWORK};
+	size_t requests = 0;
+	struct lm_err err = {0};
+	assert_int_equal(pull_renewed(&none, &requests, &err), LM_E_DENIED);
+	assert_int_equal(requests, 1);
+	assert_ptr_equal(strstr(err.msg, "pull image a: denied: Your authorization"), err.msg);
+	assert_int_equal(pull_renewed(&failing, &requests, &err), LM_E_NETWORK);
+	assert_string_equal(err.msg, "pull image a: no token to be had");
+}
+
 static void a_pull_without_progress_fails_in_time(void **state)
 {
 	(void)state;
@@ -186,6 +280,9 @@ int main(void)
 		cmocka_unit_test(pulls_with_tag_platform_and_credentials),
 		cmocka_unit_test(pulls_all_but_few_at_a_time),
 		cmocka_unit_test(one_failure_ends_the_others_and_names_its_image),
+		cmocka_unit_test(a_refused_image_is_tried_once_more_with_other_credentials),
+		cmocka_unit_test(the_second_refusal_stands),
+		cmocka_unit_test(without_other_credentials_the_refusal_stands),
 		cmocka_unit_test(a_pull_without_progress_fails_in_time),
 		cmocka_unit_test(the_limit_and_a_cancel_end_all),
 		cmocka_unit_test(a_name_that_is_none_is_never_asked_for),

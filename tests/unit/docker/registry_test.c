@@ -101,6 +101,42 @@ static void the_most_specific_credentials_match(void **state)
 		registry_credentials_finish(&list[i]);
 }
 
+static void every_name_of_docker_hub_is_docker_hub(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"docker.io", "https://docker.io", "http://docker.io/",
+		"https://index.docker.io/v1/", "index.docker.io", "https://index.docker.io/v2/",
+		"registry-1.docker.io", "https://registry-1.docker.io/v2/", "Docker.IO",
+		"https://hub.docker.com", "https://hub.docker.com/", "registry.hub.docker.com"};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		struct registry_credentials c = make(names[i], "hub", "1");
+		lm_auto_free char *address = NULL;
+		assert_match(&c, 1, "nginx", "hub");
+		assert_match(&c, 1, "org/app:2", "hub");
+		assert_match(&c, 1, "docker.io/org/app", "hub");
+		assert_match(&c, 1, "index.docker.io/org/app", "hub");
+		assert_match(&c, 1, "quay.io/org/app", NULL);
+		assert_match(&c, 1, "localhost/app", NULL);
+		assert_int_equal(registry_server_address(&c, &address, NULL), LM_OK);
+		assert_string_equal(address, "https://index.docker.io/v1/");
+		registry_credentials_finish(&c);
+	}
+}
+
+static void an_identity_token_is_no_password(void **state)
+{
+	(void)state;
+	struct registry_credentials c = make("r:5000", REGISTRY_TOKEN_USER, "t\"ken");
+	lm_auto_secret struct lm_secret json = {0}, config = {0};
+	assert_int_equal(registry_auth_json(&c, &json, NULL), LM_OK);
+	assert_string_equal(
+		json.data, "{\"identitytoken\":\"t\\\"ken\",\"serveraddress\":\"r:5000\"}");
+	assert_int_equal(registry_config_json(&c, 1, &config, NULL), LM_OK);
+	assert_string_equal(
+		config.data, "{\"auths\":{\"r:5000\":{\"identitytoken\":\"t\\\"ken\"}}}");
+	registry_credentials_finish(&c);
+}
+
 static void writes_the_auth_document(void **state)
 {
 	(void)state;
@@ -150,6 +186,8 @@ int main(void)
 		cmocka_unit_test(finds_host_and_path_however_written),
 		cmocka_unit_test(refuses_what_is_no_registry),
 		cmocka_unit_test(the_most_specific_credentials_match),
+		cmocka_unit_test(every_name_of_docker_hub_is_docker_hub),
+		cmocka_unit_test(an_identity_token_is_no_password),
 		cmocka_unit_test(writes_the_auth_document),
 		cmocka_unit_test(writes_one_entry_a_host_into_config_json),
 	};

@@ -70,6 +70,7 @@ static void an_empty_object_means_the_defaults(void **state)
 	assert_string_equal(host.runtime_directory, "/run/lighterman");
 	assert_string_equal(host.docker_socket, "/var/run/docker.sock");
 	assert_int_equal(host.worker_silence_s, 60);
+	assert_int_equal(host.log_shipping_s, 60);
 	assert_int_equal(host.brokers_n, 0);
 	assert_false(host.allow_root);
 	assert_null(host.region);

@@ -59,6 +59,7 @@ static void keeps_stdin_open_and_gives_more_descriptors_on_demand(void **state)
 {
 	(void)state;
 	lm_auto_buf struct lm_buf out = LM_BUF(100);
+	const int more[] = {-1, -1};
 	int status = -1;
 	// The reader in the background is killed while it waits: an end of file would end it
 	// before.
@@ -68,7 +69,8 @@ static void keeps_stdin_open_and_gives_more_descriptors_on_demand(void **state)
 
 	run.input = LM_STR("hello\n");
 	run.keeps_stdin = true;
-	run.null_fds_n = 2;
+	run.more_fds = more;
+	run.more_fds_n = 2;
 	run.output = &out;
 	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&out), "hello\n137\n");

@@ -73,6 +73,18 @@ static void a_check_may_have_no_definition(void **state)
 	assert_true(other.as_user);
 }
 
+static void shipping_logs_needs_no_directory(void **state)
+{
+	(void)state;
+	lm_auto_job struct job job = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"ship-logs\",\"group\":" GROUP ",\"host\":{}}", &job, &err),
+		LM_OK);
+	assert_int_equal(job.kind, JOB_SHIP_LOGS);
+	assert_null(job.credentials_directory);
+}
+
 static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 {
 	(void)state;
@@ -82,7 +94,7 @@ static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 		{"", "the job is not valid JSON: "},
 		{"{\"job\":", "the job is not valid JSON: "},
 		{"[]", "the job: '' is not a job that this worker knows"},
-		{"{\"job\":\"plan\"}", "the job: 'plan' is not a job that this worker knows"},
+		{"{\"job\":\"sail\"}", "the job: 'sail' is not a job that this worker knows"},
 		{"{\"job\":\"down\",\"credentials_directory\":\"l\"}",
 			"the job: credentials_directory must be an absolute path"},
 		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",
@@ -127,6 +139,7 @@ int main(void)
 		cmocka_unit_test(reads_a_deploy),
 		cmocka_unit_test(a_down_needs_no_compose),
 		cmocka_unit_test(a_check_may_have_no_definition),
+		cmocka_unit_test(shipping_logs_needs_no_directory),
 		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
 		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
 	};

@@ -45,16 +45,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static lm_rc get(size_t n, struct secrets *ret, struct lm_err *err)
+static lm_rc get(size_t n, struct registry_list *ret, struct lm_err *err)
 {
 	struct secrets_source source = {.directory = root};
-	return secrets_get(&source, arns, n, &WAIT_FOREVER, ret, err);
+	return secrets_get(&source, arns, n, ret, err);
 }
 
 static void gets_every_secret_of_the_directory_in_order(void **state)
 {
 	(void)state;
-	lm_auto_secrets struct secrets secrets = {0};
+	lm_auto_registry_list struct registry_list secrets = {0};
 	struct lm_err err = {LM_OK};
 	assert_int_equal(get(2, &secrets, &err), LM_OK);
 	assert_int_equal(secrets.n, 2);
@@ -67,7 +67,7 @@ static void gets_every_secret_of_the_directory_in_order(void **state)
 static void one_that_fails_is_named_without_its_content(void **state)
 {
 	(void)state;
-	struct secrets secrets = {0};
+	struct registry_list secrets = {0};
 	struct lm_err err = {LM_OK};
 	write_secret("two", LM_STR("{\"password\":\"pw-bob\"}"), 0600);
 	assert_int_equal(get(2, &secrets, &err), LM_E_INVALID);
@@ -85,7 +85,7 @@ static void note_line(void *ctx, enum lm_level level, struct lm_str line)
 static void warns_of_a_file_that_everybody_can_read(void **state)
 {
 	(void)state;
-	lm_auto_secrets struct secrets secrets = {0};
+	lm_auto_registry_list struct registry_list secrets = {0};
 	lm_auto_buf struct lm_buf lines = LM_BUF(5000);
 	struct lm_err err = {LM_OK};
 	write_secret("one", LM_STR(VALUE("alice")), 0644);
@@ -100,10 +100,10 @@ static void warns_of_a_file_that_everybody_can_read(void **state)
 static void without_secrets_no_store_is_needed(void **state)
 {
 	(void)state;
-	lm_auto_secrets struct secrets secrets = {0};
+	lm_auto_registry_list struct registry_list secrets = {0};
 	struct secrets_source source = {0};
 	struct lm_err err = {LM_OK};
-	assert_int_equal(secrets_get(&source, NULL, 0, &WAIT_FOREVER, &secrets, &err), LM_OK);
+	assert_int_equal(secrets_get(&source, NULL, 0, &secrets, &err), LM_OK);
 	assert_int_equal(secrets.n, 0);
 }
 

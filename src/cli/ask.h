@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// A question to lightermand whose answer is one line.
+
+#include "base/error.h"
+#include "sys/json.h"
+
+/// Asks and reads to the last line of the answer (docs/formats.md), a new reference. The sentence
+/// says what to do. `*ret_exit` is what the program ends with, on failure only.
+lm_rc ask_lightermand(const char *socket_path, const char *command, json_t **ret_last,
+	int *ret_exit, struct lm_err *err);

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/happenings.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "connector/status.h"
+#include "docker/compose.h"
+
+static void on_happened(void *ctx, const struct report *report)
+{
+	struct outgoing *outgoing = ctx;
+	lm_auto_free char *text = report_to_text(report);
+	lm_auto_json json_t *message = report_to_message(report);
+	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
+	struct lm_err err = {LM_OK};
+
+	// The message first: it is waited for.
+	bool fits = json_write(message, &payload);
+	lm_rc rc =
+		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
+		      : outgoing_send(outgoing, OUTBOX_EVENT, STATUS_TOPIC_CONTAINERS,
+				lm_buf_str(&payload), &err);
+	lm_log(report_is_bad(report) ? LM_WARN : LM_INFO, "%s", text);
+	if (rc)
+		lm_error("the message about that is lost: %s", err.msg);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+	(void)ctx;
+	lm_warn("what happens to the containers is not seen: %s, retrying", why);
+}
+
+static void on_found(void *ctx)
+{
+	(void)ctx;
+	lm_info("what happens to the containers is seen again");
+}
+
+static void on_trouble(void *ctx, const char *what)
+{
+	(void)ctx;
+	lm_warn("%s, ignoring", what);
+}
+
+lm_rc happenings_watch(struct loop *loop, const struct host_settings *host,
+	struct outgoing *outgoing, struct monitor **ret, struct lm_err *err)
+{
+	const struct monitor_settings settings = {
+		.engine_socket = host->docker_socket,
+		.project = COMPOSE_PROJECT,
+		.state_directory = host->state_directory,
+	};
+	const struct monitor_events events = {
+		.happened = on_happened,
+		.lost = on_lost,
+		.found = on_found,
+		.trouble = on_trouble,
+		.ctx = outgoing,
+	};
+
+	return monitor_create(loop, &settings, &events, ret, err);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Inside a job: job.c starts and ends the worker, job_said.c goes by what it says.
+
+#include "base/buf.h"
+#include "daemon/job.h"
+#include "daemon/job_line.h"
+#include "daemon/lines.h"
+
+struct job {
+	struct loop *loop;
+	struct job_events events;
+	pid_t pid;
+	bool reaped;
+	bool cancelled; ///< By job_cancel.
+	int wait_status;
+	int in_fd, out_fd, err_fd; ///< Our ends of its pipes; -1: closed.
+	struct loop_fd *in_watch, *out_watch, *err_watch;
+	struct loop_child *child;
+	struct loop_timer *silence, *grace;
+	unsigned silence_ms;
+	struct lm_buf to_worker;
+	struct lines out, err;
+	char stage[32];      ///< The last one begun, "" before the first.
+	struct lm_err fault; ///< Why we ended it, if we did; rc is LM_OK otherwise.
+	json_t *result;      ///< Its last line; NULL until it came.
+	bool ending;         ///< Inside finish: the end is told once.
+};
+
+// job.c
+/// Ends the worker and all that it started. What becomes of the job is told once it was reaped.
+void job_kill_worker(struct job *job, const struct lm_err *why);
+/// Writes what waits in `to_worker`, as far as it goes.
+void job_write_more(struct job *job);
+
+// job_said.c
+/// A line of its stdout; `ctx` is the job.
+void job_take_line(void *ctx, struct lm_str text);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/job_priv.h"
+
+#include <stdio.h>
+
+enum { GO_MAX = 4096 };
+
+static void begin_stage(struct job *job, const char *stage)
+{
+	struct lm_err err = {LM_OK};
+
+	(void)snprintf(job->stage, sizeof(job->stage), "%s", stage);
+	// A cancelled worker must not begin anything; it notices SIGTERM while it waits.
+	if (job->cancelled)
+		return;
+	lm_rc rc = job->events.begin(job->events.ctx, stage, &err);
+	if (rc) {
+		job_kill_worker(job, &err);
+		return;
+	}
+	job->to_worker.max = GO_MAX;
+	(void)lm_buf_puts(&job->to_worker, "go\n");
+	job_write_more(job);
+}
+
+static void fail_rubbish(struct job *job, struct lm_str line)
+{
+	char shown[4 * 80 + 32];
+	struct lm_err err;
+
+	(void)!lm_fail(&err, LM_E_PROTOCOL, 0,
+		"the worker said what is not of its protocol ('%s') and was ended; are lightermand "
+		"and lighterman-worker of the same version?",
+		lm_str_shorten(line, 80, shown, sizeof(shown)));
+	job_kill_worker(job, &err);
+}
+
+static bool is_expected(const struct job *job, enum job_line_kind kind)
+{
+	const struct job_events *e = &job->events;
+
+	switch (kind) {
+	case JOB_LINE_STAGE:
+		return e->begin && e->progress;
+	case JOB_LINE_IMAGE:
+		return e->image;
+	case JOB_LINE_COMPOSE:
+		return e->compose;
+	case JOB_LINE_SHIPPED:
+		return e->shipped;
+	case JOB_LINE_PLAN:
+		return e->plan;
+	case JOB_LINE_ALIVE:
+	case JOB_LINE_RESULT:
+		break;
+	}
+	return true;
+}
+
+static void hand_over(struct job *job, const json_t *line, const struct job_line *parsed)
+{
+	void *ctx = job->events.ctx;
+
+	if (parsed->kind == JOB_LINE_STAGE)
+		job->events.progress(ctx, line);
+	if (parsed->kind == JOB_LINE_STAGE && parsed->begins)
+		begin_stage(job, parsed->stage);
+	else if (parsed->kind == JOB_LINE_IMAGE)
+		job->events.image(ctx, parsed->first, parsed->second);
+	else if (parsed->kind == JOB_LINE_COMPOSE)
+		job->events.compose(ctx, parsed->first, parsed->second);
+	else if (parsed->kind == JOB_LINE_PLAN)
+		job->events.plan(ctx, line);
+	else if (parsed->kind == JOB_LINE_SHIPPED)
+		job->events.shipped(ctx, parsed->shipped, parsed->rejected);
+}
+
+void job_take_line(void *ctx, struct lm_str text)
+{
+	struct job *job = ctx;
+	lm_auto_json json_t *line = NULL;
+	struct job_line parsed;
+
+	if (job->fault.rc != LM_OK || job->result)
+		return;
+	if (job_line_parse(text, &line, &parsed) != LM_OK) {
+		fail_rubbish(job, text);
+		return;
+	}
+	if (!is_expected(job, parsed.kind)) {
+		fail_rubbish(job, text);
+		return;
+	}
+	loop_timer_start(job->silence, job->silence_ms, 0);
+	if (parsed.kind == JOB_LINE_RESULT)
+		job->result = json_incref(line);
+	else
+		hand_over(job, line, &parsed);
+}

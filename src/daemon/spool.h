@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Lines that wait to be shipped, in a directory of files that is bounded, and a cursor that says
+/// how far they are shipped. Never logs. From one thread.
+///
+/// A line has a place: how many bytes came before it since the spool's beginning. Each file is
+/// named after the place of its first line ("00000000000000012345.log"), so nothing is ever
+/// renamed, and a kill at any time leaves a spool that is right. Lines that the bound pushes out
+/// before they are shipped, and those that the disk refuses, are counted. The cursor is synced, the
+/// lines are not: they outlive any end of the program, and a power cut takes the last few.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct spool;
+
+/// Opens the directory, creating it (0700, files 0600). LM_E_DENIED, LM_E_INVALID (something else
+/// than a directory has its name), LM_E_SYS.
+lm_rc spool_open(const char *directory, unsigned space_kb, struct spool **ret, struct lm_err *err);
+void spool_close(struct spool *s);
+LM_DEFINE_CLEANUP(struct spool, spool_close)
+
+/// Changes the bound, which is between 16 KB (a line's ceiling) and LIMIT_SPOOL whatever is asked.
+void spool_set_space(struct spool *s, unsigned space_kb);
+/// The bound, in KB.
+unsigned spool_space_kb(const struct spool *s);
+/// Appends a finished line, with its end.
+void spool_add(struct spool *s, struct lm_str line);
+/// Whether a line waits.
+bool spool_waits(const struct spool *s);
+
+/// Copies the lines that wait, from the first on and at most LIMIT_LOG_CHUNK bytes, to a file in
+/// memory that nobody can change, and reads from its beginning. `*ret_fd` stays the spool's, until
+/// spool_put_back. Call it when a line waits and nothing is taken out. LM_E_NOT_FOUND, LM_E_SYS:
+/// the files are not as they were left, or the system refuses; to open the spool anew mends the
+/// former.
+lm_rc spool_take(struct spool *s, int *ret_fd, size_t *ret_n, struct lm_err *err);
+/// The first `n` bytes of what was taken are shipped. LM_E_INVALID: that cannot be. LM_E_SYS: the
+/// cursor could not be written; after a restart these lines are shipped again.
+lm_rc spool_shipped(struct spool *s, uint64_t n, struct lm_err *err);
+/// What was taken and is not shipped waits again.
+void spool_put_back(struct spool *s);
+
+/// Lines that went without having been shipped, since this was last cleared.
+uint64_t spool_lost(const struct spool *s);
+/// They were told.
+void spool_clear_lost(struct spool *s);

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/status_lines.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "daemon/containers.h"
+#include "daemon/status_text.h"
+#include "docker/engine_get.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	INSPECT_MS = 10 * 1000,
+	TARGET_MAX = 1024,
+};
+
+/// A container of the list that is being worked on, or, between two of them, what is known of it.
+struct row {
+	struct engine_container c; ///< Its texts are owned.
+	struct status_known known;
+	bool is_known; ///< `known` holds.
+};
+
+struct rows {
+	struct row *items;
+	size_t n;
+};
+
+struct status_lines {
+	struct loop *loop;
+	char *socket_path;
+	struct containers *containers;
+	struct loop_timer *timer;
+	unsigned frequency_s;
+	bool under_way;   ///< From the question for a list until its lines are written.
+	bool away;        ///< The engine did not answer, which was told.
+	struct rows rows; ///< Of the list under way, else of the last one.
+	size_t next;      ///< The row to ask for.
+	unsigned left;    ///< How many may still be asked for, of this list.
+	struct engine_get *inspection;
+};
+
+static void on_tick(void *ctx);
+static void inspect_next(struct status_lines *l);
+
+static void rows_finish(struct rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		struct engine_container *c = &rows->items[i].c;
+
+		free(c->id);
+		free(c->name);
+		free(c->service);
+		free(c->image);
+		free(c->state);
+		free(c->status);
+	}
+	free(rows->items);
+	*rows = (struct rows){0};
+}
+
+struct status_lines *status_lines_create(
+	struct loop *loop, const char *docker_socket, const char *project)
+{
+	struct status_lines *l = lm_xcalloc(1, sizeof(*l));
+
+	l->loop = loop;
+	l->socket_path = lm_xstrdup(docker_socket);
+	l->containers = containers_create(loop, docker_socket, project);
+	l->timer = loop_timer_create(loop, on_tick, l);
+	return l;
+}
+
+/// What is under way ends without lines.
+static void stop(struct status_lines *l)
+{
+	containers_forget(l->containers, l);
+	engine_get_destroy(lm_take(l->inspection));
+	l->under_way = false;
+}
+
+void status_lines_destroy(struct status_lines *l)
+{
+	if (!l)
+		return;
+	stop(l);
+	containers_destroy(l->containers);
+	loop_timer_destroy(l->timer);
+	rows_finish(&l->rows);
+	free(l->socket_path);
+	free(l);
+}
+
+void status_lines_set_frequency(struct status_lines *l, unsigned frequency_s)
+{
+	uint64_t ms = (uint64_t)frequency_s * 1000;
+
+	if (l->frequency_s == frequency_s)
+		return;
+	l->frequency_s = frequency_s;
+	if (ms) {
+		loop_timer_start(l->timer, ms, ms);
+		return;
+	}
+	loop_timer_stop(l->timer);
+	stop(l);
+	rows_finish(&l->rows);
+	l->away = false;
+}
+
+static void write_lines(struct status_lines *l)
+{
+	int64_t now_ms = lm_clock_wall_ms();
+
+	l->under_way = false;
+	if (l->rows.n == 0)
+		lm_info("container status: the application has no containers");
+	for (size_t i = 0; i < l->rows.n; i++) {
+		const struct row *row = &l->rows.items[i];
+		lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE);
+
+		status_format(&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
+		lm_info("container status: %s", lm_buf_cstr(&line));
+	}
+}
+
+static void on_inspected(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
+{
+	struct status_lines *l = ctx;
+	struct row *row = &l->rows.items[l->next++];
+	struct lm_err ignored; // the line then goes by the list
+	(void)failure;
+
+	engine_get_destroy(lm_take(l->inspection));
+	if (rc == LM_OK)
+		rc = engine_parse_container_state(body, &row->known.state, &ignored);
+	row->is_known = rc == LM_OK;
+	// Of an engine that went away the others need not be asked.
+	if (rc != LM_OK && rc != LM_E_NOT_FOUND)
+		l->left = 0;
+	inspect_next(l);
+}
+
+/// False if it cannot be asked for.
+static bool inspect(struct status_lines *l, struct row *row)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	if (!engine_container_target(&target, containers_api_minor(l->containers), row->c.id))
+		return false;
+	l->left--;
+	row->known.seen_ms = lm_clock_mono_ms();
+	(void)snprintf(row->known.word, sizeof(row->known.word), "%s", row->c.state);
+	l->inspection = engine_get_start(l->loop, l->socket_path, lm_buf_cstr(&target),
+		"inspect a container", INSPECT_MS, on_inspected, l);
+	return true;
+}
+
+/// Asks for the next container of which the list does not tell enough; at the end, writes.
+static void inspect_next(struct status_lines *l)
+{
+	for (; l->next < l->rows.n && l->left > 0; l->next++) {
+		struct row *row = &l->rows.items[l->next];
+
+		if (!row->is_known && inspect(l, row))
+			return;
+	}
+	write_lines(l);
+}
+
+static int by_service(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+	int order = strcmp(x->c.service, y->c.service);
+
+	return order ? order : strcmp(x->c.name, y->c.name);
+}
+
+static const struct row *find(const struct rows *rows, const char *id)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		if (rows->items[i].is_known && strcmp(rows->items[i].c.id, id) == 0)
+			return &rows->items[i];
+	}
+	return NULL;
+}
+
+static struct engine_container copy_container(const struct engine_container *c)
+{
+	struct engine_container copy = *c;
+
+	copy.id = lm_xstrdup(c->id);
+	copy.name = lm_xstrdup(c->name);
+	copy.service = lm_xstrdup(c->service);
+	copy.image = lm_xstrdup(c->image);
+	copy.state = lm_xstrdup(c->state);
+	copy.status = lm_xstrdup(c->status);
+	return copy;
+}
+
+/// The rows of a list, with what the rows before knew as far as it still holds.
+static void take_list(struct status_lines *l, const struct engine_containers *list)
+{
+	struct rows rows = {lm_xcalloc(list->n + 1, sizeof(struct row)), list->n};
+	uint64_t now_ms = lm_clock_mono_ms();
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct row *before = find(&l->rows, list->items[i].id);
+		struct row *row = &rows.items[i];
+
+		row->c = copy_container(&list->items[i]);
+		if (before && status_is_fresh(&before->known, &row->c, now_ms)) {
+			row->known = before->known;
+			row->is_known = true;
+		}
+	}
+	qsort(rows.items, rows.n, sizeof(*rows.items), by_service);
+	rows_finish(&l->rows);
+	l->rows = rows;
+}
+
+static void on_list(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct status_lines *l = ctx;
+
+	if (rc != LM_OK) {
+		l->under_way = false;
+		if (!l->away)
+			lm_warn("container status: %s; the lines go on once it answers", err->msg);
+		l->away = true;
+		return;
+	}
+	if (l->away)
+		lm_info("container status: the Docker daemon answers again");
+	l->away = false;
+	take_list(l, list);
+	l->next = 0;
+	l->left = LIMIT_STATUS_INSPECTIONS;
+	inspect_next(l);
+}
+
+static void on_tick(void *ctx)
+{
+	struct status_lines *l = ctx;
+
+	if (l->under_way) // an engine that is slower than the frequency
+		return;
+	l->under_way = true;
+	containers_ask(l->containers, on_list, l);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/monitor_priv.h"
+
+#include "base/limits.h"
+
+#include <stdio.h>
+
+enum {
+	NS_PER_S = 1000000000,
+	CODE_KILLED = 137, ///< SIGKILL: by whom, the code does not tell.
+};
+
+struct known *judge_known(struct monitor *m, const char *id, int64_t floor_ns)
+{
+	struct known *k = known_add(&m->known, id, floor_ns);
+	char text[128];
+
+	if (!k && !m->too_many) {
+		(void)snprintf(text, sizeof(text),
+			"the application has more than %d containers; those beyond are not watched",
+			LIMIT_CONTAINERS);
+		m->events.trouble(m->events.ctx, text);
+		m->too_many = true;
+	}
+	if (k)
+		k->owner = m;
+	return k;
+}
+
+struct report judge_report(const struct known *k, enum report_event event, int64_t time_ns)
+{
+	struct report r = report_make(event, time_ns, k->id, k->service, k->name, k->image);
+
+	r.restart_count = k->restart_count;
+	return r;
+}
+
+void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns)
+{
+	struct report r = judge_report(k, event, time_ns);
+
+	if (event == REPORT_OOM)
+		r.oom_killed = 1;
+	m->events.happened(m->events.ctx, &r);
+	report_finish(&r);
+}
+
+static bool is_doubtful(const struct report *r)
+{
+	return r->oom_killed == REPORT_UNKNOWN;
+}
+
+static void on_minute(void *ctx)
+{
+	struct known *k = ctx;
+	bool on;
+	unsigned held = flood_end_minute(&k->flood, &on);
+
+	if (on)
+		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
+	if (held == 0)
+		return;
+	struct report r = k->held;
+	k->held = (struct report){0};
+	r.count = held;
+	r.restart_count = k->restart_count;
+	recorder_add(k->owner, &r, false);
+}
+
+static void hold(struct monitor *m, struct known *k, struct report *r, bool begins)
+{
+	report_finish(&k->held);
+	k->held = *r;
+	*r = (struct report){0};
+	if (!k->minute)
+		k->minute = loop_timer_create(m->loop, on_minute, k);
+	if (begins)
+		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
+}
+
+void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours)
+{
+	char id[REPORT_ID_SIZE];
+
+	// A crash in the ring was told, if not by this run then by one that was killed soon after.
+	if (ours || (r->crash && ring_has(m->ring, report_id(r, id)))) {
+		report_finish(r);
+		return;
+	}
+	if (!r->crash) {
+		m->events.happened(m->events.ctx, r);
+		report_finish(r);
+		return;
+	}
+	enum flood_verdict verdict = flood_add(&k->flood, r->time_ns / MONITOR_NS_PER_MS);
+	if (verdict == FLOOD_TELL)
+		recorder_add(m, r, is_doubtful(r));
+	else
+		hold(m, k, r, verdict == FLOOD_BEGIN);
+}
+
+void judge_forget(struct monitor *m, struct known *k)
+{
+	if (k->flood.held > 0) {
+		struct report r = k->held;
+
+		k->held = (struct report){0};
+		r.count = k->flood.held;
+		recorder_add(m, &r, false);
+	}
+	known_remove(&m->known, k);
+}
+
+static void on_create(struct monitor *m, struct known *k, const struct event *e)
+{
+	(void)m;
+	(void)e;
+	k->life = LIFE_CREATED;
+	k->restart_count = 0;
+}
+
+/// A restart by the engine's own policy; one by a person is not counted by it either.
+static void count_restart(struct known *k)
+{
+	bool is_policy = k->ended_ns > 0 && !k->killed && !k->ours;
+
+	// Asked about the crash, the engine may have told the new count already.
+	if (is_policy && k->restart_count != REPORT_UNKNOWN && k->restart_count == k->count_at_end)
+		k->restart_count++;
+}
+
+static void on_start(struct monitor *m, struct known *k, const struct event *e)
+{
+	bool again = k->ended_ns > 0, told = k->start_found;
+
+	count_restart(k);
+	k->life = LIFE_RUNNING;
+	k->health = ENGINE_HEALTH_NONE;
+	if (e->time_ns > k->started_ns)
+		k->started_ns = e->time_ns;
+	k->start_found = k->end_found = false;
+	k->ours = k->killed = k->oom = false;
+	if (!told && !k->flood.on)
+		judge_tell(m, k, again ? REPORT_RESTARTED : REPORT_STARTED, e->time_ns);
+}
+
+static bool is_ours(const struct monitor *m, const struct known *k, const struct event *e)
+{
+	return k->ours || monitor_was_busy_before(m, e->time_ns);
+}
+
+static void on_die(struct monitor *m, struct known *k, const struct event *e)
+{
+	bool told = k->end_found || e->time_ns < k->started_ns;
+	struct report r = judge_report(k, REPORT_DIED, e->time_ns);
+
+	if (e->time_ns > k->ended_ns)
+		k->ended_ns = e->time_ns;
+	if (e->time_ns >= k->started_ns) {
+		k->life = LIFE_EXITED;
+		k->count_at_end = k->restart_count;
+		k->start_found = false;
+	}
+	k->end_found = false;
+	r.exit_code = e->exit_code;
+	if (k->started_ns > 0 && e->time_ns >= k->started_ns)
+		r.uptime_s = (e->time_ns - k->started_ns) / NS_PER_S;
+	if (k->oom || e->exit_code != CODE_KILLED || k->killed)
+		r.oom_killed = k->oom;
+	r.crash = e->exit_code != 0 || k->oom;
+	judge_death(m, k, &r, told || is_ours(m, k, e));
+}
+
+static void on_oom(struct monitor *m, struct known *k, const struct event *e)
+{
+	k->oom = true;
+	if (!k->flood.on)
+		judge_tell(m, k, REPORT_OOM, e->time_ns);
+	recorder_note_oom(m, k->id);
+}
+
+static void on_kill(struct monitor *m, struct known *k, const struct event *e)
+{
+	if (monitor_was_busy(m, e->time_ns))
+		k->ours = true;
+	else
+		k->killed = true;
+}
+
+static void on_pause(struct monitor *m, struct known *k, const struct event *e)
+{
+	(void)m;
+	k->life = e->action == EVENT_PAUSE ? LIFE_PAUSED : LIFE_RUNNING;
+}
+
+static void on_health(struct monitor *m, struct known *k, const struct event *e)
+{
+	k->health = e->health;
+	if (e->health == ENGINE_HEALTHY)
+		judge_tell(m, k, REPORT_HEALTHY, e->time_ns);
+	else if (e->health == ENGINE_UNHEALTHY)
+		judge_tell(m, k, REPORT_UNHEALTHY, e->time_ns);
+}
+
+static void (*const HANDLERS[])(struct monitor *m, struct known *k, const struct event *e) = {
+	[EVENT_CREATE] = on_create,
+	[EVENT_START] = on_start,
+	[EVENT_DIE] = on_die,
+	[EVENT_OOM] = on_oom,
+	[EVENT_KILL] = on_kill,
+	[EVENT_PAUSE] = on_pause,
+	[EVENT_UNPAUSE] = on_pause,
+	[EVENT_RENAME] = NULL, // the name is taken from every event
+	[EVENT_HEALTH] = on_health,
+};
+
+/// From when on the life of a container that this event is the first of is to be told.
+static int64_t floor_of(const struct monitor *m, const struct event *e)
+{
+	if (e->action == EVENT_CREATE)
+		return 0;
+	return m->has_gap ? m->gap_ns : e->time_ns;
+}
+
+void judge_event(struct monitor *m, const struct event *e)
+{
+	if (e->action == EVENT_OTHER || !resume_take(&m->resume, e->key, e->time_ns))
+		return;
+	monitor_save_later(m);
+	if (e->action == EVENT_DESTROY) {
+		struct known *gone = known_find(&m->known, e->id);
+
+		if (gone)
+			judge_forget(m, gone);
+		return;
+	}
+	struct known *k = judge_known(m, e->id, floor_of(m, e));
+	if (!k)
+		return;
+	known_set_names(k, e->name, e->service, e->image);
+	k->touched_ns = e->time_ns;
+	if (HANDLERS[e->action])
+		HANDLERS[e->action](m, k, e);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The containers of the application as they are known: what events and comparisons made of them.
+
+#include "docker/answer.h"
+#include "monitor/event.h"
+#include "monitor/flood.h"
+#include "monitor/life.h"
+#include "monitor/report.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct monitor;
+
+struct known {
+	struct monitor *owner;
+	char id[EVENT_ID_SIZE];
+	char *name, *service, *image; ///< Owned.
+	enum life life;
+	enum engine_health health;
+	int64_t restart_count; ///< As the engine counts; REPORT_UNKNOWN
+	int64_t count_at_end;  ///< It, when the container ended.
+	/// The last start and end that we know of, by the engine's clock; 0: none.
+	int64_t started_ns, ended_ns;
+	int64_t floor_ns;   ///< What was before is told, or not of interest.
+	int64_t touched_ns; ///< The last event.
+	/// The last start or end was found by comparing: its event, should it still come, is told
+	/// already.
+	bool start_found, end_found;
+	// Since it was started:
+	bool ours;   ///< A job of ours told it to end.
+	bool killed; ///< Somebody else did.
+	bool oom;
+
+	struct flood flood;
+	struct loop_timer *minute; ///< Of the flood; NULL: there never was one.
+	struct report held;        ///< The last crash of that minute.
+};
+
+struct known_table {
+	struct known **items;
+	size_t n, room;
+};
+
+void known_finish(struct known_table *t);
+struct known *known_find(const struct known_table *t, const char *id);
+/// Finds it or makes it, with that floor. NULL: there are LIMIT_CONTAINERS already, all of them
+/// alive.
+struct known *known_add(struct known_table *t, const char *id, int64_t floor_ns);
+void known_remove(struct known_table *t, struct known *k);
+/// Takes what is told; "" and NULL tell nothing.
+void known_set_names(struct known *k, const char *name, const char *service, const char *image);

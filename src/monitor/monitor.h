@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Sees what happens to the application's containers, and tells it: each once, also over a break in
+/// the engine's stream of events, a restart of the engine and one of ours. Keeps the last crashes
+/// with what is left to learn about them (docs/formats.md, `crashes`).
+///
+/// What a job of ours stops is not told. From the loop's thread; never logs, never waits, and does
+/// nothing while nothing happens. Disk is written when something happened.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "docker/answer.h"
+#include "monitor/report.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+
+struct monitor;
+
+struct monitor_settings {
+	const char *engine_socket, *project;
+	const char *state_directory; ///< `events.json` and `crashes/` are in it.
+};
+
+/// From the loop, and from monitor_destroy. None may destroy the monitor.
+struct monitor_events {
+	/// Something happened; borrowed for the call.
+	void (*happened)(void *ctx, const struct report *report);
+	/// The engine's events cannot be read any more; `why` is a sentence. It is tried again for
+	/// good; what happens meanwhile is told later.
+	void (*lost)(void *ctx, const char *why);
+	/// They can again.
+	void (*found)(void *ctx);
+	/// Something else is wrong, and survived: a sentence.
+	void (*trouble)(void *ctx, const char *what);
+	void *ctx;
+};
+
+/// `settings` is copied. LM_E_SYS, LM_E_DENIED, LM_E_INVALID: the state directory cannot be used.
+lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
+	const struct monitor_events *events, struct monitor **ret, struct lm_err *err);
+/// What is known of crashes under way is told and kept. Takes NULL.
+void monitor_destroy(struct monitor *m);
+LM_DEFINE_CLEANUP(struct monitor, monitor_destroy)
+
+/// A job of ours begins or ends: containers that are told to stop meanwhile are stopped by us.
+void monitor_set_busy(struct monitor *m, bool busy);
+
+/// The crashes that are kept, newest first; a new reference.
+json_t *monitor_crashes_to_json(const struct monitor *m);
+
+/// A container as it is now known. Borrowed for the call.
+struct monitor_container {
+	const char *name, *service, *image;
+	const char *state; ///< The engine's word.
+	enum engine_health health;
+	int64_t restart_count; ///< REPORT_UNKNOWN
+};
+void monitor_each(const struct monitor *m,
+	void (*each)(void *ctx, const struct monitor_container *container), void *ctx);

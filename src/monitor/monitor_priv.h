@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Inside the monitor: monitor.c holds it together; judge.c says what an event means; compare.c
+/// finds what no event told; recorder.c learns what there is to learn about a crash.
+
+#include "docker/container_state.h"
+#include "docker/engine_get.h"
+#include "monitor/event.h"
+#include "monitor/known.h"
+#include "monitor/machine.h"
+#include "monitor/monitor.h"
+#include "monitor/resume.h"
+#include "monitor/ring.h"
+#include "monitor/stream.h"
+
+enum { MONITOR_NS_PER_MS = 1000000, MONITOR_ANSWER_MS = 10 * 1000 };
+
+struct compare {
+	struct engine_get *get; ///< What is asked just now.
+	int64_t asked_ns;
+	struct engine_containers list;
+	size_t next; ///< Of the list, to be asked about.
+};
+
+struct monitor {
+	struct loop *loop;
+	char *engine_socket, *project, *state_directory;
+	struct monitor_events events;
+	char boot[MACHINE_BOOT_SIZE];
+	struct resume resume;
+	struct loop_timer *save; ///< To write `resume`.
+	uint64_t saved_ms;       ///< On lm_clock_mono_ms().
+	bool save_failed;        ///< It was told.
+	struct ring *ring;
+	bool ring_failed;
+	struct known_table known;
+	bool too_many; ///< It was told.
+	struct stream *stream;
+	unsigned minor; ///< Of the API version of the last connection.
+	bool is_lost;   ///< And nobody was told yet that it is there again.
+	/// While comparing is due: what happened since then may not have been told by events.
+	bool has_gap;
+	int64_t gap_ns;
+	struct compare compare;
+	char *root_directory; ///< Of the engine; NULL: not known.
+	struct recording *recordings;
+	bool busy;
+	/// When the last job of an earlier lightermand was at work; 0: never. Open: nobody saw it
+	/// end.
+	int64_t left_from_ns, left_to_ns;
+	bool left_open;
+};
+
+// monitor.c
+int64_t monitor_now_ns(void);
+/// Lets `resume` be written soon.
+void monitor_save_later(struct monitor *m);
+/// Whether a job of ours was at work then.
+bool monitor_was_busy(const struct monitor *m, int64_t time_ns);
+/// Whether that was one of an earlier lightermand, of which not all events were seen.
+bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns);
+
+// judge.c
+void judge_event(struct monitor *m, const struct event *e);
+/// A container has died; `r` is taken over. Nothing is told of an end that is `ours`.
+void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours);
+/// Tells an event other than a death.
+void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns);
+/// A report with what is known of the container.
+struct report judge_report(const struct known *k, enum report_event event, int64_t time_ns);
+/// Tells what a flood held back, and forgets the container.
+void judge_forget(struct monitor *m, struct known *k);
+/// As known_add; that there are too many is told, once.
+struct known *judge_known(struct monitor *m, const char *id, int64_t floor_ns);
+
+// compare.c
+void compare_begin(struct monitor *m);
+void compare_stop(struct monitor *m);
+
+// recorder.c
+/// Takes over the report of a crash: tells it as soon as the log is known or it would be late, and
+/// keeps it with what the engine still says. `doubtful`: it may have been killed for memory.
+void recorder_add(struct monitor *m, struct report *r, bool doubtful);
+/// The engine says that this container ran out of memory.
+void recorder_note_oom(struct monitor *m, const char *container_id);
+/// Tells and keeps all that is under way, as it is.
+void recorder_finish(struct monitor *m);

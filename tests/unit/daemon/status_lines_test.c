@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/status_lines.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "fake_engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OK "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+#define VERSION                                                                                    \
+	{                                                                                          \
+		"GET /version ", OK "{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}",          \
+			FAKE_CLOSE                                                                 \
+	}
+#define LIST "GET /v1.41/containers/json?"
+#define LABELS(service)                                                                            \
+	"\"Labels\":{\"com.docker.compose.project\":\"app\",\"com.docker.compose.service\":"       \
+	"\"" service "\"}"
+#define ITEM(id, service, state, status)                                                           \
+	"{\"Id\":\"" id "\",\"Names\":[\"/" service "-1\"],\"Image\":\"img\",\"State\":\"" state   \
+	"\",\"Status\":\"" status "\"," LABELS(service) "}"
+#define INSPECT(id, state)                                                                         \
+	{                                                                                          \
+		"GET /v1.41/containers/" id "/json ",                                              \
+			OK "{\"RestartCount\":4,\"State\":" state "}", FAKE_CLOSE                  \
+	}
+
+struct fixture {
+	struct loop *loop;
+	struct loop_timer *limit;
+	struct fake_engine *engine;
+	struct status_lines *lines;
+	int stop_after; ///< Lines.
+	int n;
+	char text[16][512];
+	enum lm_level levels[16];
+};
+
+static struct fixture f;
+static uint64_t frequency_ms;
+
+void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+
+/// The frequency is seen, and hurried.
+void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
+{
+	if (repeat_ms)
+		frequency_ms = repeat_ms;
+	__real_loop_timer_start(t, repeat_ms ? 1 : delay_ms, repeat_ms ? 1 : 0);
+}
+
+static void take_line(void *ctx, enum lm_level level, struct lm_str line)
+{
+	const char *message = memchr(line.p, ',', line.n);
+
+	(void)ctx;
+	assert_true(f.n < 16);
+	f.levels[f.n] = level;
+	(void)snprintf(f.text[f.n], sizeof(f.text[0]), "%.*s",
+		(int)(line.p + line.n - 1 - (message + 1)), message + 1);
+	if (++f.n == f.stop_after)
+		loop_stop(f.loop);
+}
+
+static void too_long(void *ctx)
+{
+	(void)ctx;
+	fail_msg("nothing happened within 30 s");
+}
+
+static int setup(void **state)
+{
+	f = (struct fixture){.stop_after = 1};
+	frequency_ms = 0;
+	if (loop_create(&f.loop, NULL) != LM_OK)
+		return -1;
+	f.limit = loop_timer_create(f.loop, too_long, NULL);
+	loop_timer_start(f.limit, 30000, 0);
+	lm_log_set_sink(take_line, NULL);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	lm_log_set_sink(NULL, NULL);
+	status_lines_destroy(f.lines);
+	if (f.engine)
+		fake_engine_destroy(f.engine);
+	loop_timer_destroy(f.limit);
+	loop_destroy(f.loop);
+	return 0;
+}
+
+/// Until that many lines were written.
+static void run(const struct fake_answer *answers, size_t n, int lines)
+{
+	f.engine = fake_engine_create(answers, n);
+	f.lines = status_lines_create(f.loop, f.engine->path, "app");
+	f.stop_after = lines;
+	status_lines_set_frequency(f.lines, 300);
+	loop_run(f.loop);
+	status_lines_set_frequency(f.lines, 0);
+	fake_engine_stop(f.engine);
+}
+
+static size_t requests(const char *prefix)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < f.engine->requests_n; i++)
+		found += strncmp(f.engine->requests[i], prefix, strlen(prefix)) == 0;
+	return found;
+}
+
+static void one_line_a_container_by_service(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION,
+		{LIST,
+			OK "[" ITEM("c2", "web", "running", "Up 5 minutes (healthy)") "," ITEM(
+				"c1", "db", "exited", "Exited (3) 1 second ago") "]",
+			FAKE_CLOSE},
+		INSPECT("c1", "{\"ExitCode\":3,\"StartedAt\":\"2020-08-11T13:39:04Z\"}"),
+		INSPECT("c2", "{\"Running\":true,\"StartedAt\":\"2999-08-11T13:39:04Z\"}")};
+
+	run(answers, 4, 2);
+	assert_int_equal(frequency_ms, 300000);
+	assert_int_equal(f.levels[0], LM_INFO);
+	assert_string_equal(f.text[0],
+		"container status: service=db name=db-1 image=img state=exited health=none "
+		"restarts=4 exit_code=3 uptime_s=-");
+	assert_string_equal(f.text[1],
+		"container status: service=web name=web-1 image=img state=running health=healthy "
+		"restarts=4 exit_code=- uptime_s=0");
+}
+
+static void an_application_that_runs_costs_one_request(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION,
+		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+		INSPECT("c1", "{\"Running\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
+
+	run(answers, 3, 5);
+	assert_int_equal(requests("GET /version"), 1);
+	assert_int_equal(requests("GET /v1.41/containers/c1/json"), 1);
+	for (int i = 0; i < 5; i++)
+		assert_non_null(strstr(f.text[i], " restarts=4 "));
+}
+
+static void what_keeps_restarting_is_asked_for_each_time(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION,
+		{LIST, OK "[" ITEM("c1", "web", "restarting", "Restarting (1) 2 minutes ago") "]",
+			FAKE_CLOSE},
+		INSPECT("c1", "{\"ExitCode\":1,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
+
+	run(answers, 3, 3);
+	assert_true(requests("GET /v1.41/containers/c1/json") >= 3);
+	assert_non_null(strstr(f.text[2], " state=restarting health=none restarts=4 exit_code=1 "));
+}
+
+static void a_container_that_is_gone_meanwhile_keeps_what_the_list_said(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION,
+		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+		{"GET /v1.41/containers/c1/json ",
+			"HTTP/1.0 404 no\r\n\r\n{\"message\":\"No such container: c1\"}",
+			FAKE_CLOSE}};
+
+	run(answers, 3, 1);
+	assert_non_null(strstr(f.text[0], " restarts=- exit_code=- uptime_s=300"));
+}
+
+static void without_containers_one_line_says_so(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
+
+	run(answers, 2, 1);
+	assert_string_equal(f.text[0], "container status: the application has no containers");
+}
+
+static char link_path[80];
+
+static void bring_back(void *ctx)
+{
+	(void)ctx;
+	assert_int_equal(symlink(f.engine->path, link_path), 0);
+}
+
+static void an_engine_that_is_away_is_told_once_and_once_that_it_is_back(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
+
+	f.engine = fake_engine_create(answers, 2);
+	(void)snprintf(link_path, sizeof(link_path), "%s/away", f.engine->dir);
+	f.lines = status_lines_create(f.loop, link_path, "app");
+	status_lines_set_frequency(f.lines, 1);
+	loop_run(f.loop);
+	// It is asked many times in vain before it comes back.
+	struct loop_timer *later = loop_timer_create(f.loop, bring_back, NULL);
+	loop_timer_start(later, 30, 0);
+	f.stop_after = 3;
+	loop_run(f.loop);
+	loop_timer_destroy(later);
+	assert_int_equal(unlink(link_path), 0);
+	assert_int_equal(f.levels[0], LM_WARN);
+	assert_non_null(strstr(f.text[0], "container status: no Docker socket at "));
+	assert_non_null(strstr(f.text[0], "; the lines go on once it answers"));
+	assert_int_equal(f.levels[1], LM_INFO);
+	assert_string_equal(f.text[1], "container status: the Docker daemon answers again");
+	assert_string_equal(f.text[2], "container status: the application has no containers");
+}
+
+static void stop_loop(void *ctx)
+{
+	(void)ctx;
+	loop_stop(f.loop);
+}
+
+static void nothing_is_asked_without_a_frequency(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION};
+
+	f.engine = fake_engine_create(answers, 1);
+	f.lines = status_lines_create(f.loop, f.engine->path, "app");
+	status_lines_set_frequency(f.lines, 0);
+	status_lines_set_frequency(f.lines, 9999);
+	assert_int_equal(frequency_ms, 9999000);
+	status_lines_set_frequency(f.lines, 0);
+	// A timer that still ran would be due first.
+	struct loop_timer *later = loop_timer_create(f.loop, stop_loop, NULL);
+	loop_timer_start(later, 20, 0);
+	loop_run(f.loop);
+	loop_timer_destroy(later);
+	fake_engine_stop(f.engine);
+	assert_int_equal(f.engine->requests_n, 0);
+	assert_int_equal(f.n, 0);
+}
+
+#define STATUS_LINES_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STATUS_LINES_TEST(one_line_a_container_by_service),
+		STATUS_LINES_TEST(an_application_that_runs_costs_one_request),
+		STATUS_LINES_TEST(what_keeps_restarting_is_asked_for_each_time),
+		STATUS_LINES_TEST(a_container_that_is_gone_meanwhile_keeps_what_the_list_said),
+		STATUS_LINES_TEST(without_containers_one_line_says_so),
+		STATUS_LINES_TEST(an_engine_that_is_away_is_told_once_and_once_that_it_is_back),
+		STATUS_LINES_TEST(nothing_is_asked_without_a_frequency),
+	};
+
+	return cmocka_run_group_tests_name("daemon/status_lines", tests, NULL, NULL);
+}

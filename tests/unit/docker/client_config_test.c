@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/client_config.h"
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct client_config parse(const char *text)
+{
+	struct client_config c = {0};
+	struct lm_err err = {0};
+	if (client_config_parse(lm_str(text), &c, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+	return c;
+}
+
+static void assert_login(const struct client_config *c, size_t i, const char *registry,
+	const char *username, const char *password)
+{
+	assert_in_range(i, 0, c->logins.n - 1);
+	assert_string_equal(c->logins.items[i].registry, registry);
+	assert_string_equal(c->logins.items[i].username, username);
+	assert_string_equal(lm_secret_str(&c->logins.items[i].password).p, password);
+}
+
+static void reads_the_logins_in_every_form(void **state)
+{
+	(void)state;
+	// base64 of alice:s3:cret and bob:pw\0\0
+	lm_auto_client_config struct client_config c = parse(
+		"{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"YWxpY2U6czM6Y3JldA==\"},"
+		"\"r:5000\":{\"auth\":\"Ym9iOnB3AAA=\",\"email\":\"b@x\"},"
+		"\"plain.example\":{\"username\":\"carol\",\"password\":\"pw\"},"
+		"\"token.example\":{\"auth\":\"eDo=\",\"identitytoken\":\"t0ken\"}},"
+		"\"HttpHeaders\":{}}");
+	assert_int_equal(c.logins.n, 4);
+	assert_login(&c, 0, "https://index.docker.io/v1/", "alice", "s3:cret");
+	assert_login(&c, 1, "r:5000", "bob", "pw");
+	assert_login(&c, 2, "plain.example", "carol", "pw");
+	assert_login(&c, 3, "token.example", REGISTRY_TOKEN_USER, "t0ken");
+	assert_int_equal(c.entrusted_n, 0);
+	assert_null(client_config_helper_of(&c, "docker.io"));
+}
+
+static void knows_which_helper_a_registry_has(void **state)
+{
+	(void)state;
+	lm_auto_client_config struct client_config c = parse(
+		"{\"auths\":{\"https://index.docker.io/v1/\":{},\"r:5000\":{\"auth\":\"\"}},"
+		"\"credsStore\":\"secretservice\","
+		"\"credHelpers\":{\"R:5000\":\"pass\",\"https://index.docker.io/v1/\":\"hub\"}}");
+	assert_int_equal(c.logins.n, 0);
+	assert_int_equal(c.entrusted_n, 2);
+	assert_string_equal(c.entrusted[1], "r:5000");
+	assert_string_equal(client_config_helper_of(&c, "r:5000"), "pass");
+	assert_string_equal(client_config_helper_of(&c, "docker.io"), "hub");
+	assert_string_equal(client_config_helper_of(&c, "other.example"), "secretservice");
+}
+
+static void what_it_does_not_know_is_left_alone(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"{}", "{\"auths\":null,\"credsStore\":\"\"}",
+		"{\"auths\":{\"a b\":{\"auth\":\"!\"},\"r\":7},\"credHelpers\":{\"r\":1}}",
+		"{\"auths\":[],\"credsStore\":7,\"credHelpers\":\"x\"}"};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(texts); i++) {
+		lm_auto_client_config struct client_config c = parse(texts[i]);
+		assert_int_equal(c.logins.n + c.entrusted_n + c.helpers_n, 0);
+		assert_null(c.store);
+	}
+}
+
+static void tells_what_is_wrong_and_nothing_of_what_is_in_it(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{"", "it is no JSON object (line 1"},
+		{"[\"s3cret\"]", "it is no JSON object"},
+		{"{\"auths\":{\"r\":{\"auth\":\"x\"s3cret}}}", "it is no JSON object (line 1"},
+		{"{\"auths\":{\"r\":{\"auth\":\"s3cret!\"}}}", "the login for 'r' in it cannot be"},
+		{"{\"auths\":{\"r\":{\"auth\":\"czNjcmV0\"}}}",
+			"the login for 'r' in it"},                                     // s3cret
+		{"{\"auths\":{\"r\":{\"auth\":\"OnB3\"}}}", "the login for 'r' in it"}, // :pw
+		{"{\"credsStore\":\"../../tmp/x\"}", "'../../tmp/x' in it cannot be the name of a"},
+		{"{\"credHelpers\":{\"r\":\"a b\"}}", "'a b' in it cannot be the name of a"},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct client_config c = {0};
+		struct lm_err err = {0};
+		assert_int_equal(
+			client_config_parse(lm_str(cases[i].text), &c, &err), LM_E_INVALID);
+		assert_non_null(strstr(err.msg, cases[i].says));
+		assert_null(strstr(err.msg, "s3cret"));
+		assert_int_equal(c.logins.n, 0);
+	}
+}
+
+static void refuses_more_logins_than_can_be(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_DOCKER_CONFIG);
+	struct client_config c = {0};
+	struct lm_err err = {0};
+	(void)lm_buf_puts(&text, "{\"auths\":{\"r\":{}");
+	for (unsigned i = 0; i < LIMIT_DOCKER_LOGINS; i++)
+		(void)lm_buf_printf(&text, ",\"r%u\":{}", i);
+	(void)lm_buf_puts(&text, "}}");
+	assert_int_equal(client_config_parse(lm_buf_str(&text), &c, &err), LM_E_TOO_LARGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_the_logins_in_every_form),
+		cmocka_unit_test(knows_which_helper_a_registry_has),
+		cmocka_unit_test(what_it_does_not_know_is_left_alone),
+		cmocka_unit_test(tells_what_is_wrong_and_nothing_of_what_is_in_it),
+		cmocka_unit_test(refuses_more_logins_than_can_be),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
