@@ -46,7 +46,10 @@ lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, st
 	if (json_parse(body, &image, NULL) || !json_is_object(image))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the Docker daemon's word on an image is not a JSON object");
+	bool is_of_registry = json_array_size(json_object_get(image, "RepoDigests")) > 0;
 	const json_t *list = json_object_get(json_object_get(image, "RootFS"), "Layers");
+	if (!is_of_registry)
+		list = NULL;
 	*ret = (struct image_layers){
 		.digests = lm_xcalloc(json_array_size(list) + 1, sizeof(*ret->digests))};
 	json_array_foreach(list, i, digest)

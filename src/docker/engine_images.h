@@ -15,8 +15,10 @@ struct engine_image_list {
 lm_rc engine_parse_image_list(
 	struct lm_str body, struct engine_image_list *ret, struct lm_err *err);
 void engine_image_list_finish(struct engine_image_list *list);
-/// Reads the layers in GET /images/{name}/json; engines before API 1.22 tell none. LM_E_PROTOCOL.
-/// Pure.
+/// Reads the layers in GET /images/{name}/json of an image that was pulled or pushed, none of
+/// another: of one that was built or loaded here the engine does not know under which digests
+/// registries have its layers, and downloads them again. Engines before API 1.22 tell none.
+/// LM_E_PROTOCOL. Pure.
 lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, struct lm_err *err);
 
 struct engine_layers {
@@ -24,8 +26,8 @@ struct engine_layers {
 	size_t n;
 };
 
-/// The layers of all images that the engine has, of at most LIMIT_LOCAL_IMAGES. One that goes away
-/// meanwhile is left out.
+/// The layers of all images of registries that the engine has, of at most LIMIT_LOCAL_IMAGES. One
+/// that goes away meanwhile is left out.
 lm_rc engine_list_layers(const struct engine *e, const struct wait_limit *limit,
 	struct engine_layers *ret, struct lm_err *err);
 void engine_layers_finish(struct engine_layers *layers);

@@ -49,8 +49,10 @@ def put_application(device, services, image):
     device.put_object("ships", KEY, "\n".join(lines) + "\n")
 
 
-def test_a_fresh_device_gets_everything(device_with, compose, engine, registry, image):
+def test_a_fresh_device_gets_everything(device_with, compose, engine, registry):
     device = device_with(compose)
+    # Whose layer no other image has.
+    image = engine.publish_image(registry, "demo/fresh:1", release="fresh")
     device.put_object("ships", KEY, compose_file(None, ["web", "db"], image))
     group = device.group(secrets=[device.put_secret("harbour", registry.secret())])
     device.start()
@@ -172,7 +174,7 @@ def test_offline_the_local_copy_is_planned(device, engine, local_image):
 
 
 def test_only_the_layers_that_are_not_here_count(device, engine, registry):
-    base = engine.make_image(registry.image("demo/base:1"), release="base")
+    base = engine.make_image(registry.image("demo/base:1"), release="plan base")
     upper = engine.extend_image(base, registry.image("demo/upper:1"), release="upper")
     other = engine.extend_image(base, registry.image("demo/other:1"), release="other")
     for reference in (upper, other, base):
@@ -202,7 +204,7 @@ def test_only_the_layers_that_are_not_here_count(device, engine, registry):
 
 def test_a_tag_that_was_moved_is_another_image(device_with, compose, engine, registry):
     device = device_with(compose)
-    moved = engine.publish_image(registry, "demo/moved:1", release="old")
+    moved = engine.publish_image(registry, "demo/moved:1", release="moved old")
     device.put_object("ships", KEY, compose_file(None, ["web"], moved))
     secret = device.put_secret("harbour", registry.secret())
     group = device.group(secrets=[secret], **STAYS)
@@ -212,7 +214,7 @@ def test_a_tag_that_was_moved_is_another_image(device_with, compose, engine, reg
     container = engine.containers()["web"].id
 
     engine.docker.images.get(moved).tag("harbour/keep:1")
-    engine.publish_image(registry, "demo/moved:1", release="new")
+    engine.publish_image(registry, "demo/moved:1", release="moved new")
     engine.docker.images.get("harbour/keep:1").tag(moved)
     document = plan(device, engine, group)
     assert actions(document) == {"web": ("recreated", "image")}
@@ -248,9 +250,10 @@ def test_a_registry_that_does_not_tell_is_no_failure(device, engine, registry, i
     assert "wr0ng-w0rd" not in said + device.stderr
 
 
-def test_a_registry_of_ecr_is_asked_by_tls_with_a_token(device, engine, authority, ecr, ecr_registry, ecr_image):
+def test_a_registry_of_ecr_is_asked_by_tls_with_a_token(device, engine, authority, ecr, ecr_registry):
+    image = engine.publish_image(ecr_registry, "demo/asked:1", release="asked")
     device.environment.update(ecr.environment())
-    device.put_object("ships", KEY, compose_file(None, ["web"], ecr_image))
+    device.put_object("ships", KEY, compose_file(None, ["web"], image))
     device.start()
     [found] = plan(device, engine, device.group())["images"]
     assert found["bytes"] is None and "the certificate of" in found["reason"], found

@@ -35,11 +35,14 @@ static void lists_the_layers_of_all_images(void **state)
 			   "]",
 			FAKE_CLOSE},
 		{"GET /v1.41/images/sha256%3Aaa/json ",
-			OK "{\"RootFS\":{\"Layers\":[\"one\",\"two\"]}}", FAKE_CLOSE},
+			OK "{\"RepoDigests\":[\"a@sha256:0\"],\"RootFS\":{\"Layers\":[\"one\","
+			   "\"two\"]}}",
+			FAKE_CLOSE},
 		{"GET /v1.41/images/sha256%3Agone/json ",
 			"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"No such image\"}",
 			FAKE_CLOSE},
-		{"GET /v1.41/images/sha256%3Abb/json ", OK "{\"RootFS\":{}}", FAKE_CLOSE},
+		{"GET /v1.41/images/sha256%3Abb/json ",
+			OK "{\"RepoDigests\":[],\"RootFS\":{\"Layers\":[\"built\"]}}", FAKE_CLOSE},
 	};
 	lm_auto(engine_layers_finish) struct engine_layers layers = {0};
 	struct lm_err err = {0};

@@ -213,8 +213,10 @@ static void reads_what_the_engine_has(void **state)
 		LM_OK);
 	assert_int_equal(list.n, 2);
 	assert_string_equal(list.ids[1], "sha256:bb");
-	assert_int_equal(engine_parse_image_layers(
-				 LM_STR("{\"RootFS\":{\"Layers\":[\"a\",\"b\"]}}"), &layers, &err),
+	assert_int_equal(
+		engine_parse_image_layers(
+			LM_STR("{\"RepoDigests\":[\"r@d\"],\"RootFS\":{\"Layers\":[\"a\",\"b\"]}}"),
+			&layers, &err),
 		LM_OK);
 	assert_int_equal(layers.n, 2);
 	assert_string_equal(layers.digests[0], "a");
