@@ -113,11 +113,12 @@ static void on_changed(void *ctx)
 	telemetry_changed(d->telemetry);
 }
 
-static void on_begins(void *ctx)
+static void on_begins(void *ctx, bool acts)
 {
 	struct daemon *d = ctx;
 
-	monitor_set_busy(d->monitor, true);
+	if (acts)
+		monitor_set_busy(d->monitor, true);
 	shipping_pause(d->shipping);
 	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
 }

@@ -78,6 +78,7 @@ static void on_ended(void *ctx, const struct job_result *result)
 
 	(void)job;
 	s->planning = false;
+	supervisor_changed(s);
 	if (result->verdict == JOB_SUCCESS)
 		end(&s->plan_waiter, 0, NULL);
 	else
@@ -98,9 +99,9 @@ static void begin(struct supervisor *s, const struct group *group)
 	};
 	struct lm_err err = {LM_OK};
 
-	watching_begin(s);
 	s->stage[0] = '\0';
 	s->planning = true;
+	watching_begin(s);
 	lm_info("a plan is being made: %s from bucket %s, connector version %u",
 		group->connector.key, group->connector.bucket, group->connector.version);
 	// Its compose file is kept nowhere.

@@ -62,8 +62,9 @@ void supervisor_forget(struct supervisor *s, const void *ctx);
 
 /// Somebody who has to know what the supervisor does, and to keep out of its workers' way.
 struct supervisor_watcher {
-	/// A worker is about to start: no other may run when this returns.
-	void (*begins)(void *ctx);
+	/// A worker is about to start: no other may run when this returns. `acts`: it changes what
+	/// runs, and does not only look.
+	void (*begins)(void *ctx, bool acts);
 	/// Nothing is being done, and nothing waits.
 	void (*rests)(void *ctx);
 	/// A job, or a stage of it, has begun or ended. It must not give orders.

@@ -27,7 +27,7 @@ char *supervisor_describe(const struct supervisor *s)
 
 	if (s->down_group)
 		return lm_xasprintf("taking down generation %u", s->down_generation);
-	if (s->job || s->ending.pending)
+	if ((s->job && !s->planning) || s->ending.pending)
 		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
 			s->stage[0] ? ": " : "", s->stage);
 	if (state->stopped)
