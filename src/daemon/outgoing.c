@@ -94,7 +94,7 @@ static bool is_drained(const struct outgoing *o)
 	for (size_t i = 0; i < o->n; i++) {
 		const struct publisher *p = o->brokers[i].publisher;
 
-		if (p && publisher_is_connected(p) && publisher_counts(p).messages > 0)
+		if (p && publisher_is_connected(p) && !publisher_is_drained(p))
 			return false;
 	}
 	return true;
@@ -118,6 +118,8 @@ static void check_drained(struct outgoing *o)
 
 void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx)
 {
+	for (size_t i = 0; i < o->n; i++)
+		publisher_end(o->brokers[i].publisher);
 	o->drained = done;
 	o->drained_ctx = ctx;
 	loop_timer_start(o->drain_timer, is_drained(o) ? 0 : limit_ms, 0);

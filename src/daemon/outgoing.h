@@ -32,7 +32,8 @@ void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 
-/// Calls `done` once nothing waits at any broker that is connected, or after `limit_ms`.
+/// For the end: tells of it, and calls `done` once nothing waits at any broker that is connected,
+/// or after `limit_ms`.
 void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx);
 
 /// [{"name","connected","waiting","error"},…]; a new reference.

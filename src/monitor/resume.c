@@ -61,8 +61,10 @@ static void read_seen(const json_t *list, struct resume *r)
 		int64_t time_ns = json_integer_value(json_array_get(item, 1));
 		uint64_t key;
 
-		if (i >= SAVED_MAX || !read_key(json_array_get(item, 0), &key))
+		if (i >= SAVED_MAX)
 			return;
+		if (time_ns <= 0 || !read_key(json_array_get(item, 0), &key))
+			continue;
 		r->seen[r->next].key = key;
 		r->seen[r->next].time_ns = time_ns;
 		r->next = (r->next + 1) % RESUME_KEYS;

@@ -75,10 +75,21 @@ static lm_rc on_object(void *ctx, struct lm_str text, struct lm_err *err)
 	return LM_OK;
 }
 
+/// The answer has begun.
+static void note_open(struct stream *s)
+{
+	if (s->open)
+		return;
+	s->open = true;
+	loop_timer_stop(s->timer);
+	s->events.opened(s->events.ctx, s->minor);
+}
+
 static lm_rc on_body(void *ctx, struct lm_str piece, struct lm_err *err)
 {
 	struct stream *s = ctx;
 
+	note_open(s); // the first events come in the same turn as the head
 	return json_stream_feed(&s->objects, piece, on_object, s, err);
 }
 
@@ -113,11 +124,8 @@ static void on_ready(void *ctx, short events)
 		return;
 	}
 	loop_fd_set(s->watch, http_unix_events(s->http));
-	if (s->open || http_unix_status(s->http) / 100 != 2)
-		return;
-	s->open = true;
-	loop_timer_stop(s->timer);
-	s->events.opened(s->events.ctx, s->minor);
+	if (http_unix_status(s->http) / 100 == 2)
+		note_open(s);
 }
 
 static lm_rc open_stream(struct stream *s, struct lm_err *err)

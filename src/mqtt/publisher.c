@@ -35,7 +35,8 @@ struct publisher {
 	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
 	struct publisher_events events;
 	char *presence_topic;
-	bool presence_due; ///< CONNECTED is still to be told.
+	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
+	bool ending;
 	struct in_flight window[WINDOW_MAX];
 	unsigned window_n;
 	size_t window_bytes;
@@ -57,7 +58,8 @@ static bool tell_drained(struct publisher *p)
 {
 	bool gone = false;
 
-	if (!p->undrained || outbox_counts(p->outbox).messages > 0)
+	if (!p->undrained || outbox_counts(p->outbox).messages > 0 ||
+		(p->connected && !publisher_is_drained(p)))
 		return true;
 	p->undrained = false;
 	if (!p->events.drained)
@@ -126,9 +128,10 @@ static void on_acknowledged(void *ctx, int id)
 
 /// Tells that the connection is there or ends, past the outbox: with the connection gone it would
 /// be of no interest.
-static lm_rc tell_presence(struct publisher *p, enum publisher_presence what, struct lm_err *err)
+static lm_rc tell_presence(struct publisher *p, struct lm_err *err)
 {
-	lm_auto_free char *payload = p->events.presence(p->events.ctx, what);
+	lm_auto_free char *payload = p->events.presence(
+		p->events.ctx, p->ending ? PUBLISHER_ENDED : PUBLISHER_CONNECTED);
 	struct lm_str text = lm_str(payload);
 	int id = 0;
 
@@ -171,7 +174,7 @@ static void send_waiting(struct publisher *p)
 	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID))
 		rc = send_next(p, &err);
 	if (rc == LM_E_NOT_FOUND && p->presence_due)
-		rc = tell_presence(p, PUBLISHER_CONNECTED, &err);
+		rc = tell_presence(p, &err);
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)
 		(void)tell_drained(p);
 	else
@@ -230,16 +233,23 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	return LM_OK;
 }
 
+void publisher_end(struct publisher *p)
+{
+	if (!p->presence_topic || p->ending)
+		return;
+	p->ending = true;
+	p->presence_due = p->connected;
+	p->undrained = true;
+	if (p->connected)
+		loop_timer_start(p->timer, 0, 0);
+}
+
 void publisher_destroy(struct publisher *p)
 {
-	struct lm_err ignored; // it is the end in any case
-
 	if (!p)
 		return;
 	if (p->gone)
 		*p->gone = true;
-	if (p->connected && p->presence_topic && p->window_n < WINDOW_MAX)
-		(void)!tell_presence(p, PUBLISHER_ENDED, &ignored);
 	client_destroy(p->client);
 	loop_timer_destroy(p->timer);
 	outbox_close(p->outbox);
@@ -271,6 +281,11 @@ const char *publisher_name(const struct publisher *p)
 bool publisher_is_connected(const struct publisher *p)
 {
 	return p->connected;
+}
+
+bool publisher_is_drained(const struct publisher *p)
+{
+	return outbox_counts(p->outbox).messages == 0 && p->window_n == 0 && !p->presence_due;
 }
 
 const char *publisher_fault(const struct publisher *p)

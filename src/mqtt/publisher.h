@@ -25,7 +25,7 @@ struct publisher;
 /// What subscribers are told of the connection itself.
 enum publisher_presence {
 	PUBLISHER_CONNECTED, ///< By us, once all that waited has been sent.
-	PUBLISHER_ENDED,     ///< By us, before the goodbye.
+	PUBLISHER_ENDED,     ///< By us, after publisher_end.
 	PUBLISHER_LOST,      ///< By the broker, if there was no goodbye (the last will).
 };
 
@@ -36,12 +36,12 @@ struct publisher_events {
 	/// A connection was lost or refused, or could not be made. `why` is a sentence; the next
 	/// attempt is in `retry_ms`. Called for each failed attempt.
 	void (*disconnected)(void *ctx, const char *why, uint64_t retry_ms);
-	/// Nothing is waiting any more: all that was taken is acknowledged. May be NULL.
+	/// All that was taken is acknowledged: nothing waits any more. May be NULL.
 	void (*drained)(void *ctx);
 	/// The topic on which the connection itself is told; NULL: it is not.
 	const char *presence_topic;
-	/// Makes that message, for the publisher to free. Called, against the rule above, inside
-	/// of calls too: LOST at the beginning of each attempt, ENDED by publisher_destroy.
+	/// Makes that message, for the publisher to free. LOST is asked for at the beginning of
+	/// each attempt.
 	char *(*presence)(void *ctx, enum publisher_presence what);
 	void *ctx;
 };
@@ -52,7 +52,11 @@ struct publisher_events {
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
-/// Says that it ends, and goodbye, to the broker if connected, and closes the outbox; what waits is
+/// The end is near: tells subscribers, once all that waits has been sent. `drained` is called when
+/// the broker has acknowledged that too; a goodbye before might be overtaken by the end of the
+/// connection.
+void publisher_end(struct publisher *p);
+/// Says goodbye to the broker if connected, and closes the outbox; what waits is
 /// sent after the next start. Takes NULL.
 void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
@@ -65,6 +69,8 @@ lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *t
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
 const char *publisher_name(const struct publisher *p);
 bool publisher_is_connected(const struct publisher *p);
+/// Whether nothing waits, nor is anything sent and not acknowledged.
+bool publisher_is_drained(const struct publisher *p);
 /// Why there is no connection; "" while there is one or before the first attempt ended. Borrowed.
 const char *publisher_fault(const struct publisher *p);
 struct outbox_counts publisher_counts(const struct publisher *p);

@@ -39,13 +39,54 @@ static void read_request(int fd, char *request)
 	}
 }
 
-static const struct fake_answer *choose(const struct fake_engine *f, const char *request)
+static const struct fake_answer *choose(struct fake_engine *f, const char *request)
 {
-	for (size_t i = 0; i < f->n; i++)
-		if (strncmp(request, f->answers[i].request, strlen(f->answers[i].request)) == 0)
-			return &f->answers[i];
+	for (size_t i = 0; i < f->n; i++) {
+		const struct fake_answer *a = &f->answers[i];
+
+		if (strncmp(request, a->request, strlen(a->request)) != 0 ||
+			(a->times > 0 && f->given[i] == a->times))
+			continue;
+		f->given[i]++;
+		return a;
+	}
 	(void)fprintf(stderr, "no answer recorded for: %.80s\n", request);
 	return NULL;
+}
+
+static void note_hanging(struct fake_engine *f, int fd, const char *request)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	f->hanging[f->hanging_n].fd = fd;
+	f->hanging[f->hanging_n++].request = request;
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
+static void forget_hanging(struct fake_engine *f, int fd)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->hanging_n; i++)
+		if (f->hanging[i].fd == fd)
+			f->hanging[i] = f->hanging[--f->hanging_n];
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
+void fake_engine_push(struct fake_engine *f, const char *request, const char *bytes)
+{
+	int found = 0;
+
+	(void)pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->hanging_n; i++) {
+		if (strncmp(f->hanging[i].request, request, strlen(request)) != 0)
+			continue;
+		found++;
+		if (bytes)
+			(void)send(f->hanging[i].fd, bytes, strlen(bytes), MSG_NOSIGNAL);
+		else
+			(void)shutdown(f->hanging[i].fd, SHUT_RDWR);
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	check(found == 1, "nobody to push to");
 }
 
 /// True if the connection stays open.
@@ -57,6 +98,8 @@ static int answer(struct fake_engine *f, int fd)
 	const struct fake_answer *a = choose(f, request);
 	if (!a)
 		return 0;
+	if (a->end == FAKE_HANG)
+		note_hanging(f, fd, request);
 	size_t n = strlen(a->bytes);
 	size_t step = a->end == FAKE_PIECES ? 1 : n;
 	for (size_t i = 0; i < n; i += step)
@@ -64,8 +107,9 @@ static int answer(struct fake_engine *f, int fd)
 	return a->end == FAKE_HANG;
 }
 
-static void drop(struct pollfd *fds, nfds_t *n, nfds_t i)
+static void drop(struct fake_engine *f, struct pollfd *fds, nfds_t *n, nfds_t i)
 {
+	forget_hanging(f, fds[i].fd);
 	(void)close(fds[i].fd);
 	fds[i] = fds[--*n];
 }
@@ -79,7 +123,7 @@ static void *serve(void *arg)
 	while (poll(fds, n, -1) >= 0 && !fds[0].revents) {
 		for (nfds_t i = n; i > 2; i--)
 			if (fds[i - 1].revents)
-				drop(fds, &n, i - 1);
+				drop(f, fds, &n, i - 1);
 		if (!fds[1].revents)
 			continue;
 		int fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -92,7 +136,7 @@ static void *serve(void *arg)
 			(void)close(fd);
 	}
 	while (n > 2)
-		drop(fds, &n, n - 1);
+		drop(f, fds, &n, n - 1);
 	return NULL;
 }
 
@@ -101,6 +145,8 @@ struct fake_engine *fake_engine_create(const struct fake_answer *answers, size_t
 	struct fake_engine *f = lm_xcalloc(1, sizeof(*f));
 	f->answers = answers;
 	f->n = n;
+	check(n <= FAKE_ANSWERS_MAX, "too many answers");
+	check(pthread_mutex_init(&f->lock, NULL) == 0, "pthread_mutex_init");
 	strncpy(f->dir, "/tmp/fake_engine.XXXXXX", sizeof(f->dir) - 1);
 	check(mkdtemp(f->dir) != NULL, "mkdtemp");
 	(void)snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
@@ -130,5 +176,6 @@ void fake_engine_destroy(struct fake_engine *f)
 	(void)close(f->listener);
 	(void)unlink(f->path);
 	(void)rmdir(f->dir);
+	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
 }

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct driver {
 	struct loop_fd *in;
 	struct lm_buf line;
 	unsigned attempts;
+	bool tells, ending;
 };
 
 /// Drops the reference.
@@ -55,15 +57,21 @@ static char *on_presence(void *ctx, enum publisher_presence what)
 
 static void on_drained(void *ctx)
 {
-	(void)ctx;
+	struct driver *d = ctx;
+
 	print(json_pack("{ss}", "event", "drained"));
+	if (d->ending)
+		loop_stop(d->loop);
 }
 
 static void on_sigterm(void *ctx)
 {
 	struct driver *d = ctx;
 
-	loop_stop(d->loop);
+	d->ending = true;
+	publisher_end(d->publisher);
+	if (!d->tells || !publisher_is_connected(d->publisher))
+		loop_stop(d->loop);
 }
 
 static void take_line(struct driver *d, struct lm_str line)
@@ -132,6 +140,7 @@ int main(int argc, char **argv)
 	if (!in)
 		return 64;
 	events.presence_topic = json_string_value(json_object_get(in, "presenceTopic"));
+	d.tells = events.presence_topic != NULL;
 	lm_rc rc = loop_create(&d.loop, &err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d.loop, SIGTERM, on_sigterm, &d, &sigterm, &err);

@@ -13,7 +13,11 @@
 
 #include <cmocka.h>
 
-enum { TABLE_SIZE = 64 << 10, BLOCK_SIZE = 1024, BLOCKS = 4096 };
+enum {
+	TABLE_SIZE = 1 << 20, // more than what the kernel maps around a page that is touched
+	BLOCK_SIZE = 1024,
+	BLOCKS = 4096
+};
 
 /// In the read-only segment, in the relocated one, and in the two writable ones.
 static const char TABLE[TABLE_SIZE] = {[0] = 'a', [TABLE_SIZE / 2] = 'b', [TABLE_SIZE - 1] = 'c'};

@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/monitor.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "scene.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#define NO_INFO                                                                                    \
+	{                                                                                          \
+		INFO, OK "{}", FAKE_CLOSE, 0                                                       \
+	}
+
+/// An engine with a1, which runs since a minute before the test.
+#define RUNNING                                                                                    \
+	VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO
+
+static json_t *record(size_t i)
+{
+	json_t *list = monitor_crashes_to_json(scene.monitor);
+	json_t *found = json_incref(json_array_get(list, i));
+
+	json_decref(list);
+	assert_non_null(found);
+	return found;
+}
+
+static void a_crash_is_told_and_kept(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 1), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("restarting", 3, -60, 1, 2), FAKE_CLOSE, 0},
+		{LOGS, "HTTP/1.0 200 OK\r\n\r\nfirst\nlast\n", FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.n, 0);
+	scene_push(scene_die(1, 3));
+	scene_wait_kept(1);
+	assert_int_equal(scene.n, 1);
+	scene_assert(0, REPORT_DIED, 3);
+	const struct report *r = &scene.reports[0];
+	assert_true(r->crash);
+	assert_int_equal(r->uptime_s, 61);
+	assert_int_equal(r->oom_killed, 0);
+	assert_int_equal(r->count, 1);
+	assert_true(r->memory_free > 0 && r->disk_free > 0);
+	assert_string_equal(r->image, "web:1");
+	lm_auto_json json_t *kept = record(0);
+	assert_int_equal(json_get_int(kept, "exit_code", -1), 3);
+	assert_int_equal(json_get_int(kept, "restart_count", -1), 2);
+	const json_t *log = json_object_get(kept, "log");
+	assert_int_equal(json_array_size(log), 2);
+	assert_string_equal(json_string_value(json_array_get(log, 1)), "last");
+}
+
+static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
+{
+	(void)unused;
+	char path[200];
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0},
+		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}};
+
+	(void)snprintf(path, sizeof(path), "%s/containers/a1", scene.folder);
+	assert_int_equal(lm_dir_make(path, 0700, NULL), LM_OK);
+	(void)snprintf(path, sizeof(path), "%s/containers/a1/a1-json.log", scene.folder);
+	assert_int_equal(lm_file_replace(AT_FDCWD, path,
+				 LM_STR("{\"log\":\"out of cargo\\n\",\"stream\":\"stderr\"}\n"),
+				 0600, NULL),
+		LM_OK);
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_die(1, 4));
+	scene_wait(1); // although the engine does not answer
+	assert_int_equal(json_array_size(scene.reports[0].log), 1);
+	assert_string_equal(
+		json_string_value(json_array_get(scene.reports[0].log, 0)), "out of cargo");
+	assert_int_equal(scene.reports[0].restart_count, 0);
+}
+
+static void a_message_does_not_wait_for_an_engine_that_is_slow(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}, {LOGS, "", FAKE_HANG, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_die(1, 3));
+	scene_wait(1);
+	assert_null(scene.reports[0].log);
+	assert_int_equal(scene.reports[0].exit_code, 3);
+	// What is known is kept, also if lightermand ends first.
+	scene_restart();
+	scene_wait_kept(1);
+	assert_int_equal(scene.n, 1);
+}
+
+static void what_the_engine_never_answers_is_kept_without(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}, {LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene.hurry_answer = true;
+	scene_push(scene_die(1, 3));
+	scene_wait_kept(1);
+	lm_auto_json json_t *kept = record(0);
+	assert_true(json_is_null(json_object_get(kept, "log")));
+	assert_int_equal(json_get_int(kept, "uptime_seconds", -1), 61);
+}
+
+static void an_end_with_code_0_is_told_and_not_kept(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_die(1, 0));
+	scene_wait(1);
+	scene_assert(0, REPORT_DIED, 0);
+	assert_false(scene.reports[0].crash);
+	scene_settle();
+	lm_auto_json json_t *list = monitor_crashes_to_json(scene.monitor);
+	assert_int_equal(json_array_size(list), 0);
+}
+
+static void starts_restarts_and_health_are_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, OK "[]", FAKE_CLOSE, 0}, NO_INFO};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_event(1, "create"));
+	scene_push(scene_event(2, "start"));
+	scene_push(scene_event(3, "health_status: healthy"));
+	scene_push(scene_event(4, "health_status: unhealthy"));
+	scene_push(scene_die(5, 0));
+	scene_push(scene_event(6, "start"));
+	scene_wait(5);
+	scene_assert(0, REPORT_STARTED, REPORT_UNKNOWN);
+	scene_assert(1, REPORT_HEALTHY, REPORT_UNKNOWN);
+	scene_assert(2, REPORT_UNHEALTHY, REPORT_UNKNOWN);
+	scene_assert(3, REPORT_DIED, 0);
+	scene_assert(4, REPORT_RESTARTED, REPORT_UNKNOWN);
+	assert_int_equal(scene.reports[0].restart_count, 0);
+	assert_int_equal(scene.reports[3].uptime_s, 3);
+	assert_int_equal(scene.reports[4].restart_count, 1);
+}
+
+static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}, {LOGS, "", FAKE_HANG, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_event(1, "oom"));
+	scene_push(scene_die(1.1, 137));
+	scene_wait(2);
+	scene_assert(0, REPORT_OOM, REPORT_UNKNOWN);
+	scene_assert(1, REPORT_DIED, 137);
+	assert_int_equal(scene.reports[1].oom_killed, 1);
+	scene_push(scene_event(2, "start"));
+	scene_push(scene_text("%s%s", scene_die(3, 137), scene_event(3.1, "oom")));
+	scene_wait(5);
+	scene_assert(3, REPORT_OOM, REPORT_UNKNOWN);
+	scene_assert(4, REPORT_DIED, 137);
+	assert_int_equal(scene.reports[4].oom_killed, 1);
+}
+
+static void what_a_job_of_ours_stops_is_not_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene.now_ns = monitor_now_ns();
+	scene_push(scene_event(0, "kill"));
+	scene_push(scene_die(0.001, 137));
+	scene_push(scene_event(0.002, "start"));
+	scene_wait(1);
+	scene_assert(0, REPORT_RESTARTED, REPORT_UNKNOWN);
+	// A crash is one, whatever we do meanwhile: nobody told it to end.
+	scene_push(scene_die(0.003, 1));
+	scene_wait(2);
+	scene_assert(1, REPORT_DIED, 1);
+	monitor_set_busy(scene.monitor, false);
+	scene_push(scene_event(60, "start"));
+	scene_push(scene_event(61, "kill"));
+	scene_push(scene_die(62, 143));
+	scene_wait(4);
+	scene_assert(3, REPORT_DIED, 143);
+}
+
+static void events_told_again_after_a_break_are_told_once(void **unused)
+{
+	(void)unused;
+	const char *first = scene_event(2, "health_status: unhealthy");
+	const char *second = scene_event(3, "health_status: healthy");
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 1},
+		{EVENTS, scene_text(OK "%s%s", first, second), FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(first);
+	scene_wait(1);
+	scene_push(NULL);
+	scene_wait(2);
+	scene_settle();
+	assert_int_equal(scene.n, 2);
+	assert_int_equal(scene.lost, 1);
+	assert_int_equal(scene.found, 1);
+	assert_string_equal(scene.why, "the Docker daemon ended its stream of events");
+	scene_assert(1, REPORT_HEALTHY, REPORT_UNKNOWN);
+	fake_engine_stop(scene.engine);
+	char since[64];
+	(void)snprintf(since, sizeof(since), EVENTS "since=%lld.%09lld&",
+		(long long)(scene.now_ns / 1000000000 + 1), (long long)(scene.now_ns % 1000000000));
+	bool asked = false; // from a second before the last one on
+	for (size_t i = 0; i < scene.engine->requests_n; i++)
+		asked |= strncmp(scene.engine->requests[i], since, strlen(since)) == 0;
+	assert_true(asked);
+}
+
+static void an_end_that_no_event_told_is_found(void **unused)
+{
+	(void)unused;
+	const char *late = scene_die(2.001, 5);
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 1},
+		{LIST, scene_list("exited"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("exited", 5, -60, 2, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(NULL);
+	scene_wait_kept(1);
+	scene_assert(0, REPORT_DIED, 5);
+	assert_int_equal(scene.reports[0].uptime_s, 62);
+	assert_true(scene.reports[0].crash);
+	// Its event comes after all, and then a true one.
+	scene_push(late);
+	scene_push(scene_event(3, "start"));
+	scene_push(scene_die(4, 6));
+	scene_wait(3);
+	scene_assert(1, REPORT_RESTARTED, REPORT_UNKNOWN);
+	scene_assert(2, REPORT_DIED, 6);
+}
+
+static void a_restart_that_no_event_told_is_found(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, -70, 1), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("running", 0, 3, 2, 4), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(NULL);
+	scene_wait(2);
+	size_t died = scene.reports[0].event == REPORT_DIED ? 0 : 1;
+	scene_assert(died, REPORT_DIED, REPORT_UNKNOWN);
+	assert_int_equal(scene.reports[died].count, 3);
+	assert_true(scene.reports[died].crash);
+	scene_assert(1 - died, REPORT_RESTARTED, REPORT_UNKNOWN);
+	// The events of it come after all.
+	scene_push(scene_die(2.001, 5));
+	scene_push(scene_event(3.001, "start"));
+	scene_push(scene_event(4, "health_status: healthy"));
+	scene_wait(3);
+	scene_assert(2, REPORT_HEALTHY, REPORT_UNKNOWN);
+}
+
+static void one_that_was_removed_unseen_is_told_as_ended(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 1}, {LIST, OK "[]", FAKE_CLOSE, 0},
+		NO_INFO, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(NULL);
+	scene_wait(1);
+	scene_assert(0, REPORT_DIED, REPORT_UNKNOWN);
+	assert_false(scene.reports[0].crash);
+	scene_settle();
+	assert_int_equal(scene.monitor->known.n, 0);
+}
+
+static void the_first_start_tells_nothing_of_what_was_before(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("exited"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("exited", 3, -60, -1, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.n, 0);
+	assert_int_equal(scene.lost + scene.found + scene.troubles, 0);
+}
+
+static void what_ended_while_lightermand_was_away_is_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 1},
+		{LIST, scene_list("exited"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("exited", 5, -60, 2, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_restart();
+	scene_wait_kept(1);
+	scene_assert(0, REPORT_DIED, 5);
+	scene_restart();
+	scene_settle();
+	assert_int_equal(scene.n, 1);
+}
+
+static void a_crash_in_the_ring_is_not_told_again(void **unused)
+{
+	(void)unused;
+	const char *events = scene_text(OK "%s%s%s", scene_die(1, 3), scene_event(2, "start"),
+		scene_event(3, "health_status: healthy"));
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 1},
+		{EVENTS, events, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0},
+		NO_INFO, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+	char path[80];
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
+	lm_auto_buf struct lm_buf before = LM_BUF(LIMIT_EVENTS_FILE);
+	monitor_set_busy(scene.monitor, true); // writes it
+	monitor_set_busy(scene.monitor, false);
+	assert_int_equal(lm_file_read(path, &before, NULL), LM_OK);
+	scene.now_ns = monitor_now_ns();
+	scene_push(scene_text("%s", events + strlen(OK)));
+	scene_wait_kept(1);
+	assert_int_equal(scene.n, 3);
+	// As after a kill, before it was noted how far the events were read.
+	monitor_destroy(lm_take(scene.monitor));
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_buf_str(&before), 0600, NULL), LM_OK);
+	scene_restart();
+	scene_wait(5);
+	scene_settle();
+	assert_int_equal(scene.n, 5); // told twice, but with the same id: only what is no crash
+	char ids[2][REPORT_ID_SIZE];
+	size_t found = 0;
+	for (size_t i = 0; i < scene.n; i++)
+		if (scene.reports[i].event == REPORT_HEALTHY && found < 2)
+			(void)report_id(&scene.reports[i], ids[found++]);
+	assert_int_equal(found, 2);
+	assert_string_equal(ids[0], ids[1]);
+}
+
+static void what_ended_in_a_job_of_a_killed_lightermand_is_not_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 1},
+		{EVENTS,
+			scene_text(OK "%s%s", scene_die(0.001, 137),
+				scene_event(200, "health_status: healthy")),
+			FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+	char path[80];
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene.monitor->resume.busy_from_ns = scene.now_ns; // it began just before the end
+	(void)snprintf(path, sizeof(path), "%s", scene.folder);
+	assert_int_equal(resume_save(path, scene.monitor->boot, &scene.monitor->resume,
+				 scene.monitor->resume.since_ns, NULL),
+		LM_OK);
+	scene.monitor->busy = false; // the end of this run must not tell that it ended
+	scene_restart();
+	scene_wait(1);
+	scene_settle();
+	assert_int_equal(scene.n, 1);
+	scene_assert(0, REPORT_HEALTHY, REPORT_UNKNOWN);
+}
+
+static void many_crashes_are_told_as_a_number(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	for (int i = 0; i < 20; i++) {
+		scene_push(scene_die(i + 0.1, 3));
+		scene_push(scene_event(i + 0.2, "start"));
+		scene_push(scene_event(i + 0.3, "health_status: healthy"));
+		scene_wait(i < 5 ? 3 * (size_t)(i + 1) : 15 + (size_t)(i - 4));
+	}
+	size_t before = scene.n;
+	assert_int_equal(before, 5 * 3 + 15); // health is told all the same
+	scene.monitor->known.items[0]->flood.held = 15;
+	loop_timer_start(scene.monitor->known.items[0]->minute, 1, 0);
+	scene_wait_kept(6);
+	assert_int_equal(scene.n, before + 1);
+	scene_assert(before, REPORT_DIED, 3);
+	assert_int_equal(scene.reports[before].count, 15);
+	lm_auto_json json_t *kept = record(0);
+	assert_int_equal(json_get_int(kept, "count", 0), 15);
+}
+
+static void an_engine_that_is_away_is_asked_again_with_growing_pauses(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {{"GET /version ", "", FAKE_CLOSE, 8}, VERSION,
+		{EVENTS, OK, FAKE_HANG, 0}, {LIST, OK "[]", FAKE_CLOSE, 0}, NO_INFO};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.lost, 1); // told once
+	assert_int_equal(scene.found, 1);
+	uint64_t bound = 200;
+	size_t pauses = 0;
+	for (size_t i = 0; i < scene.delays_n; i++) {
+		if (scene.delays[i] == MONITOR_ANSWER_MS || scene.delays[i] > 9999)
+			continue;
+		if (pauses++ < 8)
+			assert_true(scene.delays[i] <= bound);
+		bound *= 2;
+	}
+	assert_true(pauses >= 8);
+}
+
+static void what_cannot_be_read_stops_nothing(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION,
+		{EVENTS,
+			scene_text(OK "{\"no\":\"event\"}\n{\"x\":\"\xff\"}\n%s",
+				scene_event(1, "health_status: healthy")),
+			FAKE_PIECES, 1},
+		{EVENTS, OK, FAKE_HANG, 0}, {LIST, OK "rubbish", FAKE_CLOSE, 1},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, OK "[]", FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_wait(1);
+	scene_settle();
+	assert_int_equal(scene.n, 1);
+	assert_int_equal(scene.lost, 1);
+}
+
+static void an_event_that_is_too_large_does_not_come_for_ever(void **unused)
+{
+	(void)unused;
+	enum { MUCH = 300 << 10 };
+	char *much = malloc(MUCH + 1);
+
+	memset(much, 'x', MUCH);
+	much[MUCH] = '\0';
+	const struct fake_answer answers[] = {VERSION,
+		{EVENTS, scene_text(OK "{\"a\":\"%s\"}", much), FAKE_CLOSE, 1},
+		{EVENTS, OK, FAKE_HANG, 0}, {LIST, OK "[]", FAKE_CLOSE, 0}, NO_INFO};
+	free(much);
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.lost, 1);
+	assert_non_null(strstr(scene.why, "over 262144 bytes"));
+}
+
+static void count_container(void *ctx, const struct monitor_container *c)
+{
+	size_t *n = ctx;
+
+	(*n)++;
+	assert_string_equal(c->name, "app_web_1");
+	assert_string_equal(c->service, "web");
+	assert_string_equal(c->state, "paused");
+	assert_int_equal(c->health, ENGINE_UNHEALTHY);
+	assert_int_equal(c->restart_count, 7);
+}
+
+static void others_see_the_containers_as_they_are_known(void **unused)
+{
+	(void)unused;
+	size_t n = 0;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 7), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_event(1, "pause"));
+	scene_push(scene_event(2, "health_status: unhealthy"));
+	scene_wait(1);
+	monitor_each(scene.monitor, count_container, &n);
+	assert_int_equal(n, 1);
+}
+
+static void nothing_wakes_it_while_nothing_happens(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true); // what is to be written is written
+	assert_false(loop_timer_active(scene.monitor->save));
+	assert_null(scene.monitor->compare.get);
+	assert_null(scene.monitor->recordings);
+}
+
+static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
+{
+	(void)unused;
+	const struct monitor_settings settings = {
+		.engine_socket = "/nonexistent", .project = "app", .state_directory = "/dev/null"};
+	const struct monitor_events events = {0};
+	struct lm_err err = {LM_OK};
+
+	assert_int_not_equal(
+		monitor_create(scene.loop, &settings, &events, &scene.monitor, &err), LM_OK);
+	assert_non_null(strstr(err.msg, "the records of crashes: "));
+}
+
+#define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		MONITOR_TEST(a_crash_is_told_and_kept),
+		MONITOR_TEST(the_log_is_read_from_the_file_of_the_default_driver),
+		MONITOR_TEST(a_message_does_not_wait_for_an_engine_that_is_slow),
+		MONITOR_TEST(what_the_engine_never_answers_is_kept_without),
+		MONITOR_TEST(an_end_with_code_0_is_told_and_not_kept),
+		MONITOR_TEST(starts_restarts_and_health_are_told),
+		MONITOR_TEST(killed_for_memory_is_known_also_if_that_is_told_late),
+		MONITOR_TEST(what_a_job_of_ours_stops_is_not_told),
+		MONITOR_TEST(events_told_again_after_a_break_are_told_once),
+		MONITOR_TEST(an_end_that_no_event_told_is_found),
+		MONITOR_TEST(a_restart_that_no_event_told_is_found),
+		MONITOR_TEST(one_that_was_removed_unseen_is_told_as_ended),
+		MONITOR_TEST(the_first_start_tells_nothing_of_what_was_before),
+		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
+		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
+		MONITOR_TEST(what_ended_in_a_job_of_a_killed_lightermand_is_not_told),
+		MONITOR_TEST(many_crashes_are_told_as_a_number),
+		MONITOR_TEST(an_engine_that_is_away_is_asked_again_with_growing_pauses),
+		MONITOR_TEST(what_cannot_be_read_stops_nothing),
+		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
+		MONITOR_TEST(others_see_the_containers_as_they_are_known),
+		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
+		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
+	};
+
+	return cmocka_run_group_tests_name("monitor/monitor", tests, NULL, NULL);
+}
