@@ -16,14 +16,18 @@ enum {
 	LIMIT_LOG_BATCH_JSON = 8 << 20, ///< The same as it is sent.
 	LIMIT_HTTP_HEADERS = 64 << 10,
 	LIMIT_HTTP_ERROR_BODY = 64 << 10,
-	LIMIT_ENGINE_BODY = 16 << 20,  ///< A list of a few thousand containers.
-	LIMIT_ENGINE_LINE = 256 << 10, ///< One JSON document of a pull or event stream.
+	LIMIT_ENGINE_BODY = 16 << 20,    ///< A list of a few thousand containers.
+	LIMIT_ENGINE_LINE = 256 << 10,   ///< One JSON document of a pull or event stream.
+	LIMIT_MANIFEST = 4 << 20,        ///< Of an image, or its configuration: registries' own.
+	LIMIT_REGISTRY_TOKEN = 64 << 10, ///< A token server's answer.
 	LIMIT_WORKER_JOB = 8 << 20,
 	LIMIT_WORKER_LINE = 64 << 10,
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	LIMIT_CONTROL_REPLY = 1 << 20,
+	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
+	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
 	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
 	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
@@ -47,6 +51,8 @@ enum {
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_SERVICES = 1000,
+	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.
+	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.
 	LIMIT_CRASHES = 50,      ///< Kept on disk.

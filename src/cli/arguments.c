@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { NOT_COMMANDS_OWN = 0 };
+enum { NOT_COMMANDS_OWN = 0, LINES_MAX = 100000 };
 
 static const struct option {
 	const char *name;
@@ -20,6 +20,8 @@ static const struct option {
 	{"--socket", NOT_COMMANDS_OWN, "the path of a socket"},
 	{"--config", OPTION_CONFIG, "the path of a host file"},
 	{"--json", OPTION_JSON, NULL},
+	{"--follow", OPTION_FOLLOW, NULL},
+	{"--lines", OPTION_LINES, "a number of lines"},
 	{"--no-wait", OPTION_NO_WAIT, NULL},
 };
 
@@ -40,6 +42,18 @@ static lm_rc fail_unknown(const char *word, struct lm_err *err)
 	return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s'", word);
 }
 
+static lm_rc take_lines(const char *value, struct arguments *args, struct lm_err *err)
+{
+	uint64_t lines = 0;
+
+	if (!lm_str_to_u64(lm_str(value), LINES_MAX, &lines))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"--lines needs a number of lines, at most %d, but was given '%s'",
+			LINES_MAX, value);
+	args->call.lines = (int)lines;
+	return LM_OK;
+}
+
 /// The value of an option, in the same word behind a '=' or in the next one.
 static lm_rc take_value(struct words *words, const struct option *option, const char *value,
 	struct arguments *args, struct lm_err *err)
@@ -48,6 +62,8 @@ static lm_rc take_value(struct words *words, const struct option *option, const 
 		value = words->list[words->at++];
 	if (!value || !*value)
 		return lm_fail(err, LM_E_INVALID, 0, "%s needs %s", option->name, option->value);
+	if (option->flag & OPTION_LINES)
+		return take_lines(value, args, err);
 	if (option->flag & OPTION_CONFIG)
 		args->call.config = value;
 	else
@@ -57,8 +73,14 @@ static lm_rc take_value(struct words *words, const struct option *option, const 
 
 static const struct option *find_option(struct lm_str name)
 {
-	if (lm_str_eq(name, LM_STR("-h")))
-		return &OPTIONS[0];
+	static const struct {
+		const char *name, *means;
+	} letters[] = {{"-h", "--help"}, {"-f", "--follow"}, {"-n", "--lines"}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(letters); i++) {
+		if (lm_str_eq(name, lm_str(letters[i].name)))
+			name = lm_str(letters[i].means);
+	}
 	for (size_t i = 0; i < LM_ARRAY_SIZE(OPTIONS); i++) {
 		if (lm_str_eq(name, lm_str(OPTIONS[i].name)))
 			return &OPTIONS[i];
@@ -125,9 +147,10 @@ lm_rc arguments_parse(int argc, char *const *argv, const char *socket_path, stru
 	struct words words = {.n = argc, .at = 1, .list = argv};
 	unsigned flags = 0;
 
-	*ret = (struct arguments){.call.socket_path = socket_path && *socket_path
-							      ? socket_path
-							      : CLIENT_SOCKET_DEFAULT};
+	*ret = (struct arguments){
+		.call = {.socket_path =
+				 socket_path && *socket_path ? socket_path : CLIENT_SOCKET_DEFAULT,
+			.lines = -1}};
 	while (words.at < words.n) {
 		const char *word = words.list[words.at++];
 		bool is_option = !words.no_more_options && word[0] == '-' && word[1];
@@ -144,5 +167,6 @@ lm_rc arguments_parse(int argc, char *const *argv, const char *socket_path, stru
 	}
 	ret->call.json = flags & OPTION_JSON;
 	ret->call.no_wait = flags & OPTION_NO_WAIT;
+	ret->call.follow = flags & OPTION_FOLLOW;
 	return check(ret, flags, err);
 }

@@ -23,12 +23,19 @@ struct call {
 	const char *socket_path;
 	const char *argument; ///< NULL: none was given.
 	const char *config;   ///< A host file; NULL: the default one.
-	bool json, no_wait;
+	bool json, no_wait, follow;
+	int lines; ///< -1: not said.
 	FILE *out, *err;
 };
 
 /// Options that not every command takes.
-enum { OPTION_JSON = 1, OPTION_NO_WAIT = 2, OPTION_CONFIG = 4 };
+enum {
+	OPTION_JSON = 1,
+	OPTION_NO_WAIT = 2,
+	OPTION_CONFIG = 4,
+	OPTION_FOLLOW = 8,
+	OPTION_LINES = 16,
+};
 
 struct command {
 	const char *name;     ///< First: faults_nearest looks here.
@@ -56,6 +63,9 @@ int command_crashes(const struct call *call);
 int command_deploy(const struct call *call);
 int command_doctor(const struct call *call);
 int command_help(const struct call *call);
+int command_logs(const struct call *call);
+int command_plan(const struct call *call);
+int command_metrics(const struct call *call);
 int command_start(const struct call *call);
 int command_status(const struct call *call);
 int command_stop(const struct call *call);

@@ -19,6 +19,12 @@ const struct command COMMANDS[] = {
 		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
 		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
 		command_deploy},
+	{"plan", "FILE", OPTION_JSON, "what a deployment would do, without doing it",
+		"Tells what a deployment of the group file (\"-\": standard input) would do: "
+		"which\n"
+		"images are pulled and how many bytes that is, which services are created,\n"
+		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
+		command_plan},
 	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
 		"Prints what is deployed, the job under way, each container, how the last\n"
 		"deployment ended, and the brokers.",
@@ -28,6 +34,10 @@ const struct command COMMANDS[] = {
 		"when, which service, how it ended, after how long, how often it was restarted,\n"
 		"and the last lines of its log.",
 		command_crashes},
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
+		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
+		"each line that comes, until Ctrl-C.",
+		command_logs},
 	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
 		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
 		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"
@@ -36,6 +46,10 @@ const struct command COMMANDS[] = {
 		"nothing and needs no lightermand. Run it as the user that lightermand runs as\n"
 		"(root, mostly) and with the same AWS_ variables.",
 		command_doctor},
+	{"metrics", NULL, OPTION_JSON, "what can be measured, for Prometheus",
+		"Prints deployments, stages, containers, restarts, messages that wait, and\n"
+		"broker connections in the text format of Prometheus.",
+		command_metrics},
 	{"stop", NULL, OPTION_JSON, "take the application down, and keep it down",
 		"Takes the application down. It stays down, also when the device restarts,\n"
 		"until `lighterman start` or the next deployment.",

@@ -2,13 +2,12 @@
 /// `lighterman deploy`, `start` and `stop`: one request, its progress, and a sentence at the end.
 
 #include "base/limits.h"
-#include "base/memory.h"
 #include "cli/command.h"
 #include "cli/follow.h"
+#include "cli/group_file.h"
 #include "cli/human.h"
 #include "cli/input.h"
 #include "cli/plain.h"
-#include "connector/faults.h"
 #include "deploy/stages.h"
 
 #include <string.h>
@@ -93,43 +92,6 @@ static int run_job(const struct call *call, const struct job *job, const json_t 
 	return answer.exit_status;
 }
 
-/// The file cannot be handed over: told as `lighterman validate` tells it.
-static int fail_input(const struct call *call, const struct definition_faults *faults)
-{
-	lm_auto(answer_finish) struct answer answer = {
-		.faults = json_array(),
-		.warnings = json_array(),
-		.stages = json_array(),
-		.exit_status = EXIT_INVALID,
-	};
-
-	for (size_t i = 0; i < faults->n; i++) {
-		lm_auto_free char *text = fault_text(&faults->items[i]);
-		lm_auto_free char *plain = plain_text(text);
-		(void)json_array_append_new(
-			answer.faults, json_pack("{s:n, s:n, s:n, s:s, s:s}", "entry", "parameter",
-					       "value", "rule", plain, "text", plain));
-		if (!call->json)
-			(void)fprintf(call->err, "%s: %s\n", input_name(call->argument), plain);
-	}
-	if (call->json)
-		print_json(call, &answer, "the group file cannot be handed over");
-	return EXIT_INVALID;
-}
-
-/// Reads the group file; what is in it is for lightermand to judge, but it must be JSON to be sent.
-static bool read_group(const char *path, struct lm_buf *text, struct definition_faults *faults)
-{
-	lm_auto_json json_t *document = NULL;
-	struct lm_err why = {0};
-
-	if (input_read(path, text, &why))
-		faults_add(faults, NULL, NULL, NULL, "%s", why.msg);
-	else if (json_parse(lm_buf_str(text), &document, &why))
-		faults_add(faults, NULL, NULL, NULL, "is not valid JSON: %s", why.msg);
-	return faults->n == 0;
-}
-
 int command_deploy(const struct call *call)
 {
 	const struct job job = {
@@ -139,10 +101,9 @@ int command_deploy(const struct call *call)
 		.finished = "deployed",
 	};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	lm_auto(faults_finish) struct definition_faults faults = {0};
 
-	if (!read_group(call->argument, &text, &faults))
-		return fail_input(call, &faults);
+	if (!group_file_read(call, &text))
+		return EXIT_INVALID;
 	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b}", "command", "deploy", "group",
 		text.data, text.len, "wait", !call->no_wait);
 	return run_job(call, &job, request);

@@ -10,10 +10,11 @@
 #include "cli/terminal.h"
 
 enum {
-	LINES_KEPT = 1000, ///< Of faults, and of warnings.
-	DRAW_MS = 100,     ///< Live lines are drawn at most so often,
-	TICK_MS = 250,     ///< and at least so often, for the seconds that pass.
-	EXIT_MAX = 125,    ///< More are the shell's own.
+	LINES_KEPT = 1000,                ///< Of faults, and of warnings.
+	PARTS_KEPT = 20 * LIMIT_SERVICES, ///< Of a plan.
+	DRAW_MS = 100,                    ///< Live lines are drawn at most so often,
+	TICK_MS = 250,                    ///< and at least so often, for the seconds that pass.
+	EXIT_MAX = 125,                   ///< More are the shell's own.
 };
 
 struct follow {
@@ -72,8 +73,10 @@ static void take_progress(struct follow *f, const json_t *event)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_CONTROL_REPLY);
 
+	if (f->words->quiet && !f->call->json)
+		erase(f);
 	progress_take(f->progress, &f->style, event, lm_clock_mono_ms(), &text);
-	if (!f->call->json)
+	if (!f->call->json && !f->words->quiet)
 		write_out(f, &text);
 }
 
@@ -99,6 +102,12 @@ static void take_warning(struct follow *f, json_t *warning)
 	tell(f, f->call->err, before, json_string_value(warning));
 }
 
+static void take_plan(struct follow *f, json_t *part)
+{
+	if (json_array_size(f->answer->plan) < PARTS_KEPT)
+		(void)json_array_append(f->answer->plan, part);
+}
+
 static void take_generation(struct follow *f, int64_t generation)
 {
 	lm_auto_free char *text = NULL;
@@ -115,11 +124,14 @@ static void take_line(struct follow *f, const json_t *line)
 	json_t *event = json_object_get(line, "progress");
 	json_t *fault = json_object_get(line, "fault");
 	json_t *generation = json_object_get(line, "generation");
+	json_t *plan = json_object_get(line, "plan");
 
 	if (event)
 		take_progress(f, event);
 	else if (fault)
 		take_fault(f, fault);
+	else if (plan)
+		take_plan(f, plan);
 	else if (json_is_integer(generation))
 		take_generation(f, json_integer_value(generation));
 	else
@@ -203,6 +215,7 @@ lm_rc follow_run(const struct call *call, const struct follow_words *words, cons
 		.faults = json_array(),
 		.warnings = json_array(),
 		.stages = json_incref(progress_stages(progress)),
+		.plan = json_array(),
 		.exit_status = EXIT_FAILED,
 	};
 	struct follow f = {.call = call,
@@ -225,6 +238,7 @@ void answer_finish(struct answer *answer)
 	json_decref(answer->faults);
 	json_decref(answer->warnings);
 	json_decref(answer->stages);
+	json_decref(answer->plan);
 	free(answer->failed_stage);
 	*answer = (struct answer){0};
 }

@@ -13,6 +13,7 @@ struct answer {
 	json_t *faults;     ///< The `fault` objects.
 	json_t *warnings;   ///< Sentences.
 	json_t *stages;     ///< [{"stage","ms"},…]
+	json_t *plan;       ///< The `plan` objects.
 	char *failed_stage; ///< Or NULL.
 	int exit_status;    ///< What lightermand, or a failure to reach it, asks for.
 };
@@ -21,6 +22,7 @@ struct follow_words {
 	const char *source; ///< In front of faults and warnings: the file, or "lighterman".
 	const char *doing;  ///< "deploying": "deploying generation 3". NULL: not shown.
 	const char *noun;   ///< "deployment": "the deployment goes on".
+	bool quiet;         ///< Stages are shown as they pass, and leave nothing behind.
 };
 
 /// Sends the request and reads to the end. On a failure `ret->exit_status` is set too, and what

@@ -5,6 +5,7 @@
 
 #define STATUS_TOPIC "dockerapplicationdeploymentconnector/message/status"
 #define STATUS_TOPIC_CONTAINERS "dockerapplicationdeploymentconnector/message/containers"
+#define STATUS_TOPIC_CONNECTION "dockerapplicationdeploymentconnector/message/connection"
 #define STATUS_TOPIC_PROGRESS "dockerapplicationdeploymentconnector/message/progress"
 
 /// The success document: five keys, in the spec's order. `version` NULL becomes JSON null.

@@ -67,9 +67,11 @@ static void drop_cancelled(struct supervisor *s, const char *why)
 	unsigned generation = s->attempt.generation;
 	json_t *last = supervisor_last_line(1, why);
 
+	s->counts.ended[METRICS_CANCELLED]++;
 	// It stays the one under way: a later start takes it up, a newer deployment ends it.
 	json_object_set_new(last, "generation", json_integer(generation));
 	attempt_finish(&s->attempt);
+	supervisor_changed(s);
 	supervisor_answer(s, last);
 	supervisor_next(s);
 }
@@ -126,6 +128,7 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 		lm_auto_json json_t *line = json_pack("{s:i}", "generation", (int)n);
 		s->waiter.told(s->waiter.ctx, line, false);
 	}
+	supervisor_changed(s);
 	reporting_own_stage(s, "validate", s->attempt.began_ms);
 	if (start_worker(s, &err)) {
 		job_destroy(lm_take(s->job));
@@ -137,6 +140,8 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 static void refuse(struct supervisor *s, const struct lm_err *err)
 {
 	lm_error("the deployment cannot begin: %s", err->msg);
+	s->counts.ended[METRICS_FAILED]++;
+	supervisor_changed(s);
 	supervisor_answer(s, supervisor_last_line(1, err->msg));
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/commands.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "daemon/commands_logs.h"
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "docker/compose.h"
@@ -10,9 +12,7 @@
 #include <string.h>
 
 struct commands {
-	struct supervisor *supervisor;
-	struct outgoing *outgoing;
-	struct monitor *monitor;
+	struct commands_sources from;
 	struct containers *containers;
 	struct control *control;
 };
@@ -21,7 +21,8 @@ struct commands {
 struct request {
 	struct commands *commands;
 	struct control_client *client;
-	bool waits; ///< Until the deployment has ended.
+	bool waits;                ///< Until the deployment has ended.
+	struct logs_request *logs; ///< While it follows the log.
 };
 
 static void end_request(struct request *r, json_t *last)
@@ -46,7 +47,7 @@ static void on_told(void *ctx, json_t *line, bool droppable)
 	}
 	json_t *last = last_line(0, NULL);
 	json_object_set(last, "generation", generation);
-	supervisor_forget(r->commands->supervisor, r);
+	supervisor_forget(r->commands->from.supervisor, r);
 	end_request(r, last);
 }
 
@@ -70,7 +71,18 @@ static void run_deploy(struct request *r, const json_t *request)
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
-	supervisor_deploy(r->commands->supervisor, json_text(group), false, &waiter);
+	supervisor_deploy(r->commands->from.supervisor, json_text(group), false, &waiter);
+}
+
+static void run_plan(struct request *r, const json_t *request)
+{
+	const json_t *group = json_object_get(request, "group");
+	struct supervisor_waiter waiter = waiter_for(r);
+
+	if (json_is_string(group))
+		supervisor_plan(r->commands->from.supervisor, json_text(group), &waiter);
+	else
+		end_request(r, last_line(2, "plan needs a group file"));
 }
 
 static void run_start(struct request *r, const json_t *request)
@@ -78,7 +90,7 @@ static void run_start(struct request *r, const json_t *request)
 	struct supervisor_waiter waiter = waiter_for(r);
 
 	(void)request;
-	supervisor_start(r->commands->supervisor, &waiter);
+	supervisor_start(r->commands->from.supervisor, &waiter);
 }
 
 static void run_stop(struct request *r, const json_t *request)
@@ -86,7 +98,7 @@ static void run_stop(struct request *r, const json_t *request)
 	struct supervisor_waiter waiter = waiter_for(r);
 
 	(void)request;
-	supervisor_stop(r->commands->supervisor, &waiter);
+	supervisor_stop(r->commands->from.supervisor, &waiter);
 }
 
 static const char *health_word(enum engine_health health)
@@ -107,15 +119,16 @@ static void on_containers(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
 	struct request *r = ctx;
-	json_t *status = supervisor_to_json(r->commands->supervisor);
+	json_t *status = supervisor_to_json(r->commands->from.supervisor);
 	json_t *containers = rc ? json_null() : json_array();
 
+	telemetry_containers(r->commands->from.telemetry, list);
 	for (size_t i = 0; rc == LM_OK && i < list->n; i++)
 		json_array_append_new(containers, container_to_json(&list->items[i]));
 	json_object_set_new(status, "containers", containers);
 	if (rc)
 		json_object_set_new(status, "containers_error", json_string(err->msg));
-	json_object_set_new(status, "brokers", outgoing_to_json(r->commands->outgoing));
+	json_object_set_new(status, "brokers", outgoing_to_json(r->commands->from.outgoing));
 	json_t *last = last_line(0, NULL);
 	json_object_set_new(last, "status", status);
 	end_request(r, last);
@@ -127,13 +140,45 @@ static void run_status(struct request *r, const json_t *request)
 	containers_ask(r->commands->containers, on_containers, r);
 }
 
+static void run_logs(struct request *r, const json_t *request)
+{
+	r->logs = logs_begin(r->client, request);
+	if (!r->logs)
+		free(r); // the client was ended
+}
+
 static void run_crashes(struct request *r, const json_t *request)
 {
 	json_t *last = last_line(0, NULL);
 	(void)request;
 
-	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->commands->monitor));
+	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->commands->from.monitor));
 	end_request(r, last);
+}
+
+static void on_measured(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct request *r = ctx;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
+	json_t *last;
+
+	(void)rc; // with a failure there is no list, and the metrics say so
+	(void)err;
+	telemetry_containers(r->commands->from.telemetry, list);
+	if (telemetry_write(r->commands->from.telemetry, &text)) {
+		last = last_line(0, NULL);
+		json_object_set_new(last, "metrics", json_string(lm_buf_cstr(&text)));
+	} else {
+		last = last_line(1, "the metrics are too many to be shown");
+	}
+	end_request(r, last);
+}
+
+static void run_metrics(struct request *r, const json_t *request)
+{
+	(void)request;
+	containers_ask(r->commands->containers, on_measured, r);
 }
 
 static const struct command {
@@ -142,6 +187,9 @@ static const struct command {
 } COMMANDS[] = {
 	{"crashes", run_crashes},
 	{"deploy", run_deploy},
+	{"logs", run_logs},
+	{"plan", run_plan},
+	{"metrics", run_metrics},
 	{"start", run_start},
 	{"status", run_status},
 	{"stop", run_stop},
@@ -169,22 +217,20 @@ static void on_gone(void *ctx, struct control_client *client)
 	struct commands *c = ctx;
 	struct request *r = control_data(client);
 
-	supervisor_forget(c->supervisor, r);
+	supervisor_forget(c->from.supervisor, r);
 	containers_forget(c->containers, r);
+	logs_end(r->logs);
 	free(r);
 }
 
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct monitor *monitor,
-	struct commands **ret, struct lm_err *err)
+	const struct commands_sources *from, struct commands **ret, struct lm_err *err)
 {
 	lm_auto(commands_destroy_p) struct commands *c = lm_xcalloc(1, sizeof(*c));
 	lm_auto_free char *path = lm_path_join(host->runtime_directory, "control.sock");
 	const struct control_handler handler = {.request = on_request, .gone = on_gone, .ctx = c};
 
-	c->supervisor = supervisor;
-	c->outgoing = outgoing;
-	c->monitor = monitor;
+	c->from = *from;
 	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
 	if (rc)

@@ -7,16 +7,24 @@
 #include "base/error.h"
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
+#include "daemon/telemetry.h"
 #include "host/host_file.h"
 #include "monitor/monitor.h"
 #include "sys/loop.h"
 
 struct commands;
 
+/// Who is asked.
+struct commands_sources {
+	struct supervisor *supervisor;
+	struct outgoing *outgoing;
+	struct monitor *monitor;
+	struct telemetry *telemetry;
+};
+
 /// Opens `<runtimeDirectory>/control.sock`. All is borrowed and outlives the commands. As
 /// control_create.
 lm_rc commands_create(struct loop *loop, const struct host_settings *host,
-	struct supervisor *supervisor, struct outgoing *outgoing, struct monitor *monitor,
-	struct commands **ret, struct lm_err *err);
+	const struct commands_sources *from, struct commands **ret, struct lm_err *err);
 void commands_destroy(struct commands *c);
 LM_DEFINE_CLEANUP(struct commands, commands_destroy)

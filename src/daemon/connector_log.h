@@ -9,6 +9,7 @@
 /// program is killed in the middle of a rotation. A write that fails (disk full) is counted, and
 /// the first line that can be written again says how many were lost. Never logs by itself.
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
@@ -31,5 +32,9 @@ LM_DEFINE_CLEANUP(struct connector_log, connector_log_close)
 void connector_log_set_space(struct connector_log *log, unsigned space_kb);
 /// Appends a finished line (with its line end) of at most LIMIT_LOG_LINE bytes.
 void connector_log_write(struct connector_log *log, struct lm_str line);
+/// Appends the last `lines` lines, as far as they are among the newest LIMIT_LOG_TAIL bytes.
+/// LM_E_SYS.
+lm_rc connector_log_tail(
+	const struct connector_log *log, unsigned lines, struct lm_buf *out, struct lm_err *err);
 /// The file's path. Borrowed.
 const char *connector_log_path(const struct connector_log *log);

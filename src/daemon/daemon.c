@@ -9,11 +9,14 @@
 #include "daemon/daemon_log.h"
 #include "daemon/happenings.h"
 #include "daemon/outgoing.h"
+#include "daemon/service.h"
 #include "daemon/shipping.h"
 #include "daemon/status_lines.h"
 #include "daemon/supervisor.h"
+#include "daemon/telemetry.h"
 #include "deploy/store.h"
 #include "docker/compose.h"
+#include "sys/memory.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -22,20 +25,24 @@
 enum {
 	EXIT_HOST_FILE = 2,
 	DRAIN_MS = 5 * 1000, ///< At the end, for messages that a connected broker has not taken.
+	TIDY_MS = 1000,      ///< After what has changed, for what follows from it.
 };
 
 struct daemon {
 	const struct daemon_options *options;
 	struct host_settings host;
 	struct loop *loop;
+	struct service *service;
 	struct store *store;
 	struct outgoing *outgoing;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct shipping *shipping;
 	struct status_lines *status_lines;
+	struct telemetry *telemetry;
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
+	struct loop_timer *tidy;
 	bool ending;
 };
 
@@ -44,14 +51,17 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->term);
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
+	loop_timer_destroy(d->tidy);
 	commands_destroy(d->commands);
 	status_lines_destroy(d->status_lines);
+	telemetry_destroy(d->telemetry);
 	supervisor_destroy(d->supervisor);
 	daemon_log_set_shipping(NULL);
 	shipping_destroy(d->shipping);
 	monitor_destroy(d->monitor);
 	outgoing_destroy(d->outgoing);
 	store_close(d->store);
+	service_destroy(d->service);
 	loop_destroy(d->loop);
 	daemon_log_end();
 	host_finish(&d->host);
@@ -81,14 +91,34 @@ static void on_end_signal(void *ctx)
 	}
 	d->ending = true;
 	lm_info("told to end");
+	service_stopping(d->service);
 	supervisor_end(d->supervisor, on_ended, d);
 }
 
-static void on_begins(void *ctx)
+static void on_tidy(void *ctx)
+{
+	(void)ctx;
+	(void)memory_give_back();
+}
+
+/// A piece of work begins or has ended, and what it needed is soon needed no more.
+static void on_changed(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	monitor_set_busy(d->monitor, true);
+	lm_auto_free char *status = supervisor_describe(d->supervisor);
+
+	loop_timer_start(d->tidy, TIDY_MS, 0);
+	service_status(d->service, status);
+	telemetry_changed(d->telemetry);
+}
+
+static void on_begins(void *ctx, bool acts)
+{
+	struct daemon *d = ctx;
+
+	if (acts)
+		monitor_set_busy(d->monitor, true);
 	shipping_pause(d->shipping);
 	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
 }
@@ -114,7 +144,6 @@ static bool deploy_file(struct daemon *d, bool reuse)
 		return false;
 	}
 	supervisor_deploy(d->supervisor, lm_buf_str(&text), reuse, &nobody);
-	(void)malloc_trim(0); // a group of 10,000 subscriptions is read once and not kept
 	return true;
 }
 
@@ -132,7 +161,7 @@ static void on_hangup(void *ctx)
 static void begin(struct daemon *d)
 {
 	const struct supervisor_watcher watcher = {
-		.begins = on_begins, .rests = on_rests, .ctx = d};
+		.begins = on_begins, .rests = on_rests, .changed = on_changed, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
 	supervisor_watch(d->supervisor, &watcher);
@@ -171,6 +200,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	if (rc == LM_OK)
 		rc = watch_signals(d, err);
 	if (rc == LM_OK)
+		d->service = service_create(d->loop);
+	if (rc == LM_OK)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
@@ -183,8 +214,15 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
 	supervisor_apply_loggers(d->supervisor);
-	return commands_create(
-		d->loop, &d->host, d->supervisor, d->outgoing, d->monitor, &d->commands, err);
+	d->telemetry = telemetry_create(d->loop, &d->host, d->supervisor, d->outgoing);
+	d->tidy = loop_timer_create(d->loop, on_tidy, d);
+	outgoing_watch(d->outgoing, on_changed, d);
+	on_changed(d);
+	const struct commands_sources sources = {.supervisor = d->supervisor,
+		.outgoing = d->outgoing,
+		.monitor = d->monitor,
+		.telemetry = d->telemetry};
+	return commands_create(d->loop, &d->host, &sources, &d->commands, err);
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -204,6 +242,7 @@ int daemon_run(const struct daemon_options *options)
 		return EXIT_FAILURE;
 	}
 	lm_info("lightermand " LM_VERSION " has started");
+	service_ready(d.service);
 	begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has ended");

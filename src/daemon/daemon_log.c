@@ -12,6 +12,7 @@ static const struct host_settings *settings;
 static struct loggers loggers;
 static struct connector_log *file;
 static struct shipping *shipping;
+static struct daemon_log_follower *followers;
 
 static enum lm_level stderr_level(void)
 {
@@ -25,6 +26,8 @@ static void write_line(void *ctx, enum lm_level level, struct lm_str line)
 		(void)!write(STDERR_FILENO, line.p, line.n);
 		if (file)
 			connector_log_write(file, line);
+		for (struct daemon_log_follower *f = followers; f; f = f->next)
+			f->line(f->ctx, line);
 	}
 	if (shipping && loggers.cloud.on && level >= loggers.cloud.level)
 		shipping_add(shipping, level, line);
@@ -90,6 +93,34 @@ void daemon_log_apply(const struct group *group)
 		connector_log_set_space(file, loggers.file.space_kb);
 	if (shipping)
 		shipping_apply(shipping, group, &loggers.cloud);
+}
+
+void daemon_log_follow(struct daemon_log_follower *follower)
+{
+	follower->next = followers;
+	followers = follower;
+}
+
+void daemon_log_unfollow(struct daemon_log_follower *follower)
+{
+	struct daemon_log_follower **at = &followers;
+
+	while (*at && *at != follower)
+		at = &(*at)->next;
+	if (*at)
+		*at = follower->next;
+}
+
+lm_rc daemon_log_tail(unsigned lines, struct lm_buf *out, struct lm_err *err)
+{
+	if (file)
+		return connector_log_tail(file, lines, out, err);
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		loggers.file.on
+			? "there is no log file yet: neither the host file nor a deployment has "
+			  "named the region, which is part of its path"
+			: "there is no log file: the group has loggers, and none of them is a "
+			  "FileSystem one for Lambda");
 }
 
 void daemon_log_forward(struct lm_str line)

@@ -168,6 +168,15 @@ static void resume_later(struct supervisor *s, bool is_definitions_fault)
 	loop_timer_start(s->resume_again, delay_ms, 0);
 }
 
+static void count(struct supervisor *s, bool is_definitions_fault)
+{
+	if (s->ending.success)
+		s->counts.last_success_ms = s->ending.ended_ms;
+	s->counts.ended[s->ending.success      ? METRICS_SUCCESS
+			: is_definitions_fault ? METRICS_INVALID
+					       : METRICS_FAILED]++;
+}
+
 static void follow(struct supervisor *s)
 {
 	uint64_t ms = lm_clock_mono_ms() - s->attempt.began_ms;
@@ -179,12 +188,14 @@ static void follow(struct supervisor *s)
 
 	if (s->ending.success)
 		s->resume_tries = 0;
+	count(s, is_definitions_fault);
 	log_end(s, ms);
 	reporting_send(s);
 	prune(s);
 	json_t *last = last_line_of(s, ms);
 	ending_finish(&s->ending);
 	attempt_finish(&s->attempt);
+	supervisor_changed(s);
 	supervisor_answer(s, last);
 	if (resumes && !fall_back(s, generation))
 		resume_later(s, is_definitions_fault);

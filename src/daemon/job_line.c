@@ -74,6 +74,10 @@ static bool read_any(const json_t *line, struct job_line *ret)
 	if (json_object_get(line, "compose"))
 		return read_pair(json_object_get(line, "compose"), JOB_LINE_COMPOSE, "stamp",
 			"version", ret);
+	if (json_is_object(json_object_get(line, "plan"))) {
+		*ret = (struct job_line){.kind = JOB_LINE_PLAN};
+		return true;
+	}
 	if (json_object_get(line, "shipped"))
 		return read_shipped(line, ret);
 	*ret = (struct job_line){.kind = JOB_LINE_ALIVE};

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/outgoing.h"
 
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "connector/status.h"
+#include "daemon/presence.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,19 +18,35 @@
 struct broker {
 	struct outgoing *owner;
 	struct publisher *publisher;
-	char *folder;   ///< Name of its outbox below outbox/.
-	bool told_away; ///< The log knows that it is away.
+	char *folder;                      ///< Name of its outbox below outbox/.
+	char connection[PRESENCE_ID_SIZE]; ///< Of the attempt, or the connection, that there is.
+	bool told_away;                    ///< The log knows that it is away.
 };
 
 struct outgoing {
+	const struct host_settings *host;
 	struct broker *brokers;
 	size_t n;
 	struct loop_timer *drain_timer;
 	loop_cb *drained;
 	void *drained_ctx;
+	loop_cb *changed; ///< NULL: nobody asks.
+	void *changed_ctx;
 };
 
 static void check_drained(struct outgoing *o);
+
+void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx)
+{
+	o->changed = changed;
+	o->changed_ctx = ctx;
+}
+
+static void tell_changed(const struct outgoing *o)
+{
+	if (o->changed)
+		o->changed(o->changed_ctx);
+}
 
 static void on_connected(void *ctx)
 {
@@ -35,6 +54,7 @@ static void on_connected(void *ctx)
 
 	b->told_away = false;
 	lm_info("connected to the broker %s", publisher_name(b->publisher));
+	tell_changed(b->owner);
 }
 
 static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
@@ -48,7 +68,18 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
 			why);
 	b->told_away = true;
+	tell_changed(b->owner);
 	check_drained(b->owner);
+}
+
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	struct broker *b = ctx;
+
+	if (what == PUBLISHER_LOST) // the first of a connection that is asked for
+		(void)presence_make_id(b->connection);
+	return presence_message(
+		what, b->connection, b->owner->host->thing_name, lm_clock_wall_ms());
 }
 
 static void on_drained(void *ctx)
@@ -63,7 +94,7 @@ static bool is_drained(const struct outgoing *o)
 	for (size_t i = 0; i < o->n; i++) {
 		const struct publisher *p = o->brokers[i].publisher;
 
-		if (p && publisher_is_connected(p) && publisher_counts(p).messages > 0)
+		if (p && publisher_is_connected(p) && !publisher_is_drained(p))
 			return false;
 	}
 	return true;
@@ -87,6 +118,8 @@ static void check_drained(struct outgoing *o)
 
 void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx)
 {
+	for (size_t i = 0; i < o->n; i++)
+		publisher_end(o->brokers[i].publisher);
 	o->drained = done;
 	o->drained_ctx = ctx;
 	loop_timer_start(o->drain_timer, is_drained(o) ? 0 : limit_ms, 0);
@@ -129,6 +162,8 @@ static lm_rc add_broker(struct outgoing *o, struct loop *loop, const struct host
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.presence_topic = STATUS_TOPIC_CONNECTION,
+		.presence = on_presence,
 		.ctx = b,
 	};
 	return publisher_create(loop, &settings, path, &events, &b->publisher, err);
@@ -194,6 +229,7 @@ lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struc
 	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
 	lm_rc rc = LM_OK;
 
+	o->host = host;
 	o->drain_timer = loop_timer_create(loop, end_drain, o);
 	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
 	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)
@@ -251,4 +287,19 @@ json_t *outgoing_to_json(const struct outgoing *o)
 				      fault[0] ? fault : NULL));
 	}
 	return list;
+}
+
+size_t outgoing_measure(const struct outgoing *o, struct metrics_broker **ret)
+{
+	*ret = lm_xcalloc(o->n + 1, sizeof(**ret));
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+
+		(*ret)[i] = (struct metrics_broker){
+			.name = publisher_name(p),
+			.connected = publisher_is_connected(p),
+			.outbox = publisher_counts(p),
+		};
+	}
+	return o->n;
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "daemon/metrics.h"
 #include "host/host_file.h"
 #include "mqtt/publisher.h"
 #include "sys/json.h"
@@ -16,19 +17,27 @@
 struct outgoing;
 
 /// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
-/// names is removed, with a warning if messages were in it. As publisher_create.
+/// names is removed, with a warning if messages were in it. As publisher_create. `host` is
+/// borrowed.
 lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struct outgoing **ret,
 	struct lm_err *err);
 void outgoing_destroy(struct outgoing *o);
 LM_DEFINE_CLEANUP(struct outgoing, outgoing_destroy)
+
+/// Calls `changed` from now on, from the loop, when a connection was made or lost.
+void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 
 /// Takes a message for every broker. If one cannot take it (disk full) the others still get it, and
 /// the first error is returned: giving it again sends it twice to those.
 lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 
-/// Calls `done` once nothing waits at any broker that is connected, or after `limit_ms`.
+/// For the end: tells of it, and calls `done` once nothing waits at any broker that is connected,
+/// or after `limit_ms`.
 void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx);
 
 /// [{"name","connected","waiting","error"},…]; a new reference.
 json_t *outgoing_to_json(const struct outgoing *o);
+/// What of each broker metrics tell. Returns how many; the caller frees the array, the names are
+/// borrowed.
+size_t outgoing_measure(const struct outgoing *o, struct metrics_broker **ret);

@@ -6,8 +6,9 @@
 #include "base/log.h"
 #include "connector/status.h"
 #include "daemon/daemon_log.h"
+#include "daemon/presence.h"
+#include "deploy/stages.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,12 +64,10 @@ static void publish(struct supervisor *s, const json_t *line)
 {
 	lm_auto_json json_t *message = json_object();
 	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
-	char id[40], time[LM_TIME_SIZE];
+	char id[PRESENCE_ID_SIZE], time[LM_TIME_SIZE];
 	struct lm_err ignored; // progress may be lost
 
-	(void)snprintf(id, sizeof(id), "%016" PRIx64 "%016" PRIx64, lm_random_below(UINT64_MAX),
-		lm_random_below(UINT64_MAX));
-	json_object_set_new(message, "id", json_string(id));
+	json_object_set_new(message, "id", json_string(presence_make_id(id)));
 	json_object_set_new(
 		message, "time", json_string(lm_time_format_iso(lm_clock_wall_ms(), time)));
 	json_object_set_new(message, "generation",
@@ -82,9 +81,13 @@ static void publish(struct supervisor *s, const json_t *line)
 static void note_end(struct supervisor *s, const char *stage, int64_t ms)
 {
 	lm_info("stage %s: done in %.3f s", stage, (double)ms / 1000);
-	if (!s->down_group)
-		json_array_append_new(
-			s->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
+	if (s->down_group)
+		return;
+	json_array_append_new(
+		s->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
+	struct metrics_stage *count = &s->counts.stages[deploy_stage_from_name(stage)];
+	count->n++;
+	count->ms += ms > 0 ? (uint64_t)ms : 0; // a worker says it
 }
 
 void reporting_stage(struct supervisor *s, const json_t *line)
@@ -102,8 +105,10 @@ void reporting_stage(struct supervisor *s, const json_t *line)
 	} else if (only_how_far && message) {
 		lm_info("stage %s: %s", stage, message);
 	}
-	if (!only_how_far)
+	if (!only_how_far) {
+		supervisor_changed(s);
 		publish(s, line);
+	}
 	if (s->waiter.told) {
 		lm_auto_json json_t *wrapped = json_pack("{s:O}", "progress", line);
 		s->waiter.told(s->waiter.ctx, wrapped, only_how_far && !message);

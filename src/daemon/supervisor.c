@@ -48,7 +48,7 @@ static bool is_busy(const struct supervisor *s)
 
 static void cancel(struct supervisor *s, const char *why)
 {
-	if (!s->job || s->down_group || s->why_cancelled)
+	if (!s->job || s->down_group || s->planning || s->why_cancelled)
 		return;
 	s->why_cancelled = why;
 	lm_info("the deployment of generation %u is cancelled: %s", s->attempt.generation, why);
@@ -70,6 +70,7 @@ static void give(struct supervisor *s, struct order *order)
 	order_finish(&s->order);
 	s->order = *order;
 	*order = (struct order){0};
+	planning_cancel(s, "given up, as another command came; try again when that has ended");
 	if (s->order.kind == ORDER_DEPLOY)
 		cancel(s, "superseded by a newer deployment");
 	else if (s->order.kind == ORDER_STOP)
@@ -79,7 +80,7 @@ static void give(struct supervisor *s, struct order *order)
 	supervisor_next(s);
 }
 
-static json_t *fault_line(const struct definition_fault *fault)
+json_t *supervisor_fault_line(const struct definition_fault *fault)
 {
 	lm_auto_free char *text = fault_text(fault);
 
@@ -101,8 +102,10 @@ static void refuse(struct supervisor *s, const struct definition_faults *faults,
 {
 	lm_error("the group file is not valid: %s", err->msg);
 	for (size_t i = 0; i < faults->n; i++)
-		tell(waiter, fault_line(&faults->items[i]));
+		tell(waiter, supervisor_fault_line(&faults->items[i]));
+	s->counts.ended[METRICS_INVALID]++;
 	reporting_refuse(s, err->msg);
+	supervisor_changed(s);
 	end_waiter(waiter, supervisor_last_line(2, err->msg));
 }
 
@@ -188,6 +191,10 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 		s->waiter = (struct supervisor_waiter){0};
 	if (s->order.waiter.ctx == ctx)
 		s->order.waiter = (struct supervisor_waiter){0};
+	if (s->plan_waiter.ctx == ctx) {
+		s->plan_waiter = (struct supervisor_waiter){0};
+		planning_cancel(s, "nobody waits for it any more");
+	}
 }
 
 bool supervisor_is_stopped(const struct supervisor *s)
@@ -380,6 +387,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->again = loop_timer_create(loop, on_again, s);
 	s->report_again = loop_timer_create(loop, on_report_again, s);
 	s->resume_again = loop_timer_create(loop, on_resume_again, s);
+	s->counts.last_success_ms = view_last_success_ms(s);
 	reporting_send(s);
 	return s;
 }

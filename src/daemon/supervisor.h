@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "connector/definition.h"
+#include "daemon/metrics.h"
 #include "daemon/outgoing.h"
 #include "deploy/store.h"
 #include "host/host_file.h"
@@ -42,6 +43,10 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// nothing more. `reuse`: a definition that was deployed last is not made a new generation.
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
 	const struct supervisor_waiter *waiter);
+/// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
+/// gives way to every order that comes.
+void supervisor_plan(
+	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter);
 /// Brings up the generation that was interrupted, or the current one, or the last that was tried.
 void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter);
 /// Takes the application down, and keeps it down until a start or a deployment.
@@ -55,12 +60,15 @@ void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
 
-/// Somebody who has to keep out of the way of the supervisor's workers.
+/// Somebody who has to know what the supervisor does, and to keep out of its workers' way.
 struct supervisor_watcher {
-	/// A worker is about to start: no other may run when this returns.
-	void (*begins)(void *ctx);
+	/// A worker is about to start: no other may run when this returns. `acts`: it changes what
+	/// runs, and does not only look.
+	void (*begins)(void *ctx, bool acts);
 	/// Nothing is being done, and nothing waits.
 	void (*rests)(void *ctx);
+	/// A job, or a stage of it, has begun or ended. It must not give orders.
+	void (*changed)(void *ctx);
 	void *ctx;
 };
 /// `watcher` is copied; its functions may be called more than once in a row, and `rests` at once.
@@ -72,7 +80,11 @@ void supervisor_apply_loggers(struct supervisor *s);
 /// deployed, or it is to stay down.
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
+/// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
+char *supervisor_describe(const struct supervisor *s);
 /// What `status` shows but for containers and brokers; a new reference.
 json_t *supervisor_to_json(struct supervisor *s);
+/// What of it metrics tell.
+struct metrics_deployments supervisor_measure(const struct supervisor *s);
 /// Whether the application is to stay down.
 bool supervisor_is_stopped(const struct supervisor *s);

@@ -2,8 +2,8 @@
 #pragma once
 
 /// Inside the supervisor: supervisor.c takes orders and decides what is next; attempt.c runs a
-/// deployment; ending.c records how it ended; takedown.c takes down; reporting.c tells the world;
-/// watching.c tells those who keep out of the way.
+/// deployment; ending.c records how it ended; takedown.c takes down; planning.c plans; reporting.c
+/// tells the world; watching.c tells those who keep out of the way.
 
 #include "base/error.h"
 #include "connector/definition.h"
@@ -58,13 +58,16 @@ struct supervisor {
 	struct supervisor_waiter waiter; ///< For what is being done.
 	struct group *down_group;        ///< While taking down.
 	unsigned down_generation;
-	bool down_ended;           ///< ORDER_END: it was tried.
-	const char *why_cancelled; ///< Set when we told the worker to stop.
+	bool down_ended;                      ///< ORDER_END: it was tried.
+	bool planning;                        ///< `job` makes a plan,
+	struct supervisor_waiter plan_waiter; ///< for them.
+	const char *why_cancelled;            ///< Set when we told the worker to stop.
 
 	char stage[STORE_STAGE_SIZE]; ///< Of what is being done; "": none yet.
 	uint64_t stage_began_ms;
 	json_t *stages; ///< Of the last deployment: [{"stage","ms"},…].
 	char *compose_stamp, *compose_version;
+	struct metrics_deployments counts; ///< What is not in the store.
 
 	struct loop_timer *again; ///< For the lock, and for what the disk refused.
 	struct loop_timer *report_again;
@@ -94,6 +97,10 @@ lm_rc supervisor_read_group(
 	struct supervisor *s, unsigned n, struct group **ret, struct lm_err *err);
 /// The last line for whoever waits for what was being done; drops the reference.
 void supervisor_answer(struct supervisor *s, json_t *last);
+/// {"fault":{…}}; a new reference.
+json_t *supervisor_fault_line(const struct definition_fault *fault);
+/// Tells whoever watches.
+void supervisor_changed(struct supervisor *s);
 /// {"exit":N,"message":…}; `message` may be NULL.
 json_t *supervisor_last_line(int status, const char *message);
 
@@ -124,6 +131,14 @@ unsigned takedown_generation(const struct supervisor *s);
 /// Whether the end of the program takes the application down.
 bool takedown_is_due(struct supervisor *s);
 void takedown_begin(struct supervisor *s);
+
+// planning.c
+/// Ends the plan that is being made, if one is. `why` is in static storage.
+void planning_cancel(struct supervisor *s, const char *why);
+
+// view.c
+/// When a deployment last succeeded, by the outcomes that are kept; 0: never.
+int64_t view_last_success_ms(struct supervisor *s);
 
 // reporting.c
 /// A line of a worker's stderr, for struct job_events.

@@ -62,6 +62,7 @@ static void finish(struct supervisor *s, bool ok, const char *message)
 		lm_info("the application is taken down");
 	else
 		lm_error("take down the application: %s", message);
+	supervisor_changed(s);
 	supervisor_answer(s, supervisor_last_line(ok ? 0 : 1, ok ? NULL : message));
 	supervisor_next(s);
 }

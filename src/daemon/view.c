@@ -12,7 +12,7 @@ static const char *state_word(const struct supervisor *s)
 
 	if (s->down_group)
 		return "stopping";
-	if (s->job || s->ending.pending)
+	if ((s->job && !s->planning) || s->ending.pending)
 		return "deploying";
 	if (state->stopped)
 		return "stopped";
@@ -21,13 +21,33 @@ static const char *state_word(const struct supervisor *s)
 	return state->newest ? "failed" : "empty";
 }
 
+char *supervisor_describe(const struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+
+	if (s->down_group)
+		return lm_xasprintf("taking down generation %u", s->down_generation);
+	if ((s->job && !s->planning) || s->ending.pending)
+		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
+			s->stage[0] ? ": " : "", s->stage);
+	if (state->stopped)
+		return lm_xstrdup("the application is stopped");
+	if (state->current)
+		return lm_xasprintf("generation %u is deployed", state->current);
+	return lm_xstrdup(
+		state->newest ? "the last deployment failed" : "nothing was deployed yet");
+}
+
 static json_t *job_to_json(const struct supervisor *s)
 {
 	if (!s->job)
 		return json_null();
-	return json_pack("{s:s, s:i, s:s?, s:I}", "kind", s->down_group ? "down" : "deploy",
-		"generation", (int)(s->down_group ? s->down_generation : s->attempt.generation),
-		"stage", s->stage[0] ? s->stage : NULL, "since_ms",
+	const char *kind = s->planning ? "plan" : s->down_group ? "down" : "deploy";
+	json_t *generation = s->planning ? json_null()
+					 : json_integer(s->down_group ? s->down_generation
+								      : s->attempt.generation);
+	return json_pack("{s:s, s:o, s:s?, s:I}", "kind", kind, "generation", generation, "stage",
+		s->stage[0] ? s->stage : NULL, "since_ms",
 		(json_int_t)(s->stage[0] ? lm_clock_mono_ms() - s->stage_began_ms : 0));
 }
 
@@ -130,4 +150,32 @@ json_t *supervisor_to_json(struct supervisor *s)
 	json_object_set_new(status, "deployment", deployment_to_json(s));
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));
 	return status;
+}
+
+int64_t view_last_success_ms(struct supervisor *s)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t n = 0;
+	int64_t last_ms = 0;
+	struct lm_err ignored;
+
+	if (store_list(s->store, &numbers, &n, &ignored))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		lm_auto_json json_t *outcome = read_outcome(s, numbers[i]);
+		int64_t ended_ms = json_get_int(outcome, "ended_ms", 0);
+
+		if (json_get_bool(outcome, "success", false) && ended_ms > last_ms)
+			last_ms = ended_ms;
+	}
+	return last_ms;
+}
+
+struct metrics_deployments supervisor_measure(const struct supervisor *s)
+{
+	struct metrics_deployments measured = s->counts;
+
+	measured.generation = store_state(s->store)->current;
+	measured.stopped = store_state(s->store)->stopped;
+	return measured;
 }

@@ -12,7 +12,13 @@ void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *wat
 void watching_begin(const struct supervisor *s)
 {
 	if (s->watcher.begins)
-		s->watcher.begins(s->watcher.ctx);
+		s->watcher.begins(s->watcher.ctx, !s->planning);
+}
+
+void supervisor_changed(struct supervisor *s)
+{
+	if (s->watcher.changed)
+		s->watcher.changed(s->watcher.ctx);
 }
 
 void watching_rest(const struct supervisor *s)

@@ -208,6 +208,11 @@ static bool applies(enum deploy_stage stage, const struct deploy_options *o)
 	}
 }
 
+bool deploy_is_away(lm_rc rc)
+{
+	return (AWAY & CLASS(rc)) != 0;
+}
+
 enum deploy_pull deploy_pull_mode(const struct deploy_options *options)
 {
 	return effective(options).pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;

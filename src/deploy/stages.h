@@ -60,6 +60,8 @@ enum deploy_pull {
 	DEPLOY_PULL_LOCAL,   ///< None: fail, and say which, if one is not on this device.
 };
 
+/// Whether a failure of this class is one that offline mode helps against.
+bool deploy_is_away(lm_rc rc);
 /// What the stage `pull` would do, as long as it is online.
 enum deploy_pull deploy_pull_mode(const struct deploy_options *options);
 

@@ -71,6 +71,9 @@ lm_rc engine_parse_version(struct lm_str body, struct engine_version *ret, struc
 			"Docker Engine %s takes API versions from 1.%u on, Lighterman speaks up to "
 			"1.%d",
 			shown, least, ENGINE_API_MINOR_MAX);
+	const char *os = json_get_text(j, "Os"), *arch = json_get_text(j, "Arch");
+	(void)snprintf(ret->platform, sizeof(ret->platform), "%.20s/%.40s", os ? os : "linux",
+		arch ? arch : "");
 	(void)snprintf(ret->engine, sizeof(ret->engine), "%.63s", shown);
 	ret->minor = offered < ENGINE_API_MINOR_MAX ? offered : ENGINE_API_MINOR_MAX;
 	ret->offered_min = least;
@@ -146,6 +149,9 @@ static void read_container(const json_t *item, struct engine_container *c)
 	c->name = container_name(item);
 	c->service = copy_text(labels, "com.docker.compose.service");
 	c->image = copy_text(item, "Image");
+	c->image_id = copy_text(item, "ImageID");
+	c->config_hash = copy_text(labels, "com.docker.compose.config-hash");
+	c->compose_version = copy_text(labels, "com.docker.compose.version");
 	c->status = copy_text(item, "Status");
 	const char *state = json_get_text(item, "State");
 	c->state = lm_xstrdup(state ? state : state_of_status(c->status));
@@ -200,6 +206,9 @@ void engine_containers_finish(struct engine_containers *list)
 		free(c->name);
 		free(c->service);
 		free(c->image);
+		free(c->image_id);
+		free(c->config_hash);
+		free(c->compose_version);
 		free(c->state);
 		free(c->status);
 	}

@@ -17,6 +17,7 @@
 /// An engine and the API version that it and we both speak.
 struct engine_version {
 	char engine[64];                   ///< "20.10.24+dfsg1"
+	char platform[64];                 ///< "linux/amd64": of the containers that it runs.
 	unsigned minor;                    ///< of API version 1.<minor>
 	unsigned offered_min, offered_max; ///< What the engine takes, as minors; min 0: unknown.
 };
@@ -34,6 +35,9 @@ struct engine_container {
 	char *name;    ///< Without the leading '/'.
 	char *service; ///< Label com.docker.compose.service, or "".
 	char *image;
+	char *image_id;        ///< "sha256:…", or "".
+	char *config_hash;     ///< Label com.docker.compose.config-hash, or "".
+	char *compose_version; ///< Label com.docker.compose.version, or "".
 	char *state; ///< "created", "running", "paused", "restarting", "removing", "exited", "dead"
 	char *status; ///< For people: "Up 2 minutes (healthy)".
 	bool oneoff;  ///< Made by `docker-compose run`.

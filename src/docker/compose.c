@@ -105,6 +105,14 @@ lm_rc compose_config(const struct compose_job *job, struct lm_str text,
 	return run_command(job, &command, limit, err);
 }
 
+lm_rc compose_hash(const struct compose_job *job, const char *file, const struct wait_limit *limit,
+	struct lm_buf *ret_hashes, struct lm_err *err)
+{
+	struct command command = {
+		.verb = "config", .file = file, .options = {"--hash=*"}, .output = ret_hashes};
+	return run_command(job, &command, limit, err);
+}
+
 lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err)
 {

@@ -32,6 +32,10 @@ struct compose_job {
 /// `ret_config` counts (LIMIT_COMPOSE_CONFIG): LM_E_TOO_LARGE.
 lm_rc compose_config(const struct compose_job *job, struct lm_str text,
 	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err);
+/// Appends what `config --hash` prints for all services (compose_hashes.h) of the compose file at
+/// the path `file`: the first generation reads it twice.
+lm_rc compose_hash(const struct compose_job *job, const char *file, const struct wait_limit *limit,
+	struct lm_buf *ret_hashes, struct lm_err *err);
 /// Takes down what runs by a compose file given as text.
 lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err);

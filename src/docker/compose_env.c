@@ -2,6 +2,7 @@
 #include "docker/compose_env.h"
 
 #include "base/cleanup.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/str.h"
 
@@ -55,7 +56,7 @@ static bool has_variable(char **env, size_t n, const char *name)
 
 char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings)
 {
-	enum { OURS = 7 };
+	enum { OURS = 8, PARALLEL = LIMIT_SERVICES + 64 };
 	size_t parent_n = 0;
 	while (parent[parent_n])
 		parent_n++;
@@ -70,6 +71,11 @@ char **compose_env_make(const char *const *parent, const struct compose_env_sett
 	// of docker-compose 1.29 (0.37 s of CPU become 0.19 s). Nothing else reads this.
 	if (!has_variable(env, n, "SETUPTOOLS_USE_DISTUTILS"))
 		set_variable(env, &n, "SETUPTOOLS_USE_DISTUTILS", "stdlib");
+	// docker-compose 1.29 counts each service, and then again what it does for each service,
+	// against one limit (by default 64). More services than that take all of it, and wait for
+	// ever for what they need besides.
+	lm_auto_free char *parallel = lm_xasprintf("%d", PARALLEL);
+	set_variable(env, &n, "COMPOSE_PARALLEL_LIMIT", parallel);
 	set_variable(env, &n, "HOME", settings->home);
 	set_variable(env, &n, "USER", settings->user);
 	set_variable(env, &n, "LOGNAME", settings->user);

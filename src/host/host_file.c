@@ -55,6 +55,7 @@ static const struct key KEYS[] = {
 	{"secretStore", "directory", PATH, AT(secret_store_directory), 0, 0},
 	{"docker", "socket", PATH, AT(docker_socket), 0, 0},
 	{"docker", "compose", PATH, AT(docker_compose), 0, 0},
+	{"metrics", "textfile", PATH, AT(metrics_textfile), 0, 0},
 };
 
 #define BROKER(member) offsetof(struct host_broker, member)
@@ -231,6 +232,17 @@ static lm_rc read_top(
 	return fail_unknown(name, err);
 }
 
+/// node_exporter reads no others, and silently.
+static lm_rc check_textfile(const char *path, struct lm_err *err)
+{
+	char shown[4 * 60 + 32];
+
+	if (!path || lm_str_ends(lm_str(path), LM_STR(".prom")))
+		return LM_OK;
+	return lm_fail(err, LM_E_INVALID, 0, "metrics.textfile: \"%s\": must end in .prom",
+		lm_str_shorten(lm_str(path), 60, shown, sizeof(shown)));
+}
+
 /// What the document says and nothing else; absent members stay NULL or zero.
 static lm_rc read_document(const json_t *document, struct host_settings *host, struct lm_err *err)
 {
@@ -246,7 +258,7 @@ static lm_rc read_document(const json_t *document, struct host_settings *host, s
 		if (rc)
 			return rc;
 	}
-	return LM_OK;
+	return check_textfile(host->metrics_textfile, err);
 }
 
 static void default_text(char **field, const char *value)

@@ -47,7 +47,7 @@ static bool make_room(struct known_table *t)
 	}
 	if (t->n == t->room) {
 		t->room = t->room ? t->room * 2 : 8;
-		t->items = lm_xrealloc(t->items, t->room * sizeof(t->items[0]));
+		t->items = lm_xrealloc(t->items, t->room * sizeof(struct known *));
 	}
 	return true;
 }

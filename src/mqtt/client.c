@@ -22,31 +22,32 @@ struct client {
 	char *name;
 	struct client_options options;
 	struct client_events events;
-	struct loop_wakeup *wakeup; ///< From the attempt's thread.
-	struct loop_timer *timer;   ///< The attempt's limit; once connected, the keep-alive.
-	struct link *link;          ///< NULL: neither an attempt nor a connection.
-	int fd;                     ///< Ours, of the link's socket; -1 while the thread has it.
+	char *will_topic, *will_payload; ///< NULL: none.
+	struct loop_wakeup *wakeup;      ///< From the attempt's thread.
+	struct loop_timer *timer;        ///< The attempt's limit; once connected, the keep-alive.
+	struct link *link;               ///< NULL: neither an attempt nor a connection.
+	int fd; ///< Ours, of the link's socket; -1 while the thread has it.
 	struct loop_fd *watch;
 	bool connected;
 	uint64_t heard_ms; ///< When something last came, and when something was last sent.
 	uint64_t sent_ms;
 };
 
-static void close_link(struct client *c)
+static void close_link(struct client *c, bool goodbye)
 {
 	loop_fd_destroy(c->watch);
 	c->watch = NULL;
 	lm_cleanup_close(&c->fd);
 	c->fd = -1;
 	loop_timer_stop(c->timer);
-	link_release(lm_take(c->link));
+	link_release(lm_take(c->link), goodbye);
 	c->connected = false;
 }
 
 /// The client may be no more when this returns.
 static void fail(struct client *c, const struct lm_err *why)
 {
-	close_link(c);
+	close_link(c, false);
 	c->events.closed(c->events.ctx, why->msg);
 }
 
@@ -200,12 +201,22 @@ void client_destroy(struct client *c)
 {
 	if (!c)
 		return;
-	close_link(c);
+	close_link(c, true);
 	loop_timer_destroy(c->timer);
 	loop_wakeup_destroy(c->wakeup);
 	mqtt_settings_finish(&c->settings);
 	free(c->name);
+	free(c->will_topic);
+	free(c->will_payload);
 	free(c);
+}
+
+void client_set_will(struct client *c, const char *topic, const char *payload)
+{
+	free(c->will_topic);
+	free(c->will_payload);
+	c->will_topic = lm_xstrdup(topic);
+	c->will_payload = lm_xstrdup(payload);
 }
 
 lm_rc client_connect(struct client *c, struct lm_err *err)
@@ -213,6 +224,8 @@ lm_rc client_connect(struct client *c, struct lm_err *err)
 	const struct link_spec spec = {
 		.settings = &c->settings,
 		.keep_alive_s = c->options.keep_alive_s,
+		.will_topic = c->will_topic,
+		.will_payload = c->will_payload,
 		.wakeup = c->wakeup,
 		.acknowledged = on_acknowledged,
 		.ctx = c,
@@ -248,7 +261,7 @@ lm_rc client_publish(
 		break;
 	}
 	lm_rc rc = fault_lost(c->link, code, sys, err);
-	close_link(c);
+	close_link(c, false);
 	return rc;
 }
 

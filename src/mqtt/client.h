@@ -43,6 +43,9 @@ lm_rc client_create(struct loop *loop, const struct mqtt_settings *settings,
 void client_destroy(struct client *c);
 LM_DEFINE_CLEANUP(struct client, client_destroy)
 
+/// What the broker publishes, at QoS 1, if a connection made from now on ends without a goodbye.
+/// Both are copied. A connection that is lost or given up on our side has had no goodbye.
+void client_set_will(struct client *c, const char *topic, const char *payload);
 /// Begins an attempt, which ends with `connected` or `closed`. Only while there is none and no
 /// connection. LM_E_SYS, LM_E_TIMEOUT (too many earlier attempts hang): none was begun.
 lm_rc client_connect(struct client *c, struct lm_err *err);

@@ -34,6 +34,8 @@ static void free_link(struct link *l)
 	SSL_CTX_free(l->tls);
 	mqtt_settings_finish(&l->settings);
 	free(l->name);
+	free(l->will_topic);
+	free(l->will_payload);
 	(void)pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -112,6 +114,18 @@ static lm_rc set_tls(struct link *l, struct lm_err *err)
 	return LM_OK;
 }
 
+static lm_rc set_will(struct link *l, struct lm_err *err)
+{
+	if (!l->will_topic)
+		return LM_OK;
+	int code = mosquitto_will_set(
+		l->mosq, l->will_topic, (int)strlen(l->will_payload), l->will_payload, 1, false);
+	if (code != MOSQ_ERR_SUCCESS)
+		return lm_fail(err, LM_E_INVALID, 0, "the last will for the topic '%s': %s",
+			l->will_topic, mosquitto_strerror(code));
+	return LM_OK;
+}
+
 static lm_rc make_handle(struct link *l, struct lm_err *err)
 {
 	l->mosq = mosquitto_new(l->settings.client_id, true, l);
@@ -132,6 +146,8 @@ static lm_rc attempt(struct link *l, struct lm_err *err)
 	const struct mqtt_settings *s = &l->settings;
 	lm_rc rc = make_handle(l, err);
 
+	if (rc == LM_OK)
+		rc = set_will(l, err);
 	if (rc == LM_OK)
 		rc = set_password(l, err);
 	if (rc == LM_OK)
@@ -210,6 +226,10 @@ lm_rc link_start(const struct link_spec *spec, struct link **ret, struct lm_err 
 	l->settings = mqtt_settings_copy(spec->settings);
 	l->name = lm_take(name);
 	l->keep_alive_s = spec->keep_alive_s;
+	if (spec->will_topic) {
+		l->will_topic = lm_xstrdup(spec->will_topic);
+		l->will_payload = lm_xstrdup(spec->will_payload);
+	}
 	l->connack = LINK_UNANSWERED;
 	l->verify_error = X509_V_OK;
 	l->acknowledged = spec->acknowledged;
@@ -243,7 +263,7 @@ void link_shed(struct link *l)
 		SSL_CTX_set_cert_store(l->tls, none);
 }
 
-void link_release(struct link *l)
+void link_release(struct link *l, bool goodbye)
 {
 	if (!l)
 		return;
@@ -260,7 +280,7 @@ void link_release(struct link *l)
 		return;
 	}
 	(void)pthread_join(thread, NULL); // at its end: does not wait
-	if (l->connack == 0)
+	if (goodbye && l->connack == 0)
 		(void)mosquitto_disconnect(l->mosq);
 	free_link(l);
 }

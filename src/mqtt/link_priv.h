@@ -19,6 +19,7 @@ enum { LINK_UNANSWERED = -1, LINK_REASON_SIZE = 128 };
 struct link {
 	struct mqtt_settings settings;
 	char *name;
+	char *will_topic, *will_payload;
 	unsigned keep_alive_s;
 	struct mosquitto *mosq;
 	SSL_CTX *tls; ///< NULL: no TLS.
@@ -42,7 +43,8 @@ struct link {
 struct link_spec {
 	const struct mqtt_settings *settings; ///< Copied; with a client_id.
 	unsigned keep_alive_s;
-	struct loop_wakeup *wakeup; ///< Sent to when the attempt is done.
+	const char *will_topic, *will_payload; ///< Copied; NULL: no last will.
+	struct loop_wakeup *wakeup;            ///< Sent to when the attempt is done.
 	void (*acknowledged)(void *ctx, int id);
 	void *ctx;
 };
@@ -54,5 +56,6 @@ lm_rc link_start(const struct link_spec *spec, struct link **ret, struct lm_err 
 bool link_is_done(struct link *l);
 /// The broker has accepted us: what was needed for that only is given back.
 void link_shed(struct link *l);
-/// Closes the connection, or leaves the link to its thread, without waiting. Takes NULL.
-void link_release(struct link *l);
+/// Closes the connection, or leaves the link to its thread, without waiting. With `goodbye` the
+/// broker is told that this is meant, and forgets the last will. Takes NULL.
+void link_release(struct link *l, bool goodbye);

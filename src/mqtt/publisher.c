@@ -19,6 +19,9 @@ enum {
 	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
 };
 
+/// Of what is not in the outbox.
+#define NO_SEQ UINT64_MAX
+
 /// A message that the broker has not acknowledged yet.
 struct in_flight {
 	int id;
@@ -31,6 +34,9 @@ struct publisher {
 	struct client *client;
 	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
 	struct publisher_events events;
+	char *presence_topic;
+	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
+	bool ending;
 	struct in_flight window[WINDOW_MAX];
 	unsigned window_n;
 	size_t window_bytes;
@@ -52,7 +58,8 @@ static bool tell_drained(struct publisher *p)
 {
 	bool gone = false;
 
-	if (!p->undrained || outbox_counts(p->outbox).messages > 0)
+	if (!p->undrained || outbox_counts(p->outbox).messages > 0 ||
+		(p->connected && !publisher_is_drained(p)))
 		return true;
 	p->undrained = false;
 	if (!p->events.drained)
@@ -95,6 +102,7 @@ static void on_connected(void *ctx)
 
 	p->connected = true;
 	p->connected_ms = lm_clock_mono_ms();
+	p->presence_due = p->presence_topic != NULL;
 	set_fault(p, "");
 	loop_timer_start(p->timer, 0, 0);
 	p->events.connected(p->events.ctx);
@@ -109,12 +117,31 @@ static void on_acknowledged(void *ctx, int id)
 		if (p->window[i].id != id)
 			continue;
 		// A file that cannot be removed comes again after a restart: late, but not lost.
-		(void)outbox_done(p->outbox, p->window[i].seq, NULL);
+		if (p->window[i].seq != NO_SEQ)
+			(void)outbox_done(p->outbox, p->window[i].seq, NULL);
 		p->window_bytes -= p->window[i].n;
 		p->window[i] = p->window[--p->window_n];
 		loop_timer_start(p->timer, 0, 0);
 		return;
 	}
+}
+
+/// Tells that the connection is there or ends, past the outbox: with the connection gone it would
+/// be of no interest.
+static lm_rc tell_presence(struct publisher *p, struct lm_err *err)
+{
+	lm_auto_free char *payload = p->events.presence(
+		p->events.ctx, p->ending ? PUBLISHER_ENDED : PUBLISHER_CONNECTED);
+	struct lm_str text = lm_str(payload);
+	int id = 0;
+
+	p->presence_due = false;
+	lm_rc rc = client_publish(p->client, p->presence_topic, text, &id, err);
+	if (rc != LM_OK)
+		return rc == LM_E_INVALID ? LM_OK : rc;
+	p->window[p->window_n++] = (struct in_flight){.id = id, .seq = NO_SEQ, .n = text.n};
+	p->window_bytes += text.n;
+	return LM_OK;
 }
 
 /// LM_E_NOT_FOUND: nothing waits. LM_E_INVALID: one less does. Others: the connection is lost.
@@ -146,10 +173,21 @@ static void send_waiting(struct publisher *p)
 
 	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID))
 		rc = send_next(p, &err);
+	if (rc == LM_E_NOT_FOUND && p->presence_due)
+		rc = tell_presence(p, &err);
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)
 		(void)tell_drained(p);
 	else
 		on_closed(p, err.msg);
+}
+
+static lm_rc begin_attempt(struct publisher *p, struct lm_err *err)
+{
+	if (p->presence_topic) {
+		lm_auto_free char *payload = p->events.presence(p->events.ctx, PUBLISHER_LOST);
+		client_set_will(p->client, p->presence_topic, payload);
+	}
+	return client_connect(p->client, err);
 }
 
 static void on_timer(void *ctx)
@@ -159,7 +197,7 @@ static void on_timer(void *ctx)
 
 	if (p->connected)
 		send_waiting(p);
-	else if (client_connect(p->client, &err) != LM_OK)
+	else if (begin_attempt(p, &err) != LM_OK)
 		on_closed(p, err.msg);
 }
 
@@ -181,6 +219,8 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 
 	p->events = *events;
 	p->fault = lm_xstrdup("");
+	if (events->presence_topic)
+		p->presence_topic = lm_xstrdup(events->presence_topic);
 	p->timer = loop_timer_create(loop, on_timer, p);
 	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
 	if (rc == LM_OK)
@@ -193,6 +233,17 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	return LM_OK;
 }
 
+void publisher_end(struct publisher *p)
+{
+	if (!p->presence_topic || p->ending)
+		return;
+	p->ending = true;
+	p->presence_due = p->connected;
+	p->undrained = true;
+	if (p->connected)
+		loop_timer_start(p->timer, 0, 0);
+}
+
 void publisher_destroy(struct publisher *p)
 {
 	if (!p)
@@ -203,6 +254,7 @@ void publisher_destroy(struct publisher *p)
 	loop_timer_destroy(p->timer);
 	outbox_close(p->outbox);
 	free(p->fault);
+	free(p->presence_topic);
 	free(p);
 }
 
@@ -229,6 +281,11 @@ const char *publisher_name(const struct publisher *p)
 bool publisher_is_connected(const struct publisher *p)
 {
 	return p->connected;
+}
+
+bool publisher_is_drained(const struct publisher *p)
+{
+	return outbox_counts(p->outbox).messages == 0 && p->window_n == 0 && !p->presence_due;
 }
 
 const char *publisher_fault(const struct publisher *p)

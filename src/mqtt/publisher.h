@@ -22,6 +22,13 @@
 
 struct publisher;
 
+/// What subscribers are told of the connection itself.
+enum publisher_presence {
+	PUBLISHER_CONNECTED, ///< By us, once all that waited has been sent.
+	PUBLISHER_ENDED,     ///< By us, after publisher_end.
+	PUBLISHER_LOST,      ///< By the broker, if there was no goodbye (the last will).
+};
+
 /// Called from the loop only, not from within a call to the publisher; each may destroy it.
 struct publisher_events {
 	/// The broker accepted us.
@@ -29,8 +36,13 @@ struct publisher_events {
 	/// A connection was lost or refused, or could not be made. `why` is a sentence; the next
 	/// attempt is in `retry_ms`. Called for each failed attempt.
 	void (*disconnected)(void *ctx, const char *why, uint64_t retry_ms);
-	/// Nothing is waiting any more: all that was taken is acknowledged. May be NULL.
+	/// All that was taken is acknowledged: nothing waits any more. May be NULL.
 	void (*drained)(void *ctx);
+	/// The topic on which the connection itself is told; NULL: it is not.
+	const char *presence_topic;
+	/// Makes that message, for the publisher to free. LOST is asked for at the beginning of
+	/// each attempt.
+	char *(*presence)(void *ctx, enum publisher_presence what);
 	void *ctx;
 };
 
@@ -40,8 +52,12 @@ struct publisher_events {
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
-/// Says goodbye to the broker if connected, and closes the outbox; what waits is sent after the
-/// next start. Takes NULL.
+/// The end is near: tells subscribers, once all that waits has been sent. `drained` is called when
+/// the broker has acknowledged that too; a goodbye before might be overtaken by the end of the
+/// connection.
+void publisher_end(struct publisher *p);
+/// Says goodbye to the broker if connected, and closes the outbox; what waits is
+/// sent after the next start. Takes NULL.
 void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 
@@ -53,6 +69,8 @@ lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *t
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
 const char *publisher_name(const struct publisher *p);
 bool publisher_is_connected(const struct publisher *p);
+/// Whether nothing waits, nor is anything sent and not acknowledged.
+bool publisher_is_drained(const struct publisher *p);
 /// Why there is no connection; "" while there is one or before the first attempt ended. Borrowed.
 const char *publisher_fault(const struct publisher *p);
 struct outbox_counts publisher_counts(const struct publisher *p);

@@ -8,8 +8,8 @@
 enum {
 	SINCE_RETRIES = 7,
 	ATTEMPTS = 5,
-	BACKOFF_BASE_MS = 2 * 1000,
-	BACKOFF_MAX_MS = 16 * 1000,
+	BACKOFF_BASE_MS = 1000,
+	BACKOFF_MAX_MS = 8 * 1000,
 };
 
 static void tell_retry(void *ctx, size_t i, uint64_t delay_ms, const struct lm_err *why)

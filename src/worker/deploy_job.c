@@ -4,9 +4,8 @@
 #include "worker/local_copy.h"
 #include "worker/work_priv.h"
 
-static lm_rc do_prepare(void *ctx, struct lm_err *err)
+lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
 {
-	struct work *w = ctx;
 	lm_rc rc = prepare_engine(w, err);
 
 	if (!rc)
@@ -21,6 +20,11 @@ static lm_rc do_prepare(void *ctx, struct lm_err *err)
 	lm_info("Docker Engine %s, docker-compose %s (%s)", w->engine.version.engine,
 		w->compose.version, w->compose.program);
 	return LM_OK;
+}
+
+static lm_rc do_prepare(void *ctx, struct lm_err *err)
+{
+	return deploy_job_prepare(ctx, err);
 }
 
 static lm_rc do_fetch(void *ctx, struct lm_err *err)

@@ -16,19 +16,17 @@ enum {
 
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
-	// It may hold what the environment holds: passwords for the containers.
-	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	struct compose_job job = application_compose_job(w, w->env);
 	lm_rc rc = compose_file_check(lm_buf_str(&w->text), err);
 
 	if (!rc)
-		rc = compose_config(&job, lm_buf_str(&w->text), &limit, &config, err);
+		rc = compose_config(&job, lm_buf_str(&w->text), &limit, &w->config, err);
 	// compose's word on the file, which the definition names.
 	if (rc == LM_E_REFUSED)
 		err->rc = rc = LM_E_INVALID;
 	if (!rc)
-		rc = compose_services_parse(lm_buf_str(&config), &w->services, err);
+		rc = compose_services_parse(lm_buf_str(&w->config), &w->services, err);
 	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
 }
 

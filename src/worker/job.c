@@ -19,6 +19,7 @@ static lm_rc read_kind(const json_t *document, enum job_kind *ret, struct lm_err
 	static const char *const names[] = {[JOB_DEPLOY] = "deploy",
 		[JOB_DOWN] = "down",
 		[JOB_CHECK] = "check",
+		[JOB_PLAN] = "plan",
 		[JOB_SHIP_LOGS] = "ship-logs"};
 	const char *name = json_get_text(document, "job");
 

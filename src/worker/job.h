@@ -10,7 +10,7 @@
 #include "connector/definition.h"
 #include "host/host_file.h"
 
-enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_SHIP_LOGS };
+enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_PLAN, JOB_SHIP_LOGS };
 
 // work.c
 /// What lightermand hands to a worker beside its job: open files, and -1 where there is none.

@@ -15,6 +15,7 @@ void work_init(
 		.compose_fd = files->compose_fd,
 		.destination_fd = -1,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE),
+		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
 		.cloud = {.host = &job->host,
 			.key_fd = files->key_fd,
 			.certificate_fd = files->certificate_fd}};
@@ -38,6 +39,7 @@ void work_finish(struct work *w)
 	compose_env_free(w->env);
 	lm_cleanup_close(&w->destination_fd);
 	lm_buf_finish(&w->text);
+	lm_buf_finish(&w->config);
 	free(w->store_version);
 	registry_list_finish(&w->secrets);
 	tokens_finish(&w->tokens);

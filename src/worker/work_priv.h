@@ -33,6 +33,7 @@ struct work {
 	struct registry_list secrets; ///< The logins that the definition names.
 	struct tokens tokens;         ///< Those for ECR.
 	struct user_logins user;      ///< Those that the user has by hand.
+	struct lm_buf config;         ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
 	size_t images_n; ///< Of the application, without those that are built.
 };
@@ -107,9 +108,12 @@ void application_warn_left(const struct work *w);
 // settle.c
 lm_rc settle_application(struct work *w, struct lm_err *err);
 
-// deploy_job.c, down_job.c: run the job to its end; there is always an outcome.
+// deploy_job.c, down_job.c, plan_job.c: run the job to its end; there is always an outcome.
 void deploy_job_run(struct work *w, struct deploy_outcome *ret);
 void down_job_run(struct work *w, struct deploy_outcome *ret);
+void plan_job_run(struct work *w, struct deploy_outcome *ret);
+/// Makes sure of this machine, for a deployment and for what only looks.
+lm_rc deploy_job_prepare(struct work *w, struct lm_err *err);
 /// What a definition asks of the state machine.
 struct deploy_options deploy_job_options(const struct connector_definition *d);
 

@@ -79,6 +79,8 @@ static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *
 		deploy_job_run(w, ret);
 	else if (kind == JOB_DOWN)
 		down_job_run(w, ret);
+	else if (kind == JOB_PLAN)
+		plan_job_run(w, ret);
 	else
 		check_job_run(w, ret);
 }

@@ -11,7 +11,7 @@ import pytest
 from documents import assert_failure, success
 from servers.engine import compose_file
 from servers.server import run
-from users import add_user, join
+from users import add_user, join, remove_user
 
 IDENTITY = ("Uid", "Gid", "Groups", "CapEff", "CapPrm")
 
@@ -30,7 +30,7 @@ def assert_is(found, name):
     assert {int(value, 16) for name in ("CapEff", "CapPrm") for value in found[name]} == {0}, found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def people(user):
     """More users of the engine: {uid: User}, one in more groups than most; 70000 and 4000000000 among them."""
     with open("/etc/group", "a", encoding="utf-8") as file:
@@ -38,7 +38,9 @@ def people(user):
     join(user.name, [f"lmside{n}" for n in range(40)])
     found = [add_user(f"lm{uid}", groups=["docker"], uid=uid) for uid in (70000, 100000, 4000000000)]
     found.append(add_user("ggc_user", groups=["docker"]))
-    return {person.name: person for person in found}
+    yield {person.name: person for person in found}
+    # Elsewhere it is what most devices lack.
+    remove_user("ggc_user")
 
 
 def test_the_worker_is_the_user_from_its_first_instruction(device, folder, held, people, broker, local_image,

@@ -3,7 +3,9 @@
 import datetime
 import json
 import re
+import signal
 import stat
+import subprocess
 
 import pytest
 
@@ -258,3 +260,19 @@ def test_a_deployment_that_succeeds_logs_no_error(device_with, compose, engine, 
     assert device.stop() == 0
     assert "[ERROR]" not in device.log, device.log
     assert re.search(r"(?i)creat(ed|ing)", device.log), "what docker-compose says is not in the log"
+
+
+def test_the_command_line_shows_the_log_and_follows_it(device, engine, local_image):
+    device.start()
+    device.deploy(device.local_group(["web"], local_image))
+    shown = device.cli("logs").stdout
+    assert shown == device.log and "generation 1 is deployed" in shown
+    assert device.cli_json("logs", "--lines", "2") == device.log.splitlines()[-2:]
+    with subprocess.Popen([device.programs / "lighterman", "--socket", device.folder / "run/control.sock", "logs", "-f",
+                           "-n", "1"], stdout=subprocess.PIPE, text=True, env=device.environment) as following:
+        assert following.stdout.readline() == device.log.splitlines(keepends=True)[-1]
+        device.cli("stop")
+        heard = next(line for line in following.stdout if "the application is taken down" in line)
+        assert heard in device.log
+        following.send_signal(signal.SIGINT)
+    assert following.returncode == 0

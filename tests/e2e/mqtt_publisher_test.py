@@ -20,6 +20,8 @@ from servers.broker import Broker
 from servers.server import free_port, wait_until
 
 TOPIC = "driver/messages"
+PRESENCE = "presence/of/it"
+CONNECTION_TOPIC = "dockerapplicationdeploymentconnector/message/connection"
 # Longer than the longest of the pauses between attempts that a test can meet.
 RECONNECT_S = 60
 
@@ -133,6 +135,77 @@ def test_publisher_says_goodbye(broker, publish):
     publisher.next("connected")
     assert publisher.stop() == 0
     wait_until(lambda: "Client polite disconnected." in broker.log(50), 30, lambda: broker.log(50))
+
+
+@pytest.mark.parametrize("transport", ["tcp", "socket", "tls", "password"])
+def test_publisher_tells_when_it_is_connected_and_when_it_ends(broker, publish, transport):
+    with broker.subscriber("presence/#") as subscriber:
+        publisher = publish({**broker.over(transport), "presenceTopic": PRESENCE})
+        assert take(subscriber, 1) == ["connected 1"]
+        assert publisher.stop() == 0
+        assert take(subscriber, 1) == ["ended 1"]
+        # A last will would come before what is published after it.
+        publisher = publish({**broker.over(transport), "presenceTopic": "presence/other"}, "other")
+        assert take(subscriber, 1) == ["connected 1"]
+        assert publisher.stop() == 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "socket", "tls"])
+def test_publisher_that_is_killed_has_left_a_last_will(broker, publish, transport):
+    with broker.subscriber(PRESENCE) as subscriber:
+        publisher = publish({**broker.over(transport), "presenceTopic": PRESENCE})
+        assert take(subscriber, 1) == ["connected 1"]
+        publisher.stop(signal.SIGKILL)
+        message = subscriber.next()
+        assert (message.payload, message.qos, message.retain) == (b"lost 1", 1, False)
+
+
+def test_publisher_tells_of_each_connection_after_what_waited(own_broker, publish):
+    own_broker.start()
+    with own_broker.subscriber("#", session="keeper") as keeper:
+        publisher = publish({**own_broker.over("tcp"), "presenceTopic": PRESENCE})
+        assert take(keeper, 1) == ["connected 1"]
+        own_broker.stop()
+        publisher.next("disconnected")
+        publisher.send(numbers(0, 3))
+        own_broker.start()
+        arrived = []
+        while not arrived or not arrived[-1].startswith("connected"):
+            arrived += take(keeper, 1)
+        # The old broker may have published the will as it ended.
+        assert [text for text in arrived if text != "lost 1"][:-1] == numbers(0, 3)
+        assert arrived[-1] != "connected 1"
+        assert publisher.stop() == 0
+
+
+def test_lightermand_tells_of_its_connections(device, broker):
+    device.use_broker(broker)
+    with broker.subscriber(CONNECTION_TOPIC) as subscriber:
+        device.start()
+        first = subscriber.next_json()
+        device.kill()
+        lost = subscriber.next_json()
+        device.start()
+        second = subscriber.next_json()
+        assert device.stop() == 0
+        ended = subscriber.next_json()
+    assert [message["state"] for message in (first, lost, second, ended)] == ["connected", "lost", "connected", "ended"]
+    assert all(set(message) == {"id", "time", "state", "connection", "thing", "version"} for message in (first, lost, second))
+    assert first["connection"] == lost["connection"] != second["connection"] == ended["connection"]
+    assert (lost["time"], lost["thing"]) == (None, "Gateway")
+    assert len({message["id"] for message in (first, lost, second, ended)}) == 4
+
+
+def test_publisher_that_nobody_asked_to_tells_nothing_of_itself(broker, publish):
+    with broker.subscriber("#") as subscriber:
+        publisher = publish(broker.over("tcp"))
+        publisher.send(["the only one"])
+        publisher.next("drained")
+        publisher.stop(signal.SIGKILL)
+        publisher = publish(broker.over("tcp"))
+        publisher.send(["the second"])
+        assert take(subscriber, 2) == ["the only one", "the second"]
+        assert publisher.stop() == 0
 
 
 @pytest.mark.parametrize("change, words", [

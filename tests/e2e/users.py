@@ -27,6 +27,13 @@ def add_user(name, groups=(), uid=None, home="/nonexistent"):
     return User(name, uid)
 
 
+def remove_user(name):
+    """As if add_user had not been called; membership in other groups stays, and means nothing."""
+    for path in (pathlib.Path("/etc/passwd"), pathlib.Path("/etc/group")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{name}:")), encoding="utf-8")
+
+
 def join(name, groups):
     """Written in place: /etc/group is a mount here, which usermod could not replace."""
     path = pathlib.Path("/etc/group")

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("PROGRAMS", ROOT / "build/bin")) / "lighterman"
-COMMANDS = ["validate", "deploy", "status", "crashes", "stop", "start", "help"]
+COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "metrics", "stop", "start", "help"]
 GROUP = '{"Connectors": []}'
 STAGES = [
     {"progress": {"stage": "fetch", "state": "begin"}},
@@ -440,3 +440,44 @@ def test_an_ignored_signal_stays_ignored(daemon, group):
         daemon.proceed.set()
         assert process.stdout.read().endswith("deployed generation 3 in 4.2 s\n")
     assert process.returncode == 0
+
+
+# logs
+
+def test_logs_prints_the_lines(daemon):
+    daemon.answer({"line": "[2026-01-01T00:00:00Z][INFO]-one"}, {"line": "two \u001b[2J"}, {"exit": 0, "message": None})
+    done = ask(daemon, "logs", "-n", "7")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "[2026-01-01T00:00:00Z][INFO]-one\ntwo \\x1b[2J\n"
+    assert daemon.requests == [{"command": "logs", "follow": False, "lines": 7}]
+
+
+def test_logs_as_json_is_one_document(daemon):
+    daemon.answer({"line": "one"}, {"line": "two"}, {"exit": 0, "message": None})
+    assert json.loads(ask(daemon, "logs", "--json").stdout) == ["one", "two"]
+    assert daemon.requests == [{"command": "logs", "follow": False, "lines": 100}]
+
+
+def test_logs_tells_why_there_are_none(daemon):
+    daemon.answer({"exit": 1, "message": "there is no log file yet"})
+    done = ask(daemon, "logs")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "lighterman: there is no log file yet\n")
+
+
+def test_logs_follows_until_it_is_interrupted(daemon):
+    daemon.proceed = threading.Event()
+    daemon.answer({"line": "one"})
+    daemon.more = []
+    process = subprocess.Popen([PROGRAM, "--socket", daemon.path, "logs", "-f"], stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.PIPE, env=environment())
+    assert process.stdout.readline() == "one\n"  # at once, though it is a pipe
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    daemon.proceed.set()
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", [("-n",), ("-n", "many"), ("--lines", "-1"), ("--follow", "--json")])
+def test_logs_refuses_wrong_words(words):
+    done = run("logs", *words)
+    assert done.returncode == 64 and done.stdout == ""

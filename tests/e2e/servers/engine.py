@@ -119,9 +119,24 @@ class Engine(Server):
             input=data.getvalue())
         return reference
 
+    def extend_image(self, base, reference, release):
+        """An image of the layers of `base`, which is here, and one more."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for name, text in (("Dockerfile", f"FROM {base}\nCOPY page /www/index.html\n"), ("page", release)):
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text.encode()))
+        data.seek(0)
+        self.docker.images.build(fileobj=data, custom_context=True, tag=reference, rm=True)
+        return reference
+
     def publish_image(self, registry, name, release="1"):
         """Pushes such an image to `registry` and forgets it here, so that a deployment has to pull it."""
-        reference = self.make_image(registry.image(name), release)
+        return self.publish(registry, self.make_image(registry.image(name), release))
+
+    def publish(self, registry, reference):
+        """Pushes an image that is here, and forgets it."""
         for line in self.docker.images.push(reference, auth_config=registry.auth(), stream=True, decode=True):
             assert "error" not in line, line["error"]
         self.docker.images.remove(reference, force=True)

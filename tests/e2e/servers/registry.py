@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries: Debian's docker-registry, with or without a password file, and one that answers for ECR's hosts."""
+import base64
 import http.client
+import json
 import ssl
 
 from servers.server import Server, free_port, run
@@ -49,6 +51,19 @@ http: {{addr: "127.0.0.1:{self.port}"}}
     def secret(self, **other):
         """The value of a secret that opens this registry, as a person keeps it in the store."""
         return {**self.credentials, **other}
+
+    def layers(self, reference):
+        """The layers of an image, as it says: [(digest, bytes)]."""
+        name, tag = reference.removeprefix(self.address + "/").rsplit(":", 1)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
+        connection.request("GET", f"/v2/{name}/manifests/{tag}", headers={
+            "Accept": "application/vnd.docker.distribution.manifest.v2+json", "Authorization": f"Basic {login}"})
+        with connection.getresponse() as answer:
+            assert answer.status == 200, answer.read()
+            manifest = json.load(answer)
+        connection.close()
+        return [(layer["digest"], layer["size"]) for layer in manifest["layers"]]
 
     def requests(self):
         """How often it was asked for anything, by its own log."""

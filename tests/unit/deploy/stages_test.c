@@ -193,6 +193,20 @@ static void pulls_all_or_what_is_missing_by_version_and_wish(void **state)
 	}
 }
 
+static void offline_mode_helps_where_others_are_away(void **state)
+{
+	(void)state;
+	static const struct {
+		lm_rc rc;
+		bool away;
+	} cases[] = {{LM_OK, false}, {LM_E_NETWORK, true}, {LM_E_TIMEOUT, true},
+		{LM_E_REFUSED, true}, {LM_E_DENIED, false}, {LM_E_NOT_FOUND, false},
+		{LM_E_CANCELLED, false}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		assert_int_equal(deploy_is_away(cases[i].rc), cases[i].away);
+}
+
 static void plans_the_stages_that_it_runs(void **state)
 {
 	(void)state;
@@ -576,6 +590,7 @@ int main(void)
 		cmocka_unit_test(every_effect_has_a_name_of_its_own),
 		cmocka_unit_test(runs_the_order_of_each_version),
 		cmocka_unit_test(pulls_all_or_what_is_missing_by_version_and_wish),
+		cmocka_unit_test(offline_mode_helps_where_others_are_away),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
 		cmocka_unit_test(tells_where_it_failed_and_what_became_of_the_old),
 		cmocka_unit_test(leaves_all_alone_when_up_fails_before_it_began_without_down),

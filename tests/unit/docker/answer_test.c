@@ -28,6 +28,7 @@ static void speaks_what_the_engine_offers_up_to_1_44(void **state)
 				 &v, &err),
 		LM_OK);
 	assert_int_equal(v.minor, 41);
+	assert_string_equal(v.platform, "linux/");
 	assert_string_equal(v.engine, "20.10.24+dfsg1");
 	assert_int_equal(version("{\"Version\":\"29.3.0\",\"ApiVersion\":\"1.54\","
 				 "\"MinAPIVersion\":\"1.40\"}",
@@ -40,6 +41,18 @@ static void speaks_what_the_engine_offers_up_to_1_44(void **state)
 		version("{\"Version\":\"1.9.1\",\"ApiVersion\":\"1.21\"}", &v, &err), LM_OK);
 	assert_int_equal(v.minor, 21);
 	assert_int_equal(version("{\"Version\":\"dev\",\"ApiVersion\":\"1.44\"}", &v, &err), LM_OK);
+}
+
+static void tells_the_platform_that_the_engine_runs(void **state)
+{
+	(void)state;
+	struct engine_version v;
+	struct lm_err err;
+	assert_int_equal(version("{\"Version\":\"20.10\",\"ApiVersion\":\"1.41\","
+				 "\"Os\":\"linux\",\"Arch\":\"arm64\"}",
+				 &v, &err),
+		LM_OK);
+	assert_string_equal(v.platform, "linux/arm64");
 }
 
 static void refuses_an_engine_below_1_9_1_by_name(void **state)
@@ -80,10 +93,12 @@ static void lists_only_the_projects_containers(void **state)
 	(void)state;
 	const char *json =
 		"[{\"Id\":\"aa\",\"Names\":[\"/other/alias\",\"/p_web_1\"],\"Image\":\"web:1\","
-		"\"State\":\"running\",\"Status\":\"Up 2 minutes "
+		"\"ImageID\":\"sha256:1d\",\"State\":\"running\",\"Status\":\"Up 2 minutes "
 		"(healthy)\",\"Created\":1700000000,"
 		"\"Labels\":{\"com.docker.compose.project\":\"" PROJECT "\","
-		"\"com.docker.compose.service\":\"web\",\"com.docker.compose.oneoff\":\"False\"}},"
+		"\"com.docker.compose.service\":\"web\",\"com.docker.compose.oneoff\":\"False\","
+		"\"com.docker.compose.config-hash\":\"0a\","
+		"\"com.docker.compose.version\":\"1.29.2\"}},"
 		"{\"Id\":\"bb\",\"Names\":[\"/stranger\"],\"Labels\":{}},"
 		"{\"Id\":\"cc\",\"Names\":[\"/p_db_1\"],\"State\":\"exited\","
 		"\"Status\":\"Exited (137) 3 hours ago\","
@@ -99,6 +114,10 @@ static void lists_only_the_projects_containers(void **state)
 	assert_int_equal(list.items[0].exit_code, -1);
 	assert_int_equal(list.items[0].created, 1700000000);
 	assert_false(list.items[0].oneoff);
+	assert_string_equal(list.items[0].image_id, "sha256:1d");
+	assert_string_equal(list.items[0].config_hash, "0a");
+	assert_string_equal(list.items[0].compose_version, "1.29.2");
+	assert_string_equal(list.items[1].config_hash, "");
 	assert_string_equal(list.items[1].id, "cc");
 	assert_string_equal(list.items[1].service, "");
 	assert_int_equal(list.items[1].exit_code, 137);
@@ -258,6 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(speaks_what_the_engine_offers_up_to_1_44),
+		cmocka_unit_test(tells_the_platform_that_the_engine_runs),
 		cmocka_unit_test(refuses_an_engine_below_1_9_1_by_name),
 		cmocka_unit_test(refuses_what_is_no_version),
 		cmocka_unit_test(lists_only_the_projects_containers),

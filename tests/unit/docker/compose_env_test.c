@@ -2,11 +2,13 @@
 #include "docker/compose_env.h"
 
 #include "base/cleanup.h"
+#include "base/limits.h"
 #include "base/str.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -49,7 +51,8 @@ static void drops_keys_and_what_changes_compose(void **state)
 	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
 	assert_non_null(find(env, "PATH"));
 	assert_non_null(find(env, "SETUPTOOLS_USE_DISTUTILS"));
-	assert_null(env[2]);
+	assert_string_not_equal(find(env, "COMPOSE_PARALLEL_LIMIT"), "8");
+	assert_null(env[3]);
 	compose_env_free(env);
 }
 
@@ -85,6 +88,15 @@ static void makes_debians_compose_start_faster_unless_told_otherwise(void **stat
 	compose_env_free(env);
 }
 
+static void no_number_of_services_makes_compose_wait_for_itself(void **state)
+{
+	(void)state;
+	const char *const parent[] = {NULL};
+	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
+	assert_true(strtol(find(env, "COMPOSE_PARALLEL_LIMIT"), NULL, 10) > LIMIT_SERVICES);
+	compose_env_free(env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +104,7 @@ int main(void)
 		cmocka_unit_test(drops_keys_and_what_changes_compose),
 		cmocka_unit_test(sets_what_compose_needs),
 		cmocka_unit_test(makes_debians_compose_start_faster_unless_told_otherwise),
+		cmocka_unit_test(no_number_of_services_makes_compose_wait_for_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,16 @@ static void passes_the_file_on_stdin_and_collects_the_config(void **state)
 	assert_string_equal(lm_buf_cstr(&f->lines), "WARN WARNING: unset;");
 }
 
+static void hashes_are_asked_for_all_services_of_a_file(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	struct lm_err err = {0};
+	script(f, "file=$4; shift 6; echo \"$@ by $file\"");
+	assert_int_equal(compose_hash(&f->job, "/d/c.yml", &forever, &out, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "config --hash=* by /d/c.yml\n");
+}
+
 static void up_and_down_have_their_arguments(void **state)
 {
 	struct fixture *f = *state;
@@ -165,6 +175,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(passes_the_file_on_stdin_and_collects_the_config),
+		TEST(hashes_are_asked_for_all_services_of_a_file),
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),
 		TEST(a_failure_has_composes_words_and_class),

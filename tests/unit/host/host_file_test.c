@@ -86,6 +86,8 @@ static void faults_name_the_path_of_the_key(void **state)
 	expect_invalid("{\"region\":3}", "region: must be a string, but is a number");
 	expect_invalid("{\"docker\":{\"socket\":\"x\"}}",
 		"docker.socket: \"x\": must be an absolute path");
+	expect_invalid("{\"metrics\":{\"textfile\":\"/m/lighterman.txt\"}}",
+		"metrics.textfile: \"/m/lighterman.txt\": must end in .prom");
 	expect_invalid(
 		"{\"allowRoot\":\"yes\"}", "allowRoot: must be true or false, but is a string");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\"},{}]}", "mqtt[1]: needs either host or socket");

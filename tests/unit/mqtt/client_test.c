@@ -176,6 +176,24 @@ static void asks_for_version_3_1_1_and_a_clean_session(void **state)
 	assert_memory_equal(w->broker.connect + sizeof(head), "lighterman", 10);
 }
 
+static void leaves_a_last_will_with_the_broker(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script script = {0};
+	const char will[] = {0, 3, 't', '/', 'w', 0, 4, 'g', 'o', 'n', 'e'};
+	enum { CLEAN = 0x02, WILL = 0x04, WILL_QOS_1 = 0x08 };
+
+	fake_broker_start(&w->broker, w->loop, &script, 1);
+	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port}, LONG_MS);
+	client_set_will(w->client, "t/other", "replaced");
+	client_set_will(w->client, "t/w", "gone");
+	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	RUN_UNTIL(w, w->connected + w->closed);
+	assert_int_equal(w->broker.connect[7], CLEAN | WILL | WILL_QOS_1);
+	assert_int_equal(w->broker.connect_n, 12 + 23 + sizeof(will));
+	assert_memory_equal(w->broker.connect + 12 + 23, will, sizeof(will));
+}
+
 static void connect_with_password(struct world *w, const char *path)
 {
 	const struct fake_script script = {0};
@@ -351,6 +369,8 @@ static void a_silent_broker_is_pinged_and_given_up(void **state)
 	connected_to(w, &(struct fake_script){.no_pong = true});
 	expect_closed(w, "no sign of life for 5 s", "127.0.0.1:");
 	assert_int_equal(w->broker.pings, 1);
+	RUN_UNTIL(w, w->broker.lost == 1);
+	assert_int_equal(w->broker.goodbyes, 0); // or the last will would be forgotten
 }
 
 static void says_goodbye(void **state)
@@ -452,6 +472,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLIENT_TEST(publishes_and_hears_that_it_was_taken),
 		CLIENT_TEST(asks_for_version_3_1_1_and_a_clean_session),
+		CLIENT_TEST(leaves_a_last_will_with_the_broker),
 		CLIENT_TEST(sends_the_password_that_the_file_has_now),
 		CLIENT_TEST(a_password_file_that_cannot_be_used_is_named),
 		CLIENT_TEST(each_refusal_is_a_sentence_of_its_own),

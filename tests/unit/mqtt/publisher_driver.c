@@ -4,11 +4,13 @@
 /// of JSON for each message taken and each event. The end of stdin is none; SIGTERM is.
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "mqtt/publisher.h"
 #include "sys/json.h"
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +19,8 @@ struct driver {
 	struct publisher *publisher;
 	struct loop_fd *in;
 	struct lm_buf line;
+	unsigned attempts;
+	bool tells, ending;
 };
 
 /// Drops the reference.
@@ -41,17 +45,33 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 		(json_int_t)retry_ms));
 }
 
+/// What was told, with a number for the attempt.
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	static const char *const words[] = {"connected", "ended", "lost"};
+	struct driver *d = ctx;
+
+	d->attempts += what == PUBLISHER_LOST;
+	return lm_xasprintf("%s %u", words[what], d->attempts);
+}
+
 static void on_drained(void *ctx)
 {
-	(void)ctx;
+	struct driver *d = ctx;
+
 	print(json_pack("{ss}", "event", "drained"));
+	if (d->ending)
+		loop_stop(d->loop);
 }
 
 static void on_sigterm(void *ctx)
 {
 	struct driver *d = ctx;
 
-	loop_stop(d->loop);
+	d->ending = true;
+	publisher_end(d->publisher);
+	if (!d->tells || !publisher_is_connected(d->publisher))
+		loop_stop(d->loop);
 }
 
 static void take_line(struct driver *d, struct lm_str line)
@@ -105,10 +125,11 @@ static struct mqtt_settings settings_of(const json_t *in)
 int main(int argc, char **argv)
 {
 	struct driver d = {.line = LM_BUF(LIMIT_MQTT_PAYLOAD * 2)};
-	const struct publisher_events events = {
+	struct publisher_events events = {
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.presence = on_presence,
 		.ctx = &d,
 	};
 	struct loop_signal *sigterm = NULL;
@@ -118,6 +139,8 @@ int main(int argc, char **argv)
 
 	if (!in)
 		return 64;
+	events.presence_topic = json_string_value(json_object_get(in, "presenceTopic"));
+	d.tells = events.presence_topic != NULL;
 	lm_rc rc = loop_create(&d.loop, &err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d.loop, SIGTERM, on_sigterm, &d, &sigterm, &err);

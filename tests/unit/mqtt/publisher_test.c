@@ -27,6 +27,7 @@ struct world {
 	unsigned connected, disconnected, drained;
 	uint64_t retry_ms[8];
 	char why[LM_ERR_MSG_SIZE];
+	bool tells; ///< Of its connections, on "p".
 };
 
 static char directory[64];
@@ -89,6 +90,14 @@ static void on_drained(void *ctx)
 	end_if(w, WHEN_DRAINED);
 }
 
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	static const char *const words[] = {"connected", "ended", "lost"};
+
+	(void)ctx;
+	return lm_xstrdup(words[what]);
+}
+
 #define RUN_UNTIL(w, condition)                                                                    \
 	do {                                                                                       \
 		while (!(condition))                                                               \
@@ -101,6 +110,8 @@ static void start(struct world *w, const struct fake_script *scripts, unsigned n
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.presence_topic = w->tells ? "p" : NULL,
+		.presence = on_presence,
 		.ctx = w,
 	};
 
@@ -315,6 +326,50 @@ static void may_be_destroyed_in_any_event(void **state)
 	}
 }
 
+static void tells_of_the_connection_behind_what_waited(void **state)
+{
+	struct world *w = *state;
+
+	w->tells = true;
+	add_to_outbox("t", "0");
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.messages_n, 2);
+	assert_string_equal(w->broker.messages[0], "t 0");
+	assert_string_equal(w->broker.messages[1], "p connected");
+}
+
+static void the_end_is_drained_once_the_broker_knows_of_it(void **state)
+{
+	struct world *w = *state;
+
+	w->tells = true;
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	publisher_end(w->publisher);
+	publisher_end(w->publisher);
+	assert_false(publisher_is_drained(w->publisher));
+	send_numbers(w, 1); // comes before
+	RUN_UNTIL(w, w->drained == 1);
+	assert_true(publisher_is_drained(w->publisher));
+	assert_string_equal(w->broker.messages[w->broker.messages_n - 2], "t 0");
+	assert_string_equal(w->broker.messages[w->broker.messages_n - 1], "p ended");
+	publisher_destroy(lm_take(w->publisher));
+	RUN_UNTIL(w, w->broker.lost == 1);
+	assert_int_equal(w->broker.goodbyes, 1);
+}
+
+static void an_end_without_a_connection_waits_for_nothing(void **state)
+{
+	struct world *w = *state;
+
+	w->tells = true;
+	start(w, &(struct fake_script){.closes = true}, 1);
+	publisher_end(w->publisher);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.messages_n, 0);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -347,6 +402,9 @@ int main(void)
 		PUBLISHER_TEST(refuses_what_it_could_never_send),
 		PUBLISHER_TEST(a_file_that_cannot_be_removed_stops_nothing),
 		PUBLISHER_TEST(may_be_destroyed_in_any_event),
+		PUBLISHER_TEST(tells_of_the_connection_behind_what_waited),
+		PUBLISHER_TEST(the_end_is_drained_once_the_broker_knows_of_it),
+		PUBLISHER_TEST(an_end_without_a_connection_waits_for_nothing),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 

@@ -94,7 +94,7 @@ static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 		{"", "the job is not valid JSON: "},
 		{"{\"job\":", "the job is not valid JSON: "},
 		{"[]", "the job: '' is not a job that this worker knows"},
-		{"{\"job\":\"plan\"}", "the job: 'plan' is not a job that this worker knows"},
+		{"{\"job\":\"sail\"}", "the job: 'sail' is not a job that this worker knows"},
 		{"{\"job\":\"down\",\"credentials_directory\":\"l\"}",
 			"the job: credentials_directory must be an absolute path"},
 		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `lighterman logs`.
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+
+#include <string.h>
+
+enum { LINES_DEFAULT = 100 };
+
+static void print_line(const struct call *call, const json_t *line, json_t *lines)
+{
+	const char *text = json_get_text(line, "line");
+
+	if (!text)
+		return;
+	if (call->json) {
+		json_array_append_new(lines, json_string(text));
+		return;
+	}
+	size_t size = 4 * strlen(text) + 32;
+	lm_auto_free char *plain = lm_xmalloc(size);
+	(void)fprintf(call->out, "%s\n", lm_str_shorten(lm_str(text), strlen(text), plain, size));
+}
+
+/// What came is for whoever reads on the other side of a pipe, now. False: nobody does any more.
+static bool hand_over(const struct call *call, const struct client *client)
+{
+	return !call->follow || client_has_line(client) || fflush(call->out) == 0;
+}
+
+static int end_answer(const struct call *call, const json_t *last, const json_t *lines)
+{
+	const char *message = json_get_text(last, "message");
+	int status = (int)json_get_int(last, "exit", EXIT_FAILED);
+
+	if (status != EXIT_DONE) {
+		command_complain(call->err, message ? message : "lightermand did not say why");
+		return status;
+	}
+	if (call->json) {
+		(void)json_dumpf(lines, call->out, JSON_INDENT(2));
+		(void)fputc('\n', call->out);
+	}
+	return EXIT_DONE;
+}
+
+static int read_answer(const struct call *call, struct client *client,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto_json json_t *lines = json_array();
+
+	for (;;) {
+		lm_auto_json json_t *line = NULL;
+		lm_rc rc = client_read(client, limit, &line, err);
+
+		if (rc == LM_E_CANCELLED)
+			return EXIT_DONE; // Ctrl-C is how one stops following
+		if (rc) {
+			command_complain(call->err, err->msg);
+			return EXIT_FAILED;
+		}
+		if (json_object_get(line, "exit"))
+			return end_answer(call, line, lines);
+		print_line(call, line, lines);
+		if (!hand_over(call, client))
+			return EXIT_FAILED;
+	}
+}
+
+int command_logs(const struct call *call)
+{
+	lm_auto(client_close_p) struct client *client = NULL;
+	lm_auto_json json_t *request = json_pack("{s:s, s:b, s:i}", "command", "logs", "follow",
+		call->follow, "lines", call->lines >= 0 ? call->lines : LINES_DEFAULT);
+	lm_auto(interrupt_finish) struct interrupt interrupt = {.fd = -1};
+	struct wait_limit limit = WAIT_FOREVER;
+	struct lm_err why = {0};
+
+	if (call->follow && call->json) {
+		command_complain(call->err, "logs takes --follow or --json, not both");
+		return EXIT_USAGE;
+	}
+	if (interrupt_init(&interrupt, &why)) {
+		command_complain(call->err, why.msg);
+		return EXIT_FAILED;
+	}
+	limit.cancel_fd = interrupt.fd;
+	if (client_open(call->socket_path, request, &limit, &client, &why)) {
+		command_complain(call->err, why.msg);
+		return why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE;
+	}
+	return read_answer(call, client, &limit, &why);
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/metrics.h"
+
+#include "base/str.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const STATES[METRICS_STATES] = {
+	"created", "running", "paused", "restarting", "removing", "exited", "dead"};
+static const char *const HEALTHS[METRICS_HEALTHS] = {"none", "starting", "healthy", "unhealthy"};
+static const char *const OUTCOMES[METRICS_OUTCOMES] = {"success", "invalid", "failed", "cancelled"};
+
+struct metrics_containers metrics_count_containers(
+	const struct engine_containers *list, int64_t asked_ms)
+{
+	struct metrics_containers counts = {.asked_ms = asked_ms, .answered = list != NULL};
+
+	for (size_t i = 0; list && i < list->n; i++) {
+		for (size_t k = 0; k < METRICS_STATES; k++)
+			counts.by_state[k] += strcmp(list->items[i].state, STATES[k]) == 0;
+		counts.by_health[list->items[i].health]++;
+	}
+	return counts;
+}
+
+/// A family's two lines; `name` without the "lighterman_" that all have in front.
+static void add_family(struct lm_buf *out, const char *name, const char *type, const char *help)
+{
+	(void)lm_buf_printf(
+		out, "# HELP lighterman_%s %s\n# TYPE lighterman_%s %s\n", name, help, name, type);
+}
+
+static void add_name(struct lm_buf *out, const char *name)
+{
+	(void)lm_buf_printf(out, "lighterman_%s", name);
+}
+
+static void add_escaped(struct lm_buf *out, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == '\n')
+			(void)lm_buf_puts(out, "\\n");
+		else if (*value == '\\' || *value == '"')
+			(void)lm_buf_printf(out, "\\%c", *value);
+		else
+			(void)lm_buf_putc(out, *value);
+	}
+}
+
+/// `first`: opens the braces, which the caller closes.
+static void add_label(struct lm_buf *out, bool first, const char *name, const char *value)
+{
+	(void)lm_buf_printf(out, "%s%s=\"", first ? "{" : ",", name);
+	add_escaped(out, value);
+	(void)lm_buf_putc(out, '"');
+}
+
+static void add_number(struct lm_buf *out, uint64_t value)
+{
+	(void)lm_buf_printf(out, " %" PRIu64 "\n", value);
+}
+
+static void add_seconds(struct lm_buf *out, uint64_t ms)
+{
+	(void)lm_buf_printf(out, " %" PRIu64 ".%03u\n", ms / 1000, (unsigned)(ms % 1000));
+}
+
+static void add_plain(struct lm_buf *out, const char *name, uint64_t value)
+{
+	add_name(out, name);
+	add_number(out, value);
+}
+
+static void add_plain_seconds(struct lm_buf *out, const char *name, int64_t ms)
+{
+	add_name(out, name);
+	add_seconds(out, ms > 0 ? (uint64_t)ms : 0);
+}
+
+static void add_labelled(
+	struct lm_buf *out, const char *name, const char *label, const char *value, uint64_t number)
+{
+	add_name(out, name);
+	add_label(out, true, label, value);
+	(void)lm_buf_putc(out, '}');
+	add_number(out, number);
+}
+
+static void add_program(struct lm_buf *out, const struct metrics *m)
+{
+	add_family(
+		out, "build_info", "gauge", "Always 1; the label is the version of lightermand.");
+	add_labelled(out, "build_info", "version", LM_VERSION, 1);
+	add_family(out, "up", "gauge", "0 once lightermand has ended as it was told to.");
+	add_plain(out, "up", !m->ended);
+	add_family(out, "start_time_seconds", "gauge",
+		"When lightermand started, in seconds since 1970.");
+	add_plain_seconds(out, "start_time_seconds", m->started_ms);
+}
+
+static void add_stages(struct lm_buf *out, const struct metrics_stage *stages)
+{
+	add_family(out, "stage_duration_seconds", "summary",
+		"How long the stages of deployments took that ended well.");
+	for (size_t i = 0; i < DEPLOY_STAGES; i++) {
+		const char *stage = deploy_stage_name((enum deploy_stage)i);
+
+		add_name(out, "stage_duration_seconds_sum");
+		add_label(out, true, "stage", stage);
+		(void)lm_buf_putc(out, '}');
+		add_seconds(out, stages[i].ms);
+		add_labelled(out, "stage_duration_seconds_count", "stage", stage, stages[i].n);
+	}
+}
+
+static void add_deployments(struct lm_buf *out, const struct metrics_deployments *d)
+{
+	add_family(out, "deployments_total", "counter",
+		"Attempts to deploy that have ended, by outcome.");
+	for (size_t i = 0; i < METRICS_OUTCOMES; i++)
+		add_labelled(out, "deployments_total", "outcome", OUTCOMES[i], d->ended[i]);
+	add_stages(out, d->stages);
+	add_family(out, "last_success_timestamp_seconds", "gauge",
+		"When a deployment last succeeded, in seconds since 1970; 0: never.");
+	add_plain_seconds(out, "last_success_timestamp_seconds", d->last_success_ms);
+	add_family(out, "generation", "gauge", "The generation that is deployed; 0: none.");
+	add_plain(out, "generation", d->generation);
+	add_family(out, "stopped", "gauge", "1 while the application is to stay down.");
+	add_plain(out, "stopped", d->stopped);
+}
+
+static void add_containers(struct lm_buf *out, const struct metrics_containers *c)
+{
+	if (c->asked_ms == 0)
+		return;
+	add_family(out, "engine_asked_timestamp_seconds", "gauge",
+		"When the Docker daemon was last asked for containers, in seconds since 1970.");
+	add_plain_seconds(out, "engine_asked_timestamp_seconds", c->asked_ms);
+	add_family(out, "engine_up", "gauge", "Whether the Docker daemon answered then.");
+	add_plain(out, "engine_up", c->answered);
+	if (!c->answered)
+		return;
+	add_family(out, "containers", "gauge", "The application's containers, by state.");
+	for (size_t i = 0; i < METRICS_STATES; i++)
+		add_labelled(out, "containers", "state", STATES[i], c->by_state[i]);
+	add_family(out, "containers_health", "gauge", "The application's containers, by health.");
+	for (size_t i = 0; i < METRICS_HEALTHS; i++)
+		add_labelled(out, "containers_health", "health", HEALTHS[i], c->by_health[i]);
+}
+
+static void add_restarts(struct lm_buf *out, const struct metrics *m)
+{
+	if (m->restarts_n == 0)
+		return;
+	add_family(out, "container_restarts_total", "counter",
+		"How often containers were seen to be restarted, by service.");
+	for (size_t i = 0; i < m->restarts_n; i++)
+		add_labelled(out, "container_restarts_total", "service", m->restarts[i].service,
+			m->restarts[i].n);
+}
+
+static uint64_t connected(const struct metrics_broker *b)
+{
+	return b->connected;
+}
+
+static uint64_t waiting(const struct metrics_broker *b)
+{
+	return b->outbox.messages;
+}
+
+static uint64_t bytes(const struct metrics_broker *b)
+{
+	return b->outbox.bytes;
+}
+
+static uint64_t set_aside(const struct metrics_broker *b)
+{
+	return b->outbox.bad;
+}
+
+static void add_dropped(
+	struct lm_buf *out, const struct metrics_broker *b, const char *class, uint64_t n)
+{
+	add_name(out, "messages_dropped_total");
+	add_label(out, true, "broker", b->name);
+	add_label(out, false, "class", class);
+	(void)lm_buf_putc(out, '}');
+	add_number(out, n);
+}
+
+static void add_brokers(struct lm_buf *out, const struct metrics *m)
+{
+	static const struct family {
+		const char *name, *type, *help;
+		uint64_t (*value)(const struct metrics_broker *b);
+	} families[] = {
+		{"broker_connected", "gauge", "Whether there is a connection to the MQTT broker.",
+			connected},
+		{"outbox_messages", "gauge", "Messages that the MQTT broker has not taken yet.",
+			waiting},
+		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", bytes},
+		{"messages_set_aside_total", "counter",
+			"Files of the outbox that could not be read or sent, and are kept as "
+			"*.bad.",
+			set_aside},
+	};
+
+	if (m->brokers_n == 0)
+		return;
+	for (size_t k = 0; k < LM_ARRAY_SIZE(families); k++) {
+		add_family(out, families[k].name, families[k].type, families[k].help);
+		for (size_t i = 0; i < m->brokers_n; i++)
+			add_labelled(out, families[k].name, "broker", m->brokers[i].name,
+				families[k].value(&m->brokers[i]));
+	}
+	add_family(out, "messages_dropped_total", "counter",
+		"Messages given up because the outbox was full; status messages never are.");
+	for (size_t i = 0; i < m->brokers_n; i++) {
+		const struct outbox_counts *counts = &m->brokers[i].outbox;
+
+		add_dropped(out, &m->brokers[i], "event", counts->dropped_event);
+		add_dropped(out, &m->brokers[i], "progress", counts->dropped_progress);
+	}
+}
+
+bool metrics_write(const struct metrics *m, struct lm_buf *out)
+{
+	add_program(out, m);
+	add_deployments(out, &m->deployments);
+	add_containers(out, &m->containers);
+	add_restarts(out, m);
+	add_brokers(out, m);
+	return !out->overflow;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What lightermand can be measured by, as Prometheus text (format version 0.0.4). Pure: only the
+/// text is made here. The families are listed in docs/formats.md.
+
+#include "base/buf.h"
+#include "deploy/stages.h"
+#include "docker/answer.h"
+#include "mqtt/outbox.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// How attempts to deploy end. INVALID: the definition is to blame.
+enum metrics_outcome {
+	METRICS_SUCCESS,
+	METRICS_INVALID,
+	METRICS_FAILED,
+	METRICS_CANCELLED,
+	METRICS_OUTCOMES,
+};
+
+struct metrics_stage {
+	uint64_t n, ms;
+};
+
+struct metrics_deployments {
+	uint64_t ended[METRICS_OUTCOMES];           ///< Since the program's start.
+	struct metrics_stage stages[DEPLOY_STAGES]; ///< That ended well, since then.
+	int64_t last_success_ms;                    ///< Wall clock; 0: never.
+	unsigned generation;                        ///< That is deployed; 0: none.
+	bool stopped;                               ///< It is to stay down.
+};
+
+enum { METRICS_STATES = 7, METRICS_HEALTHS = ENGINE_UNHEALTHY + 1 };
+
+/// What the engine was last heard to say of the application's containers.
+struct metrics_containers {
+	int64_t asked_ms; ///< Wall clock; 0: never.
+	bool answered;    ///< Then. Else the counts mean nothing.
+	size_t by_state[METRICS_STATES];
+	size_t by_health[METRICS_HEALTHS];
+};
+
+struct metrics_broker {
+	const char *name;
+	bool connected;
+	struct outbox_counts outbox;
+};
+
+struct metrics_restarts {
+	const char *service;
+	uint64_t n; ///< Since the program's start.
+};
+
+/// Everything is borrowed.
+struct metrics {
+	int64_t started_ms; ///< Wall clock, of the program.
+	bool ended;         ///< It is at its end.
+	struct metrics_deployments deployments;
+	struct metrics_containers containers;
+	const struct metrics_restarts *restarts;
+	size_t restarts_n;
+	const struct metrics_broker *brokers;
+	size_t brokers_n;
+};
+
+/// Counts a list that the engine answered with at `asked_ms`; `list` NULL: it did not answer.
+struct metrics_containers metrics_count_containers(
+	const struct engine_containers *list, int64_t asked_ms);
+
+/// Appends the text. False: it is over the buffer's ceiling.
+bool metrics_write(const struct metrics *m, struct lm_buf *out);

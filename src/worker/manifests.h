@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Asks registries what images are made of, all at the same time, without pulling anything. A
+/// registry is spoken to as the engine does: over TLS with the system's authorities and what
+/// /etc/docker/certs.d has for it, and in plain text only on this machine's own addresses.
+/// Passwords go to the registry, or to the token server that it names, and to nobody else.
+
+#include "base/error.h"
+#include "docker/manifest.h"
+#include "docker/registry.h"
+#include "sys/wait.h"
+
+struct manifest_question {
+	const char *image;                              ///< A reference as in a compose file.
+	const char *platform;                           ///< "linux/amd64"
+	const struct registry_credentials *credentials; ///< NULL: there are none.
+};
+
+struct manifest_answer {
+	lm_rc rc;              ///< Why nothing is known, unless LM_OK:
+	struct lm_err err;     ///< a sentence.
+	char *digest;          ///< "sha256:…" of what the reference names.
+	char *manifest_digest; ///< Of the manifest: another one if the reference names an index.
+	struct manifest manifest;
+	struct image_layers layers; ///< As the engine names them; none if the registry did not say.
+};
+
+struct manifests_options {
+	const char *certificates; ///< "/etc/docker/certs.d"
+	unsigned attempts;        ///< Of each request; 0: the default.
+	unsigned timeout_ms;      ///< For all together.
+};
+
+/// Fills `ret`, one for each question. LM_E_CANCELLED; what else goes wrong is in the answers.
+lm_rc manifests_ask(const struct manifest_question *questions, size_t n,
+	const struct manifests_options *options, const struct wait_limit *limit,
+	struct manifest_answer *ret, struct lm_err *err);
+void manifest_answer_finish(struct manifest_answer *answer);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/plan.h"
+
+#include "base/memory.h"
+#include "docker/compose.h"
+
+#include <stdlib.h>
+
+const char *plan_action_name(enum plan_action action)
+{
+	static const char *const names[] = {[PLAN_CREATED] = "created",
+		[PLAN_RECREATED] = "recreated",
+		[PLAN_STARTED] = "started",
+		[PLAN_REMOVED] = "removed",
+		[PLAN_LEFT_ALONE] = "left_alone",
+		[PLAN_UNKNOWN] = "unknown"};
+
+	return names[action];
+}
+
+const char *plan_reason_name(enum plan_reason reason)
+{
+	static const char *const names[] = {[PLAN_NEW] = "new",
+		[PLAN_DOWN] = "down",
+		[PLAN_COMPOSE] = "docker-compose",
+		[PLAN_DEFINITION] = "definition",
+		[PLAN_IMAGE] = "image",
+		[PLAN_DEPENDENCY] = "dependency",
+		[PLAN_SCALE] = "scale",
+		[PLAN_STOPPED] = "stopped",
+		[PLAN_GONE] = "gone",
+		[PLAN_UNCHANGED] = "unchanged",
+		[PLAN_UNSURE_IMAGE] = "unsure_image",
+		[PLAN_UNSURE_DEFINITION] = "unsure_definition"};
+
+	return names[reason];
+}
+
+void plan_services_finish(struct plan_services *services)
+{
+	for (size_t i = 0; i < services->n; i++) {
+		free(services->items[i].name);
+		free(services->items[i].image);
+	}
+	free(services->items);
+	*services = (struct plan_services){0};
+}
+
+char *plan_built_name(const char *project, const char *service, unsigned generation)
+{
+	return lm_xasprintf("%s%c%s", project, generation > 1 ? '-' : '_', service);
+}
+
+/// What the containers of one service are like.
+struct found {
+	size_t n, running;
+	bool other_compose; ///< Another generation made one of them.
+	bool other_image;   ///< One is not of the image that has the name now.
+	bool other_hash;
+};
+
+static bool is_of(const struct engine_container *c, const char *service)
+{
+	return !c->oneoff && strcmp(c->service, service) == 0;
+}
+
+static bool runs(const struct engine_container *c)
+{
+	return strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
+	       strcmp(c->state, "paused") == 0;
+}
+
+/// "1.29.2" and "2.26.1" are of generations 1 and 2; later ones count as 2.
+static unsigned generation_of(const char *version)
+{
+	unsigned long major = strtoul(*version == 'v' ? version + 1 : version, NULL, 10);
+
+	return major > 2 ? 2 : (unsigned)major;
+}
+
+static struct found look(const struct plan_input *in, const char *service, const char *hash,
+	const struct plan_image *image)
+{
+	struct found f = {0};
+
+	for (size_t i = 0; i < in->containers->n; i++) {
+		const struct engine_container *c = &in->containers->items[i];
+
+		if (!is_of(c, service))
+			continue;
+		f.n++;
+		f.running += runs(c);
+		f.other_compose |= generation_of(c->compose_version) != in->generation;
+		f.other_hash |= hash && strcmp(c->config_hash, hash) != 0;
+		f.other_image |=
+			image && image->id && *c->image_id && strcmp(c->image_id, image->id) != 0;
+	}
+	return f;
+}
+
+/// Of a service whose hash can only be told when it is made: whether the local copy, by which it
+/// was made, gives the same one now.
+static void compare_late(const struct plan_input *in, const char *hash, struct plan_service *s)
+{
+	const char *old = compose_hashes_get(in->old_hashes, s->name);
+
+	if (!old)
+		s->changes_known = false;
+	else if (strcmp(old, hash) != 0)
+		s->changes |= 1U << PLAN_DEFINITION;
+}
+
+static void compare(const struct plan_input *in, const struct found *f, const char *hash,
+	const struct plan_image *image, struct plan_service *s)
+{
+	const struct compose_tie *tie = compose_ties_get(in->ties, s->name);
+	bool replaced = image && image->replaced;
+
+	s->changes_known = hash != NULL || f->other_compose;
+	if (replaced || f->other_image)
+		s->changes |= 1U << PLAN_IMAGE;
+	if (f->other_compose) {
+		s->changes |= 1U << PLAN_COMPOSE; // and its hashes are made in another way
+		return;
+	}
+	// 1 writes the image's id into the hash: that it is another may be all that is new.
+	bool by_image = in->generation < 2 && f->other_image;
+	if (!f->other_hash || by_image)
+		return;
+	if (tie && tie->hash_is_late)
+		compare_late(in, hash, s);
+	else
+		s->changes |= 1U << PLAN_DEFINITION;
+}
+
+static void decide(struct plan_service *s, enum plan_action action, enum plan_reason reason)
+{
+	s->action = action;
+	s->reason = reason;
+}
+
+static size_t wanted_count(const struct plan_input *in, const char *service)
+{
+	const struct compose_tie *tie = compose_ties_get(in->ties, service);
+
+	return tie ? tie->replicas : 1;
+}
+
+static void decide_by_count(const struct plan_input *in, const struct found *f,
+	const struct plan_image *image, struct plan_service *s)
+{
+	size_t wanted = wanted_count(in, s->name);
+
+	if (!s->changes_known)
+		decide(s, PLAN_UNKNOWN, PLAN_UNSURE_DEFINITION);
+	else if (image && image->unsure)
+		decide(s, PLAN_UNKNOWN, PLAN_UNSURE_IMAGE);
+	else if (f->n < wanted)
+		decide(s, PLAN_CREATED, PLAN_SCALE);
+	else if (f->n > wanted)
+		decide(s, PLAN_REMOVED, PLAN_SCALE);
+	else if (f->running < f->n)
+		decide(s, PLAN_STARTED, PLAN_STOPPED);
+	else
+		decide(s, PLAN_LEFT_ALONE, PLAN_UNCHANGED);
+}
+
+static void judge(const struct plan_input *in, const struct found *f,
+	const struct plan_image *image, struct plan_service *s)
+{
+	static const enum plan_reason order[] = {PLAN_COMPOSE, PLAN_DEFINITION, PLAN_IMAGE};
+
+	if (f->n == 0) {
+		decide(s, PLAN_CREATED, PLAN_NEW);
+		return;
+	}
+	if (in->takes_down) {
+		bool again = wanted_count(in, s->name) > 0;
+		decide(s, again ? PLAN_RECREATED : PLAN_REMOVED, PLAN_DOWN);
+		return;
+	}
+	for (size_t i = 0; i < LM_ARRAY_SIZE(order); i++) {
+		if (!(s->changes & 1U << order[i]))
+			continue;
+		decide(s, PLAN_RECREATED, order[i]);
+		return;
+	}
+	decide_by_count(in, f, image, s);
+}
+
+/// Whether `up` looks at this service at all.
+static bool is_wanted(const struct plan_input *in, const struct compose_service *service)
+{
+	if (in->hashes->n > 0)
+		return compose_hashes_get(in->hashes, service->name) != NULL;
+	return in->generation > 1 || !service->has_profiles;
+}
+
+static void add_wanted(const struct plan_input *in, const struct compose_service *service,
+	struct plan_services *list)
+{
+	const char *hash = compose_hashes_get(in->hashes, service->name);
+	lm_auto_free char *built = plan_built_name(COMPOSE_PROJECT, service->name, in->generation);
+	const struct plan_image *image = plan_images_get(
+		in->images, service->image || !service->has_build ? service->image : built);
+	struct found f = look(in, service->name, hash, image);
+	struct plan_service *s = &list->items[list->n];
+
+	if (f.n == 0 && wanted_count(in, service->name) == 0)
+		return;
+	list->n++;
+	*s = (struct plan_service){.name = lm_xstrdup(service->name),
+		.image = service->image ? lm_xstrdup(service->image) : NULL,
+		.changes_known = true,
+		.containers = f.n};
+	if (f.n > 0)
+		compare(in, &f, hash, image, s);
+	judge(in, &f, image, s);
+}
+
+static struct plan_service *find(const struct plan_services *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->items[i].name, name) == 0)
+			return &list->items[i];
+	return NULL;
+}
+
+/// What runs of it and is not wanted any more: by its service, else by its own name.
+static void add_gone(
+	const struct plan_input *in, const struct engine_container *c, struct plan_services *list)
+{
+	const char *name = *c->service ? c->service : c->name;
+	struct plan_service *s = find(list, name);
+
+	if (c->oneoff)
+		return;
+	if (s && s->reason == PLAN_GONE)
+		s->containers++;
+	if (s)
+		return;
+	list->items[list->n++] = (struct plan_service){.name = lm_xstrdup(name),
+		.image = *c->image ? lm_xstrdup(c->image) : NULL,
+		.action = in->takes_down ? PLAN_REMOVED : PLAN_LEFT_ALONE,
+		.reason = PLAN_GONE,
+		.changes_known = true,
+		.containers = 1};
+}
+
+/// Whether a service that this one is tied to gets new containers.
+static bool is_pulled_along(
+	const struct plan_input *in, const struct plan_services *list, const struct plan_service *s)
+{
+	const struct compose_tie *tie = compose_ties_get(in->ties, s->name);
+
+	for (size_t i = 0; tie && i < tie->follows_n; i++) {
+		const struct plan_service *other = find(list, tie->follows[i]);
+		if (!other)
+			continue;
+		if (other->action == PLAN_RECREATED ||
+			(tie->hash_is_late && other->action == PLAN_CREATED &&
+				other->reason == PLAN_NEW))
+			return true;
+	}
+	return false;
+}
+
+/// One pulls the next along, whatever their order is.
+static void pull_along(const struct plan_input *in, struct plan_services *list)
+{
+	for (bool more = true; more;) {
+		more = false;
+		for (size_t i = 0; i < list->n; i++) {
+			struct plan_service *s = &list->items[i];
+			bool may = s->containers > 0 && s->action != PLAN_RECREATED &&
+				   s->reason != PLAN_GONE;
+			if (!may || !is_pulled_along(in, list, s))
+				continue;
+			decide(s, PLAN_RECREATED, PLAN_DEPENDENCY);
+			more = true;
+		}
+	}
+}
+
+void plan_services_make(const struct plan_input *in, struct plan_services *ret)
+{
+	size_t most = in->services->n + in->containers->n;
+
+	*ret = (struct plan_services){.items = lm_xcalloc(most + 1, sizeof(*ret->items))};
+	for (size_t i = 0; i < in->services->n; i++)
+		if (is_wanted(in, &in->services->items[i]))
+			add_wanted(in, &in->services->items[i], ret);
+	for (size_t i = 0; i < in->containers->n; i++)
+		add_gone(in, &in->containers->items[i], ret);
+	pull_along(in, ret);
+}

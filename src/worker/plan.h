@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What a deployment would do, told from what is wanted and what is there: `lighterman plan`. Pure.
+
+#include "docker/answer.h"
+#include "docker/compose_file.h"
+#include "docker/compose_hashes.h"
+#include "docker/engine_images.h"
+#include "worker/manifests.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum plan_image_action {
+	PLAN_KEEP,    ///< It is here, and stays as it is.
+	PLAN_PULL,    ///< It is pulled.
+	PLAN_BUILD,   ///< docker-compose builds it here.
+	PLAN_MISSING, ///< Offline, and not here: the deployment fails.
+};
+
+struct plan_image {
+	char *image;    ///< Owned, like all texts.
+	char *platform; ///< NULL: none is asked for.
+	enum plan_image_action action;
+	char *id;             ///< Of the image that has that name here; NULL: none has.
+	char *digest;         ///< Of what its registry has, else of what is here; NULL: not known.
+	bool replaced;        ///< `up` finds another image of that name than is here now.
+	bool unsure;          ///< That is not known.
+	bool known;           ///< The sizes are.
+	uint64_t bytes;       ///< To be downloaded.
+	uint64_t bytes_total; ///< Of all its layers, as they are downloaded.
+	uint64_t bytes_disk;  ///< That it takes at most while it is pulled; an estimate.
+	char *reason;         ///< Why sizes are not known, or what is missing; NULL: none.
+};
+
+struct plan_images {
+	struct plan_image *items;
+	size_t n;
+};
+
+void plan_images_finish(struct plan_images *images);
+/// The image of that name, or NULL. Borrowed.
+const struct plan_image *plan_images_get(const struct plan_images *images, const char *image);
+
+enum {
+	/// Unpacked, a compressed layer takes about so many times its bytes.
+	PLAN_UNPACKED_FACTOR = 3,
+};
+
+/// Takes in what the registries said of the images to be pulled: `answers[i]` is of `asked[i]`.
+/// Layers that are in `here` count nothing, and those of several images count for the first.
+void plan_take_answers(struct plan_image *const *asked, const struct manifest_answer *answers,
+	size_t n, const struct engine_layers *here);
+
+enum plan_action {
+	PLAN_CREATED,
+	PLAN_RECREATED,
+	PLAN_STARTED, ///< Its containers are there and do not run.
+	PLAN_REMOVED,
+	PLAN_LEFT_ALONE,
+	PLAN_UNKNOWN,
+};
+
+enum plan_reason {
+	PLAN_NEW,               ///< There is no container of it.
+	PLAN_DOWN,              ///< Everything is taken down first.
+	PLAN_COMPOSE,           ///< Another generation of docker-compose made its containers.
+	PLAN_DEFINITION,        ///< The compose file says something else of it.
+	PLAN_IMAGE,             ///< Its image is another.
+	PLAN_DEPENDENCY,        ///< A service that it is tied to is made anew.
+	PLAN_SCALE,             ///< It is to have more containers, or fewer.
+	PLAN_STOPPED,           ///< They do not run.
+	PLAN_GONE,              ///< The compose file does not have it any more.
+	PLAN_UNCHANGED,         ///< Nothing.
+	PLAN_UNSURE_IMAGE,      ///< What its registry has now is not known.
+	PLAN_UNSURE_DEFINITION, ///< docker-compose did not tell.
+};
+
+/// "created", … and "new", …: as in docs/formats.md.
+const char *plan_image_action_name(enum plan_image_action action);
+const char *plan_action_name(enum plan_action action);
+const char *plan_reason_name(enum plan_reason reason);
+
+struct plan_service {
+	char *name;
+	char *image; ///< NULL: the compose file names none.
+	enum plan_action action;
+	enum plan_reason reason;
+	/// What is not as its containers were made by, whatever else takes them down: a set of
+	/// 1 << PLAN_COMPOSE, PLAN_DEFINITION, PLAN_IMAGE. Holds if `changes_known`.
+	unsigned changes;
+	bool changes_known;
+	size_t containers; ///< That it has now.
+};
+
+struct plan_services {
+	struct plan_service *items;
+	size_t n;
+};
+
+/// What is wanted, and what is there; borrowed.
+struct plan_input {
+	const struct compose_services *services;
+	const struct compose_ties *ties;
+	/// Of what is wanted, and of what the local copy says; n 0: not known.
+	const struct compose_hashes *hashes, *old_hashes;
+	unsigned generation; ///< Of docker-compose.
+	const struct engine_containers *containers;
+	const struct plan_images *images;
+	bool takes_down;
+};
+
+/// The name that docker-compose gives to the image of a service that is built and names none. The
+/// caller frees.
+char *plan_built_name(const char *project, const char *service, unsigned generation);
+
+/// What becomes of each service, in the order of the compose file; behind them those that are only
+/// in containers.
+void plan_services_make(const struct plan_input *input, struct plan_services *ret);
+void plan_services_finish(struct plan_services *services);

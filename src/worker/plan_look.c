@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/plan_priv.h"
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "worker/application_priv.h"
+#include "worker/local_copy.h"
+#include "worker/registries.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/statvfs.h>
+
+enum {
+	CONFIG_MS = 300 * 1000, ///< Python starts slowly from a cold card.
+	REGISTRIES_MS = 90 * 1000,
+	HASHES_MAX = LIMIT_SERVICES * 512,
+};
+
+#define CERTIFICATES "/etc/docker/certs.d"
+
+static const char file_name[] = "docker-compose.yml";
+
+/// Removes the file at the end of the scope.
+static void remove_file(char **path)
+{
+	if (*path)
+		(void)unlink(*path);
+	free(*path);
+}
+
+/// A file that lasts as long as its path, in the directory that is in memory: it may hold
+/// passwords.
+static lm_rc write_file(
+	const struct work *w, struct lm_str text, char **ret_path, struct lm_err *err)
+{
+	lm_auto_free char *path = lm_path_join(w->job->credentials_directory, file_name);
+	lm_auto_close int fd =
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "create '%s': %m", path);
+	*ret_path = lm_take(path);
+	return lm_fd_write_all(fd, *ret_path, text, err);
+}
+
+/// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
+static lm_rc hash(const struct work *w, struct lm_str text, struct lm_str config,
+	struct compose_hashes *ret, struct lm_err *err)
+{
+	lm_auto(remove_file) char *path = NULL;
+	lm_auto_buf struct lm_buf hashes = LM_BUF(HASHES_MAX);
+	struct compose_job job = application_compose_job(w, w->env);
+	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
+	lm_rc rc = write_file(w, w->compose.generation < 2 ? text : config, &path, err);
+
+	if (!rc)
+		rc = compose_hash(&job, path, &limit, &hashes, err);
+	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
+}
+
+/// Without hashes the plan says less.
+static lm_rc go_without(lm_rc rc, const struct lm_err *err)
+{
+	if (rc == LM_OK || rc == LM_E_CANCELLED)
+		return rc;
+	lm_warn("%s; what has changed in the services is not known", err->msg);
+	return LM_OK;
+}
+
+static bool has_late_hashes(const struct compose_ties *ties)
+{
+	for (size_t i = 0; i < ties->n; i++)
+		if (ties->items[i].hash_is_late)
+			return true;
+	return false;
+}
+
+/// The hashes of the local copy, by which what runs was made.
+static lm_rc hash_local_copy(struct planning *p, struct lm_err *err)
+{
+	const struct work *w = p->w;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
+	struct compose_job job = application_compose_job(w, w->env);
+	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
+	lm_rc rc = local_copy_read(w->destination_fd, work_definition(w)->destination, &text, err);
+
+	if (!rc)
+		rc = compose_config(&job, lm_buf_str(&text), &limit, &config, err);
+	if (!rc)
+		rc = hash(w, lm_buf_str(&text), lm_buf_str(&config), &p->old_hashes, err);
+	return go_without(rc, err);
+}
+
+static bool goes_down(const struct planning *p)
+{
+	enum deploy_stage stages[DEPLOY_STAGES];
+	size_t n = deploy_plan_stages(&p->options, stages);
+
+	for (size_t i = 0; i < n; i++)
+		if (stages[i] == DEPLOY_DOWN)
+			return p->containers.n > 0;
+	return false;
+}
+
+lm_rc plan_look_at_services(struct planning *p, struct lm_err *err)
+{
+	struct work *w = p->w;
+	struct lm_str config = lm_buf_str(&w->config);
+	lm_rc rc = compose_ties_parse(config, w->compose.generation, &p->ties, err);
+
+	if (!rc)
+		rc = engine_list_containers(
+			&w->engine, COMPOSE_PROJECT, &w->limit, &p->containers, err);
+	if (rc || p->containers.n == 0) // then there is nothing to compare with
+		return rc;
+	p->takes_down = goes_down(p);
+	rc = go_without(hash(w, lm_buf_str(&w->text), config, &p->hashes, err), err);
+	if (!rc && !p->takes_down && has_late_hashes(&p->ties))
+		rc = hash_local_copy(p, err);
+	return rc;
+}
+
+/// Adds an image with what is known of it here.
+static lm_rc add_image(struct planning *p, const char *name, const char *platform,
+	struct plan_image **ret, struct lm_err *err)
+{
+	lm_auto(engine_image_finish) struct engine_image found = {0};
+	lm_rc rc = engine_inspect_image(&p->w->engine, name, &p->w->limit, &found, err);
+
+	if (rc && rc != LM_E_NOT_FOUND)
+		return rc;
+	struct plan_image *image = &p->images.items[p->images.n++];
+	*image = (struct plan_image){.image = lm_xstrdup(name),
+		.platform = platform ? lm_xstrdup(platform) : NULL,
+		.action = PLAN_KEEP,
+		.id = lm_take(found.id),
+		.digest = lm_take(found.digest),
+		.known = true};
+	*ret = image;
+	return LM_OK;
+}
+
+/// One that is not here, and is not asked for at a registry.
+static void set_absent(struct plan_image *image, enum plan_image_action action, const char *reason)
+{
+	image->action = action;
+	image->known = false;
+	image->replaced = true;
+	image->reason = lm_xstrdup(reason);
+}
+
+static lm_rc add_pulled(struct planning *p, const struct compose_image *wanted, struct lm_err *err)
+{
+	struct plan_image *image = NULL;
+	lm_rc rc = add_image(p, wanted->image, wanted->platform, &image, err);
+
+	if (rc)
+		return rc;
+	bool all = !p->offline && deploy_pull_mode(&p->options) == DEPLOY_PULL_ALL;
+	if (image->id && !all)
+		return LM_OK;
+	if (p->offline) {
+		set_absent(image, PLAN_MISSING, "offline, and it is not on this device");
+		return LM_OK;
+	}
+	image->action = PLAN_PULL;
+	image->known = false;
+	return LM_OK;
+}
+
+/// `up` builds what is not there, and nothing else.
+static lm_rc add_built(
+	struct planning *p, const struct compose_service *service, struct lm_err *err)
+{
+	struct plan_image *image = NULL;
+	lm_auto_free char *name = service->image ? lm_xstrdup(service->image)
+						 : plan_built_name(COMPOSE_PROJECT, service->name,
+							   p->w->compose.generation);
+
+	if (plan_images_get(&p->images, name))
+		return LM_OK;
+	lm_rc rc = add_image(p, name, NULL, &image, err);
+	if (!rc && !image->id)
+		set_absent(image, PLAN_BUILD,
+			"it is built here: what that downloads is not known beforehand");
+	return rc;
+}
+
+static lm_rc list_images(struct planning *p, struct lm_err *err)
+{
+	const struct work *w = p->w;
+	lm_auto_free struct compose_image *wanted = NULL;
+	size_t n = compose_services_images(&w->services, w->compose.generation, &wanted);
+	lm_rc rc = LM_OK;
+
+	p->images.items = lm_xcalloc(w->services.n + 1, sizeof(*p->images.items));
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add_pulled(p, &wanted[i], err);
+	for (size_t i = 0; i < w->services.n && !rc; i++) {
+		const struct compose_service *s = &w->services.items[i];
+		bool left_out = s->has_profiles && w->compose.generation < 2;
+		if (s->has_build && !left_out)
+			rc = add_built(p, s, err);
+	}
+	return rc;
+}
+
+/// The logins that a deployment would have. One that cannot be had is told of when its registry
+/// asks for it.
+static lm_rc find_logins(struct work *w, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list ignored = {0};
+	lm_rc rc = authenticate_list(w, &ignored, err);
+
+	if (rc == LM_OK || rc == LM_E_CANCELLED)
+		return rc;
+	lm_warn("%s; what needs that login is not known", err->msg);
+	return LM_OK;
+}
+
+/// `*ret` stays empty without a login.
+static lm_rc find_login(
+	struct work *w, const char *image, struct registry_credentials *ret, struct lm_err *err)
+{
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	enum login_source source;
+
+	if (image_ref_parse(lm_str(image), &ref, NULL)) // told when it is asked for
+		return LM_OK;
+	return registries_find(w, &ref, ret, &source, err);
+}
+
+/// The questions that the images to be pulled raise, and their answers.
+struct inquiry {
+	struct plan_image **asked;
+	struct manifest_question *questions;
+	struct registry_credentials *logins;
+	struct manifest_answer *answers;
+	size_t n;
+	struct engine_layers here;
+};
+
+static void inquiry_finish(struct inquiry *q)
+{
+	for (size_t i = 0; i < q->n; i++)
+		manifest_answer_finish(&q->answers[i]);
+	for (size_t i = 0; i < q->n; i++)
+		registry_credentials_finish(&q->logins[i]);
+	free(q->logins);
+	free(q->asked);
+	free(q->questions);
+	free(q->answers);
+	engine_layers_finish(&q->here);
+}
+
+static lm_rc make_questions(const struct planning *p, struct inquiry *q, struct lm_err *err)
+{
+	size_t most = p->images.n + 1;
+	lm_rc rc = LM_OK;
+
+	q->asked = lm_xcalloc(most, sizeof(struct plan_image *));
+	q->questions = lm_xcalloc(most, sizeof(*q->questions));
+	q->logins = lm_xcalloc(most, sizeof(*q->logins));
+	q->answers = lm_xcalloc(most, sizeof(*q->answers));
+	for (size_t i = 0; i < p->images.n && !rc; i++) {
+		struct plan_image *image = &p->images.items[i];
+		struct registry_credentials *login = &q->logins[q->n];
+
+		if (image->action != PLAN_PULL)
+			continue;
+		rc = find_login(p->w, image->image, login, err);
+		q->asked[q->n] = image;
+		q->questions[q->n++] = (struct manifest_question){.image = image->image,
+			.platform =
+				image->platform ? image->platform : p->w->engine.version.platform,
+			.credentials = login->username ? login : NULL};
+	}
+	return rc;
+}
+
+lm_rc plan_look_at_images(struct planning *p, struct lm_err *err)
+{
+	static const struct manifests_options options = {
+		.certificates = CERTIFICATES, .timeout_ms = REGISTRIES_MS};
+	struct work *w = p->w;
+	lm_auto(inquiry_finish) struct inquiry q = {0};
+	lm_rc rc = list_images(p, err);
+
+	if (!rc && !p->offline)
+		rc = find_logins(w, err);
+	if (!rc)
+		rc = make_questions(p, &q, err);
+	if (rc || q.n == 0)
+		return rc;
+	rc = manifests_ask(q.questions, q.n, &options, &w->limit, q.answers, err);
+	if (!rc)
+		rc = engine_list_layers(&w->engine, &w->limit, &q.here, err);
+	if (!rc)
+		plan_take_answers(q.asked, q.answers, q.n, &q.here);
+	return rc;
+}
+
+lm_rc plan_look_at_disk(struct planning *p, struct lm_err *err)
+{
+	struct statvfs fs;
+	lm_rc rc = engine_root_directory(&p->w->engine, &p->w->limit, &p->disk, err);
+
+	if (rc)
+		return rc;
+	p->free_known = statvfs(p->disk, &fs) == 0;
+	if (p->free_known)
+		p->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	else // an engine in a container, or a directory in one that we may not enter
+		p->disk_reason = lm_xasprintf("cannot look into '%s': %m", p->disk);
+	return LM_OK;
+}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lightermand costs in memory (the gcc build, which is what people run: sanitizers need memory of their own)."""
+import pathlib
+import shutil
+
+import pytest
+
+from device import workers
+from servers.engine import compose_file
+from servers.server import wait_until
+
+BUILD = pathlib.Path(__file__).resolve().parents[2] / "build/bin"
+# Only the worker has those, for as long as a job lasts.
+NEVER_MAPPED = ("libcurl", "libyaml", "libnghttp2", "libssh2", "libgnutls", "libldap", "libkrb5", "libbrotli")
+
+# Plays success, with as much as a worker may say. Its stages wait for `go`, as lightermand wants it.
+CHATTY_WORKER = """#!/bin/sh
+read -r job
+case $job in *'"job":"down"'*) stages=down effect=stopped ;;
+*) stages='prepare fetch resolve authenticate admit pull down up settle' effect=started ;; esac
+for stage in $stages; do
+	echo "{\\"stage\\":\\"$stage\\",\\"state\\":\\"begin\\"}"
+	read -r go
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		echo "$stage, line $i: the quick brown fox jumps over the lazy dog, and over the quay" >&2
+		echo "{\\"stage\\":\\"$stage\\",\\"state\\":\\"progress\\",\\"message\\":\\"step $i\\"}"
+	done
+	echo "{\\"stage\\":\\"$stage\\",\\"state\\":\\"end\\",\\"ms\\":1}"
+done
+echo "{\\"result\\":\\"success\\",\\"stage\\":null,\\"error\\":null,\\"message\\":null,\\"compose_version\\":null,\
+\\"effect\\":\\"$effect\\",\\"offline\\":false,\\"forced\\":false}"
+"""
+
+
+@pytest.fixture
+def lean(device, folder):
+    """`device` with the programs of the gcc build, below `folder`: they may be replaced."""
+    programs = folder / "bin"
+    programs.mkdir()
+    programs.chmod(0o755)
+    for name in ("lightermand", "lighterman-worker", "lighterman"):
+        shutil.copy(BUILD / name, programs)
+    device.programs = programs
+    return device
+
+
+class Memory:
+    """Of a process, in kB."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def __getitem__(self, key):
+        for line in pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith(key + ":"):
+                return int(line.split()[1])
+        raise KeyError(key)
+
+    def wait_at_most(self, **limits):
+        """It gives memory back a moment after its work."""
+        wait_until(lambda: all(self[key] <= most for key, most in limits.items()), 30,
+                   lambda: f"{limits} kB are exceeded: { {key: self[key] for key in limits} }")
+
+
+def wait_connected(device):
+    device.wait_status(lambda status: all(broker["connected"] for broker in status["brokers"]))
+
+
+def test_watching_a_hundred_containers_takes_two_megabytes(lean, engine, broker, local_image):
+    """And with TLS to the broker no more than 8 MB are ever resident."""
+    names = [f"service{n}" for n in range(100)]
+    lean.use_broker(broker)
+    lean.put_object("ships", "docker-compose.yml", compose_file(None, names, local_image))
+    lean.start(lean.group(DockerPullBeforeUp="False", StopContainersOnNewDeployment="False"))
+    lean.wait_status(lambda status: status["state"] == "running", 300)
+    assert len(engine.containers()) == 100
+    wait_connected(lean)
+    Memory(lean.process.pid).wait_at_most(Pss=2048, Rss=5120)
+    lean.stop()
+
+    lean.use_broker(broker, "tls")
+    lean.start()
+    lean.wait_status(lambda status: status["state"] == "running", 300)
+    wait_connected(lean)
+    assert len(lean.status["containers"]) == 100
+    Memory(lean.process.pid).wait_at_most(Rss=8192)
+
+
+def test_what_only_a_worker_needs_is_not_mapped(lean, broker):
+    lean.use_broker(broker, "tls")
+    lean.start()
+    wait_connected(lean)
+    maps = pathlib.Path(f"/proc/{lean.process.pid}/maps").read_text(encoding="utf-8")
+    assert "libmosquitto" in maps
+    assert [name for name in NEVER_MAPPED if name in maps] == []
+
+
+def test_does_not_grow_with_deployments_and_what_workers_say(lean, broker):
+    (lean.programs / "lighterman-worker").write_text(CHATTY_WORKER)
+    lean.use_broker(broker)
+    lean.start()
+    group = lean.group()
+    memory = Memory(lean.process.pid)
+
+    def deploy(times):
+        for _ in range(times):
+            with lean.begin(group) as deployment:
+                assert deployment.end()["exit"] == 0
+        assert workers() == []
+
+    deploy(20)  # more generations than are kept
+    memory.wait_at_most(Rss=5120)
+    early = {key: memory[key] for key in ("Rss", "Anonymous")}
+    deploy(180)
+    assert lean.status["deployment"]["generation"] == 200
+    # What was asked last may still be in memory; a leak of a kilobyte a deployment would show.
+    memory.wait_at_most(**{key: value + 128 for key, value in early.items()})

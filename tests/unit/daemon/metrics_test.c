@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/metrics.h"
+
+#include "base/limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char NEW_PROGRAM[] =
+	"# HELP lighterman_build_info Always 1; the label is the version of lightermand.\n"
+	"# TYPE lighterman_build_info gauge\n"
+	"lighterman_build_info{version=\"" LM_VERSION "\"} 1\n"
+	"# HELP lighterman_up 0 once lightermand has ended as it was told to.\n"
+	"# TYPE lighterman_up gauge\n"
+	"lighterman_up 1\n"
+	"# HELP lighterman_start_time_seconds When lightermand started, in seconds since 1970.\n"
+	"# TYPE lighterman_start_time_seconds gauge\n"
+	"lighterman_start_time_seconds 1600000000.007\n"
+	"# HELP lighterman_deployments_total Attempts to deploy that have ended, by outcome.\n"
+	"# TYPE lighterman_deployments_total counter\n"
+	"lighterman_deployments_total{outcome=\"success\"} 0\n"
+	"lighterman_deployments_total{outcome=\"invalid\"} 0\n"
+	"lighterman_deployments_total{outcome=\"failed\"} 0\n"
+	"lighterman_deployments_total{outcome=\"cancelled\"} 0\n"
+	"# HELP lighterman_stage_duration_seconds How long the stages of deployments took that "
+	"ended "
+	"well.\n"
+	"# TYPE lighterman_stage_duration_seconds summary\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"validate\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"validate\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"prepare\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"prepare\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"fetch\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"fetch\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"resolve\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"resolve\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"authenticate\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"authenticate\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"admit\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"admit\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"pull\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"pull\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"down\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"down\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"up\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"up\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"settle\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"settle\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"commit\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"commit\"} 0\n"
+	"# HELP lighterman_last_success_timestamp_seconds When a deployment last succeeded, in "
+	"seconds "
+	"since 1970; 0: never.\n"
+	"# TYPE lighterman_last_success_timestamp_seconds gauge\n"
+	"lighterman_last_success_timestamp_seconds 0.000\n"
+	"# HELP lighterman_generation The generation that is deployed; 0: none.\n"
+	"# TYPE lighterman_generation gauge\n"
+	"lighterman_generation 0\n"
+	"# HELP lighterman_stopped 1 while the application is to stay down.\n"
+	"# TYPE lighterman_stopped gauge\n"
+	"lighterman_stopped 0\n";
+
+static struct lm_buf text = LM_BUF(LIMIT_METRICS);
+
+static const char *write_text(const struct metrics *m)
+{
+	lm_buf_clear(&text);
+	assert_true(metrics_write(m, &text));
+	return lm_buf_cstr(&text);
+}
+
+/// The text has all of that in a row.
+static void expect(const struct metrics *m, const char *part)
+{
+	const char *all = write_text(m);
+
+	if (!strstr(all, part))
+		fail_msg("'%s' is not in\n%s", part, all);
+}
+
+static void a_new_program_shows_what_it_knows_and_nothing_else(void **state)
+{
+	const struct metrics m = {.started_ms = 1600000000007};
+
+	(void)state;
+	assert_string_equal(write_text(&m), NEW_PROGRAM);
+}
+
+static void counts_deployments_and_stages(void **state)
+{
+	struct metrics m = {.started_ms = 1,
+		.deployments = {.ended = {3, 2, 1, 4},
+			.last_success_ms = 1700000000120,
+			.generation = 17,
+			.stopped = true}};
+
+	(void)state;
+	m.deployments.stages[DEPLOY_PULL] = (struct metrics_stage){.n = 2, .ms = 61005};
+	expect(&m, "{outcome=\"success\"} 3\n");
+	expect(&m, "{outcome=\"invalid\"} 2\n");
+	expect(&m, "{outcome=\"failed\"} 1\n");
+	expect(&m, "{outcome=\"cancelled\"} 4\n");
+	expect(&m, "lighterman_stage_duration_seconds_sum{stage=\"pull\"} 61.005\n"
+		   "lighterman_stage_duration_seconds_count{stage=\"pull\"} 2\n");
+	expect(&m, "\nlighterman_last_success_timestamp_seconds 1700000000.120\n");
+	expect(&m, "\nlighterman_generation 17\n");
+	expect(&m, "\nlighterman_stopped 1\n");
+}
+
+static void counts_containers_by_state_and_health(void **state)
+{
+	struct engine_container items[] = {
+		{.state = (char *)"running", .health = ENGINE_HEALTHY},
+		{.state = (char *)"running", .health = ENGINE_HEALTH_NONE},
+		{.state = (char *)"exited", .health = ENGINE_HEALTH_NONE},
+		{.state = (char *)"dreaming", .health = ENGINE_UNHEALTHY},
+	};
+	const struct engine_containers list = {.items = items, .n = 4};
+	const struct metrics m = {.containers = metrics_count_containers(&list, 1500000000001)};
+
+	(void)state;
+	expect(&m,
+		"# HELP lighterman_engine_asked_timestamp_seconds When the Docker daemon was last "
+		"asked for containers, in seconds since 1970.\n"
+		"# TYPE lighterman_engine_asked_timestamp_seconds gauge\n"
+		"lighterman_engine_asked_timestamp_seconds 1500000000.001\n"
+		"# HELP lighterman_engine_up Whether the Docker daemon answered then.\n"
+		"# TYPE lighterman_engine_up gauge\n"
+		"lighterman_engine_up 1\n"
+		"# HELP lighterman_containers The application's containers, by state.\n"
+		"# TYPE lighterman_containers gauge\n"
+		"lighterman_containers{state=\"created\"} 0\n"
+		"lighterman_containers{state=\"running\"} 2\n"
+		"lighterman_containers{state=\"paused\"} 0\n"
+		"lighterman_containers{state=\"restarting\"} 0\n"
+		"lighterman_containers{state=\"removing\"} 0\n"
+		"lighterman_containers{state=\"exited\"} 1\n"
+		"lighterman_containers{state=\"dead\"} 0\n"
+		"# HELP lighterman_containers_health The application's containers, by health.\n"
+		"# TYPE lighterman_containers_health gauge\n"
+		"lighterman_containers_health{health=\"none\"} 2\n"
+		"lighterman_containers_health{health=\"starting\"} 0\n"
+		"lighterman_containers_health{health=\"healthy\"} 1\n"
+		"lighterman_containers_health{health=\"unhealthy\"} 1\n");
+}
+
+static void an_engine_that_is_away_has_no_containers(void **state)
+{
+	const struct metrics m = {.containers = metrics_count_containers(NULL, 1500000000001)};
+
+	(void)state;
+	expect(&m, "\nlighterman_engine_up 0\n");
+	assert_null(strstr(write_text(&m), "lighterman_containers"));
+}
+
+static void escapes_what_labels_hold(void **state)
+{
+	const struct metrics_restarts restarts[] = {{"web", 3}, {"a\\b\"c\nx\xc3\xbc", 1}};
+	const struct metrics m = {.restarts = restarts, .restarts_n = 2};
+
+	(void)state;
+	expect(&m,
+		"# HELP lighterman_container_restarts_total How often containers were seen to be "
+		"restarted, by service.\n"
+		"# TYPE lighterman_container_restarts_total counter\n"
+		"lighterman_container_restarts_total{service=\"web\"} 3\n"
+		"lighterman_container_restarts_total{service=\"a\\\\b\\\"c\\nx\xc3\xbc\"} 1\n");
+}
+
+static void shows_each_broker_in_each_family(void **state)
+{
+	const struct metrics_broker brokers[] = {
+		{.name = "a:1", .connected = true},
+		{.name = "/run/b",
+			.outbox = {.messages = 5,
+				.bytes = 700,
+				.dropped_event = 1,
+				.dropped_progress = 2,
+				.bad = 3}},
+	};
+	const struct metrics m = {.brokers = brokers, .brokers_n = 2};
+
+	(void)state;
+	expect(&m,
+		"# HELP lighterman_broker_connected Whether there is a connection to the MQTT "
+		"broker.\n"
+		"# TYPE lighterman_broker_connected gauge\n"
+		"lighterman_broker_connected{broker=\"a:1\"} 1\n"
+		"lighterman_broker_connected{broker=\"/run/b\"} 0\n"
+		"# HELP lighterman_outbox_messages Messages that the MQTT broker has not taken "
+		"yet.\n"
+		"# TYPE lighterman_outbox_messages gauge\n"
+		"lighterman_outbox_messages{broker=\"a:1\"} 0\n"
+		"lighterman_outbox_messages{broker=\"/run/b\"} 5\n"
+		"# HELP lighterman_outbox_bytes What they take of the outbox's bound.\n"
+		"# TYPE lighterman_outbox_bytes gauge\n"
+		"lighterman_outbox_bytes{broker=\"a:1\"} 0\n"
+		"lighterman_outbox_bytes{broker=\"/run/b\"} 700\n"
+		"# HELP lighterman_messages_set_aside_total Files of the outbox that could not be "
+		"read or sent, and are kept as *.bad.\n"
+		"# TYPE lighterman_messages_set_aside_total counter\n"
+		"lighterman_messages_set_aside_total{broker=\"a:1\"} 0\n"
+		"lighterman_messages_set_aside_total{broker=\"/run/b\"} 3\n"
+		"# HELP lighterman_messages_dropped_total Messages given up because the outbox was "
+		"full; status messages never are.\n"
+		"# TYPE lighterman_messages_dropped_total counter\n"
+		"lighterman_messages_dropped_total{broker=\"a:1\",class=\"event\"} 0\n"
+		"lighterman_messages_dropped_total{broker=\"a:1\",class=\"progress\"} 0\n"
+		"lighterman_messages_dropped_total{broker=\"/run/b\",class=\"event\"} 1\n"
+		"lighterman_messages_dropped_total{broker=\"/run/b\",class=\"progress\"} 2\n");
+}
+
+static void an_orderly_end_shows(void **state)
+{
+	const struct metrics m = {.ended = true};
+
+	(void)state;
+	expect(&m, "\nlighterman_up 0\n");
+}
+
+static void the_ceiling_is_enough_for_all_services_and_brokers(void **state)
+{
+	static struct metrics_restarts restarts[LIMIT_SERVICES];
+	char service[64] = "", name[256] = "";
+	struct metrics_broker brokers[8];
+
+	(void)state;
+	memset(service, 's', sizeof(service) - 1);
+	memset(name, 'b', sizeof(name) - 1);
+	for (size_t i = 0; i < LIMIT_SERVICES; i++)
+		restarts[i] = (struct metrics_restarts){service, UINT64_MAX};
+	for (size_t i = 0; i < 8; i++)
+		brokers[i] = (struct metrics_broker){.name = name};
+	const struct metrics m = {.restarts = restarts,
+		.restarts_n = LIMIT_SERVICES,
+		.brokers = brokers,
+		.brokers_n = 8};
+	expect(&m, "lighterman_messages_dropped_total{broker=\"bbb");
+}
+
+static void what_is_over_the_ceiling_is_refused(void **state)
+{
+	lm_auto_buf struct lm_buf small = LM_BUF(1000);
+	const struct metrics m = {.started_ms = 1};
+
+	(void)state;
+	assert_false(metrics_write(&m, &small));
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	lm_buf_finish(&text);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_new_program_shows_what_it_knows_and_nothing_else),
+		cmocka_unit_test(counts_deployments_and_stages),
+		cmocka_unit_test(counts_containers_by_state_and_health),
+		cmocka_unit_test(an_engine_that_is_away_has_no_containers),
+		cmocka_unit_test(escapes_what_labels_hold),
+		cmocka_unit_test(shows_each_broker_in_each_family),
+		cmocka_unit_test(an_orderly_end_shows),
+		cmocka_unit_test(the_ceiling_is_enough_for_all_services_and_brokers),
+		cmocka_unit_test(what_is_over_the_ceiling_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("daemon/metrics", tests, NULL, finish);
+}
