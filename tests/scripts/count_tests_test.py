@@ -21,6 +21,7 @@ def count(kind, path):
     ("TIMEOUT", "", "0 1 0"),
     ("OK", "", "1 0 0"),
     ("OK", "1..2\nok 1 - a\nok 2 # SKIP b\n", "1 0 1"),
+    ("OK", "1..2\nok 1 - a\nnot ok 2 # SKIP b\n", "1 0 1"),
 ])
 def test_counts_cases_of_cmocka(tmp_path, result, stdout, says):
     path = tmp_path / "testlog.json"
