@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import stand as stands  # it finds the tests' servers
 from device import Device
 from rows import row
 from servers.authority import Authority
@@ -49,7 +50,7 @@ class Stand:
         self.device = Device(self._folder("ours"), pathlib.Path(self.args.build).resolve() / "bin",
                              add_user("lmbench", groups=["docker"]), Engine.SOCKET, Compose(None, self.args.compose))
         self.device.use_broker(self.broker)
-        self.device.put_object("bench", "docker-compose.yml", compose_file(None, ["page"], self.image))
+        self.device.put_object(stands.BUCKET, "docker-compose.yml", compose_file(None, ["page"], self.image))
         self.device.start()
         self.peer = subprocess.Popen([sys.executable, str(HERE / "peer_connector.py"), "1", str(self.broker.port),
                                       PEER_TOPIC, PROJECT], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -63,7 +64,7 @@ class Stand:
     def grow(self, size):
         """`size` containers in all; the first is the deployed one's."""
         if size and not self.count:
-            self.device.deploy(self.device.group(bucket="bench", DockerPullBeforeUp="False",
+            self.device.deploy(self.device.group(bucket=stands.BUCKET, DockerPullBeforeUp="False",
                                                  DockerContainerStatusLogFrequency="1"))
             self.count = 1
         while self.count < size:
