@@ -122,7 +122,6 @@ static void on_containers(
 	json_t *status = supervisor_to_json(r->commands->from.supervisor);
 	json_t *containers = rc ? json_null() : json_array();
 
-	telemetry_containers(r->commands->from.telemetry, list);
 	for (size_t i = 0; rc == LM_OK && i < list->n; i++)
 		json_array_append_new(containers, container_to_json(&list->items[i]));
 	json_object_set_new(status, "containers", containers);
@@ -160,13 +159,13 @@ static void on_measured(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
 	struct request *r = ctx;
+	const struct telemetry_asked asked = {.list = list};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
 	json_t *last;
 
 	(void)rc; // with a failure there is no list, and the metrics say so
 	(void)err;
-	telemetry_containers(r->commands->from.telemetry, list);
-	if (telemetry_write(r->commands->from.telemetry, &text)) {
+	if (telemetry_write(r->commands->from.telemetry, &asked, &text)) {
 		last = last_line(0, NULL);
 		json_object_set_new(last, "metrics", json_string(lm_buf_cstr(&text)));
 	} else {

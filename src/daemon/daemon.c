@@ -35,6 +35,7 @@ struct daemon {
 	struct service *service;
 	struct store *store;
 	struct outgoing *outgoing;
+	struct happenings happenings;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct shipping *shipping;
@@ -51,10 +52,10 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->term);
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
-	loop_timer_destroy(d->tidy);
+	loop_timer_destroy(lm_take(d->tidy));
 	commands_destroy(d->commands);
 	status_lines_destroy(d->status_lines);
-	telemetry_destroy(d->telemetry);
+	telemetry_destroy(lm_take(d->telemetry));
 	supervisor_destroy(d->supervisor);
 	daemon_log_set_shipping(NULL);
 	shipping_destroy(d->shipping);
@@ -97,8 +98,20 @@ static void on_end_signal(void *ctx)
 
 static void on_tidy(void *ctx)
 {
-	(void)ctx;
+	struct daemon *d = ctx;
+
+	telemetry_changed(d->telemetry); // by now what followed is known, too
 	(void)memory_give_back();
+}
+
+/// Something happened to containers. The monitor lives before and after what is told here.
+static void on_happened(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (d->tidy)
+		loop_timer_start(d->tidy, TIDY_MS, 0);
+	telemetry_changed(d->telemetry);
 }
 
 /// A piece of work begins or has ended, and what it needed is soon needed no more.
@@ -205,8 +218,10 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
+	d->happenings =
+		(struct happenings){.outgoing = d->outgoing, .changed = on_happened, .ctx = d};
 	if (rc == LM_OK)
-		rc = happenings_watch(d->loop, &d->host, d->outgoing, &d->monitor, err);
+		rc = happenings_watch(d->loop, &d->host, &d->happenings, &d->monitor, err);
 	if (rc)
 		return rc;
 	d->shipping = shipping_create(d->loop, &d->host);
@@ -214,7 +229,9 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
 	supervisor_apply_loggers(d->supervisor);
-	d->telemetry = telemetry_create(d->loop, &d->host, d->supervisor, d->outgoing);
+	const struct telemetry_sources measured = {
+		.supervisor = d->supervisor, .outgoing = d->outgoing, .monitor = d->monitor};
+	d->telemetry = telemetry_create(d->loop, &d->host, &measured);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
 	outgoing_watch(d->outgoing, on_changed, d);
 	on_changed(d);

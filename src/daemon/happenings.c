@@ -8,7 +8,7 @@
 
 static void on_happened(void *ctx, const struct report *report)
 {
-	struct outgoing *outgoing = ctx;
+	const struct happenings *to = ctx;
 	lm_auto_free char *text = report_to_text(report);
 	lm_auto_json json_t *message = report_to_message(report);
 	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
@@ -18,23 +18,28 @@ static void on_happened(void *ctx, const struct report *report)
 	bool fits = json_write(message, &payload);
 	lm_rc rc =
 		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
-		      : outgoing_send(outgoing, OUTBOX_EVENT, STATUS_TOPIC_CONTAINERS,
+		      : outgoing_send(to->outgoing, OUTBOX_EVENT, STATUS_TOPIC_CONTAINERS,
 				lm_buf_str(&payload), &err);
 	lm_log(report_is_bad(report) ? LM_WARN : LM_INFO, "%s", text);
 	if (rc)
 		lm_error("the message about that is lost: %s", err.msg);
+	to->changed(to->ctx);
 }
 
 static void on_lost(void *ctx, const char *why)
 {
-	(void)ctx;
+	const struct happenings *to = ctx;
+
 	lm_warn("what happens to the containers is not seen: %s, retrying", why);
+	to->changed(to->ctx);
 }
 
 static void on_found(void *ctx)
 {
-	(void)ctx;
+	const struct happenings *to = ctx;
+
 	lm_info("what happens to the containers is seen again");
+	to->changed(to->ctx);
 }
 
 static void on_trouble(void *ctx, const char *what)
@@ -44,7 +49,7 @@ static void on_trouble(void *ctx, const char *what)
 }
 
 lm_rc happenings_watch(struct loop *loop, const struct host_settings *host,
-	struct outgoing *outgoing, struct monitor **ret, struct lm_err *err)
+	const struct happenings *to, struct monitor **ret, struct lm_err *err)
 {
 	const struct monitor_settings settings = {
 		.engine_socket = host->docker_socket,
@@ -56,7 +61,7 @@ lm_rc happenings_watch(struct loop *loop, const struct host_settings *host,
 		.lost = on_lost,
 		.found = on_found,
 		.trouble = on_trouble,
-		.ctx = outgoing,
+		.ctx = (void *)to,
 	};
 
 	return monitor_create(loop, &settings, &events, ret, err);

@@ -9,7 +9,14 @@
 #include "monitor/monitor.h"
 #include "sys/loop.h"
 
-/// Watches the application's containers. `outgoing` is borrowed and outlives the monitor. As
+/// Where it goes.
+struct happenings {
+	struct outgoing *outgoing;
+	loop_cb *changed; ///< Then called: what the monitor knows has changed.
+	void *ctx;
+};
+
+/// Watches the application's containers. `to` is borrowed and outlives the monitor. As
 /// monitor_create.
 lm_rc happenings_watch(struct loop *loop, const struct host_settings *host,
-	struct outgoing *outgoing, struct monitor **ret, struct lm_err *err);
+	const struct happenings *to, struct monitor **ret, struct lm_err *err);

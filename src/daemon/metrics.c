@@ -11,17 +11,12 @@ static const char *const STATES[METRICS_STATES] = {
 static const char *const HEALTHS[METRICS_HEALTHS] = {"none", "starting", "healthy", "unhealthy"};
 static const char *const OUTCOMES[METRICS_OUTCOMES] = {"success", "invalid", "failed", "cancelled"};
 
-struct metrics_containers metrics_count_containers(
-	const struct engine_containers *list, int64_t asked_ms)
+void metrics_count_container(
+	struct metrics_containers *counts, const char *state, enum engine_health health)
 {
-	struct metrics_containers counts = {.asked_ms = asked_ms, .answered = list != NULL};
-
-	for (size_t i = 0; list && i < list->n; i++) {
-		for (size_t k = 0; k < METRICS_STATES; k++)
-			counts.by_state[k] += strcmp(list->items[i].state, STATES[k]) == 0;
-		counts.by_health[list->items[i].health]++;
-	}
-	return counts;
+	for (size_t i = 0; i < METRICS_STATES; i++)
+		counts->by_state[i] += strcmp(state, STATES[i]) == 0;
+	counts->by_health[health]++;
 }
 
 /// A family's two lines; `name` without the "lighterman_" that all have in front.
@@ -132,12 +127,9 @@ static void add_deployments(struct lm_buf *out, const struct metrics_deployments
 
 static void add_containers(struct lm_buf *out, const struct metrics_containers *c)
 {
-	if (c->asked_ms == 0)
+	if (!c->known)
 		return;
-	add_family(out, "engine_asked_timestamp_seconds", "gauge",
-		"When the Docker daemon was last asked for containers, in seconds since 1970.");
-	add_plain_seconds(out, "engine_asked_timestamp_seconds", c->asked_ms);
-	add_family(out, "engine_up", "gauge", "Whether the Docker daemon answered then.");
+	add_family(out, "engine_up", "gauge", "Whether the Docker daemon answers.");
 	add_plain(out, "engine_up", c->answered);
 	if (!c->answered)
 		return;
@@ -154,7 +146,7 @@ static void add_restarts(struct lm_buf *out, const struct metrics *m)
 	if (m->restarts_n == 0)
 		return;
 	add_family(out, "container_restarts_total", "counter",
-		"How often containers were seen to be restarted, by service.");
+		"How often the restart policy restarted the containers of a service.");
 	for (size_t i = 0; i < m->restarts_n; i++)
 		add_labelled(out, "container_restarts_total", "service", m->restarts[i].service,
 			m->restarts[i].n);

@@ -36,10 +36,10 @@ struct metrics_deployments {
 
 enum { METRICS_STATES = 7, METRICS_HEALTHS = ENGINE_UNHEALTHY + 1 };
 
-/// What the engine was last heard to say of the application's containers.
+/// The application's containers.
 struct metrics_containers {
-	int64_t asked_ms; ///< Wall clock; 0: never.
-	bool answered;    ///< Then. Else the counts mean nothing.
+	bool known;    ///< Whether there is an engine; else nothing here means anything.
+	bool answered; ///< There is. Else the counts mean nothing.
 	size_t by_state[METRICS_STATES];
 	size_t by_health[METRICS_HEALTHS];
 };
@@ -52,7 +52,7 @@ struct metrics_broker {
 
 struct metrics_restarts {
 	const char *service;
-	uint64_t n; ///< Since the program's start.
+	uint64_t n;
 };
 
 /// Everything is borrowed.
@@ -67,9 +67,9 @@ struct metrics {
 	size_t brokers_n;
 };
 
-/// Counts a list that the engine answered with at `asked_ms`; `list` NULL: it did not answer.
-struct metrics_containers metrics_count_containers(
-	const struct engine_containers *list, int64_t asked_ms);
+/// Counts a container; `state` is the engine's word.
+void metrics_count_container(
+	struct metrics_containers *counts, const char *state, enum engine_health health);
 
 /// Appends the text. False: it is over the buffer's ceiling.
 bool metrics_write(const struct metrics *m, struct lm_buf *out);

@@ -86,6 +86,7 @@ static void on_drained(void *ctx)
 {
 	struct broker *b = ctx;
 
+	tell_changed(b->owner);
 	check_drained(b->owner);
 }
 

@@ -24,7 +24,8 @@ lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struc
 void outgoing_destroy(struct outgoing *o);
 LM_DEFINE_CLEANUP(struct outgoing, outgoing_destroy)
 
-/// Calls `changed` from now on, from the loop, when a connection was made or lost.
+/// Calls `changed` from now on, from the loop, when a connection was made or lost, or a broker has
+/// taken all that waited for it.
 void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 
 /// Takes a message for every broker. If one cannot take it (disk full) the others still get it, and

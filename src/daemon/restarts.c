@@ -16,14 +16,14 @@ static struct metrics_restarts *find(const struct restarts *r, const char *servi
 	return NULL;
 }
 
-static struct metrics_restarts *add(struct restarts *r, const char *service)
+static struct metrics_restarts *append(struct restarts *r, const char *service)
 {
 	r->items = lm_xrealloc(r->items, (r->n + 1) * sizeof(*r->items));
 	r->items[r->n] = (struct metrics_restarts){.service = lm_xstrdup(service)};
 	return &r->items[r->n++];
 }
 
-void restarts_note(struct restarts *r, const char *service)
+void restarts_add(struct restarts *r, const char *service, uint64_t n)
 {
 	struct metrics_restarts *found = find(r, service);
 
@@ -32,8 +32,8 @@ void restarts_note(struct restarts *r, const char *service)
 		found = find(r, service);
 	}
 	if (!found)
-		found = add(r, service);
-	found->n++;
+		found = append(r, service);
+	found->n += n;
 }
 
 void restarts_finish(struct restarts *r)

@@ -11,6 +11,6 @@ struct restarts {
 	size_t n;
 };
 
-/// Counts one. Once LIMIT_SERVICES are known, all others count as the service "".
-void restarts_note(struct restarts *r, const char *service);
+/// Adds a container's. Once LIMIT_SERVICES are known, all others count as the service "".
+void restarts_add(struct restarts *r, const char *service, uint64_t n);
 void restarts_finish(struct restarts *r);

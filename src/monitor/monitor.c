@@ -196,6 +196,13 @@ json_t *monitor_crashes_to_json(const struct monitor *m)
 	return ring_to_json(m->ring);
 }
 
+enum monitor_sight monitor_sight(const struct monitor *m)
+{
+	if (m->is_lost)
+		return MONITOR_LOST;
+	return m->has_gap ? MONITOR_BEGINS : MONITOR_SEES;
+}
+
 void monitor_each(const struct monitor *m,
 	void (*each)(void *ctx, const struct monitor_container *container), void *ctx)
 {

@@ -51,6 +51,13 @@ void monitor_set_busy(struct monitor *m, bool busy);
 /// The crashes that are kept, newest first; a new reference.
 json_t *monitor_crashes_to_json(const struct monitor *m);
 
+enum monitor_sight {
+	MONITOR_BEGINS, ///< The engine has not been heard yet.
+	MONITOR_LOST,   ///< It is away.
+	MONITOR_SEES,   ///< What is known is so.
+};
+enum monitor_sight monitor_sight(const struct monitor *m);
+
 /// A container as it is now known. Borrowed for the call.
 struct monitor_container {
 	const char *name, *service, *image;

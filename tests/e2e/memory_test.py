@@ -7,11 +7,17 @@ import pytest
 
 from device import workers
 from servers.engine import compose_file
+from servers.eventful_engine import EventfulEngine
 from servers.server import wait_until
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build/bin"
 # Only the worker has those, for as long as a job lasts.
 NEVER_MAPPED = ("libcurl", "libyaml", "libnghttp2", "libssh2", "libgnutls", "libldap", "libkrb5", "libbrotli")
+
+# In kB. Before it has given back what it does not need, more than SETTLED is resident.
+SETTLED, SLACK = 2560, 128
+
+CONTAINERS_TOPIC = "dockerapplicationdeploymentconnector/message/containers"
 
 # Plays success, with as much as a worker may say. Its stages wait for `go`, as lightermand wants it.
 CHATTY_WORKER = """#!/bin/sh
@@ -55,6 +61,15 @@ class Memory:
             if line.startswith(key + ":"):
                 return int(line.split()[1])
         raise KeyError(key)
+
+    def wait_settled(self):
+        """Returns what it has a moment after its work. Until it works again or is asked something, that stays."""
+        self.wait_at_most(Rss=SETTLED, Pss=2048)
+        return {key: self[key] for key in ("Rss", "Anonymous")}
+
+    def wait_no_more_than(self, early):
+        """After more of the same work."""
+        self.wait_at_most(**{key: value + SLACK for key, value in early.items()})
 
     def wait_at_most(self, **limits):
         """It gives memory back a moment after its work."""
@@ -109,9 +124,38 @@ def test_does_not_grow_with_deployments_and_what_workers_say(lean, broker):
         assert workers() == []
 
     deploy(20)  # more generations than are kept
-    memory.wait_at_most(Rss=5120)
-    early = {key: memory[key] for key in ("Rss", "Anonymous")}
+    early = memory.wait_settled()
     deploy(180)
+    memory.wait_no_more_than(early)  # a leak of a kilobyte a deployment would show
     assert lean.status["deployment"]["generation"] == 200
-    # What was asked last may still be in memory; a leak of a kilobyte a deployment would show.
-    memory.wait_at_most(**{key: value + 128 for key, value in early.items()})
+
+
+def test_does_not_grow_with_what_happens_to_containers(lean, broker, folder):
+    """Crashes with their logs, and health that changes: each is told, or counted."""
+    lean.use_broker(broker)
+    lean.host["docker"]["socket"] = str(folder / "engine.sock")
+    with EventfulEngine(folder / "engine.sock") as engine, broker.subscriber(CONTAINERS_TOPIC) as subscriber:
+        lean.start()
+        wait_connected(lean)
+        memory = Memory(lean.process.pid)
+
+        def happen(rounds):
+            for _ in range(rounds):
+                for container in engine.ids:
+                    engine.happens(container, "health_status: unhealthy")
+                    engine.happens(container, "health_status: healthy")
+                    engine.happens(container, "die", exitCode="3")
+                    engine.happens(container, "start")
+            # Told last of all: it is of a container that was not there before.
+            last = f"{0xfff + happen.calls:064x}"
+            happen.calls += 1
+            engine.happens(last, "start")
+            while subscriber.next_json()["service"] != engine.service(last):
+                pass
+
+        happen.calls = 0
+        happen(5)
+        early = memory.wait_settled()
+        happen(20)
+        memory.wait_no_more_than(early)
+        assert len(lean.cli_json("crashes")) == 50

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from servers.engine import compose_file
 from servers.server import wait_until
 
 SAMPLE = re.compile(r'(lighterman_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? ([0-9.]+)')
@@ -111,6 +112,17 @@ def test_the_last_success_is_known_after_a_restart(device, local_image):
     assert outcomes(samples) == (0, 0, 0, 0)
 
 
+def test_restarts_are_counted_by_service(device, engine, local_image):
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web", "db"], local_image, restart="always"))
+    device.start()
+    device.deploy(device.group(DockerPullBeforeUp="False"))
+    name = 'lighterman_container_restarts_total{service="%s"}'
+    for times in (1, 2):
+        engine.containers()["web"].exec_run(["sh", "-c", "kill 1"])
+        wait_until(lambda: measured(device).get(name % "web") == times, 60, lambda: device.cli("metrics").stdout)
+    assert measured(device).get(name % "db", 0) == 0
+
+
 @pytest.fixture
 def textfile(device, folder):
     path = folder / "collected" / "lighterman.prom"
@@ -129,6 +141,21 @@ def test_the_textfile_follows_what_happens(device, textfile, local_image):
     assert device.stop() == 0
     assert parse(textfile.read_text())["lighterman_up"] == 0
     assert [path.name for path in textfile.parent.iterdir()] == ["lighterman.prom"]
+
+
+def test_the_textfile_knows_the_containers_without_asking(device, engine, textfile, local_image):
+    device.start()
+    device.deploy(device.local_group(["web", "db"], local_image))
+
+    def now():
+        return parse(textfile.read_text()) if textfile.exists() else {}
+
+    wait_until(lambda: now().get('lighterman_containers{state="running"}') == 2, 60, textfile.read_text)
+    engine.containers()["web"].kill()
+    wait_until(lambda: now().get('lighterman_containers{state="exited"}') == 1, 60, textfile.read_text)
+    engine.stop()
+    wait_until(lambda: now()["lighterman_engine_up"] == 0, 60, textfile.read_text)
+    assert not any(key.startswith("lighterman_containers") for key in now())
 
 
 def test_a_textfile_that_cannot_be_written_is_told_and_does_no_harm(device, textfile, local_image):

@@ -11,19 +11,19 @@
 
 #include <cmocka.h>
 
-static void counts_by_service(void **state)
+static void adds_up_by_service(void **state)
 {
 	lm_auto(restarts_finish) struct restarts r = {0};
 
 	(void)state;
-	restarts_note(&r, "web");
-	restarts_note(&r, "db");
-	restarts_note(&r, "web");
+	restarts_add(&r, "web", 1);
+	restarts_add(&r, "db", 0);
+	restarts_add(&r, "web", 2);
 	assert_int_equal(r.n, 2);
 	assert_string_equal(r.items[0].service, "web");
-	assert_int_equal(r.items[0].n, 2);
+	assert_int_equal(r.items[0].n, 3);
 	assert_string_equal(r.items[1].service, "db");
-	assert_int_equal(r.items[1].n, 1);
+	assert_int_equal(r.items[1].n, 0);
 }
 
 static void names_that_are_never_the_same_take_no_more_memory(void **state)
@@ -34,9 +34,9 @@ static void names_that_are_never_the_same_take_no_more_memory(void **state)
 	(void)state;
 	for (unsigned i = 0; i < LIMIT_SERVICES + 50; i++) {
 		(void)snprintf(name, sizeof(name), "service%u", i);
-		restarts_note(&r, name);
+		restarts_add(&r, name, 1);
 	}
-	restarts_note(&r, "service0");
+	restarts_add(&r, "service0", 1);
 	assert_int_equal(r.n, LIMIT_SERVICES + 1);
 	assert_int_equal(r.items[0].n, 2);
 	assert_string_equal(r.items[LIMIT_SERVICES].service, "");
@@ -46,7 +46,7 @@ static void names_that_are_never_the_same_take_no_more_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts_by_service),
+		cmocka_unit_test(adds_up_by_service),
 		cmocka_unit_test(names_that_are_never_the_same_take_no_more_memory),
 	};
 
