@@ -65,7 +65,7 @@ static void on_image(void *ctx, const char *ref, const char *digest)
 static void drop_cancelled(struct supervisor *s, const char *why)
 {
 	unsigned generation = s->attempt.generation;
-	json_t *last = supervisor_last_line(1, why);
+	json_t *last = control_last_line(1, why);
 
 	s->counts.ended[METRICS_CANCELLED]++;
 	// It stays the one under way: a later start takes it up, a newer deployment ends it.
@@ -89,7 +89,7 @@ static void on_ended(void *ctx, const struct job_result *result)
 		ending_begin(s, result);
 }
 
-static lm_rc start_worker(struct supervisor *s, struct lm_err *err)
+static lm_rc start_deployment(struct supervisor *s, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	const struct job_events events = {
@@ -116,7 +116,6 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 	s->stage[0] = '\0';
 	s->attempt = (struct attempt){
 		.generation = n,
-		.number = store_state(s->store)->open_attempt,
 		.resumes = resumes,
 		.group = group,
 		.started_ms = lm_clock_wall_ms(),
@@ -130,7 +129,7 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 	}
 	supervisor_changed(s);
 	reporting_own_stage(s, "validate", s->attempt.began_ms);
-	if (start_worker(s, &err)) {
+	if (start_deployment(s, &err)) {
 		job_destroy(lm_take(s->job));
 		fail_attempt(s, "prepare", &err);
 	}
@@ -142,7 +141,7 @@ static void refuse(struct supervisor *s, const struct lm_err *err)
 	lm_error("the deployment cannot begin: %s", err->msg);
 	s->counts.ended[METRICS_FAILED]++;
 	supervisor_changed(s);
-	supervisor_answer(s, supervisor_last_line(1, err->msg));
+	supervisor_answer(s, control_last_line(1, err->msg));
 }
 
 /// What was interrupted, or cancelled, and is not to be taken up any more.

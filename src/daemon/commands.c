@@ -31,11 +31,6 @@ static void end_request(struct request *r, json_t *last)
 	free(r);
 }
 
-static json_t *last_line(int status, const char *message)
-{
-	return json_pack("{s:i, s:s?}", "exit", status, "message", message);
-}
-
 static void on_told(void *ctx, json_t *line, bool droppable)
 {
 	struct request *r = ctx;
@@ -45,7 +40,7 @@ static void on_told(void *ctx, json_t *line, bool droppable)
 		control_send(r->client, json_incref(line), droppable);
 		return;
 	}
-	json_t *last = last_line(0, NULL);
+	json_t *last = control_last_line(0, NULL);
 	json_object_set(last, "generation", generation);
 	supervisor_forget(r->commands->from.supervisor, r);
 	end_request(r, last);
@@ -67,7 +62,7 @@ static void run_deploy(struct request *r, const json_t *request)
 	struct supervisor_waiter waiter = waiter_for(r);
 
 	if (!json_is_string(group)) {
-		end_request(r, last_line(2, "deploy needs a group file"));
+		end_request(r, control_last_line(2, "deploy needs a group file"));
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
@@ -82,7 +77,7 @@ static void run_plan(struct request *r, const json_t *request)
 	if (json_is_string(group))
 		supervisor_plan(r->commands->from.supervisor, json_text(group), &waiter);
 	else
-		end_request(r, last_line(2, "plan needs a group file"));
+		end_request(r, control_last_line(2, "plan needs a group file"));
 }
 
 static void run_start(struct request *r, const json_t *request)
@@ -128,7 +123,7 @@ static void on_containers(
 	if (rc)
 		json_object_set_new(status, "containers_error", json_string(err->msg));
 	json_object_set_new(status, "brokers", outgoing_to_json(r->commands->from.outgoing));
-	json_t *last = last_line(0, NULL);
+	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);
 	end_request(r, last);
 }
@@ -148,7 +143,7 @@ static void run_logs(struct request *r, const json_t *request)
 
 static void run_crashes(struct request *r, const json_t *request)
 {
-	json_t *last = last_line(0, NULL);
+	json_t *last = control_last_line(0, NULL);
 	(void)request;
 
 	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->commands->from.monitor));
@@ -166,10 +161,10 @@ static void on_measured(
 	(void)rc; // with a failure there is no list, and the metrics say so
 	(void)err;
 	if (telemetry_write(r->commands->from.telemetry, &asked, &text)) {
-		last = last_line(0, NULL);
+		last = control_last_line(0, NULL);
 		json_object_set_new(last, "metrics", json_string(lm_buf_cstr(&text)));
 	} else {
-		last = last_line(1, "the metrics are too many to be shown");
+		last = control_last_line(1, "the metrics are too many to be shown");
 	}
 	end_request(r, last);
 }
@@ -207,8 +202,9 @@ static void on_request(void *ctx, struct control_client *client, const json_t *r
 			return;
 		}
 	}
-	end_request(r, last_line(64, "lightermand does not know this command: is it of the same "
-				     "version as lighterman?"));
+	end_request(r,
+		control_last_line(64, "lightermand does not know this command: is it of the same "
+				      "version as lighterman?"));
 }
 
 static void on_gone(void *ctx, struct control_client *client)

@@ -46,12 +46,12 @@ struct logs_request *logs_begin(struct control_client *client, const json_t *req
 	if (lines < 0 || lines > LINES_MAX)
 		lines = LINES_MAX;
 	if (daemon_log_tail((unsigned)lines, &text, &err) && !follows) {
-		control_end(client, json_pack("{s:i, s:s}", "exit", 1, "message", err.msg));
+		control_end(client, control_last_line(1, err.msg));
 		return NULL;
 	}
 	send_past(client, lm_buf_str(&text));
 	if (!follows) {
-		control_end(client, json_pack("{s:i, s:n}", "exit", 0, "message"));
+		control_end(client, control_last_line(0, NULL));
 		return NULL;
 	}
 	struct logs_request *r = lm_xcalloc(1, sizeof(*r));

@@ -42,13 +42,14 @@ static lm_rc find_group(const char *name, gid_t *ret, struct lm_err *err)
 		name, GROUP_MAX);
 }
 
-json_t *control_refusal(const char *message)
+json_t *control_last_line(int status, const char *message)
 {
 	// What a parser quotes of its input may end within a character.
 	char text[4 * LM_ERR_MSG_SIZE + 32];
 
-	(void)lm_str_shorten(lm_str(message), LM_ERR_MSG_SIZE, text, sizeof(text));
-	return json_pack("{s:i, s:s}", "exit", 1, "message", text);
+	if (message)
+		message = lm_str_shorten(lm_str(message), LM_ERR_MSG_SIZE, text, sizeof(text));
+	return json_pack("{s:i, s:s?}", "exit", status, "message", message);
 }
 
 /// A connection beyond the most that are served: a new socket takes a line at once.
@@ -59,7 +60,7 @@ static void turn_away(int fd)
 
 	(void)snprintf(text, sizeof(text), "too many clients: %d are being served, try again later",
 		LIMIT_CONTROL_CLIENTS);
-	lm_auto_json json_t *refusal = control_refusal(text);
+	lm_auto_json json_t *refusal = control_last_line(1, text);
 	(void)json_write(refusal, &line);
 	(void)lm_buf_putc(&line, '\n');
 	(void)send(fd, line.data, line.len, MSG_NOSIGNAL);

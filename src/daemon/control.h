@@ -42,6 +42,9 @@ void control_send(struct control_client *client, json_t *line, bool droppable);
 /// Sends the last line (drops the reference), and closes the client once it has been written; it is
 /// not to be used any more.
 void control_end(struct control_client *client, json_t *line);
+/// {"exit":N,"message":…}, what every last line has; `message` may be NULL, and need not be UTF-8.
+/// A new reference.
+json_t *control_last_line(int status, const char *message);
 /// The handler's own word with a client; NULL at first.
 void control_set_data(struct control_client *client, void *data);
 void *control_data(const struct control_client *client);

@@ -192,7 +192,7 @@ static void hand_over(struct control_client *client)
 	lm_buf_finish(&client->in);
 	loop_timer_stop(client->timer);
 	if (rc != LM_OK) {
-		control_end(client, control_refusal(err.msg));
+		control_end(client, control_last_line(1, err.msg));
 	} else {
 		client->phase = ANSWERING;
 		handler.request(handler.ctx, client, request);
@@ -233,7 +233,7 @@ static void take(struct control_client *client, struct lm_str piece)
 		return;
 	}
 	if (control_request_add(&client->in, piece, &complete, &err) != LM_OK)
-		control_end(client, control_refusal(err.msg));
+		control_end(client, control_last_line(1, err.msg));
 	else if (complete)
 		hand_over(client);
 }
@@ -281,7 +281,7 @@ static void on_time(void *ctx)
 	}
 	(void)snprintf(
 		text, sizeof(text), "the request was not complete after %d s", REQUEST_MS / 1000);
-	control_end(client, control_refusal(text));
+	control_end(client, control_last_line(1, text));
 }
 
 lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)

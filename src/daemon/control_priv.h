@@ -25,5 +25,3 @@ struct control {
 lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err);
 /// Writes what can be written at once, and closes without a word to the handler.
 void control_client_destroy(struct control_client *client);
-/// {"exit":1,"message":…}
-json_t *control_refusal(const char *message);

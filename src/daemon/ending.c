@@ -112,7 +112,7 @@ void ending_begin(struct supervisor *s, const struct job_result *told)
 static json_t *last_line_of(const struct supervisor *s, uint64_t ms)
 {
 	const struct ending *e = &s->ending;
-	json_t *last = supervisor_last_line(e->success ? 0 : 1, e->message);
+	json_t *last = control_last_line(e->success ? 0 : 1, e->message);
 
 	json_object_set_new(last, "generation", json_integer(s->attempt.generation));
 	json_object_set_new(last, "ms", json_integer((json_int_t)ms));

@@ -19,7 +19,7 @@ static void tell(const struct supervisor_waiter *waiter, json_t *line, bool drop
 
 static void end(struct supervisor_waiter *waiter, int status, const char *message)
 {
-	lm_auto_json json_t *last = supervisor_last_line(status, message);
+	lm_auto_json json_t *last = control_last_line(status, message);
 	struct supervisor_waiter told = *waiter;
 
 	*waiter = (struct supervisor_waiter){0};

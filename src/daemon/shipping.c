@@ -9,6 +9,7 @@
 #include "daemon/daemon_log.h"
 #include "daemon/job.h"
 #include "daemon/spool.h"
+#include "daemon/start.h"
 #include "deploy/launch.h"
 
 #include <inttypes.h>
@@ -264,7 +265,7 @@ static void on_ended(void *ctx, const struct job_result *result)
 		fail(s, result->message ? result->message : "the worker was told to stop");
 }
 
-static lm_rc start_worker(struct shipping *s, int log_fd, int lock_fd, struct lm_err *err)
+static lm_rc start_shipping(struct shipping *s, int log_fd, int lock_fd, struct lm_err *err)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
 	lm_auto_json json_t *document = json_pack("{s:s, s:O, s:o}", "job", "ship-logs", "group",
@@ -277,20 +278,15 @@ static lm_rc start_worker(struct shipping *s, int log_fd, int lock_fd, struct lm
 		rc = launch_find_worker(&s->worker, err);
 	if (rc)
 		return rc;
-	lm_auto(launch_identity_finish) struct launch_identity identity =
-		launch_open_identity(s->host);
-	const struct job_spec spec = {
+	const struct start start = {
 		.program = s->worker,
 		.user = &user,
 		.document = document,
 		.compose_fd = log_fd,
 		.lock_fd = lock_fd,
-		.key_fd = identity.key_fd,
-		.certificate_fd = identity.certificate_fd,
-		.silence_ms = s->host->worker_silence_s * 1000,
+		.needs_aws = true,
 	};
-	rc = job_start(s->loop, &spec, &events, &s->job, err);
-	return rc ? rc : launch_lock_note(lock_fd, job_pid(s->job), err);
+	return start_worker(s->loop, s->host, &start, &events, &s->job, err);
 }
 
 /// What somebody has done to the spool's files is forgotten by opening it anew.
@@ -318,7 +314,7 @@ static void begin_worker(struct shipping *s, int lock_fd)
 	s->shipped = s->rejected = 0;
 	lm_rc rc = take(s, &fd, &err);
 	if (rc == LM_OK)
-		rc = start_worker(s, fd, lock_fd, &err);
+		rc = start_shipping(s, fd, lock_fd, &err);
 	if (rc == LM_OK)
 		return;
 	job_destroy(lm_take(s->job));

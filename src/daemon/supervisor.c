@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/daemon_log.h"
+#include "daemon/start.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,11 +15,6 @@ enum {
 	LOCK_AGAIN_MS = 200,
 	LOCK_PATIENCE_MS = 45 * 1000, ///< A worker without lightermand ends within its own grace.
 };
-
-json_t *supervisor_last_line(int status, const char *message)
-{
-	return json_pack("{s:i, s:s?}", "exit", status, "message", message);
-}
 
 static void end_waiter(struct supervisor_waiter *waiter, json_t *last)
 {
@@ -59,14 +55,14 @@ static void cancel(struct supervisor *s, const char *why)
 static void give(struct supervisor *s, struct order *order)
 {
 	if (s->order.kind == ORDER_END) {
-		end_waiter(&order->waiter, supervisor_last_line(1, "lightermand is ending"));
+		end_waiter(&order->waiter, control_last_line(1, "lightermand is ending"));
 		order_finish(order);
 		return;
 	}
 	if (!order->resumes)
 		s->resume_tries = 0;
 	loop_timer_stop(s->resume_again);
-	end_waiter(&s->order.waiter, supervisor_last_line(1, "superseded by a later command"));
+	end_waiter(&s->order.waiter, control_last_line(1, "superseded by a later command"));
 	order_finish(&s->order);
 	s->order = *order;
 	*order = (struct order){0};
@@ -106,7 +102,7 @@ static void refuse(struct supervisor *s, const struct definition_faults *faults,
 	s->counts.ended[METRICS_INVALID]++;
 	reporting_refuse(s, err->msg);
 	supervisor_changed(s);
-	end_waiter(waiter, supervisor_last_line(2, err->msg));
+	end_waiter(waiter, control_last_line(2, err->msg));
 }
 
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
@@ -143,7 +139,7 @@ void supervisor_start(struct supervisor *s, const struct supervisor_waiter *wait
 	if (s->job && s->attempt.generation && !s->why_cancelled) {
 		lm_auto_free char *text = lm_xasprintf(
 			"generation %u is being deployed already", s->attempt.generation);
-		end_waiter(&order.waiter, supervisor_last_line(1, text));
+		end_waiter(&order.waiter, control_last_line(1, text));
 		return;
 	}
 	give(s, &order);
@@ -157,7 +153,7 @@ void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waite
 	// The wish comes first: whatever interrupts the rest, the application stays down.
 	if (store_set_stopped(s->store, true, &err)) {
 		lm_error("%s", err.msg);
-		end_waiter(&order.waiter, supervisor_last_line(1, err.msg));
+		end_waiter(&order.waiter, control_last_line(1, err.msg));
 		return;
 	}
 	give(s, &order);
@@ -263,25 +259,18 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		rc = launch_make_credentials(s->host, &user, &credentials, err);
 	if (rc)
 		return rc;
-	// Taking down needs nothing of the cloud.
-	lm_auto(launch_identity_finish) struct launch_identity identity =
-		strcmp(kind, "down") == 0 ? (struct launch_identity){-1, -1}
-					  : launch_open_identity(s->host);
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
 	lm_auto_json json_t *document =
 		launch_make_document(kind, group, s->host, credentials, &compose);
-	const struct job_spec spec = {
+	const struct start start = {
 		.program = s->worker,
 		.user = &user,
 		.document = document,
 		.compose_fd = compose_fd,
 		.lock_fd = lock,
-		.key_fd = identity.key_fd,
-		.certificate_fd = identity.certificate_fd,
-		.silence_ms = s->host->worker_silence_s * 1000,
+		.needs_aws = strcmp(kind, "down") != 0,
 	};
-	rc = job_start(s->loop, &spec, events, &s->job, err);
-	return rc ? rc : launch_lock_note(lock, job_pid(s->job), err);
+	return start_worker(s->loop, s->host, &start, events, &s->job, err);
 }
 
 struct job *supervisor_take_job(struct supervisor *s)
@@ -316,7 +305,7 @@ static void begin_stop(struct supervisor *s, struct order *order)
 	s->waiter = order->waiter;
 	order->waiter = (struct supervisor_waiter){0};
 	if (takedown_generation(s) == 0)
-		supervisor_answer(s, supervisor_last_line(0, "nothing was deployed yet"));
+		supervisor_answer(s, control_last_line(0, "nothing was deployed yet"));
 	else
 		takedown_begin(s);
 }
@@ -344,7 +333,6 @@ static void begin_next(struct supervisor *s)
 	}
 	struct order order = s->order;
 	s->order = (struct order){0};
-	s->doing = order.kind;
 	if (order.kind == ORDER_DEPLOY)
 		attempt_begin_deploy(s, &order);
 	else if (order.kind == ORDER_START)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "connector/definition.h"
+#include "daemon/control.h"
 #include "daemon/job.h"
 #include "daemon/supervisor.h"
 #include "deploy/launch.h"
@@ -26,7 +27,6 @@ struct order {
 /// A deployment under way, or one whose end is still to be recorded.
 struct attempt {
 	unsigned generation;
-	unsigned number;
 	bool resumes;
 	struct group *group;
 	int64_t started_ms; ///< Wall clock.
@@ -52,7 +52,6 @@ struct supervisor {
 
 	struct order order; ///< The one that waits.
 	struct job *job;    ///< The worker that runs; NULL: none.
-	enum order_kind doing;
 	struct attempt attempt;
 	struct ending ending;
 	struct supervisor_waiter waiter; ///< For what is being done.
@@ -101,8 +100,6 @@ void supervisor_answer(struct supervisor *s, json_t *last);
 json_t *supervisor_fault_line(const struct definition_fault *fault);
 /// Tells whoever watches.
 void supervisor_changed(struct supervisor *s);
-/// {"exit":N,"message":…}; `message` may be NULL.
-json_t *supervisor_last_line(int status, const char *message);
 
 // watching.c
 /// Tells the watcher that a worker is about to start.

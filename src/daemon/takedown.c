@@ -63,7 +63,7 @@ static void finish(struct supervisor *s, bool ok, const char *message)
 	else
 		lm_error("take down the application: %s", message);
 	supervisor_changed(s);
-	supervisor_answer(s, supervisor_last_line(ok ? 0 : 1, ok ? NULL : message));
+	supervisor_answer(s, control_last_line(ok ? 0 : 1, ok ? NULL : message));
 	supervisor_next(s);
 }
 
@@ -77,7 +77,7 @@ static void on_ended(void *ctx, const struct job_result *result)
 		result->message ? result->message : "the worker was told to stop");
 }
 
-static lm_rc start_worker(struct supervisor *s, unsigned n, struct lm_err *err)
+static lm_rc start_takedown(struct supervisor *s, unsigned n, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	struct lm_err ignored; // without it the worker goes by the local copy alone
@@ -105,7 +105,7 @@ void takedown_begin(struct supervisor *s)
 	s->stage[0] = '\0';
 	s->down_generation = n;
 	lm_info("taking down the application (generation %u)", n);
-	if (start_worker(s, n, &err)) {
+	if (start_takedown(s, n, &err)) {
 		job_destroy(lm_take(s->job));
 		finish(s, false, err.msg);
 	}

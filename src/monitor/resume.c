@@ -95,6 +95,7 @@ void resume_load(const char *directory, const char *boot, int64_t now_ns, struct
 		ret->since_ns = 0;
 		return;
 	}
+	ret->floor_ns = json_get_int(j, "floor", 0);
 	ret->since_ns = since_ns;
 	ret->knows_before = true;
 	ret->busy_from_ns = json_get_int(j, "busy_from", 0);
@@ -126,9 +127,10 @@ lm_rc resume_save(const char *directory, const char *boot, const struct resume *
 	lm_auto_free char *path = lm_path_join(directory, FILE_NAME);
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_EVENTS_FILE);
 	const struct resume from = {.since_ns = since_ns};
-	lm_auto_json json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:o}", "boot", boot, "since",
-		(json_int_t)since_ns, "busy_from", (json_int_t)r->busy_from_ns, "busy_to",
-		(json_int_t)r->busy_to_ns, "seen", seen_to_json(r, resume_from(&from)));
+	lm_auto_json json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "boot", boot, "since",
+		(json_int_t)since_ns, "floor", (json_int_t)r->floor_ns, "busy_from",
+		(json_int_t)r->busy_from_ns, "busy_to", (json_int_t)r->busy_to_ns, "seen",
+		seen_to_json(r, resume_from(&from)));
 
 	if (!json_write(j, &text))
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "'%s' would be over %d bytes", path,

@@ -73,6 +73,18 @@ static void the_first_start_asks_for_nothing_that_was_before(void **unused)
 	assert_int_equal(resume_from(&r), 100 * S);
 }
 
+static void a_restart_asks_for_nothing_before_the_first_start_either(void **unused)
+{
+	(void)unused;
+	struct resume first, after;
+
+	resume_load(folder, BOOT, 100 * S, &first);
+	save(&first, first.since_ns + S / 4);
+	resume_load(folder, BOOT, 200 * S, &after);
+	assert_true(after.knows_before);
+	assert_int_equal(resume_from(&after), 100 * S);
+}
+
 static void a_restart_goes_on_where_it_was(void **unused)
 {
 	(void)unused;
@@ -163,6 +175,7 @@ int main(void)
 		cmocka_unit_test(takes_each_event_once),
 		cmocka_unit_test(remembers_as_many_as_the_engine_can_tell_again),
 		RESUME_TEST(the_first_start_asks_for_nothing_that_was_before),
+		RESUME_TEST(a_restart_asks_for_nothing_before_the_first_start_either),
 		RESUME_TEST(a_restart_goes_on_where_it_was),
 		RESUME_TEST(a_busy_second_fits_into_the_file),
 		RESUME_TEST(after_another_boot_all_that_the_engine_tells_is_new),
