@@ -56,7 +56,7 @@ static bool has_variable(char **env, size_t n, const char *name)
 
 char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings)
 {
-	enum { OURS = 8, PARALLEL = LIMIT_SERVICES + 64 };
+	enum { OURS = 5, PARALLEL = LIMIT_SERVICES + 64 };
 	size_t parent_n = 0;
 	while (parent[parent_n])
 		parent_n++;
@@ -76,9 +76,6 @@ char **compose_env_make(const char *const *parent, const struct compose_env_sett
 	// ever for what they need besides.
 	lm_auto_free char *parallel = lm_xasprintf("%d", PARALLEL);
 	set_variable(env, &n, "COMPOSE_PARALLEL_LIMIT", parallel);
-	set_variable(env, &n, "HOME", settings->home);
-	set_variable(env, &n, "USER", settings->user);
-	set_variable(env, &n, "LOGNAME", settings->user);
 	set_variable(env, &n, "DOCKER_CONFIG", settings->docker_config);
 	if (settings->docker_socket) {
 		lm_auto_free char *host = lm_xasprintf("unix://%s", settings->docker_socket);

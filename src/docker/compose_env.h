@@ -9,8 +9,6 @@
 struct compose_env_settings {
 	const char *docker_socket; ///< Becomes DOCKER_HOST.
 	const char *docker_config; ///< Directory for DOCKER_CONFIG; NULL: the user's own, by HOME.
-	const char *home;          ///< NULL: leave HOME.
-	const char *user;          ///< For USER and LOGNAME; NULL: leave them.
 };
 
 /// `parent` is NULL-ended (environ, with a cast). The result is NULL-ended; free it with

@@ -18,14 +18,8 @@ lm_rc prepare_engine(struct work *w, struct lm_err *err)
 
 static void make_env(struct work *w)
 {
-	lm_auto(process_user_finish) struct process_user user = {0};
-	struct compose_env_settings settings = {.docker_socket = w->job->host.docker_socket};
+	const struct compose_env_settings settings = {.docker_socket = w->job->host.docker_socket};
 
-	// A number without an entry in the user database has no home of its own.
-	if (process_user_by_uid(geteuid(), &user, NULL) == LM_OK) {
-		settings.home = user.home;
-		settings.user = user.name;
-	}
 	w->env = compose_env_make((const char *const *)environ, &settings);
 }
 

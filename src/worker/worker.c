@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "sys/process.h"
 #include "worker/ship_logs.h"
 #include "worker/work_priv.h"
 
@@ -31,6 +32,19 @@ static lm_rc take_descriptors(struct lm_err *err)
 				"descriptor %d is missing: this program is started by lightermand",
 				fds[i]);
 	return LM_OK;
+}
+
+/// lightermand's home is not ours: the SDKs' files, and docker-compose's, are looked for in that of
+/// the user that we are. A number without an entry in the user database has none of its own.
+static void take_home(void)
+{
+	lm_auto(process_user_finish) struct process_user user = {0};
+
+	if (process_user_by_uid(geteuid(), &user, NULL))
+		return;
+	(void)setenv("HOME", user.home, 1);
+	(void)setenv("USER", user.name, 1);
+	(void)setenv("LOGNAME", user.name, 1);
 }
 
 static json_t *optional_text(const char *text)
@@ -130,6 +144,8 @@ int worker_run(void)
 	lm_auto_job struct job job = {0};
 	struct lm_err err = {LM_OK};
 	lm_rc lost = take_descriptors(&err); // before anything is opened
+
+	take_home();
 	lm_rc rc = report_init(&report, STDIN_FILENO, STDOUT_FILENO, lost ? NULL : &err);
 
 	if (lost)

@@ -6,6 +6,7 @@ from documents import assert_failure, success
 from servers.engine import compose_file
 from servers.s3 import S3
 from servers.server import free_port
+from users import add_user
 
 KEY = "harbour a+b/ü %20=1.yml"
 LOCAL = {"DockerPullBeforeUp": "False"}
@@ -30,6 +31,27 @@ def test_deploys_by_a_key_of_every_kind_of_character(cloud_device, s3, engine, l
     cloud_device.start()
     cloud_device.deploy(cloud_device.group(bucket="e2e-keys", key=KEY, **LOCAL))
     assert status_messages.next_json() == success(bucket="e2e-keys", key=KEY)
+    assert set(engine.containers()) == {"web"}
+
+
+def test_finds_credentials_in_the_home_of_the_user(device_with, folder, compose1, s3, engine, local_image):
+    """Not in that of lightermand, where the user may not even look."""
+    s3.put(bucket(s3, "e2e-home"), "app.yml", compose_file(None, ["web"], local_image).encode())
+    home = folder / "home"
+    (home / ".aws").mkdir(parents=True)
+    user = add_user("lmhome", groups=["docker"], home=str(home))
+    (home / ".aws/credentials").write_text(
+        f"[default]\naws_access_key_id = {S3.ACCESS_KEY}\naws_secret_access_key = {S3.SECRET_KEY}\n")
+    for path in (home, home / ".aws", home / ".aws/credentials"):
+        user.owns(path)
+    (home / ".aws/credentials").chmod(0o600)
+    device = device_with(compose1, user=user)
+    device.use_s3(s3)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del device.environment[name]
+    device.environment["HOME"] = "/root"
+    device.start()
+    device.deploy(device.group(bucket="e2e-home", key="app.yml", **LOCAL))
     assert set(engine.containers()) == {"web"}
 
 
