@@ -243,7 +243,8 @@ static lm_rc remove_entry(struct outbox *o, size_t at, struct lm_err *err)
 	lm_rc rc = LM_OK;
 
 	(void)format_name(o->entries[at].seq, o->entries[at].class, name);
-	if (!o->entries[at].text && unlinkat(o->dir_fd, name, 0) != 0 && errno != ENOENT)
+	if (o->entries[at].class != OUTBOX_PROGRESS && unlinkat(o->dir_fd, name, 0) != 0 &&
+		errno != ENOENT)
 		rc = lm_fail(
 			err, LM_E_SYS, errno, "remove the sent message '%s/%s': %m", o->path, name);
 	forget(o, at);
@@ -286,11 +287,19 @@ static lm_rc make_room(struct outbox *o, enum outbox_class class, size_t charge,
 		o->n, o->bytes);
 }
 
-lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err)
+static struct entry *find(const struct outbox *o, uint64_t seq)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->entries[i].seq == seq)
+			return &o->entries[i];
+	}
+	return NULL;
+}
+
+lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
-	char name[NAME_SIZE];
 	size_t topic_n = strlen(topic);
 	struct entry e = {
 		.seq = o->next_seq, .class = class, .charge = topic_n + payload.n + OVERHEAD};
@@ -305,17 +314,50 @@ lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	if (rc != LM_OK)
 		return rc;
 	write_message(&text, topic, payload);
-	if (class == OUTBOX_PROGRESS) {
-		e.text_n = text.len;
-		e.text = lm_buf_take(&text);
-	} else {
-		rc = lm_file_replace(
-			o->dir_fd, format_name(e.seq, class, name), lm_buf_str(&text), 0600, err);
-		if (rc != LM_OK)
-			return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
-	}
+	e.text_n = text.len;
+	e.text = lm_buf_take(&text);
+	*ret_seq = e.seq;
 	insert(o, e);
 	return LM_OK;
+}
+
+lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
+{
+	struct entry *e = find(o, seq);
+	char name[NAME_SIZE];
+
+	if (!e || !e->text || e->class == OUTBOX_PROGRESS)
+		return LM_OK;
+	lm_rc rc = lm_file_replace(o->dir_fd, format_name(seq, e->class, name),
+		(struct lm_str){e->text, e->text_n}, 0600, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
+	free(lm_take(e->text));
+	e->text_n = 0;
+	return LM_OK;
+}
+
+lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	uint64_t seq;
+	lm_rc rc = outbox_hold(o, class, topic, payload, &seq, err);
+
+	if (rc != LM_OK)
+		return rc;
+	rc = outbox_save(o, seq, err);
+	if (rc != LM_OK)
+		(void)remove_entry(o, (size_t)(find(o, seq) - o->entries), NULL);
+	return rc;
+}
+
+bool outbox_is_sent(const struct outbox *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (!o->entries[i].in_flight)
+			return false;
+	}
+	return true;
 }
 
 /// False if the entry cannot be read as a message.
@@ -382,21 +424,17 @@ void outbox_message_finish(struct outbox_message *m)
 
 lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		if (o->entries[i].seq == seq)
-			return remove_entry(o, i, err);
-	}
-	return LM_OK;
+	const struct entry *e = find(o, seq);
+
+	return e ? remove_entry(o, (size_t)(e - o->entries), err) : LM_OK;
 }
 
 void outbox_reject(struct outbox *o, uint64_t seq)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		if (o->entries[i].seq == seq) {
-			reject_entry(o, i);
-			return;
-		}
-	}
+	const struct entry *e = find(o, seq);
+
+	if (e)
+		reject_entry(o, (size_t)(e - o->entries));
 }
 
 void outbox_return_all(struct outbox *o)
@@ -410,7 +448,7 @@ static size_t count_lasting(const struct outbox *o)
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n; i++)
-		n += o->entries[i].class != OUTBOX_PROGRESS;
+		n += !o->entries[i].text;
 	return n;
 }
 

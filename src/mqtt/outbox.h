@@ -5,9 +5,11 @@
 /// number and class ("00000000000000000001.status").
 ///
 /// STATUS and EVENT messages are on disk before outbox_add returns, and survive a kill or a power
-/// cut; their payloads are not kept in memory. PROGRESS messages are in memory only, to spare the
-/// flash: after a restart they are of no interest. A message may be sent twice (its file is removed
-/// after it was acknowledged, without a sync), never lost unseen. One thread; it sends nothing.
+/// cut; their payloads are not kept in memory. One that is not to wait for the disk is held in
+/// memory first, and saved while it is on its way. PROGRESS messages are in memory only, to spare
+/// the flash: after a restart they are of no interest. A message may be sent twice (its file is
+/// removed after it was acknowledged, without a sync), never lost unseen. One thread; it sends
+/// nothing.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -54,6 +56,15 @@ LM_DEFINE_CLEANUP(struct outbox, outbox_close)
 /// lm_file_replace: the disk refused it; nothing was taken, the caller tries again.
 lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
+/// The same, but into memory only, whatever its class: there is no error of the disk.
+lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err);
+/// Puts a message that is held on disk, unless it is of a class that stays in memory. One that is
+/// no more, acknowledged already, is ignored. As lm_file_replace: the disk refused it, and it is
+/// still held.
+lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err);
+/// Whether all messages that there are are in flight.
+bool outbox_is_sent(const struct outbox *o);
 
 /// The oldest message that is not in flight, which from now on is. False if there is none. A file
 /// that has become unreadable is set aside, counted, and the next one taken.

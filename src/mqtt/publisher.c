@@ -44,6 +44,8 @@ struct publisher {
 	uint64_t connected_ms; ///< Since when.
 	unsigned failures;     ///< Attempts since a connection that lasted.
 	bool undrained;        ///< Something was taken since `drained` was last told.
+	/// Why the connection was lost in publisher_send; NULL: it was not. Told from the loop.
+	char *broken;
 	char *fault;
 	bool *gone; ///< Set when the publisher is destroyed; NULL: nobody asks.
 };
@@ -87,6 +89,7 @@ static void on_closed(void *ctx, const char *why)
 	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 	p->failures++;
 	p->connected = false;
+	free(lm_take(p->broken));
 	p->window_n = 0;
 	p->window_bytes = 0;
 	outbox_return_all(p->outbox);
@@ -195,6 +198,11 @@ static void on_timer(void *ctx)
 	struct publisher *p = ctx;
 	struct lm_err err;
 
+	if (p->broken) {
+		lm_auto_free char *why = lm_take(p->broken);
+		on_closed(p, why);
+		return;
+	}
 	if (p->connected)
 		send_waiting(p);
 	else if (begin_attempt(p, &err) != LM_OK)
@@ -253,22 +261,46 @@ void publisher_destroy(struct publisher *p)
 	client_destroy(p->client);
 	loop_timer_destroy(p->timer);
 	outbox_close(p->outbox);
+	free(p->broken);
 	free(p->fault);
 	free(p->presence_topic);
 	free(p);
 }
 
+/// Sends an event before it is on disk: syncing takes longer than all the rest of it.
+static lm_rc send_at_once(
+	struct publisher *p, const char *topic, struct lm_str payload, struct lm_err *err)
+{
+	struct lm_err broken = {LM_OK};
+	uint64_t seq;
+	lm_rc rc = outbox_hold(p->outbox, OUTBOX_EVENT, topic, payload, &seq, err);
+
+	if (rc != LM_OK)
+		return rc;
+	rc = send_next(p, &broken);
+	if (rc != LM_OK && rc != LM_E_INVALID)
+		p->broken = lm_xstrdup(broken.msg);
+	// If the disk refuses it, it is held in memory until it is acknowledged.
+	(void)outbox_save(p->outbox, seq, NULL);
+	return LM_OK;
+}
+
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
+	bool goes = p->connected && !p->broken && has_room(p);
 	lm_rc rc = client_check_topic(topic, err);
 
-	if (rc == LM_OK)
+	if (rc != LM_OK)
+		return rc;
+	if (class == OUTBOX_EVENT && goes && outbox_is_sent(p->outbox))
+		rc = send_at_once(p, topic, payload, err);
+	else
 		rc = outbox_add(p->outbox, class, topic, payload, err);
 	if (rc != LM_OK)
 		return rc;
 	p->undrained = true;
-	if (p->connected && has_room(p))
+	if (goes)
 		loop_timer_start(p->timer, 0, 0);
 	return LM_OK;
 }

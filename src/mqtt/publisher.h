@@ -62,7 +62,8 @@ void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 
 /// Takes a message, as outbox_add, whose errors it returns; when it returns LM_OK a status message
-/// is safely on disk. LM_E_INVALID also for a topic that no broker takes.
+/// is safely on disk. An event for which nothing has to wait is sent first and is on disk then; if
+/// the disk refuses it, it is held in memory. LM_E_INVALID also for a topic that no broker takes.
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 

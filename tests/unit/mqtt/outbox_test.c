@@ -328,6 +328,71 @@ static void a_message_the_disk_refuses_is_an_error(void **state)
 	(void)expect_next(o, "a");
 }
 
+static uint64_t hold(struct outbox *o, enum outbox_class class, const char *payload)
+{
+	uint64_t seq = 0;
+
+	assert_int_equal(outbox_hold(o, class, "t/x", lm_str(payload), &seq, NULL), LM_OK);
+	return seq;
+}
+
+static void what_is_held_is_on_disk_once_it_is_saved(void **state)
+{
+	(void)state;
+	struct outbox *o = open_outbox();
+
+	uint64_t one = hold(o, OUTBOX_EVENT, "one");
+	uint64_t two = hold(o, OUTBOX_EVENT, "two");
+	assert_false(outbox_is_sent(o));
+	assert_int_equal(outbox_counts(o).messages, 2);
+	assert_int_equal(outbox_counts(o).lasting, 0);
+	assert_false(exists("00000000000000000001.event"));
+	assert_int_equal(expect_next(o, "one"), one);
+	assert_int_equal(expect_next(o, "two"), two);
+	assert_true(outbox_is_sent(o));
+	assert_int_equal(outbox_save(o, two, NULL), LM_OK);
+	assert_int_equal(outbox_save(o, two, NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).lasting, 1);
+	outbox_return_all(o);
+	(void)expect_next(o, "one");
+	(void)expect_next(o, "two");
+	outbox_close(o);
+
+	o = open_outbox();
+	(void)expect_next(o, "two");
+	expect_none(o);
+	outbox_close(o);
+}
+
+static void what_was_acknowledged_before_it_was_saved_leaves_nothing(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	uint64_t seq = hold(o, OUTBOX_EVENT, "a");
+	(void)expect_next(o, "a");
+	assert_int_equal(outbox_done(o, seq, NULL), LM_OK);
+	assert_int_equal(outbox_save(o, seq, NULL), LM_OK);
+	assert_false(exists("00000000000000000001.event"));
+	assert_int_equal(outbox_save(o, hold(o, OUTBOX_PROGRESS, "p"), NULL), LM_OK);
+	assert_false(exists("00000000000000000002.progress"));
+}
+
+static void what_the_disk_refuses_to_save_is_still_held(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	lm_auto_free char *path = lm_path_join(directory, ".00000000000000000001.event.tmp");
+
+	uint64_t seq = hold(o, OUTBOX_EVENT, "a");
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_not_equal(outbox_save(o, seq, NULL), LM_OK);
+	(void)expect_next(o, "a");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(outbox_save(o, seq, NULL), LM_OK);
+	assert_true(exists("00000000000000000001.event"));
+}
+
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -346,6 +411,9 @@ int main(void)
 		OUTBOX_TEST(what_is_in_flight_is_not_given_up),
 		OUTBOX_TEST(refuses_what_no_broker_takes),
 		OUTBOX_TEST(a_message_the_disk_refuses_is_an_error),
+		OUTBOX_TEST(what_is_held_is_on_disk_once_it_is_saved),
+		OUTBOX_TEST(what_was_acknowledged_before_it_was_saved_leaves_nothing),
+		OUTBOX_TEST(what_the_disk_refuses_to_save_is_still_held),
 	};
 
 	return cmocka_run_group_tests_name("mqtt/outbox", tests, NULL, NULL);

@@ -370,6 +370,69 @@ static void an_end_without_a_connection_waits_for_nothing(void **state)
 	assert_int_equal(w->broker.messages_n, 0);
 }
 
+/// The disk refuses all: had the event waited for it, it would not have been sent.
+static void an_event_is_on_its_way_before_it_is_on_disk(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	assert_int_equal(lm_tree_remove(AT_FDCWD, directory, NULL), LM_OK);
+	assert_int_equal(publisher_send(w->publisher, OUTBOX_EVENT, "t", LM_STR("0"), NULL), LM_OK);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 0);
+	assert_int_not_equal(
+		publisher_send(w->publisher, OUTBOX_STATUS, "t", LM_STR("1"), NULL), LM_OK);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+	assert_int_equal(w->broker.messages_n, 1);
+	assert_int_equal(lm_dir_make(directory, 0700, NULL), LM_OK);
+}
+
+static void an_event_overtakes_nothing_and_is_on_disk_with_what_waits(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.reads_on_order = true}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	send_numbers(w, 1);
+	assert_int_equal(publisher_send(w->publisher, OUTBOX_EVENT, "t", LM_STR("1"), NULL), LM_OK);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 2);
+	fake_broker_read_on(&w->broker);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+	expect_message(w, 1, 1);
+}
+
+static void a_connection_that_breaks_under_an_event_is_told_later(void **state)
+{
+	struct world *w = *state;
+	struct outbox *o;
+	struct outbox_message m;
+
+	start(w, &(struct fake_script){.reads_on_order = true}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			publisher_send(w->publisher, OUTBOX_EVENT, "t", LM_STR("0"), NULL), LM_OK);
+		if (i == 0) // what it has not read makes its end a reset, which the next write sees
+			fake_broker_stop(&w->broker);
+	}
+	assert_int_equal(w->disconnected, 0);
+	assert_int_equal(publisher_send(w->publisher, OUTBOX_EVENT, "t", LM_STR("0"), NULL), LM_OK);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 3);
+	w->broker.loop = NULL;
+	RUN_UNTIL(w, w->disconnected == 1);
+	assert_non_null(strstr(w->why, publisher_name(w->publisher)));
+	assert_null(strstr(w->why, "there is no connection"));
+	publisher_destroy(lm_take(w->publisher));
+	assert_int_equal(outbox_open(directory, &o, NULL), LM_OK);
+	for (int i = 0; i < 3; i++) {
+		assert_true(outbox_next(o, &m));
+		outbox_message_finish(&m);
+	}
+	outbox_close(o);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -405,6 +468,9 @@ int main(void)
 		PUBLISHER_TEST(tells_of_the_connection_behind_what_waited),
 		PUBLISHER_TEST(the_end_is_drained_once_the_broker_knows_of_it),
 		PUBLISHER_TEST(an_end_without_a_connection_waits_for_nothing),
+		PUBLISHER_TEST(an_event_is_on_its_way_before_it_is_on_disk),
+		PUBLISHER_TEST(an_event_overtakes_nothing_and_is_on_disk_with_what_waits),
+		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 
