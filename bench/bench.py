@@ -34,6 +34,7 @@ def parse(words):
     parser.add_argument("--runs", type=int, help=f"runs of each (default {RUNS})")
     parser.add_argument("--build", default=str(ROOT / "build"), help="build folder (default build)")
     parser.add_argument("--compose", default="/usr/bin/docker-compose", help="the docker-compose that both use")
+    parser.add_argument("--compose2", help="one of the second generation (default: fetched by tests/e2e/fetch-compose2)")
     parser.add_argument("--peer-only", action="store_true", help="measure only the peer of the deployments, by steps")
     parser.add_argument("--steps", action="store_true", help="show the stages and steps of the deployments, too")
     parser.add_argument("--inside", metavar="MODULE", choices=list(NAMES), help=argparse.SUPPRESS)
@@ -70,6 +71,13 @@ def outside(args, words):
         print(f"scripts/bench: {fault}", file=sys.stderr)
         return 1
     wanted = set(args.names or names())
+    if wanted & set(NAMES["resident"]) and not args.peer_only and not args.compose2:
+        fetched = subprocess.run([str(ROOT / "tests/e2e/fetch-compose2")], check=False, stdout=subprocess.PIPE, text=True)
+        if fetched.returncode != 0:
+            print("scripts/bench: there is no docker-compose of the second generation: name one with --compose2",
+                  file=sys.stderr)
+            return 1
+        words = [*words, "--compose2", fetched.stdout.strip()]
     rows = []
     for module in ["deployments"] if args.peer_only else NAMES:
         if not wanted & set(NAMES[module]):

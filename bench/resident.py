@@ -2,8 +2,8 @@
 """What stays on the device: memory, the CPU of a status tick, and how long a crash takes to become a message.
 
 The peer for memory and crashes is bench/peer_connector.py, a long-lived Python process that does the same by polling
-`docker ps`; for a tick it is one `docker ps`, and one `docker-compose ps`. Containers of 0, 10 and 100 services, all on
-the real engine. Ours and the peer run at the same time, over the same containers and the same broker.
+`docker ps`; for a tick it is one `docker ps`, and one `docker-compose ps` of either generation. 0, 1, 10 and 100
+containers, all on the real engine. Ours and the peer run at the same time, over the same containers and the same broker.
 """
 import json
 import os
@@ -27,11 +27,11 @@ from users import add_user
 HERE = pathlib.Path(__file__).resolve().parent
 PEER = "bench/peer_connector.py"
 POLLING = PEER + ", every second"
-SIZES = (0, 10, 100)
+SIZES = (0, 1, 10, 100)
 QUICK_SIZES = (0, 10)
 TOPIC = "dockerapplicationdeploymentconnector/message/containers"
 PEER_TOPIC = "bench/containers"
-TICKS, CRASHES, QUICK_CRASHES = 10, 30, 5
+TICKS, QUICK_TICKS, CRASHES, QUICK_CRASHES = 10, 5, 30, 5
 NS_PER_MS = 1e6
 
 
@@ -111,15 +111,22 @@ def command_cpu_ms(words, env):
     return statistics.median(costs)
 
 
-def measure_tick(stand):
+def measure_tick(stand, count):
     """CPU of lightermand in ms for a tick, over some of them: each has a line for the deployed container."""
-    def lines():
-        return stand.device.log.count("service=page ")
+    def last():
+        # Not their number: the file is rotated.
+        return max((line[:26] for line in stand.device.log.splitlines() if "service=page " in line), default="")
+
+    def next_tick():
+        before = last()
+        wait_until(lambda: last() > before, 60, "no status lines come")
 
     pid = stand.device.process.pid
-    begin, ticks = cpu_ns(pid), lines()
-    wait_until(lambda: lines() >= ticks + TICKS, 60, "no status lines come")
-    return (cpu_ns(pid) - begin) / NS_PER_MS / TICKS
+    next_tick()
+    begin = cpu_ns(pid)
+    for _ in range(count):
+        next_tick()
+    return (cpu_ns(pid) - begin) / NS_PER_MS / count
 
 
 def measure_crashes(stand, crashes):
@@ -135,7 +142,9 @@ def measure_crashes(stand, crashes):
     with stand.broker.subscriber(TOPIC) as first, stand.broker.subscriber(PEER_TOPIC) as second:
         first.client.on_message = second.client.on_message = note
         for n in range(crashes):
-            container = stand.run(["sh", "-c", "sleep 0.7; exit 3"], "crash", name=f"crash-{n}")
+            # The last message came with the peer's poll: this one is to end anywhere between two.
+            command = ["sh", "-c", f"sleep {0.5 + n / crashes:.2f}; exit 3"]
+            container = stand.run(command, "crash", name=f"crash-{n}")
             for topic, found in ((TOPIC, ours), (PEER_TOPIC, peer)):
                 name, came_ns = heard[topic].get(timeout=60)
                 if name != f"crash-{n}":
@@ -168,11 +177,12 @@ def measure(args, folder, wanted):
 def measure_size(stand, args, size):
     device, env = stand.device, {**os.environ, "DOCKER_HOST": f"unix://{Engine.SOCKET}"}
     if size:
-        tick = measure_tick(stand)
+        tick = measure_tick(stand, QUICK_TICKS if args.quick else TICKS)
         docker = command_cpu_ms(["docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={PROJECT}"], env)
-        compose = command_cpu_ms([args.compose, "-p", PROJECT, "-f", str(device.local_copy), "ps"], env)
         yield row(f"tick_cpu_{size}_containers", "ms", tick, docker, "docker ps")
-        yield row(f"tick_cpu_{size}_containers_compose", "ms", tick, compose, "docker-compose ps")
+        for name, compose in (("compose", args.compose), ("compose2", args.compose2)):
+            cost = command_cpu_ms([compose, "-p", PROJECT, "-f", str(device.local_copy), "ps"], env)
+            yield row(f"tick_cpu_{size}_containers_{name}", "ms", tick, cost, f"{compose} ps")
         ours, peer = measure_crashes(stand, QUICK_CRASHES if args.quick else CRASHES)
         yield row(f"crash_to_message_{size}_containers", "ms", ours, peer, POLLING)
         if size == 10:

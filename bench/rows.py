@@ -7,9 +7,10 @@ NAMES = {
                     "deploy_cpu_images_to_pull", "deploy_share_compose_and_engine"),
     "many_secrets": ("deploy_wall_secrets_1", "deploy_wall_secrets_10", "deploy_wall_secrets_50",
                      "deploy_growth_from_1_to_50_secrets"),
-    "resident": tuple(f"{what}_{size}_containers" for what in ("pss", "rss") for size in (0, 10, 100)) +
-                tuple(f"tick_cpu_{size}_containers{peer}" for size in (10, 100) for peer in ("", "_compose")) +
-                tuple(f"crash_to_message_{size}_containers" for size in (10, 100)) +
+    "resident": tuple(f"{what}_{size}_containers" for what in ("pss", "rss") for size in (0, 1, 10, 100)) +
+                tuple(f"tick_cpu_{size}_containers{peer}" for size in (1, 10, 100)
+                      for peer in ("", "_compose", "_compose2")) +
+                tuple(f"crash_to_message_{size}_containers" for size in (1, 10, 100)) +
                 ("crash_to_message_default_interval",),
 }
 

@@ -156,7 +156,7 @@ static struct lm_str fit_line(struct lm_str line, uint64_t space, struct lm_buf 
 	return lm_buf_str(cut);
 }
 
-/// False, with errno; nothing of the line is then in the file.
+/// Of a line, or lines. False, with errno; nothing of it is then in the file.
 static bool append(struct connector_log *log, struct lm_str line)
 {
 	lm_auto_buf struct lm_buf cut = LM_BUF(LIMIT_LOG_LINE);
@@ -167,7 +167,8 @@ static bool append(struct connector_log *log, struct lm_str line)
 		errno = err.sys;
 		return false;
 	}
-	line = fit_line(line, log->space, &cut);
+	if (lm_str_find(line, '\n') + 1 >= line.n) // several fit into a file together
+		line = fit_line(line, log->space, &cut);
 	if (!connector_log_make_room(log, line.n))
 		return false;
 	do
@@ -210,7 +211,7 @@ static bool tell_lost(struct connector_log *log)
 	return true;
 }
 
-void connector_log_write(struct connector_log *log, struct lm_str line)
+static void write_line(struct connector_log *log, struct lm_str line)
 {
 	if (log->lost > 0 && !tell_lost(log)) {
 		log->lost++;
@@ -218,4 +219,41 @@ void connector_log_write(struct connector_log *log, struct lm_str line)
 	}
 	if (!append(log, line))
 		count_lost(log);
+}
+
+/// The lines that still fit into the file that is written to, as a rotation is between two lines;
+/// at least the first.
+static struct lm_str cut_piece(const struct connector_log *log, struct lm_str *rest)
+{
+	uint64_t full = connector_log_full_size(log);
+	uint64_t room = full > log->size ? full - log->size : 0;
+	size_t n = rest->n < room ? rest->n : (size_t)room;
+
+	while (n > 0 && rest->p[n - 1] != '\n')
+		n--;
+	if (n == 0)
+		n = lm_str_find(*rest, '\n') + 1;
+	if (n > rest->n)
+		n = rest->n;
+	struct lm_str piece = {rest->p, n};
+	*rest = (struct lm_str){rest->p + n, rest->n - n};
+	return piece;
+}
+
+void connector_log_write(struct connector_log *log, struct lm_str lines)
+{
+	while (lines.n > 0) {
+		struct lm_str piece = cut_piece(log, &lines);
+
+		if (log->lost == 0 && append(log, piece))
+			continue;
+		// A full disk may still take some of them.
+		while (piece.n > 0) {
+			struct lm_str rest = piece;
+
+			(void)lm_str_cut(&rest, '\n');
+			write_line(log, (struct lm_str){piece.p, piece.n - rest.n});
+			piece = rest;
+		}
+	}
 }

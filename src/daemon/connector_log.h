@@ -30,8 +30,8 @@ LM_DEFINE_CLEANUP(struct connector_log, connector_log_close)
 
 /// Changes the bound; parts that are too much for it go at once.
 void connector_log_set_space(struct connector_log *log, unsigned space_kb);
-/// Appends a finished line (with its line end) of at most LIMIT_LOG_LINE bytes.
-void connector_log_write(struct connector_log *log, struct lm_str line);
+/// Appends finished lines, each with its line end and of at most LIMIT_LOG_LINE bytes.
+void connector_log_write(struct connector_log *log, struct lm_str lines);
 /// Appends the last `lines` lines, as far as they are among the newest LIMIT_LOG_TAIL bytes.
 /// LM_E_SYS.
 lm_rc connector_log_tail(

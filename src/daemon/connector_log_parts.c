@@ -17,8 +17,7 @@ enum {
 	KEEP_MAX = 256 << 10, ///< Copied of a file that is too large; copying holds up the loop.
 };
 
-/// Of the file that is written to before it becomes the youngest part.
-static uint64_t full_size(const struct connector_log *log)
+uint64_t connector_log_full_size(const struct connector_log *log)
 {
 	return log->space / (CONNECTOR_LOG_PARTS + 1);
 }
@@ -127,7 +126,7 @@ bool connector_log_make_room(struct connector_log *log, size_t n)
 {
 	int sys = 0;
 
-	if (log->size > 0 && log->size + n > full_size(log)) {
+	if (log->size > 0 && log->size + n > connector_log_full_size(log)) {
 		// One that cannot be rotated is written on to, as long as it is under the bound.
 		if (!shift(log))
 			sys = errno;
@@ -173,10 +172,10 @@ static void keep_newest(struct connector_log *log, uint64_t max)
 
 void connector_log_fit(struct connector_log *log)
 {
-	uint64_t most = full_size(log) * CONNECTOR_LOG_PARTS;
+	uint64_t most = connector_log_full_size(log) * CONNECTOR_LOG_PARTS;
 	// Where lines are small, a file over `most` is a stranger's, and would be removed whole
 	// soon after its rotation.
-	bool strange = log->size > most && full_size(log) >= LIMIT_LOG_LINE;
+	bool strange = log->size > most && connector_log_full_size(log) >= LIMIT_LOG_LINE;
 
 	if (log->fd >= 0 && (strange || log->size > log->space))
 		keep_newest(log, most);

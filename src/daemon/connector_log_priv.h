@@ -36,6 +36,8 @@ lm_rc connector_log_open_file(struct connector_log *log, struct lm_err *err);
 /// Brings what an earlier run, a lower bound or somebody else left under the bound, at once. What
 /// is too large by itself keeps its newest lines.
 void connector_log_fit(struct connector_log *log);
+/// How large the file that is written to becomes before it is rotated.
+uint64_t connector_log_full_size(const struct connector_log *log);
 /// Rotates if the file is full, and removes the oldest parts until `n` more bytes are under the
 /// bound. False, with errno, if they cannot be.
 bool connector_log_make_room(struct connector_log *log, size_t n);

@@ -226,7 +226,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		return rc;
 	d->shipping = shipping_create(d->loop, &d->host);
 	daemon_log_set_shipping(d->shipping);
-	d->status_lines = status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT);
+	d->status_lines =
+		status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
 	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
 	supervisor_apply_loggers(d->supervisor);
 	const struct telemetry_sources measured = {

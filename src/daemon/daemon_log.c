@@ -8,24 +8,43 @@
 
 #include <unistd.h>
 
+enum { HELD_MAX = 16 << 10 };
+
 static const struct host_settings *settings;
 static struct loggers loggers;
 static struct connector_log *file;
 static struct shipping *shipping;
 static struct daemon_log_follower *followers;
+static bool holds;
+static struct lm_buf held = {.max = HELD_MAX}; ///< Whole lines.
 
 static enum lm_level stderr_level(void)
 {
 	return loggers.file.on ? loggers.file.level : LM_INFO;
 }
 
+static void write_lines(struct lm_str lines)
+{
+	(void)!write(STDERR_FILENO, lines.p, lines.n);
+	if (file)
+		connector_log_write(file, lines);
+}
+
+static void write_held(void)
+{
+	if (held.len > 0)
+		write_lines(lm_buf_str(&held));
+	lm_buf_clear(&held);
+}
+
 static void write_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	(void)ctx;
 	if (level >= stderr_level()) {
-		(void)!write(STDERR_FILENO, line.p, line.n);
-		if (file)
-			connector_log_write(file, line);
+		if (holds && held.len + line.n > held.max)
+			write_held();
+		if (!holds || !lm_buf_add_str(&held, line))
+			write_lines(line);
 		for (struct daemon_log_follower *f = followers; f; f = f->next)
 			f->line(f->ctx, line);
 	}
@@ -93,6 +112,18 @@ void daemon_log_apply(const struct group *group)
 		connector_log_set_space(file, loggers.file.space_kb);
 	if (shipping)
 		shipping_apply(shipping, group, &loggers.cloud);
+}
+
+void daemon_log_hold(void)
+{
+	holds = true;
+}
+
+void daemon_log_release(void)
+{
+	write_held();
+	lm_buf_finish(&held);
+	holds = false;
 }
 
 void daemon_log_follow(struct daemon_log_follower *follower)

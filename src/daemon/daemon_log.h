@@ -22,6 +22,10 @@ void daemon_log_end(void);
 void daemon_log_set_shipping(struct shipping *shipping);
 /// Goes by the group's loggers and region.
 void daemon_log_apply(const struct group *group);
+/// Between the two, lines are put together and written in few calls, for who writes many at once.
+/// Both within one turn of the loop.
+void daemon_log_hold(void);
+void daemon_log_release(void);
 /// Somebody who hears every line that stderr gets, from now on. Borrowed until daemon_log_unfollow.
 /// The callback must not log.
 struct daemon_log_follower {

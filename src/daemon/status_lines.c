@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/containers.h"
+#include "daemon/daemon_log.h"
 #include "daemon/status_text.h"
 #include "docker/engine_get.h"
 
@@ -14,6 +15,7 @@
 
 enum {
 	INSPECT_MS = 10 * 1000,
+	LIST_EVERY_MS = 5 * 60 * 1000,
 	TARGET_MAX = 1024,
 };
 
@@ -33,13 +35,16 @@ struct status_lines {
 	struct loop *loop;
 	char *socket_path;
 	struct containers *containers;
+	const struct monitor *monitor;
 	struct loop_timer *timer;
 	unsigned frequency_s;
-	bool under_way;   ///< From the question for a list until its lines are written.
-	bool away;        ///< The engine did not answer, which was told.
-	struct rows rows; ///< Of the list under way, else of the last one.
-	size_t next;      ///< The row to ask for.
-	unsigned left;    ///< How many may still be asked for, of this list.
+	bool under_way;    ///< From the question for a list until its lines are written.
+	bool away;         ///< The engine did not answer, which was told.
+	struct rows rows;  ///< Of the list under way, else of the last one.
+	uint64_t revision; ///< The monitor's, before `rows` were asked for; 0: none.
+	uint64_t asked_ms; ///< When.
+	size_t next;       ///< The row to ask for.
+	unsigned left;     ///< How many may still be asked for, of this list.
 	struct engine_get *inspection;
 };
 
@@ -62,12 +67,13 @@ static void rows_finish(struct rows *rows)
 	*rows = (struct rows){0};
 }
 
-struct status_lines *status_lines_create(
-	struct loop *loop, const char *docker_socket, const char *project)
+struct status_lines *status_lines_create(struct loop *loop, const char *docker_socket,
+	const char *project, const struct monitor *monitor)
 {
 	struct status_lines *l = lm_xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
+	l->monitor = monitor;
 	l->socket_path = lm_xstrdup(docker_socket);
 	l->containers = containers_create(loop, docker_socket, project);
 	l->timer = loop_timer_create(loop, on_tick, l);
@@ -80,6 +86,7 @@ static void stop(struct status_lines *l)
 	containers_forget(l->containers, l);
 	engine_get_destroy(lm_take(l->inspection));
 	l->under_way = false;
+	l->revision = 0;
 }
 
 void status_lines_destroy(struct status_lines *l)
@@ -116,6 +123,7 @@ static void write_lines(struct status_lines *l)
 	int64_t now_ms = lm_clock_wall_ms();
 
 	l->under_way = false;
+	daemon_log_hold();
 	if (l->rows.n == 0)
 		lm_info("container status: the application has no containers");
 	for (size_t i = 0; i < l->rows.n; i++) {
@@ -125,6 +133,7 @@ static void write_lines(struct status_lines *l)
 		status_format(&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
 		lm_info("container status: %s", lm_buf_cstr(&line));
 	}
+	daemon_log_release();
 }
 
 static void on_inspected(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
@@ -229,6 +238,7 @@ static void on_list(
 
 	if (rc != LM_OK) {
 		l->under_way = false;
+		l->revision = 0;
 		if (!l->away)
 			lm_warn("container status: %s; the lines go on once it answers", err->msg);
 		l->away = true;
@@ -243,12 +253,32 @@ static void on_list(
 	inspect_next(l);
 }
 
+/// Whether they are what a list would tell now.
+static bool rows_hold(const struct status_lines *l, uint64_t revision, uint64_t now_ms)
+{
+	if (revision == 0 || revision != l->revision || now_ms - l->asked_ms >= LIST_EVERY_MS)
+		return false;
+	for (size_t i = 0; i < l->rows.n; i++) {
+		if (!l->rows.items[i].is_known)
+			return false;
+	}
+	return true;
+}
+
 static void on_tick(void *ctx)
 {
 	struct status_lines *l = ctx;
+	uint64_t revision = l->monitor ? monitor_revision(l->monitor) : 0;
+	uint64_t now_ms = lm_clock_mono_ms();
 
 	if (l->under_way) // an engine that is slower than the frequency
 		return;
+	if (rows_hold(l, revision, now_ms)) {
+		write_lines(l);
+		return;
+	}
 	l->under_way = true;
+	l->revision = revision;
+	l->asked_ms = now_ms;
 	containers_ask(l->containers, on_list, l);
 }

@@ -102,7 +102,10 @@ static void on_opened(void *ctx, unsigned minor)
 
 static void on_event(void *ctx, const struct event *event)
 {
-	judge_event(ctx, event);
+	struct monitor *m = ctx;
+
+	m->revision++;
+	judge_event(m, event);
 }
 
 static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
@@ -110,6 +113,7 @@ static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
 	struct monitor *m = ctx;
 
 	compare_stop(m);
+	m->revision++;
 	if (!m->has_gap)
 		m->gap_ns = m->resume.since_ns;
 	m->has_gap = true;
@@ -201,6 +205,11 @@ enum monitor_sight monitor_sight(const struct monitor *m)
 	if (m->is_lost)
 		return MONITOR_LOST;
 	return m->has_gap ? MONITOR_BEGINS : MONITOR_SEES;
+}
+
+uint64_t monitor_revision(const struct monitor *m)
+{
+	return monitor_sight(m) == MONITOR_SEES ? m->revision + 1 : 0;
 }
 
 void monitor_each(const struct monitor *m,

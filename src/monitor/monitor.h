@@ -16,6 +16,7 @@
 #include "sys/loop.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct monitor;
 
@@ -57,6 +58,9 @@ enum monitor_sight {
 	MONITOR_SEES,   ///< What is known is so.
 };
 enum monitor_sight monitor_sight(const struct monitor *m);
+/// Another number after each event of a container, whether it is told or not: while it stays the
+/// same, nothing has happened to them. 0: the engine is not seen.
+uint64_t monitor_revision(const struct monitor *m);
 
 /// A container as it is now known. Borrowed for the call.
 struct monitor_container {

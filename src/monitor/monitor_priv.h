@@ -37,8 +37,9 @@ struct monitor {
 	struct known_table known;
 	bool too_many; ///< It was told.
 	struct stream *stream;
-	unsigned minor; ///< Of the API version of the last connection.
-	bool is_lost;   ///< And nobody was told yet that it is there again.
+	unsigned minor;    ///< Of the API version of the last connection.
+	uint64_t revision; ///< Events that came, and times that the stream was lost.
+	bool is_lost;      ///< And nobody was told yet that it is there again.
 	/// While comparing is due: what happened since then may not have been told by events.
 	bool has_gap;
 	int64_t gap_ns;

@@ -34,8 +34,10 @@ static lm_rc fail_too_deep(struct lm_err *err)
 		err, LM_E_INVALID, 0, "it is nested more than %d levels deep", LIMIT_JSON_DEPTH);
 }
 
-static lm_rc fail_parse(json_error_t *why, struct lm_err *err)
+static lm_rc fail_parse(struct lm_str text, json_error_t *why, struct lm_err *err)
 {
+	if (!lm_str_is_utf8(text)) // whose error would quote it
+		return lm_fail(err, LM_E_INVALID, 0, "it is not UTF-8 text");
 	if (json_error_code(why) == json_error_stack_overflow)
 		return fail_too_deep(err);
 	return lm_fail(
@@ -45,12 +47,9 @@ static lm_rc fail_parse(json_error_t *why, struct lm_err *err)
 lm_rc json_parse(struct lm_str text, json_t **ret, struct lm_err *err)
 {
 	json_error_t why;
-
-	if (!lm_str_is_utf8(text))
-		return lm_fail(err, LM_E_INVALID, 0, "it is not UTF-8 text");
 	json_t *parsed = json_loadb(
 		text.n ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	lm_rc rc = parsed ? LM_OK : fail_parse(&why, err);
+	lm_rc rc = parsed ? LM_OK : fail_parse(text, &why, err);
 
 	lm_wipe(&why, sizeof(why)); // it quotes the text, which may hold a secret
 	if (rc != LM_OK)

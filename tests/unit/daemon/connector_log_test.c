@@ -273,6 +273,52 @@ static void a_kill_between_two_renames_loses_nothing(void **state)
 	}
 }
 
+/// `n` lines in one call.
+static void write_together(int n, size_t size)
+{
+	lm_auto_buf struct lm_buf lines = LM_BUF(1 << 20);
+
+	for (int i = 0; i < n; i++) {
+		size_t end = lines.len + size;
+
+		(void)lm_buf_printf(&lines, "line %06d ", f.next++);
+		while (lines.len < end - 1)
+			(void)lm_buf_putc(&lines, '.');
+		(void)lm_buf_putc(&lines, '\n');
+	}
+	connector_log_write(f.log, lm_buf_str(&lines));
+}
+
+static void lines_given_together_are_rotated_as_if_one_by_one(void **state)
+{
+	(void)state;
+	start(10);
+	for (int i = 0; i < 40; i++)
+		write_line(97);
+	write_together(500, 97);
+	size_t together = total();
+	int first = first_line();
+	connector_log_close(lm_take(f.log));
+	assert_int_equal(teardown(NULL), 0);
+	assert_int_equal(setup(state), 0);
+	start(10);
+	for (int i = 0; i < 540; i++)
+		write_line(97);
+	assert_int_equal(total(), together);
+	assert_int_equal(first_line(), first);
+}
+
+static void lines_given_together_of_which_one_is_over_the_bound_are_all_there(void **state)
+{
+	(void)state;
+	start(1);
+	write_together(3, 2000);
+	lm_auto_buf struct lm_buf all = read_all();
+	assert_true(all.len <= 1024);
+	assert_non_null(strstr(lm_buf_cstr(&all), "line 000002 "));
+	assert_int_equal(all.data[all.len - 1], '\n');
+}
+
 static void a_torn_line_is_removed(void **state)
 {
 	(void)state;
@@ -415,6 +461,27 @@ static void a_full_disk_leaves_whole_lines_and_their_number(void **state)
 	assert_int_equal(more.len, all.len + 9);
 }
 
+static void a_full_disk_takes_what_fits_of_lines_given_together(void **state)
+{
+	(void)state;
+	struct rlimit old;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+	start(128);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){250, old.rlim_max}), 0);
+	write_together(5, 100);
+	assert_int_equal(total(), 200);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	(void)signal(SIGXFSZ, handler);
+	write_together(2, 100);
+	lm_auto_buf struct lm_buf all = read_all();
+	assert_non_null(
+		strstr(lm_buf_cstr(&all), "[WARN]-3 lines of this log were lost: disk full\n"));
+	assert_non_null(strstr(lm_buf_cstr(&all), "\nline 000005 "));
+	assert_non_null(strstr(lm_buf_cstr(&all), "\nline 000006 "));
+}
+
 static void what_cannot_be_rotated_is_written_on_to_under_the_bound(void **state)
 {
 	(void)state;
@@ -446,6 +513,9 @@ int main(void)
 		LOG_TEST(a_larger_bound_keeps_more),
 		LOG_TEST(a_large_file_of_another_program_keeps_its_newest_lines),
 		LOG_TEST(a_kill_between_two_renames_loses_nothing),
+		LOG_TEST(lines_given_together_are_rotated_as_if_one_by_one),
+		LOG_TEST(lines_given_together_of_which_one_is_over_the_bound_are_all_there),
+		LOG_TEST(a_full_disk_takes_what_fits_of_lines_given_together),
 		LOG_TEST(a_torn_line_is_removed),
 		LOG_TEST(a_file_of_nothing_but_a_torn_line_becomes_empty),
 		LOG_TEST(what_is_no_line_of_ours_is_only_ended),

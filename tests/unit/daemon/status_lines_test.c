@@ -39,6 +39,9 @@ struct fixture {
 	struct loop_timer *limit;
 	struct fake_engine *engine;
 	struct status_lines *lines;
+	const struct monitor *monitor; ///< Only its revision is asked for.
+	uint64_t revision;
+	bool happens;   ///< Something, at each line.
 	int stop_after; ///< Lines.
 	int n;
 	char text[16][512];
@@ -59,6 +62,14 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 	__real_loop_timer_start(t, repeat_ms ? 1 : delay_ms, repeat_ms ? 1 : 0);
 }
 
+uint64_t __wrap_monitor_revision(const struct monitor *m);
+
+uint64_t __wrap_monitor_revision(const struct monitor *m)
+{
+	assert_ptr_equal(m, f.monitor);
+	return f.revision;
+}
+
 static void take_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	const char *message = memchr(line.p, ',', line.n);
@@ -68,6 +79,7 @@ static void take_line(void *ctx, enum lm_level level, struct lm_str line)
 	f.levels[f.n] = level;
 	(void)snprintf(f.text[f.n], sizeof(f.text[0]), "%.*s",
 		(int)(line.p + line.n - 1 - (message + 1)), message + 1);
+	f.revision += f.happens;
 	if (++f.n == f.stop_after)
 		loop_stop(f.loop);
 }
@@ -107,7 +119,7 @@ static int teardown(void **state)
 static void run(const struct fake_answer *answers, size_t n, int lines)
 {
 	f.engine = fake_engine_create(answers, n);
-	f.lines = status_lines_create(f.loop, f.engine->path, "app");
+	f.lines = status_lines_create(f.loop, f.engine->path, "app", f.monitor);
 	f.stop_after = lines;
 	status_lines_set_frequency(f.lines, 300);
 	loop_run(f.loop);
@@ -160,6 +172,54 @@ static void an_application_that_runs_costs_one_request(void **state)
 		assert_non_null(strstr(f.text[i], " restarts=4 "));
 }
 
+static const struct fake_answer quiet[] = {VERSION,
+	{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+	INSPECT("c1", "{\"Running\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
+
+static void nothing_is_asked_while_nothing_happens(void **state)
+{
+	(void)state;
+	f.monitor = (const struct monitor *)&f;
+	f.revision = 7;
+	run(quiet, 3, 5);
+	assert_int_equal(requests(LIST), 1);
+	assert_int_equal(requests("GET /v1.41/containers/c1/json"), 1);
+	assert_non_null(strstr(f.text[4], " state=running health=none restarts=4 "));
+}
+
+static void once_something_happened_the_list_is_asked_for(void **state)
+{
+	(void)state;
+	f.monitor = (const struct monitor *)&f;
+	f.revision = 7;
+	f.happens = true;
+	run(quiet, 3, 5);
+	assert_true(requests(LIST) >= 5);
+}
+
+static void while_the_monitor_sees_nothing_the_list_is_asked_for(void **state)
+{
+	(void)state;
+	f.monitor = (const struct monitor *)&f;
+	run(quiet, 3, 5);
+	assert_true(requests(LIST) >= 5);
+}
+
+static void a_row_of_which_not_all_is_known_is_asked_for(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {VERSION,
+		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+		{"GET /v1.41/containers/c1/json ",
+			"HTTP/1.0 404 no\r\n\r\n{\"message\":\"No such container: c1\"}",
+			FAKE_CLOSE}};
+
+	f.monitor = (const struct monitor *)&f;
+	f.revision = 7;
+	run(answers, 3, 3);
+	assert_true(requests(LIST) >= 3);
+}
+
 static void what_keeps_restarting_is_asked_for_each_time(void **state)
 {
 	(void)state;
@@ -210,7 +270,7 @@ static void an_engine_that_is_away_is_told_once_and_once_that_it_is_back(void **
 
 	f.engine = fake_engine_create(answers, 2);
 	(void)snprintf(link_path, sizeof(link_path), "%s/away", f.engine->dir);
-	f.lines = status_lines_create(f.loop, link_path, "app");
+	f.lines = status_lines_create(f.loop, link_path, "app", NULL);
 	status_lines_set_frequency(f.lines, 1);
 	loop_run(f.loop);
 	// It is asked many times in vain before it comes back.
@@ -240,7 +300,7 @@ static void nothing_is_asked_without_a_frequency(void **state)
 	const struct fake_answer answers[] = {VERSION};
 
 	f.engine = fake_engine_create(answers, 1);
-	f.lines = status_lines_create(f.loop, f.engine->path, "app");
+	f.lines = status_lines_create(f.loop, f.engine->path, "app", NULL);
 	status_lines_set_frequency(f.lines, 0);
 	status_lines_set_frequency(f.lines, 9999);
 	assert_int_equal(frequency_ms, 9999000);
@@ -262,6 +322,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STATUS_LINES_TEST(one_line_a_container_by_service),
 		STATUS_LINES_TEST(an_application_that_runs_costs_one_request),
+		STATUS_LINES_TEST(nothing_is_asked_while_nothing_happens),
+		STATUS_LINES_TEST(once_something_happened_the_list_is_asked_for),
+		STATUS_LINES_TEST(while_the_monitor_sees_nothing_the_list_is_asked_for),
+		STATUS_LINES_TEST(a_row_of_which_not_all_is_known_is_asked_for),
 		STATUS_LINES_TEST(what_keeps_restarting_is_asked_for_each_time),
 		STATUS_LINES_TEST(a_container_that_is_gone_meanwhile_keeps_what_the_list_said),
 		STATUS_LINES_TEST(without_containers_one_line_says_so),

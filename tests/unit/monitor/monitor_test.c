@@ -538,6 +538,29 @@ static void others_see_the_containers_as_they_are_known(void **unused)
 	assert_int_equal(n, 1);
 }
 
+static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 7), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	assert_int_equal(monitor_revision(scene.monitor), 0);
+	scene_settle();
+	uint64_t quiet = monitor_revision(scene.monitor);
+	assert_int_not_equal(quiet, 0);
+	scene_push(scene_event(1, "pause")); // is not told
+	scene_push(scene_event(2, "health_status: unhealthy"));
+	scene_wait(1);
+	uint64_t changed = monitor_revision(scene.monitor);
+	assert_int_not_equal(changed, quiet);
+	stream_break(scene.monitor->stream, &(struct lm_err){.rc = LM_E_NETWORK, .msg = "gone"});
+	assert_int_equal(monitor_revision(scene.monitor), 0);
+	scene_settle();
+	assert_int_not_equal(monitor_revision(scene.monitor), 0);
+	assert_int_not_equal(monitor_revision(scene.monitor), changed);
+}
+
 static void nothing_wakes_it_while_nothing_happens(void **unused)
 {
 	(void)unused;
@@ -591,6 +614,7 @@ int main(void)
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
 		MONITOR_TEST(others_see_the_containers_as_they_are_known),
+		MONITOR_TEST(each_event_is_another_revision_and_a_lost_engine_is_none),
 		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
 		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
 	};
