@@ -140,6 +140,11 @@ static bool is_in_place(struct connector_log *log)
 	return true;
 }
 
+static bool is_one_line(struct lm_str lines)
+{
+	return lm_str_find(lines, '\n') + 1 >= lines.n;
+}
+
 /// A line larger than the bound is cut to it, between characters; `cut` then holds it.
 static struct lm_str fit_line(struct lm_str line, uint64_t space, struct lm_buf *cut)
 {
@@ -167,7 +172,7 @@ static bool append(struct connector_log *log, struct lm_str line)
 		errno = err.sys;
 		return false;
 	}
-	if (lm_str_find(line, '\n') + 1 >= line.n) // several fit into a file together
+	if (is_one_line(line)) // several fit into a file together
 		line = fit_line(line, log->space, &cut);
 	if (!connector_log_make_room(log, line.n))
 		return false;
@@ -245,7 +250,7 @@ void connector_log_write(struct connector_log *log, struct lm_str lines)
 	while (lines.n > 0) {
 		struct lm_str piece = cut_piece(log, &lines);
 
-		if (log->lost == 0 && append(log, piece))
+		if (log->lost == 0 && !is_one_line(piece) && append(log, piece))
 			continue;
 		// A full disk may still take some of them.
 		while (piece.n > 0) {
