@@ -5,27 +5,17 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "mqtt/outbox_file_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	SEQ_DIGITS = 20,
-	NAME_SIZE = 64,
-	HEADER_MAX = 96,
-	/// Charged beside topic and payload: header, index, part of a disk block. It also bounds
-	/// how many small messages there can be.
-	OVERHEAD = 256,
-	FILE_MAX = LIMIT_MQTT_PAYLOAD + LIMIT_MQTT_TOPIC + HEADER_MAX,
-};
-
-static const char *const CLASS_NAMES[] = {"status", "event", "progress"};
+/// Charged beside topic and payload: header, index, part of a disk block. It also bounds how many
+/// small messages there can be.
+enum { OVERHEAD = 256 };
 
 struct entry {
 	uint64_t seq;
@@ -49,93 +39,6 @@ struct outbox {
 	uint64_t dropped_progress;
 	uint64_t bad;
 };
-
-static char *format_name(uint64_t seq, enum outbox_class class, char out[NAME_SIZE])
-{
-	(void)snprintf(out, NAME_SIZE, "%0*" PRIu64 ".%s", SEQ_DIGITS, seq, CLASS_NAMES[class]);
-	return out;
-}
-
-/// False if it is not the name of a message on disk.
-static bool parse_name(const char *name, uint64_t *ret_seq, enum outbox_class *ret_class)
-{
-	uint64_t seq = 0;
-
-	if (strlen(name) <= SEQ_DIGITS || name[SEQ_DIGITS] != '.')
-		return false;
-	for (int i = 0; i < SEQ_DIGITS; i++) {
-		unsigned digit = (unsigned)(unsigned char)name[i] - '0';
-
-		if (digit > 9 || seq > (UINT64_MAX - 1 - digit) / 10)
-			return false;
-		seq = seq * 10 + digit;
-	}
-	for (enum outbox_class c = OUTBOX_STATUS; c <= OUTBOX_EVENT; c++) {
-		if (strcmp(name + SEQ_DIGITS + 1, CLASS_NAMES[c]) == 0) {
-			*ret_seq = seq;
-			*ret_class = c;
-			return true;
-		}
-	}
-	return false;
-}
-
-/// FNV-1a, 64 bits: against torn and damaged files, not against people.
-static uint64_t checksum(struct lm_str bytes)
-{
-	uint64_t sum = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < bytes.n; i++)
-		sum = (sum ^ (unsigned char)bytes.p[i]) * 0x100000001b3u;
-	return sum;
-}
-
-/// A line "lighterman-message 1 <checksum of what follows>", a line with the topic, the payload.
-static void write_message(struct lm_buf *out, const char *topic, struct lm_str payload)
-{
-	lm_auto_buf struct lm_buf body = LM_BUF(FILE_MAX);
-
-	(void)lm_buf_printf(&body, "%s\n", topic);
-	(void)lm_buf_add_str(&body, payload);
-	(void)lm_buf_printf(
-		out, "lighterman-message 1 %016" PRIx64 "\n", checksum(lm_buf_str(&body)));
-	(void)lm_buf_add_str(out, lm_buf_str(&body));
-}
-
-/// False if the text is not a whole message. The parts are borrowed from `text`.
-static bool parse_message(struct lm_str text, struct lm_str *ret_topic, struct lm_str *ret_payload)
-{
-	char expected[HEADER_MAX];
-	struct lm_str rest = text;
-	struct lm_str header = lm_str_cut(&rest, '\n');
-
-	(void)snprintf(
-		expected, sizeof(expected), "lighterman-message 1 %016" PRIx64, checksum(rest));
-	if (!lm_str_eq(header, lm_str(expected)) || lm_str_find(rest, '\n') == rest.n)
-		return false;
-	*ret_topic = lm_str_cut(&rest, '\n');
-	*ret_payload = rest;
-	return true;
-}
-
-static lm_rc read_entry(struct outbox *o, const char *name, struct lm_buf *out, struct lm_err *err)
-{
-	lm_auto_close int fd =
-		openat(o->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	if (fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "open the message '%s/%s': %m", o->path, name);
-	return lm_fd_read_all(fd, name, out, err);
-}
-
-static void set_aside(struct outbox *o, const char *name)
-{
-	char bad[NAME_MAX + 8];
-
-	(void)snprintf(bad, sizeof(bad), "%s.bad", name);
-	(void)renameat(o->dir_fd, name, o->dir_fd, bad);
-	o->bad++;
-}
 
 static void insert(struct outbox *o, struct entry e)
 {
@@ -165,14 +68,16 @@ static void forget(struct outbox *o, size_t at)
 
 static void load_file(struct outbox *o, const char *name)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
+	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
 	struct lm_str topic;
 	struct lm_str payload;
 	struct entry e = {0};
 
-	if (!parse_name(name, &e.seq, &e.class) || read_entry(o, name, &text, NULL) != LM_OK ||
-		!parse_message(lm_buf_str(&text), &topic, &payload)) {
-		set_aside(o, name);
+	if (!outbox_file_parse_name(name, &e.seq, &e.class) ||
+		outbox_file_read(o->dir_fd, name, &text, NULL) != LM_OK ||
+		!outbox_file_parse(lm_buf_str(&text), &topic, &payload)) {
+		outbox_file_set_aside(o->dir_fd, name);
+		o->bad++;
 		return;
 	}
 	e.charge = topic.n + payload.n + OVERHEAD;
@@ -239,10 +144,10 @@ void outbox_close(struct outbox *o)
 /// Removes entry `at` with its file.
 static lm_rc remove_entry(struct outbox *o, size_t at, struct lm_err *err)
 {
-	char name[NAME_SIZE];
+	char name[OUTBOX_NAME_SIZE];
 	lm_rc rc = LM_OK;
 
-	(void)format_name(o->entries[at].seq, o->entries[at].class, name);
+	(void)outbox_file_name(o->entries[at].seq, o->entries[at].class, name);
 	if (o->entries[at].class != OUTBOX_PROGRESS && unlinkat(o->dir_fd, name, 0) != 0 &&
 		errno != ENOENT)
 		rc = lm_fail(
@@ -299,7 +204,7 @@ static struct entry *find(const struct outbox *o, uint64_t seq)
 lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
+	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
 	size_t topic_n = strlen(topic);
 	struct entry e = {
 		.seq = o->next_seq, .class = class, .charge = topic_n + payload.n + OVERHEAD};
@@ -313,7 +218,7 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 	lm_rc rc = make_room(o, class, e.charge, err);
 	if (rc != LM_OK)
 		return rc;
-	write_message(&text, topic, payload);
+	outbox_file_write(&text, topic, payload);
 	e.text_n = text.len;
 	e.text = lm_buf_take(&text);
 	*ret_seq = e.seq;
@@ -324,11 +229,11 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
 	struct entry *e = find(o, seq);
-	char name[NAME_SIZE];
+	char name[OUTBOX_NAME_SIZE];
 
 	if (!e || !e->text || e->class == OUTBOX_PROGRESS)
 		return LM_OK;
-	lm_rc rc = lm_file_replace(o->dir_fd, format_name(seq, e->class, name),
+	lm_rc rc = lm_file_replace(o->dir_fd, outbox_file_name(seq, e->class, name),
 		(struct lm_str){e->text, e->text_n}, 0600, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
@@ -363,19 +268,19 @@ bool outbox_is_sent(const struct outbox *o)
 /// False if the entry cannot be read as a message.
 static bool load_message(struct outbox *o, const struct entry *e, struct outbox_message *ret)
 {
-	lm_auto_buf struct lm_buf file = LM_BUF(FILE_MAX);
-	char name[NAME_SIZE];
+	lm_auto_buf struct lm_buf file = LM_BUF(OUTBOX_FILE_MAX);
+	char name[OUTBOX_NAME_SIZE];
 	struct lm_str text = {e->text, e->text_n};
 	struct lm_str topic;
 	struct lm_str payload;
 
 	if (!e->text) {
-		(void)format_name(e->seq, e->class, name);
-		if (read_entry(o, name, &file, NULL) != LM_OK)
+		(void)outbox_file_name(e->seq, e->class, name);
+		if (outbox_file_read(o->dir_fd, name, &file, NULL) != LM_OK)
 			return false;
 		text = lm_buf_str(&file);
 	}
-	if (!parse_message(text, &topic, &payload))
+	if (!outbox_file_parse(text, &topic, &payload))
 		return false;
 	*ret = (struct outbox_message){
 		.seq = e->seq,
@@ -389,9 +294,11 @@ static bool load_message(struct outbox *o, const struct entry *e, struct outbox_
 
 static void reject_entry(struct outbox *o, size_t at)
 {
-	char name[NAME_SIZE];
+	char name[OUTBOX_NAME_SIZE];
 
-	set_aside(o, format_name(o->entries[at].seq, o->entries[at].class, name));
+	outbox_file_set_aside(
+		o->dir_fd, outbox_file_name(o->entries[at].seq, o->entries[at].class, name));
+	o->bad++;
 	forget(o, at);
 }
 
