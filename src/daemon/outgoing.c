@@ -243,11 +243,22 @@ lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struc
 	return LM_OK;
 }
 
+/// What the disk refused until now.
+static void save_held(const struct broker *b)
+{
+	struct lm_err err = {LM_OK};
+
+	if (b->publisher && publisher_save(b->publisher, &err))
+		lm_error("messages for the broker %s are lost with the end of the program: %s",
+			b->folder, err.msg);
+}
+
 void outgoing_destroy(struct outgoing *o)
 {
 	if (!o)
 		return;
 	for (size_t i = 0; i < o->n; i++) {
+		save_held(&o->brokers[i]);
 		publisher_destroy(o->brokers[i].publisher);
 		free(o->brokers[i].folder);
 	}
@@ -256,14 +267,17 @@ void outgoing_destroy(struct outgoing *o)
 	free(o);
 }
 
-lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err)
+typedef lm_rc give_to(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+static lm_rc give_all(const struct outgoing *o, give_to *give, enum outbox_class class,
+	const char *topic, struct lm_str payload, struct lm_err *err)
 {
 	lm_rc first = LM_OK;
 
 	for (size_t i = 0; i < o->n; i++) {
 		struct lm_err failed = {LM_OK};
-		lm_rc rc = publisher_send(o->brokers[i].publisher, class, topic, payload, &failed);
+		lm_rc rc = give(o->brokers[i].publisher, class, topic, payload, &failed);
 
 		if (rc && !first) {
 			*err = failed;
@@ -271,6 +285,18 @@ lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *top
 		}
 	}
 	return first;
+}
+
+lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	return give_all(o, publisher_send, class, topic, payload, err);
+}
+
+lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	return give_all(o, publisher_hold, class, topic, payload, err);
 }
 
 json_t *outgoing_to_json(const struct outgoing *o)

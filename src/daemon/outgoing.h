@@ -21,6 +21,7 @@ struct outgoing;
 /// borrowed.
 lm_rc outgoing_create(struct loop *loop, const struct host_settings *host, struct outgoing **ret,
 	struct lm_err *err);
+/// Logs if messages are lost as the disk refuses them to the last. Takes NULL.
 void outgoing_destroy(struct outgoing *o);
 LM_DEFINE_CLEANUP(struct outgoing, outgoing_destroy)
 
@@ -31,6 +32,10 @@ void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 /// Takes a message for every broker. If one cannot take it (disk full) the others still get it, and
 /// the first error is returned: giving it again sends it twice to those.
 lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+/// The same, as publisher_hold.
+lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 
 /// For the end: tells of it, and calls `done` once nothing waits at any broker that is connected,

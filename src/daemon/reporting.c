@@ -49,7 +49,8 @@ void reporting_refuse(struct supervisor *s, const char *message)
 	lm_auto_free char *status = status_failure("InvalidParameter", message);
 	struct lm_err err = {LM_OK};
 
-	if (outgoing_send(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), &err))
+	// Unlike one of a generation it is in no store, from which it could be sent again.
+	if (outgoing_hold(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), &err))
 		lm_error("put the status message into the outbox: %s", err.msg);
 }
 

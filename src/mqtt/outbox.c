@@ -171,17 +171,26 @@ static bool drop_oldest(struct outbox *o, enum outbox_class class)
 	return false;
 }
 
-static lm_rc make_room(struct outbox *o, enum outbox_class class, size_t charge, struct lm_err *err)
+/// Charged to messages that one of this class may push out.
+static size_t count_yielding(const struct outbox *o, enum outbox_class class)
 {
-	size_t max = LIMIT_OUTBOX_BYTES;
+	size_t bytes = 0;
 
-	while (o->bytes + charge > max && drop_oldest(o, OUTBOX_PROGRESS))
-		;
-	while (class != OUTBOX_PROGRESS && o->bytes + charge > max && drop_oldest(o, OUTBOX_EVENT))
-		;
-	if (class == OUTBOX_STATUS)
-		max *= 2;
-	if (o->bytes + charge <= max)
+	for (size_t i = 0; i < o->n; i++) {
+		const struct entry *e = &o->entries[i];
+
+		if (!e->in_flight && e->class != OUTBOX_STATUS && e->class >= class)
+			bytes += e->charge;
+	}
+	return bytes;
+}
+
+static lm_rc check_room(
+	struct outbox *o, enum outbox_class class, size_t charge, struct lm_err *err)
+{
+	size_t max = class == OUTBOX_STATUS ? 2 * LIMIT_OUTBOX_BYTES : LIMIT_OUTBOX_BYTES;
+
+	if (o->bytes - count_yielding(o, class) + charge <= max)
 		return LM_OK;
 	if (class == OUTBOX_EVENT)
 		o->dropped_event++;
@@ -190,6 +199,16 @@ static lm_rc make_room(struct outbox *o, enum outbox_class class, size_t charge,
 	return lm_fail(err, LM_E_TOO_LARGE, 0,
 		"the outbox '%s' is full: %zu messages of %zu bytes wait for the broker", o->path,
 		o->n, o->bytes);
+}
+
+/// Makes up for a message of this class, for which there is room by check_room.
+static void make_room(struct outbox *o, enum outbox_class class)
+{
+	while (o->bytes > LIMIT_OUTBOX_BYTES && drop_oldest(o, OUTBOX_PROGRESS))
+		;
+	while (class != OUTBOX_PROGRESS && o->bytes > LIMIT_OUTBOX_BYTES &&
+		drop_oldest(o, OUTBOX_EVENT))
+		;
 }
 
 static struct entry *find(const struct outbox *o, uint64_t seq)
@@ -201,7 +220,8 @@ static struct entry *find(const struct outbox *o, uint64_t seq)
 	return NULL;
 }
 
-lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
+/// Takes a message into memory, which may be over the bound then, until make_room.
+static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
@@ -215,7 +235,7 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"a message of %zu bytes to '%s' is over the ceiling of %d", payload.n,
 			topic, LIMIT_MQTT_PAYLOAD);
-	lm_rc rc = make_room(o, class, e.charge, err);
+	lm_rc rc = check_room(o, class, e.charge, err);
 	if (rc != LM_OK)
 		return rc;
 	outbox_file_write(&text, topic, payload);
@@ -226,15 +246,17 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 	return LM_OK;
 }
 
-lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
+static bool is_unsaved(const struct entry *e)
 {
-	struct entry *e = find(o, seq);
-	char name[OUTBOX_NAME_SIZE];
+	return e->text && e->class != OUTBOX_PROGRESS;
+}
 
-	if (!e || !e->text || e->class == OUTBOX_PROGRESS)
-		return LM_OK;
-	lm_rc rc = lm_file_replace(o->dir_fd, outbox_file_name(seq, e->class, name),
+static lm_rc save(struct outbox *o, struct entry *e, struct lm_err *err)
+{
+	char name[OUTBOX_NAME_SIZE];
+	lm_rc rc = lm_file_replace(o->dir_fd, outbox_file_name(e->seq, e->class, name),
 		(struct lm_str){e->text, e->text_n}, 0600, err);
+
 	if (rc != LM_OK)
 		return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
 	free(lm_take(e->text));
@@ -242,16 +264,57 @@ lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
 	return LM_OK;
 }
 
+lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
+	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
+{
+	lm_rc rc = take(o, class, topic, payload, ret_seq, err);
+
+	if (rc == LM_OK)
+		make_room(o, class);
+	return rc;
+}
+
+lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
+{
+	struct entry *e = find(o, seq);
+
+	return e && is_unsaved(e) ? save(o, e, err) : LM_OK;
+}
+
+lm_rc outbox_save_held(struct outbox *o, size_t max, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < o->n && max > 0 && rc == LM_OK; i++) {
+		if (!is_unsaved(&o->entries[i]))
+			continue;
+		rc = save(o, &o->entries[i], err);
+		max--;
+	}
+	return rc;
+}
+
+bool outbox_is_saved(const struct outbox *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (is_unsaved(&o->entries[i]))
+			return false;
+	}
+	return true;
+}
+
 lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
 	uint64_t seq;
-	lm_rc rc = outbox_hold(o, class, topic, payload, &seq, err);
+	lm_rc rc = take(o, class, topic, payload, &seq, err);
 
 	if (rc != LM_OK)
 		return rc;
 	rc = outbox_save(o, seq, err);
-	if (rc != LM_OK)
+	if (rc == LM_OK)
+		make_room(o, class); // not before: the disk may refuse what others would go for
+	else
 		(void)remove_entry(o, (size_t)(find(o, seq) - o->entries), NULL);
 	return rc;
 }

@@ -5,11 +5,11 @@
 /// number and class ("00000000000000000001.status").
 ///
 /// STATUS and EVENT messages are on disk before outbox_add returns, and survive a kill or a power
-/// cut; their payloads are not kept in memory. One that is not to wait for the disk is held in
-/// memory first, and saved while it is on its way. PROGRESS messages are in memory only, to spare
-/// the flash: after a restart they are of no interest. A message may be sent twice (its file is
-/// removed after it was acknowledged, without a sync), never lost unseen. One thread; it sends
-/// nothing.
+/// cut; their payloads are not kept in memory. One that is not to wait for the disk, or that the
+/// disk refuses, is held in memory until it is saved, or acknowledged. PROGRESS messages are in
+/// memory only, to spare the flash: after a restart they are of no interest. A message may be sent
+/// twice (its file is removed after it was acknowledged, without a sync), never lost unseen. One
+/// thread; it sends nothing.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -53,7 +53,7 @@ LM_DEFINE_CLEANUP(struct outbox, outbox_close)
 /// is then still taken up to twice the bound.
 /// LM_E_TOO_LARGE: no room, or topic or payload over its ceiling; nothing was taken (and an EVENT
 /// or PROGRESS message is counted as dropped if there was no room). LM_E_SYS and as
-/// lm_file_replace: the disk refused it; nothing was taken, the caller tries again.
+/// lm_file_replace: the disk refused it; nothing was taken nor given up, the caller tries again.
 lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 /// The same, but into memory only, whatever its class: there is no error of the disk.
@@ -63,6 +63,11 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 /// no more, acknowledged already, is ignored. As lm_file_replace: the disk refused it, and it is
 /// still held.
 lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err);
+/// The same for those that are held, the oldest first, at most `max` of them. Ends at the first
+/// that the disk refuses.
+lm_rc outbox_save_held(struct outbox *o, size_t max, struct lm_err *err);
+/// Whether no message is held that is to be on disk.
+bool outbox_is_saved(const struct outbox *o);
 /// Whether all messages that there are are in flight.
 bool outbox_is_sent(const struct outbox *o);
 

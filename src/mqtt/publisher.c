@@ -17,6 +17,8 @@ enum {
 	WINDOW_MAX = 20,
 	/// Of payloads; one message is always sent. It bounds what libmosquitto keeps in memory.
 	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
+	/// In a turn of the loop: each is synced.
+	SAVED_AT_ONCE = 8,
 };
 
 /// Of what is not in the outbox.
@@ -32,7 +34,8 @@ struct in_flight {
 struct publisher {
 	struct outbox *outbox;
 	struct client *client;
-	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
+	struct loop_timer *timer;      ///< The next attempt; while connected, to send what waits.
+	struct loop_timer *save_timer; ///< To save more of what is held.
 	struct publisher_events events;
 	char *presence_topic;
 	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
@@ -79,6 +82,17 @@ static void set_fault(struct publisher *p, const char *why)
 	p->fault = lm_xstrdup(why);
 }
 
+/// What the disk refuses is held until the next time: there is one at each failed attempt, and at
+/// each event.
+static void save_some(void *ctx)
+{
+	struct publisher *p = ctx;
+
+	if (outbox_save_held(p->outbox, SAVED_AT_ONCE, NULL) == LM_OK &&
+		!outbox_is_saved(p->outbox))
+		loop_timer_start(p->save_timer, 0, 0);
+}
+
 /// The publisher may be no more when this returns.
 static void on_closed(void *ctx, const char *why)
 {
@@ -93,6 +107,7 @@ static void on_closed(void *ctx, const char *why)
 	p->window_n = 0;
 	p->window_bytes = 0;
 	outbox_return_all(p->outbox);
+	save_some(p);
 	set_fault(p, why);
 	loop_timer_start(p->timer, retry_ms, 0);
 	if (tell_drained(p))
@@ -230,6 +245,7 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	if (events->presence_topic)
 		p->presence_topic = lm_xstrdup(events->presence_topic);
 	p->timer = loop_timer_create(loop, on_timer, p);
+	p->save_timer = loop_timer_create(loop, save_some, p);
 	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
 	if (rc == LM_OK)
 		rc = outbox_open(directory, &p->outbox, err);
@@ -259,7 +275,10 @@ void publisher_destroy(struct publisher *p)
 	if (p->gone)
 		*p->gone = true;
 	client_destroy(p->client);
+	if (p->outbox)
+		(void)publisher_save(p, NULL);
 	loop_timer_destroy(p->timer);
+	loop_timer_destroy(p->save_timer);
 	outbox_close(p->outbox);
 	free(p->broken);
 	free(p->fault);
@@ -267,42 +286,71 @@ void publisher_destroy(struct publisher *p)
 	free(p);
 }
 
-/// Sends an event before it is on disk: syncing takes longer than all the rest of it.
-static lm_rc send_at_once(
-	struct publisher *p, const char *topic, struct lm_str payload, struct lm_err *err)
+/// Whether a message may be sent now.
+static bool may_send(const struct publisher *p)
+{
+	return p->connected && !p->broken && has_room(p);
+}
+
+/// A message was taken.
+static void note_taken(struct publisher *p)
+{
+	p->undrained = true;
+	if (may_send(p))
+		loop_timer_start(p->timer, 0, 0);
+}
+
+/// Sends it, if nothing goes before it, before it is on disk: syncing takes longer than all the
+/// rest of it.
+static lm_rc hold(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
 {
 	struct lm_err broken = {LM_OK};
+	bool at_once = may_send(p) && outbox_is_sent(p->outbox);
 	uint64_t seq;
-	lm_rc rc = outbox_hold(p->outbox, OUTBOX_EVENT, topic, payload, &seq, err);
+	lm_rc rc = outbox_hold(p->outbox, class, topic, payload, &seq, err);
 
 	if (rc != LM_OK)
 		return rc;
-	rc = send_next(p, &broken);
+	rc = at_once ? send_next(p, &broken) : LM_OK;
 	if (rc != LM_OK && rc != LM_E_INVALID)
 		p->broken = lm_xstrdup(broken.msg);
-	// If the disk refuses it, it is held in memory until it is acknowledged.
-	(void)outbox_save(p->outbox, seq, NULL);
+	if (outbox_save(p->outbox, seq, NULL) == LM_OK)
+		save_some(p);
+	note_taken(p);
 	return LM_OK;
 }
 
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
-	bool goes = p->connected && !p->broken && has_room(p);
 	lm_rc rc = client_check_topic(topic, err);
 
 	if (rc != LM_OK)
 		return rc;
-	if (class == OUTBOX_EVENT && goes && outbox_is_sent(p->outbox))
-		rc = send_at_once(p, topic, payload, err);
-	else
-		rc = outbox_add(p->outbox, class, topic, payload, err);
+	if (class == OUTBOX_EVENT)
+		return hold(p, class, topic, payload, err);
+	rc = outbox_add(p->outbox, class, topic, payload, err);
 	if (rc != LM_OK)
 		return rc;
-	p->undrained = true;
-	if (goes)
-		loop_timer_start(p->timer, 0, 0);
+	save_some(p);
+	note_taken(p);
 	return LM_OK;
+}
+
+lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err)
+{
+	lm_rc rc = publisher_send(p, class, topic, payload, err);
+
+	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_TOO_LARGE)
+		return rc;
+	return hold(p, class, topic, payload, err);
+}
+
+lm_rc publisher_save(struct publisher *p, struct lm_err *err)
+{
+	return outbox_save_held(p->outbox, SIZE_MAX, err);
 }
 
 const char *publisher_name(const struct publisher *p)

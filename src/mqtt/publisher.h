@@ -63,9 +63,18 @@ LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 
 /// Takes a message, as outbox_add, whose errors it returns; when it returns LM_OK a status message
 /// is safely on disk. An event for which nothing has to wait is sent first and is on disk then; if
-/// the disk refuses it, it is held in memory. LM_E_INVALID also for a topic that no broker takes.
+/// the disk refuses an event, it is held as by publisher_hold. LM_E_INVALID also for a topic that
+/// no broker takes.
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
+/// The same for a message that the caller could not give again: if the disk refuses it, it is held
+/// in memory, within the bounds of the outbox, and saved once the disk takes it, if it is not
+/// acknowledged before. There is no error of the disk.
+lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+/// Puts on disk all that is held. publisher_destroy does it too, but has nobody to tell. As
+/// lm_file_replace: the disk refused it; what is held is lost with the publisher.
+lm_rc publisher_save(struct publisher *p, struct lm_err *err);
 
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
 const char *publisher_name(const struct publisher *p);

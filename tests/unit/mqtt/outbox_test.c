@@ -393,6 +393,52 @@ static void what_the_disk_refuses_to_save_is_still_held(void **state)
 	assert_true(exists("00000000000000000001.event"));
 }
 
+static void what_is_held_is_saved_oldest_first_until_the_disk_refuses(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	lm_auto_free char *path = lm_path_join(directory, ".00000000000000000003.status.tmp");
+
+	(void)hold(o, OUTBOX_EVENT, "one");
+	(void)hold(o, OUTBOX_PROGRESS, "two");
+	(void)hold(o, OUTBOX_STATUS, "three");
+	(void)hold(o, OUTBOX_EVENT, "four");
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_not_equal(outbox_save_held(o, SIZE_MAX, NULL), LM_OK);
+	assert_true(exists("00000000000000000001.event"));
+	assert_int_equal(outbox_counts(o).lasting, 1);
+	assert_false(outbox_is_saved(o));
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(outbox_save_held(o, 1, NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).lasting, 2);
+	assert_false(outbox_is_saved(o));
+	assert_int_equal(outbox_save_held(o, 1, NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).lasting, 3);
+	assert_true(outbox_is_saved(o));
+	(void)expect_next(o, "one");
+	(void)expect_next(o, "two");
+	(void)expect_next(o, "three");
+	(void)expect_next(o, "four");
+}
+
+static void nothing_is_given_up_for_what_the_disk_refuses(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	struct lm_str payload = {big, LIMIT_MQTT_PAYLOAD};
+	size_t n = 0;
+
+	for (; outbox_counts(o).bytes + LIMIT_MQTT_PAYLOAD + 257 <= LIMIT_OUTBOX_BYTES; n++)
+		add_big(o, OUTBOX_EVENT);
+	lm_auto_free char *name = lm_xasprintf(".%020zu.status.tmp", n + 1);
+	lm_auto_free char *path = lm_path_join(directory, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_not_equal(outbox_add(o, OUTBOX_STATUS, "t", payload, NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).dropped_event, 0);
+	assert_int_equal(outbox_counts(o).messages, n);
+	assert_true(exists("00000000000000000001.event"));
+}
+
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -414,6 +460,8 @@ int main(void)
 		OUTBOX_TEST(what_is_held_is_on_disk_once_it_is_saved),
 		OUTBOX_TEST(what_was_acknowledged_before_it_was_saved_leaves_nothing),
 		OUTBOX_TEST(what_the_disk_refuses_to_save_is_still_held),
+		OUTBOX_TEST(what_is_held_is_saved_oldest_first_until_the_disk_refuses),
+		OUTBOX_TEST(nothing_is_given_up_for_what_the_disk_refuses),
 	};
 
 	return cmocka_run_group_tests_name("mqtt/outbox", tests, NULL, NULL);

@@ -388,6 +388,132 @@ static void an_event_is_on_its_way_before_it_is_on_disk(void **state)
 	assert_int_equal(lm_dir_make(directory, 0700, NULL), LM_OK);
 }
 
+static void expect_on_disk(const char *const *payloads, size_t n)
+{
+	struct outbox *o;
+	struct outbox_message m;
+
+	assert_int_equal(outbox_open(directory, &o, NULL), LM_OK);
+	assert_int_equal(outbox_counts(o).messages, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(outbox_next(o, &m));
+		assert_string_equal(m.payload, payloads[i]);
+		outbox_message_finish(&m);
+	}
+	outbox_close(o);
+}
+
+/// The disk refuses message `seq`, to root too: a directory has the name of its temporary file.
+static void refuse_message(unsigned seq, const char *class)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/.%020u.%s.tmp", directory, seq, class);
+
+	assert_int_equal(lm_dir_make(path, 0700, NULL), LM_OK);
+}
+
+static void accept_message(unsigned seq, const char *class)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/.%020u.%s.tmp", directory, seq, class);
+
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void send_event(struct world *w, const char *payload)
+{
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "t", lm_str(payload), NULL), LM_OK);
+}
+
+static void an_event_that_the_disk_refuses_is_saved_after_a_failed_attempt(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.closes = true}, 1);
+	refuse_message(1, "event");
+	send_event(w, "a");
+	RUN_UNTIL(w, w->disconnected == 1);
+	assert_int_equal(publisher_counts(w->publisher).messages, 1);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 0);
+	accept_message(1, "event");
+	RUN_UNTIL(w, w->disconnected == 2);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 1);
+	publisher_destroy(lm_take(w->publisher));
+	expect_on_disk((const char *[]){"a"}, 1);
+}
+
+static void many_that_the_disk_refused_are_saved_over_turns_of_the_loop(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.closes = true}, 1);
+	for (unsigned i = 1; i <= 30; i++) {
+		refuse_message(i, "event");
+		send_event(w, "a");
+	}
+	assert_int_equal(publisher_counts(w->publisher).lasting, 0);
+	for (unsigned i = 1; i <= 30; i++)
+		accept_message(i, "event");
+	send_event(w, "b");
+	assert_int_equal(publisher_counts(w->publisher).lasting, 9);
+	for (int i = 0; i < 6; i++)
+		one_turn(w);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 31);
+}
+
+static void an_event_that_the_disk_refuses_is_saved_at_the_end(void **state)
+{
+	struct world *w = *state;
+	struct lm_err err;
+
+	start(w, &(struct fake_script){.closes = true}, 1);
+	refuse_message(1, "event");
+	send_event(w, "a");
+	assert_int_not_equal(publisher_save(w->publisher, &err), LM_OK);
+	assert_non_null(strstr(err.msg, directory));
+	accept_message(1, "event");
+	publisher_destroy(lm_take(w->publisher));
+	expect_on_disk((const char *[]){"a"}, 1);
+}
+
+static void an_event_that_finds_disk_and_window_full_is_held(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.no_puback = true}, 1);
+	send_numbers(w, 20);
+	RUN_UNTIL(w, w->broker.messages_n == 20);
+	refuse_message(21, "event");
+	send_event(w, "a");
+	assert_int_equal(publisher_counts(w->publisher).messages, 21);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 20);
+	accept_message(21, "event");
+	send_event(w, "b");
+	assert_int_equal(publisher_counts(w->publisher).lasting, 22);
+}
+
+static void a_status_that_nobody_could_give_again_is_held(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	for (unsigned i = 1; i <= 3; i++) // each try has a number
+		refuse_message(i, "status");
+	assert_int_not_equal(
+		publisher_send(w->publisher, OUTBOX_STATUS, "t", LM_STR("0"), NULL), LM_OK);
+	assert_int_equal(publisher_counts(w->publisher).messages, 0);
+	assert_int_equal(
+		publisher_hold(w->publisher, OUTBOX_STATUS, "t", LM_STR("0"), NULL), LM_OK);
+	assert_int_equal(publisher_counts(w->publisher).lasting, 0);
+	assert_int_equal(
+		publisher_hold(w->publisher, OUTBOX_STATUS, "t", LM_STR("1"), NULL), LM_OK);
+	assert_int_equal(publisher_hold(w->publisher, OUTBOX_STATUS, "t/#", LM_STR("1"), NULL),
+		LM_E_INVALID);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+	expect_message(w, 1, 1);
+	assert_int_equal(w->broker.messages_n, 2);
+}
+
 static void an_event_overtakes_nothing_and_is_on_disk_with_what_waits(void **state)
 {
 	struct world *w = *state;
@@ -406,8 +532,6 @@ static void an_event_overtakes_nothing_and_is_on_disk_with_what_waits(void **sta
 static void a_connection_that_breaks_under_an_event_is_told_later(void **state)
 {
 	struct world *w = *state;
-	struct outbox *o;
-	struct outbox_message m;
 
 	start(w, &(struct fake_script){.reads_on_order = true}, 1);
 	RUN_UNTIL(w, w->connected == 1);
@@ -425,12 +549,7 @@ static void a_connection_that_breaks_under_an_event_is_told_later(void **state)
 	assert_non_null(strstr(w->why, publisher_name(w->publisher)));
 	assert_null(strstr(w->why, "there is no connection"));
 	publisher_destroy(lm_take(w->publisher));
-	assert_int_equal(outbox_open(directory, &o, NULL), LM_OK);
-	for (int i = 0; i < 3; i++) {
-		assert_true(outbox_next(o, &m));
-		outbox_message_finish(&m);
-	}
-	outbox_close(o);
+	expect_on_disk((const char *[]){"0", "0", "0"}, 3);
 }
 
 static void settings_that_cannot_work_are_refused(void **state)
@@ -469,6 +588,11 @@ int main(void)
 		PUBLISHER_TEST(the_end_is_drained_once_the_broker_knows_of_it),
 		PUBLISHER_TEST(an_end_without_a_connection_waits_for_nothing),
 		PUBLISHER_TEST(an_event_is_on_its_way_before_it_is_on_disk),
+		PUBLISHER_TEST(an_event_that_the_disk_refuses_is_saved_after_a_failed_attempt),
+		PUBLISHER_TEST(many_that_the_disk_refused_are_saved_over_turns_of_the_loop),
+		PUBLISHER_TEST(an_event_that_the_disk_refuses_is_saved_at_the_end),
+		PUBLISHER_TEST(an_event_that_finds_disk_and_window_full_is_held),
+		PUBLISHER_TEST(a_status_that_nobody_could_give_again_is_held),
 		PUBLISHER_TEST(an_event_overtakes_nothing_and_is_on_disk_with_what_waits),
 		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
