@@ -172,6 +172,11 @@ static uint64_t set_aside(const struct metrics_broker *b)
 	return b->outbox.bad;
 }
 
+static uint64_t removed(const struct metrics_broker *b)
+{
+	return b->outbox.bad_removed;
+}
+
 static void add_dropped(
 	struct lm_buf *out, const struct metrics_broker *b, const char *class, uint64_t n)
 {
@@ -194,9 +199,13 @@ static void add_brokers(struct lm_buf *out, const struct metrics *m)
 			waiting},
 		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", bytes},
 		{"messages_set_aside_total", "counter",
-			"Files of the outbox that could not be read or sent, and are kept as "
+			"Files of the outbox that are damaged or could never be sent, renamed to "
 			"*.bad.",
 			set_aside},
+		{"messages_set_aside_removed_total", "counter",
+			"Files *.bad of the outbox that were removed, as only the newest are "
+			"kept.",
+			removed},
 	};
 
 	if (m->brokers_n == 0)

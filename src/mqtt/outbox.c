@@ -6,41 +6,19 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "mqtt/outbox_file_priv.h"
+#include "mqtt/outbox_priv.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-/// Charged beside topic and payload: header, index, part of a disk block. It also bounds how many
-/// small messages there can be.
-enum { OVERHEAD = 256 };
+void outbox_reserve(struct outbox *o, uint64_t seq)
+{
+	if (o->next_seq <= seq)
+		o->next_seq = seq + 1;
+}
 
-struct entry {
-	uint64_t seq;
-	enum outbox_class class;
-	bool in_flight;
-	size_t charge;
-	/// The whole file as it would be on disk; NULL: it is on disk.
-	char *text;
-	size_t text_n;
-};
-
-struct outbox {
-	int dir_fd;
-	char *path;
-	struct entry *entries; ///< By `seq`, ascending.
-	size_t n;
-	size_t size;
-	size_t bytes;
-	uint64_t next_seq;
-	uint64_t dropped_event;
-	uint64_t dropped_progress;
-	uint64_t bad;
-};
-
-static void insert(struct outbox *o, struct entry e)
+void outbox_insert(struct outbox *o, struct entry e)
 {
 	size_t at = o->n;
 
@@ -54,91 +32,15 @@ static void insert(struct outbox *o, struct entry e)
 	o->entries[at] = e;
 	o->n++;
 	o->bytes += e.charge;
-	if (o->next_seq <= e.seq)
-		o->next_seq = e.seq + 1;
+	outbox_reserve(o, e.seq);
 }
 
-static void forget(struct outbox *o, size_t at)
+void outbox_forget(struct outbox *o, size_t at)
 {
 	free(o->entries[at].text);
 	o->bytes -= o->entries[at].charge;
 	o->n--;
 	memmove(&o->entries[at], &o->entries[at + 1], (o->n - at) * sizeof(*o->entries));
-}
-
-static void load_file(struct outbox *o, const char *name)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
-	struct lm_str topic;
-	struct lm_str payload;
-	struct entry e = {0};
-
-	if (!outbox_file_parse_name(name, &e.seq, &e.class) ||
-		outbox_file_read(o->dir_fd, name, &text, NULL) != LM_OK ||
-		!outbox_file_parse(lm_buf_str(&text), &topic, &payload)) {
-		outbox_file_set_aside(o->dir_fd, name);
-		o->bad++;
-		return;
-	}
-	e.charge = topic.n + payload.n + OVERHEAD;
-	insert(o, e);
-}
-
-static lm_rc load_all(struct outbox *o, struct lm_err *err)
-{
-	// A descriptor of its own: closedir closes it.
-	int fd = openat(o->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	lm_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *d;
-
-	if (!dir)
-		return lm_fail(err, LM_E_SYS, errno, "list the outbox '%s': %m", o->path);
-	while ((d = readdir(dir))) {
-		struct lm_str name = lm_str(d->d_name);
-
-		if (lm_str_eq(name, LM_STR(".")) || lm_str_eq(name, LM_STR("..")) ||
-			lm_str_ends(name, LM_STR(".bad")))
-			continue;
-		if (lm_str_ends(name, LM_STR(".tmp")))
-			(void)unlinkat(o->dir_fd, d->d_name, 0);
-		else
-			load_file(o, d->d_name);
-	}
-	return LM_OK;
-}
-
-lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err)
-{
-	lm_rc rc = lm_dir_make(directory, 0700, err);
-
-	if (rc != LM_OK)
-		return lm_wrap(err, "open the outbox");
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_SYS, errno,
-			"open the outbox '%s': %m", directory);
-
-	lm_auto(outbox_close_p) struct outbox *o = lm_xcalloc(1, sizeof(*o));
-	o->dir_fd = fd;
-	o->path = lm_xstrdup(directory);
-	o->next_seq = 1;
-	rc = load_all(o, err);
-	if (rc != LM_OK)
-		return rc;
-	*ret = lm_take(o);
-	return LM_OK;
-}
-
-void outbox_close(struct outbox *o)
-{
-	if (!o)
-		return;
-	while (o->n > 0)
-		forget(o, o->n - 1);
-	free(o->entries);
-	free(o->path);
-	(void)close(o->dir_fd);
-	free(o);
 }
 
 /// Removes entry `at` with its file.
@@ -152,7 +54,7 @@ static lm_rc remove_entry(struct outbox *o, size_t at, struct lm_err *err)
 		errno != ENOENT)
 		rc = lm_fail(
 			err, LM_E_SYS, errno, "remove the sent message '%s/%s': %m", o->path, name);
-	forget(o, at);
+	outbox_forget(o, at);
 	return rc;
 }
 
@@ -226,8 +128,9 @@ static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
 	size_t topic_n = strlen(topic);
-	struct entry e = {
-		.seq = o->next_seq, .class = class, .charge = topic_n + payload.n + OVERHEAD};
+	struct entry e = {.seq = o->next_seq,
+		.class = class,
+		.charge = topic_n + payload.n + OUTBOX_OVERHEAD};
 
 	if (topic_n == 0 || strchr(topic, '\n'))
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
@@ -242,7 +145,7 @@ static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 	e.text_n = text.len;
 	e.text = lm_buf_take(&text);
 	*ret_seq = e.seq;
-	insert(o, e);
+	outbox_insert(o, e);
 	return LM_OK;
 }
 
@@ -328,23 +231,22 @@ bool outbox_is_sent(const struct outbox *o)
 	return true;
 }
 
-/// False if the entry cannot be read as a message.
-static bool load_message(struct outbox *o, const struct entry *e, struct outbox_message *ret)
+static enum outbox_file_state load_message(
+	struct outbox *o, const struct entry *e, struct outbox_message *ret)
 {
 	lm_auto_buf struct lm_buf file = LM_BUF(OUTBOX_FILE_MAX);
 	char name[OUTBOX_NAME_SIZE];
-	struct lm_str text = {e->text, e->text_n};
 	struct lm_str topic;
 	struct lm_str payload;
+	enum outbox_file_state state = OUTBOX_FILE_WHOLE;
 
-	if (!e->text) {
-		(void)outbox_file_name(e->seq, e->class, name);
-		if (outbox_file_read(o->dir_fd, name, &file, NULL) != LM_OK)
-			return false;
-		text = lm_buf_str(&file);
-	}
-	if (!outbox_file_parse(text, &topic, &payload))
-		return false;
+	if (!e->text)
+		state = outbox_file_read(o->dir_fd, outbox_file_name(e->seq, e->class, name), &file,
+			&topic, &payload);
+	else if (!outbox_file_parse((struct lm_str){e->text, e->text_n}, &topic, &payload))
+		state = OUTBOX_FILE_BAD;
+	if (state != OUTBOX_FILE_WHOLE)
+		return state;
 	*ret = (struct outbox_message){
 		.seq = e->seq,
 		.class = e->class,
@@ -352,7 +254,7 @@ static bool load_message(struct outbox *o, const struct entry *e, struct outbox_
 		.payload = lm_xmemdup0(payload.p, payload.n),
 		.payload_n = payload.n,
 	};
-	return true;
+	return OUTBOX_FILE_WHOLE;
 }
 
 static void reject_entry(struct outbox *o, size_t at)
@@ -362,7 +264,8 @@ static void reject_entry(struct outbox *o, size_t at)
 	outbox_file_set_aside(
 		o->dir_fd, outbox_file_name(o->entries[at].seq, o->entries[at].class, name));
 	o->bad++;
-	forget(o, at);
+	o->bad_removed += outbox_file_limit_bad(o->dir_fd);
+	outbox_forget(o, at);
 }
 
 bool outbox_next(struct outbox *o, struct outbox_message *ret)
@@ -371,16 +274,17 @@ bool outbox_next(struct outbox *o, struct outbox_message *ret)
 
 	while (i < o->n) {
 		struct entry *e = &o->entries[i];
+		enum outbox_file_state state =
+			e->in_flight ? OUTBOX_FILE_UNREADABLE : load_message(o, e, ret);
 
-		if (e->in_flight) {
-			i++;
-			continue;
-		}
-		if (load_message(o, e, ret)) {
+		if (state == OUTBOX_FILE_WHOLE) {
 			e->in_flight = true;
 			return true;
 		}
-		reject_entry(o, i);
+		if (state == OUTBOX_FILE_BAD)
+			reject_entry(o, i);
+		else
+			i++;
 	}
 	return false;
 }
@@ -431,5 +335,6 @@ struct outbox_counts outbox_counts(const struct outbox *o)
 		.dropped_event = o->dropped_event,
 		.dropped_progress = o->dropped_progress,
 		.bad = o->bad,
+		.bad_removed = o->bad_removed,
 	};
 }

@@ -30,7 +30,8 @@ struct outbox_counts {
 	size_t bytes;           ///< What they are charged: topic, payload and a fixed overhead.
 	uint64_t dropped_event; ///< Given up since outbox_open because the outbox was full.
 	uint64_t dropped_progress;
-	uint64_t bad; ///< Files set aside as "*.bad" since outbox_open.
+	uint64_t bad;         ///< Files set aside as "*.bad" since outbox_open.
+	uint64_t bad_removed; ///< Of such files, whenever set aside: removed since outbox_open.
 };
 
 struct outbox_message {
@@ -42,8 +43,10 @@ struct outbox_message {
 };
 
 /// Opens the directory, creating it with mode 0700. Temporary files that a crash left are removed,
-/// files that cannot be read as messages are renamed to "*.bad" and counted; the others wait in
-/// their old order. LM_E_DENIED, LM_E_SYS, LM_E_INVALID (not a directory).
+/// files that are no messages are renamed to "*.bad" and counted, and of these the LIMIT_OUTBOX_BAD
+/// newest kept; the others wait in their old order. A file that cannot be read now (no descriptors,
+/// the disk fails) may be a message, and waits too. LM_E_DENIED, LM_E_SYS, LM_E_INVALID (not a
+/// directory).
 lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err);
 void outbox_close(struct outbox *o);
 LM_DEFINE_CLEANUP(struct outbox, outbox_close)
@@ -72,7 +75,8 @@ bool outbox_is_saved(const struct outbox *o);
 bool outbox_is_sent(const struct outbox *o);
 
 /// The oldest message that is not in flight, which from now on is. False if there is none. A file
-/// that has become unreadable is set aside, counted, and the next one taken.
+/// that is missing, damaged or too large is set aside, counted, and the next one taken; one that
+/// cannot be read now is left for a later call.
 /// `ret` is the caller's, for outbox_message_finish.
 bool outbox_next(struct outbox *o, struct outbox_message *ret);
 void outbox_message_finish(struct outbox_message *m);

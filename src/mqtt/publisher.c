@@ -17,6 +17,8 @@ enum {
 	WINDOW_MAX = 20,
 	/// Of payloads; one message is always sent. It bounds what libmosquitto keeps in memory.
 	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
+	/// Until messages that could not be read are tried again.
+	UNREADABLE_MS = 10 * 1000,
 	/// In a turn of the loop: each is synced.
 	SAVED_AT_ONCE = 8,
 };
@@ -191,6 +193,8 @@ static void send_waiting(struct publisher *p)
 
 	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID))
 		rc = send_next(p, &err);
+	if (rc == LM_E_NOT_FOUND && !outbox_is_sent(p->outbox))
+		loop_timer_start(p->timer, UNREADABLE_MS, 0);
 	if (rc == LM_E_NOT_FOUND && p->presence_due)
 		rc = tell_presence(p, &err);
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)

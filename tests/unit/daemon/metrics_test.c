@@ -174,7 +174,8 @@ static void shows_each_broker_in_each_family(void **state)
 				.bytes = 700,
 				.dropped_event = 1,
 				.dropped_progress = 2,
-				.bad = 3}},
+				.bad = 3,
+				.bad_removed = 4}},
 	};
 	const struct metrics m = {.brokers = brokers, .brokers_n = 2};
 
@@ -194,11 +195,16 @@ static void shows_each_broker_in_each_family(void **state)
 		"# TYPE lighterman_outbox_bytes gauge\n"
 		"lighterman_outbox_bytes{broker=\"a:1\"} 0\n"
 		"lighterman_outbox_bytes{broker=\"/run/b\"} 700\n"
-		"# HELP lighterman_messages_set_aside_total Files of the outbox that could not be "
-		"read or sent, and are kept as *.bad.\n"
+		"# HELP lighterman_messages_set_aside_total Files of the outbox that are damaged "
+		"or could never be sent, renamed to *.bad.\n"
 		"# TYPE lighterman_messages_set_aside_total counter\n"
 		"lighterman_messages_set_aside_total{broker=\"a:1\"} 0\n"
 		"lighterman_messages_set_aside_total{broker=\"/run/b\"} 3\n"
+		"# HELP lighterman_messages_set_aside_removed_total Files *.bad of the outbox that "
+		"were removed, as only the newest are kept.\n"
+		"# TYPE lighterman_messages_set_aside_removed_total counter\n"
+		"lighterman_messages_set_aside_removed_total{broker=\"a:1\"} 0\n"
+		"lighterman_messages_set_aside_removed_total{broker=\"/run/b\"} 4\n"
 		"# HELP lighterman_messages_dropped_total Messages given up because the outbox was "
 		"full; status messages never are.\n"
 		"# TYPE lighterman_messages_dropped_total counter\n"

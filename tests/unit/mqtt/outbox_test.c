@@ -13,12 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 static char directory[64];
+static int directory_fd;
 static char big[LIMIT_MQTT_PAYLOAD + 1];
 
 static int setup(void **state)
@@ -26,12 +28,14 @@ static int setup(void **state)
 	(void)state;
 	(void)snprintf(directory, sizeof(directory), "/tmp/outbox_test.XXXXXX");
 	assert_non_null(mkdtemp(directory));
-	return 0;
+	directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return directory_fd < 0 ? -1 : 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
+	(void)close(directory_fd);
 	assert_int_equal(lm_tree_remove(AT_FDCWD, directory, NULL), LM_OK);
 	return 0;
 }
@@ -439,6 +443,128 @@ static void nothing_is_given_up_for_what_the_disk_refuses(void **state)
 	assert_true(exists("00000000000000000001.event"));
 }
 
+/// Nothing can be opened from now on but `n` descriptors at a time. Returns the limit before.
+static rlim_t leave_descriptors(unsigned n)
+{
+	int spare[4];
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	rlim_t was = limit.rlim_cur;
+	for (unsigned i = 0; i <= n; i++)
+		spare[i] = dup(directory_fd);
+	limit.rlim_cur = (rlim_t)spare[n];
+	for (unsigned i = 0; i <= n; i++)
+		assert_int_equal(close(spare[i]), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return was;
+}
+
+static void give_descriptors_back(rlim_t was)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = was;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void a_message_that_cannot_be_read_now_waits(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "one");
+	add(o, OUTBOX_PROGRESS, "two");
+	rlim_t was = leave_descriptors(0);
+	(void)expect_next(o, "two");
+	expect_none(o);
+	give_descriptors_back(was);
+	assert_int_equal(outbox_counts(o).bad, 0);
+	assert_true(exists("00000000000000000001.status"));
+	(void)expect_next(o, "one");
+}
+
+static void a_message_that_cannot_be_read_at_the_start_waits(void **state)
+{
+	(void)state;
+	struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "one");
+	add(o, OUTBOX_EVENT, "two");
+	size_t bytes = outbox_counts(o).bytes;
+	outbox_close(o);
+	rlim_t was = leave_descriptors(2); // its own, and the one to list
+	o = open_outbox();
+	give_descriptors_back(was);
+	assert_int_equal(outbox_counts(o).messages, 2);
+	assert_int_equal(outbox_counts(o).bad, 0);
+	assert_in_range(outbox_counts(o).bytes, bytes, bytes + 2 * 64); // with their first lines
+	add(o, OUTBOX_STATUS, "three");
+	(void)expect_next(o, "one");
+	(void)expect_next(o, "two");
+	(void)expect_next(o, "three");
+	outbox_close(o);
+}
+
+static void what_is_no_file_is_no_message(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	lm_auto_free char *one = lm_path_join(directory, "00000000000000000001.status");
+	lm_auto_free char *two = lm_path_join(directory, "00000000000000000002.status");
+
+	for (int i = 0; i < 4; i++)
+		add(o, OUTBOX_STATUS, "a");
+	assert_int_equal(unlink(one), 0);
+	assert_int_equal(mkdir(one, 0700), 0);
+	assert_int_equal(unlink(two), 0);
+	assert_int_equal(symlink("00000000000000000004.status", two), 0);
+	assert_int_equal(unlinkat(directory_fd, "00000000000000000003.status", 0), 0);
+	assert_int_equal(expect_next(o, "a"), 4);
+	assert_int_equal(outbox_counts(o).bad, 3);
+	assert_true(exists("00000000000000000001.status.bad"));
+}
+
+static void only_the_newest_that_were_set_aside_are_kept(void **state)
+{
+	(void)state;
+	char name[64];
+
+	write_file("stranger", "x");
+	for (int i = 1; i <= LIMIT_OUTBOX_BAD + 2; i++) {
+		(void)snprintf(name, sizeof(name), "%020d.status", i);
+		write_file(name, "torn");
+	}
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+	assert_int_equal(outbox_counts(o).bad, LIMIT_OUTBOX_BAD + 3);
+	assert_int_equal(outbox_counts(o).bad_removed, 3);
+	assert_false(exists("stranger.bad"));
+	assert_false(exists("00000000000000000002.status.bad"));
+	assert_true(exists("00000000000000000003.status.bad"));
+	(void)snprintf(name, sizeof(name), "%020d.status.bad", LIMIT_OUTBOX_BAD + 2);
+	assert_true(exists(name));
+
+	add(o, OUTBOX_STATUS, "a");
+	outbox_reject(o, expect_next(o, "a"));
+	assert_int_equal(outbox_counts(o).bad_removed, 4);
+	assert_false(exists("00000000000000000003.status.bad"));
+	(void)snprintf(name, sizeof(name), "%020d.status.bad", LIMIT_OUTBOX_BAD + 3);
+	assert_true(exists(name));
+}
+
+/// Else a message would, set aside, take the place of another.
+static void the_number_of_what_was_set_aside_is_not_used_again(void **state)
+{
+	(void)state;
+	write_file("00000000000000000007.event.bad", "torn");
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_STATUS, "a");
+	assert_int_equal(expect_next(o, "a"), 8);
+	assert_int_equal(outbox_counts(o).bad, 0);
+}
+
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -462,6 +588,11 @@ int main(void)
 		OUTBOX_TEST(what_the_disk_refuses_to_save_is_still_held),
 		OUTBOX_TEST(what_is_held_is_saved_oldest_first_until_the_disk_refuses),
 		OUTBOX_TEST(nothing_is_given_up_for_what_the_disk_refuses),
+		OUTBOX_TEST(a_message_that_cannot_be_read_now_waits),
+		OUTBOX_TEST(a_message_that_cannot_be_read_at_the_start_waits),
+		OUTBOX_TEST(what_is_no_file_is_no_message),
+		OUTBOX_TEST(only_the_newest_that_were_set_aside_are_kept),
+		OUTBOX_TEST(the_number_of_what_was_set_aside_is_not_used_again),
 	};
 
 	return cmocka_run_group_tests_name("mqtt/outbox", tests, NULL, NULL);

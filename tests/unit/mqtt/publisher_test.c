@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -311,6 +312,27 @@ static void a_file_that_cannot_be_removed_stops_nothing(void **state)
 	RUN_UNTIL(w, w->drained == 2);
 }
 
+static void a_message_that_cannot_be_read_now_is_sent_later(void **state)
+{
+	struct world *w = *state;
+	struct rlimit limit, none;
+
+	start(w, &(struct fake_script){0}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	send_numbers(w, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	one_turn(w);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(publisher_counts(w->publisher).bad, 0);
+	assert_int_equal(publisher_counts(w->publisher).messages, 1);
+	assert_int_equal(publisher_send(w->publisher, OUTBOX_EVENT, "t", LM_STR("1"), NULL), LM_OK);
+	RUN_UNTIL(w, w->drained == 1);
+	expect_message(w, 0, 0);
+	expect_message(w, 1, 1);
+}
+
 static void may_be_destroyed_in_any_event(void **state)
 {
 	struct world *w = *state;
@@ -583,6 +605,7 @@ int main(void)
 		PUBLISHER_TEST(a_message_that_no_broker_takes_holds_up_no_other),
 		PUBLISHER_TEST(refuses_what_it_could_never_send),
 		PUBLISHER_TEST(a_file_that_cannot_be_removed_stops_nothing),
+		PUBLISHER_TEST(a_message_that_cannot_be_read_now_is_sent_later),
 		PUBLISHER_TEST(may_be_destroyed_in_any_event),
 		PUBLISHER_TEST(tells_of_the_connection_behind_what_waited),
 		PUBLISHER_TEST(the_end_is_drained_once_the_broker_knows_of_it),
