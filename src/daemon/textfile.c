@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { EVERY_MS = 15 * 1000 };
 
@@ -18,18 +19,43 @@ struct textfile {
 	void *ctx;
 	struct loop_timer *timer; ///< Runs while a change is to be written.
 	uint64_t next_ms;         ///< Not earlier than then.
-	bool failed;              ///< The log knows that it cannot be written.
+	char *written;            ///< What the file holds; NULL: unknown.
+	size_t written_n;
+	bool failed; ///< The log knows that it cannot be written.
 };
+
+/// Whether the file is there with this text. What changes is often not told: each failed attempt
+/// to connect is a change, and the disk is to be spared.
+static bool is_written(const struct textfile *t, struct lm_str text)
+{
+	struct stat st;
+
+	return t->written && lm_str_eq(text, (struct lm_str){t->written, t->written_n}) &&
+	       lstat(t->path, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == text.n;
+}
+
+static lm_rc replace_file(struct textfile *t, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
+
+	if (!t->text(t->ctx, &text))
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"they are more than %d bytes, the most that is written", LIMIT_METRICS);
+	if (is_written(t, lm_buf_str(&text)))
+		return LM_OK;
+	free(lm_take(t->written));
+	lm_rc rc = lm_file_replace(AT_FDCWD, t->path, lm_buf_str(&text), 0644, err);
+	if (rc)
+		return rc;
+	t->written_n = text.len;
+	t->written = lm_buf_take(&text);
+	return LM_OK;
+}
 
 static void write_file(struct textfile *t)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
 	struct lm_err err = {LM_OK};
-	lm_rc rc = t->text(t->ctx, &text)
-			   ? lm_file_replace(AT_FDCWD, t->path, lm_buf_str(&text), 0644, &err)
-			   : lm_fail(&err, LM_E_TOO_LARGE, 0,
-				     "they are more than %d bytes, the most that is written",
-				     LIMIT_METRICS);
+	lm_rc rc = replace_file(t, &err);
 
 	t->next_ms = lm_clock_mono_ms() + EVERY_MS;
 	if (rc && !t->failed)
@@ -61,6 +87,7 @@ void textfile_destroy(struct textfile *t)
 		return;
 	write_file(t);
 	loop_timer_destroy(t->timer);
+	free(t->written);
 	free(t->path);
 	free(t);
 }

@@ -23,6 +23,7 @@ struct fixture {
 	struct textfile *textfile;
 	char folder[64], path[96], text[256];
 	unsigned asked, warnings;
+	unsigned same; ///< The number of every text; 0: each has its own.
 	bool too_much;
 };
 
@@ -58,7 +59,7 @@ static bool make_text(void *ctx, struct lm_buf *out)
 	struct fixture *fixture = ctx;
 
 	fixture->asked++;
-	(void)lm_buf_printf(out, "text %u\n", fixture->asked);
+	(void)lm_buf_printf(out, "text %u\n", fixture->same ? fixture->same : fixture->asked);
 	return !fixture->too_much;
 }
 
@@ -140,6 +141,46 @@ static void without_a_change_it_neither_writes_nor_wakes_up(void **state)
 	assert_int_equal(last_delay_ms, UINT64_MAX);
 }
 
+static struct stat change(void)
+{
+	struct stat st;
+
+	textfile_changed(f.textfile);
+	turn();
+	assert_int_equal(stat(f.path, &st), 0);
+	return st;
+}
+
+static void the_same_text_is_not_written_again(void **state)
+{
+	(void)state;
+	f.same = 7;
+	struct stat first = change();
+	struct stat second = change();
+	assert_int_equal(f.asked, 2);
+	assert_int_equal(second.st_ino, first.st_ino);
+	assert_memory_equal(&second.st_mtim, &first.st_mtim, sizeof(first.st_mtim));
+	f.same = 8;
+	(void)change();
+	assert_string_equal(content(), "text 8\n");
+	f.same = 7;
+	(void)change();
+	assert_string_equal(content(), "text 7\n");
+}
+
+static void the_same_text_is_written_again_if_the_file_is_gone_or_cut(void **state)
+{
+	(void)state;
+	f.same = 7;
+	(void)change();
+	assert_int_equal(unlink(f.path), 0);
+	(void)change();
+	assert_string_equal(content(), "text 7\n");
+	assert_int_equal(truncate(f.path, 0), 0);
+	(void)change();
+	assert_string_equal(content(), "text 7\n");
+}
+
 static void writes_at_the_end(void **state)
 {
 	(void)state;
@@ -186,6 +227,8 @@ int main(void)
 		TEXTFILE_TEST(writes_the_first_change_at_once_and_for_all_to_read),
 		TEXTFILE_TEST(writes_many_changes_once_in_15_s),
 		TEXTFILE_TEST(without_a_change_it_neither_writes_nor_wakes_up),
+		TEXTFILE_TEST(the_same_text_is_not_written_again),
+		TEXTFILE_TEST(the_same_text_is_written_again_if_the_file_is_gone_or_cut),
 		TEXTFILE_TEST(writes_at_the_end),
 		TEXTFILE_TEST(a_failure_is_told_once),
 		TEXTFILE_TEST(no_file_is_nothing_to_do),
