@@ -31,15 +31,35 @@ static void add_name(struct lm_buf *out, const char *name)
 	(void)lm_buf_printf(out, "lighterman_%s", name);
 }
 
+/// Bytes of a control character; 0: it begins with none.
+static size_t control_bytes(const char *text)
+{
+	unsigned char first = (unsigned char)text[0], second = 0;
+
+	if (first == 0xc2)
+		second = (unsigned char)text[1];
+	if (second >= 0x80 && second < 0xa0) // U+0080 to U+009F
+		return 2;
+	return first < 0x20 || first == 0x7f;
+}
+
+/// As the format wants it, and without control characters, which any image may bring along in a
+/// label, and which would reach a terminal: their bytes are told as \xNN, its backslash escaped.
 static void add_escaped(struct lm_buf *out, const char *value)
 {
-	for (; *value; value++) {
+	while (*value) {
+		size_t control = control_bytes(value);
+
 		if (*value == '\n')
 			(void)lm_buf_puts(out, "\\n");
 		else if (*value == '\\' || *value == '"')
 			(void)lm_buf_printf(out, "\\%c", *value);
-		else
+		else if (control == 0)
 			(void)lm_buf_putc(out, *value);
+		else
+			for (size_t i = 0; i < control; i++)
+				(void)lm_buf_printf(out, "\\\\x%02x", (unsigned char)value[i]);
+		value += control > 0 ? control : 1;
 	}
 }
 

@@ -165,6 +165,18 @@ static void escapes_what_labels_hold(void **state)
 		   "lighterman_container_restarts_total{service=\"a\\\\b\\\"c\\nx\xc3\xbc\"} 1\n");
 }
 
+static void control_characters_do_not_reach_a_terminal(void **state)
+{
+	const struct metrics_restarts restarts[] = {
+		{"\x1b[2J\a\t\x7f|\xc2\x80\xc2\x9b\xc2\x9f|\xc2\xa0\xe2\x82\x9b|\n\xc2", 1}};
+	const struct metrics m = {.restarts = restarts, .restarts_n = 1};
+
+	(void)state;
+	expect(&m, "{service=\"\\\\x1b[2J\\\\x07\\\\x09\\\\x7f|"
+		   "\\\\xc2\\\\x80\\\\xc2\\\\x9b\\\\xc2\\\\x9f|"
+		   "\xc2\xa0\xe2\x82\x9b|\\n\xc2\"} 1\n");
+}
+
 static void shows_each_broker_in_each_family(void **state)
 {
 	const struct metrics_broker brokers[] = {
@@ -266,6 +278,7 @@ int main(void)
 		cmocka_unit_test(counts_containers_by_state_and_health),
 		cmocka_unit_test(an_engine_that_is_away_has_no_containers),
 		cmocka_unit_test(escapes_what_labels_hold),
+		cmocka_unit_test(control_characters_do_not_reach_a_terminal),
 		cmocka_unit_test(shows_each_broker_in_each_family),
 		cmocka_unit_test(an_orderly_end_shows),
 		cmocka_unit_test(the_ceiling_is_enough_for_all_services_and_brokers),
