@@ -35,8 +35,8 @@ struct control_client {
 	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
 	/// not be done inside a call of the handler's.
 	struct loop_timer *timer;
-	/// Not watched for reading: it has closed its sending side, or speaks out of turn. That it
-	/// has gone then shows when something is written.
+	/// Watched for its going, not for reading: it has closed its sending side, or speaks out of
+	/// turn.
 	bool deaf;
 	bool broken; ///< Nothing can be written any more; the timer will tell the handler.
 	struct lm_buf in;
@@ -85,7 +85,7 @@ static void leave(struct control_client *client)
 
 static void watch(struct control_client *client)
 {
-	int events = (client->deaf ? 0 : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
+	int events = (client->deaf ? POLLHUP : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
 
 	loop_fd_set(client->watch, (short)events);
 }
@@ -268,6 +268,8 @@ static void on_ready(void *ctx, short events)
 	}
 	if (events & POLLIN)
 		on_readable(client);
+	else if (events & POLLHUP) // or urgent data, which no client of ours sends
+		leave(client);
 }
 
 static void on_time(void *ctx)

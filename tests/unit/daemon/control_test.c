@@ -331,18 +331,65 @@ static void closing_the_sending_side_ends_the_line(void **state)
 	assert_string_equal(f.command, "stop");
 }
 
-static void who_half_closed_and_went_is_noticed_at_the_next_line(void **state)
+/// Connects `n` clients, one after the other, each with a request that is being answered.
+static void connect_waiting(int *fds, int n, const char *request)
+{
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
+		assert_int_equal(write(fds[i], request, strlen(request)), strlen(request));
+		turn();
+	}
+	assert_int_equal(f.requests, n);
+}
+
+static void close_all(const int *fds, int n)
+{
+	for (int i = 0; i < n; i++)
+		(void)close(fds[i]);
+	turn();
+}
+
+static void who_half_closed_and_went_is_noticed(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(shutdown(fds[i], SHUT_WR), 0);
+	turn();
+	assert_int_equal(f.gone, 0);
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	assert_int_equal(f.gone, LIMIT_CONTROL_CLIENTS);
+}
+
+static void who_spoke_out_of_turn_and_went_is_noticed(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(write(fds[i], "xy", 2), 2);
+	turn();
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(write(fds[i], "z", 1), 1);
+	turn();
+	assert_int_equal(f.gone, 0);
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	assert_int_equal(f.gone, LIMIT_CONTROL_CLIENTS);
+}
+
+/// It has not read what it was sent: its going then is an error as well as a hang-up.
+static void who_went_without_reading_is_noticed(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
-	say("{\"command\":\"deploy\"}\n");
+	say("{\"command\":\"logs\"}\n");
 	assert_int_equal(shutdown(f.peer.fd, SHUT_WR), 0);
 	turn();
+	control_send(f.client, number("generation", 7), false);
 	close_peer(&f.peer);
-	turn();
-	assert_int_equal(f.gone, 0);
-	control_send(f.client, number("progress", 1), true);
-	assert_int_equal(f.gone, 0); // not within the call
 	turn();
 	assert_int_equal(f.gone, 1);
 }
@@ -613,7 +660,9 @@ int main(void)
 		CONTROL_TEST(a_request_that_does_not_become_complete_is_refused),
 		CONTROL_TEST(closing_the_sending_side_is_not_leaving),
 		CONTROL_TEST(closing_the_sending_side_ends_the_line),
-		CONTROL_TEST(who_half_closed_and_went_is_noticed_at_the_next_line),
+		CONTROL_TEST(who_half_closed_and_went_is_noticed),
+		CONTROL_TEST(who_spoke_out_of_turn_and_went_is_noticed),
+		CONTROL_TEST(who_went_without_reading_is_noticed),
 		CONTROL_TEST(who_speaks_out_of_turn_is_answered_all_the_same),
 		CONTROL_TEST(a_client_that_goes_is_told_once),
 		CONTROL_TEST(a_request_of_one_that_went_at_once_is_handed_over_first),
