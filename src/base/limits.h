@@ -59,6 +59,8 @@ enum {
 	LIMIT_CRASH_LINES = 20,
 	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_CONTROL_RESERVED = 4,     ///< More of them, for root and lightermand's own user.
+	LIMIT_CONTROL_FOLLOWERS = 12,   ///< Clients that follow the log, and may stay for ever.
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
 	LIMIT_PARALLEL_LOGINS = 128,

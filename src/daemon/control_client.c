@@ -30,6 +30,7 @@ struct control_client {
 	struct control *control;
 	struct control_client *next;
 	enum phase phase;
+	bool trusted;
 	int fd;
 	struct loop_fd *watch;
 	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
@@ -180,6 +181,25 @@ void *control_data(const struct control_client *client)
 	return client->data;
 }
 
+bool control_is_trusted(const struct control_client *client)
+{
+	return client->trusted;
+}
+
+void control_client_give_up(struct control *c, bool for_trusted)
+{
+	struct control_client *oldest = NULL;
+
+	for (struct control_client *p = c->clients; p; p = p->next) {
+		if (p->phase == READING && (for_trusted || !p->trusted))
+			oldest = p;
+	}
+	if (oldest)
+		control_end(oldest,
+			control_last_line(1, "the request was not complete when another client "
+					     "needed its place: try again"));
+}
+
 /// Behind the handler's call the client may be no more.
 static void hand_over(struct control_client *client)
 {
@@ -286,7 +306,7 @@ static void on_time(void *ctx)
 	control_end(client, control_last_line(1, text));
 }
 
-lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)
+lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_err *err)
 {
 	struct control_client *client = lm_xcalloc(1, sizeof(*client));
 	lm_rc rc = loop_fd_create(c->loop, *fd, on_ready, client, &client->watch, err);
@@ -297,6 +317,7 @@ lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)
 	}
 	client->fd = lm_take_fd(*fd);
 	client->control = c;
+	client->trusted = trusted;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
 	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
 	client->timer = loop_timer_create(c->loop, on_time, client);

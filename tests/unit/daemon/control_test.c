@@ -61,6 +61,19 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 	__real_loop_timer_start(t, hurry && delay_ms >= 1000 ? 0 : delay_ms, repeat_ms);
 }
 
+/// Whose the clients are that connect.
+static uid_t user;
+
+enum { MEMBER = 12345 };
+
+uid_t __wrap_socket_unix_peer_uid(int fd);
+
+uid_t __wrap_socket_unix_peer_uid(int fd)
+{
+	assert_true(fd >= 0);
+	return user;
+}
+
 static void too_long(void *ctx)
 {
 	(void)ctx;
@@ -100,6 +113,7 @@ static int setup(void **state)
 	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
 
 	hurry = false;
+	user = MEMBER;
 	f = (struct fixture){.peer = {.fd = -1, .got = LM_BUF(64 << 20)}};
 	(void)snprintf(f.folder, sizeof(f.folder), "/tmp/control_test.XXXXXX");
 	if (!mkdtemp(f.folder) || chdir(f.folder) != 0)
@@ -534,29 +548,84 @@ static void an_ended_client_that_does_not_read_is_closed(void **state)
 	assert_int_equal(f.gone, 0);
 }
 
+/// Connects and asks `status`, which is answered at once or refused.
+static const char *ask_status(void)
+{
+	close_peer(&f.peer);
+	f.peer = (struct peer){.got = LM_BUF(1 << 20)};
+	f.answer = send_and_end;
+	connect_peer(&f.peer);
+	(void)send(f.peer.fd, "{\"command\":\"status\"}\n", 21, MSG_NOSIGNAL);
+	return answer_of(&f.peer);
+}
+
+static void assert_served(void)
+{
+	assert_non_null(strstr(ask_status(), "{\"exit\":0}"));
+}
+
 static void one_client_too_many_is_told_so(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
 
-	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++) {
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	assert_string_equal(ask_status(),
+		"{\"exit\":1,\"message\":\"too many clients: 16 are being served, try again "
+		"later\"}\n");
+	(void)close(fds[0]);
+	turn();
+	assert_served();
+	close_all(fds + 1, LIMIT_CONTROL_CLIENTS - 1);
+}
+
+static void places_are_kept_for_root_and_our_own_user(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS], more[LIMIT_CONTROL_RESERVED];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	user = 0;
+	assert_served();
+	f.answer = NULL;
+	f.requests = 0;
+	connect_waiting(more, LIMIT_CONTROL_RESERVED - 1, "{\"command\":\"logs\"}\n");
+	user = geteuid();
+	assert_served();
+	user = MEMBER;
+	assert_non_null(strstr(ask_status(), "too many clients: 19 are being served"));
+	user = 0;
+	f.answer = NULL;
+	f.requests = 0;
+	connect_waiting(more + LIMIT_CONTROL_RESERVED - 1, 1, "{\"command\":\"logs\"}\n");
+	assert_non_null(strstr(ask_status(), "too many clients: 20 are being served"));
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	close_all(more, LIMIT_CONTROL_RESERVED);
+}
+
+static void who_did_not_ask_makes_room_the_oldest_first(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+	char got[256] = "";
+
+	user = 0;
+	assert_int_equal(socket_unix_connect("s", &fds[0], NULL), LM_OK);
+	turn();
+	user = MEMBER;
+	for (int i = 1; i < LIMIT_CONTROL_CLIENTS; i++) {
 		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
 		turn();
 	}
-	connect_peer(&f.peer);
-	assert_string_equal(answer_of(&f.peer),
-		"{\"exit\":1,\"message\":\"too many clients: 16 are being served, try again "
-		"later\"}\n");
-	close_peer(&f.peer);
-	(void)close(fds[0]);
-	turn();
-	f.peer = (struct peer){.got = LM_BUF(1 << 20)};
-	f.answer = send_and_end;
-	connect_peer(&f.peer);
-	say("{\"command\":\"status\"}\n");
-	assert_non_null(strstr(answer_of(&f.peer), "{\"exit\":0}"));
-	for (int i = 1; i < LIMIT_CONTROL_CLIENTS; i++)
-		(void)close(fds[i]);
+	assert_served();
+	assert_true(read(fds[1], got, sizeof(got) - 1) > 0);
+	assert_string_equal(got,
+		"{\"exit\":1,\"message\":\"the request was not complete when another client "
+		"needed its place: try again\"}\n");
+	assert_int_equal(read(fds[1], got, 1), 0);
+	assert_int_equal(read(fds[0], got, 1), -1); // root's does not make room for others
+	assert_int_equal(errno, EAGAIN);
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
 }
 
 static void destroy_server(struct fixture *unused)
@@ -673,6 +742,8 @@ int main(void)
 		CONTROL_TEST(a_line_over_the_ceiling_may_be_left_out_or_ends_it),
 		CONTROL_TEST(an_ended_client_that_does_not_read_is_closed),
 		CONTROL_TEST(one_client_too_many_is_told_so),
+		CONTROL_TEST(places_are_kept_for_root_and_our_own_user),
+		CONTROL_TEST(who_did_not_ask_makes_room_the_oldest_first),
 		CONTROL_TEST(the_server_may_end_within_a_request),
 		CONTROL_TEST(the_server_may_end_when_a_client_goes),
 		CONTROL_TEST(a_socket_of_another_program_stays),

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket is open to root and one group, and no member of it keeps the others out."""
+import contextlib
+import os
+
+import pytest
+
+from servers.server import wait_until
+
+FOLLOWERS = 12  # at most, of a group's members
+
+
+@contextlib.contextmanager
+def acting_as(user):
+    os.setegid(user.uid)
+    os.seteuid(user.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.fixture
+def group_device(device, stranger):
+    """Open to the group of that name, which has one member."""
+    device.host["controlGroup"] = stranger.name
+    return device
+
+
+def ask_as(user, device, command, **more):
+    with acting_as(user):
+        return device.ask(command, **more)
+
+
+def may_follow(user, device):
+    with acting_as(user):
+        followed = device.control("logs", lines=1, follow=True)
+    with followed:
+        return "line" in followed.next()
+
+
+def test_members_that_follow_the_log_for_ever_keep_nobody_out(group_device, stranger):
+    group_device.start()
+    with contextlib.ExitStack() as followers:
+        for _ in range(FOLLOWERS):
+            with acting_as(stranger):
+                followers.enter_context(group_device.control("logs", lines=1, follow=True))
+        last = ask_as(stranger, group_device, "logs", lines=1, follow=True)
+        assert last["exit"] == 1 and "too many clients follow the log" in last["message"]
+        assert ask_as(stranger, group_device, "status")["exit"] == 0
+        followers.enter_context(group_device.control("logs", lines=1, follow=True)).next()
+        group_device.cli("stop")
+    wait_until(lambda: may_follow(stranger, group_device), 30, "places of followers that went are not given again")
