@@ -16,6 +16,7 @@ enum {
 	UNREAD_MS = 30 * 1000, ///< For an ended client to read on.
 	DROP_ABOVE = 64 << 10, ///< So many bytes wait: droppable lines are left out.
 	READ_PIECE = 16 << 10,
+	SMALL = 64 << 10,            ///< A request that needs no more never has to give way.
 	GIVE_BACK_ABOVE = 256 << 10, ///< After such a request the heap's free pages are returned.
 };
 
@@ -55,12 +56,21 @@ static void unlink_client(struct control_client *client)
 	client->control->n--;
 }
 
+static void forget_request(struct control_client *client)
+{
+	bool was_large = client->in.size > GIVE_BACK_ABOVE;
+
+	lm_buf_finish(&client->in);
+	if (was_large)
+		(void)malloc_trim(0);
+}
+
 static void free_client(struct control_client *client)
 {
 	loop_fd_destroy(client->watch);
 	loop_timer_destroy(client->timer);
 	lm_cleanup_close(&client->fd);
-	lm_buf_finish(&client->in);
+	forget_request(client);
 	lm_buf_finish(&client->out);
 	free(client);
 }
@@ -162,7 +172,7 @@ void control_end(struct control_client *client, json_t *line)
 	if (client->phase == GONE)
 		return;
 	client->phase = ENDING;
-	lm_buf_finish(&client->in);
+	forget_request(client);
 	if (client->broken || !add_line(client, own) || !flush(client) || client->out.len == 0) {
 		drop_client(client);
 		return;
@@ -242,6 +252,33 @@ static void on_end_of_input(struct control_client *client)
 		hand_over(client);
 }
 
+/// What the requests that are not complete take, of trusted clients or of the others.
+static size_t measure_reading(
+	const struct control *c, bool trusted, struct control_client **ret_oldest)
+{
+	size_t sum = 0;
+
+	for (struct control_client *p = c->clients; p; p = p->next) {
+		if (p->phase != READING || p->trusted != trusted || p->in.size <= SMALL)
+			continue;
+		sum += p->in.size;
+		*ret_oldest = p;
+	}
+	return sum;
+}
+
+/// Who sends in earnest is soon done; who has sent for the longest time gives way.
+static void bound_reading(struct control *c, bool trusted)
+{
+	struct control_client *oldest = NULL;
+
+	while (measure_reading(c, trusted, &oldest) > LIMIT_CONTROL_READING)
+		control_end(oldest,
+			control_last_line(1, "the request was not complete when requests of other "
+					     "clients needed its memory: try again"));
+}
+
+/// The client may be no more afterwards.
 static void take(struct control_client *client, struct lm_str piece)
 {
 	bool complete = false;
@@ -256,6 +293,8 @@ static void take(struct control_client *client, struct lm_str piece)
 		control_end(client, control_last_line(1, err.msg));
 	else if (complete)
 		hand_over(client);
+	else
+		bound_reading(client->control, client->trusted);
 }
 
 static void on_readable(struct control_client *client)

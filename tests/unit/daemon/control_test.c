@@ -263,10 +263,10 @@ static void what_is_no_request_is_refused_in_a_sentence(void **state)
 }
 
 /// As much as the socket takes, turn by turn, until it is all sent or refused.
-static void send_bytes(const char *p, size_t n)
+static void send_bytes(int fd, const char *p, size_t n)
 {
 	while (n > 0) {
-		ssize_t sent = send(f.peer.fd, p, n, MSG_NOSIGNAL);
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
 
 		if (sent < 0 && errno != EAGAIN)
 			return;
@@ -286,7 +286,7 @@ static void a_request_too_long_is_refused(void **state)
 
 	memset(text, ' ', n);
 	connect_peer(&f.peer);
-	send_bytes(text, n);
+	send_bytes(f.peer.fd, text, n);
 	assert_string_equal(answer_of(&f.peer),
 		"{\"exit\":1,\"message\":\"the request is over 8454144 bytes, the most that is "
 		"taken\"}\n");
@@ -304,7 +304,7 @@ static void the_largest_request_is_taken(void **state)
 	memcpy(text + n - 1, "}\n", 2);
 	f.answer = send_and_end;
 	connect_peer(&f.peer);
-	send_bytes(text, n + 1);
+	send_bytes(f.peer.fd, text, n + 1);
 	(void)answer_of(&f.peer);
 	assert_string_equal(f.command, "deploy");
 }
@@ -603,11 +603,27 @@ static void places_are_kept_for_root_and_our_own_user(void **state)
 	close_all(more, LIMIT_CONTROL_RESERVED);
 }
 
+static void expect_line(int fd, const char *line)
+{
+	char got[512] = "";
+
+	assert_true(read(fd, got, sizeof(got) - 1) > 0);
+	assert_string_equal(got, line);
+}
+
+static void expect_nothing(int fd)
+{
+	char got;
+
+	assert_int_equal(read(fd, &got, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
 static void who_did_not_ask_makes_room_the_oldest_first(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
-	char got[256] = "";
+	char got;
 
 	user = 0;
 	assert_int_equal(socket_unix_connect("s", &fds[0], NULL), LM_OK);
@@ -618,14 +634,39 @@ static void who_did_not_ask_makes_room_the_oldest_first(void **state)
 		turn();
 	}
 	assert_served();
-	assert_true(read(fds[1], got, sizeof(got) - 1) > 0);
-	assert_string_equal(got,
+	expect_line(fds[1],
 		"{\"exit\":1,\"message\":\"the request was not complete when another client "
 		"needed its place: try again\"}\n");
-	assert_int_equal(read(fds[1], got, 1), 0);
-	assert_int_equal(read(fds[0], got, 1), -1); // root's does not make room for others
-	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(read(fds[1], &got, 1), 0);
+	expect_nothing(fds[0]); // root's does not make room for others
 	close_all(fds, LIMIT_CONTROL_CLIENTS);
+}
+
+static void requests_that_are_not_complete_share_their_memory(void **state)
+{
+	(void)state;
+	enum { N = 4, SIZE = 5 << 20 };
+	lm_auto_free char *text = lm_xmalloc(SIZE);
+	int fds[N], small;
+
+	memset(text, ' ', SIZE);
+	assert_int_equal(socket_unix_connect("s", &small, NULL), LM_OK);
+	send_bytes(small, text, 1000);
+	user = 0;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
+		send_bytes(fds[i], text, SIZE);
+		user = MEMBER;
+	}
+	expect_line(fds[1],
+		"{\"exit\":1,\"message\":\"the request was not complete when requests of other "
+		"clients needed its memory: try again\"}\n");
+	expect_nothing(small);
+	expect_nothing(fds[0]); // root's
+	expect_nothing(fds[N - 1]);
+	assert_served();
+	close_all(fds, N);
+	(void)close(small);
 }
 
 static void destroy_server(struct fixture *unused)
@@ -744,6 +785,7 @@ int main(void)
 		CONTROL_TEST(one_client_too_many_is_told_so),
 		CONTROL_TEST(places_are_kept_for_root_and_our_own_user),
 		CONTROL_TEST(who_did_not_ask_makes_room_the_oldest_first),
+		CONTROL_TEST(requests_that_are_not_complete_share_their_memory),
 		CONTROL_TEST(the_server_may_end_within_a_request),
 		CONTROL_TEST(the_server_may_end_when_a_client_goes),
 		CONTROL_TEST(a_socket_of_another_program_stays),
