@@ -2,6 +2,7 @@
 """The control socket is open to root and one group, and no member of it keeps the others out."""
 import contextlib
 import os
+import stat
 
 import pytest
 
@@ -52,3 +53,14 @@ def test_members_that_follow_the_log_for_ever_keep_nobody_out(group_device, stra
         followers.enter_context(group_device.control("logs", lines=1, follow=True)).next()
         group_device.cli("stop")
     wait_until(lambda: may_follow(stranger, group_device), 30, "places of followers that went are not given again")
+
+
+@pytest.mark.parametrize("mask", ["077", "027"])
+def test_the_umask_of_whoever_starts_it_keeps_no_member_out(group_device, stranger, local_image, engine, mask):
+    run = group_device.folder / "run"
+    run.rmdir()
+    group_device.start(wrap=("sh", "-c", f'umask {mask}; exec "$0" "$@"'))
+    assert ask_as(stranger, group_device, "status")["exit"] == 0
+    assert stat.S_IMODE(run.stat().st_mode) == 0o755
+    # Workers pass as the application's user.
+    group_device.deploy(group_device.local_group(["web"], local_image))
