@@ -16,7 +16,7 @@ enum {
 	UNREAD_MS = 30 * 1000, ///< For an ended client to read on.
 	DROP_ABOVE = 64 << 10, ///< So many bytes wait: droppable lines are left out.
 	READ_PIECE = 16 << 10,
-	SMALL = 64 << 10,            ///< A request that needs no more never has to give way.
+	SMALL = 64 << 10,           ///< A request that needs no more never has to give way.
 	GIVE_BACK_ABOVE = 64 << 10, ///< After such a request the heap's free pages are returned.
 };
 
