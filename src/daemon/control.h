@@ -41,6 +41,8 @@ LM_DEFINE_CLEANUP(struct control, control_destroy)
 
 /// Sends a line and drops the reference. `droppable`: may be left out if the client reads slowly.
 void control_send(struct control_client *client, json_t *line, bool droppable);
+/// How many bytes wait for the client to read on.
+size_t control_waiting(const struct control_client *client);
 /// Sends the last line (drops the reference), and closes the client once it has been written; it is
 /// not to be used any more.
 void control_end(struct control_client *client, json_t *line);

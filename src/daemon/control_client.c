@@ -165,6 +165,11 @@ void control_send(struct control_client *client, json_t *line, bool droppable)
 	loop_timer_start(client->timer, 0, 0);
 }
 
+size_t control_waiting(const struct control_client *client)
+{
+	return client->out.len;
+}
+
 void control_end(struct control_client *client, json_t *line)
 {
 	lm_auto_json json_t *own = line;

@@ -55,6 +55,31 @@ def test_members_that_follow_the_log_for_ever_keep_nobody_out(group_device, stra
     wait_until(lambda: may_follow(stranger, group_device), 30, "places of followers that went are not given again")
 
 
+def test_who_follows_the_log_too_slowly_is_told_how_much_was_left_out(device):
+    def log_a_line(group):
+        nonlocal logged
+        assert device.ask("deploy", group=group)["exit"] == 2
+        logged += 1
+
+    logged = read = 0
+    device.start()
+    with device.control("logs", timeout=30, lines=0, follow=True) as follower:
+        while logged < 4000:
+            log_a_line("[")
+        while "warning" not in (line := follower.next()):
+            read += 1
+            assert "not valid JSON" in line["line"]
+            if read % 100 == 0:
+                log_a_line("{}")
+        left_out, text = line["warning"].split(maxsplit=1)
+        assert text.startswith("lines were left out")
+        # What came after that is all there.
+        for _ in range(logged - read - int(left_out)):
+            assert "Connectors" in follower.next()["line"]
+        log_a_line("{}")
+        assert "Connectors" in follower.next()["line"]
+
+
 @pytest.mark.parametrize("mask", ["077", "027"])
 def test_the_umask_of_whoever_starts_it_keeps_no_member_out(group_device, stranger, local_image, engine, mask):
     run = group_device.folder / "run"
