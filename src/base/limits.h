@@ -24,6 +24,8 @@ enum {
 	LIMIT_WORKER_LINE = 64 << 10,
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
+	/// Of requests that are not complete: of all clients, and of root's. The largest one fits.
+	LIMIT_CONTROL_READING = 16 << 20,
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
@@ -49,6 +51,10 @@ enum {
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
 	LIMIT_JSON_DEPTH = 32,
+	/// As json_count counts. 10,000 subscriptions take 90,000, all else that V1 allows no
+	/// 60,000.
+	LIMIT_GROUP_VALUES = 150000,
+	LIMIT_CONTROL_VALUES = 64,
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_SERVICES = 1000,
@@ -60,6 +66,8 @@ enum {
 	LIMIT_CRASH_LINES = 20,
 	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
+	LIMIT_CONTROL_RESERVED = 4,     ///< More of them, for root and lightermand's own user.
+	LIMIT_CONTROL_FOLLOWERS = 12,   ///< Clients that follow the log, and may stay for ever.
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
 	LIMIT_PARALLEL_LOGINS = 128,

@@ -14,7 +14,10 @@ enum { LINES_DEFAULT = 100 };
 static void print_line(const struct call *call, const json_t *line, json_t *lines)
 {
 	const char *text = json_get_text(line, "line");
+	const char *warning = json_get_text(line, "warning");
 
+	if (warning)
+		command_complain(call->err, warning);
 	if (!text)
 		return;
 	if (call->json) {

@@ -369,6 +369,9 @@ lm_rc definition_parse(struct lm_str text, struct definition_faults *faults, str
 
 	if (text.n > LIMIT_GROUP_FILE)
 		faults_add(faults, NULL, NULL, NULL, "is larger than %d bytes", LIMIT_GROUP_FILE);
+	else if (json_count(text) > LIMIT_GROUP_VALUES)
+		faults_add(faults, NULL, NULL, NULL, "has more than %d values and keys",
+			LIMIT_GROUP_VALUES);
 	else if (json_parse(text, &document, err))
 		faults_add(faults, NULL, NULL, NULL, "is not valid JSON: %s",
 			err ? err->msg : "it cannot be parsed");

@@ -155,6 +155,9 @@ static bool set_sha256(const struct parameter *p, struct lm_str value, unsigned 
 	return true;
 }
 
+/// As json_count counts: no list with more needs to be parsed to be refused.
+enum { SECRETS_VALUES = 4 * LIMIT_SECRETS };
+
 static bool check_secrets(const json_t *list, struct lm_buf *why)
 {
 	size_t i;
@@ -199,6 +202,10 @@ static bool set_secrets(const struct parameter *p, struct lm_str value, unsigned
 
 	(void)p;
 	(void)version;
+	if (json_count(value) > SECRETS_VALUES) {
+		(void)lm_buf_printf(why, "must hold at most %d secrets", LIMIT_SECRETS);
+		return false;
+	}
 	if (json_parse(value, &list, &err)) {
 		(void)lm_buf_printf(why, "must hold a JSON array of secret ARNs (%s)", err.msg);
 		return false;

@@ -15,6 +15,7 @@ struct commands {
 	struct commands_sources from;
 	struct containers *containers;
 	struct control *control;
+	unsigned followers; ///< Of the log.
 };
 
 /// A client whose answer is not complete.
@@ -134,10 +135,25 @@ static void run_status(struct request *r, const json_t *request)
 	containers_ask(r->commands->containers, on_containers, r);
 }
 
+/// Followers stay as long as they like, and leave places for those who do not.
+static bool may_follow(const struct request *r)
+{
+	unsigned more = control_is_trusted(r->client) ? LIMIT_CONTROL_RESERVED / 2 : 0;
+
+	return r->commands->followers < LIMIT_CONTROL_FOLLOWERS + more;
+}
+
 static void run_logs(struct request *r, const json_t *request)
 {
+	if (json_get_bool(request, "follow", false) && !may_follow(r)) {
+		end_request(r, control_last_line(1, "too many clients follow the log: end another "
+						    "'lighterman logs -f', or leave out -f"));
+		return;
+	}
 	r->logs = logs_begin(r->client, request);
-	if (!r->logs)
+	if (r->logs)
+		r->commands->followers++;
+	else
 		free(r); // the client was ended
 }
 
@@ -214,6 +230,8 @@ static void on_gone(void *ctx, struct control_client *client)
 
 	supervisor_forget(c->from.supervisor, r);
 	containers_forget(c->containers, r);
+	if (r->logs)
+		c->followers--;
 	logs_end(r->logs);
 	free(r);
 }

@@ -10,6 +10,7 @@ enum { LINES_DEFAULT = 100, LINES_MAX = 100000 };
 struct logs_request {
 	struct control_client *client;
 	struct daemon_log_follower follower;
+	unsigned long long left_out; ///< Lines, since the last one that was sent.
 };
 
 static void send_line(struct control_client *client, struct lm_str line)
@@ -23,10 +24,27 @@ static void send_line(struct control_client *client, struct lm_str line)
 	control_send(client, json_pack("{s:s}", "line", text), false);
 }
 
+static void tell_left_out(struct logs_request *r)
+{
+	lm_auto_free char *text = lm_xasprintf(
+		"%llu lines were left out here, as what came before was not read in time; they are "
+		"in the log itself",
+		r->left_out);
+
+	if (r->left_out > 0)
+		control_send(r->client, json_pack("{s:s}", "warning", text), false);
+	r->left_out = 0;
+}
+
 static void on_line(void *ctx, struct lm_str line)
 {
 	struct logs_request *r = ctx;
 
+	if (control_waiting(r->client) > LIMIT_LOG_TAIL) {
+		r->left_out++;
+		return;
+	}
+	tell_left_out(r);
 	send_line(r->client, line);
 }
 

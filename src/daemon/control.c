@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	ACCEPT_PAUSE_MS = 1000,
@@ -53,13 +54,13 @@ json_t *control_last_line(int status, const char *message)
 }
 
 /// A connection beyond the most that are served: a new socket takes a line at once.
-static void turn_away(int fd)
+static void turn_away(const struct control *c, int fd)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(LM_ERR_MSG_SIZE);
-	char text[64];
+	char text[96];
 
-	(void)snprintf(text, sizeof(text), "too many clients: %d are being served, try again later",
-		LIMIT_CONTROL_CLIENTS);
+	(void)snprintf(text, sizeof(text),
+		"too many clients: %zu are being served, try again later", c->n);
 	lm_auto_json json_t *refusal = control_last_line(1, text);
 	(void)json_write(refusal, &line);
 	(void)lm_buf_putc(&line, '\n');
@@ -83,6 +84,26 @@ static void on_retry(void *ctx)
 	loop_fd_set(c->watch, POLLIN);
 }
 
+static bool has_place(const struct control *c, bool trusted)
+{
+	return c->n < LIMIT_CONTROL_CLIENTS + (trusted ? LIMIT_CONTROL_RESERVED : 0);
+}
+
+/// Whoever is being answered keeps its place; whoever has not even asked does not.
+static bool make_place(struct control *c, bool trusted)
+{
+	if (!has_place(c, trusted))
+		control_client_give_up(c, trusted);
+	return has_place(c, trusted);
+}
+
+static bool is_trusted(int fd)
+{
+	uid_t uid = socket_unix_peer_uid(fd);
+
+	return uid == 0 || uid == geteuid();
+}
+
 static void on_connection(void *ctx, short events)
 {
 	struct control *c = ctx;
@@ -93,12 +114,13 @@ static void on_connection(void *ctx, short events)
 	lm_rc rc = socket_unix_accept(c->fd, &fd, &err);
 	if (rc == LM_OK && fd < 0)
 		return;
-	if (rc == LM_OK && c->n >= LIMIT_CONTROL_CLIENTS) {
-		turn_away(fd);
+	bool trusted = rc == LM_OK && is_trusted(fd);
+	if (rc == LM_OK && !make_place(c, trusted)) {
+		turn_away(c, fd);
 		return;
 	}
 	if (rc == LM_OK)
-		rc = control_client_create(c, &fd, &err);
+		rc = control_client_create(c, &fd, trusted, &err);
 	if (rc != LM_OK)
 		pause_accepting(c, &err);
 	else

@@ -5,8 +5,10 @@
 /// objects, one a line, until the last (docs/formats.md). It knows nothing of what is asked.
 ///
 /// No client can harm another or the daemon: at most LIMIT_CONTROL_CLIENTS at a time (a further one
-/// is told so and closed), a request has a ceiling and a time limit, and a client that reads slowly
-/// loses progress lines, then its connection. Access is the socket file's: root, and one group.
+/// takes the place of one that has not asked yet, or is told so and closed), and some more for
+/// trusted ones, which are root's and our own user's; a request has a ceiling and a time limit; and
+/// a client that reads slowly loses progress lines, then its connection. Access is the socket
+/// file's: root, and one group.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -39,6 +41,8 @@ LM_DEFINE_CLEANUP(struct control, control_destroy)
 
 /// Sends a line and drops the reference. `droppable`: may be left out if the client reads slowly.
 void control_send(struct control_client *client, json_t *line, bool droppable);
+/// How many bytes wait for the client to read on.
+size_t control_waiting(const struct control_client *client);
 /// Sends the last line (drops the reference), and closes the client once it has been written; it is
 /// not to be used any more.
 void control_end(struct control_client *client, json_t *line);
@@ -48,3 +52,4 @@ json_t *control_last_line(int status, const char *message);
 /// The handler's own word with a client; NULL at first.
 void control_set_data(struct control_client *client, void *data);
 void *control_data(const struct control_client *client);
+bool control_is_trusted(const struct control_client *client);

@@ -16,7 +16,8 @@ enum {
 	UNREAD_MS = 30 * 1000, ///< For an ended client to read on.
 	DROP_ABOVE = 64 << 10, ///< So many bytes wait: droppable lines are left out.
 	READ_PIECE = 16 << 10,
-	GIVE_BACK_ABOVE = 256 << 10, ///< After such a request the heap's free pages are returned.
+	SMALL = 64 << 10,           ///< A request that needs no more never has to give way.
+	GIVE_BACK_ABOVE = 64 << 10, ///< After such a request the heap's free pages are returned.
 };
 
 enum phase {
@@ -30,13 +31,14 @@ struct control_client {
 	struct control *control;
 	struct control_client *next;
 	enum phase phase;
+	bool trusted;
 	int fd;
 	struct loop_fd *watch;
 	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
 	/// not be done inside a call of the handler's.
 	struct loop_timer *timer;
-	/// Not watched for reading: it has closed its sending side, or speaks out of turn. That it
-	/// has gone then shows when something is written.
+	/// Watched for its going, not for reading: it has closed its sending side, or speaks out of
+	/// turn.
 	bool deaf;
 	bool broken; ///< Nothing can be written any more; the timer will tell the handler.
 	struct lm_buf in;
@@ -54,12 +56,21 @@ static void unlink_client(struct control_client *client)
 	client->control->n--;
 }
 
+static void forget_request(struct control_client *client)
+{
+	bool was_large = client->in.size > GIVE_BACK_ABOVE;
+
+	lm_buf_finish(&client->in);
+	if (was_large)
+		(void)malloc_trim(0);
+}
+
 static void free_client(struct control_client *client)
 {
 	loop_fd_destroy(client->watch);
 	loop_timer_destroy(client->timer);
 	lm_cleanup_close(&client->fd);
-	lm_buf_finish(&client->in);
+	forget_request(client);
 	lm_buf_finish(&client->out);
 	free(client);
 }
@@ -85,7 +96,7 @@ static void leave(struct control_client *client)
 
 static void watch(struct control_client *client)
 {
-	int events = (client->deaf ? 0 : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
+	int events = (client->deaf ? POLLHUP : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
 
 	loop_fd_set(client->watch, (short)events);
 }
@@ -154,6 +165,11 @@ void control_send(struct control_client *client, json_t *line, bool droppable)
 	loop_timer_start(client->timer, 0, 0);
 }
 
+size_t control_waiting(const struct control_client *client)
+{
+	return client->out.len;
+}
+
 void control_end(struct control_client *client, json_t *line)
 {
 	lm_auto_json json_t *own = line;
@@ -161,7 +177,7 @@ void control_end(struct control_client *client, json_t *line)
 	if (client->phase == GONE)
 		return;
 	client->phase = ENDING;
-	lm_buf_finish(&client->in);
+	forget_request(client);
 	if (client->broken || !add_line(client, own) || !flush(client) || client->out.len == 0) {
 		drop_client(client);
 		return;
@@ -178,6 +194,25 @@ void control_set_data(struct control_client *client, void *data)
 void *control_data(const struct control_client *client)
 {
 	return client->data;
+}
+
+bool control_is_trusted(const struct control_client *client)
+{
+	return client->trusted;
+}
+
+void control_client_give_up(struct control *c, bool for_trusted)
+{
+	struct control_client *oldest = NULL;
+
+	for (struct control_client *p = c->clients; p; p = p->next) {
+		if (p->phase == READING && (for_trusted || !p->trusted))
+			oldest = p;
+	}
+	if (oldest)
+		control_end(oldest,
+			control_last_line(1, "the request was not complete when another client "
+					     "needed its place: try again"));
 }
 
 /// Behind the handler's call the client may be no more.
@@ -222,6 +257,33 @@ static void on_end_of_input(struct control_client *client)
 		hand_over(client);
 }
 
+/// What the requests that are not complete take, of trusted clients or of the others.
+static size_t measure_reading(
+	const struct control *c, bool trusted, struct control_client **ret_oldest)
+{
+	size_t sum = 0;
+
+	for (struct control_client *p = c->clients; p; p = p->next) {
+		if (p->phase != READING || p->trusted != trusted || p->in.size <= SMALL)
+			continue;
+		sum += p->in.size;
+		*ret_oldest = p;
+	}
+	return sum;
+}
+
+/// Who sends in earnest is soon done; who has sent for the longest time gives way.
+static void bound_reading(struct control *c, bool trusted)
+{
+	struct control_client *oldest = NULL;
+
+	while (measure_reading(c, trusted, &oldest) > LIMIT_CONTROL_READING)
+		control_end(oldest,
+			control_last_line(1, "the request was not complete when requests of other "
+					     "clients needed its memory: try again"));
+}
+
+/// The client may be no more afterwards.
 static void take(struct control_client *client, struct lm_str piece)
 {
 	bool complete = false;
@@ -236,6 +298,8 @@ static void take(struct control_client *client, struct lm_str piece)
 		control_end(client, control_last_line(1, err.msg));
 	else if (complete)
 		hand_over(client);
+	else
+		bound_reading(client->control, client->trusted);
 }
 
 static void on_readable(struct control_client *client)
@@ -268,6 +332,8 @@ static void on_ready(void *ctx, short events)
 	}
 	if (events & POLLIN)
 		on_readable(client);
+	else if (events & POLLHUP) // or urgent data, which no client of ours sends
+		leave(client);
 }
 
 static void on_time(void *ctx)
@@ -284,7 +350,7 @@ static void on_time(void *ctx)
 	control_end(client, control_last_line(1, text));
 }
 
-lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)
+lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_err *err)
 {
 	struct control_client *client = lm_xcalloc(1, sizeof(*client));
 	lm_rc rc = loop_fd_create(c->loop, *fd, on_ready, client, &client->watch, err);
@@ -295,6 +361,7 @@ lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err)
 	}
 	client->fd = lm_take_fd(*fd);
 	client->control = c;
+	client->trusted = trusted;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
 	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
 	client->timer = loop_timer_create(c->loop, on_time, client);

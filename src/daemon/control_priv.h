@@ -17,11 +17,14 @@ struct control {
 	struct loop_timer *retry; ///< Accepting is paused until it fires.
 	bool warned;
 	struct control_handler handler;
-	struct control_client *clients;
+	struct control_client *clients; ///< The newest first.
 	size_t n;
 };
 
-/// Takes over a connection; `*fd` is -1 afterwards.
-lm_rc control_client_create(struct control *c, int *fd, struct lm_err *err);
+/// Takes over a connection; `*fd` is -1 afterwards. `trusted`: root's, or our own user's.
+lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_err *err);
+/// Gives up the oldest client, if there is one, that has not sent its request yet; a trusted one
+/// only for another.
+void control_client_give_up(struct control *c, bool for_trusted);
 /// Writes what can be written at once, and closes without a word to the handler.
 void control_client_destroy(struct control_client *client);

@@ -15,5 +15,6 @@
 /// LM_E_TOO_LARGE: the line is over the ceiling.
 lm_rc control_request_add(
 	struct lm_buf *in, struct lm_str piece, bool *ret_complete, struct lm_err *err);
-/// Reads the line. LM_E_INVALID: it is no JSON object. `*ret` is the caller's.
+/// Reads the line. LM_E_INVALID: it is no JSON object, or has more values than requests have.
+/// `*ret` is the caller's.
 lm_rc control_request_parse(struct lm_str line, json_t **ret, struct lm_err *err);

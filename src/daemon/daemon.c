@@ -21,6 +21,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum {
 	EXIT_HOST_FILE = 2,
@@ -248,6 +249,9 @@ int daemon_run(const struct daemon_options *options)
 	lm_auto(daemon_finish) struct daemon d = {.options = options};
 	struct lm_err err = {LM_OK};
 
+	// Of whoever starts it by hand: members of controlGroup, and workers as the application's
+	// user, pass through directories of ours. What is secret has a mode of its own.
+	(void)umask(022);
 	// An attempt to connect to a broker has a thread, which must not cost an arena of its own.
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (host_load(options->config, &d.host, &err)) {

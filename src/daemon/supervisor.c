@@ -150,6 +150,10 @@ void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waite
 	struct order order = {.kind = ORDER_STOP, .waiter = *waiter};
 	struct lm_err err = {LM_OK};
 
+	if (takedown_generation(s) == 0 && s->order.kind != ORDER_DEPLOY) {
+		end_waiter(&order.waiter, control_last_line(0, "nothing was deployed yet"));
+		return;
+	}
 	// The wish comes first: whatever interrupts the rest, the application stays down.
 	if (store_set_stopped(s->store, true, &err)) {
 		lm_error("%s", err.msg);
@@ -161,13 +165,12 @@ void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waite
 
 void supervisor_resume(struct supervisor *s)
 {
-	const struct store_state *state = store_state(s->store);
 	struct order order = {.kind = ORDER_START, .resumes = true};
 
-	if (state->stopped)
-		lm_info("the application stays down: 'lighterman start' brings it up");
-	else if (state->open == 0 && state->current == 0 && state->newest == 0)
+	if (takedown_generation(s) == 0)
 		lm_info("nothing was deployed yet: 'lighterman deploy FILE' does");
+	else if (supervisor_is_stopped(s))
+		lm_info("the application stays down: 'lighterman start' brings it up");
 	else
 		give(s, &order);
 }
@@ -191,11 +194,6 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 		s->plan_waiter = (struct supervisor_waiter){0};
 		planning_cancel(s, "nobody waits for it any more");
 	}
-}
-
-bool supervisor_is_stopped(const struct supervisor *s)
-{
-	return store_state(s->store)->stopped;
 }
 
 /// A worker that outlived its lightermand has the lock, and 45 s to end by itself.

@@ -49,7 +49,8 @@ void supervisor_plan(
 	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter);
 /// Brings up the generation that was interrupted, or the current one, or the last that was tried.
 void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter);
-/// Takes the application down, and keeps it down until a start or a deployment.
+/// Takes the application down, and keeps it down until a start or a deployment. Where nothing was
+/// ever deployed or is about to be, that is all it says.
 void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waiter);
 /// At the program's start, if no group file was named: what supervisor_start does, unless the
 /// application is to stay down or there is nothing to start.

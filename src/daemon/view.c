@@ -14,11 +14,16 @@ static const char *state_word(const struct supervisor *s)
 		return "stopping";
 	if ((s->job && !s->planning) || s->ending.pending)
 		return "deploying";
-	if (state->stopped)
+	if (state->stopped && state->newest)
 		return "stopped";
 	if (state->current)
 		return "running";
 	return state->newest ? "failed" : "empty";
+}
+
+bool supervisor_is_stopped(const struct supervisor *s)
+{
+	return store_state(s->store)->stopped;
 }
 
 char *supervisor_describe(const struct supervisor *s)
@@ -30,7 +35,7 @@ char *supervisor_describe(const struct supervisor *s)
 	if ((s->job && !s->planning) || s->ending.pending)
 		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
 			s->stage[0] ? ": " : "", s->stage);
-	if (state->stopped)
+	if (state->stopped && state->newest)
 		return lm_xstrdup("the application is stopped");
 	if (state->current)
 		return lm_xasprintf("generation %u is deployed", state->current);

@@ -62,6 +62,24 @@ lm_rc json_parse(struct lm_str text, json_t **ret, struct lm_err *err)
 	return LM_OK;
 }
 
+size_t json_count(struct lm_str text)
+{
+	size_t n = 1;
+	bool quoted = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted)
+			i += c == '\\'; // and what it escapes
+		else
+			n += c == ',' || c == ':' || c == '[' || c == '{';
+	}
+	return n;
+}
+
 lm_rc json_read_file(const char *path, size_t max, json_t **ret, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(max);

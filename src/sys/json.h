@@ -22,6 +22,9 @@ static inline void json_cleanup_decref(json_t **j)
 /// Parses one document. LM_E_INVALID with "line L, column C: what is wrong". `*ret` is the
 /// caller's.
 lm_rc json_parse(struct lm_str text, json_t **ret, struct lm_err *err);
+/// A bound, found without parsing, on how many values and keys json_parse makes of the text: each
+/// takes a few hundred bytes, and a text may have one for every two of its own.
+size_t json_count(struct lm_str text);
 /// Reads and parses a file of at most `max` bytes; the message begins with the path.
 lm_rc json_read_file(const char *path, size_t max, json_t **ret, struct lm_err *err);
 /// Appends the compact form. False over the buffer's ceiling.

@@ -226,7 +226,10 @@ void loop_timer_destroy(struct loop_timer *t)
 
 static int uv_events(short events)
 {
-	return ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0);
+	// A hang-up is told whatever is asked for, but libuv must be asked for something. Its
+	// UV_DISCONNECT would also be called, again and again, for a side that only stops sending.
+	return ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0) |
+	       ((events & POLLHUP) ? UV_PRIORITIZED : 0);
 }
 
 static void on_fd(uv_poll_t *handle, int status, int events)
@@ -240,7 +243,8 @@ static void on_fd(uv_poll_t *handle, int status, int events)
 		(void)uv_poll_start(handle, uv_events(w->asked), on_fd);
 	else
 		seen = (short)(((events & UV_READABLE) ? POLLIN : 0) |
-			       ((events & UV_WRITABLE) ? POLLOUT : 0));
+			       ((events & UV_WRITABLE) ? POLLOUT : 0) |
+			       ((events & UV_PRIORITIZED) ? POLLHUP : 0));
 	w->cb(w->ctx, seen);
 }
 

@@ -35,8 +35,10 @@ void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_active(const struct loop_timer *t);
 void loop_timer_destroy(struct loop_timer *t);
 
-/// `events` is POLLIN, POLLOUT or both; on an error or hang-up the callback is called with
-/// what was asked for, and the next read or write tells.
+/// `events` is any of POLLIN, POLLOUT and POLLHUP; on an error or hang-up the callback is called
+/// with what was asked for, and the next read or write tells. With POLLHUP, which is for a socket
+/// that is not read, it is called once both directions are closed (not when the other side only
+/// stops sending), and also for urgent data, which is called for until it is read.
 typedef void loop_fd_cb(void *ctx, short events);
 /// Watches a descriptor, which stays the caller's and must outlive the watcher.
 lm_rc loop_fd_create(struct loop *loop, int fd, loop_fd_cb *cb, void *ctx, struct loop_fd **ret,

@@ -119,3 +119,11 @@ lm_rc socket_unix_accept(int listen_fd, int *ret_fd, struct lm_err *err)
 	*ret_fd = fd < 0 ? -1 : fd;
 	return LM_OK;
 }
+
+uid_t socket_unix_peer_uid(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : (uid_t)-1;
+}

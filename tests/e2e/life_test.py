@@ -265,6 +265,21 @@ def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_imag
     assert device.status["state"] == "running"
 
 
+def test_stop_where_nothing_was_deployed_leaves_no_mark(device, engine, local_image):
+    device.start()
+    assert device.ask("stop") == {"exit": 0, "message": "nothing was deployed yet"}
+    for end in (device.stop, device.kill):
+        assert device.status["state"] == "empty"
+        end()
+        device.start()
+    assert "stays down" not in device.log and "stays down" not in device.stderr
+    assert device.ask("start")["exit"] == 1
+    device.stop()
+    # With a group file it is deployed at the next start.
+    device.start(device.local_group(["web"], local_image))
+    device.wait_status(lambda status: status["state"] == "running")
+
+
 def test_stop_cancels_a_deployment_and_start_runs_it_again(device, held, engine, broker, local_image, status_messages):
     device.use_broker(broker)
     device.start()

@@ -333,6 +333,29 @@ static void refuses_texts_that_no_parser_should_take(void **state)
 	expect_document_fault(LM_STR("{\"a\":\"\\u0000\"}"), "line 1, column ");
 }
 
+/// A group file with so many values and keys, as json_count counts them.
+static void fill_values(struct lm_buf *text, size_t n)
+{
+	(void)lm_buf_puts(text, "{\"Connectors\":[" ENTRY(ARN("7"), "") "],\"Functions\":[{}");
+	size_t before = json_count(lm_buf_str(text));
+
+	for (size_t i = before + 1; i < n; i += 2)
+		(void)lm_buf_puts(text, ",{}");
+	(void)lm_buf_puts(text, "]}");
+}
+
+static void refuses_more_values_than_a_group_has(void **state)
+{
+	lm_auto_buf struct lm_buf most = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto_buf struct lm_buf more = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	fill_values(&most, LIMIT_GROUP_VALUES);
+	group_destroy(expect_valid(lm_buf_str(&most)));
+	fill_values(&more, LIMIT_GROUP_VALUES + 2);
+	expect_document_fault(lm_buf_str(&more), "has more than 150000 values and keys");
+}
+
 static void shortens_a_megabyte(void **state)
 {
 	static char mega[1 << 20];
@@ -387,6 +410,25 @@ static void reads_its_own_json_back_as_equal(void **state)
 	assert_null(json_object_get(json, "Subscriptions"));
 }
 
+static void refuses_secret_lists_of_many_values_unparsed(void **state)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	(void)lm_buf_puts(
+		&text, "{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN("7") "\",");
+	(void)lm_buf_puts(&text, "\"Parameters\":{" REQUIRED ",\"AWSSecretsArnList\":\"[");
+	for (size_t i = 0; i < 300; i++)
+		(void)lm_buf_puts(&text, "[],");
+	(void)lm_buf_puts(&text, "[]]\"}}]}");
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {0};
+	assert_int_equal(definition_parse(lm_buf_str(&text), &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(faults.n, 1);
+	assert_string_equal(faults.items[0].rule, "must hold at most 100 secrets");
+}
+
 static void refuses_secret_lists_that_are_not_lists_of_secrets(void **state)
 {
 	(void)state;
@@ -416,9 +458,11 @@ int main(void)
 		cmocka_unit_test(refuses_a_second_connector_of_ours),
 		cmocka_unit_test(leaves_other_connectors_and_reserved_resources_alone),
 		cmocka_unit_test(refuses_texts_that_no_parser_should_take),
+		cmocka_unit_test(refuses_more_values_than_a_group_has),
 		cmocka_unit_test(shortens_a_megabyte),
 		cmocka_unit_test(finds_every_fault_at_once),
 		cmocka_unit_test(reads_its_own_json_back_as_equal),
+		cmocka_unit_test(refuses_secret_lists_of_many_values_unparsed),
 		cmocka_unit_test(refuses_secret_lists_that_are_not_lists_of_secrets),
 	};
 

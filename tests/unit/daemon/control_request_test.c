@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/control_request.h"
 
+#include "base/limits.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,12 +54,43 @@ static void only_an_object_is_a_request(void **state)
 	assert_int_equal(json_get_int(request, "a", 0), 1);
 }
 
+static lm_rc parse_with(size_t values, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(1 << 20);
+	lm_auto_json json_t *request = NULL;
+
+	(void)lm_buf_puts(&text, "{\"x\":[1"); // which json_count takes for 4
+	for (size_t i = 4; i < values; i++)
+		(void)lm_buf_puts(&text, ",1");
+	(void)lm_buf_puts(&text, "]}");
+	return control_request_parse(lm_buf_str(&text), &request, err);
+}
+
+static void a_request_of_many_values_is_refused_unparsed(void **state)
+{
+	(void)state;
+	lm_auto_json json_t *request = NULL;
+	struct lm_err err;
+
+	assert_int_equal(parse_with(LIMIT_CONTROL_VALUES, &err), LM_OK);
+	assert_int_equal(parse_with(LIMIT_CONTROL_VALUES + 1, &err), LM_E_INVALID);
+	assert_string_equal(
+		err.msg, "the request has more than 64 values and keys, as no request has");
+	// What a text says is none of its values.
+	assert_int_equal(
+		control_request_parse(LM_STR("{\"group\":\"[,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+					     ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,]\"}"),
+			&request, &err),
+		LM_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_is_complete_with_its_end),
 		cmocka_unit_test(a_line_may_reach_the_ceiling_and_not_pass_it),
 		cmocka_unit_test(only_an_object_is_a_request),
+		cmocka_unit_test(a_request_of_many_values_is_refused_unparsed),
 	};
 
 	return cmocka_run_group_tests_name("daemon/control_request", tests, NULL, NULL);

@@ -61,6 +61,19 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 	__real_loop_timer_start(t, hurry && delay_ms >= 1000 ? 0 : delay_ms, repeat_ms);
 }
 
+/// Whose the clients are that connect.
+static uid_t user;
+
+enum { MEMBER = 12345 };
+
+uid_t __wrap_socket_unix_peer_uid(int fd);
+
+uid_t __wrap_socket_unix_peer_uid(int fd)
+{
+	assert_true(fd >= 0);
+	return user;
+}
+
 static void too_long(void *ctx)
 {
 	(void)ctx;
@@ -100,6 +113,7 @@ static int setup(void **state)
 	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
 
 	hurry = false;
+	user = MEMBER;
 	f = (struct fixture){.peer = {.fd = -1, .got = LM_BUF(64 << 20)}};
 	(void)snprintf(f.folder, sizeof(f.folder), "/tmp/control_test.XXXXXX");
 	if (!mkdtemp(f.folder) || chdir(f.folder) != 0)
@@ -249,10 +263,10 @@ static void what_is_no_request_is_refused_in_a_sentence(void **state)
 }
 
 /// As much as the socket takes, turn by turn, until it is all sent or refused.
-static void send_bytes(const char *p, size_t n)
+static void send_bytes(int fd, const char *p, size_t n)
 {
 	while (n > 0) {
-		ssize_t sent = send(f.peer.fd, p, n, MSG_NOSIGNAL);
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
 
 		if (sent < 0 && errno != EAGAIN)
 			return;
@@ -272,7 +286,7 @@ static void a_request_too_long_is_refused(void **state)
 
 	memset(text, ' ', n);
 	connect_peer(&f.peer);
-	send_bytes(text, n);
+	send_bytes(f.peer.fd, text, n);
 	assert_string_equal(answer_of(&f.peer),
 		"{\"exit\":1,\"message\":\"the request is over 8454144 bytes, the most that is "
 		"taken\"}\n");
@@ -290,7 +304,7 @@ static void the_largest_request_is_taken(void **state)
 	memcpy(text + n - 1, "}\n", 2);
 	f.answer = send_and_end;
 	connect_peer(&f.peer);
-	send_bytes(text, n + 1);
+	send_bytes(f.peer.fd, text, n + 1);
 	(void)answer_of(&f.peer);
 	assert_string_equal(f.command, "deploy");
 }
@@ -331,18 +345,65 @@ static void closing_the_sending_side_ends_the_line(void **state)
 	assert_string_equal(f.command, "stop");
 }
 
-static void who_half_closed_and_went_is_noticed_at_the_next_line(void **state)
+/// Connects `n` clients, one after the other, each with a request that is being answered.
+static void connect_waiting(int *fds, int n, const char *request)
+{
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
+		assert_int_equal(write(fds[i], request, strlen(request)), strlen(request));
+		turn();
+	}
+	assert_int_equal(f.requests, n);
+}
+
+static void close_all(const int *fds, int n)
+{
+	for (int i = 0; i < n; i++)
+		(void)close(fds[i]);
+	turn();
+}
+
+static void who_half_closed_and_went_is_noticed(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(shutdown(fds[i], SHUT_WR), 0);
+	turn();
+	assert_int_equal(f.gone, 0);
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	assert_int_equal(f.gone, LIMIT_CONTROL_CLIENTS);
+}
+
+static void who_spoke_out_of_turn_and_went_is_noticed(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(write(fds[i], "xy", 2), 2);
+	turn();
+	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++)
+		assert_int_equal(write(fds[i], "z", 1), 1);
+	turn();
+	assert_int_equal(f.gone, 0);
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	assert_int_equal(f.gone, LIMIT_CONTROL_CLIENTS);
+}
+
+/// It has not read what it was sent: its going then is an error as well as a hang-up.
+static void who_went_without_reading_is_noticed(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
-	say("{\"command\":\"deploy\"}\n");
+	say("{\"command\":\"logs\"}\n");
 	assert_int_equal(shutdown(f.peer.fd, SHUT_WR), 0);
 	turn();
+	control_send(f.client, number("generation", 7), false);
 	close_peer(&f.peer);
-	turn();
-	assert_int_equal(f.gone, 0);
-	control_send(f.client, number("progress", 1), true);
-	assert_int_equal(f.gone, 0); // not within the call
 	turn();
 	assert_int_equal(f.gone, 1);
 }
@@ -487,29 +548,125 @@ static void an_ended_client_that_does_not_read_is_closed(void **state)
 	assert_int_equal(f.gone, 0);
 }
 
+/// Connects and asks `status`, which is answered at once or refused.
+static const char *ask_status(void)
+{
+	close_peer(&f.peer);
+	f.peer = (struct peer){.got = LM_BUF(1 << 20)};
+	f.answer = send_and_end;
+	connect_peer(&f.peer);
+	(void)send(f.peer.fd, "{\"command\":\"status\"}\n", 21, MSG_NOSIGNAL);
+	return answer_of(&f.peer);
+}
+
+static void assert_served(void)
+{
+	assert_non_null(strstr(ask_status(), "{\"exit\":0}"));
+}
+
 static void one_client_too_many_is_told_so(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
 
-	for (int i = 0; i < LIMIT_CONTROL_CLIENTS; i++) {
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	assert_string_equal(ask_status(),
+		"{\"exit\":1,\"message\":\"too many clients: 16 are being served, try again "
+		"later\"}\n");
+	(void)close(fds[0]);
+	turn();
+	assert_served();
+	close_all(fds + 1, LIMIT_CONTROL_CLIENTS - 1);
+}
+
+static void places_are_kept_for_root_and_our_own_user(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS], more[LIMIT_CONTROL_RESERVED];
+
+	connect_waiting(fds, LIMIT_CONTROL_CLIENTS, "{\"command\":\"logs\"}\n");
+	user = 0;
+	assert_served();
+	f.answer = NULL;
+	f.requests = 0;
+	connect_waiting(more, LIMIT_CONTROL_RESERVED - 1, "{\"command\":\"logs\"}\n");
+	user = geteuid();
+	assert_served();
+	user = MEMBER;
+	assert_non_null(strstr(ask_status(), "too many clients: 19 are being served"));
+	user = 0;
+	f.answer = NULL;
+	f.requests = 0;
+	connect_waiting(more + LIMIT_CONTROL_RESERVED - 1, 1, "{\"command\":\"logs\"}\n");
+	assert_non_null(strstr(ask_status(), "too many clients: 20 are being served"));
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+	close_all(more, LIMIT_CONTROL_RESERVED);
+}
+
+static void expect_line(int fd, const char *line)
+{
+	char got[512] = "";
+
+	assert_true(read(fd, got, sizeof(got) - 1) > 0);
+	assert_string_equal(got, line);
+}
+
+static void expect_nothing(int fd)
+{
+	char got;
+
+	assert_int_equal(read(fd, &got, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void who_did_not_ask_makes_room_the_oldest_first(void **state)
+{
+	(void)state;
+	int fds[LIMIT_CONTROL_CLIENTS];
+	char got;
+
+	user = 0;
+	assert_int_equal(socket_unix_connect("s", &fds[0], NULL), LM_OK);
+	turn();
+	user = MEMBER;
+	for (int i = 1; i < LIMIT_CONTROL_CLIENTS; i++) {
 		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
 		turn();
 	}
-	connect_peer(&f.peer);
-	assert_string_equal(answer_of(&f.peer),
-		"{\"exit\":1,\"message\":\"too many clients: 16 are being served, try again "
-		"later\"}\n");
-	close_peer(&f.peer);
-	(void)close(fds[0]);
-	turn();
-	f.peer = (struct peer){.got = LM_BUF(1 << 20)};
-	f.answer = send_and_end;
-	connect_peer(&f.peer);
-	say("{\"command\":\"status\"}\n");
-	assert_non_null(strstr(answer_of(&f.peer), "{\"exit\":0}"));
-	for (int i = 1; i < LIMIT_CONTROL_CLIENTS; i++)
-		(void)close(fds[i]);
+	assert_served();
+	expect_line(fds[1],
+		"{\"exit\":1,\"message\":\"the request was not complete when another client "
+		"needed its place: try again\"}\n");
+	assert_int_equal(read(fds[1], &got, 1), 0);
+	expect_nothing(fds[0]); // root's does not make room for others
+	close_all(fds, LIMIT_CONTROL_CLIENTS);
+}
+
+static void requests_that_are_not_complete_share_their_memory(void **state)
+{
+	(void)state;
+	enum { N = 4, SIZE = 5 << 20 };
+	lm_auto_free char *text = lm_xmalloc(SIZE);
+	int fds[N], small;
+
+	memset(text, ' ', SIZE);
+	assert_int_equal(socket_unix_connect("s", &small, NULL), LM_OK);
+	send_bytes(small, text, 1000);
+	user = 0;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(socket_unix_connect("s", &fds[i], NULL), LM_OK);
+		send_bytes(fds[i], text, SIZE);
+		user = MEMBER;
+	}
+	expect_line(fds[1],
+		"{\"exit\":1,\"message\":\"the request was not complete when requests of other "
+		"clients needed its memory: try again\"}\n");
+	expect_nothing(small);
+	expect_nothing(fds[0]); // root's
+	expect_nothing(fds[N - 1]);
+	assert_served();
+	close_all(fds, N);
+	(void)close(small);
 }
 
 static void destroy_server(struct fixture *unused)
@@ -613,7 +770,9 @@ int main(void)
 		CONTROL_TEST(a_request_that_does_not_become_complete_is_refused),
 		CONTROL_TEST(closing_the_sending_side_is_not_leaving),
 		CONTROL_TEST(closing_the_sending_side_ends_the_line),
-		CONTROL_TEST(who_half_closed_and_went_is_noticed_at_the_next_line),
+		CONTROL_TEST(who_half_closed_and_went_is_noticed),
+		CONTROL_TEST(who_spoke_out_of_turn_and_went_is_noticed),
+		CONTROL_TEST(who_went_without_reading_is_noticed),
 		CONTROL_TEST(who_speaks_out_of_turn_is_answered_all_the_same),
 		CONTROL_TEST(a_client_that_goes_is_told_once),
 		CONTROL_TEST(a_request_of_one_that_went_at_once_is_handed_over_first),
@@ -624,6 +783,9 @@ int main(void)
 		CONTROL_TEST(a_line_over_the_ceiling_may_be_left_out_or_ends_it),
 		CONTROL_TEST(an_ended_client_that_does_not_read_is_closed),
 		CONTROL_TEST(one_client_too_many_is_told_so),
+		CONTROL_TEST(places_are_kept_for_root_and_our_own_user),
+		CONTROL_TEST(who_did_not_ask_makes_room_the_oldest_first),
+		CONTROL_TEST(requests_that_are_not_complete_share_their_memory),
 		CONTROL_TEST(the_server_may_end_within_a_request),
 		CONTROL_TEST(the_server_may_end_when_a_client_goes),
 		CONTROL_TEST(a_socket_of_another_program_stays),

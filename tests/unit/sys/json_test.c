@@ -81,6 +81,18 @@ static void writes_compactly_up_to_the_ceiling(void **state)
 	assert_false(json_write(longer, &small));
 }
 
+static void counts_at_least_what_a_parser_makes(void **state)
+{
+	(void)state;
+	assert_int_equal(json_count(LM_STR("")), 1);
+	assert_int_equal(json_count(LM_STR("null")), 1);
+	assert_int_equal(json_count(LM_STR("[[],[],{}]")), 7);
+	assert_int_equal(json_count(LM_STR("{\"a\":1,\"b\":[2,3]}")), 7);
+	assert_int_equal(json_count(LM_STR("\",:[{\\\",,\\\\\"")), 1);
+	assert_int_equal(json_count(LM_STR("[\",\",1]")), 3);
+	assert_int_equal(json_count(LM_STR("\"\\")), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +101,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_is_not_one_clean_document),
 		cmocka_unit_test(bounds_the_depth),
 		cmocka_unit_test(writes_compactly_up_to_the_ceiling),
+		cmocka_unit_test(counts_at_least_what_a_parser_makes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

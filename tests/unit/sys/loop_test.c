@@ -145,6 +145,60 @@ static void a_descriptor_in_error_is_told_as_what_was_asked_for(void **state)
 	(void)close(pipe_fds[1]);
 }
 
+static void stop(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	loop_stop(f->loop);
+}
+
+/// Lets the loop see twice what is ready.
+static void stop_soon(struct fixture *f)
+{
+	struct loop_timer *turn = loop_timer_create(f->loop, stop, f);
+
+	for (int i = 0; i < 2; i++) {
+		loop_timer_start(turn, 0, 0);
+		loop_run(f->loop);
+	}
+	loop_timer_destroy(turn);
+}
+
+static void a_hang_up_is_both_sides_end(void **state)
+{
+	struct fixture *f = *state;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(loop_fd_create(f->loop, pair[0], fd_ready, f, &f->fd, NULL), LM_OK);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+	loop_fd_set(f->fd, POLLHUP);
+	stop_soon(f);
+	assert_int_equal(f->calls, 0);
+	(void)close(pair[1]);
+	loop_run(f->loop);
+	assert_int_equal(f->events, POLLHUP);
+	loop_fd_destroy(f->fd);
+	(void)close(pair[0]);
+}
+
+static void a_hang_up_before_all_was_read_is_told_too(void **state)
+{
+	struct fixture *f = *state;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(write(pair[0], "x", 1), 1);
+	(void)close(pair[1]); // the kernel has an error for the other side then
+	assert_int_equal(loop_fd_create(f->loop, pair[0], fd_ready, f, &f->fd, NULL), LM_OK);
+	loop_fd_set(f->fd, POLLHUP);
+	loop_run(f->loop);
+	assert_int_equal(f->events, POLLHUP);
+	loop_fd_destroy(f->fd);
+	(void)close(pair[0]);
+}
+
 static void no_descriptor_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -302,6 +356,8 @@ int main(void)
 		LOOP_TEST(a_watcher_may_destroy_itself_in_its_callback),
 		LOOP_TEST(a_descriptor_tells_what_it_is_ready_for),
 		LOOP_TEST(a_descriptor_in_error_is_told_as_what_was_asked_for),
+		LOOP_TEST(a_hang_up_is_both_sides_end),
+		LOOP_TEST(a_hang_up_before_all_was_read_is_told_too),
 		LOOP_TEST(no_descriptor_is_an_error),
 		LOOP_TEST(a_signal_becomes_a_call),
 		LOOP_TEST(a_child_is_reaped_with_its_status),

@@ -47,6 +47,8 @@ static void carries_bytes_from_client_to_server(void **state)
 	assert_int_equal(write(client, "hi", 2), 2);
 	assert_int_equal(read(accepted, got, 2), 2);
 	assert_string_equal(got, "hi");
+	assert_int_equal(socket_unix_peer_uid(accepted), geteuid());
+	assert_int_equal(socket_unix_peer_uid(-1), (uid_t)-1);
 }
 
 static void replaces_a_socket_that_nobody_answers(void **state)
