@@ -58,6 +58,9 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 
 /// "lighterman: <sentence>", fit for a terminal.
 void command_complain(FILE *err, const char *sentence);
+/// The end of a command that failed: complains or, with --json, prints {"exit","message"} as its
+/// one document. Returns `status`.
+int command_fail(const struct call *call, int status, const char *sentence);
 
 int command_crashes(const struct call *call);
 int command_deploy(const struct call *call);

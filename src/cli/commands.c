@@ -6,6 +6,7 @@
 #include "cli/usage.h"
 #include "cli/validate.h"
 #include "connector/faults.h"
+#include "sys/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -83,6 +84,20 @@ void command_complain(FILE *err, const char *sentence)
 	lm_auto_free char *plain = plain_text(sentence);
 
 	(void)fprintf(err, "lighterman: %s\n", plain);
+}
+
+int command_fail(const struct call *call, int status, const char *sentence)
+{
+	lm_auto_free char *plain = plain_text(sentence); // paths need not be UTF-8
+
+	if (!call->json) {
+		command_complain(call->err, sentence);
+		return status;
+	}
+	lm_auto_json json_t *document = json_pack("{s:i, s:s}", "exit", status, "message", plain);
+	(void)json_dumpf(document, call->out, JSON_INDENT(2));
+	(void)fputc('\n', call->out);
+	return status;
 }
 
 int command_validate(const struct call *call)

@@ -26,7 +26,8 @@ int command_crashes(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (ask_lightermand(call->socket_path, "crashes", &last, &exit_status, &why)) {
+	if (ask_lightermand(
+		    call->socket_path, "crashes", &WAIT_FOREVER, &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "cli/client.h"
 #include "cli/doctor_page.h"
 #include "cli/doctor_priv.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 
@@ -120,7 +122,7 @@ char *doctor_socket_path(const struct doctor *d)
 /// Makes the checks from where it is up to (and without) number `to`.
 static void advance(struct doctor *d, size_t to)
 {
-	for (; d->at < to; d->at++, d->at_told = false) {
+	for (; d->at < to && !d->cancelled; d->at++, d->at_told = false) {
 		d->name = ORDER[d->at].name;
 		if (ORDER[d->at].run)
 			ORDER[d->at].run(d);
@@ -177,6 +179,7 @@ static void doctor_finish(struct doctor *d)
 	host_finish(&d->host);
 	group_destroy(d->group);
 	process_user_finish(&d->user);
+	lm_buf_finish(&d->input);
 }
 
 /// All checks. LM_E_CANCELLED: told to stop.
@@ -184,6 +187,8 @@ static lm_rc run(struct doctor *d, struct lm_err *err)
 {
 	for (size_t i = 0; ORDER[i].run; i++)
 		advance(d, i + 1);
+	if (d->cancelled)
+		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
 	lm_rc rc = doctor_run_worker(d, err);
 	if (rc)
 		return rc;
@@ -194,19 +199,23 @@ static lm_rc run(struct doctor *d, struct lm_err *err)
 int command_doctor(const struct call *call)
 {
 	lm_auto(interrupt_finish) struct interrupt interrupt = {.fd = -1};
-	lm_auto(doctor_finish) struct doctor d = {
-		.call = call, .style = terminal_style(call->out), .checks = json_array()};
+	lm_auto(doctor_finish) struct doctor d = {.call = call,
+		.style = terminal_style(call->out),
+		.checks = json_array(),
+		.input = LM_BUF(LIMIT_GROUP_FILE)};
 	struct lm_err why = {0};
+
+	// Whoever types the file, or waits for it, can still end that with Ctrl-C: it comes first.
+	if (call->argument)
+		d.input_rc = input_read(call->argument, &d.input, &d.input_err);
 	lm_rc rc = interrupt_init(&interrupt, &why);
 
 	d.limit = (struct wait_limit){.cancel_fd = interrupt.fd};
 	d.limit = wait_limit_within(&d.limit, LIMIT_MS);
 	if (!rc)
 		rc = run(&d, &why);
-	if (rc) {
-		command_complain(call->err, why.msg);
-		return EXIT_FAILED;
-	}
+	if (rc)
+		return command_fail(call, EXIT_FAILED, why.msg);
 	print_end(&d);
 	return exit_status(&d);
 }

@@ -18,7 +18,8 @@ int command_metrics(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (ask_lightermand(call->socket_path, "metrics", &last, &exit_status, &why)) {
+	if (ask_lightermand(
+		    call->socket_path, "metrics", &WAIT_FOREVER, &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

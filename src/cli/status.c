@@ -27,7 +27,8 @@ int command_status(const struct call *call)
 	struct lm_err why = {0};
 	int exit_status;
 
-	if (ask_lightermand(call->socket_path, "status", &last, &exit_status, &why)) {
+	if (ask_lightermand(
+		    call->socket_path, "status", &WAIT_FOREVER, &last, &exit_status, &why)) {
 		command_complain(call->err, why.msg);
 		return exit_status;
 	}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what it does when it is interrupted, when nobody reads on, and when it fails."""
+import contextlib
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from servers.server import wait_until
+
+
+@pytest.fixture
+def quiet(device_with, compose2):
+    """A device on which lightermand does not run."""
+    return device_with(compose2)
+
+
+@contextlib.contextmanager
+def lighterman(device, *words):
+    """`lighterman` with pipes, still running."""
+    with subprocess.Popen([device.programs / "lighterman", "--socket", device.folder / "run/control.sock", *words],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=device.environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def hanging(device):
+    """A lightermand that takes connections, and no notice of them; yields what waits for the next request."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(device.folder / "run/control.sock"))
+        server.listen()
+        clients = []
+
+        def heard():
+            clients.append(server.accept()[0])
+            return json.loads(clients[-1].makefile("rb").readline())
+
+        yield heard
+        for client in clients:
+            client.close()
+
+
+def reads_standard_input(process):
+    """Whether it waits for something to read there."""
+    words = pathlib.Path(f"/proc/{process.pid}/syscall").read_text().split()
+    return words[1:2] == ["0x0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_doctor_that_reads_standard_input_can_be_interrupted(quiet, number):
+    with lighterman(quiet, "doctor", "-", "--config", quiet.write_host_file()) as process:
+        wait_until(lambda: reads_standard_input(process), 30, "it does not read")
+        process.send_signal(number)
+        assert process.wait(30) == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_doctor_whom_lightermand_does_not_answer_can_be_interrupted(quiet, number):
+    with hanging(quiet) as heard, \
+            lighterman(quiet, "doctor", "--json", "--config", quiet.write_host_file()) as process:
+        assert heard() == {"command": "status"}
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, json.loads(out), err) == (1, {"exit": 1, "message": "told to stop"}, "")
