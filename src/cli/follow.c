@@ -175,8 +175,7 @@ static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err 
 {
 	if (!asked)
 		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop before lightermand was asked");
-	return lm_fail(
-		err, LM_E_CANCELLED, 0, "the %s goes on; see `lighterman status`", f->words->noun);
+	return lm_fail(err, LM_E_CANCELLED, 0, "%s", f->words->interrupted);
 }
 
 /// Asks and reads. The live lines of an answer that did not end stay on the screen.

@@ -46,8 +46,9 @@ static int fail(const struct call *call, const struct answer *answer, const char
 
 int command_plan(const struct call *call)
 {
-	const struct follow_words words = {
-		.source = input_name(call->argument), .noun = "plan", .quiet = true};
+	const struct follow_words words = {.source = input_name(call->argument),
+		.interrupted = "the plan was given up",
+		.quiet = true};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	lm_auto(answer_finish) struct answer answer = {0};
 	struct lm_err why = {0};

@@ -69,3 +69,16 @@ def test_a_doctor_whom_lightermand_does_not_answer_can_be_interrupted(quiet, num
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, json.loads(out), err) == (1, {"exit": 1, "message": "told to stop"}, "")
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("plan",), "the plan was given up"),
+    (("deploy",), "the deployment goes on; see `lighterman status`"),
+])
+def test_says_what_becomes_of_what_nobody_waits_for(quiet, words, sentence):
+    group = quiet.group()
+    with hanging(quiet) as heard, lighterman(quiet, *words, group) as process:
+        assert heard()["command"] == words[0]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, "", f"lighterman: {sentence}\n")
