@@ -13,6 +13,7 @@ enum { READ_PIECE = 16 * 1024 };
 struct client {
 	int fd;
 	char *socket_path;
+	int output_fd; ///< -1: not watched.
 	struct lm_buf in;
 	unsigned long long lines; ///< Read so far.
 };
@@ -104,6 +105,7 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 	struct client *c = lm_xcalloc(1, sizeof(*c));
 	*c = (struct client){.fd = lm_take_fd(fd),
 		.socket_path = lm_xstrdup(socket_path),
+		.output_fd = -1,
 		.in = LM_BUF(LIMIT_CONTROL_REPLY + READ_PIECE)};
 	*ret = c;
 	return LM_OK;
@@ -117,6 +119,11 @@ void client_close(struct client *c)
 	free(c->socket_path);
 	lm_buf_finish(&c->in);
 	free(c);
+}
+
+void client_watch_output(struct client *c, int fd)
+{
+	c->output_fd = fd;
 }
 
 bool client_has_line(const struct client *c)
@@ -152,12 +159,15 @@ static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *
 /// Reads what is there, waiting for it.
 static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
 {
-	struct pollfd poll_fd = {.fd = c->fd, .events = POLLIN};
+	// Without events to wait for, poll tells errors: that the other end of a pipe is closed.
+	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN}, {.fd = c->output_fd}};
 	char piece[READ_PIECE];
-	lm_rc rc = wait_for(&poll_fd, 1, limit, err);
+	lm_rc rc = wait_for(fds, LM_ARRAY_SIZE(fds), limit, err);
 
 	if (rc)
 		return rc;
+	if (fds[1].revents)
+		return lm_fail(err, LM_E_CANCELLED, EPIPE, "nobody reads the output any more");
 	ssize_t n = read(c->fd, piece, sizeof(piece));
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return fail_ended(err);

@@ -7,6 +7,8 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 enum { LINES_DEFAULT = 100 };
@@ -48,6 +50,26 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 	return EXIT_DONE;
 }
 
+/// Ends as if something had been written that nobody reads.
+static int end_unread(void)
+{
+	(void)raise(SIGPIPE);
+	return EXIT_FAILED; // it is ignored
+}
+
+static int fail_read(const struct call *call, lm_rc rc, const struct lm_err *err)
+{
+	if (rc == LM_E_CANCELLED)
+		return err->sys == EPIPE ? end_unread() : EXIT_DONE; // Ctrl-C ends following
+	command_complain(call->err,
+		rc == LM_E_NETWORK && call->follow
+			? "lightermand closed the connection: it ended or was restarted (see its "
+			  "log), or more than 1 MiB of lines waited for whoever reads this output: "
+			  "follow again"
+			: err->msg);
+	return EXIT_FAILED;
+}
+
 static int read_answer(const struct call *call, struct client *client,
 	const struct wait_limit *limit, struct lm_err *err)
 {
@@ -57,12 +79,8 @@ static int read_answer(const struct call *call, struct client *client,
 		lm_auto_json json_t *line = NULL;
 		lm_rc rc = client_read(client, limit, &line, err);
 
-		if (rc == LM_E_CANCELLED)
-			return EXIT_DONE; // Ctrl-C is how one stops following
-		if (rc) {
-			command_complain(call->err, err->msg);
-			return EXIT_FAILED;
-		}
+		if (rc)
+			return fail_read(call, rc, err);
 		if (json_object_get(line, "exit"))
 			return end_answer(call, line, lines);
 		print_line(call, line, lines);
@@ -93,5 +111,7 @@ int command_logs(const struct call *call)
 		command_complain(call->err, why.msg);
 		return why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE;
 	}
+	if (call->follow)
+		client_watch_output(client, fileno(call->out));
 	return read_answer(call, client, &limit, &why);
 }

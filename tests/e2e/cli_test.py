@@ -82,3 +82,53 @@ def test_says_what_becomes_of_what_nobody_waits_for(quiet, words, sentence):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "", f"lighterman: {sentence}\n")
+
+
+class Following:
+    """lightermand's side of a followed log."""
+
+    def __init__(self, device):
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(device.folder / "run/control.sock"))
+        self.server.listen()
+
+    def accept(self):
+        self.client = self.server.accept()[0]
+        self.stream = self.client.makefile("rwb")
+        assert json.loads(self.stream.readline()) == {"command": "logs", "follow": True, "lines": 1}
+
+    def say(self, line):
+        self.stream.write(json.dumps({"line": line}).encode() + b"\n")
+        self.stream.flush()
+
+    def close(self):
+        self.stream.close()
+        self.client.close()
+        self.server.close()
+
+
+@pytest.fixture
+def following(quiet):
+    server = Following(quiet)
+    yield server
+    server.close()
+
+
+def test_following_ends_when_nobody_reads_any_more(quiet, following):
+    with lighterman(quiet, "logs", "-f", "-n", "1") as process:
+        following.accept()
+        following.say("first")
+        assert process.stdout.readline() == "first\n"
+        process.stdout.close()
+        assert process.wait(30) == -signal.SIGPIPE
+        assert process.stderr.read() == ""
+        assert following.stream.readline() == b""
+
+
+def test_following_that_lightermand_ends_says_why_that_may_be(quiet, following):
+    with lighterman(quiet, "logs", "-f", "-n", "1") as process:
+        following.accept()
+        following.client.shutdown(socket.SHUT_RDWR)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert "it ended or was restarted (see its log), or more than 1 MiB of lines waited for whoever reads" in err

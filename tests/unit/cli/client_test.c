@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "sys/socket.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -260,6 +261,27 @@ static void stops_waiting_when_told(void **state)
 	(void)close(server.listen_fd);
 }
 
+static void stops_waiting_when_nobody_reads_the_output(void **state)
+{
+	static const char *const pieces[] = {NULL};
+	int output[2];
+	json_t *line = NULL;
+
+	(void)state;
+	server = (struct server){.pieces = pieces};
+	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &server.listen_fd, &err), LM_OK);
+	assert_int_equal(pipe(output), 0);
+	lm_auto(client_close_p) struct client *client = open_client(); // nobody accepts it
+	client_watch_output(client, output[1]);
+	struct wait_limit now = {.cancel_fd = -1, .deadline_ms = lm_clock_mono_ms()};
+	assert_int_equal(client_read(client, &now, &line, &err), LM_E_TIMEOUT);
+	(void)close(output[0]);
+	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_CANCELLED);
+	assert_int_equal(err.sys, EPIPE);
+	(void)close(output[1]);
+	(void)close(server.listen_fd);
+}
+
 static void assert_unreachable(lm_rc rc, const char *sentence)
 {
 	lm_auto_json json_t *request = json_object();
@@ -332,6 +354,7 @@ int main(void)
 		TEST(hears_an_answer_to_a_request_that_was_not_read),
 		TEST(sends_the_largest_group_file),
 		TEST(stops_waiting_when_told),
+		TEST(stops_waiting_when_nobody_reads_the_output),
 		TEST(says_why_lightermand_cannot_be_reached),
 		TEST(says_that_lightermand_is_busy),
 		TEST(says_who_may_use_the_socket),
