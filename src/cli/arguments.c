@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "cli/client.h"
 #include "connector/faults.h"
 
 #include <string.h>
@@ -148,8 +147,7 @@ lm_rc arguments_parse(int argc, char *const *argv, const char *socket_path, stru
 	unsigned flags = 0;
 
 	*ret = (struct arguments){
-		.call = {.socket_path =
-				 socket_path && *socket_path ? socket_path : CLIENT_SOCKET_DEFAULT,
+		.call = {.socket_path = socket_path && *socket_path ? socket_path : NULL,
 			.lines = -1}};
 	while (words.at < words.n) {
 		const char *word = words.list[words.at++];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/ask.h"
 
+#include "base/cleanup.h"
 #include "cli/client.h"
-#include "cli/command.h"
+#include "cli/socket_path.h"
 
 /// lightermand gives the Docker daemon 10 s.
 enum { ANSWER_S = 30 };
@@ -35,4 +36,16 @@ lm_rc ask_lightermand(const char *socket_path, const char *command, const struct
 			ANSWER_S);
 	}
 	return rc;
+}
+
+int ask_for(const struct call *call, const char *command, json_t **ret_last)
+{
+	lm_auto_free char *path = socket_path_of(call);
+	struct lm_err why = {0};
+	int status;
+
+	if (!ask_lightermand(path, command, &WAIT_FOREVER, ret_last, &status, &why))
+		return EXIT_DONE;
+	command_complain(call->err, why.msg);
+	return status;
 }

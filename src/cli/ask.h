@@ -4,6 +4,7 @@
 /// A question to lightermand whose answer is one line.
 
 #include "base/error.h"
+#include "cli/command.h"
 #include "sys/json.h"
 #include "sys/wait.h"
 
@@ -12,3 +13,5 @@
 /// than `limit` allows (LM_E_CANCELLED), and 30 s at most.
 lm_rc ask_lightermand(const char *socket_path, const char *command, const struct wait_limit *limit,
 	json_t **ret_last, int *ret_exit, struct lm_err *err);
+/// The same for a command: a failure is told. Returns the exit status.
+int ask_for(const struct call *call, const char *command, json_t **ret_last);

@@ -20,9 +20,9 @@ enum {
 
 /// One use of a command. Everything is borrowed.
 struct call {
-	const char *socket_path;
-	const char *argument; ///< NULL: none was given.
-	const char *config;   ///< A host file; NULL: the default one.
+	const char *socket_path; ///< NULL: none was named (cli/socket_path.h).
+	const char *argument;    ///< NULL: none was given.
+	const char *config;      ///< A host file; NULL: the default one.
 	bool json, no_wait, follow;
 	int lines; ///< -1: not said.
 	FILE *out, *err;

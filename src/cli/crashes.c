@@ -23,14 +23,10 @@ static void print_crashes(const struct call *call, const json_t *crashes)
 int command_crashes(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "crashes", &last);
 
-	if (ask_lightermand(
-		    call->socket_path, "crashes", &WAIT_FOREVER, &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const json_t *crashes = json_object_get(last, "crashes");
 	if (!json_is_array(crashes)) {
 		const char *message = json_get_text(last, "message");

@@ -112,10 +112,10 @@ void doctor_skip(struct doctor *d, const char *format, ...)
 
 char *doctor_socket_path(const struct doctor *d)
 {
-	bool named = strcmp(d->call->socket_path, CLIENT_SOCKET_DEFAULT) != 0;
-
-	if (named || !d->has_host)
+	if (d->call->socket_path)
 		return lm_xstrdup(d->call->socket_path);
+	if (!d->has_host)
+		return lm_xstrdup(CLIENT_SOCKET_DEFAULT);
 	return lm_path_join(d->host.runtime_directory, "control.sock");
 }
 

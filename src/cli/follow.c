@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/interrupt.h"
 #include "cli/plain.h"
+#include "cli/socket_path.h"
 #include "cli/terminal.h"
 
 enum {
@@ -182,9 +183,10 @@ static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err 
 static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
+	lm_auto_free char *path = socket_path_of(f->call);
 	struct wait_limit limit = {.cancel_fd = cancel_fd};
 
-	lm_rc rc = client_open(f->call->socket_path, request, &limit, &client, err);
+	lm_rc rc = client_open(path, request, &limit, &client, err);
 	if (rc == LM_E_CANCELLED)
 		return fail_interrupted(f, false, err);
 	if (rc) {

@@ -6,6 +6,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/socket_path.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -107,7 +108,8 @@ int command_logs(const struct call *call)
 		return EXIT_FAILED;
 	}
 	limit.cancel_fd = interrupt.fd;
-	if (client_open(call->socket_path, request, &limit, &client, &why)) {
+	lm_auto_free char *path = socket_path_of(call);
+	if (client_open(path, request, &limit, &client, &why)) {
 		command_complain(call->err, why.msg);
 		return why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE;
 	}

@@ -15,14 +15,10 @@ static void print_json(const char *text, FILE *out)
 int command_metrics(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "metrics", &last);
 
-	if (ask_lightermand(
-		    call->socket_path, "metrics", &WAIT_FOREVER, &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const char *text = json_get_text(last, "metrics");
 	if (!text) {
 		const char *message = json_get_text(last, "message");

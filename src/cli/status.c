@@ -24,14 +24,10 @@ static void print_status(const struct call *call, const json_t *status)
 int command_status(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "status", &last);
 
-	if (ask_lightermand(
-		    call->socket_path, "status", &WAIT_FOREVER, &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const json_t *status = json_object_get(last, "status");
 	if (!json_is_object(status)) {
 		const char *message = json_get_text(last, "message");

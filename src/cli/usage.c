@@ -70,6 +70,7 @@ void usage_print(const struct command *command, FILE *to)
 	(void)fputs(
 		"\n"
 		"  --socket PATH   lightermand's control socket; else LIGHTERMAN_SOCKET,\n"
+		"                  else control.sock in the host file's runtimeDirectory,\n"
 		"                  else " CLIENT_SOCKET_DEFAULT "\n"
 		"  --version       print the version\n"
 		"\n"

@@ -132,3 +132,23 @@ def test_following_that_lightermand_ends_says_why_that_may_be(quiet, following):
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
     assert "it ended or was restarted (see its log), or more than 1 MiB of lines waited for whoever reads" in err
+
+
+def in_etc(host_file, *words, **more):
+    """Runs a program to which that is /etc/lighterman/lighterman.json, and all there is in /etc."""
+    script = 'mount -t tmpfs none /etc; mkdir /etc/lighterman; cat > /etc/lighterman/lighterman.json; exec "$@"'
+    return subprocess.run(["unshare", "--mount", "sh", "-ec", script, "sh", *words], input=json.dumps(host_file),
+                          capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def test_the_host_file_says_where_the_socket_is(device, engine):
+    device.start()
+    for words in (["status"], ["logs"], ["plan", device.group()]):
+        known = in_etc(device.host, device.programs / "lighterman", *words, env=device.environment)
+        assert known.returncode in (0, 1) and "/control.sock" not in known.stderr, known.stderr
+        unknown = in_etc({}, device.programs / "lighterman", *words, env=device.environment)
+        assert (unknown.returncode, unknown.stdout) == (3, "")
+        assert "there is no socket '/run/lighterman/control.sock'" in unknown.stderr
+        named = in_etc({}, device.programs / "lighterman", *words,
+                       env={**device.environment, "LIGHTERMAN_SOCKET": str(device.folder / "run/control.sock")})
+        assert named.returncode == known.returncode, named.stderr
