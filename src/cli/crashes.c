@@ -12,12 +12,11 @@ static void print_crashes(const struct call *call, const json_t *crashes)
 	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
 
 	if (call->json) {
-		(void)json_dumpf(crashes, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, crashes);
 		return;
 	}
 	crashes_page_add(crashes, &page);
-	(void)fwrite(page.data, 1, page.len, call->out);
+	command_print(call, lm_buf_str(&page));
 }
 
 int command_crashes(const struct call *call)

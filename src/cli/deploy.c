@@ -23,8 +23,7 @@ static void print_json(const struct call *call, const struct answer *answer, con
 {
 	lm_auto_json json_t *document = answer_to_json(answer, message);
 
-	(void)json_dumpf(document, call->out, JSON_INDENT(2));
-	(void)fputc('\n', call->out);
+	command_print_json(call, document);
 }
 
 /// "deployed generation 3 in 4.2 s"; lightermand's own sentence, if it has one, is more to the

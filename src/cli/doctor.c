@@ -54,8 +54,8 @@ static void print(struct doctor *d, const json_t *check)
 	if (d->call->json)
 		return;
 	doctor_page_add(&page, &d->style, check, is_more);
-	(void)fwrite(page.data, 1, page.len, d->call->out);
-	(void)fflush(d->call->out); // the next check may take its time
+	command_print(d->call, lm_buf_str(&page));
+	(void)command_note_write(d->call, fflush(d->call->out) == 0); // the next may take its time
 }
 
 /// Keeps and prints a check; drops the reference.
@@ -157,12 +157,11 @@ static void print_end(const struct doctor *d)
 
 	if (d->call->json) {
 		document = json_pack("{s:O, s:b}", "checks", d->checks, "ok", (int)(d->wrong == 0));
-		(void)json_dumpf(document, d->call->out, JSON_INDENT(2));
-		(void)fputc('\n', d->call->out);
+		command_print_json(d->call, document);
 		return;
 	}
 	doctor_page_sum(&page, d->wrong, d->warnings);
-	(void)fwrite(page.data, 1, page.len, d->call->out);
+	command_print(d->call, lm_buf_str(&page));
 }
 
 static int exit_status(const struct doctor *d)

@@ -31,8 +31,8 @@ static void write_out(const struct follow *f, const struct lm_buf *text)
 {
 	if (text->len == 0)
 		return;
-	(void)fwrite(text->data, 1, text->len, f->call->out);
-	(void)fflush(f->call->out);
+	command_print(f->call, lm_buf_str(text));
+	(void)command_note_write(f->call, fflush(f->call->out) == 0);
 }
 
 static void draw(struct follow *f)
@@ -66,8 +66,8 @@ static void tell(struct follow *f, FILE *to, const char *before, const char *tex
 	if (f->call->json)
 		return;
 	erase(f);
-	(void)fprintf(to, "%s%s\n", before, shown);
-	(void)fflush(to);
+	bool told = fprintf(to, "%s%s\n", before, shown) >= 0 && fflush(to) == 0;
+	(void)command_note_write(f->call, told || to != f->call->out);
 }
 
 static void take_progress(struct follow *f, const json_t *event)

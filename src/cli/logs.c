@@ -14,25 +14,28 @@
 
 enum { LINES_DEFAULT = 100 };
 
-static void print_line(const struct call *call, const json_t *line, json_t *lines)
+/// False: it could not be written.
+static bool print_line(const struct call *call, const json_t *line, json_t *lines)
 {
 	const char *text = json_get_text(line, "line");
 
 	if (!text)
-		return;
+		return true;
 	if (call->json) {
 		json_array_append_new(lines, json_string(text));
-		return;
+		return true;
 	}
 	size_t size = 4 * strlen(text) + 32;
 	lm_auto_free char *plain = lm_xmalloc(size);
-	(void)fprintf(call->out, "%s\n", lm_str_shorten(lm_str(text), strlen(text), plain, size));
+	(void)lm_str_shorten(lm_str(text), strlen(text), plain, size);
+	return command_note_write(call, fprintf(call->out, "%s\n", plain) >= 0);
 }
 
 /// What came is for whoever reads on the other side of a pipe, now. False: nobody does any more.
 static bool hand_over(const struct call *call, const struct client *client)
 {
-	return !call->follow || client_has_line(client) || fflush(call->out) == 0;
+	return !call->follow || client_has_line(client) ||
+	       command_note_write(call, fflush(call->out) == 0);
 }
 
 static int end_answer(const struct call *call, const json_t *last, const json_t *lines)
@@ -45,8 +48,7 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 		return status;
 	}
 	if (call->json) {
-		(void)json_dumpf(lines, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, lines);
 	}
 	return EXIT_DONE;
 }
@@ -84,8 +86,7 @@ static int read_answer(const struct call *call, struct client *client,
 			return fail_read(call, rc, err);
 		if (json_object_get(line, "exit"))
 			return end_answer(call, line, lines);
-		print_line(call, line, lines);
-		if (!hand_over(call, client))
+		if (!print_line(call, line, lines) || !hand_over(call, client))
 			return EXIT_FAILED;
 	}
 }

@@ -4,12 +4,11 @@
 #include "cli/ask.h"
 #include "cli/command.h"
 
-static void print_json(const char *text, FILE *out)
+static void print_json(const struct call *call, const char *text)
 {
 	lm_auto_json json_t *document = json_pack("{s:s}", "metrics", text);
 
-	(void)json_dumpf(document, out, JSON_INDENT(2));
-	(void)fputc('\n', out);
+	command_print_json(call, document);
 }
 
 int command_metrics(const struct call *call)
@@ -27,8 +26,8 @@ int command_metrics(const struct call *call)
 		return EXIT_FAILED;
 	}
 	if (call->json)
-		print_json(text, call->out);
+		print_json(call, text);
 	else
-		(void)fputs(text, call->out);
+		command_print(call, lm_str(text));
 	return EXIT_DONE;
 }

@@ -13,12 +13,11 @@ static void print_status(const struct call *call, const json_t *status)
 	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
 
 	if (call->json) {
-		(void)json_dumpf(status, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, status);
 		return;
 	}
 	status_page_add(status, lm_clock_wall_ms(), &page);
-	(void)fwrite(page.data, 1, page.len, call->out);
+	command_print(call, lm_buf_str(&page));
 }
 
 int command_status(const struct call *call)

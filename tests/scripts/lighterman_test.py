@@ -481,3 +481,13 @@ def test_logs_follows_until_it_is_interrupted(daemon):
 def test_logs_refuses_wrong_words(words):
     done = run("logs", *words)
     assert done.returncode == 64 and done.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["logs"], ["logs", "-f"], ["deploy", "-"], ["status"], ["metrics"], ["logs", "--json"]])
+def test_a_full_disk_is_told_as_what_it_is(daemon, words):
+    status = {"status": {"version": "1", "state": "x" * 100000}, "metrics": "m 1\n" * 30000}
+    daemon.answer(*[{"line": "x" * 1000}] * 100, {"generation": 3}, {"exit": 0, "message": None, **status})
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([PROGRAM, *words, "--socket", daemon.path], stdout=full, stderr=subprocess.PIPE, text=True,
+                              input=GROUP, check=False)
+    assert (done.returncode, done.stderr) == (1, "lighterman: write the output: No space left on device\n")
