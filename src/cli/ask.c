@@ -46,6 +46,5 @@ int ask_for(const struct call *call, const char *command, json_t **ret_last)
 
 	if (!ask_lightermand(path, command, &WAIT_FOREVER, ret_last, &status, &why))
 		return EXIT_DONE;
-	command_complain(call->err, why.msg);
-	return status;
+	return command_fail(call, status, why.msg);
 }

@@ -29,9 +29,8 @@ int command_crashes(const struct call *call)
 	const json_t *crashes = json_object_get(last, "crashes");
 	if (!json_is_array(crashes)) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no crashes");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no crashes");
 	}
 	print_crashes(call, crashes);
 	return EXIT_DONE;

@@ -43,10 +43,9 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 	const char *message = json_get_text(last, "message");
 	int status = (int)json_get_int(last, "exit", EXIT_FAILED);
 
-	if (status != EXIT_DONE) {
-		command_complain(call->err, message ? message : "lightermand did not say why");
-		return status;
-	}
+	if (status != EXIT_DONE)
+		return command_fail(
+			call, status, message ? message : "lightermand did not say why");
 	if (call->json) {
 		command_print_json(call, lines);
 	}
@@ -63,14 +62,15 @@ static int end_unread(void)
 static int fail_read(const struct call *call, lm_rc rc, const struct lm_err *err)
 {
 	if (rc == LM_E_CANCELLED)
-		return err->sys == EPIPE ? end_unread() : EXIT_DONE; // Ctrl-C ends following
-	command_complain(call->err,
+		return err->sys == EPIPE ? end_unread()
+		       : call->json      ? command_fail(call, EXIT_FAILED, err->msg)
+					 : EXIT_DONE; // Ctrl-C ends following
+	return command_fail(call, EXIT_FAILED,
 		rc == LM_E_NETWORK && call->follow
 			? "lightermand closed the connection: it ended or was restarted (see its "
 			  "log), or more than 1 MiB of lines waited for whoever reads this output: "
 			  "follow again"
 			: err->msg);
-	return EXIT_FAILED;
 }
 
 static int read_answer(const struct call *call, struct client *client,
@@ -104,16 +104,13 @@ int command_logs(const struct call *call)
 		command_complain(call->err, "logs takes --follow or --json, not both");
 		return EXIT_USAGE;
 	}
-	if (interrupt_init(&interrupt, &why)) {
-		command_complain(call->err, why.msg);
-		return EXIT_FAILED;
-	}
+	if (interrupt_init(&interrupt, &why))
+		return command_fail(call, EXIT_FAILED, why.msg);
 	limit.cancel_fd = interrupt.fd;
 	lm_auto_free char *path = socket_path_of(call);
-	if (client_open(path, request, &limit, &client, &why)) {
-		command_complain(call->err, why.msg);
-		return why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE;
-	}
+	if (client_open(path, request, &limit, &client, &why))
+		return command_fail(
+			call, why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE, why.msg);
 	if (call->follow)
 		client_watch_output(client, fileno(call->out));
 	return read_answer(call, client, &limit, &why);

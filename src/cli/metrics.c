@@ -21,9 +21,8 @@ int command_metrics(const struct call *call)
 	const char *text = json_get_text(last, "metrics");
 	if (!text) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no metrics");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no metrics");
 	}
 	if (call->json)
 		print_json(call, text);

@@ -30,9 +30,8 @@ int command_status(const struct call *call)
 	const json_t *status = json_object_get(last, "status");
 	if (!json_is_object(status)) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no status");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no status");
 	}
 	print_status(call, status);
 	return EXIT_DONE;
