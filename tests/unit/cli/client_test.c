@@ -341,6 +341,26 @@ static void says_who_may_use_the_socket(void **state)
 		assert_int_equal(seteuid(0), 0);
 }
 
+static void names_the_directory_that_lets_nobody_pass(void **state)
+{
+	lm_auto_json json_t *request = json_object();
+	struct client *client = NULL;
+	uid_t user = geteuid();
+
+	(void)state;
+	assert_int_equal(chmod(".", 0755), 0);
+	assert_int_equal(mkdir("d", 0000), 0);
+	if (user == 0) // root may always
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(client_open("d/e/s", request, &WAIT_FOREVER, &client, &err), LM_E_DENIED);
+	if (user == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_string_equal(err.msg,
+		"connect to 'd/e/s': Permission denied: the directory 'd' lets nobody else pass: "
+		"run it as root, or allow your user to search it");
+	assert_int_equal(rmdir("d"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -358,6 +378,7 @@ int main(void)
 		TEST(says_why_lightermand_cannot_be_reached),
 		TEST(says_that_lightermand_is_busy),
 		TEST(says_who_may_use_the_socket),
+		TEST(names_the_directory_that_lets_nobody_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
