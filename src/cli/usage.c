@@ -13,7 +13,8 @@ static const struct {
 } OPTIONS[] = {
 	{OPTION_NO_WAIT, "--no-wait", "return once the deployment has begun"},
 	{OPTION_FOLLOW, "--follow", "go on with each line that comes (-f)"},
-	{OPTION_LINES, "--lines N", "so many of the last lines (-n), out of the newest 256 KiB; else 100"},
+	{OPTION_LINES, "--lines N",
+		"so many of the last lines (-n), out of the newest 256 KiB; else 100"},
 	{OPTION_CONFIG, "--config FILE", "the host file; else " HOST_FILE_DEFAULT},
 	{OPTION_JSON, "--json", "print one JSON document and nothing else"},
 	{0, "--socket PATH", "lightermand's control socket"},
