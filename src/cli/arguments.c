@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "cli/client.h"
 #include "connector/faults.h"
 
 #include <string.h>
@@ -91,8 +90,10 @@ static const struct option *find_option(struct lm_str name)
 static lm_rc take_option(struct words *words, const char *word, struct arguments *args,
 	unsigned *flags, struct lm_err *err)
 {
-	const char *equals = strchr(word, '=');
-	struct lm_str name = {word, equals ? (size_t)(equals - word) : strlen(word)};
+	// "-n5" is "-n 5".
+	bool joined = word[1] == 'n' && word[2] && word[2] != '=';
+	const char *equals = joined ? word + 1 : strchr(word, '=');
+	struct lm_str name = {word, joined ? 2 : equals ? (size_t)(equals - word) : strlen(word)};
 	const struct option *option = find_option(name);
 
 	if (!option)
@@ -148,8 +149,7 @@ lm_rc arguments_parse(int argc, char *const *argv, const char *socket_path, stru
 	unsigned flags = 0;
 
 	*ret = (struct arguments){
-		.call = {.socket_path =
-				 socket_path && *socket_path ? socket_path : CLIENT_SOCKET_DEFAULT,
+		.call = {.socket_path = socket_path && *socket_path ? socket_path : NULL,
 			.lines = -1}};
 	while (words.at < words.n) {
 		const char *word = words.list[words.at++];

@@ -12,7 +12,7 @@ struct arguments {
 	struct call call; ///< All but `out` and `err`.
 };
 
-/// `ret` borrows from `argv` and `socket_path` (may be NULL: the default). LM_E_INVALID: the
+/// `ret` borrows from `argv` and `socket_path` (may be NULL). LM_E_INVALID: the
 /// sentence says which word is wrong; `ret->command` is the command if it got so far.
 lm_rc arguments_parse(int argc, char *const *argv, const char *socket_path, struct arguments *ret,
 	struct lm_err *err);

@@ -6,18 +6,53 @@
 #include "sys/socket.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 enum { READ_PIECE = 16 * 1024 };
 
 struct client {
 	int fd;
 	char *socket_path;
+	int output_fd; ///< -1: not watched.
 	struct lm_buf in;
 	unsigned long long lines; ///< Read so far.
 };
 
-static lm_rc fail_connect(struct lm_err *err)
+/// The directory on the way to a path that one may not pass; NULL: there is none. The caller frees.
+static char *closed_directory(const char *path)
+{
+	lm_auto_free char *part = lm_xstrdup(path);
+	bool is_closed = false;
+	struct stat st;
+
+	while (stat(part, &st) < 0 && errno == EACCES) {
+		char *slash = strrchr(part, '/');
+
+		is_closed = true;
+		if (!slash || slash == part) // above is only the root, or where we are
+			return lm_xstrdup(slash ? "/" : ".");
+		*slash = '\0';
+	}
+	return is_closed ? lm_take(part) : NULL;
+}
+
+static lm_rc fail_denied(const char *path, struct lm_err *err)
+{
+	lm_auto_free char *directory = closed_directory(path);
+
+	if (directory)
+		return lm_fail(err, err->rc, err->sys,
+			"%s: the directory '%s' lets nobody else pass: run it as root, or allow "
+			"your user to search it",
+			err->msg, directory);
+	return lm_fail(err, err->rc, err->sys,
+		"%s: run it as root or as a member of the group in lightermand's controlGroup",
+		err->msg);
+}
+
+static lm_rc fail_connect(const char *path, struct lm_err *err)
 {
 	switch (err->rc) {
 	case LM_E_NOT_FOUND:
@@ -26,10 +61,7 @@ static lm_rc fail_connect(struct lm_err *err)
 			"or name its socket with --socket",
 			err->msg);
 	case LM_E_DENIED:
-		return lm_fail(err, err->rc, err->sys,
-			"%s: run it as root or as a member of the group in lightermand's "
-			"controlGroup",
-			err->msg);
+		return fail_denied(path, err);
 	case LM_E_NETWORK:
 		return lm_fail(err, err->rc, err->sys,
 			"%s: lightermand does not run any more: see its log and start it",
@@ -93,7 +125,7 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REQUEST);
 
 	if (socket_unix_connect(socket_path, &fd, err))
-		return fail_connect(err);
+		return fail_connect(socket_path, err);
 	if (!json_write(request, &line) || !lm_buf_putc(&line, '\n'))
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"the request is larger than the %d bytes that lightermand takes",
@@ -104,6 +136,7 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 	struct client *c = lm_xcalloc(1, sizeof(*c));
 	*c = (struct client){.fd = lm_take_fd(fd),
 		.socket_path = lm_xstrdup(socket_path),
+		.output_fd = -1,
 		.in = LM_BUF(LIMIT_CONTROL_REPLY + READ_PIECE)};
 	*ret = c;
 	return LM_OK;
@@ -117,6 +150,11 @@ void client_close(struct client *c)
 	free(c->socket_path);
 	lm_buf_finish(&c->in);
 	free(c);
+}
+
+void client_watch_output(struct client *c, int fd)
+{
+	c->output_fd = fd;
 }
 
 bool client_has_line(const struct client *c)
@@ -152,12 +190,15 @@ static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *
 /// Reads what is there, waiting for it.
 static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
 {
-	struct pollfd poll_fd = {.fd = c->fd, .events = POLLIN};
+	// Without events to wait for, poll tells errors: that the other end of a pipe is closed.
+	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN}, {.fd = c->output_fd}};
 	char piece[READ_PIECE];
-	lm_rc rc = wait_for(&poll_fd, 1, limit, err);
+	lm_rc rc = wait_for(fds, LM_ARRAY_SIZE(fds), limit, err);
 
 	if (rc)
 		return rc;
+	if (fds[1].revents)
+		return lm_fail(err, LM_E_CANCELLED, EPIPE, "nobody reads the output any more");
 	ssize_t n = read(c->fd, piece, sizeof(piece));
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return fail_ended(err);

@@ -23,6 +23,10 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 void client_close(struct client *c);
 LM_DEFINE_CLEANUP(struct client, client_close)
 
+/// From now on client_read also ends, with LM_E_CANCELLED and EPIPE, once nobody can read any more
+/// what is written to `fd` (borrowed; a negative one is not watched).
+void client_watch_output(struct client *c, int fd);
+
 /// Waits for the next line: an object, a new reference. LM_E_NETWORK (the connection ended),
 /// LM_E_PROTOCOL (what came is no JSON object), LM_E_TOO_LARGE (a line over LIMIT_CONTROL_REPLY),
 /// LM_E_TIMEOUT, LM_E_CANCELLED.

@@ -4,6 +4,7 @@
 /// A command is data: a row of the table in commands.c, and one function in a file of its own.
 
 #include "base/error.h"
+#include "sys/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,12 +21,13 @@ enum {
 
 /// One use of a command. Everything is borrowed.
 struct call {
-	const char *socket_path;
-	const char *argument; ///< NULL: none was given.
-	const char *config;   ///< A host file; NULL: the default one.
+	const char *socket_path; ///< NULL: none was named (cli/socket_path.h).
+	const char *argument;    ///< NULL: none was given.
+	const char *config;      ///< A host file; NULL: the default one.
 	bool json, no_wait, follow;
 	int lines; ///< -1: not said.
 	FILE *out, *err;
+	int *out_sys; ///< errno of the first write to `out` that failed; 0: none has.
 };
 
 /// Options that not every command takes.
@@ -58,6 +60,15 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 
 /// "lighterman: <sentence>", fit for a terminal.
 void command_complain(FILE *err, const char *sentence);
+/// Writes to `out`: a text, or a document as with --json.
+void command_print(const struct call *call, struct lm_str text);
+void command_print_json(const struct call *call, const json_t *document);
+/// To be called right behind a write to `out`: why it failed is kept, and told when the program
+/// ends. Returns `done`.
+bool command_note_write(const struct call *call, bool done);
+/// The end of a command that failed: complains or, with --json, prints {"exit","message"} as its
+/// one document. Returns `status`.
+int command_fail(const struct call *call, int status, const char *sentence);
 
 int command_crashes(const struct call *call);
 int command_deploy(const struct call *call);

@@ -6,6 +6,7 @@
 #include "cli/usage.h"
 #include "cli/validate.h"
 #include "connector/faults.h"
+#include "sys/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -85,6 +86,37 @@ void command_complain(FILE *err, const char *sentence)
 	(void)fprintf(err, "lighterman: %s\n", plain);
 }
 
+bool command_note_write(const struct call *call, bool done)
+{
+	if (!done && *call->out_sys == 0)
+		*call->out_sys = errno;
+	return done;
+}
+
+void command_print(const struct call *call, struct lm_str text)
+{
+	(void)command_note_write(call, fwrite(text.p, 1, text.n, call->out) == text.n);
+}
+
+void command_print_json(const struct call *call, const json_t *document)
+{
+	(void)command_note_write(call, json_dumpf(document, call->out, JSON_INDENT(2)) == 0);
+	(void)command_note_write(call, fputc('\n', call->out) != EOF);
+}
+
+int command_fail(const struct call *call, int status, const char *sentence)
+{
+	lm_auto_free char *plain = plain_text(sentence); // paths need not be UTF-8
+
+	if (!call->json) {
+		command_complain(call->err, sentence);
+		return status;
+	}
+	lm_auto_json json_t *document = json_pack("{s:i, s:s}", "exit", status, "message", plain);
+	command_print_json(call, document);
+	return status;
+}
+
 int command_validate(const struct call *call)
 {
 	return validate_run(call->argument, call->json, call->out, call->err);
@@ -125,16 +157,18 @@ int command_main(int argc, char *const *argv, const char *socket_path, FILE *out
 {
 	struct arguments args;
 	struct lm_err why = {0};
+	int sys = 0;
 
 	if (arguments_parse(argc, argv, socket_path, &args, &why))
 		return fail_usage(args.command, why.msg, err);
 	args.call.out = out;
 	args.call.err = err;
+	args.call.out_sys = &sys;
 	int status = run(&args, out);
 	// A full disk behind the output is a failure of whoever relies on that output.
-	errno = 0;
-	if (fflush(out) || ferror(out)) {
-		(void)lm_fail(&why, LM_E_SYS, errno ? errno : EIO, "write the output: %m");
+	(void)command_note_write(&args.call, fflush(out) == 0);
+	if (sys || ferror(out)) {
+		(void)lm_fail(&why, LM_E_SYS, sys ? sys : EIO, "write the output: %m");
 		command_complain(err, why.msg);
 		return status ? status : EXIT_FAILED;
 	}

@@ -12,30 +12,25 @@ static void print_crashes(const struct call *call, const json_t *crashes)
 	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
 
 	if (call->json) {
-		(void)json_dumpf(crashes, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, crashes);
 		return;
 	}
 	crashes_page_add(crashes, &page);
-	(void)fwrite(page.data, 1, page.len, call->out);
+	command_print(call, lm_buf_str(&page));
 }
 
 int command_crashes(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "crashes", &last);
 
-	if (ask_lightermand(call->socket_path, "crashes", &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const json_t *crashes = json_object_get(last, "crashes");
 	if (!json_is_array(crashes)) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no crashes");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no crashes");
 	}
 	print_crashes(call, crashes);
 	return EXIT_DONE;

@@ -14,6 +14,7 @@
 
 struct job {
 	struct follow_words words;
+	const char *noun; ///< "deployment": "the deployment failed".
 	const char *done; ///< "deployed": "deployed generation 3 in 4.2 s". NULL: see `finished`.
 	const char *begun, *finished; ///< Whole sentences, in place of that.
 };
@@ -22,8 +23,7 @@ static void print_json(const struct call *call, const struct answer *answer, con
 {
 	lm_auto_json json_t *document = answer_to_json(answer, message);
 
-	(void)json_dumpf(document, call->out, JSON_INDENT(2));
-	(void)fputc('\n', call->out);
+	command_print_json(call, document);
 }
 
 /// "deployed generation 3 in 4.2 s"; lightermand's own sentence, if it has one, is more to the
@@ -40,7 +40,7 @@ static void print_done(const struct call *call, const struct job *job, const jso
 			(long long)json_integer_value(generation),
 			human_duration(json_integer_value(ms), duration));
 	else if (!message && job->begun && call->no_wait && json_is_integer(generation))
-		(void)fprintf(call->out, "the %s of generation %lld %s\n", job->words.noun,
+		(void)fprintf(call->out, "the %s of generation %lld %s\n", job->noun,
 			(long long)json_integer_value(generation), job->begun);
 	else if (!message)
 		(void)fprintf(call->out, "%s\n", job->finished);
@@ -64,12 +64,12 @@ static void print_failed(
 		return;
 	(void)fputs("lighterman: ", call->err);
 	if (json_is_integer(generation))
-		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", job->words.noun,
+		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", job->noun,
 			(long long)json_integer_value(generation),
 			answer->failed_stage ? " in " : "",
 			answer->failed_stage ? answer->failed_stage : "");
 	else if (!*message)
-		(void)fprintf(call->err, "the %s failed: ", job->words.noun);
+		(void)fprintf(call->err, "the %s failed: ", job->noun);
 	(void)fprintf(call->err, "%s%s%s\n", *message ? message : "see lightermand's log",
 		*effect ? "; " : "", effect);
 }
@@ -95,7 +95,10 @@ static int run_job(const struct call *call, const struct job *job, const json_t 
 int command_deploy(const struct call *call)
 {
 	const struct job job = {
-		.words = {input_name(call->argument), "deploying", "deployment"},
+		.words = {.source = input_name(call->argument),
+			.doing = "deploying",
+			.interrupted = "the deployment goes on; see `lighterman status`"},
+		.noun = "deployment",
 		.done = "deployed",
 		.begun = "has begun; see `lighterman status`",
 		.finished = "deployed",
@@ -112,7 +115,10 @@ int command_deploy(const struct call *call)
 int command_start(const struct call *call)
 {
 	static const struct job job = {
-		.words = {"lighterman", "starting", "start"},
+		.words = {.source = "lighterman",
+			.doing = "starting",
+			.interrupted = "the start goes on; see `lighterman status`"},
+		.noun = "start",
 		.done = "started",
 		.finished = "started",
 	};
@@ -124,7 +130,9 @@ int command_start(const struct call *call)
 int command_stop(const struct call *call)
 {
 	static const struct job job = {
-		.words = {"lighterman", NULL, "stop"},
+		.words = {.source = "lighterman",
+			.interrupted = "the stop goes on; see `lighterman status`"},
+		.noun = "stop",
 		.finished = "stopped; `lighterman start` or a deployment brings it up again",
 	};
 	lm_auto_json json_t *request = json_pack("{s:s}", "command", "stop");

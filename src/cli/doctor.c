@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "cli/client.h"
 #include "cli/doctor_page.h"
 #include "cli/doctor_priv.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 
@@ -52,8 +54,8 @@ static void print(struct doctor *d, const json_t *check)
 	if (d->call->json)
 		return;
 	doctor_page_add(&page, &d->style, check, is_more);
-	(void)fwrite(page.data, 1, page.len, d->call->out);
-	(void)fflush(d->call->out); // the next check may take its time
+	command_print(d->call, lm_buf_str(&page));
+	(void)command_note_write(d->call, fflush(d->call->out) == 0); // the next may take its time
 }
 
 /// Keeps and prints a check; drops the reference.
@@ -110,17 +112,17 @@ void doctor_skip(struct doctor *d, const char *format, ...)
 
 char *doctor_socket_path(const struct doctor *d)
 {
-	bool named = strcmp(d->call->socket_path, CLIENT_SOCKET_DEFAULT) != 0;
-
-	if (named || !d->has_host)
+	if (d->call->socket_path)
 		return lm_xstrdup(d->call->socket_path);
+	if (!d->has_host)
+		return lm_xstrdup(CLIENT_SOCKET_DEFAULT);
 	return lm_path_join(d->host.runtime_directory, "control.sock");
 }
 
 /// Makes the checks from where it is up to (and without) number `to`.
 static void advance(struct doctor *d, size_t to)
 {
-	for (; d->at < to; d->at++, d->at_told = false) {
+	for (; d->at < to && !d->cancelled; d->at++, d->at_told = false) {
 		d->name = ORDER[d->at].name;
 		if (ORDER[d->at].run)
 			ORDER[d->at].run(d);
@@ -155,12 +157,11 @@ static void print_end(const struct doctor *d)
 
 	if (d->call->json) {
 		document = json_pack("{s:O, s:b}", "checks", d->checks, "ok", (int)(d->wrong == 0));
-		(void)json_dumpf(document, d->call->out, JSON_INDENT(2));
-		(void)fputc('\n', d->call->out);
+		command_print_json(d->call, document);
 		return;
 	}
 	doctor_page_sum(&page, d->wrong, d->warnings);
-	(void)fwrite(page.data, 1, page.len, d->call->out);
+	command_print(d->call, lm_buf_str(&page));
 }
 
 static int exit_status(const struct doctor *d)
@@ -177,6 +178,7 @@ static void doctor_finish(struct doctor *d)
 	host_finish(&d->host);
 	group_destroy(d->group);
 	process_user_finish(&d->user);
+	lm_buf_finish(&d->input);
 }
 
 /// All checks. LM_E_CANCELLED: told to stop.
@@ -184,6 +186,8 @@ static lm_rc run(struct doctor *d, struct lm_err *err)
 {
 	for (size_t i = 0; ORDER[i].run; i++)
 		advance(d, i + 1);
+	if (d->cancelled)
+		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
 	lm_rc rc = doctor_run_worker(d, err);
 	if (rc)
 		return rc;
@@ -194,19 +198,23 @@ static lm_rc run(struct doctor *d, struct lm_err *err)
 int command_doctor(const struct call *call)
 {
 	lm_auto(interrupt_finish) struct interrupt interrupt = {.fd = -1};
-	lm_auto(doctor_finish) struct doctor d = {
-		.call = call, .style = terminal_style(call->out), .checks = json_array()};
+	lm_auto(doctor_finish) struct doctor d = {.call = call,
+		.style = terminal_style(call->out),
+		.checks = json_array(),
+		.input = LM_BUF(LIMIT_GROUP_FILE)};
 	struct lm_err why = {0};
+
+	// Whoever types the file, or waits for it, can still end that with Ctrl-C: it comes first.
+	if (call->argument)
+		d.input_rc = input_read(call->argument, &d.input, &d.input_err);
 	lm_rc rc = interrupt_init(&interrupt, &why);
 
 	d.limit = (struct wait_limit){.cancel_fd = interrupt.fd};
 	d.limit = wait_limit_within(&d.limit, LIMIT_MS);
 	if (!rc)
 		rc = run(&d, &why);
-	if (rc) {
-		command_complain(call->err, why.msg);
-		return EXIT_FAILED;
-	}
+	if (rc)
+		return command_fail(call, EXIT_FAILED, why.msg);
 	print_end(&d);
 	return exit_status(&d);
 }

@@ -82,19 +82,17 @@ static void check_deployed(struct doctor *d)
 
 void doctor_check_group_file(struct doctor *d)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	const char *path = d->call->argument;
-	struct lm_err err = {0};
 
 	if (!path) {
 		check_deployed(d);
 		return;
 	}
-	if (input_read(path, &text, &err)) {
+	if (d->input_rc) {
 		d->group_is_invalid = true;
-		doctor_wrong(d, err.msg, NULL);
+		doctor_wrong(d, d->input_err.msg, NULL);
 	} else {
-		check_text(d, lm_buf_str(&text), input_name(path));
+		check_text(d, lm_buf_str(&d->input), input_name(path));
 	}
 	d->invalid |= d->group_is_invalid;
 }
@@ -119,7 +117,11 @@ void doctor_check_lightermand(struct doctor *d)
 	struct lm_err err = {0};
 	int ignored;
 
-	if (ask_lightermand(path, "status", &last, &ignored, &err)) {
+	lm_rc rc = ask_lightermand(path, "status", &d->limit, &last, &ignored, &err);
+	d->cancelled = rc == LM_E_CANCELLED;
+	if (d->cancelled)
+		return;
+	if (rc) {
 		doctor_wrong(d, err.msg, NULL);
 		return;
 	}

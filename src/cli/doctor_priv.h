@@ -4,6 +4,7 @@
 /// `lighterman doctor`: checks that are made here and those of a worker, in one order. A check
 /// tells what it found in one line or more, whatever became of the others.
 
+#include "base/buf.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "connector/definition.h"
@@ -22,6 +23,12 @@ struct doctor {
 	size_t at;        ///< Its place in the order.
 	bool at_told;     ///< It has told something.
 	bool invalid;     ///< Host file or group file.
+	bool cancelled;   ///< Told to stop in the midst of a check; there are no more.
+
+	struct lm_buf
+		input; ///< The group file that was named, unless `input_rc` says it cannot be read.
+	lm_rc input_rc;
+	struct lm_err input_err;
 
 	bool has_host;
 	struct host_settings host;

@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/interrupt.h"
 #include "cli/plain.h"
+#include "cli/socket_path.h"
 #include "cli/terminal.h"
 
 enum {
@@ -30,8 +31,8 @@ static void write_out(const struct follow *f, const struct lm_buf *text)
 {
 	if (text->len == 0)
 		return;
-	(void)fwrite(text->data, 1, text->len, f->call->out);
-	(void)fflush(f->call->out);
+	command_print(f->call, lm_buf_str(text));
+	(void)command_note_write(f->call, fflush(f->call->out) == 0);
 }
 
 static void draw(struct follow *f)
@@ -65,8 +66,8 @@ static void tell(struct follow *f, FILE *to, const char *before, const char *tex
 	if (f->call->json)
 		return;
 	erase(f);
-	(void)fprintf(to, "%s%s\n", before, shown);
-	(void)fflush(to);
+	bool told = fprintf(to, "%s%s\n", before, shown) >= 0 && fflush(to) == 0;
+	(void)command_note_write(f->call, told || to != f->call->out);
 }
 
 static void take_progress(struct follow *f, const json_t *event)
@@ -175,17 +176,17 @@ static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err 
 {
 	if (!asked)
 		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop before lightermand was asked");
-	return lm_fail(
-		err, LM_E_CANCELLED, 0, "the %s goes on; see `lighterman status`", f->words->noun);
+	return lm_fail(err, LM_E_CANCELLED, 0, "%s", f->words->interrupted);
 }
 
 /// Asks and reads. The live lines of an answer that did not end stay on the screen.
 static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
+	lm_auto_free char *path = socket_path_of(f->call);
 	struct wait_limit limit = {.cancel_fd = cancel_fd};
 
-	lm_rc rc = client_open(f->call->socket_path, request, &limit, &client, err);
+	lm_rc rc = client_open(path, request, &limit, &client, err);
 	if (rc == LM_E_CANCELLED)
 		return fail_interrupted(f, false, err);
 	if (rc) {

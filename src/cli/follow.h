@@ -19,10 +19,10 @@ struct answer {
 };
 
 struct follow_words {
-	const char *source; ///< In front of faults and warnings: the file, or "lighterman".
-	const char *doing;  ///< "deploying": "deploying generation 3". NULL: not shown.
-	const char *noun;   ///< "deployment": "the deployment goes on".
-	bool quiet;         ///< Stages are shown as they pass, and leave nothing behind.
+	const char *source;      ///< In front of faults and warnings: the file, or "lighterman".
+	const char *doing;       ///< "deploying": "deploying generation 3". NULL: not shown.
+	const char *interrupted; ///< What becomes of it with nobody waiting, as a sentence.
+	bool quiet;              ///< Stages are shown as they pass, and leave nothing behind.
 };
 
 /// Sends the request and reads to the end. On a failure `ret->exit_status` is set too, and what

@@ -11,8 +11,7 @@ static void print_json(const struct call *call, const struct answer *answer)
 	lm_auto_json json_t *document =
 		answer_to_json(answer, "the group file cannot be handed over");
 
-	(void)json_dumpf(document, call->out, JSON_INDENT(2));
-	(void)fputc('\n', call->out);
+	command_print_json(call, document);
 }
 
 static void tell(const struct call *call, const struct definition_faults *faults)

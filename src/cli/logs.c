@@ -6,12 +6,16 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/socket_path.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 enum { LINES_DEFAULT = 100 };
 
-static void print_line(const struct call *call, const json_t *line, json_t *lines)
+/// False: it could not be written.
+static bool print_line(const struct call *call, const json_t *line, json_t *lines)
 {
 	const char *text = json_get_text(line, "line");
 	const char *warning = json_get_text(line, "warning");
@@ -19,20 +23,22 @@ static void print_line(const struct call *call, const json_t *line, json_t *line
 	if (warning)
 		command_complain(call->err, warning);
 	if (!text)
-		return;
+		return true;
 	if (call->json) {
 		json_array_append_new(lines, json_string(text));
-		return;
+		return true;
 	}
 	size_t size = 4 * strlen(text) + 32;
 	lm_auto_free char *plain = lm_xmalloc(size);
-	(void)fprintf(call->out, "%s\n", lm_str_shorten(lm_str(text), strlen(text), plain, size));
+	(void)lm_str_shorten(lm_str(text), strlen(text), plain, size);
+	return command_note_write(call, fprintf(call->out, "%s\n", plain) >= 0);
 }
 
 /// What came is for whoever reads on the other side of a pipe, now. False: nobody does any more.
 static bool hand_over(const struct call *call, const struct client *client)
 {
-	return !call->follow || client_has_line(client) || fflush(call->out) == 0;
+	return !call->follow || client_has_line(client) ||
+	       command_note_write(call, fflush(call->out) == 0);
 }
 
 static int end_answer(const struct call *call, const json_t *last, const json_t *lines)
@@ -40,15 +46,34 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 	const char *message = json_get_text(last, "message");
 	int status = (int)json_get_int(last, "exit", EXIT_FAILED);
 
-	if (status != EXIT_DONE) {
-		command_complain(call->err, message ? message : "lightermand did not say why");
-		return status;
-	}
+	if (status != EXIT_DONE)
+		return command_fail(
+			call, status, message ? message : "lightermand did not say why");
 	if (call->json) {
-		(void)json_dumpf(lines, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, lines);
 	}
 	return EXIT_DONE;
+}
+
+/// Ends as if something had been written that nobody reads.
+static int end_unread(void)
+{
+	(void)raise(SIGPIPE);
+	return EXIT_FAILED; // it is ignored
+}
+
+static int fail_read(const struct call *call, lm_rc rc, const struct lm_err *err)
+{
+	if (rc == LM_E_CANCELLED)
+		return err->sys == EPIPE ? end_unread()
+		       : call->json      ? command_fail(call, EXIT_FAILED, err->msg)
+					 : EXIT_DONE; // Ctrl-C ends following
+	return command_fail(call, EXIT_FAILED,
+		rc == LM_E_NETWORK && call->follow
+			? "lightermand closed the connection: it ended or was restarted (see its "
+			  "log), or more than 1 MiB of lines waited for whoever reads this output: "
+			  "follow again"
+			: err->msg);
 }
 
 static int read_answer(const struct call *call, struct client *client,
@@ -60,16 +85,11 @@ static int read_answer(const struct call *call, struct client *client,
 		lm_auto_json json_t *line = NULL;
 		lm_rc rc = client_read(client, limit, &line, err);
 
-		if (rc == LM_E_CANCELLED)
-			return EXIT_DONE; // Ctrl-C is how one stops following
-		if (rc) {
-			command_complain(call->err, err->msg);
-			return EXIT_FAILED;
-		}
+		if (rc)
+			return fail_read(call, rc, err);
 		if (json_object_get(line, "exit"))
 			return end_answer(call, line, lines);
-		print_line(call, line, lines);
-		if (!hand_over(call, client))
+		if (!print_line(call, line, lines) || !hand_over(call, client))
 			return EXIT_FAILED;
 	}
 }
@@ -87,14 +107,14 @@ int command_logs(const struct call *call)
 		command_complain(call->err, "logs takes --follow or --json, not both");
 		return EXIT_USAGE;
 	}
-	if (interrupt_init(&interrupt, &why)) {
-		command_complain(call->err, why.msg);
-		return EXIT_FAILED;
-	}
+	if (interrupt_init(&interrupt, &why))
+		return command_fail(call, EXIT_FAILED, why.msg);
 	limit.cancel_fd = interrupt.fd;
-	if (client_open(call->socket_path, request, &limit, &client, &why)) {
-		command_complain(call->err, why.msg);
-		return why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE;
-	}
+	lm_auto_free char *path = socket_path_of(call);
+	if (client_open(path, request, &limit, &client, &why))
+		return command_fail(
+			call, why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE, why.msg);
+	if (call->follow)
+		client_watch_output(client, fileno(call->out));
 	return read_answer(call, client, &limit, &why);
 }

@@ -4,34 +4,29 @@
 #include "cli/ask.h"
 #include "cli/command.h"
 
-static void print_json(const char *text, FILE *out)
+static void print_json(const struct call *call, const char *text)
 {
 	lm_auto_json json_t *document = json_pack("{s:s}", "metrics", text);
 
-	(void)json_dumpf(document, out, JSON_INDENT(2));
-	(void)fputc('\n', out);
+	command_print_json(call, document);
 }
 
 int command_metrics(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "metrics", &last);
 
-	if (ask_lightermand(call->socket_path, "metrics", &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const char *text = json_get_text(last, "metrics");
 	if (!text) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no metrics");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no metrics");
 	}
 	if (call->json)
-		print_json(text, call->out);
+		print_json(call, text);
 	else
-		(void)fputs(text, call->out);
+		command_print(call, lm_str(text));
 	return EXIT_DONE;
 }

@@ -114,6 +114,29 @@ void plain_add_cut(struct lm_buf *out, const char *s, size_t columns)
 	(void)lm_buf_puts(out, "…");
 }
 
+void plain_add_end(struct lm_buf *out, const char *s, size_t columns)
+{
+	size_t width = plain_width(s), cut = 0;
+
+	if (width <= columns) {
+		(void)lm_buf_puts(out, s);
+		return;
+	}
+	if (columns == 0)
+		return;
+	const unsigned char *at = (const unsigned char *)s;
+	while (width - cut > columns - 1)
+		cut += width_of(next_character(&at));
+	while (*at) { // what combines with the last one that is cut goes with it
+		const unsigned char *next = at;
+		if (width_of(next_character(&next)) > 0)
+			break;
+		at = next;
+	}
+	(void)lm_buf_puts(out, "…");
+	(void)lm_buf_puts(out, (const char *)at);
+}
+
 void plain_add_padded(struct lm_buf *out, const char *s, size_t columns)
 {
 	(void)lm_buf_puts(out, s);

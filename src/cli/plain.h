@@ -14,5 +14,7 @@ char *plain_text(const char *s) __attribute__((returns_nonnull));
 size_t plain_width(const char *s);
 /// Appends `s`, if it is wider than `columns` cut to them with "…" as the last.
 void plain_add_cut(struct lm_buf *out, const char *s, size_t columns);
+/// The same, but cut on the left: the end of `s` stays, with "…" in front of it.
+void plain_add_end(struct lm_buf *out, const char *s, size_t columns);
 /// Appends `s`, then blanks up to `columns`.
 void plain_add_padded(struct lm_buf *out, const char *s, size_t columns);

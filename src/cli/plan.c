@@ -9,12 +9,6 @@
 #include "cli/plain.h"
 #include "cli/plan_page.h"
 
-static void print_json(const struct call *call, const json_t *document)
-{
-	(void)json_dumpf(document, call->out, JSON_INDENT(2));
-	(void)fputc('\n', call->out);
-}
-
 static int print_plan(const struct call *call, const struct answer *answer, json_t *plan)
 {
 	// Escaped and padded, it is longer than what came.
@@ -22,11 +16,11 @@ static int print_plan(const struct call *call, const struct answer *answer, json
 
 	if (call->json) {
 		json_object_set(plan, "warnings", answer->warnings);
-		print_json(call, plan);
+		command_print_json(call, plan);
 		return EXIT_DONE;
 	}
 	plan_page_add(plan, &page);
-	(void)fwrite(page.data, 1, page.len, call->out);
+	command_print(call, lm_buf_str(&page));
 	return EXIT_DONE;
 }
 
@@ -37,7 +31,7 @@ static int fail(const struct call *call, const struct answer *answer, const char
 
 	if (call->json) {
 		lm_auto_json json_t *document = answer_to_json(answer, why);
-		print_json(call, document);
+		command_print_json(call, document);
 	} else if (!told) {
 		command_complain(call->err, why);
 	}
@@ -46,8 +40,9 @@ static int fail(const struct call *call, const struct answer *answer, const char
 
 int command_plan(const struct call *call)
 {
-	const struct follow_words words = {
-		.source = input_name(call->argument), .noun = "plan", .quiet = true};
+	const struct follow_words words = {.source = input_name(call->argument),
+		.interrupted = "the plan was given up",
+		.quiet = true};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	lm_auto(answer_finish) struct answer answer = {0};
 	struct lm_err why = {0};

@@ -16,6 +16,7 @@ enum {
 
 struct image {
 	char *name;   ///< Fit for a terminal.
+	char *shown;  ///< The same in a live line: of a digest, its first digits.
 	char *status; ///< Likewise.
 	uint64_t bytes_done, bytes_total;
 	bool done;
@@ -45,6 +46,7 @@ static void end_stage(struct progress *p)
 {
 	for (size_t i = 0; i < p->images_n; i++) {
 		free(p->images[i].name);
+		free(p->images[i].shown);
 		free(p->images[i].status);
 	}
 	free(p->images);
@@ -138,6 +140,17 @@ static void take_end(struct progress *p, const struct progress_style *style, con
 	end_stage(p);
 }
 
+/// A whole digest would leave no room for the name in front of it. The caller frees.
+static char *shorten_digest(const char *name)
+{
+	enum { DIGITS = 12 };
+	static const char before[] = "@sha256:";
+	const char *at = strstr(name, before);
+	size_t n = at ? (size_t)(at - name) + sizeof(before) - 1 + DIGITS : strlen(name);
+
+	return lm_xasprintf("%.*s", (int)n, name);
+}
+
 static struct image *find_image(struct progress *p, const char *name)
 {
 	for (size_t i = 0; i < p->images_n; i++) {
@@ -147,7 +160,8 @@ static struct image *find_image(struct progress *p, const char *name)
 	if (p->images_n == LIMIT_SERVICES)
 		return NULL;
 	p->images = lm_xrealloc(p->images, (p->images_n + 1) * sizeof(*p->images));
-	p->images[p->images_n] = (struct image){.name = lm_xstrdup(name)};
+	p->images[p->images_n] =
+		(struct image){.name = lm_xstrdup(name), .shown = shorten_digest(name)};
 	return &p->images[p->images_n++];
 }
 
@@ -251,7 +265,7 @@ static void draw_image(struct progress *p, const struct progress_style *style,
 	(void)lm_buf_printf(&state, "%s%s", state.len ? "  " : "", image->status);
 	(void)lm_buf_puts(&line, "    ");
 	lm_auto_buf struct lm_buf name = LM_BUF(LIMIT_CONTROL_REPLY);
-	plain_add_cut(&name, image->name, column);
+	plain_add_end(&name, image->shown, column);
 	plain_add_padded(&line, name.data ? name.data : "", column + 2);
 	(void)lm_buf_add_str(&line, lm_buf_str(&state));
 	draw_line(p, style, &line, out);
@@ -265,7 +279,7 @@ static size_t name_column(const struct progress *p, const struct progress_style 
 	size_t column = 0;
 
 	for (size_t i = 0; i < p->images_n; i++) {
-		size_t width = plain_width(p->images[i].name);
+		size_t width = plain_width(p->images[i].shown);
 		if (width > column)
 			column = width;
 	}

@@ -13,30 +13,25 @@ static void print_status(const struct call *call, const json_t *status)
 	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
 
 	if (call->json) {
-		(void)json_dumpf(status, call->out, JSON_INDENT(2));
-		(void)fputc('\n', call->out);
+		command_print_json(call, status);
 		return;
 	}
 	status_page_add(status, lm_clock_wall_ms(), &page);
-	(void)fwrite(page.data, 1, page.len, call->out);
+	command_print(call, lm_buf_str(&page));
 }
 
 int command_status(const struct call *call)
 {
 	lm_auto_json json_t *last = NULL;
-	struct lm_err why = {0};
-	int exit_status;
+	int failure = ask_for(call, "status", &last);
 
-	if (ask_lightermand(call->socket_path, "status", &last, &exit_status, &why)) {
-		command_complain(call->err, why.msg);
-		return exit_status;
-	}
+	if (failure)
+		return failure;
 	const json_t *status = json_object_get(last, "status");
 	if (!json_is_object(status)) {
 		const char *message = json_get_text(last, "message");
-		command_complain(
-			call->err, message ? message : "lightermand's answer has no status");
-		return EXIT_FAILED;
+		return command_fail(call, EXIT_FAILED,
+			message ? message : "lightermand's answer has no status");
 	}
 	print_status(call, status);
 	return EXIT_DONE;

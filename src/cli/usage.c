@@ -13,7 +13,8 @@ static const struct {
 } OPTIONS[] = {
 	{OPTION_NO_WAIT, "--no-wait", "return once the deployment has begun"},
 	{OPTION_FOLLOW, "--follow", "go on with each line that comes (-f)"},
-	{OPTION_LINES, "--lines N", "so many of the last lines (-n); else 100"},
+	{OPTION_LINES, "--lines N",
+		"so many of the last lines (-n), out of the newest 256 KiB; else 100"},
 	{OPTION_CONFIG, "--config FILE", "the host file; else " HOST_FILE_DEFAULT},
 	{OPTION_JSON, "--json", "print one JSON document and nothing else"},
 	{0, "--socket PATH", "lightermand's control socket"},
@@ -31,12 +32,17 @@ void usage_print_line(const struct command *command, FILE *to)
 		(void)fputs("usage: lighterman COMMAND [--socket PATH]\n", to);
 		return;
 	}
+	// What is followed has no end, and so is no document: one of them, or neither.
+	unsigned either = command->options & OPTION_FOLLOW ? OPTION_JSON : 0;
+	unsigned shown = command->options & ~either;
+
 	(void)fprintf(to, "usage: lighterman %s", command->name);
 	if (command->argument)
 		(void)fprintf(to, " %s", command->argument);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(OPTIONS); i++) {
-		if (OPTIONS[i].flag & command->options)
-			(void)fprintf(to, " [%s]", OPTIONS[i].words);
+		if (OPTIONS[i].flag & shown)
+			(void)fprintf(to, " [%s%s]", OPTIONS[i].words,
+				OPTIONS[i].flag == OPTION_FOLLOW ? " | --json" : "");
 	}
 	(void)fputc('\n', to);
 }
@@ -70,6 +76,7 @@ void usage_print(const struct command *command, FILE *to)
 	(void)fputs(
 		"\n"
 		"  --socket PATH   lightermand's control socket; else LIGHTERMAN_SOCKET,\n"
+		"                  else control.sock in the host file's runtimeDirectory,\n"
 		"                  else " CLIENT_SOCKET_DEFAULT "\n"
 		"  --version       print the version\n"
 		"\n"

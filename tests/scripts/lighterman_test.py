@@ -320,7 +320,7 @@ def test_status_is_a_page_or_the_object(daemon):
 
 def test_a_status_that_lightermand_refuses_is_a_failure(daemon):
     daemon.answer({"exit": 1, "message": "it has too many clients"})
-    done = ask(daemon, "status", "--json")
+    done = ask(daemon, "status")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "lighterman: it has too many clients\n")
 
 
@@ -481,3 +481,28 @@ def test_logs_follows_until_it_is_interrupted(daemon):
 def test_logs_refuses_wrong_words(words):
     done = run("logs", *words)
     assert done.returncode == 64 and done.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["logs"], ["logs", "-f"], ["deploy", "-"], ["status"], ["metrics"], ["logs", "--json"]])
+def test_a_full_disk_is_told_as_what_it_is(daemon, words):
+    status = {"status": {"version": "1", "state": "x" * 100000}, "metrics": "m 1\n" * 30000}
+    daemon.answer(*[{"line": "x" * 1000}] * 100, {"generation": 3}, {"exit": 0, "message": None, **status})
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([PROGRAM, *words, "--socket", daemon.path], stdout=full, stderr=subprocess.PIPE, text=True,
+                              input=GROUP, check=False)
+    assert (done.returncode, done.stderr) == (1, "lighterman: write the output: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["status", "crashes", "logs", "metrics"])
+def test_what_fails_is_one_document_too(daemon, tmp_path, command):
+    def document(path):
+        done = subprocess.run([PROGRAM, command, "--json", "--socket", path], capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout)
+        assert (found["exit"], set(found), done.stderr) == (done.returncode, {"exit", "message"}, "")
+        return found
+
+    daemon.answer({"exit": 1, "message": "the disk is gone"})
+    assert document(daemon.path) == {"exit": 1, "message": "the disk is gone"}
+    daemon.answer()
+    assert "closed the connection" in document(daemon.path)["message"]
+    assert document(tmp_path / "none")["exit"] == 3

@@ -68,6 +68,8 @@ def test_completes_commands():
     assert complete("lighterman", "p") == ["plan"]
     assert complete("lighterman", "--socket", "/run/x", "sta") == ["status", "start"]
     assert complete("lighterman", "help", "") == commands()
+    assert complete("lighterman", "-n", "5", "logs", "--f") == complete("lighterman", "logs", "--f") != []
+    assert complete("lighterman", "logs", "-n", "") == []
     assert complete("lighterman", "help", "plan", "") == []
 
 

@@ -59,7 +59,7 @@ static void a_host_file_is_for_the_command_that_takes_it(void **state)
 	assert_string_equal(err.msg, "'status' takes no --config");
 }
 
-static void the_socket_is_the_options_then_the_environments_then_the_default(void **state)
+static void the_socket_is_the_options_then_the_environments(void **state)
 {
 	(void)state;
 	assert_int_equal(parse("/env", "status", "--socket", "/s", NULL), LM_OK);
@@ -67,9 +67,21 @@ static void the_socket_is_the_options_then_the_environments_then_the_default(voi
 	assert_int_equal(parse("/env", "status", NULL), LM_OK);
 	assert_string_equal(args.call.socket_path, "/env");
 	assert_int_equal(parse("", "status", NULL), LM_OK);
-	assert_string_equal(args.call.socket_path, "/run/lighterman/control.sock");
+	assert_null(args.call.socket_path);
 	assert_int_equal(parse(NULL, "status", NULL), LM_OK);
-	assert_string_equal(args.call.socket_path, "/run/lighterman/control.sock");
+	assert_null(args.call.socket_path);
+}
+
+static void a_number_of_lines_may_stand_behind_its_letter(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "logs", "-n5", NULL), LM_OK);
+	assert_int_equal(args.call.lines, 5);
+	assert_int_equal(parse(NULL, "-n", "6", "logs", NULL), LM_OK);
+	assert_int_equal(args.call.lines, 6);
+	assert_int_equal(parse(NULL, "logs", "-n=7", NULL), LM_OK);
+	assert_int_equal(args.call.lines, 7);
+	assert_int_equal(parse(NULL, "logs", "-nx", NULL), LM_E_INVALID);
 }
 
 static void a_dash_and_what_is_behind_two_are_arguments(void **state)
@@ -140,7 +152,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_options_anywhere),
 		cmocka_unit_test(a_host_file_is_for_the_command_that_takes_it),
-		cmocka_unit_test(the_socket_is_the_options_then_the_environments_then_the_default),
+		cmocka_unit_test(the_socket_is_the_options_then_the_environments),
+		cmocka_unit_test(a_number_of_lines_may_stand_behind_its_letter),
 		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
 		cmocka_unit_test(help_needs_nothing_else),
 		cmocka_unit_test(each_wrong_word_has_its_sentence),

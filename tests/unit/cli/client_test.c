@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "sys/socket.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -260,6 +261,27 @@ static void stops_waiting_when_told(void **state)
 	(void)close(server.listen_fd);
 }
 
+static void stops_waiting_when_nobody_reads_the_output(void **state)
+{
+	static const char *const pieces[] = {NULL};
+	int output[2];
+	json_t *line = NULL;
+
+	(void)state;
+	server = (struct server){.pieces = pieces};
+	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &server.listen_fd, &err), LM_OK);
+	assert_int_equal(pipe(output), 0);
+	lm_auto(client_close_p) struct client *client = open_client(); // nobody accepts it
+	client_watch_output(client, output[1]);
+	struct wait_limit now = {.cancel_fd = -1, .deadline_ms = lm_clock_mono_ms()};
+	assert_int_equal(client_read(client, &now, &line, &err), LM_E_TIMEOUT);
+	(void)close(output[0]);
+	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_CANCELLED);
+	assert_int_equal(err.sys, EPIPE);
+	(void)close(output[1]);
+	(void)close(server.listen_fd);
+}
+
 static void assert_unreachable(lm_rc rc, const char *sentence)
 {
 	lm_auto_json json_t *request = json_object();
@@ -319,6 +341,26 @@ static void says_who_may_use_the_socket(void **state)
 		assert_int_equal(seteuid(0), 0);
 }
 
+static void names_the_directory_that_lets_nobody_pass(void **state)
+{
+	lm_auto_json json_t *request = json_object();
+	struct client *client = NULL;
+	uid_t user = geteuid();
+
+	(void)state;
+	assert_int_equal(chmod(".", 0755), 0);
+	assert_int_equal(mkdir("d", 0000), 0);
+	if (user == 0) // root may always
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(client_open("d/e/s", request, &WAIT_FOREVER, &client, &err), LM_E_DENIED);
+	if (user == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_string_equal(err.msg,
+		"connect to 'd/e/s': Permission denied: the directory 'd' lets nobody else pass: "
+		"run it as root, or allow your user to search it");
+	assert_int_equal(rmdir("d"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -332,9 +374,11 @@ int main(void)
 		TEST(hears_an_answer_to_a_request_that_was_not_read),
 		TEST(sends_the_largest_group_file),
 		TEST(stops_waiting_when_told),
+		TEST(stops_waiting_when_nobody_reads_the_output),
 		TEST(says_why_lightermand_cannot_be_reached),
 		TEST(says_that_lightermand_is_busy),
 		TEST(says_who_may_use_the_socket),
+		TEST(names_the_directory_that_lets_nobody_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,29 @@ static void cuts_at_whole_characters(void **state)
 	assert_cut("港口港口", 6, "港口…"); // one column stays free
 }
 
+static void assert_end(const char *s, size_t columns, const char *expected)
+{
+	lm_auto_buf struct lm_buf out = LM_BUF(100);
+
+	plain_add_end(&out, s, columns);
+	assert_string_equal(out.data ? out.data : "", expected);
+}
+
+static void cuts_on_the_left_at_whole_characters(void **state)
+{
+	(void)state;
+	assert_end("harbour", 7, "harbour");
+	assert_end("harbour", 6, "…rbour");
+	assert_end("harbour", 1, "…");
+	assert_end("harbour", 0, "");
+	assert_end("", 0, "");
+	assert_end("港口港口", 8, "港口港口");
+	assert_end("港口港口", 6, "…港口"); // one column stays free
+	assert_end("ae\xcc\x81"
+		   "b",
+		2, "…b"); // no accent without its letter
+}
+
 static void pads_by_columns(void **state)
 {
 	lm_auto_buf struct lm_buf out = LM_BUF(100);
@@ -93,6 +116,7 @@ int main(void)
 		cmocka_unit_test(a_long_text_has_a_ceiling),
 		cmocka_unit_test(width_is_in_columns),
 		cmocka_unit_test(cuts_at_whole_characters),
+		cmocka_unit_test(cuts_on_the_left_at_whole_characters),
 		cmocka_unit_test(pads_by_columns),
 	};
 

@@ -231,11 +231,32 @@ static void lines_are_cut_to_the_terminal(void **state)
 		     "\"bytes_done\":3400000,\"bytes_total\":12100000}");
 	draw(narrow, BEGAN_MS);
 	assert_printed("· pull          0.0…\n"
-		       "    registry.ex…  3…\n");
+		       "    …ships/web:1  3…\n");
 	draw(wide, BEGAN_MS);
 	assert_printed("\x1b[2A\r\x1b[J"
 		       "· pull          0.0 s\n"
-		       "    registry.exam…  3.4 of 12.1 MB  Downloading\n");
+		       "    …0/ships/web:1  3.4 of 12.1 MB  Downloading\n");
+}
+
+static void an_image_of_a_long_registry_can_be_told_from_others(void **state)
+{
+	struct progress_style usual = MOVING;
+
+	(void)state;
+	usual.columns = 80;
+	take(usual,
+		"{\"stage\":\"pull\",\"state\":\"begin\"}\n"
+		"{\"stage\":\"pull\",\"state\":\"progress\",\"image\":"
+		"\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleet/web1:1.4.2\","
+		"\"status\":\"Downloading\",\"bytes_done\":3400000,\"bytes_total\":12100000}\n"
+		"{\"stage\":\"pull\",\"state\":\"progress\",\"image\":"
+		"\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleet/web2@sha256:0123456789abcdef"
+		"0123456789abcdef0123456789abcdef0123456789abcdef\",\"status\":\"Waiting\"}");
+	draw(usual, BEGAN_MS);
+	assert_printed(
+		"· pull          0.0 s\n"
+		"    …cr.eu-west-1.amazonaws.com/fleet/web1:1.4.2  3.4 of 12.1 MB  Downloading\n"
+		"    …mazonaws.com/fleet/web2@sha256:0123456789ab  Waiting\n");
 }
 
 static void keeps_the_stages_that_ended(void **state)
@@ -279,6 +300,7 @@ int main(void)
 		TEST(marks_follow_the_terminal),
 		TEST(a_low_terminal_shows_what_is_under_way),
 		TEST(lines_are_cut_to_the_terminal),
+		TEST(an_image_of_a_long_registry_can_be_told_from_others),
 		TEST(keeps_the_stages_that_ended),
 		TEST(what_is_not_understood_is_left_out),
 	};
