@@ -49,9 +49,8 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 	if (status != EXIT_DONE)
 		return command_fail(
 			call, status, message ? message : "lightermand did not say why");
-	if (call->json) {
+	if (call->json)
 		command_print_json(call, lines);
-	}
 	return EXIT_DONE;
 }
 
@@ -68,12 +67,7 @@ static int fail_read(const struct call *call, lm_rc rc, const struct lm_err *err
 		return err->sys == EPIPE ? end_unread()
 		       : call->json      ? command_fail(call, EXIT_FAILED, err->msg)
 					 : EXIT_DONE; // Ctrl-C ends following
-	return command_fail(call, EXIT_FAILED,
-		rc == LM_E_NETWORK && call->follow
-			? "lightermand closed the connection: it ended or was restarted (see its "
-			  "log), or more than 1 MiB of lines waited for whoever reads this output: "
-			  "follow again"
-			: err->msg);
+	return command_fail(call, EXIT_FAILED, err->msg);
 }
 
 static int read_answer(const struct call *call, struct client *client,
