@@ -8,6 +8,7 @@
 #include "monitor/monitor_priv.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -46,14 +47,22 @@ static bool is_up(const struct engine_container_state *s)
 	return life_is_up(life_from_word(s->state));
 }
 
-static int64_t started_ns(const struct engine_container_state *s)
+/// 0: never, or before the clock was set back.
+static int64_t noted_ns(const struct monitor *m, int64_t time_ms)
 {
-	return s->started_ms * MONITOR_NS_PER_MS;
+	int64_t time_ns = time_ms * MONITOR_NS_PER_MS;
+
+	return resume_is_ahead(time_ns, m->compare.asked_ns) ? 0 : time_ns;
 }
 
-static int64_t ended_ns(const struct engine_container_state *s)
+static int64_t started_ns(const struct monitor *m, const struct engine_container_state *s)
 {
-	return s->ended_ms * MONITOR_NS_PER_MS;
+	return noted_ns(m, s->started_ms);
+}
+
+static int64_t ended_ns(const struct monitor *m, const struct engine_container_state *s)
+{
+	return noted_ns(m, s->ended_ms);
 }
 
 static int64_t later(int64_t a, int64_t b)
@@ -83,24 +92,24 @@ static void describe_end(
 
 static void compare_end(struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (ended_ns(s) <= later(k->ended_ns, k->floor_ns))
+	if (ended_ns(m, s) <= later(k->ended_ns, k->floor_ns))
 		return;
-	struct report r = judge_report(k, REPORT_DIED, ended_ns(s));
+	struct report r = judge_report(k, REPORT_DIED, ended_ns(m, s));
 	describe_end(&r, k, s);
 	k->end_found = !is_up(s);
-	judge_death(m, k, &r, k->ours || monitor_was_busy(m, ended_ns(s)));
+	judge_death(m, k, &r, k->ours || monitor_was_busy(m, ended_ns(m, s)));
 }
 
 static void compare_start(
 	struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (!is_up(s) || started_ns(s) <= later(k->started_ns, k->floor_ns))
+	if (!is_up(s) || started_ns(m, s) <= later(k->started_ns, k->floor_ns))
 		return;
 	k->start_found = true;
 	k->ours = k->killed = k->oom = false;
 	if (!k->flood.on)
-		judge_tell(
-			m, k, ended_ns(s) > 0 ? REPORT_RESTARTED : REPORT_STARTED, started_ns(s));
+		judge_tell(m, k, s->ended_ms > 0 ? REPORT_RESTARTED : REPORT_STARTED,
+			started_ns(m, s));
 }
 
 static void compare_health(
@@ -122,8 +131,8 @@ static void compare_one(struct monitor *m, struct known *k, const struct engine_
 	compare_start(m, k, s);
 	if (!has_moved)
 		compare_health(m, k, s);
-	k->started_ns = later(k->started_ns, started_ns(s));
-	k->ended_ns = later(k->ended_ns, ended_ns(s));
+	k->started_ns = later(k->started_ns, started_ns(m, s));
+	k->ended_ns = later(k->ended_ns, ended_ns(m, s));
 	k->restart_count = s->restart_count;
 	if (has_moved)
 		return;
@@ -155,6 +164,7 @@ static void end(struct monitor *m)
 {
 	compare_stop(m);
 	m->has_gap = false;
+	m->heard_ms = lm_clock_mono_ms();
 	monitor_save_later(m);
 	stream_settle(m->stream);
 	if (m->is_lost)

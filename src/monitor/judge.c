@@ -129,15 +129,23 @@ static void count_restart(struct known *k)
 		k->restart_count++;
 }
 
+/// A later start was found by comparing, and all before it told. Without that an earlier time says
+/// that the clock was set back a little.
+static bool is_overtaken(const struct known *k, const struct event *e)
+{
+	return k->start_found && e->time_ns < k->started_ns;
+}
+
 static void on_start(struct monitor *m, struct known *k, const struct event *e)
 {
 	bool again = k->ended_ns > 0, told = k->start_found;
 
+	if (is_overtaken(k, e))
+		return;
 	count_restart(k);
 	k->life = LIFE_RUNNING;
 	k->health = ENGINE_HEALTH_NONE;
-	if (e->time_ns > k->started_ns)
-		k->started_ns = e->time_ns;
+	k->started_ns = e->time_ns;
 	k->start_found = k->end_found = false;
 	k->ours = k->killed = k->oom = false;
 	if (!told && !k->flood.on)
@@ -151,17 +159,15 @@ static bool is_ours(const struct monitor *m, const struct known *k, const struct
 
 static void on_die(struct monitor *m, struct known *k, const struct event *e)
 {
-	bool told = k->end_found || e->time_ns < k->started_ns;
+	if (is_overtaken(k, e))
+		return;
+	bool told = k->end_found;
 	struct report r = judge_report(k, REPORT_DIED, e->time_ns);
 
-	if (e->time_ns > k->ended_ns)
-		k->ended_ns = e->time_ns;
-	if (e->time_ns >= k->started_ns) {
-		k->life = LIFE_EXITED;
-		k->count_at_end = k->restart_count;
-		k->start_found = false;
-	}
-	k->end_found = false;
+	k->ended_ns = e->time_ns;
+	k->life = LIFE_EXITED;
+	k->count_at_end = k->restart_count;
+	k->start_found = k->end_found = false;
 	r.exit_code = e->exit_code;
 	if (k->started_ns > 0 && e->time_ns >= k->started_ns)
 		r.uptime_s = (e->time_ns - k->started_ns) / NS_PER_S;
@@ -181,7 +187,8 @@ static void on_oom(struct monitor *m, struct known *k, const struct event *e)
 
 static void on_kill(struct monitor *m, struct known *k, const struct event *e)
 {
-	if (monitor_was_busy(m, e->time_ns))
+	// Heard as it happens, it is of the job whatever became of the clock.
+	if (monitor_was_busy(m, e->time_ns) || (m->busy && !m->has_gap))
 		k->ours = true;
 	else
 		k->killed = true;

@@ -4,22 +4,12 @@
 #include "base/path.h"
 #include "monitor/monitor_priv.h"
 
-#include <time.h>
-
 enum {
 	NS_PER_S = 1000000000,
 	SAVE_MS = 50,             ///< Behind an event, so that what it led to comes first.
 	SAVE_EVERY_MS = 5 * 1000, ///< Flash is written at most so often.
 	LEFT_BUSY_S = 60, ///< So long a worker of a killed lightermand may still be at work.
 };
-
-int64_t monitor_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
 
 static void save(struct monitor *m)
 {
@@ -87,8 +77,9 @@ void monitor_set_busy(struct monitor *m, bool busy)
 
 static int64_t on_from(void *ctx)
 {
-	const struct monitor *m = ctx;
+	struct monitor *m = ctx;
 
+	monitor_mind_clock(m);
 	return resume_from(&m->resume);
 }
 
@@ -97,6 +88,7 @@ static void on_opened(void *ctx, unsigned minor)
 	struct monitor *m = ctx;
 
 	m->minor = minor;
+	monitor_mind_clock(m);
 	compare_begin(m);
 }
 
@@ -105,7 +97,10 @@ static void on_event(void *ctx, const struct event *event)
 	struct monitor *m = ctx;
 
 	m->revision++;
+	monitor_mind_clock(m);
 	judge_event(m, event);
+	if (!m->has_gap)
+		m->heard_ms = lm_clock_mono_ms();
 }
 
 static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
@@ -114,6 +109,7 @@ static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
 
 	compare_stop(m);
 	m->revision++;
+	monitor_mind_clock(m);
 	if (!m->has_gap)
 		m->gap_ns = m->resume.since_ns;
 	m->has_gap = true;
@@ -132,6 +128,7 @@ static void load(struct monitor *m)
 
 	(void)machine_boot_id(m->boot);
 	resume_load(m->state_directory, m->boot, now_ns, &m->resume);
+	m->heard_ms = lm_clock_mono_ms();
 	m->has_gap = true;
 	m->gap_ns = m->resume.knows_before ? m->resume.since_ns : now_ns;
 	m->left_from_ns = m->resume.busy_from_ns;

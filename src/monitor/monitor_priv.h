@@ -43,6 +43,8 @@ struct monitor {
 	/// While comparing is due: what happened since then may not have been told by events.
 	bool has_gap;
 	int64_t gap_ns;
+	/// On lm_clock_mono_ms(): when all that had happened was known last.
+	uint64_t heard_ms;
 	struct compare compare;
 	char *root_directory; ///< Of the engine; NULL: not known.
 	struct recording *recordings;
@@ -53,8 +55,12 @@ struct monitor {
 	bool left_open;
 };
 
-// monitor.c
+// clock.c
 int64_t monitor_now_ns(void);
+/// What was noted before the clock was set back gets times that mean the same now.
+void monitor_mind_clock(struct monitor *m);
+
+// monitor.c
 /// Lets `resume` be written soon.
 void monitor_save_later(struct monitor *m);
 /// Whether a job of ours was at work then.

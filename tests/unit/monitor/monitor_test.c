@@ -17,15 +17,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define NO_INFO                                                                                    \
-	{                                                                                          \
-		INFO, OK "{}", FAKE_CLOSE, 0                                                       \
-	}
-
-/// An engine with a1, which runs since a minute before the test.
-#define RUNNING                                                                                    \
-	VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO
-
 static json_t *record(size_t i)
 {
 	json_t *list = monitor_crashes_to_json(scene.monitor);
@@ -587,8 +578,6 @@ static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 		monitor_create(scene.loop, &settings, &events, &scene.monitor, &err), LM_OK);
 	assert_non_null(strstr(err.msg, "the records of crashes: "));
 }
-
-#define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
 
 int main(void)
 {

@@ -194,6 +194,15 @@ void scene_push(const char *event)
 	fake_engine_push(scene.engine, EVENTS, event);
 }
 
+size_t scene_count(enum report_event event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < scene.n; i++)
+		n += scene.reports[i].event == event;
+	return n;
+}
+
 void scene_assert(size_t i, enum report_event event, int exit_code)
 {
 	assert_true(i < scene.n);

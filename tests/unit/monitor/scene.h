@@ -19,6 +19,13 @@
 #define INFO "GET /v1.41/info "
 #define INSPECT "GET /v1.41/containers/a1/json "
 #define LOGS "GET /v1.41/containers/a1/logs?"
+#define NO_INFO                                                                                    \
+	{                                                                                          \
+		INFO, OK "{}", FAKE_CLOSE, 0                                                       \
+	}
+/// An engine with a1, which runs since a minute before the test.
+#define RUNNING                                                                                    \
+	VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO
 #define NOT_FOUND "HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}"
 
 enum { SCENE_REPORTS = 40 };
@@ -41,6 +48,8 @@ struct scene {
 
 extern struct scene scene;
 
+#define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
+
 int scene_setup(void **state);
 int scene_teardown(void **state);
 
@@ -54,6 +63,8 @@ void scene_wait_kept(size_t n);
 /// Waits until the containers are compared, and nothing is under way.
 void scene_settle(void);
 void scene_push(const char *event);
+/// How many reports of that event there were.
+size_t scene_count(enum report_event event);
 /// The event is `event`, of the container app_web_1, with that exit code.
 void scene_assert(size_t i, enum report_event event, int exit_code);
 
