@@ -30,6 +30,7 @@ void compare_stop(struct monitor *m)
 	engine_get_destroy(lm_take(m->compare.get));
 	engine_containers_finish(&m->compare.list);
 	m->compare.next = 0;
+	m->compare.missed = false;
 }
 
 /// All is tried again with a new connection.
@@ -140,6 +141,18 @@ static void compare_one(struct monitor *m, struct known *k, const struct engine_
 	k->health = s->health;
 }
 
+/// The engine does not answer any more. One container alone may be damaged (its answer is an error,
+/// for good), locked for ever (there is none) or removed meanwhile: it must not hide the others.
+static bool is_away(struct monitor *m, lm_rc rc)
+{
+	bool again = m->compare.missed;
+
+	if (rc != LM_E_TIMEOUT && rc != LM_E_NETWORK && rc != LM_E_SYS)
+		return false;
+	m->compare.missed = true;
+	return again;
+}
+
 static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct monitor *m = ctx;
@@ -150,7 +163,7 @@ static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 	engine_get_destroy(lm_take(m->compare.get));
 	if (rc == LM_OK)
 		rc = engine_parse_container_state(body, &state, &err);
-	if (rc && rc != LM_E_NOT_FOUND) { // removed meanwhile: an event tells
+	if (is_away(m, rc)) {
 		give_up(m, &err);
 		return;
 	}

@@ -21,6 +21,7 @@ struct compare {
 	int64_t asked_ns;
 	struct engine_containers list;
 	size_t next; ///< Of the list, to be asked about.
+	bool missed; ///< One of them: there was no answer.
 };
 
 struct monitor {

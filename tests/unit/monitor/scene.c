@@ -32,8 +32,12 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 {
 	if (delay_ms >= 100 && delay_ms <= 10000 && scene.delays_n < LM_ARRAY_SIZE(scene.delays))
 		scene.delays[scene.delays_n++] = delay_ms;
+	bool is_answer = delay_ms == MONITOR_ANSWER_MS;
+
+	scene.answers_n += is_answer;
 	if ((delay_ms == FLOOD_MINUTE_MS && scene.hurry_minute) ||
-		(delay_ms == MONITOR_ANSWER_MS && scene.hurry_answer))
+		(is_answer && scene.hurry_answer) ||
+		(is_answer && scene.answers_n == scene.hurry_answer_at))
 		delay_ms = 1;
 	__real_loop_timer_start(t, delay_ms, repeat_ms);
 }

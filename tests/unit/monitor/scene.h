@@ -42,7 +42,8 @@ struct scene {
 	size_t n, lost, found, troubles;
 	char why[LM_ERR_MSG_SIZE]; ///< Of the last loss or trouble.
 	bool hurry_minute, hurry_answer;
-	uint64_t delays[64]; ///< That timers of 100 ms to 10 s were started with.
+	unsigned hurry_answer_at, answers_n; ///< Only that one, from 1; so many were asked for.
+	uint64_t delays[64];                 ///< That timers of 100 ms to 10 s were started with.
 	size_t delays_n;
 };
 
