@@ -98,7 +98,9 @@ static void compare_end(struct monitor *m, struct known *k, const struct engine_
 	struct report r = judge_report(k, REPORT_DIED, ended_ns(m, s));
 	describe_end(&r, k, s);
 	k->end_found = !is_up(s);
-	judge_death(m, k, &r, k->ours || monitor_was_busy(m, ended_ns(m, s)));
+	judge_death(m, k, &r,
+		(k->ours && monitor_is_busy_still(m, ended_ns(m, s))) ||
+			monitor_was_busy(m, ended_ns(m, s)));
 }
 
 static void compare_start(
@@ -232,8 +234,9 @@ static void compare_gone(struct monitor *m)
 			continue;
 		if (life_is_up(k->life)) {
 			struct report r = judge_report(k, REPORT_DIED, m->compare.asked_ns);
-			judge_death(
-				m, k, &r, k->ours || m->busy || m->resume.busy_to_ns > m->gap_ns);
+			judge_death(m, k, &r,
+				(k->ours && monitor_is_busy_still(m, m->gap_ns)) || m->busy ||
+					m->resume.busy_to_ns > m->gap_ns);
 		}
 		judge_forget(m, k);
 	}

@@ -168,6 +168,7 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 	k->life = LIFE_EXITED;
 	k->count_at_end = k->restart_count;
 	k->start_found = k->end_found = false;
+	k->ours = k->ours && monitor_is_busy_still(m, e->time_ns);
 	r.exit_code = e->exit_code;
 	if (k->started_ns > 0 && e->time_ns >= k->started_ns)
 		r.uptime_s = (e->time_ns - k->started_ns) / NS_PER_S;

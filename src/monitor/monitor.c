@@ -8,6 +8,7 @@ enum {
 	NS_PER_S = 1000000000,
 	SAVE_MS = 50,             ///< Behind an event, so that what it led to comes first.
 	SAVE_EVERY_MS = 5 * 1000, ///< Flash is written at most so often.
+	GRACE_S = 60, ///< Behind a job, for what it told to end: a person's HUP is no end at all.
 	LEFT_BUSY_S = 60, ///< So long a worker of a killed lightermand may still be at work.
 };
 
@@ -56,15 +57,37 @@ bool monitor_was_busy(const struct monitor *m, int64_t time_ns)
 		       m->left_to_ns + (m->left_open ? (int64_t)LEFT_BUSY_S * NS_PER_S : 0));
 }
 
+bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns)
+{
+	int64_t left_to_ns = m->left_to_ns + (m->left_open ? (int64_t)LEFT_BUSY_S * NS_PER_S : 0);
+	int64_t to_ns = m->resume.busy_to_ns > left_to_ns ? m->resume.busy_to_ns : left_to_ns;
+
+	return m->busy || time_ns <= to_ns + (int64_t)GRACE_S * NS_PER_S;
+}
+
 bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns)
 {
 	return is_within(time_ns, m->left_from_ns, m->left_to_ns);
+}
+
+/// What an earlier job told to end, and did not, it will not have ended.
+static void forget_ours(struct monitor *m)
+{
+	int64_t now_ns = monitor_now_ns();
+
+	for (size_t i = 0; i < m->known.n; i++) {
+		struct known *k = m->known.items[i];
+
+		k->ours = k->ours && monitor_is_busy_still(m, now_ns);
+	}
 }
 
 void monitor_set_busy(struct monitor *m, bool busy)
 {
 	if (m->busy == busy)
 		return;
+	if (busy)
+		forget_ours(m);
 	m->busy = busy;
 	if (busy) {
 		m->resume.busy_from_ns = monitor_now_ns();

@@ -66,6 +66,8 @@ void monitor_mind_clock(struct monitor *m);
 void monitor_save_later(struct monitor *m);
 /// Whether a job of ours was at work then.
 bool monitor_was_busy(const struct monitor *m, int64_t time_ns);
+/// Whether what such a job told to end may only then have ended of it.
+bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns);
 /// Whether that was one of an earlier lightermand, of which not all events were seen.
 bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns);
 

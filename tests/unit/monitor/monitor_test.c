@@ -213,6 +213,47 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 	scene_assert(3, REPORT_DIED, 143);
 }
 
+static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene_push(scene_event(1, "kill")); // HUP
+	scene_push(scene_event(1.1, "health_status: healthy"));
+	scene_wait(1);
+	monitor_set_busy(scene.monitor, false);
+	scene_push(scene_die(7200, 3));
+	scene_wait_kept(1);
+	assert_int_equal(scene.n, 2);
+	scene_assert(1, REPORT_DIED, 3);
+}
+
+static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene_push(scene_event(0.1, "kill"));
+	scene_push(scene_event(0.2, "health_status: healthy"));
+	scene_wait(1);
+	monitor_set_busy(scene.monitor, false);
+	monitor_set_busy(scene.monitor, true); // the next one follows at once
+	monitor_set_busy(scene.monitor, false);
+	scene_push(scene_die(10, 143));
+	scene_push(scene_event(11, "start"));
+	scene_wait(2);
+	scene_assert(1, REPORT_RESTARTED, REPORT_UNKNOWN);
+}
+
 static void events_told_again_after_a_break_are_told_once(void **unused)
 {
 	(void)unused;
@@ -590,6 +631,8 @@ int main(void)
 		MONITOR_TEST(starts_restarts_and_health_are_told),
 		MONITOR_TEST(killed_for_memory_is_known_also_if_that_is_told_late),
 		MONITOR_TEST(what_a_job_of_ours_stops_is_not_told),
+		MONITOR_TEST(a_signal_in_a_job_of_ours_hides_no_later_crash),
+		MONITOR_TEST(what_a_job_told_to_end_may_end_soon_after_it),
 		MONITOR_TEST(events_told_again_after_a_break_are_told_once),
 		MONITOR_TEST(an_end_that_no_event_told_is_found),
 		MONITOR_TEST(a_restart_that_no_event_told_is_found),
