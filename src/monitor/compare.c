@@ -178,6 +178,8 @@ static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 static void end(struct monitor *m)
 {
 	compare_stop(m);
+	// Else the next lightermand would find again what was found now.
+	m->resume.since_ns = later(m->resume.since_ns, m->compare.listed_ns);
 	m->has_gap = false;
 	m->heard_ms = lm_clock_mono_ms();
 	monitor_save_later(m);
@@ -272,6 +274,7 @@ static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 		give_up(m, &err);
 		return;
 	}
+	m->compare.listed_ns = m->compare.asked_ns;
 	compare_gone(m);
 	take_list(m);
 	(void)lm_buf_printf(&target, "/v1.%u/info", m->minor);

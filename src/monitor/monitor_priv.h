@@ -19,6 +19,7 @@ enum { MONITOR_NS_PER_MS = 1000000, MONITOR_ANSWER_MS = 10 * 1000 };
 struct compare {
 	struct engine_get *get; ///< What is asked just now.
 	int64_t asked_ns;
+	int64_t listed_ns; ///< When the list was asked for: all before is told once it is compared.
 	struct engine_containers list;
 	size_t next; ///< Of the list, to be asked about.
 	bool missed; ///< One of them: there was no answer.

@@ -61,11 +61,36 @@ static void one_that_is_locked_for_ever_does_not_hide_them_either(void **unused)
 	assert_others_are_seen();
 }
 
+static void what_was_found_is_not_found_again_by_the_next_start(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 1},
+		{LIST, scene_list("exited"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("exited", 0, -60, -5, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	// As if it had been watched for long: the end is later than what is known.
+	scene.monitor->resume.since_ns = scene.now_ns - 30 * (int64_t)1000000000;
+	scene.monitor->resume.floor_ns = scene.monitor->resume.since_ns;
+	scene.monitor->known.items[0]->floor_ns = scene.monitor->resume.since_ns;
+	scene_push(NULL);
+	scene_wait(1);
+	scene_assert(0, REPORT_DIED, 0);
+	scene_settle();
+	scene_restart();
+	scene_settle();
+	assert_int_equal(scene.n, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		MONITOR_TEST(a_damaged_container_does_not_hide_the_others),
 		MONITOR_TEST(one_that_is_locked_for_ever_does_not_hide_them_either),
+		MONITOR_TEST(what_was_found_is_not_found_again_by_the_next_start),
 	};
 
 	return cmocka_run_group_tests_name("monitor/compare", tests, NULL, NULL);
