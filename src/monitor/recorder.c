@@ -270,8 +270,11 @@ void recorder_note_oom(struct monitor *m, const char *container_id)
 			continue;
 		r->doubtful = false;
 		r->report.oom_killed = 1;
-		if (r->report.log)
-			tell(r);
+		if (!r->report.log || r->told)
+			continue;
+		tell(r);
+		// Kept with what the engine answers: all of it is still to come, else it was told.
+		loop_timer_stop(r->timer);
 	}
 }
 

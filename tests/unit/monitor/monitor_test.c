@@ -57,15 +57,10 @@ static void a_crash_is_told_and_kept(void **unused)
 	assert_string_equal(json_string_value(json_array_get(log, 1)), "last");
 }
 
-static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
+/// Of a1, in the engine's folder, which is that of the scene.
+static void write_log(void)
 {
-	(void)unused;
 	char path[200];
-	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
-		{LIST, scene_list("running"), FAKE_CLOSE, 0},
-		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
-		{INSPECT, "", FAKE_HANG, 0}};
 
 	(void)snprintf(path, sizeof(path), "%s/containers/a1", scene.folder);
 	assert_int_equal(lm_dir_make(path, 0700, NULL), LM_OK);
@@ -74,6 +69,18 @@ static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
 				 LM_STR("{\"log\":\"out of cargo\\n\",\"stream\":\"stderr\"}\n"),
 				 0600, NULL),
 		LM_OK);
+}
+
+static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0},
+		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}};
+
+	write_log();
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
 	scene_push(scene_die(1, 4));
@@ -183,6 +190,35 @@ static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
 	scene_assert(3, REPORT_OOM, REPORT_UNKNOWN);
 	scene_assert(4, REPORT_DIED, 137);
 	assert_int_equal(scene.reports[4].oom_killed, 1);
+}
+
+static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unused)
+{
+	(void)unused;
+	const char *answer = scene_inspect("restarting", 137, -60, 1, 4);
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0},
+		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, OK, FAKE_HANG, 0}, {"GET /v1.41/containers/b2/", "", FAKE_HANG, 0}};
+
+	write_log();
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_text("%s%s", scene_die(1, 137), scene_event(1.1, "oom")));
+	scene_wait(2);
+	assert_int_equal(scene.reports[1].oom_killed, 1);
+	// Another waits for its log in vain, and so do those that died before.
+	scene_push(scene_text("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"b2\","
+			      "\"Attributes\":{\"exitCode\":\"1\"}},\"timeNano\":%lld}\n",
+		(long long)monitor_now_ns()));
+	scene_wait(3);
+	fake_engine_push(scene.engine, INSPECT, answer + strlen(OK));
+	fake_engine_push(scene.engine, INSPECT, NULL);
+	scene_wait_kept(1);
+	lm_auto_json json_t *kept = record(0);
+	assert_int_equal(json_get_int(kept, "exit_code", -1), 137);
+	assert_int_equal(json_get_int(kept, "restart_count", -1), 4);
 }
 
 static void what_a_job_of_ours_stops_is_not_told(void **unused)
@@ -630,6 +666,7 @@ int main(void)
 		MONITOR_TEST(an_end_with_code_0_is_told_and_not_kept),
 		MONITOR_TEST(starts_restarts_and_health_are_told),
 		MONITOR_TEST(killed_for_memory_is_known_also_if_that_is_told_late),
+		MONITOR_TEST(one_told_early_is_kept_with_what_the_engine_answers_late),
 		MONITOR_TEST(what_a_job_of_ours_stops_is_not_told),
 		MONITOR_TEST(a_signal_in_a_job_of_ours_hides_no_later_crash),
 		MONITOR_TEST(what_a_job_told_to_end_may_end_soon_after_it),
