@@ -110,7 +110,7 @@ static void compare_start(
 		return;
 	k->start_found = true;
 	k->ours = k->killed = k->oom = false;
-	if (!k->flood.on)
+	if (!throttle_hides_starts(k))
 		judge_tell(m, k, s->ended_ms > 0 ? REPORT_RESTARTED : REPORT_STARTED,
 			started_ns(m, s));
 }

@@ -35,12 +35,14 @@ struct report judge_report(const struct known *k, enum report_event event, int64
 	return r;
 }
 
-void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns)
+void judge_tell(struct monitor *m, struct known *k, enum report_event event, int64_t time_ns)
 {
 	struct report r = judge_report(k, event, time_ns);
 
 	if (event == REPORT_OOM)
 		r.oom_killed = 1;
+	if (throttle_kind(&r) != THROTTLE_NONE && !throttle_passes(m, k, &r))
+		return;
 	m->events.happened(m->events.ctx, &r);
 	report_finish(&r);
 }
@@ -48,34 +50,6 @@ void judge_tell(struct monitor *m, const struct known *k, enum report_event even
 static bool is_doubtful(const struct report *r)
 {
 	return r->oom_killed == REPORT_UNKNOWN;
-}
-
-static void on_minute(void *ctx)
-{
-	struct known *k = ctx;
-	bool on;
-	unsigned held = flood_end_minute(&k->flood, &on);
-
-	if (on)
-		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
-	if (held == 0)
-		return;
-	struct report r = k->held;
-	k->held = (struct report){0};
-	r.count = held;
-	r.restart_count = k->restart_count;
-	recorder_add(k->owner, &r, false);
-}
-
-static void hold(struct monitor *m, struct known *k, struct report *r, bool begins)
-{
-	report_finish(&k->held);
-	k->held = *r;
-	*r = (struct report){0};
-	if (!k->minute)
-		k->minute = loop_timer_create(m->loop, on_minute, k);
-	if (begins)
-		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
 }
 
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours)
@@ -87,27 +61,19 @@ void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours
 		report_finish(r);
 		return;
 	}
-	if (!r->crash) {
-		m->events.happened(m->events.ctx, r);
-		report_finish(r);
+	if (!throttle_passes(m, k, r))
+		return;
+	if (r->crash) {
+		recorder_add(m, r, is_doubtful(r));
 		return;
 	}
-	enum flood_verdict verdict = flood_add(&k->flood, r->time_ns / MONITOR_NS_PER_MS);
-	if (verdict == FLOOD_TELL)
-		recorder_add(m, r, is_doubtful(r));
-	else
-		hold(m, k, r, verdict == FLOOD_BEGIN);
+	m->events.happened(m->events.ctx, r);
+	report_finish(r);
 }
 
 void judge_forget(struct monitor *m, struct known *k)
 {
-	if (k->flood.held > 0) {
-		struct report r = k->held;
-
-		k->held = (struct report){0};
-		r.count = k->flood.held;
-		recorder_add(m, &r, false);
-	}
+	throttle_flush(k);
 	known_remove(&m->known, k);
 }
 
@@ -148,7 +114,7 @@ static void on_start(struct monitor *m, struct known *k, const struct event *e)
 	k->started_ns = e->time_ns;
 	k->start_found = k->end_found = false;
 	k->ours = k->killed = k->oom = false;
-	if (!told && !k->flood.on)
+	if (!told && !throttle_hides_starts(k))
 		judge_tell(m, k, again ? REPORT_RESTARTED : REPORT_STARTED, e->time_ns);
 }
 
@@ -181,7 +147,7 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 static void on_oom(struct monitor *m, struct known *k, const struct event *e)
 {
 	k->oom = true;
-	if (!k->flood.on)
+	if (!k->throttles[THROTTLE_CRASH].flood.on)
 		judge_tell(m, k, REPORT_OOM, e->time_ns);
 	recorder_note_oom(m, k->id);
 }

@@ -5,10 +5,9 @@
 
 #include "docker/answer.h"
 #include "monitor/event.h"
-#include "monitor/flood.h"
 #include "monitor/life.h"
 #include "monitor/report.h"
-#include "sys/loop.h"
+#include "monitor/throttle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,9 +35,7 @@ struct known {
 	bool killed; ///< Somebody else did.
 	bool oom;
 
-	struct flood flood;
-	struct loop_timer *minute; ///< Of the flood; NULL: there never was one.
-	struct report held;        ///< The last crash of that minute.
+	struct throttle throttles[THROTTLE_KINDS];
 };
 
 struct known_table {

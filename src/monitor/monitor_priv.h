@@ -77,7 +77,7 @@ void judge_event(struct monitor *m, const struct event *e);
 /// A container has died; `r` is taken over. Nothing is told of an end that is `ours`.
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours);
 /// Tells an event other than a death.
-void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns);
+void judge_tell(struct monitor *m, struct known *k, enum report_event event, int64_t time_ns);
 /// A report with what is known of the container.
 struct report judge_report(const struct known *k, enum report_event event, int64_t time_ns);
 /// Tells what a flood held back, and forgets the container.

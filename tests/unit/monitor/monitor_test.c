@@ -200,7 +200,8 @@ static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unus
 		{LIST, scene_list("running"), FAKE_CLOSE, 0},
 		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
 		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
-		{INSPECT, OK, FAKE_HANG, 0}, {"GET /v1.41/containers/b2/", "", FAKE_HANG, 0}};
+		{INSPECT, OK, FAKE_HANG, 0},
+		{"GET /v1.41/containers/b2/", NOT_FOUND, FAKE_CLOSE, 0}};
 
 	write_log();
 	scene_start(answers, LM_ARRAY_SIZE(answers));
@@ -208,14 +209,14 @@ static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unus
 	scene_push(scene_text("%s%s", scene_die(1, 137), scene_event(1.1, "oom")));
 	scene_wait(2);
 	assert_int_equal(scene.reports[1].oom_killed, 1);
-	// Another waits for its log in vain, and so do those that died before.
+	// Another that dies later is kept, so that no time of the first can still run.
 	scene_push(scene_text("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"b2\","
 			      "\"Attributes\":{\"exitCode\":\"1\"}},\"timeNano\":%lld}\n",
 		(long long)monitor_now_ns()));
-	scene_wait(3);
+	scene_wait_kept(1);
 	fake_engine_push(scene.engine, INSPECT, answer + strlen(OK));
 	fake_engine_push(scene.engine, INSPECT, NULL);
-	scene_wait_kept(1);
+	scene_wait_kept(2);
 	lm_auto_json json_t *kept = record(0);
 	assert_int_equal(json_get_int(kept, "exit_code", -1), 137);
 	assert_int_equal(json_get_int(kept, "restart_count", -1), 4);
@@ -504,18 +505,83 @@ static void many_crashes_are_told_as_a_number(void **unused)
 		scene_push(scene_die(i + 0.1, 3));
 		scene_push(scene_event(i + 0.2, "start"));
 		scene_push(scene_event(i + 0.3, "health_status: healthy"));
-		scene_wait(i < 5 ? 3 * (size_t)(i + 1) : 15 + (size_t)(i - 4));
+		if (i < 5)
+			scene_wait(3 * (size_t)(i + 1));
 	}
+	scene_push(scene_event(21, "health_status: unhealthy")); // is told all the same
+	scene_wait(16);
 	size_t before = scene.n;
-	assert_int_equal(before, 5 * 3 + 15); // health is told all the same
-	scene.monitor->known.items[0]->flood.held = 15;
-	loop_timer_start(scene.monitor->known.items[0]->minute, 1, 0);
+	assert_int_equal(before, 5 * 3 + 1);
+	struct throttle *crashes = &scene.monitor->known.items[0]->throttles[THROTTLE_CRASH];
+	assert_int_equal(crashes->flood.held, 15);
+	loop_timer_start(crashes->minute, 1, 0);
 	scene_wait_kept(6);
 	assert_int_equal(scene.n, before + 1);
 	scene_assert(before, REPORT_DIED, 3);
 	assert_int_equal(scene.reports[before].count, 15);
 	lm_auto_json json_t *kept = record(0);
 	assert_int_equal(json_get_int(kept, "count", 0), 15);
+}
+
+/// So many of an event within a second, then the end of the minute.
+static void flood_with(const char *action, enum throttle_kind kind, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		scene_push(scene_event(1 + 0.01 * (double)i, action));
+	scene_push(scene_die(3, 0));
+	scene_wait(6);
+	assert_int_equal(scene.n, 6); // five of them, and the end
+	loop_timer_start(scene.monitor->known.items[0]->throttles[kind].minute, 1, 0);
+	scene_wait(7);
+	assert_int_equal(scene.reports[6].count, n - 5);
+	assert_int_equal(scene.reports[6].event, scene.reports[0].event);
+}
+
+static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	flood_with("oom", THROTTLE_OOM, 35);
+	scene_assert(6, REPORT_OOM, REPORT_UNKNOWN);
+}
+
+static void health_that_flaps_is_told_as_a_number(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	flood_with("health_status: unhealthy", THROTTLE_UNHEALTHY, 35);
+	scene_assert(6, REPORT_UNHEALTHY, REPORT_UNKNOWN);
+}
+
+static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	for (int i = 0; i < 20; i++) {
+		scene_push(scene_die(i + 0.1, 0));
+		scene_push(scene_event(i + 0.2, "start"));
+	}
+	scene_push(scene_event(21, "health_status: healthy"));
+	scene_wait(11);
+	assert_int_equal(scene_count(REPORT_DIED), 5);
+	assert_int_equal(scene_count(REPORT_RESTARTED), 5);
+	// Removed, what was held back is told.
+	scene_push(scene_event(22, "destroy"));
+	scene_wait(12);
+	scene_assert(11, REPORT_DIED, 0);
+	assert_int_equal(scene.reports[11].count, 15);
 }
 
 static void an_engine_that_is_away_is_asked_again_with_growing_pauses(void **unused)
@@ -679,6 +745,9 @@ int main(void)
 		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
 		MONITOR_TEST(what_ended_in_a_job_of_a_killed_lightermand_is_not_told),
 		MONITOR_TEST(many_crashes_are_told_as_a_number),
+		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_told_as_a_number),
+		MONITOR_TEST(health_that_flaps_is_told_as_a_number),
+		MONITOR_TEST(ends_without_a_crash_are_told_as_a_number_and_starts_are_not),
 		MONITOR_TEST(an_engine_that_is_away_is_asked_again_with_growing_pauses),
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
