@@ -187,6 +187,7 @@ static void end(struct monitor *m)
 	if (m->is_lost)
 		m->events.found(m->events.ctx);
 	m->is_lost = false;
+	monitor_tell_changed(m);
 }
 
 static void ask_next(struct monitor *m)

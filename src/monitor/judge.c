@@ -196,23 +196,24 @@ static int64_t floor_of(const struct monitor *m, const struct event *e)
 	return m->has_gap ? m->gap_ns : e->time_ns;
 }
 
-void judge_event(struct monitor *m, const struct event *e)
+bool judge_event(struct monitor *m, const struct event *e)
 {
 	if (e->action == EVENT_OTHER || !resume_take(&m->resume, e->key, e->time_ns))
-		return;
+		return false;
 	monitor_save_later(m);
 	if (e->action == EVENT_DESTROY) {
 		struct known *gone = known_find(&m->known, e->id);
 
 		if (gone)
 			judge_forget(m, gone);
-		return;
+		return true;
 	}
 	struct known *k = judge_known(m, e->id, floor_of(m, e));
 	if (!k)
-		return;
+		return true;
 	known_set_names(k, e->name, e->service, e->image);
 	k->touched_ns = e->time_ns;
 	if (HANDLERS[e->action])
 		HANDLERS[e->action](m, k, e);
+	return true;
 }

@@ -44,6 +44,12 @@ void monitor_save_later(struct monitor *m)
 			age_ms + SAVE_MS < SAVE_EVERY_MS ? SAVE_EVERY_MS - age_ms : SAVE_MS, 0);
 }
 
+void monitor_tell_changed(const struct monitor *m)
+{
+	if (m->events.changed)
+		m->events.changed(m->events.ctx);
+}
+
 static bool is_within(int64_t time_ns, int64_t from_ns, int64_t to_ns)
 {
 	return from_ns > 0 && time_ns >= from_ns && time_ns <= to_ns;
@@ -121,9 +127,11 @@ static void on_event(void *ctx, const struct event *event)
 
 	m->revision++;
 	monitor_mind_clock(m);
-	judge_event(m, event);
+	bool is_new = judge_event(m, event);
 	if (!m->has_gap)
 		m->heard_ms = lm_clock_mono_ms();
+	if (is_new)
+		monitor_tell_changed(m);
 }
 
 static void on_lost(void *ctx, const struct lm_err *why, bool is_first)

@@ -65,6 +65,8 @@ void monitor_mind_clock(struct monitor *m);
 // monitor.c
 /// Lets `resume` be written soon.
 void monitor_save_later(struct monitor *m);
+/// Tells those who look at the containers.
+void monitor_tell_changed(const struct monitor *m);
 /// Whether a job of ours was at work then.
 bool monitor_was_busy(const struct monitor *m, int64_t time_ns);
 /// Whether what such a job told to end may only then have ended of it.
@@ -73,7 +75,8 @@ bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns);
 bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns);
 
 // judge.c
-void judge_event(struct monitor *m, const struct event *e);
+/// False: it is none of ours, or was told before.
+bool judge_event(struct monitor *m, const struct event *e);
 /// A container has died; `r` is taken over. Nothing is told of an end that is `ours`.
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours);
 /// Tells an event other than a death.

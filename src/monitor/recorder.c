@@ -113,6 +113,21 @@ static void proceed(struct recording *r)
 	ask_more(m);
 }
 
+/// No event tells of these.
+static void learn(struct monitor *m, struct known *k, const struct engine_container_state *s)
+{
+	enum life life = life_from_word(s->state);
+	bool has_ended = k->life == LIFE_EXITED && !life_is_up(life);
+
+	if (k->restart_count == s->restart_count && !(has_ended && life != LIFE_EXITED))
+		return;
+	k->restart_count = s->restart_count;
+	if (has_ended)
+		k->life = life;
+	m->revision++;
+	monitor_tell_changed(m);
+}
+
 static void take_state(struct recording *r, const struct engine_container_state *s)
 {
 	struct known *k = known_find(&r->owner->known, r->id);
@@ -120,11 +135,9 @@ static void take_state(struct recording *r, const struct engine_container_state 
 
 	r->report.restart_count = s->restart_count;
 	if (k)
-		k->restart_count = s->restart_count;
+		learn(r->owner, k, s);
 	if (life_is_up(life)) // it runs again; how this end came is not told any more
 		return;
-	if (k && k->life == LIFE_EXITED)
-		k->life = life;
 	if (r->report.oom_killed == REPORT_UNKNOWN)
 		r->report.oom_killed = s->oom_killed;
 	if (r->report.exit_code == REPORT_UNKNOWN && s->exit_code >= 0)

@@ -695,6 +695,35 @@ static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unus
 	assert_int_not_equal(monitor_revision(scene.monitor), changed);
 }
 
+static void others_hear_of_changes_that_are_not_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 7), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("restarting", 3, -60, 3, 8), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.changes, 1); // compared
+	const char *pause = scene_event(1, "pause");
+	scene_push(pause);
+	scene_wait_changed(2);
+	scene_push(pause); // told again it changes nothing
+	scene_push(scene_event(2, "unpause"));
+	scene_wait_changed(3);
+	assert_int_equal(scene.n, 0);
+	uint64_t quiet = monitor_revision(scene.monitor);
+	scene_push(scene_die(3, 3));
+	scene_wait_changed(5); // and what the engine answers about it
+	assert_int_equal(scene.monitor->known.items[0]->restart_count, 8);
+	assert_int_equal(scene.monitor->known.items[0]->life, LIFE_RESTARTING);
+	assert_true(monitor_revision(scene.monitor) >= quiet + 2);
+	scene_push(scene_event(4, "destroy"));
+	scene_wait_changed(6);
+	assert_int_equal(scene.monitor->known.n, 0);
+}
+
 static void nothing_wakes_it_while_nothing_happens(void **unused)
 {
 	(void)unused;
@@ -753,6 +782,7 @@ int main(void)
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
 		MONITOR_TEST(others_see_the_containers_as_they_are_known),
 		MONITOR_TEST(each_event_is_another_revision_and_a_lost_engine_is_none),
+		MONITOR_TEST(others_hear_of_changes_that_are_not_told),
 		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
 		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
 	};

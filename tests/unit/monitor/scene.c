@@ -122,6 +122,12 @@ static void on_trouble(void *ctx, const char *what)
 	note(&scene.troubles, what);
 }
 
+static void on_changed(void *ctx)
+{
+	(void)ctx;
+	scene.changes++;
+}
+
 void scene_restart(void)
 {
 	const struct monitor_settings settings = {
@@ -134,6 +140,7 @@ void scene_restart(void)
 		.lost = on_lost,
 		.found = on_found,
 		.trouble = on_trouble,
+		.changed = on_changed,
 	};
 	struct lm_err err = {LM_OK};
 
@@ -165,6 +172,11 @@ static bool is_told(size_t n)
 	return scene.n >= n;
 }
 
+static bool is_changed(size_t n)
+{
+	return scene.changes >= n;
+}
+
 static bool is_kept(size_t n)
 {
 	lm_auto_json json_t *list = monitor_crashes_to_json(scene.monitor);
@@ -181,6 +193,11 @@ static bool is_settled(size_t n)
 void scene_wait(size_t n)
 {
 	wait_for(is_told, n);
+}
+
+void scene_wait_changed(size_t n)
+{
+	wait_for(is_changed, n);
 }
 
 void scene_wait_kept(size_t n)

@@ -39,7 +39,7 @@ struct scene {
 	char folder[64];
 	int64_t now_ns; ///< When the test began.
 	struct report reports[SCENE_REPORTS];
-	size_t n, lost, found, troubles;
+	size_t n, lost, found, troubles, changes;
 	char why[LM_ERR_MSG_SIZE]; ///< Of the last loss or trouble.
 	bool hurry_minute, hurry_answer;
 	unsigned hurry_answer_at, answers_n; ///< Only that one, from 1; so many were asked for.
@@ -59,6 +59,8 @@ void scene_start(const struct fake_answer *answers, size_t n);
 void scene_restart(void);
 /// Waits until so many reports were told in all.
 void scene_wait(size_t n);
+/// Waits until it was told so often in all that something changed.
+void scene_wait_changed(size_t n);
 /// Waits until there are that many crashes in the ring.
 void scene_wait_kept(size_t n);
 /// Waits until the containers are compared, and nothing is under way.
