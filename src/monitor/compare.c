@@ -109,6 +109,7 @@ static void compare_start(
 	if (!is_up(s) || started_ns(m, s) <= later(k->started_ns, k->floor_ns))
 		return;
 	k->start_found = true;
+	k->started_ms = 0;
 	k->ours = k->killed = k->oom = false;
 	if (!throttle_hides_starts(k))
 		judge_tell(m, k, s->ended_ms > 0 ? REPORT_RESTARTED : REPORT_STARTED,

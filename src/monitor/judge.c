@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/monitor_priv.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <stdio.h>
@@ -112,6 +113,7 @@ static void on_start(struct monitor *m, struct known *k, const struct event *e)
 	k->life = LIFE_RUNNING;
 	k->health = ENGINE_HEALTH_NONE;
 	k->started_ns = e->time_ns;
+	k->started_ms = m->has_gap ? 0 : lm_clock_mono_ms();
 	k->start_found = k->end_found = false;
 	k->ours = k->killed = k->oom = false;
 	if (!told && !throttle_hides_starts(k))
@@ -121,6 +123,18 @@ static void on_start(struct monitor *m, struct known *k, const struct event *e)
 static bool is_ours(const struct monitor *m, const struct known *k, const struct event *e)
 {
 	return k->ours || monitor_was_busy_before(m, e->time_ns);
+}
+
+/// By the times of the events, which are exact; if the clock was set meanwhile, by ours.
+static int64_t uptime_s(const struct monitor *m, const struct known *k, const struct event *e)
+{
+	int64_t told_ns = k->started_ns > 0 ? e->time_ns - k->started_ns : REPORT_UNKNOWN;
+	int64_t heard_ns = (int64_t)(lm_clock_mono_ms() - k->started_ms) * MONITOR_NS_PER_MS;
+
+	if (k->started_ms > 0 && !m->has_gap &&
+		(resume_is_ahead(told_ns, heard_ns) || resume_is_ahead(heard_ns, told_ns)))
+		return heard_ns / NS_PER_S;
+	return told_ns >= 0 ? told_ns / NS_PER_S : REPORT_UNKNOWN;
 }
 
 static void on_die(struct monitor *m, struct known *k, const struct event *e)
@@ -136,8 +150,7 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 	k->start_found = k->end_found = false;
 	k->ours = k->ours && monitor_is_busy_still(m, e->time_ns);
 	r.exit_code = e->exit_code;
-	if (k->started_ns > 0 && e->time_ns >= k->started_ns)
-		r.uptime_s = (e->time_ns - k->started_ns) / NS_PER_S;
+	r.uptime_s = uptime_s(m, k, e);
 	if (k->oom || e->exit_code != CODE_KILLED || k->killed)
 		r.oom_killed = k->oom;
 	r.crash = e->exit_code != 0 || k->oom;

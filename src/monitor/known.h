@@ -25,8 +25,10 @@ struct known {
 	int64_t count_at_end;  ///< It, when the container ended.
 	/// The last start and end that we know of, by the engine's clock; 0: none.
 	int64_t started_ns, ended_ns;
-	int64_t floor_ns;   ///< What was before is told, or not of interest.
-	int64_t touched_ns; ///< The last event.
+	uint64_t started_ms; ///< The start, on lm_clock_mono_ms(); 0: it was not heard as it
+			     ///< happened.
+	int64_t floor_ns;    ///< What was before is told, or not of interest.
+	int64_t touched_ns;  ///< The last event.
 	/// The last start or end was found by comparing: its event, should it still come, is told
 	/// already.
 	bool start_found, end_found;

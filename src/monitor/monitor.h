@@ -36,8 +36,9 @@ struct monitor_events {
 	void (*found)(void *ctx);
 	/// Something else is wrong, and survived: a sentence.
 	void (*trouble)(void *ctx, const char *what);
-	/// What monitor_each tells may be another; behind `happened` and `found`, if those are
-	/// called for the same. NULL: nobody wants to know.
+	/// What monitor_each tells may be another: after each event, told or not, after a
+	/// comparison, and when the engine has answered about a crash. Often; NULL: nobody wants to
+	/// know.
 	void (*changed)(void *ctx);
 	void *ctx;
 };

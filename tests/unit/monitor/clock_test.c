@@ -101,6 +101,28 @@ static void a_start_before_the_clock_was_set_back_is_not_found_as_new(void **unu
 	assert_int_equal(scene.reports[0].uptime_s, REPORT_UNKNOWN);
 }
 
+static void how_long_it_was_up_is_right_whatever_the_clock_did(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+	static const int set_s[] = {HOUR, -HOUR};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	for (size_t i = 0; i < LM_ARRAY_SIZE(set_s); i++) {
+		scene_push(scene_event(-2 * HOUR + (double)i, "start"));
+		scene_wait(2 * i + 1);
+		struct known *k = scene.monitor->known.items[0];
+		assert_int_not_equal(k->started_ms, 0);
+		k->started_ms -= 20 * 1000; // it was so long ago
+		scene_push(scene_die(-2 * HOUR + (double)i + set_s[i], 0));
+		scene_wait(2 * i + 2);
+		scene_assert(2 * i + 1, REPORT_DIED, 0);
+		assert_in_range(scene.reports[2 * i + 1].uptime_s, 20, 40);
+	}
+}
+
 static void one_that_was_removed_unseen_is_forgotten(void **unused)
 {
 	(void)unused;
@@ -142,6 +164,7 @@ int main(void)
 		MONITOR_TEST(a_clock_that_is_set_back_a_little_hides_no_crash),
 		MONITOR_TEST(what_no_event_told_is_found_also_after_the_clock_was_set_back),
 		MONITOR_TEST(a_start_before_the_clock_was_set_back_is_not_found_as_new),
+		MONITOR_TEST(how_long_it_was_up_is_right_whatever_the_clock_did),
 		MONITOR_TEST(one_that_was_removed_unseen_is_forgotten),
 		MONITOR_TEST(a_job_that_began_before_it_stops_what_it_stops),
 	};
