@@ -6,7 +6,8 @@
 
 enum {
 	NS_PER_S = 1000000000,
-	SAVE_MS = 50,             ///< Behind an event, so that what it led to comes first.
+	SAVE_MS = 50,     ///< Behind an event, so that what it led to comes first.
+	PUT_OFF_MAX = 40, ///< So often, for what is not told yet; then all of that must be told.
 	SAVE_EVERY_MS = 5 * 1000, ///< Flash is written at most so often.
 	GRACE_S = 60, ///< Behind a job, for what it told to end: a person's HUP is no end at all.
 	LEFT_BUSY_S = 60, ///< So long a worker of a killed lightermand may still be at work.
@@ -16,8 +17,12 @@ static void save(struct monitor *m)
 {
 	struct lm_err err = {LM_OK};
 	int64_t since_ns = m->has_gap ? m->gap_ns : m->resume.since_ns;
+	int64_t untold_ns = recorder_untold_ns(m) - MONITOR_NS_PER_MS;
 
+	if (untold_ns < since_ns) // were we killed now, comparing would find it
+		since_ns = untold_ns;
 	loop_timer_stop(m->save);
+	m->put_off = 0;
 	m->saved_ms = lm_clock_mono_ms();
 	if (resume_save(m->state_directory, m->boot, &m->resume, since_ns, &err) == LM_OK) {
 		m->save_failed = false;
@@ -32,7 +37,14 @@ static void save(struct monitor *m)
 
 static void on_save(void *ctx)
 {
-	save(ctx);
+	struct monitor *m = ctx;
+
+	if (recorder_untold_ns(m) < INT64_MAX && m->put_off < PUT_OFF_MAX) {
+		m->put_off++;
+		loop_timer_start(m->save, SAVE_MS, 0);
+		return;
+	}
+	save(m);
 }
 
 void monitor_save_later(struct monitor *m)

@@ -33,6 +33,7 @@ struct monitor {
 	struct resume resume;
 	struct loop_timer *save; ///< To write `resume`.
 	uint64_t saved_ms;       ///< On lm_clock_mono_ms().
+	unsigned put_off;        ///< So often was that.
 	bool save_failed;        ///< It was told.
 	struct ring *ring;
 	bool ring_failed;
@@ -98,5 +99,7 @@ void compare_stop(struct monitor *m);
 void recorder_add(struct monitor *m, struct report *r, bool doubtful);
 /// The engine says that this container ran out of memory.
 void recorder_note_oom(struct monitor *m, const char *container_id);
+/// The earliest crash that is not told yet; INT64_MAX: none.
+int64_t recorder_untold_ns(const struct monitor *m);
 /// Tells and keeps all that is under way, as it is.
 void recorder_finish(struct monitor *m);

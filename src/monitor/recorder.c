@@ -291,6 +291,16 @@ void recorder_note_oom(struct monitor *m, const char *container_id)
 	}
 }
 
+int64_t recorder_untold_ns(const struct monitor *m)
+{
+	int64_t first_ns = INT64_MAX;
+
+	for (const struct recording *r = m->recordings; r; r = r->next)
+		if (!r->told && r->report.time_ns < first_ns)
+			first_ns = r->report.time_ns;
+	return first_ns;
+}
+
 void recorder_finish(struct monitor *m)
 {
 	while (m->recordings) {

@@ -464,6 +464,38 @@ static void a_crash_in_the_ring_is_not_told_again(void **unused)
 	assert_string_equal(ids[0], ids[1]);
 }
 
+/// How far the events were read, as the next start would know it.
+static int64_t written_since(void)
+{
+	lm_auto_json json_t *j = NULL;
+	char path[80];
+
+	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
+	assert_int_equal(json_read_file(path, LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
+	return json_get_int(j, "since", -1);
+}
+
+static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
+{
+	(void)unused;
+	const int64_t five_s = 5 * (int64_t)1000000000;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}, {LOGS, "", FAKE_HANG, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_die(-5, 3)); // late: it waits for the answers
+	scene_wait_changed(2);
+	assert_int_equal(scene.n, 0);
+	monitor_set_busy(scene.monitor, true); // writes the file
+	assert_true(written_since() < scene.now_ns - five_s);
+	assert_true(written_since() > scene.now_ns - 2 * five_s);
+	monitor_destroy(lm_take(scene.monitor)); // tells it
+	assert_int_equal(scene.n, 1);
+	assert_true(written_since() >= scene.now_ns);
+}
+
 static void what_ended_in_a_job_of_a_killed_lightermand_is_not_told(void **unused)
 {
 	(void)unused;
@@ -772,6 +804,7 @@ int main(void)
 		MONITOR_TEST(the_first_start_tells_nothing_of_what_was_before),
 		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
 		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
+		MONITOR_TEST(a_crash_that_is_not_told_yet_is_not_noted_as_told),
 		MONITOR_TEST(what_ended_in_a_job_of_a_killed_lightermand_is_not_told),
 		MONITOR_TEST(many_crashes_are_told_as_a_number),
 		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_told_as_a_number),
