@@ -8,6 +8,7 @@
 #include "monitor/monitor_priv.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -29,6 +30,7 @@ void compare_stop(struct monitor *m)
 	engine_get_destroy(lm_take(m->compare.get));
 	engine_containers_finish(&m->compare.list);
 	m->compare.next = 0;
+	m->compare.missed = false;
 }
 
 /// All is tried again with a new connection.
@@ -46,14 +48,22 @@ static bool is_up(const struct engine_container_state *s)
 	return life_is_up(life_from_word(s->state));
 }
 
-static int64_t started_ns(const struct engine_container_state *s)
+/// 0: never, or before the clock was set back.
+static int64_t noted_ns(const struct monitor *m, int64_t time_ms)
 {
-	return s->started_ms * MONITOR_NS_PER_MS;
+	int64_t time_ns = time_ms * MONITOR_NS_PER_MS;
+
+	return resume_is_ahead(time_ns, m->compare.asked_ns) ? 0 : time_ns;
 }
 
-static int64_t ended_ns(const struct engine_container_state *s)
+static int64_t started_ns(const struct monitor *m, const struct engine_container_state *s)
 {
-	return s->ended_ms * MONITOR_NS_PER_MS;
+	return noted_ns(m, s->started_ms);
+}
+
+static int64_t ended_ns(const struct monitor *m, const struct engine_container_state *s)
+{
+	return noted_ns(m, s->ended_ms);
 }
 
 static int64_t later(int64_t a, int64_t b)
@@ -83,24 +93,27 @@ static void describe_end(
 
 static void compare_end(struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (ended_ns(s) <= later(k->ended_ns, k->floor_ns))
+	if (ended_ns(m, s) <= later(k->ended_ns, k->floor_ns))
 		return;
-	struct report r = judge_report(k, REPORT_DIED, ended_ns(s));
+	struct report r = judge_report(k, REPORT_DIED, ended_ns(m, s));
 	describe_end(&r, k, s);
 	k->end_found = !is_up(s);
-	judge_death(m, k, &r, k->ours || monitor_was_busy(m, ended_ns(s)));
+	judge_death(m, k, &r,
+		(k->ours && monitor_is_busy_still(m, ended_ns(m, s))) ||
+			monitor_was_busy(m, ended_ns(m, s)));
 }
 
 static void compare_start(
 	struct monitor *m, struct known *k, const struct engine_container_state *s)
 {
-	if (!is_up(s) || started_ns(s) <= later(k->started_ns, k->floor_ns))
+	if (!is_up(s) || started_ns(m, s) <= later(k->started_ns, k->floor_ns))
 		return;
 	k->start_found = true;
+	k->started_ms = 0;
 	k->ours = k->killed = k->oom = false;
-	if (!k->flood.on)
-		judge_tell(
-			m, k, ended_ns(s) > 0 ? REPORT_RESTARTED : REPORT_STARTED, started_ns(s));
+	if (!throttle_hides_starts(k))
+		judge_tell(m, k, s->ended_ms > 0 ? REPORT_RESTARTED : REPORT_STARTED,
+			started_ns(m, s));
 }
 
 static void compare_health(
@@ -122,13 +135,25 @@ static void compare_one(struct monitor *m, struct known *k, const struct engine_
 	compare_start(m, k, s);
 	if (!has_moved)
 		compare_health(m, k, s);
-	k->started_ns = later(k->started_ns, started_ns(s));
-	k->ended_ns = later(k->ended_ns, ended_ns(s));
+	k->started_ns = later(k->started_ns, started_ns(m, s));
+	k->ended_ns = later(k->ended_ns, ended_ns(m, s));
 	k->restart_count = s->restart_count;
 	if (has_moved)
 		return;
 	k->life = life_from_word(s->state);
 	k->health = s->health;
+}
+
+/// The engine does not answer any more. One container alone may be damaged (its answer is an error,
+/// for good), locked for ever (there is none) or removed meanwhile: it must not hide the others.
+static bool is_away(struct monitor *m, lm_rc rc)
+{
+	bool again = m->compare.missed;
+
+	if (rc != LM_E_TIMEOUT && rc != LM_E_NETWORK && rc != LM_E_SYS)
+		return false;
+	m->compare.missed = true;
+	return again;
 }
 
 static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
@@ -141,7 +166,7 @@ static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 	engine_get_destroy(lm_take(m->compare.get));
 	if (rc == LM_OK)
 		rc = engine_parse_container_state(body, &state, &err);
-	if (rc && rc != LM_E_NOT_FOUND) { // removed meanwhile: an event tells
+	if (is_away(m, rc)) {
 		give_up(m, &err);
 		return;
 	}
@@ -154,12 +179,16 @@ static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 static void end(struct monitor *m)
 {
 	compare_stop(m);
+	// Else the next lightermand would find again what was found now.
+	m->resume.since_ns = later(m->resume.since_ns, m->compare.listed_ns);
 	m->has_gap = false;
+	m->heard_ms = lm_clock_mono_ms();
 	monitor_save_later(m);
 	stream_settle(m->stream);
 	if (m->is_lost)
 		m->events.found(m->events.ctx);
 	m->is_lost = false;
+	monitor_tell_changed(m);
 }
 
 static void ask_next(struct monitor *m)
@@ -209,8 +238,9 @@ static void compare_gone(struct monitor *m)
 			continue;
 		if (life_is_up(k->life)) {
 			struct report r = judge_report(k, REPORT_DIED, m->compare.asked_ns);
-			judge_death(
-				m, k, &r, k->ours || m->busy || m->resume.busy_to_ns > m->gap_ns);
+			judge_death(m, k, &r,
+				(k->ours && monitor_is_busy_still(m, m->gap_ns)) || m->busy ||
+					m->resume.busy_to_ns > m->gap_ns);
 		}
 		judge_forget(m, k);
 	}
@@ -246,6 +276,7 @@ static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 		give_up(m, &err);
 		return;
 	}
+	m->compare.listed_ns = m->compare.asked_ns;
 	compare_gone(m);
 	take_list(m);
 	(void)lm_buf_printf(&target, "/v1.%u/info", m->minor);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/monitor_priv.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <stdio.h>
@@ -35,12 +36,14 @@ struct report judge_report(const struct known *k, enum report_event event, int64
 	return r;
 }
 
-void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns)
+void judge_tell(struct monitor *m, struct known *k, enum report_event event, int64_t time_ns)
 {
 	struct report r = judge_report(k, event, time_ns);
 
 	if (event == REPORT_OOM)
 		r.oom_killed = 1;
+	if (throttle_kind(&r) != THROTTLE_NONE && !throttle_passes(m, k, &r))
+		return;
 	m->events.happened(m->events.ctx, &r);
 	report_finish(&r);
 }
@@ -48,34 +51,6 @@ void judge_tell(struct monitor *m, const struct known *k, enum report_event even
 static bool is_doubtful(const struct report *r)
 {
 	return r->oom_killed == REPORT_UNKNOWN;
-}
-
-static void on_minute(void *ctx)
-{
-	struct known *k = ctx;
-	bool on;
-	unsigned held = flood_end_minute(&k->flood, &on);
-
-	if (on)
-		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
-	if (held == 0)
-		return;
-	struct report r = k->held;
-	k->held = (struct report){0};
-	r.count = held;
-	r.restart_count = k->restart_count;
-	recorder_add(k->owner, &r, false);
-}
-
-static void hold(struct monitor *m, struct known *k, struct report *r, bool begins)
-{
-	report_finish(&k->held);
-	k->held = *r;
-	*r = (struct report){0};
-	if (!k->minute)
-		k->minute = loop_timer_create(m->loop, on_minute, k);
-	if (begins)
-		loop_timer_start(k->minute, FLOOD_MINUTE_MS, 0);
 }
 
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours)
@@ -87,27 +62,19 @@ void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours
 		report_finish(r);
 		return;
 	}
-	if (!r->crash) {
-		m->events.happened(m->events.ctx, r);
-		report_finish(r);
+	if (!throttle_passes(m, k, r))
+		return;
+	if (r->crash) {
+		recorder_add(m, r, is_doubtful(r));
 		return;
 	}
-	enum flood_verdict verdict = flood_add(&k->flood, r->time_ns / MONITOR_NS_PER_MS);
-	if (verdict == FLOOD_TELL)
-		recorder_add(m, r, is_doubtful(r));
-	else
-		hold(m, k, r, verdict == FLOOD_BEGIN);
+	m->events.happened(m->events.ctx, r);
+	report_finish(r);
 }
 
 void judge_forget(struct monitor *m, struct known *k)
 {
-	if (k->flood.held > 0) {
-		struct report r = k->held;
-
-		k->held = (struct report){0};
-		r.count = k->flood.held;
-		recorder_add(m, &r, false);
-	}
+	throttle_flush(k);
 	known_remove(&m->known, k);
 }
 
@@ -129,18 +96,27 @@ static void count_restart(struct known *k)
 		k->restart_count++;
 }
 
+/// A later start was found by comparing, and all before it told. Without that an earlier time says
+/// that the clock was set back a little.
+static bool is_overtaken(const struct known *k, const struct event *e)
+{
+	return k->start_found && e->time_ns < k->started_ns;
+}
+
 static void on_start(struct monitor *m, struct known *k, const struct event *e)
 {
 	bool again = k->ended_ns > 0, told = k->start_found;
 
+	if (is_overtaken(k, e))
+		return;
 	count_restart(k);
 	k->life = LIFE_RUNNING;
 	k->health = ENGINE_HEALTH_NONE;
-	if (e->time_ns > k->started_ns)
-		k->started_ns = e->time_ns;
+	k->started_ns = e->time_ns;
+	k->started_ms = m->has_gap ? 0 : lm_clock_mono_ms();
 	k->start_found = k->end_found = false;
 	k->ours = k->killed = k->oom = false;
-	if (!told && !k->flood.on)
+	if (!told && !throttle_hides_starts(k))
 		judge_tell(m, k, again ? REPORT_RESTARTED : REPORT_STARTED, e->time_ns);
 }
 
@@ -149,22 +125,32 @@ static bool is_ours(const struct monitor *m, const struct known *k, const struct
 	return k->ours || monitor_was_busy_before(m, e->time_ns);
 }
 
+/// By the times of the events, which are exact; if the clock was set meanwhile, by ours.
+static int64_t uptime_s(const struct monitor *m, const struct known *k, const struct event *e)
+{
+	int64_t told_ns = k->started_ns > 0 ? e->time_ns - k->started_ns : REPORT_UNKNOWN;
+	int64_t heard_ns = (int64_t)(lm_clock_mono_ms() - k->started_ms) * MONITOR_NS_PER_MS;
+
+	if (k->started_ms > 0 && !m->has_gap &&
+		(resume_is_ahead(told_ns, heard_ns) || resume_is_ahead(heard_ns, told_ns)))
+		return heard_ns / NS_PER_S;
+	return told_ns >= 0 ? told_ns / NS_PER_S : REPORT_UNKNOWN;
+}
+
 static void on_die(struct monitor *m, struct known *k, const struct event *e)
 {
-	bool told = k->end_found || e->time_ns < k->started_ns;
+	if (is_overtaken(k, e))
+		return;
+	bool told = k->end_found;
 	struct report r = judge_report(k, REPORT_DIED, e->time_ns);
 
-	if (e->time_ns > k->ended_ns)
-		k->ended_ns = e->time_ns;
-	if (e->time_ns >= k->started_ns) {
-		k->life = LIFE_EXITED;
-		k->count_at_end = k->restart_count;
-		k->start_found = false;
-	}
-	k->end_found = false;
+	k->ended_ns = e->time_ns;
+	k->life = LIFE_EXITED;
+	k->count_at_end = k->restart_count;
+	k->start_found = k->end_found = false;
+	k->ours = k->ours && monitor_is_busy_still(m, e->time_ns);
 	r.exit_code = e->exit_code;
-	if (k->started_ns > 0 && e->time_ns >= k->started_ns)
-		r.uptime_s = (e->time_ns - k->started_ns) / NS_PER_S;
+	r.uptime_s = uptime_s(m, k, e);
 	if (k->oom || e->exit_code != CODE_KILLED || k->killed)
 		r.oom_killed = k->oom;
 	r.crash = e->exit_code != 0 || k->oom;
@@ -174,14 +160,15 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 static void on_oom(struct monitor *m, struct known *k, const struct event *e)
 {
 	k->oom = true;
-	if (!k->flood.on)
+	if (!k->throttles[THROTTLE_CRASH].flood.on)
 		judge_tell(m, k, REPORT_OOM, e->time_ns);
 	recorder_note_oom(m, k->id);
 }
 
 static void on_kill(struct monitor *m, struct known *k, const struct event *e)
 {
-	if (monitor_was_busy(m, e->time_ns))
+	// Heard as it happens, it is of the job whatever became of the clock.
+	if (monitor_was_busy(m, e->time_ns) || (m->busy && !m->has_gap))
 		k->ours = true;
 	else
 		k->killed = true;
@@ -222,23 +209,24 @@ static int64_t floor_of(const struct monitor *m, const struct event *e)
 	return m->has_gap ? m->gap_ns : e->time_ns;
 }
 
-void judge_event(struct monitor *m, const struct event *e)
+bool judge_event(struct monitor *m, const struct event *e)
 {
 	if (e->action == EVENT_OTHER || !resume_take(&m->resume, e->key, e->time_ns))
-		return;
+		return false;
 	monitor_save_later(m);
 	if (e->action == EVENT_DESTROY) {
 		struct known *gone = known_find(&m->known, e->id);
 
 		if (gone)
 			judge_forget(m, gone);
-		return;
+		return true;
 	}
 	struct known *k = judge_known(m, e->id, floor_of(m, e));
 	if (!k)
-		return;
+		return true;
 	known_set_names(k, e->name, e->service, e->image);
 	k->touched_ns = e->time_ns;
 	if (HANDLERS[e->action])
 		HANDLERS[e->action](m, k, e);
+	return true;
 }

@@ -12,8 +12,8 @@ static void destroy(struct known *k)
 	free(k->name);
 	free(k->service);
 	free(k->image);
-	loop_timer_destroy(k->minute);
-	report_finish(&k->held);
+	for (size_t i = 0; i < THROTTLE_KINDS; i++)
+		throttle_finish(&k->throttles[i]);
 	free(k);
 }
 
@@ -38,7 +38,7 @@ static bool make_room(struct known_table *t)
 {
 	if (t->n == LIMIT_CONTAINERS) {
 		for (size_t i = 0; i < t->n; i++) {
-			if (!life_is_up(t->items[i]->life) && !t->items[i]->flood.on) {
+			if (!life_is_up(t->items[i]->life) && !throttle_holds(t->items[i])) {
 				known_remove(t, t->items[i]);
 				return true;
 			}

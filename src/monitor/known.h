@@ -5,10 +5,9 @@
 
 #include "docker/answer.h"
 #include "monitor/event.h"
-#include "monitor/flood.h"
 #include "monitor/life.h"
 #include "monitor/report.h"
-#include "sys/loop.h"
+#include "monitor/throttle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,8 +25,10 @@ struct known {
 	int64_t count_at_end;  ///< It, when the container ended.
 	/// The last start and end that we know of, by the engine's clock; 0: none.
 	int64_t started_ns, ended_ns;
-	int64_t floor_ns;   ///< What was before is told, or not of interest.
-	int64_t touched_ns; ///< The last event.
+	uint64_t started_ms; ///< The start, on lm_clock_mono_ms(); 0: it was not heard as it
+			     ///< happened.
+	int64_t floor_ns;    ///< What was before is told, or not of interest.
+	int64_t touched_ns;  ///< The last event.
 	/// The last start or end was found by comparing: its event, should it still come, is told
 	/// already.
 	bool start_found, end_found;
@@ -36,9 +37,7 @@ struct known {
 	bool killed; ///< Somebody else did.
 	bool oom;
 
-	struct flood flood;
-	struct loop_timer *minute; ///< Of the flood; NULL: there never was one.
-	struct report held;        ///< The last crash of that minute.
+	struct throttle throttles[THROTTLE_KINDS];
 };
 
 struct known_table {

@@ -4,29 +4,25 @@
 #include "base/path.h"
 #include "monitor/monitor_priv.h"
 
-#include <time.h>
-
 enum {
 	NS_PER_S = 1000000000,
-	SAVE_MS = 50,             ///< Behind an event, so that what it led to comes first.
+	SAVE_MS = 50,     ///< Behind an event, so that what it led to comes first.
+	PUT_OFF_MAX = 40, ///< So often, for what is not told yet; then all of that must be told.
 	SAVE_EVERY_MS = 5 * 1000, ///< Flash is written at most so often.
+	GRACE_S = 60, ///< Behind a job, for what it told to end: a person's HUP is no end at all.
 	LEFT_BUSY_S = 60, ///< So long a worker of a killed lightermand may still be at work.
 };
-
-int64_t monitor_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
 
 static void save(struct monitor *m)
 {
 	struct lm_err err = {LM_OK};
 	int64_t since_ns = m->has_gap ? m->gap_ns : m->resume.since_ns;
+	int64_t untold_ns = recorder_untold_ns(m) - MONITOR_NS_PER_MS;
 
+	if (untold_ns < since_ns) // were we killed now, comparing would find it
+		since_ns = untold_ns;
 	loop_timer_stop(m->save);
+	m->put_off = 0;
 	m->saved_ms = lm_clock_mono_ms();
 	if (resume_save(m->state_directory, m->boot, &m->resume, since_ns, &err) == LM_OK) {
 		m->save_failed = false;
@@ -41,7 +37,14 @@ static void save(struct monitor *m)
 
 static void on_save(void *ctx)
 {
-	save(ctx);
+	struct monitor *m = ctx;
+
+	if (recorder_untold_ns(m) < INT64_MAX && m->put_off < PUT_OFF_MAX) {
+		m->put_off++;
+		loop_timer_start(m->save, SAVE_MS, 0);
+		return;
+	}
+	save(m);
 }
 
 void monitor_save_later(struct monitor *m)
@@ -51,6 +54,12 @@ void monitor_save_later(struct monitor *m)
 	if (!loop_timer_active(m->save))
 		loop_timer_start(m->save,
 			age_ms + SAVE_MS < SAVE_EVERY_MS ? SAVE_EVERY_MS - age_ms : SAVE_MS, 0);
+}
+
+void monitor_tell_changed(const struct monitor *m)
+{
+	if (m->events.changed)
+		m->events.changed(m->events.ctx);
 }
 
 static bool is_within(int64_t time_ns, int64_t from_ns, int64_t to_ns)
@@ -66,15 +75,37 @@ bool monitor_was_busy(const struct monitor *m, int64_t time_ns)
 		       m->left_to_ns + (m->left_open ? (int64_t)LEFT_BUSY_S * NS_PER_S : 0));
 }
 
+bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns)
+{
+	int64_t left_to_ns = m->left_to_ns + (m->left_open ? (int64_t)LEFT_BUSY_S * NS_PER_S : 0);
+	int64_t to_ns = m->resume.busy_to_ns > left_to_ns ? m->resume.busy_to_ns : left_to_ns;
+
+	return m->busy || time_ns <= to_ns + (int64_t)GRACE_S * NS_PER_S;
+}
+
 bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns)
 {
 	return is_within(time_ns, m->left_from_ns, m->left_to_ns);
+}
+
+/// What an earlier job told to end, and did not, it will not have ended.
+static void forget_ours(struct monitor *m)
+{
+	int64_t now_ns = monitor_now_ns();
+
+	for (size_t i = 0; i < m->known.n; i++) {
+		struct known *k = m->known.items[i];
+
+		k->ours = k->ours && monitor_is_busy_still(m, now_ns);
+	}
 }
 
 void monitor_set_busy(struct monitor *m, bool busy)
 {
 	if (m->busy == busy)
 		return;
+	if (busy)
+		forget_ours(m);
 	m->busy = busy;
 	if (busy) {
 		m->resume.busy_from_ns = monitor_now_ns();
@@ -87,8 +118,9 @@ void monitor_set_busy(struct monitor *m, bool busy)
 
 static int64_t on_from(void *ctx)
 {
-	const struct monitor *m = ctx;
+	struct monitor *m = ctx;
 
+	monitor_mind_clock(m);
 	return resume_from(&m->resume);
 }
 
@@ -97,6 +129,7 @@ static void on_opened(void *ctx, unsigned minor)
 	struct monitor *m = ctx;
 
 	m->minor = minor;
+	monitor_mind_clock(m);
 	compare_begin(m);
 }
 
@@ -105,7 +138,12 @@ static void on_event(void *ctx, const struct event *event)
 	struct monitor *m = ctx;
 
 	m->revision++;
-	judge_event(m, event);
+	monitor_mind_clock(m);
+	bool is_new = judge_event(m, event);
+	if (!m->has_gap)
+		m->heard_ms = lm_clock_mono_ms();
+	if (is_new)
+		monitor_tell_changed(m);
 }
 
 static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
@@ -114,6 +152,7 @@ static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
 
 	compare_stop(m);
 	m->revision++;
+	monitor_mind_clock(m);
 	if (!m->has_gap)
 		m->gap_ns = m->resume.since_ns;
 	m->has_gap = true;
@@ -132,6 +171,7 @@ static void load(struct monitor *m)
 
 	(void)machine_boot_id(m->boot);
 	resume_load(m->state_directory, m->boot, now_ns, &m->resume);
+	m->heard_ms = lm_clock_mono_ms();
 	m->has_gap = true;
 	m->gap_ns = m->resume.knows_before ? m->resume.since_ns : now_ns;
 	m->left_from_ns = m->resume.busy_from_ns;

@@ -36,6 +36,10 @@ struct monitor_events {
 	void (*found)(void *ctx);
 	/// Something else is wrong, and survived: a sentence.
 	void (*trouble)(void *ctx, const char *what);
+	/// What monitor_each tells may be another: after each event, told or not, after a
+	/// comparison, and when the engine has answered about a crash. Often; NULL: nobody wants to
+	/// know.
+	void (*changed)(void *ctx);
 	void *ctx;
 };
 
@@ -58,8 +62,9 @@ enum monitor_sight {
 	MONITOR_SEES,   ///< What is known is so.
 };
 enum monitor_sight monitor_sight(const struct monitor *m);
-/// Another number after each event of a container, whether it is told or not: while it stays the
-/// same, nothing has happened to them. 0: the engine is not seen.
+/// Another number after each event of a container, whether it is told or not, and after each answer
+/// of the engine that tells something new of one: while it stays the same, nothing has happened to
+/// them. 0: the engine is not seen.
 uint64_t monitor_revision(const struct monitor *m);
 
 /// A container as it is now known. Borrowed for the call.

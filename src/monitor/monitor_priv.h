@@ -19,8 +19,10 @@ enum { MONITOR_NS_PER_MS = 1000000, MONITOR_ANSWER_MS = 10 * 1000 };
 struct compare {
 	struct engine_get *get; ///< What is asked just now.
 	int64_t asked_ns;
+	int64_t listed_ns; ///< When the list was asked for: all before is told once it is compared.
 	struct engine_containers list;
 	size_t next; ///< Of the list, to be asked about.
+	bool missed; ///< One of them: there was no answer.
 };
 
 struct monitor {
@@ -31,6 +33,7 @@ struct monitor {
 	struct resume resume;
 	struct loop_timer *save; ///< To write `resume`.
 	uint64_t saved_ms;       ///< On lm_clock_mono_ms().
+	unsigned put_off;        ///< So often was that.
 	bool save_failed;        ///< It was told.
 	struct ring *ring;
 	bool ring_failed;
@@ -43,6 +46,8 @@ struct monitor {
 	/// While comparing is due: what happened since then may not have been told by events.
 	bool has_gap;
 	int64_t gap_ns;
+	/// On lm_clock_mono_ms(): when all that had happened was known last.
+	uint64_t heard_ms;
 	struct compare compare;
 	char *root_directory; ///< Of the engine; NULL: not known.
 	struct recording *recordings;
@@ -53,21 +58,30 @@ struct monitor {
 	bool left_open;
 };
 
-// monitor.c
+// clock.c
 int64_t monitor_now_ns(void);
+/// What was noted before the clock was set back gets times that mean the same now.
+void monitor_mind_clock(struct monitor *m);
+
+// monitor.c
 /// Lets `resume` be written soon.
 void monitor_save_later(struct monitor *m);
+/// Tells those who look at the containers.
+void monitor_tell_changed(const struct monitor *m);
 /// Whether a job of ours was at work then.
 bool monitor_was_busy(const struct monitor *m, int64_t time_ns);
+/// Whether what such a job told to end may only then have ended of it.
+bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns);
 /// Whether that was one of an earlier lightermand, of which not all events were seen.
 bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns);
 
 // judge.c
-void judge_event(struct monitor *m, const struct event *e);
+/// False: it is none of ours, or was told before.
+bool judge_event(struct monitor *m, const struct event *e);
 /// A container has died; `r` is taken over. Nothing is told of an end that is `ours`.
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours);
 /// Tells an event other than a death.
-void judge_tell(struct monitor *m, const struct known *k, enum report_event event, int64_t time_ns);
+void judge_tell(struct monitor *m, struct known *k, enum report_event event, int64_t time_ns);
 /// A report with what is known of the container.
 struct report judge_report(const struct known *k, enum report_event event, int64_t time_ns);
 /// Tells what a flood held back, and forgets the container.
@@ -85,5 +99,7 @@ void compare_stop(struct monitor *m);
 void recorder_add(struct monitor *m, struct report *r, bool doubtful);
 /// The engine says that this container ran out of memory.
 void recorder_note_oom(struct monitor *m, const char *container_id);
+/// The earliest crash that is not told yet; INT64_MAX: none.
+int64_t recorder_untold_ns(const struct monitor *m);
 /// Tells and keeps all that is under way, as it is.
 void recorder_finish(struct monitor *m);

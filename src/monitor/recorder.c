@@ -113,6 +113,21 @@ static void proceed(struct recording *r)
 	ask_more(m);
 }
 
+/// No event tells of these.
+static void learn(struct monitor *m, struct known *k, const struct engine_container_state *s)
+{
+	enum life life = life_from_word(s->state);
+	bool has_ended = k->life == LIFE_EXITED && !life_is_up(life);
+
+	if (k->restart_count == s->restart_count && !(has_ended && life != LIFE_EXITED))
+		return;
+	k->restart_count = s->restart_count;
+	if (has_ended)
+		k->life = life;
+	m->revision++;
+	monitor_tell_changed(m);
+}
+
 static void take_state(struct recording *r, const struct engine_container_state *s)
 {
 	struct known *k = known_find(&r->owner->known, r->id);
@@ -120,11 +135,9 @@ static void take_state(struct recording *r, const struct engine_container_state 
 
 	r->report.restart_count = s->restart_count;
 	if (k)
-		k->restart_count = s->restart_count;
+		learn(r->owner, k, s);
 	if (life_is_up(life)) // it runs again; how this end came is not told any more
 		return;
-	if (k && k->life == LIFE_EXITED)
-		k->life = life;
 	if (r->report.oom_killed == REPORT_UNKNOWN)
 		r->report.oom_killed = s->oom_killed;
 	if (r->report.exit_code == REPORT_UNKNOWN && s->exit_code >= 0)
@@ -270,9 +283,22 @@ void recorder_note_oom(struct monitor *m, const char *container_id)
 			continue;
 		r->doubtful = false;
 		r->report.oom_killed = 1;
-		if (r->report.log)
-			tell(r);
+		if (!r->report.log || r->told)
+			continue;
+		tell(r);
+		// Kept with what the engine answers: all of it is still to come, else it was told.
+		loop_timer_stop(r->timer);
 	}
+}
+
+int64_t recorder_untold_ns(const struct monitor *m)
+{
+	int64_t first_ns = INT64_MAX;
+
+	for (const struct recording *r = m->recordings; r; r = r->next)
+		if (!r->told && r->report.time_ns < first_ns)
+			first_ns = r->report.time_ns;
+	return first_ns;
 }
 
 void recorder_finish(struct monitor *m)

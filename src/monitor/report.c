@@ -142,8 +142,6 @@ static void add_death(const struct report *r, struct lm_buf *out)
 	if (r->restart_count > 0)
 		(void)lm_buf_printf(out, ", restarted %" PRId64 " time%s so far", r->restart_count,
 			r->restart_count == 1 ? "" : "s");
-	if (r->count > 1)
-		(void)lm_buf_printf(out, "; %u times within a minute", r->count);
 }
 
 char *report_to_text(const struct report *r)
@@ -154,6 +152,8 @@ char *report_to_text(const struct report *r)
 		&out, "container %s (service %s) %s", r->name, r->service, EVENTS[r->event].says);
 	if (r->event == REPORT_DIED)
 		add_death(r, &out);
+	if (r->count > 1)
+		(void)lm_buf_printf(&out, "; %u times within a minute", r->count);
 	return lm_buf_take(&out);
 }
 

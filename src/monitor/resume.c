@@ -14,10 +14,17 @@
 #define FILE_NAME "events.json"
 
 enum {
-	OVERLAP_NS = 1000 * 1000 * 1000,
+	NS_PER_S = 1000 * 1000 * 1000,
+	OVERLAP_NS = NS_PER_S,
+	AHEAD_S = 10,    ///< Clocks that are set little by little are not meant.
 	SAVED_MAX = 128, ///< Keys of the overlap; more events than that in a second are rare.
 	KEY_DIGITS = 16,
 };
+
+bool resume_is_ahead(int64_t time_ns, int64_t now_ns)
+{
+	return time_ns > now_ns && time_ns - now_ns > (int64_t)AHEAD_S * NS_PER_S;
+}
 
 bool resume_take(struct resume *r, uint64_t key, int64_t time_ns)
 {
@@ -96,7 +103,9 @@ void resume_load(const char *directory, const char *boot, int64_t now_ns, struct
 		return;
 	}
 	ret->floor_ns = json_get_int(j, "floor", 0);
-	ret->since_ns = since_ns;
+	if (resume_is_ahead(ret->floor_ns, now_ns))
+		ret->floor_ns = now_ns;
+	ret->since_ns = resume_is_ahead(since_ns, now_ns) ? now_ns : since_ns;
 	ret->knows_before = true;
 	ret->busy_from_ns = json_get_int(j, "busy_from", 0);
 	ret->busy_to_ns = json_get_int(j, "busy_to", 0);

@@ -29,6 +29,9 @@ struct resume {
 	int64_t busy_from_ns, busy_to_ns;
 };
 
+/// A time that cannot be: it was noted before the clock was set back.
+bool resume_is_ahead(int64_t time_ns, int64_t now_ns);
+
 /// An event is new: remembers it. False: it was told before.
 bool resume_take(struct resume *r, uint64_t key, int64_t time_ns);
 /// From when on to ask. Events are put in order a little after they get their time: earlier than
@@ -37,7 +40,7 @@ int64_t resume_from(const struct resume *r);
 
 /// Reads the file in the directory. What cannot be read counts as never written. `boot` is the
 /// machine's boot id: after another boot all that the engine tells is new, and what does not run
-/// any more ended with the machine.
+/// any more ended with the machine. If the clock was set back since, what was meanwhile is lost.
 void resume_load(const char *directory, const char *boot, int64_t now_ns, struct resume *ret);
 /// `since_ns` instead of r->since_ns is written. As lm_file_replace.
 lm_rc resume_save(const char *directory, const char *boot, const struct resume *r, int64_t since_ns,

@@ -17,15 +17,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define NO_INFO                                                                                    \
-	{                                                                                          \
-		INFO, OK "{}", FAKE_CLOSE, 0                                                       \
-	}
-
-/// An engine with a1, which runs since a minute before the test.
-#define RUNNING                                                                                    \
-	VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO
-
 static json_t *record(size_t i)
 {
 	json_t *list = monitor_crashes_to_json(scene.monitor);
@@ -66,15 +57,10 @@ static void a_crash_is_told_and_kept(void **unused)
 	assert_string_equal(json_string_value(json_array_get(log, 1)), "last");
 }
 
-static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
+/// Of a1, in the engine's folder, which is that of the scene.
+static void write_log(void)
 {
-	(void)unused;
 	char path[200];
-	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
-		{LIST, scene_list("running"), FAKE_CLOSE, 0},
-		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
-		{INSPECT, "", FAKE_HANG, 0}};
 
 	(void)snprintf(path, sizeof(path), "%s/containers/a1", scene.folder);
 	assert_int_equal(lm_dir_make(path, 0700, NULL), LM_OK);
@@ -83,6 +69,18 @@ static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
 				 LM_STR("{\"log\":\"out of cargo\\n\",\"stream\":\"stderr\"}\n"),
 				 0600, NULL),
 		LM_OK);
+}
+
+static void the_log_is_read_from_the_file_of_the_default_driver(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0},
+		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}};
+
+	write_log();
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
 	scene_push(scene_die(1, 4));
@@ -194,6 +192,36 @@ static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
 	assert_int_equal(scene.reports[4].oom_killed, 1);
 }
 
+static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unused)
+{
+	(void)unused;
+	const char *answer = scene_inspect("restarting", 137, -60, 1, 4);
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0},
+		{INFO, scene_text(OK "{\"DockerRootDir\":\"%s\"}", scene.folder), FAKE_CLOSE, 0},
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, OK, FAKE_HANG, 0},
+		{"GET /v1.41/containers/b2/", NOT_FOUND, FAKE_CLOSE, 0}};
+
+	write_log();
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_text("%s%s", scene_die(1, 137), scene_event(1.1, "oom")));
+	scene_wait(2);
+	assert_int_equal(scene.reports[1].oom_killed, 1);
+	// Another that dies later is kept, so that no time of the first can still run.
+	scene_push(scene_text("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"b2\","
+			      "\"Attributes\":{\"exitCode\":\"1\"}},\"timeNano\":%lld}\n",
+		(long long)monitor_now_ns()));
+	scene_wait_kept(1);
+	fake_engine_push(scene.engine, INSPECT, answer + strlen(OK));
+	fake_engine_push(scene.engine, INSPECT, NULL);
+	scene_wait_kept(2);
+	lm_auto_json json_t *kept = record(0);
+	assert_int_equal(json_get_int(kept, "exit_code", -1), 137);
+	assert_int_equal(json_get_int(kept, "restart_count", -1), 4);
+}
+
 static void what_a_job_of_ours_stops_is_not_told(void **unused)
 {
 	(void)unused;
@@ -220,6 +248,47 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 	scene_push(scene_die(62, 143));
 	scene_wait(4);
 	scene_assert(3, REPORT_DIED, 143);
+}
+
+static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene_push(scene_event(1, "kill")); // HUP
+	scene_push(scene_event(1.1, "health_status: healthy"));
+	scene_wait(1);
+	monitor_set_busy(scene.monitor, false);
+	scene_push(scene_die(7200, 3));
+	scene_wait_kept(1);
+	assert_int_equal(scene.n, 2);
+	scene_assert(1, REPORT_DIED, 3);
+}
+
+static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene_push(scene_event(0.1, "kill"));
+	scene_push(scene_event(0.2, "health_status: healthy"));
+	scene_wait(1);
+	monitor_set_busy(scene.monitor, false);
+	monitor_set_busy(scene.monitor, true); // the next one follows at once
+	monitor_set_busy(scene.monitor, false);
+	scene_push(scene_die(10, 143));
+	scene_push(scene_event(11, "start"));
+	scene_wait(2);
+	scene_assert(1, REPORT_RESTARTED, REPORT_UNKNOWN);
 }
 
 static void events_told_again_after_a_break_are_told_once(void **unused)
@@ -395,6 +464,38 @@ static void a_crash_in_the_ring_is_not_told_again(void **unused)
 	assert_string_equal(ids[0], ids[1]);
 }
 
+/// How far the events were read, as the next start would know it.
+static int64_t written_since(void)
+{
+	lm_auto_json json_t *j = NULL;
+	char path[80];
+
+	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
+	assert_int_equal(json_read_file(path, LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
+	return json_get_int(j, "since", -1);
+}
+
+static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
+{
+	(void)unused;
+	const int64_t five_s = 5 * (int64_t)1000000000;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, "", FAKE_HANG, 0}, {LOGS, "", FAKE_HANG, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	scene_push(scene_die(-5, 3)); // late: it waits for the answers
+	scene_wait_changed(2);
+	assert_int_equal(scene.n, 0);
+	monitor_set_busy(scene.monitor, true); // writes the file
+	assert_true(written_since() < scene.now_ns - five_s);
+	assert_true(written_since() > scene.now_ns - 2 * five_s);
+	monitor_destroy(lm_take(scene.monitor)); // tells it
+	assert_int_equal(scene.n, 1);
+	assert_true(written_since() >= scene.now_ns);
+}
+
 static void what_ended_in_a_job_of_a_killed_lightermand_is_not_told(void **unused)
 {
 	(void)unused;
@@ -436,18 +537,83 @@ static void many_crashes_are_told_as_a_number(void **unused)
 		scene_push(scene_die(i + 0.1, 3));
 		scene_push(scene_event(i + 0.2, "start"));
 		scene_push(scene_event(i + 0.3, "health_status: healthy"));
-		scene_wait(i < 5 ? 3 * (size_t)(i + 1) : 15 + (size_t)(i - 4));
+		if (i < 5)
+			scene_wait(3 * (size_t)(i + 1));
 	}
+	scene_push(scene_event(21, "health_status: unhealthy")); // is told all the same
+	scene_wait(16);
 	size_t before = scene.n;
-	assert_int_equal(before, 5 * 3 + 15); // health is told all the same
-	scene.monitor->known.items[0]->flood.held = 15;
-	loop_timer_start(scene.monitor->known.items[0]->minute, 1, 0);
+	assert_int_equal(before, 5 * 3 + 1);
+	struct throttle *crashes = &scene.monitor->known.items[0]->throttles[THROTTLE_CRASH];
+	assert_int_equal(crashes->flood.held, 15);
+	loop_timer_start(crashes->minute, 1, 0);
 	scene_wait_kept(6);
 	assert_int_equal(scene.n, before + 1);
 	scene_assert(before, REPORT_DIED, 3);
 	assert_int_equal(scene.reports[before].count, 15);
 	lm_auto_json json_t *kept = record(0);
 	assert_int_equal(json_get_int(kept, "count", 0), 15);
+}
+
+/// So many of an event within a second, then the end of the minute.
+static void flood_with(const char *action, enum throttle_kind kind, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		scene_push(scene_event(1 + 0.01 * (double)i, action));
+	scene_push(scene_die(3, 0));
+	scene_wait(6);
+	assert_int_equal(scene.n, 6); // five of them, and the end
+	loop_timer_start(scene.monitor->known.items[0]->throttles[kind].minute, 1, 0);
+	scene_wait(7);
+	assert_int_equal(scene.reports[6].count, n - 5);
+	assert_int_equal(scene.reports[6].event, scene.reports[0].event);
+}
+
+static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	flood_with("oom", THROTTLE_OOM, 35);
+	scene_assert(6, REPORT_OOM, REPORT_UNKNOWN);
+}
+
+static void health_that_flaps_is_told_as_a_number(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	flood_with("health_status: unhealthy", THROTTLE_UNHEALTHY, 35);
+	scene_assert(6, REPORT_UNHEALTHY, REPORT_UNKNOWN);
+}
+
+static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {
+		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	for (int i = 0; i < 20; i++) {
+		scene_push(scene_die(i + 0.1, 0));
+		scene_push(scene_event(i + 0.2, "start"));
+	}
+	scene_push(scene_event(21, "health_status: healthy"));
+	scene_wait(11);
+	assert_int_equal(scene_count(REPORT_DIED), 5);
+	assert_int_equal(scene_count(REPORT_RESTARTED), 5);
+	// Removed, what was held back is told.
+	scene_push(scene_event(22, "destroy"));
+	scene_wait(12);
+	scene_assert(11, REPORT_DIED, 0);
+	assert_int_equal(scene.reports[11].count, 15);
 }
 
 static void an_engine_that_is_away_is_asked_again_with_growing_pauses(void **unused)
@@ -561,6 +727,35 @@ static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unus
 	assert_int_not_equal(monitor_revision(scene.monitor), changed);
 }
 
+static void others_hear_of_changes_that_are_not_told(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 7), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("restarting", 3, -60, 3, 8), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	assert_int_equal(scene.changes, 1); // compared
+	const char *pause = scene_event(1, "pause");
+	scene_push(pause);
+	scene_wait_changed(2);
+	scene_push(pause); // told again it changes nothing
+	scene_push(scene_event(2, "unpause"));
+	scene_wait_changed(3);
+	assert_int_equal(scene.n, 0);
+	uint64_t quiet = monitor_revision(scene.monitor);
+	scene_push(scene_die(3, 3));
+	scene_wait_changed(5); // and what the engine answers about it
+	assert_int_equal(scene.monitor->known.items[0]->restart_count, 8);
+	assert_int_equal(scene.monitor->known.items[0]->life, LIFE_RESTARTING);
+	assert_true(monitor_revision(scene.monitor) >= quiet + 2);
+	scene_push(scene_event(4, "destroy"));
+	scene_wait_changed(6);
+	assert_int_equal(scene.monitor->known.n, 0);
+}
+
 static void nothing_wakes_it_while_nothing_happens(void **unused)
 {
 	(void)unused;
@@ -588,8 +783,6 @@ static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 	assert_non_null(strstr(err.msg, "the records of crashes: "));
 }
 
-#define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -600,7 +793,10 @@ int main(void)
 		MONITOR_TEST(an_end_with_code_0_is_told_and_not_kept),
 		MONITOR_TEST(starts_restarts_and_health_are_told),
 		MONITOR_TEST(killed_for_memory_is_known_also_if_that_is_told_late),
+		MONITOR_TEST(one_told_early_is_kept_with_what_the_engine_answers_late),
 		MONITOR_TEST(what_a_job_of_ours_stops_is_not_told),
+		MONITOR_TEST(a_signal_in_a_job_of_ours_hides_no_later_crash),
+		MONITOR_TEST(what_a_job_told_to_end_may_end_soon_after_it),
 		MONITOR_TEST(events_told_again_after_a_break_are_told_once),
 		MONITOR_TEST(an_end_that_no_event_told_is_found),
 		MONITOR_TEST(a_restart_that_no_event_told_is_found),
@@ -608,13 +804,18 @@ int main(void)
 		MONITOR_TEST(the_first_start_tells_nothing_of_what_was_before),
 		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
 		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
+		MONITOR_TEST(a_crash_that_is_not_told_yet_is_not_noted_as_told),
 		MONITOR_TEST(what_ended_in_a_job_of_a_killed_lightermand_is_not_told),
 		MONITOR_TEST(many_crashes_are_told_as_a_number),
+		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_told_as_a_number),
+		MONITOR_TEST(health_that_flaps_is_told_as_a_number),
+		MONITOR_TEST(ends_without_a_crash_are_told_as_a_number_and_starts_are_not),
 		MONITOR_TEST(an_engine_that_is_away_is_asked_again_with_growing_pauses),
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
 		MONITOR_TEST(others_see_the_containers_as_they_are_known),
 		MONITOR_TEST(each_event_is_another_revision_and_a_lost_engine_is_none),
+		MONITOR_TEST(others_hear_of_changes_that_are_not_told),
 		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
 		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
 	};

@@ -85,6 +85,19 @@ static void a_restart_asks_for_nothing_before_the_first_start_either(void **unus
 	assert_int_equal(resume_from(&after), 100 * S);
 }
 
+static void what_a_clock_noted_before_it_was_set_back_is_not_waited_for(void **unused)
+{
+	(void)unused;
+	const struct resume before = {.since_ns = 3700 * S, .floor_ns = 3650 * S};
+	struct resume after;
+
+	save(&before, before.since_ns);
+	resume_load(folder, BOOT, 100 * S, &after);
+	assert_true(after.knows_before);
+	assert_int_equal(after.since_ns, 100 * S);
+	assert_int_equal(resume_from(&after), 100 * S);
+}
+
 static void a_restart_goes_on_where_it_was(void **unused)
 {
 	(void)unused;
@@ -176,6 +189,7 @@ int main(void)
 		cmocka_unit_test(remembers_as_many_as_the_engine_can_tell_again),
 		RESUME_TEST(the_first_start_asks_for_nothing_that_was_before),
 		RESUME_TEST(a_restart_asks_for_nothing_before_the_first_start_either),
+		RESUME_TEST(what_a_clock_noted_before_it_was_set_back_is_not_waited_for),
 		RESUME_TEST(a_restart_goes_on_where_it_was),
 		RESUME_TEST(a_busy_second_fits_into_the_file),
 		RESUME_TEST(after_another_boot_all_that_the_engine_tells_is_new),

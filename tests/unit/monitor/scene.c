@@ -32,8 +32,12 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 {
 	if (delay_ms >= 100 && delay_ms <= 10000 && scene.delays_n < LM_ARRAY_SIZE(scene.delays))
 		scene.delays[scene.delays_n++] = delay_ms;
+	bool is_answer = delay_ms == MONITOR_ANSWER_MS;
+
+	scene.answers_n += is_answer;
 	if ((delay_ms == FLOOD_MINUTE_MS && scene.hurry_minute) ||
-		(delay_ms == MONITOR_ANSWER_MS && scene.hurry_answer))
+		(is_answer && scene.hurry_answer) ||
+		(is_answer && scene.answers_n == scene.hurry_answer_at))
 		delay_ms = 1;
 	__real_loop_timer_start(t, delay_ms, repeat_ms);
 }
@@ -118,6 +122,12 @@ static void on_trouble(void *ctx, const char *what)
 	note(&scene.troubles, what);
 }
 
+static void on_changed(void *ctx)
+{
+	(void)ctx;
+	scene.changes++;
+}
+
 void scene_restart(void)
 {
 	const struct monitor_settings settings = {
@@ -130,6 +140,7 @@ void scene_restart(void)
 		.lost = on_lost,
 		.found = on_found,
 		.trouble = on_trouble,
+		.changed = on_changed,
 	};
 	struct lm_err err = {LM_OK};
 
@@ -161,6 +172,11 @@ static bool is_told(size_t n)
 	return scene.n >= n;
 }
 
+static bool is_changed(size_t n)
+{
+	return scene.changes >= n;
+}
+
 static bool is_kept(size_t n)
 {
 	lm_auto_json json_t *list = monitor_crashes_to_json(scene.monitor);
@@ -179,6 +195,11 @@ void scene_wait(size_t n)
 	wait_for(is_told, n);
 }
 
+void scene_wait_changed(size_t n)
+{
+	wait_for(is_changed, n);
+}
+
 void scene_wait_kept(size_t n)
 {
 	wait_for(is_kept, n);
@@ -192,6 +213,15 @@ void scene_settle(void)
 void scene_push(const char *event)
 {
 	fake_engine_push(scene.engine, EVENTS, event);
+}
+
+size_t scene_count(enum report_event event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < scene.n; i++)
+		n += scene.reports[i].event == event;
+	return n;
 }
 
 void scene_assert(size_t i, enum report_event event, int exit_code)

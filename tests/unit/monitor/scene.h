@@ -19,6 +19,13 @@
 #define INFO "GET /v1.41/info "
 #define INSPECT "GET /v1.41/containers/a1/json "
 #define LOGS "GET /v1.41/containers/a1/logs?"
+#define NO_INFO                                                                                    \
+	{                                                                                          \
+		INFO, OK "{}", FAKE_CLOSE, 0                                                       \
+	}
+/// An engine with a1, which runs since a minute before the test.
+#define RUNNING                                                                                    \
+	VERSION, {EVENTS, OK, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO
 #define NOT_FOUND "HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}"
 
 enum { SCENE_REPORTS = 40 };
@@ -32,14 +39,17 @@ struct scene {
 	char folder[64];
 	int64_t now_ns; ///< When the test began.
 	struct report reports[SCENE_REPORTS];
-	size_t n, lost, found, troubles;
+	size_t n, lost, found, troubles, changes;
 	char why[LM_ERR_MSG_SIZE]; ///< Of the last loss or trouble.
 	bool hurry_minute, hurry_answer;
-	uint64_t delays[64]; ///< That timers of 100 ms to 10 s were started with.
+	unsigned hurry_answer_at, answers_n; ///< Only that one, from 1; so many were asked for.
+	uint64_t delays[64];                 ///< That timers of 100 ms to 10 s were started with.
 	size_t delays_n;
 };
 
 extern struct scene scene;
+
+#define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
 
 int scene_setup(void **state);
 int scene_teardown(void **state);
@@ -49,11 +59,15 @@ void scene_start(const struct fake_answer *answers, size_t n);
 void scene_restart(void);
 /// Waits until so many reports were told in all.
 void scene_wait(size_t n);
+/// Waits until it was told so often in all that something changed.
+void scene_wait_changed(size_t n);
 /// Waits until there are that many crashes in the ring.
 void scene_wait_kept(size_t n);
 /// Waits until the containers are compared, and nothing is under way.
 void scene_settle(void);
 void scene_push(const char *event);
+/// How many reports of that event there were.
+size_t scene_count(enum report_event event);
 /// The event is `event`, of the container app_web_1, with that exit code.
 void scene_assert(size_t i, enum report_event event, int exit_code);
 
