@@ -42,6 +42,13 @@ static void on_found(void *ctx)
 	to->changed(to->ctx);
 }
 
+static void on_changed(void *ctx)
+{
+	const struct happenings *to = ctx;
+
+	to->changed(to->ctx);
+}
+
 static void on_trouble(void *ctx, const char *what)
 {
 	(void)ctx;
@@ -61,6 +68,7 @@ lm_rc happenings_watch(struct loop *loop, const struct host_settings *host,
 		.lost = on_lost,
 		.found = on_found,
 		.trouble = on_trouble,
+		.changed = on_changed,
 		.ctx = (void *)to,
 	};
 

@@ -151,6 +151,9 @@ def test_the_textfile_knows_the_containers_without_asking(device, engine, textfi
         return parse(textfile.read_text()) if textfile.exists() else {}
 
     wait_until(lambda: now().get('lighterman_containers{state="running"}') == 2, 60, textfile.read_text)
+    engine.containers()["db"].pause()  # of which no message tells
+    wait_until(lambda: now().get('lighterman_containers{state="paused"}') == 1, 60, textfile.read_text)
+    engine.containers()["db"].unpause()
     engine.containers()["web"].kill()
     wait_until(lambda: now().get('lighterman_containers{state="exited"}') == 1, 60, textfile.read_text)
     engine.stop()

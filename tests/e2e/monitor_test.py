@@ -135,7 +135,8 @@ def test_killed_by_a_signal(device, app, happenings):
 
 
 def test_killed_for_memory(device, app, happenings):
-    app(web={"command": "echo eats; x=aaaaaaaaaaaaaaaa; while :; do x=$x$x$x; done", "mem_limit": "6m"})
+    # The engine begins to listen for it a moment after the start.
+    app(web={"command": "echo eats; sleep 1; x=aaaaaaaaaaaaaaaa; while :; do x=$x$x$x; done", "mem_limit": "6m"})
     oom = happenings.next("oom")
     died = happenings.next("died")
     assert (oom["service"], oom["oom_killed"]) == ("web", True)
