@@ -44,7 +44,7 @@ static lm_rc fail_denied(const char *path, struct lm_err *err)
 
 	if (directory)
 		return lm_fail(err, err->rc, err->sys,
-			"%s: the directory '%s' lets nobody else pass: run it as root, or allow "
+			"%s: your user may not pass the directory '%s': run it as root, or allow "
 			"your user to search it",
 			err->msg, directory);
 	return lm_fail(err, err->rc, err->sys,

@@ -356,7 +356,7 @@ static void names_the_directory_that_lets_nobody_pass(void **state)
 	if (user == 0)
 		assert_int_equal(seteuid(0), 0);
 	assert_string_equal(err.msg,
-		"connect to 'd/e/s': Permission denied: the directory 'd' lets nobody else pass: "
+		"connect to 'd/e/s': Permission denied: your user may not pass the directory 'd': "
 		"run it as root, or allow your user to search it");
 	assert_int_equal(rmdir("d"), 0);
 }

@@ -434,22 +434,27 @@ static void lines_that_cannot_be_written_are_counted(void **state)
 		"000004 "));
 }
 
+/// A file size limit is as a full disk: it takes a part of a line, then nothing.
+static void limit_files(rlim_t most)
+{
+	struct rlimit limit;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 static void a_full_disk_leaves_whole_lines_and_their_number(void **state)
 {
 	(void)state;
-	struct rlimit old;
-
-	// A file size limit is as a full disk: it takes a part of a line, then nothing.
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
 	start(128);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){250, old.rlim_max}), 0);
+	limit_files(250);
 	write_lines(3, 100);
 	assert_int_equal(total(), 200);
 	write_lines(1, 100);
 	assert_int_equal(total(), 200);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	(void)signal(SIGXFSZ, handler);
+	limit_files(RLIM_INFINITY);
 	write_line(100);
 	lm_auto_buf struct lm_buf all = read_all();
 	const char *told =
@@ -464,16 +469,11 @@ static void a_full_disk_leaves_whole_lines_and_their_number(void **state)
 static void a_full_disk_takes_what_fits_of_lines_given_together(void **state)
 {
 	(void)state;
-	struct rlimit old;
-
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
 	start(128);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){250, old.rlim_max}), 0);
+	limit_files(250);
 	write_together(5, 100);
 	assert_int_equal(total(), 200);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	(void)signal(SIGXFSZ, handler);
+	limit_files(RLIM_INFINITY);
 	write_together(2, 100);
 	lm_auto_buf struct lm_buf all = read_all();
 	assert_non_null(

@@ -158,23 +158,26 @@ static void one_line_a_container_by_service(void **state)
 		"restarts=4 exit_code=- uptime_s=0");
 }
 
+/// One container that runs.
+static const struct fake_answer quiet[] = {VERSION,
+	{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+	INSPECT("c1", "{\"Running\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
+
+/// It is removed before it can be inspected.
+static const struct fake_answer gone[] = {VERSION,
+	{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
+	{"GET /v1.41/containers/c1/json ",
+		"HTTP/1.0 404 no\r\n\r\n{\"message\":\"No such container: c1\"}", FAKE_CLOSE}};
+
 static void an_application_that_runs_costs_one_request(void **state)
 {
 	(void)state;
-	const struct fake_answer answers[] = {VERSION,
-		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
-		INSPECT("c1", "{\"Running\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
-
-	run(answers, 3, 5);
+	run(quiet, 3, 5);
 	assert_int_equal(requests("GET /version"), 1);
 	assert_int_equal(requests("GET /v1.41/containers/c1/json"), 1);
 	for (int i = 0; i < 5; i++)
 		assert_non_null(strstr(f.text[i], " restarts=4 "));
 }
-
-static const struct fake_answer quiet[] = {VERSION,
-	{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
-	INSPECT("c1", "{\"Running\":true,\"StartedAt\":\"2020-08-11T13:39:04Z\"}")};
 
 static void nothing_is_asked_while_nothing_happens(void **state)
 {
@@ -208,15 +211,9 @@ static void while_the_monitor_sees_nothing_the_list_is_asked_for(void **state)
 static void a_row_of_which_not_all_is_known_is_asked_for(void **state)
 {
 	(void)state;
-	const struct fake_answer answers[] = {VERSION,
-		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
-		{"GET /v1.41/containers/c1/json ",
-			"HTTP/1.0 404 no\r\n\r\n{\"message\":\"No such container: c1\"}",
-			FAKE_CLOSE}};
-
 	f.monitor = (const struct monitor *)&f;
 	f.revision = 7;
-	run(answers, 3, 3);
+	run(gone, 3, 3);
 	assert_true(requests(LIST) >= 3);
 }
 
@@ -236,13 +233,7 @@ static void what_keeps_restarting_is_asked_for_each_time(void **state)
 static void a_container_that_is_gone_meanwhile_keeps_what_the_list_said(void **state)
 {
 	(void)state;
-	const struct fake_answer answers[] = {VERSION,
-		{LIST, OK "[" ITEM("c1", "web", "running", "Up 5 minutes") "]", FAKE_CLOSE},
-		{"GET /v1.41/containers/c1/json ",
-			"HTTP/1.0 404 no\r\n\r\n{\"message\":\"No such container: c1\"}",
-			FAKE_CLOSE}};
-
-	run(answers, 3, 1);
+	run(gone, 3, 1);
 	assert_non_null(strstr(f.text[0], " restarts=- exit_code=- uptime_s=300"));
 }
 

@@ -20,12 +20,7 @@ static const int64_t S = 1000000000;
 static void crashes_after_the_clock_was_set_back_are_told(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	scene_push(scene_die(HOUR, 3));
 	scene_push(scene_event(HOUR + 1, "start"));
 	scene_wait(2);
@@ -45,12 +40,7 @@ static void crashes_after_the_clock_was_set_back_are_told(void **unused)
 static void a_clock_that_is_set_back_a_little_hides_no_crash(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	scene_push(scene_die(4, 3));
 	scene_push(scene_event(5, "start"));
 	scene_push(scene_die(1, 3));
@@ -142,12 +132,7 @@ static void one_that_was_removed_unseen_is_forgotten(void **unused)
 static void a_job_that_began_before_it_stops_what_it_stops(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
 	scene.monitor->resume.busy_from_ns = scene.now_ns + HOUR * S;
 	scene_push(scene_event(1, "kill"));

@@ -130,11 +130,7 @@ static void what_the_engine_never_answers_is_kept_without(void **unused)
 static void an_end_with_code_0_is_told_and_not_kept(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	scene_push(scene_die(1, 0));
 	scene_wait(1);
 	scene_assert(0, REPORT_DIED, 0);
@@ -225,12 +221,7 @@ static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unus
 static void what_a_job_of_ours_stops_is_not_told(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
 	scene.now_ns = monitor_now_ns();
 	scene_push(scene_event(0, "kill"));
@@ -253,12 +244,7 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
 	scene_push(scene_event(1, "kill")); // HUP
 	scene_push(scene_event(1.1, "health_status: healthy"));
@@ -273,11 +259,7 @@ static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
 static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
 	scene_push(scene_event(0.1, "kill"));
 	scene_push(scene_event(0.2, "health_status: healthy"));
@@ -527,12 +509,7 @@ static void what_ended_in_a_job_of_a_killed_lightermand_is_not_told(void **unuse
 static void many_crashes_are_told_as_a_number(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {RUNNING,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
-		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	for (int i = 0; i < 20; i++) {
 		scene_push(scene_die(i + 0.1, 3));
 		scene_push(scene_event(i + 0.2, "start"));
@@ -572,11 +549,7 @@ static void flood_with(const char *action, enum throttle_kind kind, size_t n)
 static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	flood_with("oom", THROTTLE_OOM, 35);
 	scene_assert(6, REPORT_OOM, REPORT_UNKNOWN);
 }
@@ -584,11 +557,7 @@ static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unuse
 static void health_that_flaps_is_told_as_a_number(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	flood_with("health_status: unhealthy", THROTTLE_UNHEALTHY, 35);
 	scene_assert(6, REPORT_UNHEALTHY, REPORT_UNKNOWN);
 }
@@ -596,11 +565,7 @@ static void health_that_flaps_is_told_as_a_number(void **unused)
 static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	for (int i = 0; i < 20; i++) {
 		scene_push(scene_die(i + 0.1, 0));
 		scene_push(scene_event(i + 0.2, "start"));
@@ -692,11 +657,8 @@ static void others_see_the_containers_as_they_are_known(void **unused)
 {
 	(void)unused;
 	size_t n = 0;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 7), FAKE_CLOSE, 0}};
 
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(7);
 	scene_push(scene_event(1, "pause"));
 	scene_push(scene_event(2, "health_status: unhealthy"));
 	scene_wait(1);
@@ -759,11 +721,7 @@ static void others_hear_of_changes_that_are_not_told(void **unused)
 static void nothing_wakes_it_while_nothing_happens(void **unused)
 {
 	(void)unused;
-	const struct fake_answer answers[] = {
-		RUNNING, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-
-	scene_start(answers, LM_ARRAY_SIZE(answers));
-	scene_settle();
+	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true); // what is to be written is written
 	assert_false(loop_timer_active(scene.monitor->save));
 	assert_null(scene.monitor->compare.get);

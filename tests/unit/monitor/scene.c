@@ -210,6 +210,16 @@ void scene_settle(void)
 	wait_for(is_settled, 0);
 }
 
+void scene_start_running(int restarts)
+{
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, restarts), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+}
+
 void scene_push(const char *event)
 {
 	fake_engine_push(scene.engine, EVENTS, event);

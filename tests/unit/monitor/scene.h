@@ -65,6 +65,8 @@ void scene_wait_changed(size_t n);
 void scene_wait_kept(size_t n);
 /// Waits until the containers are compared, and nothing is under way.
 void scene_settle(void);
+/// a1 runs, was restarted so many times, and has no log; returns as scene_settle.
+void scene_start_running(int restarts);
 void scene_push(const char *event);
 /// How many reports of that event there were.
 size_t scene_count(enum report_event event);
