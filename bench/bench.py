@@ -5,7 +5,6 @@ import importlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -24,21 +23,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(words):
-    about = ("Measures Lighterman against what a user would use instead, side by side in one run, by turns; medians. "
-             "Deployments: against bench/peer-deploy.sh, same engine, registry, S3 and broker. Needs root and "
-             "`scripts/setup bench`. Everything runs in the tests' sandbox and is gone afterwards.")
-    parser = Parser(prog="scripts/bench", description=about,
-                    epilog="Rows: " + ", ".join(names()) + ". ratio = ours / peer's.")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="one run of each, only what fits in a minute")
-    parser.add_argument("--runs", type=int, help=f"runs of each (default {RUNS})")
-    parser.add_argument("--build", default=str(ROOT / "build"), help="build folder (default build)")
-    parser.add_argument("--compose", default="/usr/bin/docker-compose", help="the docker-compose that both use")
-    parser.add_argument("--compose2", help="one of the second generation (default: fetched by tests/e2e/fetch-compose2)")
-    parser.add_argument("--peer-only", action="store_true", help="measure only the peer of the deployments, by steps")
-    parser.add_argument("--steps", action="store_true", help="show the stages and steps of the deployments, too")
+    """Of the options scripts/bench has the help."""
+    parser = Parser(prog="scripts/bench", add_help=False, usage="scripts/bench [OPTION]... [NAME]... (see --help)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--build", default=str(ROOT / "build"))
+    parser.add_argument("--compose", default="/usr/bin/docker-compose")
+    parser.add_argument("--compose2")
+    parser.add_argument("--peer-only", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--inside", metavar="MODULE", choices=list(NAMES), help=argparse.SUPPRESS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these rows (default all)")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args(words)
     unknown = sorted(set(args.names) - set(names()))
     if unknown:
@@ -53,12 +49,8 @@ def missing(args):
     """The first thing that the measurement needs and that is not there, as a sentence; else None."""
     if os.geteuid() != 0:
         return "the measurement starts an engine of its own: run it as root"
-    for name in ("dockerd", "docker", "docker-registry", "mosquitto", "swift-proxy-server", "memcached", "htpasswd",
-                 "unshare", "aws"):
-        if not shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin"):
-            return f"'{name}' is not installed: run scripts/setup bench"
     if not os.access(args.compose, os.X_OK):
-        return f"'{args.compose}' cannot be run: run scripts/setup bench, or name another with --compose"
+        return f"'{args.compose}' cannot be run: name another with --compose"
     if not args.peer_only and not (pathlib.Path(args.build) / "bin/lightermand").exists():
         return f"'{args.build}/bin/lightermand' is not built: run scripts/build"
     return None

@@ -2,7 +2,10 @@
 """The servers that all other tests stand on are the real ones, and refuse what they must refuse."""
 import http.client
 import json
+import os
+import pathlib
 import select
+import shutil
 import subprocess
 
 import botocore.exceptions
@@ -21,6 +24,18 @@ def test_engine_runs_a_container(engine):
 
 def test_engine_is_the_one_of_the_tests(engine, sandbox):
     assert engine.docker.info()["DockerRootDir"] == str(sandbox / "engine/data")
+
+
+def test_the_sandbox_keeps_its_users_when_the_machines_are_replaced():
+    """As useradd or the installation of a package does; to the inner sandbox this one is the machine."""
+    sandbox = pathlib.Path(__file__).with_name("sandbox")
+    script = "echo walter:x:59999:59999::/:/bin/sh >>/etc/passwd; echo ready; read -r go; getent passwd walter"
+    with subprocess.Popen([sandbox, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inner:
+        assert inner.stdout.readline() == "ready\n"
+        shutil.copy2("/etc/passwd", "/etc/passwd+")
+        os.replace("/etc/passwd+", "/etc/passwd")
+        found, _ = inner.communicate("go\n")
+    assert (inner.returncode, found) == (0, "walter:x:59999:59999::/:/bin/sh\n")
 
 
 def test_engine_comes_back_after_a_stop(engine):

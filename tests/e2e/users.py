@@ -35,7 +35,6 @@ def remove_user(name):
 
 
 def join(name, groups):
-    """Written in place: /etc/group is a mount here, which usermod could not replace."""
     path = pathlib.Path("/etc/group")
     lines = path.read_text(encoding="utf-8").splitlines()
     for at, line in enumerate(lines):

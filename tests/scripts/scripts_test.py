@@ -23,7 +23,7 @@ def test_tells_how_to_use_it(name):
     assert done.stdout.startswith("usage: ")
 
 
-@pytest.mark.parametrize("name", ["setup", "build", "demo", "test", "check", "fuzz"])
+@pytest.mark.parametrize("name", ["setup", "build", "demo", "test", "check", "bench", "fuzz"])
 def test_refuses_words_that_it_does_not_know(name):
     done = run(ROOT / "scripts" / name, "--no-such-option", cwd="/")
     assert done.returncode == 64
