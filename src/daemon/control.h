@@ -24,8 +24,8 @@ struct control_handler {
 	/// A complete request (an object; borrowed for the call). The handler answers, now or
 	/// later, with control_send and finally control_end.
 	void (*request)(void *ctx, struct control_client *client, const json_t *request);
-	/// The client has gone before control_end, and is no more after this call. Only for clients
-	/// whose request was handed over.
+	/// The client has gone before control_end, or the server ends, and is no more after this
+	/// call. Only for clients whose request was handed over.
 	void (*gone)(void *ctx, struct control_client *client);
 	void *ctx;
 };
@@ -35,7 +35,7 @@ struct control_handler {
 /// socket_unix_listen.
 lm_rc control_create(struct loop *loop, const char *path, const char *group,
 	const struct control_handler *handler, struct control **ret, struct lm_err *err);
-/// Removes the socket and closes all clients (without `gone`). Takes NULL.
+/// Removes the socket and closes all clients: whose request was handed over is `gone`. Takes NULL.
 void control_destroy(struct control *c);
 LM_DEFINE_CLEANUP(struct control, control_destroy)
 

@@ -140,7 +140,7 @@ void control_client_destroy(struct control_client *client)
 {
 	if (!client->broken)
 		(void)flush(client);
-	drop_client(client);
+	leave(client);
 }
 
 void control_send(struct control_client *client, json_t *line, bool droppable)

@@ -26,5 +26,5 @@ lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_
 /// Gives up the oldest client, if there is one, that has not sent its request yet; a trusted one
 /// only for another.
 void control_client_give_up(struct control *c, bool for_trusted);
-/// Writes what can be written at once, and closes without a word to the handler.
+/// Writes what can be written at once, and closes; as if the client had gone.
 void control_client_destroy(struct control_client *client);

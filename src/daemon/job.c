@@ -30,11 +30,39 @@ void job_kill_worker(struct job *job, const struct lm_err *why)
 		process_kill_session(job->pid, SIGKILL);
 }
 
+static void patience_begin(struct patience *p, unsigned ms)
+{
+	enum { PARTS = 4 };
+	unsigned part_ms = (ms + PARTS - 1) / PARTS;
+
+	p->parts_left = PARTS;
+	loop_timer_start(p->timer, part_ms, part_ms);
+}
+
+/// A part has passed, or much more than that: libuv calls once for all that was missed.
+static bool patience_is_over(struct patience *p)
+{
+	if (--p->parts_left > 0)
+		return false;
+	loop_timer_stop(p->timer);
+	return true;
+}
+
+void job_note_life(struct job *job)
+{
+	patience_begin(&job->silence, job->silence_ms);
+}
+
+static void read_out(struct job *job);
+
 static void on_silence(void *ctx)
 {
 	struct job *job = ctx;
 	struct lm_err err;
 
+	read_out(job); // timers come before what can be read
+	if (!patience_is_over(&job->silence))
+		return;
 	(void)!lm_fail(&err, LM_E_TIMEOUT, 0,
 		"the worker has said nothing for %u s and was ended; see the connector log for "
 		"what it was doing",
@@ -47,6 +75,8 @@ static void on_grace(void *ctx)
 	struct job *job = ctx;
 	struct lm_err err;
 
+	if (!patience_is_over(&job->grace))
+		return;
 	(void)!lm_fail(&err, LM_E_CANCELLED, 0, "told to stop, it did not within %d s",
 		CANCEL_GRACE_MS / 1000);
 	job_kill_worker(job, &err);
@@ -153,8 +183,8 @@ static void finish(struct job *job)
 	job->ending = true;
 	read_out(job);
 	read_err(job);
-	loop_timer_stop(job->silence);
-	loop_timer_stop(job->grace);
+	loop_timer_stop(job->silence.timer);
+	loop_timer_stop(job->grace.timer);
 	struct job_result result = make_result(job, &err);
 	job->events.ended(job->events.ctx, &result);
 }
@@ -235,7 +265,7 @@ static lm_rc watch(struct job *job, struct lm_err *err)
 		return rc;
 	loop_fd_set(job->out_watch, POLLIN);
 	loop_fd_set(job->err_watch, POLLIN);
-	loop_timer_start(job->silence, job->silence_ms, 0);
+	job_note_life(job);
 	job_write_more(job);
 	return LM_OK;
 }
@@ -257,8 +287,8 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 		.out = {.pending = LM_BUF(LIMIT_WORKER_LINE)},
 		.err = {.pending = LM_BUF(LIMIT_LOG_LINE), .in_pieces = true},
 	};
-	job->silence = loop_timer_create(loop, on_silence, job);
-	job->grace = loop_timer_create(loop, on_grace, job);
+	job->silence.timer = loop_timer_create(loop, on_silence, job);
+	job->grace.timer = loop_timer_create(loop, on_grace, job);
 	if (!json_write(spec->document, &job->to_worker) || !lm_buf_putc(&job->to_worker, '\n'))
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "the definition is too large for a worker");
 	lm_rc rc = start_process(job, spec, err);
@@ -280,7 +310,7 @@ void job_cancel(struct job *job)
 		return;
 	job->cancelled = true;
 	(void)kill(job->pid, SIGTERM);
-	loop_timer_start(job->grace, CANCEL_GRACE_MS, 0);
+	patience_begin(&job->grace, CANCEL_GRACE_MS);
 }
 
 void job_kill(struct job *job)
@@ -307,8 +337,8 @@ void job_destroy(struct job *job)
 	close_pipe(&job->in_fd, &job->in_watch);
 	close_pipe(&job->out_fd, &job->out_watch);
 	close_pipe(&job->err_fd, &job->err_watch);
-	loop_timer_destroy(job->silence);
-	loop_timer_destroy(job->grace);
+	loop_timer_destroy(job->silence.timer);
+	loop_timer_destroy(job->grace.timer);
 	lm_buf_finish(&job->to_worker);
 	lines_finish(&job->out);
 	lines_finish(&job->err);

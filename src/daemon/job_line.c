@@ -23,8 +23,10 @@ static bool read_stage(const json_t *line, struct job_line *ret)
 	if (!stage || deploy_stage_from_name(stage) == DEPLOY_STAGES ||
 		!is_one_of(state, states, LM_ARRAY_SIZE(states)))
 		return false;
-	*ret = (struct job_line){
-		.kind = JOB_LINE_STAGE, .begins = strcmp(state, "begin") == 0, .stage = stage};
+	*ret = (struct job_line){.kind = JOB_LINE_STAGE,
+		.begins = strcmp(state, "begin") == 0,
+		.ends = strcmp(state, "end") == 0 || strcmp(state, "fail") == 0,
+		.stage = stage};
 	return true;
 }
 

@@ -22,7 +22,7 @@ enum job_line_kind {
 
 struct job_line {
 	enum job_line_kind kind;
-	bool begins;        ///< STAGE: its state is "begin".
+	bool begins, ends;  ///< STAGE: its state is "begin"; "end" or "fail".
 	const char *stage;  ///< STAGE.
 	const char *first;  ///< IMAGE: reference; COMPOSE: stamp.
 	const char *second; ///< IMAGE: digest; COMPOSE: version.

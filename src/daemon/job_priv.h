@@ -7,6 +7,17 @@
 #include "daemon/job.h"
 #include "daemon/job_line.h"
 #include "daemon/lines.h"
+#include "deploy/stages.h"
+
+/// Waits for a worker in parts, and only those count in which our loop turned: while it stood
+/// still (a slow disk, a stopped or frozen process) the worker may have stood still, too, or has
+/// spoken and was not heard yet.
+struct patience {
+	struct loop_timer *timer;
+	unsigned parts_left;
+};
+
+enum stage_state { STAGE_AHEAD, STAGE_BEGUN, STAGE_ENDED };
 
 struct job {
 	struct loop *loop;
@@ -18,8 +29,10 @@ struct job {
 	int in_fd, out_fd, err_fd; ///< Our ends of its pipes; -1: closed.
 	struct loop_fd *in_watch, *out_watch, *err_watch;
 	struct loop_child *child;
-	struct loop_timer *silence, *grace;
+	struct patience silence, grace;
 	unsigned silence_ms;
+	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and ends once.
+	unsigned images;                        ///< Lines of images.
 	struct lm_buf to_worker;
 	struct lines out, err;
 	char stage[32];      ///< The last one begun, "" before the first.
@@ -33,6 +46,8 @@ struct job {
 void job_kill_worker(struct job *job, const struct lm_err *why);
 /// Writes what waits in `to_worker`, as far as it goes.
 void job_write_more(struct job *job);
+/// It has spoken: its silence is counted anew.
+void job_note_life(struct job *job);
 
 // job_said.c
 /// A line of its stdout; `ctx` is the job.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/job_priv.h"
 
+#include "base/limits.h"
+
 #include <stdio.h>
 
 enum { GO_MAX = 4096 };
@@ -57,6 +59,21 @@ static bool is_expected(const struct job *job, enum job_line_kind kind)
 	return true;
 }
 
+/// What is kept of a line is bounded by this: a stage begins once and then ends once, and an image
+/// is one of a service.
+static bool is_due(struct job *job, const struct job_line *line)
+{
+	if (line->kind == JOB_LINE_IMAGE)
+		return ++job->images <= LIMIT_SERVICES;
+	if (line->kind != JOB_LINE_STAGE || !(line->begins || line->ends))
+		return true;
+	enum stage_state *state = &job->stages[deploy_stage_from_name(line->stage)];
+	if (*state != (line->begins ? STAGE_AHEAD : STAGE_BEGUN))
+		return false;
+	*state = line->begins ? STAGE_BEGUN : STAGE_ENDED;
+	return true;
+}
+
 static void hand_over(struct job *job, const json_t *line, const struct job_line *parsed)
 {
 	void *ctx = job->events.ctx;
@@ -83,15 +100,12 @@ void job_take_line(void *ctx, struct lm_str text)
 
 	if (job->fault.rc != LM_OK || job->result)
 		return;
-	if (job_line_parse(text, &line, &parsed) != LM_OK) {
+	if (job_line_parse(text, &line, &parsed) != LM_OK || !is_expected(job, parsed.kind) ||
+		!is_due(job, &parsed)) {
 		fail_rubbish(job, text);
 		return;
 	}
-	if (!is_expected(job, parsed.kind)) {
-		fail_rubbish(job, text);
-		return;
-	}
-	loop_timer_start(job->silence, job->silence_ms, 0);
+	job_note_life(job);
 	if (parsed.kind == JOB_LINE_RESULT)
 		job->result = json_incref(line);
 	else

@@ -262,6 +262,17 @@ def test_a_deployment_that_succeeds_logs_no_error(device_with, compose, engine, 
     assert re.search(r"(?i)creat(ed|ing)", device.log), "what docker-compose says is not in the log"
 
 
+def test_ends_in_order_while_somebody_follows_the_log(device, local_image):
+    """The one reads, the other does not; both hear the end of their connection."""
+    device.start()
+    with device.control("logs", follow=True) as reads, device.control("logs", follow=True):
+        device.deploy(device.local_group(["web"], local_image))
+        while "generation 1 is deployed" not in reads.next().get("line", ""):
+            pass
+        assert device.stop() == 0
+        assert "lightermand has ended" in reads.stream.read().decode()
+
+
 def test_the_command_line_shows_the_log_and_follows_it(device, engine, local_image):
     device.start()
     device.deploy(device.local_group(["web"], local_image))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -102,6 +103,27 @@ def test_a_worker_that_stands_still_is_ended(device, held, engine, broker, local
     held.wait_gone()
     assert engine.containers(everything=True) == {}
     assert device.stop() == 0
+
+
+def test_a_lightermand_that_stood_still_does_not_end_a_healthy_worker(device, held, engine, broker, local_image,
+                                                                     status_messages):
+    """Stopped for longer than a worker may be silent: alone, as on a slow disk, and with its worker, as when frozen."""
+    device.host["workerSilenceSeconds"] = 1
+    device.use_broker(broker)
+    device.start()
+    for frozen in (lambda: [device.process.pid], lambda: [device.worker(), device.process.pid]):
+        held.hold("config")
+        with device.begin(device.local_group(["web"], local_image)) as deployment:
+            held.wait_held("config")
+            stopped = frozen()
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(3)  # what passes here is the time itself
+            for pid in reversed(stopped):
+                os.kill(pid, signal.SIGCONT)
+            held.release()
+            assert deployment.end()["exit"] == 0
+        assert status_messages.next_json() == success()
 
 
 def test_a_killed_worker_takes_its_children_along_and_the_next_one_goes_on(device, held, engine, broker, local_image,

@@ -683,8 +683,20 @@ static void the_server_may_end_within_a_request(void **state)
 	connect_peer(&f.peer);
 	say("{\"command\":\"status\"}\n");
 	assert_string_equal(answer_of(&f.peer), "{\"generation\":7}\n");
-	assert_int_equal(f.gone, 0);
+	assert_int_equal(f.gone, 1);
 	assert_int_equal(access("s", F_OK), -1);
+}
+
+/// Whatever the handler keeps of a client (one that follows the log) must not outlive it.
+static void clients_are_gone_when_the_server_ends(void **state)
+{
+	(void)state;
+	connect_peer(&f.peer);
+	say("{\"command\":\"logs\"}\n");
+	turn();
+	assert_int_equal(f.requests, 1);
+	control_destroy(lm_take(f.control));
+	assert_int_equal(f.gone, 1);
 }
 
 static void the_server_may_end_when_a_client_goes(void **state)
@@ -787,6 +799,7 @@ int main(void)
 		CONTROL_TEST(who_did_not_ask_makes_room_the_oldest_first),
 		CONTROL_TEST(requests_that_are_not_complete_share_their_memory),
 		CONTROL_TEST(the_server_may_end_within_a_request),
+		CONTROL_TEST(clients_are_gone_when_the_server_ends),
 		CONTROL_TEST(the_server_may_end_when_a_client_goes),
 		CONTROL_TEST(a_socket_of_another_program_stays),
 		CONTROL_TEST(two_servers_cannot_share_a_socket),

@@ -28,6 +28,7 @@ struct fixture {
 	unsigned silence_ms;
 	lm_rc refuse; ///< What `begin` answers.
 	bool cancel_at_begin;
+	unsigned stall_ms;      ///< For so long `begin` takes, and the loop stands still.
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
 	bool kill_when_shipped; ///< Then it has no end.
 	struct lm_buf heard;
@@ -77,6 +78,8 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 	(void)lm_buf_printf(&f->heard, "begin %s;", stage);
 	if (f->cancel_at_begin)
 		job_cancel(f->job);
+	if (f->stall_ms > 0)
+		assert_int_equal(wait_ms(f->stall_ms, &WAIT_FOREVER, NULL), LM_OK);
 	return f->refuse ? lm_fail(err, f->refuse, 0, "not now") : LM_OK;
 }
 
@@ -288,6 +291,55 @@ static void silence_ends_the_worker_and_the_job(void **state)
 	assert_non_null(strstr(f->message, "has said nothing for 1 s"));
 }
 
+/// A disk that takes its time, or a SIGSTOP: the worker waits for its `go`, and is not to blame.
+static void a_loop_that_stood_still_does_not_end_a_worker_that_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	f->silence_ms = 1000;
+	f->stall_ms = 3000;
+	run(f, "read -r job; echo '{\"stage\":\"pull\",\"state\":\"begin\"}'; read -r go\n"
+	       "echo '{\"result\":\"success\"}'");
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+}
+
+static void what_came_while_the_loop_stood_still_is_read_before_silence_is_judged(void **state)
+{
+	struct fixture *f = *state;
+
+	// The timer is due, and what the worker said last is unread: only that counts.
+	f->silence_ms = 400;
+	f->stall_ms = 1200;
+	run(f, "trap '' TERM; read -r job\n"
+	       "(while echo '{\"alive\":true}'; do sleep 0.1; done) &\n"
+	       "for s in prepare fetch resolve admit pull; do\n"
+	       "echo '{\"stage\":\"'$s'\",\"state\":\"begin\"}'; read -r go; done\n"
+	       "kill $!; echo '{\"result\":\"success\"}'");
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+}
+
+static void stages_and_images_are_not_repeated(void **state)
+{
+	static const char *const scripts[] = {
+		"read -r job; while :; do echo '{\"stage\":\"pull\",\"state\":\"begin\"}'; read "
+		"-r go; done",
+		"read -r job; echo '{\"stage\":\"pull\",\"state\":\"begin\"}'; read -r go\n"
+		"while echo '{\"stage\":\"pull\",\"state\":\"end\",\"ms\":1}'; do :; done",
+		"read -r job; while echo '{\"stage\":\"up\",\"state\":\"fail\",\"ms\":1}'; do :; "
+		"done",
+		"read -r job; while echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\"}'; do :; done",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(scripts); i++) {
+		f->ended = false;
+		run(f, scripts[i]);
+		assert_int_equal(f->verdict, JOB_FAIL);
+		assert_non_null(strstr(f->message, "not of its protocol"));
+		job_destroy(lm_take(f->job));
+	}
+}
+
 static void what_the_worker_started_ends_with_it(void **state)
 {
 	struct fixture *f = *state;
@@ -371,6 +423,9 @@ int main(void)
 		TEST(a_worker_reports_what_it_has_shipped),
 		TEST(what_a_killed_worker_had_said_counts_and_its_end_is_not_told),
 		TEST(silence_ends_the_worker_and_the_job),
+		TEST(a_loop_that_stood_still_does_not_end_a_worker_that_waits),
+		TEST(what_came_while_the_loop_stood_still_is_read_before_silence_is_judged),
+		TEST(stages_and_images_are_not_repeated),
 		TEST(what_the_worker_started_ends_with_it),
 		TEST(a_stage_that_may_not_begin_ends_the_job),
 		TEST(a_cancelled_worker_is_told_and_ends_by_itself),
