@@ -58,6 +58,7 @@ enum {
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_SERVICES = 1000,
+	LIMIT_RESOURCES = 10000,   ///< Containers, ports, networks of a compose file, of each kind.
 	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,

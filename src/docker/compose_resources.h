@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What a resolved compose file wants of the engine and of this device: names, host ports,
+/// networks. Reads what `docker-compose config` printed, of both generations. Pure.
+
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/// A name that a container of the service will have: `container_name`, or the generated ones.
+struct compose_name {
+	char *service;
+	char *name;
+};
+
+/// A host port that a service publishes. Of a range the engine takes one that is free.
+struct compose_port {
+	char *service;
+	char *ip; ///< "": every address of this device.
+	unsigned first, last;
+	char protocol[8]; ///< "tcp", "udp", "sctp"
+};
+
+struct compose_network {
+	char *key;  ///< As the file calls it.
+	char *name; ///< As the engine does.
+	bool external;
+	char **subnets; ///< "172.28.0.0/16"; those that the file fixes.
+	size_t subnets_n;
+};
+
+struct compose_resources {
+	struct compose_name *names;
+	size_t names_n;
+	struct compose_port *ports;
+	size_t ports_n;
+	struct compose_network *networks;
+	size_t networks_n;
+};
+
+/// `generation` is docker-compose's: 1 joins generated names with '_', 2 with '-'; 1 prints
+/// services of profiles that nobody asked for too, which are left out. Ports that the engine
+/// chooses are left out. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind).
+lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigned generation,
+	struct compose_resources *ret, struct lm_err *err);
+void compose_resources_finish(struct compose_resources *r);
