@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/credentials_http.h"
 
+#include "aws/web_address.h"
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -108,40 +109,17 @@ static bool parse_path(struct lm_str rest, struct credentials_address *a)
 	return parse_query(rest, a);
 }
 
-/// The host of "host", "host:port", "[::1]" or "[::1]:port"; empty if it is none of them.
-static struct lm_str host_of(struct lm_str authority)
-{
-	struct lm_str rest = authority;
-
-	if (authority.n && authority.p[0] == '[') {
-		size_t end = lm_str_find(authority, ']');
-
-		return end == authority.n ? (struct lm_str){0}
-					  : (struct lm_str){authority.p + 1, end - 1};
-	}
-	return lm_str_cut(&rest, ':');
-}
-
 static bool parse(struct lm_str url, struct credentials_address *a)
 {
-	struct lm_str scheme = LM_STR("https://");
+	struct web_address w = {0};
+	const char *ignored;
 
-	a->plain_http = lm_str_starts(url, LM_STR("http://"));
-	if (a->plain_http)
-		scheme = LM_STR("http://");
-	if (!lm_str_starts(url, scheme))
+	if (!web_address_parse(url, &w, &ignored))
 		return false;
-	size_t end = scheme.n;
-	while (end < url.n && url.p[end] != '/' && url.p[end] != '?') {
-		unsigned char c = (unsigned char)url.p[end++];
-
-		if (c <= ' ' || c > '~' || c == '@' || c == '#' || c == '\\' || c == '%')
-			return false;
-	}
-	a->origin = lm_xmemdup0(url.p, end);
-	a->host = host_of((struct lm_str){a->origin + scheme.n, end - scheme.n});
-	return a->host.n && lm_str_find(url, '#') == url.n &&
-	       parse_path((struct lm_str){url.p + end, url.n - end}, a);
+	a->origin = w.origin;
+	a->host = w.host;
+	a->plain_http = w.plain_http;
+	return lm_str_find(url, '#') == url.n && parse_path(w.rest, a);
 }
 
 lm_rc credentials_parse_address(const char *variable, struct lm_str url,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/endpoint.h"
 
+#include "aws/web_address.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -59,55 +60,24 @@ static lm_rc refuse(const char *variable, const char *why, struct lm_err *err)
 		why);
 }
 
-static lm_rc check_authority(const char *variable, struct lm_str authority, struct lm_err *err)
-{
-	if (!authority.n)
-		return refuse(variable, "names no host", err);
-	if (lm_str_find(authority, '@') < authority.n)
-		return refuse(variable, "holds a user name", err);
-	for (size_t i = 0; i < authority.n; i++) {
-		char c = authority.p[i];
-		bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':' ||
-			     c == '[' || c == ']' || c == '_';
-
-		if (!usual)
-			return refuse(
-				variable, "has a character in its host that no host has", err);
-	}
-	return LM_OK;
-}
-
 static lm_rc parse_override(
 	const char *variable, struct lm_str url, struct aws_endpoint *ret, struct lm_err *err)
 {
-	struct lm_str rest = url;
-	bool plain = false;
+	lm_auto_web_address struct web_address a = {0};
+	const char *why = NULL;
 
-	if (lm_str_starts(url, LM_STR("https://"))) {
-		rest = (struct lm_str){url.p + 8, url.n - 8};
-	} else if (lm_str_starts(url, LM_STR("http://"))) {
-		rest = (struct lm_str){url.p + 7, url.n - 7};
-		plain = true;
-	} else {
-		return refuse(variable, "is no https:// or http:// address", err);
-	}
-
-	struct lm_str authority = {rest.p, lm_str_find(rest, '/')};
-	struct lm_str path = {rest.p + authority.n, rest.n - authority.n};
-	lm_rc rc = check_authority(variable, authority, err);
-
-	if (rc != LM_OK)
-		return rc;
+	if (!web_address_parse(url, &a, &why))
+		return refuse(variable, why, err);
+	struct lm_str path = a.rest;
 	if (lm_str_find(path, '?') < path.n || lm_str_find(path, '#') < path.n)
 		return refuse(variable, "has something behind its path", err);
 	while (path.n && path.p[path.n - 1] == '/')
 		path.n--;
 	*ret = (struct aws_endpoint){
-		.origin = lm_xmemdup0(url.p, (size_t)(authority.p + authority.n - url.p)),
+		.origin = lm_take(a.origin),
 		.base_path = lm_xmemdup0(path.p, path.n),
 		.overridden = true,
-		.plain_http = plain,
+		.plain_http = a.plain_http,
 	};
 	return LM_OK;
 }

@@ -76,6 +76,13 @@ def assert_refused(answer, kind, *parts):
 
 # What holds for each of the three:
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:80", "http://127.0.0.1:", "http://LOCALHOST:080/"])
+def test_a_default_port_and_an_upper_case_host_are_signed_as_they_are_sent(service, ask, endpoint):
+    with service.at_port(80):
+        answer = ask(service, environment={service.VARIABLE: endpoint})
+    assert answer["rc"] == "ok", answer
+
+
 @pytest.mark.parametrize("key", ["AKIDLASTING", "ASIATEMPORARY"])
 def test_is_let_in(service, ask, key):
     answer = ask(service, key=key)

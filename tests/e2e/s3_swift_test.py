@@ -41,7 +41,9 @@ def fetch(store, request):
 
     def run(key, bucket=PLAIN, version=None, region=S3.REGION, style=None, clock=None, **environment):
         variables = {"PATH": os.environ["PATH"], **store.environment(), **environment}
-        if style == "virtual-host":
+        if style and style.startswith("as-is-"):  # at the test's own endpoint
+            style = style[len("as-is-"):]
+        elif style == "virtual-host":
             variables["AWS_ENDPOINT_URL_S3"] = f"http://s3.localhost:{store.port}"
         wanted = {"bucket": bucket, "key": key, "version": version, "region": region, "style": style}
         wanted = {name: value for name, value in wanted.items() if value is not None}
@@ -67,6 +69,16 @@ def test_fetches_any_key_that_a_person_can_name(store, fetch, key, style):
     store.put(PLAIN, key, f"content of {key}".encode())
     answer = fetch(key, style=style)
     assert (answer["rc"], answer.get("text")) == ("ok", f"content of {key}"), answer
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("endpoint", ["http://LOCALHOST:{}", "HTTP://S3.LocalHost:0{}/", "http://localhost:000{}"])
+def test_an_endpoint_is_signed_as_it_is_sent_however_it_is_written(store, fetch, endpoint, style):
+    if style == "virtual-host":
+        endpoint = endpoint.replace("//LOCALHOST", "//S3.LOCALHOST").replace("//localhost", "//s3.localhost")
+    store.put(PLAIN, "written", b"so")
+    answer = fetch("written", style="as-is-" + style, AWS_ENDPOINT_URL_S3=endpoint.format(store.port))
+    assert answer.get("text") == "so", answer
 
 
 def test_fetches_the_latest_and_an_old_version(store, fetch):

@@ -4,6 +4,7 @@ check (signature by botocore's own signer, session token, clock, region, target,
 their shapes, errors included. Each can be told to misbehave.
 """
 import base64
+import contextlib
 import datetime
 import http.server
 import json
@@ -121,6 +122,19 @@ class AwsService:
         if server:
             server.shutdown()
             server.server_close()
+
+    @contextlib.contextmanager
+    def at_port(self, port):
+        """Meanwhile it listens there."""
+        usual, self.port = self.port, port
+        self.stop()
+        self.start()
+        try:
+            yield
+        finally:
+            self.port = usual
+            self.stop()
+            self.start()
 
     @property
     def running(self):
