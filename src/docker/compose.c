@@ -15,13 +15,33 @@ enum {
 struct run {
 	const struct compose_job *job;
 	struct compose_reason reason;
-	struct lm_buf clean;
+	struct lm_buf clean, shown;
 };
 
 static void run_finish(struct run *r)
 {
 	compose_reason_finish(&r->reason);
 	lm_buf_finish(&r->clean);
+	lm_buf_finish(&r->shown);
+}
+
+/// Copies a line with another name for the compose file, as whoever reads it knows none of a file
+/// that is gone by then. Clears `out` first.
+static void show_file(const struct compose_job *job, struct lm_str line, struct lm_buf *out)
+{
+	size_t n = strlen(job->file);
+
+	lm_buf_clear(out);
+	while (line.n > 0) {
+		const char *found = job->file_shown ? memmem(line.p, line.n, job->file, n) : NULL;
+		size_t before = found ? (size_t)(found - line.p) : line.n;
+		size_t taken = found ? before + n : before;
+
+		(void)lm_buf_add(out, line.p, before);
+		if (found)
+			(void)lm_buf_puts(out, job->file_shown);
+		line = (struct lm_str){line.p + taken, line.n - taken};
+	}
 }
 
 static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
@@ -29,7 +49,8 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
 	(void)stream;
 	struct run *r = ctx;
 	compose_line_clean(line, &r->clean);
-	struct lm_str clean = lm_buf_str(&r->clean);
+	show_file(r->job, lm_buf_str(&r->clean), &r->shown);
+	struct lm_str clean = lm_buf_str(&r->shown);
 	if (lm_str_trim(clean).n == 0)
 		return;
 	compose_reason_add(&r->reason, clean);
@@ -39,9 +60,7 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
 
 struct command {
 	const char *verb;       ///< "up", for messages too.
-	const char *file;       ///< "-": stdin
 	const char *options[3]; ///< NULL-ended.
-	struct lm_str input;
 	struct lm_buf *output;
 };
 
@@ -55,7 +74,7 @@ static void build_args(
 	args[n++] = "-p";
 	args[n++] = job->project;
 	args[n++] = "-f";
-	args[n++] = command->file;
+	args[n++] = job->file;
 	args[n++] = "--project-directory";
 	args[n++] = job->directory;
 	args[n++] = command->verb;
@@ -70,14 +89,15 @@ static lm_rc run_command(const struct compose_job *job, const struct command *co
 	const char *args[ARGS_MAX];
 	build_args(job, command, args);
 	const char *name = job->compose->plugin ? "docker compose" : "docker-compose";
-	lm_auto(run_finish) struct run r = {.job = job, .clean = LM_BUF(LIMIT_LOG_LINE * 2)};
+	lm_auto(run_finish) struct run r = {.job = job,
+		.clean = LM_BUF(LIMIT_LOG_LINE * 2),
+		.shown = LM_BUF(LIMIT_LOG_LINE * 4)};
 	compose_reason_init(&r.reason);
 	struct process_run run = {
 		.spec = {.argv = args,
 			.envp = job->env,
 			.directory = job->directory,
 			.die_with_parent = true},
-		.input = command->input,
 		.on_line = take_line,
 		.ctx = &r,
 		.output = command->output,
@@ -97,37 +117,32 @@ static lm_rc run_command(const struct compose_job *job, const struct command *co
 		command->verb, reason);
 }
 
-lm_rc compose_config(const struct compose_job *job, struct lm_str text,
-	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err)
+lm_rc compose_config(const struct compose_job *job, const struct wait_limit *limit,
+	struct lm_buf *ret_config, struct lm_err *err)
 {
-	struct command command = {
-		.verb = "config", .file = "-", .input = text, .output = ret_config};
+	struct command command = {.verb = "config", .output = ret_config};
 	return run_command(job, &command, limit, err);
 }
 
-lm_rc compose_hash(const struct compose_job *job, const char *file, const struct wait_limit *limit,
+lm_rc compose_hash(const struct compose_job *job, const struct wait_limit *limit,
 	struct lm_buf *ret_hashes, struct lm_err *err)
 {
+	struct command command = {.verb = "config", .options = {"--hash=*"}, .output = ret_hashes};
+	return run_command(job, &command, limit, err);
+}
+
+lm_rc compose_down(const struct compose_job *job, bool remove_orphans,
+	const struct wait_limit *limit, struct lm_err *err)
+{
 	struct command command = {
-		.verb = "config", .file = file, .options = {"--hash=*"}, .output = ret_hashes};
+		.verb = "down", .options = {remove_orphans ? "--remove-orphans" : NULL}};
 	return run_command(job, &command, limit, err);
 }
 
-lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
-	const struct wait_limit *limit, struct lm_err *err)
+lm_rc compose_up(const struct compose_job *job, bool remove_orphans, const struct wait_limit *limit,
+	struct lm_err *err)
 {
-	struct command command = {.verb = "down",
-		.file = "-",
-		.input = text,
-		.options = {remove_orphans ? "--remove-orphans" : NULL}};
-	return run_command(job, &command, limit, err);
-}
-
-lm_rc compose_up(const struct compose_job *job, const char *file, bool remove_orphans,
-	const struct wait_limit *limit, struct lm_err *err)
-{
-	struct command command = {.verb = "up",
-		.file = file,
-		.options = {"-d", remove_orphans ? "--remove-orphans" : NULL}};
+	struct command command = {
+		.verb = "up", .options = {"-d", remove_orphans ? "--remove-orphans" : NULL}};
 	return run_command(job, &command, limit, err);
 }

@@ -20,26 +20,28 @@
 /// One application; all borrowed.
 struct compose_job {
 	const struct compose *compose;
-	const char *project;    ///< COMPOSE_PROJECT
-	const char *directory;  ///< Project directory: relative paths and .env are looked up there.
+	const char *project;   ///< COMPOSE_PROJECT
+	const char *directory; ///< Project directory: relative paths and .env are looked up there.
+	/// The compose file's path, never "-": of a file on standard input docker-compose 1 does
+	/// not take `extends`, and reads only what the locale encodes.
+	const char *file;
+	const char *file_shown; ///< What lines and messages call it; NULL: by its path.
 	const char *const *env; ///< From compose_env_make.
 	/// Called for each line that compose prints, cleaned. May be NULL.
 	void (*on_line)(void *ctx, enum lm_level level, struct lm_str line);
 	void *ctx;
 };
 
-/// Resolves a compose file given as text: appends what `config` prints. The ceiling of
-/// `ret_config` counts (LIMIT_COMPOSE_CONFIG): LM_E_TOO_LARGE.
-lm_rc compose_config(const struct compose_job *job, struct lm_str text,
-	const struct wait_limit *limit, struct lm_buf *ret_config, struct lm_err *err);
-/// Appends what `config --hash` prints for all services (compose_hashes.h) of the compose file at
-/// the path `file`: the first generation reads it twice.
-lm_rc compose_hash(const struct compose_job *job, const char *file, const struct wait_limit *limit,
+/// Resolves the compose file: appends what `config` prints. The ceiling of `ret_config` counts
+/// (LIMIT_COMPOSE_CONFIG): LM_E_TOO_LARGE.
+lm_rc compose_config(const struct compose_job *job, const struct wait_limit *limit,
+	struct lm_buf *ret_config, struct lm_err *err);
+/// Appends what `config --hash` prints for all services (compose_hashes.h).
+lm_rc compose_hash(const struct compose_job *job, const struct wait_limit *limit,
 	struct lm_buf *ret_hashes, struct lm_err *err);
-/// Takes down what runs by a compose file given as text.
-lm_rc compose_down(const struct compose_job *job, struct lm_str text, bool remove_orphans,
+/// Takes down what runs.
+lm_rc compose_down(const struct compose_job *job, bool remove_orphans,
 	const struct wait_limit *limit, struct lm_err *err);
-/// `up -d` by the compose file at the path `file`. Without `remove_orphans`, containers of services
-/// that are no longer in the file run on.
-lm_rc compose_up(const struct compose_job *job, const char *file, bool remove_orphans,
-	const struct wait_limit *limit, struct lm_err *err);
+/// `up -d`. Without `remove_orphans`, containers of services that are no longer in the file run on.
+lm_rc compose_up(const struct compose_job *job, bool remove_orphans, const struct wait_limit *limit,
+	struct lm_err *err);

@@ -19,14 +19,57 @@ static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
 }
 
-struct compose_job application_compose_job(const struct work *w, char *const *env)
+static struct compose_job make_job(const struct work *w, char *const *env, const char *file)
 {
 	return (struct compose_job){.compose = &w->compose,
 		.project = COMPOSE_PROJECT,
 		// A `down` must work without the destination, too.
 		.directory = w->destination_fd >= 0 ? work_definition(w)->destination : "/",
+		.file = file,
 		.env = (const char *const *)env,
 		.on_line = log_line};
+}
+
+struct compose_job application_candidate_job(
+	const struct work *w, char *const *env, const struct candidate *candidate)
+{
+	struct compose_job job = make_job(w, env, candidate->path);
+
+	job.file_shown = work_definition(w)->key;
+	return job;
+}
+
+struct compose_job application_copy_job(const struct work *w, char *const *env, const char *path)
+{
+	return make_job(w, env, path);
+}
+
+lm_rc application_write_secret_candidate(
+	const struct work *w, struct lm_str text, struct candidate *ret, struct lm_err *err)
+{
+	const char *directory = w->job->credentials_directory;
+	lm_auto_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
+	return candidate_create(fd, directory, text, ret, err);
+}
+
+lm_rc application_write_candidate(
+	const struct work *w, struct lm_str text, struct candidate *ret, struct lm_err *err)
+{
+	const char *directory = work_definition(w)->destination;
+	lm_rc rc = LM_E_NOT_FOUND;
+
+	if (w->destination_fd >= 0)
+		rc = candidate_create(w->destination_fd, directory, text, ret, err);
+	else
+		(void)!lm_fail(err, rc, 0, "there is no directory '%s'", directory);
+	if (rc == LM_OK || !w->job->credentials_directory) // a check has none
+		return rc;
+	lm_debug("%s; docker-compose reads the compose file in '%s'", err->msg,
+		w->job->credentials_directory);
+	return application_write_secret_candidate(w, text, ret, err);
 }
 
 lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
@@ -121,8 +164,8 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 
 	if (rc)
 		return rc;
-	struct compose_job job = application_compose_job(w, config.env ? config.env : w->env);
-	return compose_up(&job, file, false, &limit, err);
+	struct compose_job job = application_copy_job(w, config.env ? config.env : w->env, file);
+	return compose_up(&job, false, &limit, err);
 }
 
 static void log_removed(void *ctx, const char *what)

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "worker/application_priv.h"
 #include "worker/local_copy.h"
 
-enum { LIST_MS = 30 * 1000, NAMES_MAX = 600 };
+enum {
+	LIST_MS = 30 * 1000,
+	NAMES_MAX = 600,
+	REMOVE_ORPHANS = true, ///< Services that the file no longer has are ours as well.
+};
 
 static bool is_running(const struct engine_container *c)
 {
@@ -55,22 +60,37 @@ static lm_rc fail_timeout(
 static lm_rc down_by_text(
 	struct work *w, struct lm_str text, const struct wait_limit *limit, struct lm_err *err)
 {
-	struct compose_job job = application_compose_job(w, w->env);
+	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
+	lm_rc rc = application_write_candidate(w, text, &candidate, err);
 
-	// Services that the file no longer has belong to the application as well.
-	return compose_down(&job, text, true, limit, err);
+	if (rc)
+		return rc;
+	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
-static lm_rc read_local_copy(const struct work *w, struct lm_buf *out, struct lm_err *err)
+/// Whether the local copy is worth giving to docker-compose.
+static lm_rc check_local_copy(const struct work *w, struct lm_err *err)
 {
 	const char *directory = work_definition(w)->destination;
+	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
 
 	if (w->destination_fd < 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
-	lm_rc rc = local_copy_read(w->destination_fd, directory, out, err);
-	if (!rc)
-		rc = compose_file_check(lm_buf_str(out), err);
-	return rc;
+	lm_rc rc = local_copy_read(w->destination_fd, directory, &copy, err);
+	return rc ? rc : compose_file_check(lm_buf_str(&copy), err);
+}
+
+/// By the local copy itself: a disk that is full must not keep anything running.
+static lm_rc down_by_local_copy(struct work *w, const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto_free char *path = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
+	lm_rc rc = check_local_copy(w, err);
+
+	if (rc)
+		return rc;
+	struct compose_job job = application_copy_job(w, w->env, path);
+	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
 /// Whether a `down` by the local copy failed because of that copy.
@@ -82,11 +102,8 @@ static bool is_copys_fault(lm_rc rc)
 static lm_rc down_by_files(struct work *w, const struct application_down *how,
 	const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
-	lm_rc rc = read_local_copy(w, &copy, err);
+	lm_rc rc = down_by_local_copy(w, limit, err);
 
-	if (!rc)
-		rc = down_by_text(w, lm_buf_str(&copy), limit, err);
 	if (!is_copys_fault(rc) || how->fallback.n == 0)
 		return rc;
 	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",

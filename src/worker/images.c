@@ -14,14 +14,24 @@ enum {
 	NAMES_MAX = 700,
 };
 
+static lm_rc run_config(struct work *w, const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
+	lm_rc rc = application_write_candidate(w, lm_buf_str(&w->text), &candidate, err);
+
+	if (rc)
+		return rc;
+	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	return compose_config(&job, limit, &w->config, err);
+}
+
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
-	struct compose_job job = application_compose_job(w, w->env);
 	lm_rc rc = compose_file_check(lm_buf_str(&w->text), err);
 
 	if (!rc)
-		rc = compose_config(&job, lm_buf_str(&w->text), &limit, &w->config, err);
+		rc = run_config(w, &limit, err);
 	// compose's word on the file, which the definition names.
 	if (rc == LM_E_REFUSED)
 		err->rc = rc = LM_E_INVALID;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/plan_priv.h"
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -10,8 +9,6 @@
 #include "worker/local_copy.h"
 #include "worker/registries.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/statvfs.h>
 
 enum {
@@ -22,43 +19,21 @@ enum {
 
 #define CERTIFICATES "/etc/docker/certs.d"
 
-static const char file_name[] = "docker-compose.yml";
-
-/// Removes the file at the end of the scope.
-static void remove_file(char **path)
-{
-	if (*path)
-		(void)unlink(*path);
-	free(*path);
-}
-
-/// A file that lasts as long as its path, in the directory that is in memory: it may hold
-/// passwords.
-static lm_rc write_file(
-	const struct work *w, struct lm_str text, char **ret_path, struct lm_err *err)
-{
-	lm_auto_free char *path = lm_path_join(w->job->credentials_directory, file_name);
-	lm_auto_close int fd =
-		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "create '%s': %m", path);
-	*ret_path = lm_take(path);
-	return lm_fd_write_all(fd, *ret_path, text, err);
-}
-
 /// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
 static lm_rc hash(const struct work *w, struct lm_str text, struct lm_str config,
 	struct compose_hashes *ret, struct lm_err *err)
 {
-	lm_auto(remove_file) char *path = NULL;
+	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
 	lm_auto_buf struct lm_buf hashes = LM_BUF(HASHES_MAX);
-	struct compose_job job = application_compose_job(w, w->env);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
-	lm_rc rc = write_file(w, w->compose.generation < 2 ? text : config, &path, err);
+	lm_rc rc = w->compose.generation < 2
+			   ? application_write_candidate(w, text, &candidate, err)
+			   : application_write_secret_candidate(w, config, &candidate, err);
 
-	if (!rc)
-		rc = compose_hash(&job, path, &limit, &hashes, err);
+	if (rc)
+		return rc;
+	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	rc = compose_hash(&job, &limit, &hashes, err);
 	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
 }
 
@@ -85,12 +60,13 @@ static lm_rc hash_local_copy(struct planning *p, struct lm_err *err)
 	const struct work *w = p->w;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
 	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
-	struct compose_job job = application_compose_job(w, w->env);
+	lm_auto_free char *path = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
+	struct compose_job job = application_copy_job(w, w->env, path);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	lm_rc rc = local_copy_read(w->destination_fd, work_definition(w)->destination, &text, err);
 
 	if (!rc)
-		rc = compose_config(&job, lm_buf_str(&text), &limit, &config, err);
+		rc = compose_config(&job, &limit, &config, err);
 	if (!rc)
 		rc = hash(w, lm_buf_str(&text), lm_buf_str(&config), &p->old_hashes, err);
 	return go_without(rc, err);

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compose files of every form, and what they are filled in with."""
+import os
+import signal
+
 from documents import success
 from servers.engine import compose_file
 
@@ -66,3 +69,98 @@ def test_finds_its_variables(device_with, compose, engine, broker, local_image, 
         assert (found["file"], found["both"], found["none"]) == ("file", "environment", "default")
     device.cli("stop")
     assert engine.containers(everything=True) == {}
+
+
+BASE = """version: '3.4'
+services:
+  base:
+    image: IMAGE
+    stop_grace_period: 1s
+    env_file: [base.env]
+    command: [sh, -c, "trap 'exit 0' TERM; sleep 1000000 & wait"]
+"""
+EXTENDS = """version: '3.4'
+services:
+  web:
+    extends: {file: parts/base.yml, service: base}
+    labels: {who: web}
+    volumes: ["./data:/data"]
+"""
+CONFIG_FILES = "com.docker.compose.project.config_files"
+
+
+def put_parts(device, image):
+    """What the compose file refers to, in the destination directory."""
+    for name in ("data", "parts"):
+        (device.destination / name).mkdir()
+    # Paths in an extended file count from the project's directory in generation 1, from its own in 2.
+    for folder in (device.destination, device.destination / "parts"):
+        (folder / "base.env").write_text("FROM_FILE=yes\n")
+    (device.destination / "parts/base.yml").write_text(BASE.replace("IMAGE", image))
+
+
+def everything(folder):
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_a_file_refers_to_others_in_the_destination(device_with, compose, engine, local_image):
+    """In every command: config, hashes of a plan, up, down; and nothing is left beside what was there."""
+    device = device_with(compose)
+    put_parts(device, local_image)
+    device.put_object("ships", "docker-compose.yml", EXTENDS)
+    before = everything(device.destination)
+    group = device.group(**NO_PULL, StopContainersOnNewDeployment="False")
+    device.start()
+    assert device.cli_json("plan", group)["services"][0]["action"] == "created"
+    assert everything(device.destination) == before
+    device.deploy(group)
+    found = engine.containers()["web"]
+    assert "FROM_FILE=yes" in found.attrs["Config"]["Env"] and found.labels["who"] == "web"
+    assert {m["Source"] for m in found.attrs["Mounts"]} == {str(device.destination / "data")}
+    assert found.labels[CONFIG_FILES] == str(device.local_copy)
+    after = everything(device.destination)
+    assert {path for path in after if path not in before} == {device.local_copy.relative_to(device.destination)}
+
+    # The candidate's name is another each time, and changes neither hashes nor what `up` does.
+    assert device.cli_json("plan", group)["services"][0]["action"] == "left_alone"
+    device.deploy(group)
+    assert engine.containers()["web"].id == found.id
+    found = device.cli_json("doctor", group, "--config", device.write_host_file(), check=False)["checks"]
+    checks = {check["check"]: check["ok"] for check in found}
+    assert checks["compose syntax"] is True
+    assert everything(device.destination) == after
+    device.cli("stop")
+    assert engine.containers(everything=True) == {}
+
+
+def test_what_a_killed_worker_leaves_in_the_destination_goes_with_the_next(device, held, engine, local_image):
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], local_image))
+    for name, target in (("0" * 16, "/etc/shadow"), ("1" * 16, "precious")):
+        os.symlink(target, device.destination / f".docker-compose.{name}.yml")
+    (device.destination / "precious").write_text("as it was")
+    device.start()
+    group = device.group(**NO_PULL)
+    held.hold("config")
+    with device.begin(group):
+        held.wait_held("config")
+        [left] = [path for path in device.destination.glob(".docker-compose.*") if not path.is_symlink()]
+        assert (left.stat().st_mode & 0o7777, left.stat().st_uid) == (0o600, device.user.uid)
+        assert left.read_bytes() == (device.folder / "objects/ships/docker-compose.yml").read_bytes()
+        os.kill(device.worker(), signal.SIGKILL)
+        held.wait_gone()
+        device.wait_status(lambda status: status["job"] is None)
+    assert left.exists()
+    device.deploy(group)
+    assert not left.exists() and device.local_copy.exists()
+    assert (device.destination / "precious").read_text() == "as it was"
+
+
+def test_down_goes_by_the_kept_file_where_the_destination_is_gone(dock_with, compose, engine, local_image):
+    dock = dock_with(compose)
+    dock.deploy(compose_file(None, ["web"], local_image), **NO_PULL)
+    assert set(engine.containers()) == {"web"}
+    dock.device.local_copy.unlink()
+    dock.device.destination.rmdir()
+    assert dock.down(kept=compose_file(None, ["web"], local_image), **NO_PULL)["result"] == "success"
+    assert engine.containers(everything=True) == {}
+    assert "in no order" not in dock.worker.log  # not by the label

@@ -45,6 +45,7 @@ static int set_up(void **state)
 	f->job = (struct compose_job){.compose = &f->compose,
 		.project = COMPOSE_PROJECT,
 		.directory = f->dir,
+		.file = "/d/c.yml",
 		.env = env,
 		.on_line = note_line,
 		.ctx = f};
@@ -72,20 +73,33 @@ static void script(struct fixture *f, const char *text)
 	assert_int_equal(chmod(f->program, 0755), 0);
 }
 
-static void passes_the_file_on_stdin_and_collects_the_config(void **state)
+static void passes_the_file_by_its_path_and_collects_the_config(void **state)
 {
 	struct fixture *f = *state;
 	script(f, "echo \"$*\"; pwd; echo \"$TAG$HOME\"; cat; echo 'WARNING: unset' >&2");
 	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_COMPOSE_CONFIG);
 	struct lm_err err = {0};
-	assert_int_equal(
-		compose_config(&f->job, LM_STR("services: {}\n"), &forever, &out, &err), LM_OK);
-	lm_auto_free char *expected = lm_xasprintf("-p greengrassdockerapplicationdeployment -f - "
-						   "--project-directory %s config\n%s\n7\n"
-						   "services: {}\n",
+	assert_int_equal(compose_config(&f->job, &forever, &out, &err), LM_OK);
+	lm_auto_free char *expected = lm_xasprintf(
+		"-p greengrassdockerapplicationdeployment -f /d/c.yml --project-directory %s "
+		"config\n%s\n7\n",
 		f->dir, f->dir);
 	assert_string_equal(lm_buf_cstr(&out), expected);
 	assert_string_equal(lm_buf_cstr(&f->lines), "WARN WARNING: unset;");
+}
+
+static void the_file_may_have_another_name_in_what_is_printed(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	f->job.file = "/d/.temporary.yml";
+	f->job.file_shown = "ships/app.yml";
+	script(f, "echo \"ERROR: '$4' is no good, see $4\" >&2; exit 1");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_string_equal(
+		err.msg, "docker-compose up failed: 'ships/app.yml' is no good, see ships/app.yml");
+	assert_string_equal(lm_buf_cstr(&f->lines),
+		"ERROR ERROR: 'ships/app.yml' is no good, see ships/app.yml;");
 }
 
 static void hashes_are_asked_for_all_services_of_a_file(void **state)
@@ -94,7 +108,7 @@ static void hashes_are_asked_for_all_services_of_a_file(void **state)
 	lm_auto_buf struct lm_buf out = LM_BUF(1000);
 	struct lm_err err = {0};
 	script(f, "file=$4; shift 6; echo \"$@ by $file\"");
-	assert_int_equal(compose_hash(&f->job, "/d/c.yml", &forever, &out, &err), LM_OK);
+	assert_int_equal(compose_hash(&f->job, &forever, &out, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&out), "config --hash=* by /d/c.yml\n");
 }
 
@@ -103,13 +117,13 @@ static void up_and_down_have_their_arguments(void **state)
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	script(f, "file=$4; shift 6; echo \"$@ by $file\"; cat");
-	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_OK);
-	assert_int_equal(compose_up(&f->job, "/d/c.yml", true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, LM_STR("a: file\n"), true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, LM_STR("a: file\n"), false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->job, true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->job, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"INFO up -d by /d/c.yml;INFO up -d --remove-orphans by /d/c.yml;"
-		"INFO down --remove-orphans by -;INFO a: file;INFO down by -;INFO a: file;");
+		"INFO down --remove-orphans by /d/c.yml;INFO down by /d/c.yml;");
 }
 
 static void the_plugin_is_a_word_of_docker(void **state)
@@ -118,7 +132,7 @@ static void the_plugin_is_a_word_of_docker(void **state)
 	struct lm_err err = {0};
 	f->compose.plugin = true;
 	script(f, "test \"$1\" = compose || exit 9; echo ERROR: nothing works >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker compose up failed: nothing works");
 }
 
@@ -130,7 +144,7 @@ static void a_failure_has_composes_words_and_class(void **state)
 		"echo 'Creating p_web_1 ... ' >&2\n"
 		"echo 'ERROR: for web  Bind for 0.0.0.0:80 failed: port is already allocated' >&2\n"
 		"echo 'Encountered errors while bringing up the project.' >&2\nexit 1");
-	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &forever, &err), LM_E_CONFLICT);
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_CONFLICT);
 	assert_string_equal(err.msg,
 		"docker-compose up failed: Bind for 0.0.0.0:80 failed: port is already allocated");
 	assert_ptr_equal(
@@ -143,8 +157,7 @@ static void a_silent_failure_tells_how_it_ended(void **state)
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	script(f, "exit 3");
-	assert_int_equal(
-		compose_down(&f->job, LM_STR("a: file\n"), false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_down(&f->job, false, &forever, &err), LM_E_REFUSED);
 	assert_non_null(strstr(err.msg, "docker-compose down failed: "));
 	assert_non_null(strstr(err.msg, "3"));
 }
@@ -155,7 +168,7 @@ static void a_compose_that_hangs_is_ended(void **state)
 	struct lm_err err = {0};
 	script(f, "exec sleep 1000");
 	struct wait_limit limit = wait_limit_within(&forever, 50);
-	assert_int_equal(compose_up(&f->job, "/d/c.yml", false, &limit, &err), LM_E_TIMEOUT);
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_E_TIMEOUT);
 	assert_ptr_equal(strstr(err.msg, "docker-compose up: "), err.msg);
 }
 
@@ -165,8 +178,7 @@ static void a_config_over_its_ceiling_is_refused(void **state)
 	struct lm_err err = {0};
 	script(f, "exec head -c 100000 /dev/zero");
 	lm_auto_buf struct lm_buf out = LM_BUF(1000);
-	assert_int_equal(
-		compose_config(&f->job, LM_STR("x"), &forever, &out, &err), LM_E_TOO_LARGE);
+	assert_int_equal(compose_config(&f->job, &forever, &out, &err), LM_E_TOO_LARGE);
 }
 
 int main(void)
@@ -174,7 +186,8 @@ int main(void)
 	(void)signal(SIGPIPE, SIG_IGN); // as every program that runs children does
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(passes_the_file_on_stdin_and_collects_the_config),
+		TEST(passes_the_file_by_its_path_and_collects_the_config),
+		TEST(the_file_may_have_another_name_in_what_is_printed),
 		TEST(hashes_are_asked_for_all_services_of_a_file),
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),

@@ -75,7 +75,8 @@ static int tear_down(void **state)
 	lm_log_set_sink(NULL, NULL);
 	if (f->engine)
 		fake_engine_destroy(f->engine);
-	(void)close(f->work.destination_fd);
+	if (f->work.destination_fd >= 0)
+		(void)close(f->work.destination_fd);
 	assert_int_equal(lm_tree_remove(AT_FDCWD, f->dir, &err), LM_OK);
 	free(f->program);
 	lm_buf_finish(&f->log);
@@ -96,6 +97,22 @@ static void engine(struct fixture *f, const struct fake_answer *answers, size_t 
 {
 	f->engine = fake_engine_create(answers, n);
 	f->work.engine = (struct engine){.socket_path = f->engine->path, .version = {.minor = 41}};
+}
+
+/// The name of the one file in the folder.
+static const char *only_file(struct fixture *f)
+{
+	static char name[256];
+	lm_auto_closedir DIR *d = opendir(f->dir);
+
+	name[0] = '\0';
+	for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+		if (e->d_name[0] == '.' && strspn(e->d_name, ".") == strlen(e->d_name))
+			continue;
+		assert_string_equal(name, "");
+		(void)snprintf(name, sizeof(name), "%s", e->d_name);
+	}
+	return name;
 }
 
 static lm_rc down(struct fixture *f, struct application_down how, struct lm_err *err)
@@ -168,11 +185,11 @@ static void goes_by_the_local_copy_and_removes_services_that_it_lacks(void **sta
 	struct fixture *f = *state;
 	struct lm_err err = {LM_OK};
 
-	script(f, "echo \"$*\"; cat");
+	script(f, "echo \"$*\"; cat $4");
 	assert_int_equal(down(f, (struct application_down){.fallback = LM_STR("no")}, &err), LM_OK);
-	lm_auto_free char *said = lm_xasprintf("-p " COMPOSE_PROJECT " -f - --project-directory %s "
-					       "down --remove-orphans\n",
-		f->dir);
+	lm_auto_free char *said = lm_xasprintf("-p " COMPOSE_PROJECT " -f %s/" LOCAL_COPY_NAME
+					       " --project-directory %s down --remove-orphans\n",
+		f->dir, f->dir);
 	assert_non_null(strstr(lm_buf_cstr(&f->log), said));
 	assert_non_null(strstr(lm_buf_cstr(&f->log), FILE_TEXT));
 }
@@ -184,14 +201,36 @@ static void goes_by_the_other_file_where_the_copy_does_not_serve(void **state)
 	struct application_down how = {
 		.fallback = LM_STR("services: {kept: {}}\n"), .fallback_words = "what was kept"};
 
-	script(f, "cat");
+	script(f, "cat $4; basename $4; ls -a $6");
 	assert_int_equal(unlinkat(f->work.destination_fd, LOCAL_COPY_NAME, 0), 0);
 	assert_int_equal(down(f, how, &err), LM_OK);
 	assert_non_null(strstr(lm_buf_cstr(&f->log), "taking down by what was kept"));
 	assert_non_null(strstr(lm_buf_cstr(&f->log), "services: {kept: {}}"));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), ".docker-compose.")); // beside the copy
+	assert_string_equal(only_file(f), "program");
 	// Without one, and without the label, there is nothing to go by.
 	how.fallback.n = 0;
 	assert_int_equal(down(f, how, &err), LM_E_NOT_FOUND);
+}
+
+static void without_a_destination_the_other_file_is_in_the_jobs_own_directory(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+	char own[] = "/tmp/application_down_own.XXXXXX";
+	const struct application_down how = {
+		.fallback = LM_STR("services: {kept: {}}\n"), .fallback_words = "what was kept"};
+
+	assert_non_null(mkdtemp(own));
+	f->job.credentials_directory = own;
+	assert_int_equal(close(f->work.destination_fd), 0);
+	f->work.destination_fd = -1;
+	script(f, "echo \"by $(dirname $4) in $6\"; cat $4");
+	assert_int_equal(down(f, how, &err), LM_OK);
+	lm_auto_free char *said = lm_xasprintf("by %s in /\n", own);
+	assert_non_null(strstr(lm_buf_cstr(&f->log), said));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "services: {kept: {}}"));
+	assert_int_equal(rmdir(own), 0); // nothing was left in it
 }
 
 static void names_what_is_left(void **state)
@@ -217,6 +256,7 @@ int main(void)
 		TEST(the_time_limit_holds_without_docker_compose_as_well),
 		TEST(goes_by_the_local_copy_and_removes_services_that_it_lacks),
 		TEST(goes_by_the_other_file_where_the_copy_does_not_serve),
+		TEST(without_a_destination_the_other_file_is_in_the_jobs_own_directory),
 		TEST(names_what_is_left),
 	};
 
