@@ -2,6 +2,7 @@
 #include "aws/beneath.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/str.h"
 
@@ -75,6 +76,40 @@ static int open_strictly(int directory_fd, const char *name)
 	return (int)fd;
 }
 
+/// What an unmounted stick or a file server that does not answer looks like.
+static bool is_away(int failure)
+{
+	switch (failure) {
+	case ESTALE:
+	case EIO:
+	case ENOTCONN:
+	case ENODEV:
+	case ENXIO:
+	case ENOMEDIUM:
+	case EREMOTEIO:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static lm_rc fail_directory(int failure, const char *directory, struct lm_err *err)
+{
+	if (failure == ENOENT || is_away(failure))
+		return lm_fail(err, LM_E_NETWORK, failure,
+			"the directory '%s' cannot be used (%m): mount or create it, or name "
+			"another in the host file",
+			directory);
+	return lm_fail(err, LM_E_DENIED, failure,
+		"the directory '%s' cannot be used (%m): name another in the host file, or put it "
+		"right",
+		directory);
+}
+
 static lm_rc describe(int failure, const char *directory, const char *name, struct lm_err *err)
 {
 	switch (failure) {
@@ -95,7 +130,8 @@ static lm_rc describe(int failure, const char *directory, const char *name, stru
 		return lm_fail(err, LM_E_INVALID, failure, "'%s/%s' is too long for a file's name",
 			directory, name);
 	default:
-		return lm_fail(err, LM_E_SYS, failure, "open '%s/%s': %m", directory, name);
+		return lm_fail(err, is_away(failure) ? LM_E_NETWORK : LM_E_SYS, failure,
+			"open '%s/%s': %m", directory, name);
 	}
 }
 
@@ -106,10 +142,7 @@ lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct 
 			"'%.400s' is no name for a file: a part of it is empty, '.' or '..'", name);
 	lm_auto_close int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory_fd < 0)
-		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_NOT_FOUND, errno,
-			"the directory '%s' cannot be used (%m): create it, or name another in the "
-			"host file",
-			directory);
+		return fail_directory(errno, directory, err);
 	lm_auto_close int fd = open_strictly(directory_fd, name);
 	struct stat st;
 
@@ -122,4 +155,14 @@ lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct 
 			err, LM_E_INVALID, 0, "'%s/%s' is not a regular file", directory, name);
 	*ret_fd = lm_take_fd(fd);
 	return LM_OK;
+}
+
+lm_rc beneath_read(int fd, const char *path, struct lm_buf *out, struct lm_err *err)
+{
+	lm_rc rc = lm_fd_read_all(fd, path, out, err);
+
+	if (rc != LM_E_SYS || !is_away(err->sys))
+		return rc;
+	err->rc = LM_E_NETWORK;
+	return LM_E_NETWORK;
 }

@@ -3,7 +3,6 @@
 
 #include "aws/beneath.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -40,6 +39,27 @@ static lm_rc check_names(const char *bucket, const char *version, struct lm_err 
 	return LM_OK;
 }
 
+/// S3's name for the version of an object that was stored while its bucket kept none.
+static bool is_null_version(const char *version)
+{
+	return version && strcmp(version, "null") == 0;
+}
+
+/// A file `<key>@null` is the null version beside later ones; without it, it is the object itself.
+static lm_rc open_null_version(
+	const char *directory, const char *name, char **path, int *ret_fd, struct lm_err *err)
+{
+	lm_auto_free char *marked = lm_xasprintf("%s@null", name);
+	lm_rc rc = beneath_open(directory, marked, ret_fd, err);
+
+	if (rc != LM_E_NOT_FOUND) {
+		free(*path);
+		*path = lm_xasprintf("%s/%s", directory, marked);
+		return rc;
+	}
+	return beneath_open(directory, name, ret_fd, err);
+}
+
 lm_rc object_directory_get(const char *directory, const char *bucket, const char *key,
 	const char *version, size_t size_max, struct stored_object *ret, struct lm_err *err)
 {
@@ -49,15 +69,18 @@ lm_rc object_directory_get(const char *directory, const char *bucket, const char
 
 	if (rc != LM_OK)
 		return rc;
+	bool null = is_null_version(version);
+	bool plain = !version || null;
 	lm_auto_free char *name =
-		lm_xasprintf("%s/%s%s%s", bucket, key, version ? "@" : "", version ? version : "");
+		lm_xasprintf("%s/%s%s%s", bucket, key, plain ? "" : "@", plain ? "" : version);
 	lm_auto_free char *path = lm_xasprintf("%s/%s", directory, name);
 
-	rc = beneath_open(directory, name, &fd, err);
-	if (rc == LM_E_NOT_FOUND && access(directory, F_OK) == 0)
-		return not_found(directory, bucket, key, version, err);
+	rc = null ? open_null_version(directory, name, &path, &fd, err)
+		  : beneath_open(directory, name, &fd, err);
+	if (rc == LM_E_NOT_FOUND)
+		return not_found(directory, bucket, key, null ? NULL : version, err);
 	if (rc == LM_OK)
-		rc = lm_fd_read_all(fd, path, &object.text, err);
+		rc = beneath_read(fd, path, &object.text, err);
 	if (rc != LM_OK) {
 		(void)lm_wrap(err, "object store");
 		return rc;

@@ -4,7 +4,6 @@
 #include "aws/beneath.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -64,7 +63,7 @@ lm_rc secret_directory_get(const char *directory, const char *arn, struct secret
 	if (rc == LM_OK && fstat(fd, &st) != 0)
 		rc = lm_fail(err, LM_E_SYS, errno, "stat '%s': %m", path);
 	if (rc == LM_OK)
-		rc = lm_fd_read_all(fd, path, &text, err);
+		rc = beneath_read(fd, path, &text, err);
 	if (rc != LM_OK) {
 		(void)lm_wrap(err, "secret '%.300s'", arn);
 		return rc;

@@ -29,21 +29,6 @@ static void fetch_finish(struct fetch *f)
 	stored_object_finish(&f->object);
 }
 
-/// What is wrong with this device's own settings is no fault of the definition.
-static lm_rc not_the_definition(lm_rc rc, struct lm_err *err)
-{
-	if (rc != LM_E_INVALID && rc != LM_E_NOT_FOUND)
-		return rc;
-	err->rc = LM_E_DENIED;
-	return LM_E_DENIED;
-}
-
-/// Not even the directory that stands in for a store is there.
-static bool is_missing(const char *directory)
-{
-	return access(directory, F_OK) < 0;
-}
-
 /// The compose file is here: what it says of ECR needs tokens, which are fetched beside what is
 /// still under way. Names with variables in them are found later, once they are resolved; and
 /// whether a token was needed at all is known then. So no failure counts yet.
@@ -65,14 +50,11 @@ static void on_object(void *ctx, const struct s3_result *result)
 static void get_from_directory(struct fetch *f)
 {
 	const struct connector_definition *d = work_definition(f->w);
-	const char *directory = f->w->job->host.object_store_directory;
 
-	f->object_rc = object_directory_get(directory, d->bucket, d->key, d->object_version,
-		LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
+	f->object_rc = object_directory_get(f->w->job->host.object_store_directory, d->bucket,
+		d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
 	if (f->object_rc == LM_OK)
 		begin_tokens(f->w, lm_buf_str(&f->object.text));
-	else if (is_missing(directory))
-		f->object_rc = not_the_definition(f->object_rc, &f->object_err);
 }
 
 static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_err *err)
@@ -143,11 +125,8 @@ static lm_rc get_secrets(struct fetch *f, struct registry_list *ret, struct lm_e
 	const struct connector_definition *d = work_definition(f->w);
 	const struct secrets_source source = {
 		.directory = f->w->job->host.secret_store_directory, .cloud = &f->w->cloud};
-	lm_rc rc = secrets_get(&source, d->secret_arns, d->secret_arns_n, ret, err);
 
-	if (rc && source.directory && is_missing(source.directory))
-		return not_the_definition(rc, err);
-	return rc;
+	return secrets_get(&source, d->secret_arns, d->secret_arns_n, ret, err);
 }
 
 static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,

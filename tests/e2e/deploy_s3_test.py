@@ -68,6 +68,15 @@ def test_deploys_an_old_version_and_then_the_latest(cloud_device, s3, engine, lo
         assert cloud_device.status["deployment"]["compose_version"] == versions[name]
 
 
+def test_deploys_the_null_version_of_a_bucket_without_versions(cloud_device, s3, engine, local_image, status_messages):
+    s3.put(bucket(s3, "e2e-keys"), "null.yml", compose_file(None, ["web"], local_image).encode())
+    cloud_device.start()
+    asked = {"DockerComposeFileS3Version": "null"}
+    cloud_device.deploy(cloud_device.group(bucket="e2e-keys", key="null.yml", **asked, **LOCAL))
+    assert status_messages.next_json() == success("null", "e2e-keys", "null.yml")
+    assert set(engine.containers()) == {"web"}
+
+
 def test_names_a_version_that_is_not_there(cloud_device, s3, status_messages):
     bucket(s3, "e2e-versions", versions=True)
     s3.put("e2e-versions", "one.yml", b"services: {}")

@@ -202,10 +202,51 @@ static void names_a_store_that_does_not_exist(void **state)
 	(void)state;
 	assert_int_equal(
 		object_directory_get("/nonexistent/store", "apps", "plain", NULL, 100, &o, &err),
-		LM_E_NOT_FOUND);
+		LM_E_NETWORK);
 	assert_string_equal(err.msg,
 		"object store: the directory '/nonexistent/store' cannot be used (No such file or "
-		"directory): create it, or name another in the host file");
+		"directory): mount or create it, or name another in the host file");
+}
+
+static void a_store_that_is_a_file_is_not_away(void **state)
+{
+	lm_auto_free char *file = lm_xasprintf("%s/apps/plain", store);
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(
+		object_directory_get(file, "apps", "plain", NULL, 100, &o, &err), LM_E_DENIED);
+	assert_non_null(strstr(err.msg, "(Not a directory)"));
+}
+
+static void a_store_that_fails_to_read_is_away(void **state)
+{
+	// Nothing is mapped at 0, where reading this regular file begins: EIO.
+	lm_auto_free char *own = lm_xasprintf("%d", (int)getpid());
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(
+		object_directory_get("/proc", own, "mem", NULL, 100, &o, &err), LM_E_NETWORK);
+	assert_non_null(strstr(err.msg, "Input/output error"));
+}
+
+static void the_null_version_is_the_current_object(void **state)
+{
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_text("apps", "plain", "null", "text");
+	write_file("store/apps/kept", "new");
+	write_file("store/apps/kept@null", "of before");
+	assert_text("apps", "kept", "null", "of before");
+	assert_text("apps", "kept", NULL, "new");
+	assert_int_equal(get("apps", "none", "null", &o, &err), LM_E_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "bucket 'apps' has no object 'none': "));
+	assert_int_equal(get("apps", "link", "null", &o, &err), LM_E_DENIED);
 }
 
 int main(void)
@@ -218,6 +259,9 @@ int main(void)
 		cmocka_unit_test(reads_regular_files_only),
 		cmocka_unit_test(refuses_a_file_over_the_ceiling),
 		cmocka_unit_test(names_a_store_that_does_not_exist),
+		cmocka_unit_test(a_store_that_is_a_file_is_not_away),
+		cmocka_unit_test(a_store_that_fails_to_read_is_away),
+		cmocka_unit_test(the_null_version_is_the_current_object),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
