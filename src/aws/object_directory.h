@@ -3,8 +3,8 @@
 
 /// The embedded object store: a directory. Bucket `b`, key `k` is the file `<directory>/b/k`; its
 /// version `v` is `<directory>/b/k@v`; version "null", which S3 gives to what a bucket without
-/// versions holds, is `k` itself where there is no `k@null`. It never leaves its directory: no "..", no absolute or empty
-/// parts, and no symbolic link below it is followed.
+/// versions holds, is `k` itself where there is no `k@null`. It never leaves its directory: no
+/// "..", no absolute or empty parts, and no symbolic link below it is followed.
 
 #include "aws/stored_object.h"
 #include "base/error.h"

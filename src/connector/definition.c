@@ -112,6 +112,47 @@ static const json_t *read_object(struct walk *w, const json_t *item, const char 
 	return NULL;
 }
 
+uint64_t policy_stable_ms(const struct connector_policy *policy)
+{
+	enum { DEFAULT_MS = 10 * 1000 };
+	uint64_t half_ms = (uint64_t)policy->health_timeout_s * 1000 / 2;
+
+	if (policy->stable_s > 0)
+		return (uint64_t)policy->stable_s * 1000;
+	return half_ms < DEFAULT_MS ? half_ms : DEFAULT_MS;
+}
+
+static void check_policy(struct walk *w, const json_t *policy)
+{
+	const struct connector_policy *p = &w->group->connector.policy;
+
+	// 0: another fault is about it
+	if (p->health_timeout_s > 0 && p->stable_s >= p->health_timeout_s)
+		faults_add(w->faults, w->ours, "Policy.StableSeconds",
+			json_object_get(policy, "StableSeconds"),
+			"must be less than HealthTimeoutSeconds (%u)", p->health_timeout_s);
+}
+
+static void warn_of_later_policies(struct walk *w)
+{
+	const struct connector_policy *p = &w->group->connector.policy;
+	const struct {
+		const char *name;
+		bool asked;
+	} later[] = {
+		{"RollbackOnFailure", p->rollback_on_failure},
+		{"ProbationSeconds", p->probation_s > 0},
+		{"RestartUnhealthy", p->restart_unhealthy},
+		{"PruneImages", p->prune_images},
+		{"MaxBandwidthKBps", p->max_bandwidth_kbps > 0},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(later); i++)
+		if (later[i].asked)
+			warn(w, "%s: Policy.%s has no effect in this version of Lighterman",
+				w->ours, later[i].name);
+}
+
 static void read_ours(struct walk *w, const json_t *item, const struct arn *arn, unsigned version)
 {
 	struct connector_definition *def = &w->group->connector;
@@ -127,8 +168,10 @@ static void read_ours(struct walk *w, const json_t *item, const struct arn *arn,
 	const json_t *parameters = read_object(w, item, "Parameters");
 	if (parameters || !json_object_get(item, "Parameters"))
 		parameters_read(PARAMETERS, PARAMETERS_N, parameters, w->ours, "", def, w->faults);
-	parameters_read(POLICIES, POLICIES_N, read_object(w, item, "Policy"), w->ours, "Policy.",
-		def, w->faults);
+	const json_t *policy = read_object(w, item, "Policy");
+	parameters_read(POLICIES, POLICIES_N, policy, w->ours, "Policy.", def, w->faults);
+	check_policy(w, policy);
+	warn_of_later_policies(w);
 }
 
 static void read_connector(struct walk *w, const json_t *item, size_t i)

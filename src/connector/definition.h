@@ -23,13 +23,20 @@ enum { CONNECTOR_VERSION_LAST = 7 };
 struct connector_policy {
 	bool wait_healthy;
 	unsigned health_timeout_s;
-	bool rollback_on_failure;
-	unsigned probation_s; ///< 0: none.
+	unsigned stable_s;        ///< 0: not given, see policy_stable_ms.
+	bool rollback_on_failure; ///< No effect yet, like all below to max_bandwidth_kbps.
+	unsigned probation_s;     ///< 0: none.
+	bool restart_unhealthy;
 	bool prune_images;
-	unsigned min_free_disk_mb; ///< 0: no reserve.
+	unsigned max_bandwidth_kbps; ///< 0: no limit.
+	unsigned min_free_disk_mb;   ///< 0: no reserve.
 	unsigned keep_generations;
 	char *compose_file_sha256; ///< 64 hexadecimal digits; NULL: not checked.
 };
+
+/// How long a service without a health check must be up without a restart: StableSeconds, by
+/// default 10 s or half of HealthTimeoutSeconds, whichever is less.
+uint64_t policy_stable_ms(const struct connector_policy *policy);
 
 struct connector_definition {
 	char *id, *arn, *partition, *region;

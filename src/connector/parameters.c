@@ -244,9 +244,12 @@ const size_t PARAMETERS_N = LM_ARRAY_SIZE(PARAMETERS);
 const struct parameter POLICIES[] = {
 	{"WaitHealthy", false, 1, 7, BOOLEAN, "false", set_bool, AT(policy.wait_healthy), 0, 0},
 	{"HealthTimeoutSeconds", false, 1, 7, "decimal", "300", set_number, AT(policy.health_timeout_s), 1, DAY_S},
+	{"StableSeconds", false, 1, 7, "decimal", NULL, set_number, AT(policy.stable_s), 1, DAY_S},
 	{"RollbackOnFailure", false, 1, 7, BOOLEAN, "false", set_bool, AT(policy.rollback_on_failure), 0, 0},
 	{"ProbationSeconds", false, 1, 7, "decimal", "0", set_number, AT(policy.probation_s), 0, DAY_S},
+	{"RestartUnhealthy", false, 1, 7, BOOLEAN, "false", set_bool, AT(policy.restart_unhealthy), 0, 0},
 	{"PruneImages", false, 1, 7, BOOLEAN, "false", set_bool, AT(policy.prune_images), 0, 0},
+	{"MaxBandwidthKBps", false, 1, 7, "decimal", "0", set_number, AT(policy.max_bandwidth_kbps), 0, 1u << 30},
 	{"MinFreeDiskMB", false, 1, 7, "decimal", "0", set_number, AT(policy.min_free_disk_mb), 0, 1u << 30},
 	{"KeepGenerations", false, 1, 7, "decimal", "5", set_number, AT(policy.keep_generations), 2, 100},
 	{"ComposeFileSHA256", false, 1, 7, "[0-9a-fA-F]{64}", NULL, set_sha256, AT(policy.compose_file_sha256), 0, 0},

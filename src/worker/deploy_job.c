@@ -16,7 +16,6 @@ lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
 		rc = prepare_compose(w, err);
 	if (rc)
 		return rc;
-	prepare_policy(w);
 	lm_info("Docker Engine %s, docker-compose %s (%s)", w->engine.version.engine,
 		w->compose.version, w->compose.program);
 	return LM_OK;

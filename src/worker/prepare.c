@@ -142,16 +142,3 @@ lm_rc prepare_destination(struct work *w, struct lm_err *err)
 	w->destination_fd = lm_take_fd(fd);
 	return LM_OK;
 }
-
-void prepare_policy(const struct work *w)
-{
-	const struct connector_policy *p = &work_definition(w)->policy;
-	static const char words[] = "Policy.%s has no effect yet, ignoring";
-
-	if (p->rollback_on_failure)
-		lm_warn(words, "RollbackOnFailure");
-	if (p->probation_s > 0)
-		lm_warn(words, "ProbationSeconds");
-	if (p->prune_images)
-		lm_warn(words, "PruneImages");
-}

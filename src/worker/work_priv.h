@@ -58,8 +58,6 @@ lm_rc prepare_engine(struct work *w, struct lm_err *err);
 lm_rc prepare_compose(struct work *w, struct lm_err *err);
 /// Opens the destination, which must be there and be ours to write.
 lm_rc prepare_destination(struct work *w, struct lm_err *err);
-/// Policies that do nothing yet are worth a warning.
-void prepare_policy(const struct work *w);
 
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);

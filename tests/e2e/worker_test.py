@@ -147,13 +147,6 @@ def test_too_little_disk_is_told_before_anything_happens(dock, local):
     assert "MinFreeDiskMB" in result["message"]
 
 
-def test_policies_without_effect_are_warned_of(dock, local):
-    policy = {"RollbackOnFailure": "true", "ProbationSeconds": "60", "PruneImages": "true"}
-    assert dock.deploy(local_file(local, "web"), policy=policy, **HERE)["result"] == "success"
-    for name in policy:
-        assert f",Policy.{name} has no effect yet" in dock.worker.log
-
-
 @pytest.mark.parametrize("stage", ["prepare", "fetch", "resolve", "authenticate", "admit", "pull", "down", "up",
                                    "settle"])
 def test_stops_before_any_stage(dock, engine, local, stage):

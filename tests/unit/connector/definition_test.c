@@ -97,7 +97,7 @@ static void reads_a_group_file_with_all_its_arrays(void **state)
 	assert_string_equal(g->loggers[1].type, "AWSCloudWatch");
 	assert_int_equal(g->cores_n, 1);
 	assert_true(g->cores[0].sync_shadow);
-	assert_int_equal(g->warnings_n, 0);
+	assert_int_equal(g->warnings_n, 2); // policies without effect
 }
 
 static void takes_the_documented_example_as_it_stands(void **state)
@@ -374,6 +374,66 @@ static void shortens_a_megabyte(void **state)
 		      "…(1048576 bytes)\": must be at most 1024 bytes long");
 }
 
+#define POLICY(members)                                                                            \
+	"{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(                                  \
+		"7") "\",\"Parameters\":{\"DockerComposeFileS3Bucket\":\"bkt\","                   \
+		     "\"DockerComposeFileS3Key\":\"key\","                                         \
+		     "\"DockerComposeFileDestinationPath\":\"/app\"},\"Policy\":{" members "}}]}"
+
+static void policies_without_effect_are_warned_of(void **state)
+{
+	static const char *const names[] = {"RollbackOnFailure", "ProbationSeconds",
+		"RestartUnhealthy", "PruneImages", "MaxBandwidthKBps"};
+	lm_auto(group_destroy_p) struct group *asked = expect_valid(
+		LM_STR(POLICY("\"RollbackOnFailure\":\"true\",\"ProbationSeconds\":\"1\","
+			      "\"RestartUnhealthy\":\"True\",\"PruneImages\":\"true\","
+			      "\"MaxBandwidthKBps\":\"9\"")));
+	lm_auto(group_destroy_p) struct group *off = expect_valid(
+		LM_STR(POLICY("\"RollbackOnFailure\":\"false\",\"ProbationSeconds\":\"0\","
+			      "\"KeepGenerations\":\"9\",\"MinFreeDiskMB\":\"1\","
+			      "\"WaitHealthy\":\"true\"")));
+
+	(void)state;
+	assert_int_equal(off->warnings_n, 0);
+	assert_int_equal(asked->warnings_n, LM_ARRAY_SIZE(names));
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		lm_auto_free char *text = lm_xasprintf("Connectors[0] (c): Policy.%s has no effect "
+						       "in this version of Lighterman",
+			names[i]);
+		assert_string_equal(asked->warnings[i], text);
+	}
+}
+
+static void stable_time_fits_into_the_health_timeout(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms; ///< 0: it is a fault.
+	} cases[] = {
+		{POLICY(""), 10000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\""), 5000},
+		{POLICY("\"HealthTimeoutSeconds\":\"1\""), 500},
+		{POLICY("\"StableSeconds\":\"299\""), 299000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\",\"StableSeconds\":\"9\""), 9000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\",\"StableSeconds\":\"10\""), 0},
+		{POLICY("\"StableSeconds\":\"300\""), 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(faults_finish) struct definition_faults faults = {0};
+		lm_auto(group_destroy_p) struct group *group = NULL;
+		struct lm_err err = {0};
+		lm_rc rc = definition_parse(lm_str(cases[i].text), &faults, &group, &err);
+
+		assert_int_equal(rc, cases[i].ms ? LM_OK : LM_E_INVALID);
+		if (rc == LM_OK)
+			assert_int_equal(policy_stable_ms(&group->connector.policy), cases[i].ms);
+		else
+			assert_non_null(strstr(err.msg, "StableSeconds: "));
+	}
+}
+
 static void finds_every_fault_at_once(void **state)
 {
 	lm_auto(faults_finish) struct definition_faults faults = {0};
@@ -460,6 +520,8 @@ int main(void)
 		cmocka_unit_test(refuses_texts_that_no_parser_should_take),
 		cmocka_unit_test(refuses_more_values_than_a_group_has),
 		cmocka_unit_test(shortens_a_megabyte),
+		cmocka_unit_test(policies_without_effect_are_warned_of),
+		cmocka_unit_test(stable_time_fits_into_the_health_timeout),
 		cmocka_unit_test(finds_every_fault_at_once),
 		cmocka_unit_test(reads_its_own_json_back_as_equal),
 		cmocka_unit_test(refuses_secret_lists_of_many_values_unparsed),
