@@ -4,7 +4,7 @@
 #include "cli/follow.h"
 #include "cli/input.h"
 #include "cli/plain.h"
-#include "connector/faults.h"
+#include "connector/definition.h"
 
 static void print_json(const struct call *call, const struct answer *answer)
 {
@@ -44,8 +44,8 @@ bool group_file_read(const struct call *call, struct lm_buf *text)
 
 	if (input_read(call->argument, text, &why))
 		faults_add(&faults, NULL, NULL, NULL, "%s", why.msg);
-	else if (json_parse(lm_buf_str(text), &document, &why))
-		faults_add(&faults, NULL, NULL, NULL, "is not valid JSON: %s", why.msg);
+	else
+		document = definition_read(lm_buf_str(text), &faults);
 	if (faults.n > 0)
 		tell(call, &faults);
 	return faults.n == 0;

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "connector/arn.h"
+#include "connector/form.h"
 #include "connector/items_priv.h"
 #include "connector/parameters.h"
 
@@ -391,8 +392,16 @@ lm_rc definition_parse_json(const json_t *document, struct definition_faults *fa
 {
 	lm_auto(group_destroy_p) struct group *group = lm_xcalloc(1, sizeof(*group));
 	struct walk w = {.group = group, .faults = faults};
-	const json_t *version = unwrap(&w, document);
+	// A bare array of connectors counts as the version object around it.
+	lm_auto_json json_t *around =
+		form_is_connectors(document) ? json_pack("{s:O}", "Connectors", document) : NULL;
+	lm_auto_free char *rule = form_explain_document(document);
+	const json_t *version = NULL;
 
+	if (rule)
+		faults_add(faults, NULL, NULL, NULL, "%s", rule);
+	else
+		version = unwrap(&w, around ? around : document);
 	if (version)
 		read_version(&w, version);
 	free(w.ours);
@@ -405,20 +414,35 @@ lm_rc definition_parse_json(const json_t *document, struct definition_faults *fa
 	return LM_OK;
 }
 
+json_t *definition_read(struct lm_str text, struct definition_faults *faults)
+{
+	struct lm_str body = form_skip_mark(text);
+	struct lm_err why = {0};
+	json_t *document = NULL;
+
+	if (text.n > LIMIT_GROUP_FILE) {
+		faults_add(faults, NULL, NULL, NULL, "is larger than %d bytes", LIMIT_GROUP_FILE);
+		return NULL;
+	}
+	lm_auto_free char *rule = form_explain_bytes(body);
+	if (!rule && json_count(body) > LIMIT_GROUP_VALUES)
+		rule = lm_xasprintf("has more than %d values and keys", LIMIT_GROUP_VALUES);
+	if (!rule && json_parse(body, &document, &why)) {
+		rule = form_explain_text(body);
+		if (!rule)
+			rule = lm_xasprintf("is not valid JSON: %s", why.msg);
+	}
+	if (rule)
+		faults_add(faults, NULL, NULL, NULL, "%s", rule);
+	return document;
+}
+
 lm_rc definition_parse(struct lm_str text, struct definition_faults *faults, struct group **ret,
 	struct lm_err *err)
 {
-	lm_auto_json json_t *document = NULL;
+	lm_auto_json json_t *document = definition_read(text, faults);
 
-	if (text.n > LIMIT_GROUP_FILE)
-		faults_add(faults, NULL, NULL, NULL, "is larger than %d bytes", LIMIT_GROUP_FILE);
-	else if (json_count(text) > LIMIT_GROUP_VALUES)
-		faults_add(faults, NULL, NULL, NULL, "has more than %d values and keys",
-			LIMIT_GROUP_VALUES);
-	else if (json_parse(text, &document, err))
-		faults_add(faults, NULL, NULL, NULL, "is not valid JSON: %s",
-			err ? err->msg : "it cannot be parsed");
-	if (faults->n)
+	if (!document)
 		return fail_faults(faults, err);
 	return definition_parse_json(document, faults, ret, err);
 }

@@ -3,8 +3,10 @@
 
 /// A group file, read and checked: what our connector is to do, and what of the group it needs.
 ///
-/// Pure: no file, no network. Accepts a version object as Greengrass V1 had it ({"Connectors":[…]})
-/// or one under "Definition" or "InitialVersion". Every fault is found, not only the first.
+/// Pure: no file, no network. Accepts a version object as Greengrass V1 had it
+/// ({"Connectors":[…]}), one under "Definition" or "InitialVersion", or the array of connectors
+/// alone. Every fault is found, not only the first; of a document of another known form
+/// (connector/form.h) only that it is one.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -78,6 +80,10 @@ struct group {
 	json_t *json; ///< As written, reduced to what we use: see group_to_json.
 };
 
+/// The document in a text, before anything in it is checked; NULL after a fault, which says what
+/// the text is if it is of another form that is known (connector/form.h). A UTF-8 byte order mark
+/// is skipped. The caller's.
+json_t *definition_read(struct lm_str text, struct definition_faults *faults);
 /// Parses and checks. On LM_E_INVALID all faults are in `faults` (the caller's, zeroed; free with
 /// faults_finish) and `err` has the first and the number of others. A text over LIMIT_GROUP_FILE is
 /// LM_E_INVALID too. `*ret` is freed with group_destroy.

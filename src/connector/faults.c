@@ -105,11 +105,14 @@ const char *faults_nearest(const char *name, const void *names, size_t n, size_t
 	size_t name_n = strlen(name), best = DISTANCE_MAX + 1;
 	const char *nearest = NULL;
 
-	if (name_n < 4 || name_n > NAME_MAX_COMPARED)
+	if (name_n > NAME_MAX_COMPARED)
 		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		const char *candidate;
 		memcpy(&candidate, (const char *)names + i * stride, sizeof(candidate));
+		// Of a short name every other one is near: only its case may differ.
+		if (name_n < 4 && !lm_str_eq_nocase(lm_str(name), lm_str(candidate)))
+			continue;
 		size_t d = distance(name, name_n, candidate, strlen(candidate));
 		if (d < best) {
 			best = d;

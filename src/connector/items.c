@@ -140,6 +140,20 @@ static void check_value(const char *place, const struct key *key, const json_t *
 		faults_add(faults, place, key->name, value, "%s", rule);
 }
 
+/// Whether a key is there in other case, which is a fault by itself.
+static bool has_in_other_case(const json_t *item, const char *key)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)item, name, value)
+	{
+		if (lm_str_eq_nocase(lm_str(name), lm_str(key)))
+			return true;
+	}
+	return false;
+}
+
 static void check_keys(const char *place, const struct array *array, const json_t *item,
 	struct definition_faults *faults)
 {
@@ -151,7 +165,7 @@ static void check_keys(const char *place, const struct array *array, const json_
 		value = json_object_get(item, key->name);
 		if (value)
 			check_value(place, key, value, faults);
-		else if (key->required)
+		else if (key->required && !has_in_other_case(item, key->name))
 			faults_add(faults, place, key->name, NULL, "is required");
 	}
 	json_object_foreach((json_t *)item, name, value)

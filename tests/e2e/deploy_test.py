@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deployments that people make: one after the other, with passwords, forced, refused."""
+import json
 import re
 import stat
 
@@ -11,6 +12,23 @@ from servers.server import free_port, wait_until
 
 LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z\]\[(DEBUG|INFO|WARN|ERROR|FATAL)\]-[\w.-]+:\d+,.")
 STAGES = ["prepare", "fetch", "resolve", "authenticate", "admit", "pull", "down", "up"]
+
+
+def test_deploys_a_bare_array_behind_a_byte_order_mark(device_with, compose2, engine, local_image):
+    device = device_with(compose2)
+    group = device.local_group(["web"], local_image)
+    entries = json.loads(group.read_text())["Connectors"]
+    group.write_text(json.dumps(entries), encoding="utf-8-sig")
+    device.start()
+    assert [s["service"] for s in device.cli_json("plan", group)["services"]] == ["web"]
+    device.deploy(group)
+    assert set(engine.containers()) == {"web"}
+    # The same by lightermand itself, at a start with that file, and for doctor.
+    assert device.stop() == 0
+    device.start(group)
+    wait_until(lambda: set(engine.containers()) == {"web"}, 60, "the application does not run")
+    checks = device.cli_json("doctor", group, "--config", device.write_host_file(), check=False)["checks"]
+    assert [check["ok"] for check in checks if check["check"] == "group file"] == [True]
 
 
 def test_deploys_a_private_image_and_then_its_successor(device_with, compose, engine, registry, broker, image,

@@ -83,6 +83,38 @@ def group_not_json(scene):
     return group
 
 
+def instead(text):
+    """A file with that text where the group file should be."""
+    def write(scene):
+        group = scene.store()
+        group.write_text(text if isinstance(text, str) else json.dumps(text))
+        return group
+    return write
+
+
+@fault
+def group_in_camel_case(scene):
+    def camel(value):
+        if isinstance(value, dict):
+            return {key[0].lower() + key[1:]: camel(member) for key, member in value.items()}
+        return [camel(item) for item in value] if isinstance(value, list) else value
+
+    return instead(camel(json.loads(scene.store().read_text())))(scene)
+
+
+FAULTS.update({
+    "group_empty": instead(""),
+    "group_only_arns": instead({"Id": "g", "Version": "v", "Definition": {
+        "ConnectorDefinitionVersionArn":
+            "arn:aws:greengrass:eu-west-1:123456789012:/greengrass/definition/connectors/c1/versions/v2"}}),
+    "group_of_another_array": instead([{"Id": "s", "Source": "cloud", "Subject": "#", "Target": "GGShadowService"}]),
+    "group_is_a_template": instead({"Resources": {"Docker": {"Type": "AWS::Greengrass::ConnectorDefinition"}}}),
+    "group_is_a_recipe": instead("---\nRecipeFormatVersion: '2020-01-25'\nComponentName: com.example.harbour\n"),
+    "group_is_a_compose_file": instead("services:\n  web:\n    image: nginx\n"),
+    "group_is_yaml": instead("Definition:\n  Connectors:\n  - Id: docker\n"),
+})
+
+
 @fault
 def group_without_connector(scene):
     return edited(scene, lambda document: document["Connectors"].clear())

@@ -2,6 +2,7 @@
 """The program lighterman, against a lightermand that says what the test wants: docs/formats.md, "Control socket"."""
 import contextlib
 import fcntl
+import gzip
 import json
 import os
 import pathlib
@@ -231,6 +232,32 @@ def test_every_fault_is_printed_as_validate_does(daemon, group):
                   {"exit": 2, "message": "the group file is invalid"})
     done = ask(daemon, "deploy", group)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", invalid.stderr)
+
+
+@pytest.mark.parametrize("content, sentence", [
+    ('{"Connectors": []}'.encode("utf-16"), "is in UTF-16: "),
+    ('{"Connectors": []}'.encode("utf-16-be"), "is in UTF-16: "),
+    (gzip.compress(b'{"Connectors": []}'), "is compressed with gzip: "),
+    (b"\x7fELF\x02\x01\x01\0\0\0\0", "is binary data "),
+    (b"\xef\xbb\xbf \n", "is blank, "),
+    (b"services:\n  web:\n    image: nginx\n", "is a compose file: "),
+])
+@pytest.mark.parametrize("by", ["path", "standard input"])
+def test_what_is_of_another_form_is_said_to_be(daemon, group, content, sentence, by):
+    group.write_bytes(content)
+    name = group if by == "path" else by
+    for words in (["validate"], ["--socket", daemon.path, "deploy"], ["--socket", daemon.path, "plan"]):
+        with group.open("rb") as stdin:
+            done = run(*words, group if by == "path" else "-", stdin=stdin)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"{name}: {sentence}") and done.stderr.count("\n") == 1, done.stderr
+    assert daemon.requests == []
+
+
+def test_a_directory_is_said_to_be_one(daemon, tmp_path):
+    for words in (["validate"], ["--socket", daemon.path, "deploy"]):
+        done = run(*words, tmp_path)
+        assert (done.returncode, done.stderr) == (2, f"{tmp_path}: '{tmp_path}' is a directory, not a regular file\n")
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"", b'{"Connectors": [], "Connectors": []}', b" " * (5 << 20)])

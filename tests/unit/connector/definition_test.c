@@ -190,7 +190,9 @@ static void refuses_what_is_not_json_or_has_the_wrong_type(void **state)
 	static const struct {
 		const char *text, *line;
 	} cases[] = {
-		{"[]", "[]: must be an object, but is an array"},
+		{"[]", "Connectors: no entry is a DockerApplicationDeployment connector "
+		       "(arn:<partition>:greengrass:<region>::/connectors/"
+		       "DockerApplicationDeployment/versions/<1..7>)"},
 		{"null", "null: must be an object, but is null"},
 		{"{\"Definition\":3}", "Definition: 3: must be an object, but is a number"},
 		{"{\"Connectors\":{}}", "Connectors: {}: must be an array, but is an object"},
@@ -219,6 +221,51 @@ static void refuses_unknown_parameters_with_a_suggestion(void **state)
 	expect_fault(GROUP("7", ",\"ForceDeplyo\":\"true\""),
 		PLACE "ForceDeplyo: \"true\": is not known; did you mean ForceDeploy?");
 	expect_fault(GROUP("7", ",\"Colour\":\"red\""), PLACE "Colour: \"red\": is not known");
+}
+
+static void expect_document_fault(struct lm_str text, const char *contains)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	struct group *group = NULL;
+	struct lm_err err = {0};
+
+	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(faults.n, 1);
+	assert_ptr_equal(strstr(err.msg, "the group file "), err.msg);
+	if (!strstr(faults.items[0].rule, contains))
+		fail_msg("'%s' lacks '%s'", faults.items[0].rule, contains);
+}
+
+static void takes_a_byte_order_mark_and_a_bare_array(void **state)
+{
+	lm_auto(group_destroy_p) struct group *plain = expect_valid(LM_STR(GROUP("7", "")));
+	lm_auto(group_destroy_p) struct group *marked =
+		expect_valid(LM_STR("\xef\xbb\xbf" GROUP("7", "")));
+	lm_auto(group_destroy_p) struct group *array =
+		expect_valid(LM_STR("\xef\xbb\xbf[" ENTRY(ARN("7"), "") "]"));
+
+	(void)state;
+	assert_true(group_equal(plain, marked));
+	assert_true(group_equal(plain, array));
+	expect_fault("[{\"Id\":\"c\",\"ConnectorArn\":\"x\"}]",
+		PLACE "ConnectorArn: \"x\": must be an ARN: "
+		      "arn:<partition>:greengrass:<region>::/connectors/<name>/versions/<number>");
+}
+
+static void names_a_key_in_other_case_once(void **state)
+{
+	(void)state;
+	expect_fault("{\"Connectors\":[{\"id\":\"c\",\"ConnectorArn\":\"" ARN(
+			     "7") "\",\"Parameters\":{" REQUIRED "}}]}",
+		"Connectors[0]: id: \"c\": is not known; did you mean Id?");
+}
+
+static void says_what_a_document_of_another_form_is(void **state)
+{
+	(void)state;
+	expect_document_fault(LM_STR("services:\n  web: {image: x}\n"), "is a compose file: ");
+	expect_document_fault(LM_STR("\xef\xbb\xbf{\"services\": {}}"), "is a compose file: ");
+	expect_document_fault(LM_STR("[{\"Subject\": \"#\"}]"), "is an array of subscriptions: ");
 }
 
 static void refuses_arns_that_are_not_of_a_connector(void **state)
@@ -302,19 +349,6 @@ static void leaves_other_connectors_and_reserved_resources_alone(void **state)
 		"resource for its secrets; it is not needed here, ignoring");
 }
 
-static void expect_document_fault(struct lm_str text, const char *contains)
-{
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	struct group *group = NULL;
-	struct lm_err err = {0};
-
-	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
-	assert_int_equal(faults.n, 1);
-	assert_ptr_equal(strstr(err.msg, "the group file "), err.msg);
-	if (!strstr(faults.items[0].rule, contains))
-		fail_msg("'%s' lacks '%s'", faults.items[0].rule, contains);
-}
-
 static void refuses_texts_that_no_parser_should_take(void **state)
 {
 	static char deep[10000], large[LIMIT_GROUP_FILE + 1];
@@ -326,7 +360,7 @@ static void refuses_texts_that_no_parser_should_take(void **state)
 	expect_document_fault(
 		(struct lm_str){large, sizeof(large)}, "is larger than 4194304 bytes");
 	expect_document_fault(LM_STR("hello"), "is not valid JSON: line 1, column ");
-	expect_document_fault(LM_STR(""), "is not valid JSON: line ");
+	expect_document_fault(LM_STR(""), "is empty");
 	expect_document_fault(LM_STR("{\"a\":\"\xff\"}"), "it is not UTF-8");
 	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "line 2, column ");
 	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "duplicate object key");
@@ -513,6 +547,9 @@ int main(void)
 		cmocka_unit_test(refuses_a_later_versions_parameter),
 		cmocka_unit_test(refuses_what_is_not_json_or_has_the_wrong_type),
 		cmocka_unit_test(refuses_unknown_parameters_with_a_suggestion),
+		cmocka_unit_test(takes_a_byte_order_mark_and_a_bare_array),
+		cmocka_unit_test(names_a_key_in_other_case_once),
+		cmocka_unit_test(says_what_a_document_of_another_form_is),
 		cmocka_unit_test(refuses_arns_that_are_not_of_a_connector),
 		cmocka_unit_test(takes_every_known_partition),
 		cmocka_unit_test(refuses_a_second_connector_of_ours),
