@@ -276,6 +276,18 @@ static char *choose_digest(const json_t *repo_digests, const char *repository)
 	return found ? lm_xstrdup(found) : NULL;
 }
 
+static char *platform_of(const json_t *image)
+{
+	const char *os = json_get_text(image, "Os");
+	const char *architecture = json_get_text(image, "Architecture");
+	const char *variant = json_get_text(image, "Variant");
+
+	if (!os || !*os || !architecture || !*architecture)
+		return lm_xstrdup("");
+	return lm_xasprintf("%s/%s%s%s", os, architecture, variant && *variant ? "/" : "",
+		variant ? variant : "");
+}
+
 lm_rc engine_parse_image(
 	struct lm_str body, const char *repository, struct engine_image *ret, struct lm_err *err)
 {
@@ -288,6 +300,7 @@ lm_rc engine_parse_image(
 		return lm_fail(
 			err, LM_E_PROTOCOL, 0, "the Docker daemon's word on an image has no Id");
 	int64_t size = json_get_int(j, "Size", 0);
+	ret->platform = platform_of(j);
 	ret->id = lm_xstrdup(id);
 	ret->digest = choose_digest(json_object_get(j, "RepoDigests"), repository);
 	ret->size = size > 0 ? (uint64_t)size : 0;
@@ -298,6 +311,7 @@ void engine_image_finish(struct engine_image *image)
 {
 	free(image->id);
 	free(image->digest);
+	free(image->platform);
 	*image = (struct engine_image){0};
 }
 

@@ -74,7 +74,8 @@ void engine_networks_finish(struct engine_networks *list);
 struct engine_image {
 	char *id;     ///< "sha256:…"
 	char *digest; ///< "sha256:…" of the repository asked for, else of any; NULL if it has none.
-	uint64_t size; ///< Bytes.
+	char *platform; ///< "linux/arm64/v8"; "" if the engine does not say.
+	uint64_t size;  ///< Bytes.
 };
 
 /// Reads GET /images/{name}/json. `repository` ("localhost:5000/demo/web", as the engine spells

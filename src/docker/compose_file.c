@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "docker/compose_file.h"
 
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "docker/images.h"
 #include "sys/yaml.h"
+
+enum { REPLICAS_MAX = 100000, PROFILES_MAX = 300 };
 
 static lm_rc fault(const struct yaml_node *at, const char *what, struct lm_err *err)
 {
@@ -56,18 +60,114 @@ static char *copy_scalar(const struct yaml_node *node)
 	return text.n > 0 ? lm_xmemdup0(text.p, text.n) : NULL;
 }
 
+static enum compose_pull_policy read_policy(const struct yaml_node *value)
+{
+	static const struct {
+		const char *word;
+		enum compose_pull_policy policy;
+	} words[] = {{"always", COMPOSE_PULL_ALWAYS}, {"missing", COMPOSE_PULL_MISSING},
+		{"if_not_present", COMPOSE_PULL_MISSING}, {"never", COMPOSE_PULL_NEVER},
+		{"build", COMPOSE_PULL_BUILD}};
+
+	for (size_t i = 0; value && i < LM_ARRAY_SIZE(words); i++)
+		if (lm_str_eq(yaml_text(value), lm_str(words[i].word)))
+			return words[i].policy;
+	return COMPOSE_PULL_DEFAULT;
+}
+
+static const struct yaml_node *get_in(
+	const struct yaml_node *service, const char *section, const char *key)
+{
+	const struct yaml_node *found = yaml_get(service, section);
+
+	return found && yaml_kind(found) == YAML_MAPPING ? yaml_get(found, key) : NULL;
+}
+
+static unsigned read_replicas(const struct yaml_node *service)
+{
+	const struct yaml_node *value = yaml_get(service, "scale");
+	uint64_t n = 1;
+
+	if (!value)
+		value = get_in(service, "deploy", "replicas");
+	if (value && !lm_str_to_u64(yaml_text(value), REPLICAS_MAX, &n))
+		n = 1;
+	return (unsigned)n;
+}
+
+static void add_name(char ***list, size_t *n, struct lm_str name)
+{
+	if (name.n == 0)
+		return;
+	*list = lm_xrealloc(*list, (*n + 1) * sizeof(**list));
+	(*list)[(*n)++] = lm_xmemdup0(name.p, name.n);
+}
+
+static void read_profiles(const struct yaml_node *value, struct compose_service *s)
+{
+	s->has_profiles = value != NULL;
+	for (size_t i = 0; value && yaml_kind(value) == YAML_SEQUENCE && i < yaml_size(value); i++)
+		add_name(&s->profiles, &s->profiles_n, yaml_text(yaml_item(value, i)));
+}
+
+/// "db" in "service:db"; empty for another's container.
+static struct lm_str service_of(struct lm_str text)
+{
+	static const struct lm_str prefix = {"service:", 8};
+
+	if (!lm_str_starts(text, prefix))
+		return (struct lm_str){text.p, 0};
+	return (struct lm_str){text.p + prefix.n, text.n - prefix.n};
+}
+
+/// Services of `depends_on`, `links` and `volumes_from`, and those whose namespaces it shares.
+static void read_needs(const struct yaml_node *service, struct compose_service *s)
+{
+	static const char *const lists[] = {"depends_on", "links", "volumes_from"};
+	static const char *const namespaces[] = {"network_mode", "ipc", "pid"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(lists); i++) {
+		const struct yaml_node *list = yaml_get(service, lists[i]);
+		bool is_map = list && yaml_kind(list) == YAML_MAPPING;
+
+		for (size_t k = 0; list && k < yaml_size(list); k++) {
+			const struct yaml_node *item =
+				is_map ? yaml_key(list, k) : yaml_item(list, k);
+			struct lm_str text = yaml_text(item);
+			struct lm_str name = lm_str_cut(&text, ':'); // "db:alias", "db:ro"
+
+			if (!lm_str_eq(name, LM_STR("container")))
+				add_name(&s->needs, &s->needs_n, name);
+		}
+	}
+	for (size_t i = 0; i < LM_ARRAY_SIZE(namespaces); i++) {
+		const struct yaml_node *value = yaml_get(service, namespaces[i]);
+
+		if (value)
+			add_name(&s->needs, &s->needs_n, service_of(yaml_text(value)));
+	}
+}
+
 static void read_service(
 	const struct yaml_node *key, const struct yaml_node *value, struct compose_service *s)
 {
 	struct lm_str name = yaml_text(key);
+
 	s->name = lm_xmemdup0(name.p, name.n);
+	s->replicas = 1;
+	s->active = true;
 	if (yaml_kind(value) != YAML_MAPPING)
 		return;
 	const struct yaml_node *build = yaml_get(value, "build");
+	const struct yaml_node *platforms = get_in(value, "build", "platforms");
 	s->image = copy_scalar(yaml_get(value, "image"));
 	s->platform = copy_scalar(yaml_get(value, "platform"));
-	s->has_profiles = yaml_get(value, "profiles") != NULL;
+	s->pull_policy = read_policy(yaml_get(value, "pull_policy"));
 	s->has_build = build && !(yaml_kind(build) == YAML_SCALAR && yaml_is_null(build));
+	s->builds_for_many = platforms && yaml_size(platforms) > 1;
+	s->replicas = read_replicas(value);
+	read_profiles(yaml_get(value, "profiles"), s);
+	read_needs(value, s);
 }
 
 lm_rc compose_services_parse(struct lm_str config, struct compose_services *ret, struct lm_err *err)
@@ -91,15 +191,156 @@ lm_rc compose_services_parse(struct lm_str config, struct compose_services *ret,
 	return LM_OK;
 }
 
+static void free_names(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
 void compose_services_finish(struct compose_services *services)
 {
 	for (size_t i = 0; i < services->n; i++) {
-		free(services->items[i].name);
-		free(services->items[i].image);
-		free(services->items[i].platform);
+		struct compose_service *s = &services->items[i];
+
+		free(s->name);
+		free(s->image);
+		free(s->platform);
+		free_names(s->profiles, s->profiles_n);
+		free_names(s->needs, s->needs_n);
 	}
 	free(services->items);
 	*services = (struct compose_services){0};
+}
+
+bool compose_services_have_profiles(const struct compose_services *services)
+{
+	for (size_t i = 0; i < services->n; i++)
+		if (services->items[i].has_profiles)
+			return true;
+	return false;
+}
+
+/// docker-compose 1 compares what stands between the commas, blanks included.
+static bool is_enabled(const struct compose_service *s, struct lm_str profiles)
+{
+	if (!s->has_profiles)
+		return true;
+	while (profiles.n > 0) {
+		struct lm_str profile = lm_str_cut(&profiles, ',');
+
+		for (size_t i = 0; i < s->profiles_n; i++)
+			if (lm_str_eq(profile, lm_str(s->profiles[i])))
+				return true;
+	}
+	return false;
+}
+
+static const struct compose_service *find_service(
+	const struct compose_services *services, const char *name)
+{
+	for (size_t i = 0; i < services->n; i++)
+		if (strcmp(services->items[i].name, name) == 0)
+			return &services->items[i];
+	return NULL;
+}
+
+/// `up` of docker-compose 1 fails on such a service, and `config` does not say so.
+static lm_rc check_needs(const struct compose_services *services, const struct compose_service *s,
+	struct lm_err *err)
+{
+	for (size_t i = 0; i < s->needs_n; i++) {
+		const struct compose_service *other = find_service(services, s->needs[i]);
+
+		if (other && !other->active)
+			return lm_fail(err, LM_E_INVALID, 0,
+				"service '%.60s' needs service '%.60s', none of whose profiles is "
+				"active: give both a profile in common, or name one in "
+				"COMPOSE_PROFILES",
+				s->name, other->name);
+	}
+	return LM_OK;
+}
+
+static void list_profile(struct lm_buf *names, struct lm_str profile)
+{
+	struct lm_str listed = lm_buf_str(names);
+
+	while (listed.n > 0)
+		if (lm_str_eq(lm_str_trim(lm_str_cut(&listed, ',')), profile))
+			return;
+	(void)lm_buf_printf(
+		names, "%s%.*s", names->len > 0 ? ", " : "", LM_STR_ARG(profile));
+}
+
+static lm_rc fail_inactive(const struct lm_buf *names, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_INVALID, 0,
+		"all services have profiles, and none of them is active: set COMPOSE_PROFILES in "
+		"the file .env beside the compose file to one or more of: %s",
+		names->len > 0 ? lm_buf_cstr(names) : "(none is named)");
+}
+
+lm_rc compose_services_activate(struct compose_services *services, unsigned generation,
+	struct lm_str profiles, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf names = LM_BUF(PROFILES_MAX);
+	size_t active = 0;
+
+	for (size_t i = 0; i < services->n; i++) {
+		struct compose_service *s = &services->items[i];
+
+		s->active = generation > 1 || is_enabled(s, profiles);
+		active += s->active;
+		for (size_t k = 0; k < s->profiles_n; k++)
+			list_profile(&names, lm_str(s->profiles[k]));
+	}
+	if (active == 0)
+		return fail_inactive(&names, err);
+	for (size_t i = 0; i < services->n; i++) {
+		lm_rc rc = services->items[i].active
+				   ? check_needs(services, &services->items[i], err)
+				   : LM_OK;
+		if (rc)
+			return rc;
+	}
+	return LM_OK;
+}
+
+/// Collects the profiles of all services; false if one has none.
+static bool list_profiles(const struct yaml_node *services, struct lm_buf *names)
+{
+	for (size_t i = 0; i < yaml_size(services); i++) {
+		const struct yaml_node *service = yaml_value(services, i);
+		const struct yaml_node *list = yaml_kind(service) == YAML_MAPPING
+						       ? yaml_get(service, "profiles")
+						       : NULL;
+
+		if (!list || yaml_kind(list) != YAML_SEQUENCE || yaml_size(list) == 0)
+			return false;
+		for (size_t k = 0; k < yaml_size(list); k++)
+			list_profile(names, yaml_text(yaml_item(list, k)));
+	}
+	return true;
+}
+
+void compose_file_explain_inactive(struct lm_str text, struct lm_err *err)
+{
+	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+	lm_auto_buf struct lm_buf names = LM_BUF(PROFILES_MAX);
+
+	if (yaml_parse(text, &doc, NULL))
+		return;
+	const struct yaml_node *root = yaml_root(doc);
+	const struct yaml_node *services =
+		yaml_kind(root) == YAML_MAPPING ? yaml_get(root, "services") : NULL;
+	if (services && yaml_kind(services) == YAML_MAPPING && list_profiles(services, &names))
+		(void)!fail_inactive(&names, err);
+}
+
+char *compose_built_name(const char *project, const char *service, unsigned generation)
+{
+	return lm_xasprintf("%s%c%s", project, generation > 1 ? '-' : '_', service);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -107,26 +348,89 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool is_listed(const struct compose_image *list, size_t n, const struct compose_service *s)
+/// What names of one image have in common: "app" and "app:latest" are the same.
+static char *image_key(const char *name)
 {
-	for (size_t i = 0; i < n; i++)
-		if (same_text(list[i].image, s->image) && same_text(list[i].platform, s->platform))
-			return true;
-	return false;
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+
+	if (image_ref_parse(lm_str(name), &ref, NULL))
+		return lm_xstrdup(name);
+	return lm_xasprintf("%s/%s %s", ref.registry, ref.repository, image_ref_version(&ref));
 }
 
-size_t compose_services_images(
-	const struct compose_services *services, unsigned generation, struct compose_image **ret)
+/// The image of that name and platform, added if it is not there yet. Takes `name` over.
+static struct compose_image *get_image(
+	struct compose_images *images, char *name, const char *platform)
 {
-	struct compose_image *list = lm_xcalloc(services->n + 1, sizeof(*list));
-	size_t n = 0;
+	char *key = image_key(name);
+
+	for (size_t i = 0; i < images->n; i++) {
+		struct compose_image *image = &images->items[i];
+
+		if (strcmp(image->key, key) != 0 || !same_text(image->platform, platform))
+			continue;
+		free(key);
+		free(name);
+		return image;
+	}
+	images->items[images->n] =
+		(struct compose_image){.name = name, .key = key, .platform = platform};
+	return &images->items[images->n++];
+}
+
+/// Who builds an image, whatever its platform is.
+static void take_builder(struct compose_images *images, const char *name,
+	const struct compose_service *service)
+{
+	lm_auto_free char *key = image_key(name);
+
+	for (size_t i = 0; i < images->n; i++) {
+		struct compose_image *image = &images->items[i];
+
+		if (image->builder || strcmp(image->key, key) != 0)
+			continue;
+		image->builder = service->name;
+		image->builds_for_many = service->builds_for_many;
+	}
+}
+
+static char *image_name(
+	const struct compose_service *s, const char *project, unsigned generation)
+{
+	return s->image ? lm_xstrdup(s->image) : compose_built_name(project, s->name, generation);
+}
+
+void compose_images_make(const struct compose_services *services,
+	const struct compose_images_options *o, struct compose_images *ret)
+{
+	*ret = (struct compose_images){.items = lm_xcalloc(services->n + 1, sizeof(*ret->items))};
 	for (size_t i = 0; i < services->n; i++) {
 		const struct compose_service *s = &services->items[i];
-		bool wanted = generation > 1 || !s->has_profiles;
-		if (!s->image || s->has_build || !wanted || is_listed(list, n, s))
+		const char *platform = s->platform ? s->platform : o->default_platform;
+
+		if (!s->active || !(s->image || s->has_build))
 			continue;
-		list[n++] = (struct compose_image){.image = s->image, .platform = s->platform};
+		struct compose_image *image =
+			get_image(ret, image_name(s, o->project, o->generation), platform);
+		image->is_named |= s->image != NULL;
+		image->policies |= 1U << s->pull_policy;
 	}
-	*ret = list;
-	return n;
+	for (size_t i = 0; i < services->n; i++) {
+		const struct compose_service *s = &services->items[i];
+
+		if (!s->active || !s->has_build)
+			continue;
+		lm_auto_free char *name = image_name(s, o->project, o->generation);
+		take_builder(ret, name, s);
+	}
+}
+
+void compose_images_finish(struct compose_images *images)
+{
+	for (size_t i = 0; i < images->n; i++) {
+		free(images->items[i].name);
+		free(images->items[i].key);
+	}
+	free(images->items);
+	*images = (struct compose_images){0};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What we read in compose files: whether one is worth giving to compose, and which images the
-/// resolved one names. Pure.
+/// What we read in compose files: whether one is worth giving to compose, and which services and
+/// images the resolved one has. Pure.
 
 #include "base/error.h"
 #include "base/str.h"
@@ -15,12 +15,29 @@
 /// LM_E_INVALID: the message names line and column.
 lm_rc compose_file_check(struct lm_str text, struct lm_err *err);
 
+enum compose_pull_policy {
+	COMPOSE_PULL_DEFAULT, ///< None is given, or one that we do not know.
+	COMPOSE_PULL_ALWAYS,
+	COMPOSE_PULL_MISSING, ///< "missing", "if_not_present"
+	COMPOSE_PULL_NEVER,
+	COMPOSE_PULL_BUILD,
+};
+
 struct compose_service {
 	char *name;
 	char *image;    ///< NULL if it has none.
 	char *platform; ///< NULL if none is asked for.
-	bool has_build; ///< Its image is built by `up`, not pulled.
-	bool has_profiles;
+	enum compose_pull_policy pull_policy;
+	bool has_build;
+	bool builds_for_many; ///< `build.platforms` names more than one.
+	unsigned replicas;    ///< `scale`, else `deploy.replicas`, else 1.
+	bool has_profiles;    ///< The key is there, be its list empty.
+	char **profiles;
+	size_t profiles_n;
+	char **needs; ///< Services without which `up` does not start it.
+	size_t needs_n;
+	/// `up` starts it. All are, until compose_services_activate.
+	bool active;
 };
 
 struct compose_services {
@@ -34,14 +51,45 @@ lm_rc compose_services_parse(
 	struct lm_str config, struct compose_services *ret, struct lm_err *err);
 void compose_services_finish(struct compose_services *services);
 
-/// An image to be pulled; texts are borrowed from the services.
+/// Sets which services are active. Generation 2 prints none but those; 1 prints all, and starts
+/// those that have no profiles or one of `profiles` (the value of COMPOSE_PROFILES). LM_E_INVALID:
+/// none is active, or one needs another that is not.
+lm_rc compose_services_activate(struct compose_services *services, unsigned generation,
+	struct lm_str profiles, struct lm_err *err);
+/// Whether any service has profiles.
+bool compose_services_have_profiles(const struct compose_services *services);
+/// What docker-compose 2 makes of a compose file all of whose services have profiles, none of them
+/// active, has no services. If `text`, the compose file, is one, `err` says so instead.
+void compose_file_explain_inactive(struct lm_str text, struct lm_err *err);
+
+/// One image of the active services, for one platform. Several services may share it.
 struct compose_image {
-	const char *image;
-	const char *platform; ///< NULL if none is asked for.
+	char *name;           ///< Without `image`, the name that docker-compose gives to it.
+	char *key;            ///< The same for all names of the image.
+	const char *platform; ///< NULL if none is asked for. Borrowed.
+	const char *builder;  ///< The service that builds it; NULL: none. Borrowed.
+	bool builds_for_many; ///< Of the builder.
+	bool is_named;        ///< The compose file names it: a registry may have it.
+	unsigned policies;    ///< Of the services: a set of 1 << COMPOSE_PULL_…
 };
 
-/// The images of services that are not built, each once (once for each platform). The caller frees
-/// the array. `generation` is compose's: 1 prints services of profiles that nobody asked for too,
-/// which are left to `up`; from 2 on, what is printed is wanted.
-size_t compose_services_images(
-	const struct compose_services *services, unsigned generation, struct compose_image **ret);
+struct compose_images {
+	struct compose_image *items;
+	size_t n;
+};
+
+struct compose_images_options {
+	const char *project;
+	unsigned generation;
+	const char *default_platform; ///< Of services that ask for none; NULL: the engine's own.
+};
+
+/// The images of the active services, each once for each platform, those that are built too. What
+/// is borrowed is the services' and the options'.
+void compose_images_make(const struct compose_services *services,
+	const struct compose_images_options *options, struct compose_images *ret);
+void compose_images_finish(struct compose_images *images);
+
+/// The name that docker-compose gives to the image of a service that is built and names none. The
+/// caller frees.
+char *compose_built_name(const char *project, const char *service, unsigned generation);

@@ -25,7 +25,6 @@ struct pull {
 	struct http_unix *http; ///< NULL: the place is free.
 	struct pull_stream stream;
 	uint64_t moves_seen;
-	uint64_t moved_ms; ///< When it last made progress.
 	uint64_t told_ms;  ///< When on_progress was last called.
 	uint64_t begun_ms; ///< When this try began.
 	bool renewed;      ///< It is not the first.
@@ -40,6 +39,9 @@ struct pull_set {
 	const struct wait_limit *limit;
 	struct pull pulls[LIMIT_PARALLEL_PULLS];
 	unsigned parallel;
+	uint64_t moved_ms; ///< When any of them last made progress.
+	struct lm_err failure; ///< The first; LM_OK: none.
+	size_t failed_n;
 };
 
 static void free_place(struct pull *p)
@@ -103,7 +105,7 @@ static lm_rc start(struct pull_set *set, struct pull *p, size_t index, struct lm
 		return rc;
 	p->item = index;
 	p->moves_seen = 0;
-	p->begun_ms = p->moved_ms = lm_clock_mono_ms();
+	p->begun_ms = set->moved_ms = lm_clock_mono_ms();
 	p->told_ms = 0;
 	pull_stream_init(&p->stream);
 	return LM_OK;
@@ -119,15 +121,15 @@ static void tell_progress(const struct pull_set *set, struct pull *p, const char
 	set->options->on_progress(set->options->ctx, p->item, &progress);
 }
 
-static void note_progress(const struct pull_set *set, struct pull *p)
+static void note_progress(struct pull_set *set, struct pull *p)
 {
 	if (p->stream.moves == p->moves_seen)
 		return;
 	p->moves_seen = p->stream.moves;
-	p->moved_ms = lm_clock_mono_ms();
-	if (p->told_ms != 0 && p->moved_ms - p->told_ms < PROGRESS_MS)
+	set->moved_ms = lm_clock_mono_ms();
+	if (p->told_ms != 0 && set->moved_ms - p->told_ms < PROGRESS_MS)
 		return;
-	p->told_ms = p->moved_ms;
+	p->told_ms = set->moved_ms;
 	tell_progress(set, p, p->stream.status);
 }
 
@@ -177,9 +179,22 @@ static lm_rc step(struct pull_set *set, struct pull *p, struct lm_err *err)
 	return done ? complete(set, p, err) : LM_OK;
 }
 
-static lm_rc wrap_with_image(const struct pull_set *set, const struct pull *p, struct lm_err *err)
+/// Notes the failure of an item, whose place is free then. What ends all is returned.
+static lm_rc fail_item(struct pull_set *set, size_t index, struct lm_err *err)
 {
-	return lm_wrap(err, "pull image %s", set->items[p->item].image);
+	const struct pull_options *o = set->options;
+	const struct pull_item *item = &set->items[index];
+
+	if (err->rc == LM_E_CANCELLED)
+		return err->rc;
+	(void)!lm_wrap(err, "pull image %s", item->image);
+	if (o->on_failed)
+		o->on_failed(o->ctx, index, err);
+	if (item->may_fail)
+		return LM_OK;
+	if (set->failed_n++ == 0)
+		set->failure = *err;
+	return LM_OK;
 }
 
 /// Asks for other credentials. What the other pulls received meanwhile has not been read.
@@ -188,9 +203,7 @@ static lm_rc renew(struct pull_set *set, size_t item, const struct lm_err *refus
 {
 	const struct pull_options *o = set->options;
 	lm_rc rc = o->renew ? o->renew(o->ctx, item, refusal, ret_renewed, err) : LM_OK;
-	for (unsigned i = 0; i < set->parallel; i++)
-		if (set->pulls[i].http)
-			set->pulls[i].moved_ms = lm_clock_mono_ms();
+	set->moved_ms = lm_clock_mono_ms();
 	return rc;
 }
 
@@ -222,55 +235,85 @@ static lm_rc start_next(struct pull_set *set, struct pull *p, struct lm_err *err
 	return rc == LM_OK ? start(set, p, set->started, err) : rc;
 }
 
+/// After a failure none is begun any more.
 static lm_rc fill_places(struct pull_set *set, struct lm_err *err)
 {
-	for (unsigned i = 0; i < set->parallel && set->started < set->n; i++) {
+	for (unsigned i = 0; i < set->parallel; i++) {
 		struct pull *p = &set->pulls[i];
-		if (p->http)
-			continue;
-		lm_rc rc = start_next(set, p, err);
-		if (rc != LM_OK)
-			return lm_wrap(err, "pull image %s", set->items[set->started].image);
-		set->started++;
+
+		while (!p->http && set->started < set->n && set->failed_n == 0) {
+			lm_rc rc = start_next(set, p, err);
+
+			if (rc != LM_OK)
+				rc = fail_item(set, set->started, err);
+			if (rc != LM_OK)
+				return rc;
+			set->started++;
+		}
 	}
 	return LM_OK;
 }
 
-/// Waits for any of the pulls; a stalled one ends the set.
-static lm_rc wait_for_pulls(struct pull_set *set, struct pollfd *fds, struct pull **polled,
-	unsigned n, struct lm_err *err)
+/// For how long nothing may be heard of any pull.
+static uint64_t silence_ms(const struct pull_set *set)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < set->parallel; i++)
+		if (set->pulls[i].http)
+			bytes += set->pulls[i].stream.silent_bytes;
+	uint64_t slowest_ms = bytes * 1000 / PULL_SLOWEST;
+	return slowest_ms > set->options->stall_ms ? slowest_ms : set->options->stall_ms;
+}
+
+/// None has made progress for too long.
+static lm_rc fail_stalled(struct pull_set *set, uint64_t silent_ms, struct lm_err *err)
+{
+	for (unsigned i = 0; i < set->parallel; i++) {
+		struct pull *p = &set->pulls[i];
+
+		if (!p->http)
+			continue;
+		free_place(p);
+		(void)lm_fail(err, LM_E_TIMEOUT, 0,
+			"no progress for %llu s: is the registry reachable, and fast enough?",
+			(unsigned long long)(silent_ms / 1000));
+		lm_rc rc = fail_item(set, p->item, err);
+		if (rc != LM_OK)
+			return rc;
+	}
+	return LM_OK;
+}
+
+/// Waits for any of the pulls. `*ret_stalled`: in vain.
+static lm_rc wait_for_pulls(struct pull_set *set, struct pollfd *fds, unsigned n, bool *ret_stalled,
+	struct lm_err *err)
 {
 	struct wait_limit limit = *set->limit;
-	const struct pull *slowest = polled[0];
-	for (unsigned i = 1; i < n; i++)
-		if (polled[i]->moved_ms < slowest->moved_ms)
-			slowest = polled[i];
-	uint64_t stall_at = slowest->moved_ms + set->options->stall_ms;
-	if (set->options->stall_ms != 0) {
-		uint64_t now = lm_clock_mono_ms();
+	uint64_t silent_ms = silence_ms(set), now = lm_clock_mono_ms();
+	uint64_t stall_at = set->moved_ms + silent_ms;
+
+	*ret_stalled = false;
+	if (set->options->stall_ms != 0)
 		limit = wait_limit_within(&limit, stall_at > now ? stall_at - now : 0);
-	}
 	lm_rc rc = wait_for(fds, n, &limit, err);
 	if (rc == LM_OK)
 		return LM_OK;
-	if (rc == LM_E_TIMEOUT && limit.deadline_ms != set->limit->deadline_ms) {
-		(void)lm_fail(err, LM_E_TIMEOUT, 0,
-			"no progress for %llu s: is the registry reachable, and fast enough?",
-			(unsigned long long)(set->options->stall_ms / 1000));
-		return wrap_with_image(set, slowest, err);
-	}
-	return lm_wrap(err, "pull images");
+	if (rc != LM_E_TIMEOUT || limit.deadline_ms == set->limit->deadline_ms)
+		return lm_wrap(err, "pull images");
+	*ret_stalled = true;
+	return fail_stalled(set, silent_ms, err);
 }
 
 /// One round: wait, then step those that are ready. `*ret_done` when none is left.
 static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
 {
-	lm_rc rc = fill_places(set, err);
-	if (rc != LM_OK)
-		return rc;
 	struct pollfd fds[LIMIT_PARALLEL_PULLS];
 	struct pull *polled[LIMIT_PARALLEL_PULLS];
 	unsigned n = 0;
+	bool stalled = false;
+	lm_rc rc = fill_places(set, err);
+
 	for (unsigned i = 0; i < set->parallel; i++) {
 		struct pull *p = &set->pulls[i];
 		if (!p->http)
@@ -280,19 +323,33 @@ static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
 		polled[n++] = p;
 	}
 	*ret_done = n == 0;
-	if (n == 0)
-		return LM_OK;
-	rc = wait_for_pulls(set, fds, polled, n, err);
-	for (unsigned i = 0; rc == LM_OK && i < n; i++) {
-		if (fds[i].revents == 0)
+	if (rc != LM_OK || n == 0)
+		return rc;
+	rc = wait_for_pulls(set, fds, n, &stalled, err);
+	for (unsigned i = 0; rc == LM_OK && !stalled && i < n; i++) {
+		struct pull *p = polled[i];
+
+		if (fds[i].revents == 0 || step(set, p, err) == LM_OK ||
+			try_again(set, p, err) == LM_OK)
 			continue;
-		rc = step(set, polled[i], err);
-		if (rc != LM_OK)
-			rc = try_again(set, polled[i], err);
-		if (rc != LM_OK)
-			return wrap_with_image(set, polled[i], err);
+		free_place(p);
+		rc = fail_item(set, p->item, err);
 	}
 	return rc;
+}
+
+/// All pulls have ended.
+static lm_rc sum_up(const struct pull_set *set, struct lm_err *err)
+{
+	size_t others = set->failed_n - 1;
+
+	if (set->failed_n == 0)
+		return LM_OK;
+	*err = set->failure;
+	if (others == 0)
+		return err->rc;
+	return lm_fail(err, set->failure.rc, set->failure.sys, "%s; %zu other image%s failed, too",
+		set->failure.msg, others, others == 1 ? "" : "s");
 }
 
 lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
@@ -315,5 +372,5 @@ lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t 
 		if (rc != LM_OK)
 			return rc;
 	}
-	return LM_OK;
+	return sum_up(&set, err);
 }

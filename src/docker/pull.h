@@ -17,6 +17,7 @@ struct pull_item {
 	const char *platform; ///< "linux/arm64", or NULL. Needs an engine of API 1.32.
 	const struct lm_secret
 		*auth; ///< Value of X-Registry-Auth (registry.h); NULL or empty: none.
+	bool may_fail; ///< It can be done without.
 };
 
 struct pull_progress {
@@ -28,23 +29,34 @@ struct pull_progress {
 
 struct pull_options {
 	unsigned parallel; ///< At most LIMIT_PARALLEL_PULLS; 0 means that many.
-	uint64_t stall_ms; ///< A pull without progress for so long has failed; 0: never.
+	/// If no pull has made progress for so long, all have failed; 0: never. While layers are
+	/// downloaded it is at least as long as PULL_SLOWEST takes from one report of the engine to
+	/// the next.
+	uint64_t stall_ms;
 	/// At most four times a second for an image, and once at its end. May be NULL.
 	void (*on_progress)(void *ctx, size_t item, const struct pull_progress *progress);
 	/// The image is there. `digest` is "sha256:…", or "" for an image without one. May be NULL.
 	void (*on_done)(void *ctx, size_t item, const char *digest);
+	/// It could not be pulled; `why` names the image. May be NULL.
+	void (*on_failed)(void *ctx, size_t item, const struct lm_err *why);
 	/// Asked before the pull of an item begins (`refusal` NULL), and when a registry has
 	/// refused it: may put something else into the item's `auth`, which nobody uses meanwhile.
 	/// After a refusal `*ret_renewed`, false at first, says whether it did: then the item is
-	/// tried once more, and again only if that try lasts for an hour. A failure ends the set.
-	/// May be NULL.
+	/// tried once more, and again only if that try lasts for an hour. A failure is the
+	/// item's. May be NULL.
 	lm_rc (*renew)(void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed,
 		struct lm_err *err);
 	void *ctx;
 };
 
-/// Pulls all `n` items. The first failure ends the others (the engine stops a pull whose client
-/// has gone) and is returned with the name of its image and the engine's words: LM_E_REFUSED,
-/// LM_E_DENIED, LM_E_NETWORK, LM_E_TIMEOUT (stalled, or the limit), LM_E_CANCELLED, LM_E_INVALID.
+/// The slowest link that is waited for, in bytes a second.
+enum { PULL_SLOWEST = 512 };
+
+/// Pulls all `n` items. After the first failure no other pull is begun, and those under way go on
+/// to their end: what they bring is kept by the engine, and the next try has less to do. Then the
+/// first failure is returned, with the name of its image, the engine's words, and how many others
+/// failed: LM_E_REFUSED, LM_E_DENIED, LM_E_NETWORK, LM_E_TIMEOUT (stalled), LM_E_INVALID. Failures
+/// of items that may fail are on_failed's alone. LM_E_CANCELLED, and LM_E_TIMEOUT of the limit, end
+/// all at once: the engine stops a pull whose client has gone.
 lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
 	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err);

@@ -11,6 +11,9 @@
 enum {
 	LAYERS_MAX = 1024, ///< An image has at most 127; with indexes and provenance somewhat more.
 	LAYER_ID_SIZE = 80,
+	/// The engine reports a download each hundredth of it, but at least so often, in bytes.
+	REPORT_BYTES = 512 << 10,
+	REPORTS = 100,
 };
 
 struct pull_layer {
@@ -19,6 +22,7 @@ struct pull_layer {
 	uint64_t extracted;
 	uint64_t done;
 	uint64_t total;
+	bool downloading;
 };
 
 void pull_stream_init(struct pull_stream *s)
@@ -49,13 +53,23 @@ static struct pull_layer *find_layer(struct pull_stream *s, const char *id)
 	return layer;
 }
 
+static uint64_t report_bytes(const struct pull_layer *layer)
+{
+	uint64_t each = layer->total / REPORTS;
+
+	return layer->total == 0 || each > REPORT_BYTES ? REPORT_BYTES : each;
+}
+
 static void sum_bytes(struct pull_stream *s)
 {
 	s->bytes_done = 0;
 	s->bytes_total = 0;
+	s->silent_bytes = 0;
 	for (size_t i = 0; i < s->layers_n; i++) {
 		s->bytes_done += s->layers[i].done;
 		s->bytes_total += s->layers[i].total;
+		if (s->layers[i].downloading)
+			s->silent_bytes += report_bytes(&s->layers[i]);
 	}
 }
 
@@ -78,7 +92,9 @@ static void take_layer(
 	uint64_t current = positive(detail, "current");
 	uint64_t total = positive(detail, "total");
 	bool moved = strncmp(layer->phase, status, sizeof(layer->phase) - 1) != 0;
-	if (strcmp(status, "Downloading") == 0) {
+
+	layer->downloading = strcmp(status, "Downloading") == 0;
+	if (layer->downloading) {
 		moved = moved || current != layer->done;
 		layer->done = current;
 		layer->total = total > current ? total : current;

@@ -56,9 +56,11 @@ lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err
 	if (free_bytes(&fs) < w->text.len + SPARE)
 		return lm_fail(err, LM_E_SYS, ENOSPC,
 			"the file system of '%s' is full: make room there", path);
-	if (reserve_mb == 0)
+	lm_rc rc = images_check(w, mode, err);
+	if (!rc && reserve_mb == 0)
 		return LM_OK;
-	lm_rc rc = check_reserve(&fs, path, reserve_mb, err);
+	if (!rc)
+		rc = check_reserve(&fs, path, reserve_mb, err);
 	// What is pulled goes into the engine's own directory.
 	if (!rc && mode != DEPLOY_PULL_LOCAL)
 		rc = admit_engine(w, reserve_mb, err);

@@ -87,7 +87,7 @@ lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
 static bool has_builds(const struct compose_services *services)
 {
 	for (size_t i = 0; i < services->n; i++)
-		if (services->items[i].has_build)
+		if (services->items[i].active && services->items[i].has_build)
 			return true;
 	return false;
 }

@@ -3,6 +3,7 @@
 #include "docker/compose_api.h"
 #include "sys/yaml.h"
 #include "worker/check_priv.h"
+#include "worker/image_action.h"
 #include "worker/registries.h"
 
 enum { ASK_DOCKER_COMPOSE = NEED_USER | NEED_COMPOSE | NEED_DESTINATION };
@@ -80,14 +81,6 @@ static void check_logins(struct checkup *c, struct logins *l)
 	}
 }
 
-/// Whether the image is on this device.
-static bool is_here(const struct work *w, const char *image)
-{
-	lm_auto(engine_image_finish) struct engine_image found = {0};
-
-	return engine_inspect_image(&w->engine, image, &w->limit, &found, NULL) == LM_OK;
-}
-
 /// The value of X-Registry-Auth for an image; `ret` stays empty if there is no login for it.
 static lm_rc find_auth(struct work *w, const char *image, struct logins *l, struct lm_secret *ret,
 	struct lm_err *err)
@@ -107,43 +100,59 @@ static lm_rc find_auth(struct work *w, const char *image, struct logins *l, stru
 	return registry_auth_header(&login, ret, err);
 }
 
-static void check_image(struct checkup *c, const char *image, struct logins *l)
+static void check_image(struct checkup *c, const struct compose_image *image, struct logins *l)
 {
 	struct work *w = c->w;
 	const struct connector_definition *d = work_definition(w);
 	const struct deploy_options options = deploy_job_options(d);
 	lm_auto_secret struct lm_secret auth = {0};
+	lm_auto(engine_image_finish) struct engine_image found = {0};
+	struct image_case decision = {.image = image,
+		.generation = w->compose.generation,
+		.mode = deploy_pull_mode(&options)};
 	struct lm_err err = {LM_OK};
-	lm_rc rc = find_auth(w, image, l, &auth, &err);
-	bool here = is_here(w, image);
+	lm_rc rc = image_action_may_pull(image) ? find_auth(w, image->name, l, &auth, &err) : LM_OK;
 
-	if (!rc && here && deploy_pull_mode(&options) == DEPLOY_PULL_MISSING)
+	if (images_find(w, image, &found, &decision.here, NULL))
+		decision.here = false;
+	if (!rc && image_action_decide(&decision) != IMAGE_PULL)
 		return; // it will not be asked for
 	if (!rc)
 		rc = engine_ask_registry(
-			&w->engine, image, auth.len > 0 ? &auth : NULL, &w->limit, &err);
+			&w->engine, image->name, auth.len > 0 ? &auth : NULL, &w->limit, &err);
 	if (!rc)
 		l->images++;
-	else if (here && d->offline_mode)
+	else if (image_action_without_pull(&decision) == IMAGE_BUILD)
+		return;
+	else if (decision.here && d->offline_mode)
 		check_warn(c, err.msg, "DockerOfflineMode goes on with the image on this device");
 	else
+		check_wrong(c, &err, NULL);
+}
+
+/// Those that neither a pull nor a build will bring here.
+static void check_missing(struct checkup *c)
+{
+	const struct deploy_options options = deploy_job_options(work_definition(c->w));
+	struct lm_err err = {LM_OK};
+
+	if (images_check(c->w, deploy_pull_mode(&options), &err) == LM_E_NOT_FOUND)
 		check_wrong(c, &err, NULL);
 }
 
 static void check_images(struct checkup *c, struct logins *l)
 {
 	const struct work *w = c->w;
-	lm_auto_free struct compose_image *images = NULL;
-	size_t n = compose_services_images(&w->services, w->compose.generation, &images);
 
-	for (size_t i = 0; i < n && !c->cancelled; i++)
-		check_image(c, images[i].image, l);
+	check_missing(c);
+	for (size_t i = 0; i < w->images.n && !c->cancelled; i++)
+		check_image(c, &w->images.items[i], l);
 }
 
 static bool builds(const struct compose_services *services)
 {
 	for (size_t i = 0; i < services->n; i++) {
-		if (services->items[i].has_build)
+		if (services->items[i].active && services->items[i].has_build)
 			return true;
 	}
 	return false;

@@ -146,6 +146,6 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 	uint64_t ms = ret->ended_ms - ret->started_ms;
 	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
 		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
-		w->services.n, w->images_n, ret->offline ? ", offline" : "",
+		w->services.n, w->images.n, ret->offline ? ", offline" : "",
 		ret->forced ? ", after the removal of what an earlier deployment left" : "");
 }

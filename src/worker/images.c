@@ -2,8 +2,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "docker/compose_variables.h"
+#include "docker/platform.h"
 #include "docker/pull.h"
 #include "worker/application_priv.h"
+#include "worker/image_action.h"
 #include "worker/registries.h"
 #include "worker/work_priv.h"
 
@@ -12,45 +15,156 @@ enum {
 	/// A layer of some GB is checked and unpacked without a word.
 	STALL_MS = 300 * 1000,
 	NAMES_MAX = 700,
+	QUESTION_MAX = 1024,
 };
 
-static lm_rc run_config(struct work *w, const struct wait_limit *limit, struct lm_err *err)
+/// Resolves `text`, a compose file that is to be read in the destination.
+static lm_rc run_config(struct work *w, struct lm_str text, const struct wait_limit *limit,
+	struct lm_buf *ret_config, struct lm_err *err)
 {
 	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
-	lm_rc rc = application_write_candidate(w, lm_buf_str(&w->text), &candidate, err);
+	lm_rc rc = application_write_candidate(w, text, &candidate, err);
 
 	if (rc)
 		return rc;
 	struct compose_job job = application_candidate_job(w, w->env, &candidate);
-	return compose_config(&job, limit, &w->config, err);
+	return compose_config(&job, limit, ret_config, err);
+}
+
+/// docker-compose is asked only if there may be something to tell.
+static lm_rc read_variables(struct work *w, const struct wait_limit *limit,
+	struct compose_variables *ret, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf question = LM_BUF(QUESTION_MAX);
+	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
+	const struct compose_job job = application_compose_job(w, w->env);
+
+	if (!compose_variables_may_be_set(&job)) {
+		*ret = (struct compose_variables){
+			.profiles = lm_xstrdup(""), .platform = lm_xstrdup("")};
+		return LM_OK;
+	}
+	compose_variables_question(w->compose.generation, &question);
+	lm_rc rc = run_config(w, lm_buf_str(&question), limit, &config, err);
+	return rc ? rc : compose_variables_parse(lm_buf_str(&config), ret, err);
+}
+
+/// Which services `up` starts, and of which images they are.
+static lm_rc choose_services(
+	struct work *w, const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto(compose_variables_finish) struct compose_variables variables = {0};
+	lm_rc rc = read_variables(w, limit, &variables, err);
+
+	if (!rc)
+		rc = compose_services_activate(
+			&w->services, w->compose.generation, lm_str(variables.profiles), err);
+	if (rc)
+		return rc;
+	if (*variables.platform)
+		w->default_platform = lm_take(variables.platform);
+	const struct compose_images_options options = {.project = COMPOSE_PROJECT,
+		.generation = w->compose.generation,
+		.default_platform = w->default_platform};
+	compose_images_make(&w->services, &options, &w->images);
+	return LM_OK;
 }
 
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
-	lm_rc rc = compose_file_check(lm_buf_str(&w->text), err);
+	struct lm_str text = lm_buf_str(&w->text);
+	lm_rc rc = compose_file_check(text, err);
 
 	if (!rc)
-		rc = run_config(w, &limit, err);
+		rc = run_config(w, text, &limit, &w->config, err);
 	// compose's word on the file, which the definition names.
 	if (rc == LM_E_REFUSED)
 		err->rc = rc = LM_E_INVALID;
-	if (!rc)
+	if (!rc) {
 		rc = compose_services_parse(lm_buf_str(&w->config), &w->services, err);
+		if (rc == LM_E_INVALID)
+			compose_file_explain_inactive(text, err);
+	}
+	if (!rc)
+		rc = choose_services(w, &limit, err);
 	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
 }
 
-/// The images of the application, and which of them are pulled with what.
+lm_rc images_find(const struct work *w, const struct compose_image *image, struct engine_image *ret,
+	bool *ret_here, struct lm_err *err)
+{
+	lm_rc rc = engine_inspect_image(&w->engine, image->name, &w->limit, ret, err);
+
+	if (rc && rc != LM_E_NOT_FOUND)
+		return rc;
+	*ret_here = rc == LM_OK && (!image->platform || platform_fits(ret->platform, image->platform,
+								w->engine.version.platform));
+	return LM_OK;
+}
+
+/// Appends that an image is not here; `found` is what has its name.
+static void list_missing(const struct compose_image *image, const struct engine_image *found,
+	struct lm_buf *missing)
+{
+	(void)lm_buf_printf(missing, "%simage %s is not on this device",
+		missing->len > 0 ? "; " : "", image->name);
+	if (image->platform)
+		(void)lm_buf_printf(missing, " for %s", image->platform);
+	if (found->id)
+		(void)lm_buf_printf(missing, " (the one of that name is for %s)", found->platform);
+}
+
+static lm_rc fail_missing(enum deploy_pull mode, const struct lm_buf *missing, struct lm_err *err)
+{
+	if (mode == DEPLOY_PULL_LOCAL)
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s, and cannot be pulled offline",
+			lm_buf_cstr(missing));
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"%s, and pull_policy in the compose file forbids to pull it: load or build it on "
+		"this device, or change pull_policy",
+		lm_buf_cstr(missing));
+}
+
+static struct image_case case_of(const struct work *w, const struct compose_image *image, bool here,
+	enum deploy_pull mode)
+{
+	return (struct image_case){
+		.image = image, .here = here, .generation = w->compose.generation, .mode = mode};
+}
+
+lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct compose_image *image = &w->images.items[i];
+		lm_auto(engine_image_finish) struct engine_image found = {0};
+		bool here = false;
+		lm_rc rc = images_find(w, image, &found, &here, err);
+
+		if (rc)
+			return rc;
+		const struct image_case c = case_of(w, image, here, mode);
+		if (image_action_decide(&c) == IMAGE_MISSING)
+			list_missing(image, &found, &missing);
+	}
+	return missing.len > 0 ? fail_missing(mode, &missing, err) : LM_OK;
+}
+
+/// Which images are pulled, and with what.
 struct pulls {
 	struct work *w;
-	struct compose_image *images;
-	size_t images_n;
+	enum deploy_pull mode;
 	struct pull_item *items;
 	// By item:
+	const struct compose_image **images;
+	bool *here;              ///< The engine had it before.
 	struct lm_secret *auths; ///< Empty: it is pulled without.
 	char **ecr_hosts;        ///< Whose tokens they are; NULL: of none.
 	size_t n;
-	size_t refused; ///< The last one that a registry refused.
+	size_t failed_n;
+	size_t failed; ///< The first one.
 };
 
 static void pulls_finish(struct pulls *p)
@@ -63,6 +177,7 @@ static void pulls_finish(struct pulls *p)
 	free(p->ecr_hosts);
 	free(p->items);
 	free(p->images);
+	free(p->here);
 }
 
 static void tell_digest(const struct work *w, const char *image, const char *digest)
@@ -90,14 +205,15 @@ static void take_done(void *ctx, size_t item, const char *digest)
 }
 
 /// Appends an image to those to be pulled, with the login for it.
-static lm_rc add_pull(struct pulls *p, const struct compose_image *image, struct lm_err *err)
+static lm_rc add_pull(
+	struct pulls *p, const struct compose_image *image, bool here, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
 	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};
 	enum login_source source = LOGIN_NONE;
 	struct ecr_registry ecr;
 	size_t i = p->n;
-	lm_rc rc = image_ref_parse(lm_str(image->image), &ref, err);
+	lm_rc rc = image_ref_parse(lm_str(image->name), &ref, err);
 
 	if (!rc)
 		rc = registries_find(p->w, &ref, &login, &source, err);
@@ -108,8 +224,12 @@ static lm_rc add_pull(struct pulls *p, const struct compose_image *image, struct
 	bool by_token = source == LOGIN_TOKEN || source == LOGIN_NONE;
 	if (by_token && ecr_registry_parse(lm_str(ref.registry), &ecr))
 		p->ecr_hosts[i] = lm_take(ref.registry);
-	p->items[p->n++] = (struct pull_item){
-		.image = image->image, .platform = image->platform, .auth = &p->auths[i]};
+	p->images[i] = image;
+	p->here[i] = here;
+	p->items[p->n++] = (struct pull_item){.image = image->name,
+		.platform = image->platform,
+		.auth = &p->auths[i],
+		.may_fail = image->builder != NULL};
 	return LM_OK;
 }
 
@@ -173,52 +293,58 @@ static lm_rc renew(
 {
 	struct pulls *p = ctx;
 
-	if (refusal)
-		p->refused = item;
 	if (!p->ecr_hosts[item])
 		return LM_OK;
 	return refusal ? replace_token(p, item, refusal, ret_renewed, err)
 		       : freshen_token(p, item, err);
 }
 
-/// Whether the image is on this device; if so, its digest is reported.
-static lm_rc is_here(const struct work *w, const char *image, bool *ret, struct lm_err *err)
+/// Decides for each image whether it is pulled. The digests of those that stay are reported.
+static lm_rc choose(struct pulls *p, struct lm_err *err)
 {
-	lm_auto(engine_image_finish) struct engine_image found = {0};
-	lm_rc rc = engine_inspect_image(&w->engine, image, &w->limit, &found, err);
+	const struct work *w = p->w;
 
-	*ret = rc == LM_OK;
-	if (rc == LM_E_NOT_FOUND)
-		return LM_OK;
-	if (rc == LM_OK)
-		tell_digest(w, image, found.digest ? found.digest : "");
-	return rc;
-}
-
-/// Decides for each image whether it is pulled, and appends to `missing` those that may not be.
-static lm_rc choose(
-	struct pulls *p, enum deploy_pull mode, struct lm_buf *missing, struct lm_err *err)
-{
-	for (size_t i = 0; i < p->images_n; i++) {
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct compose_image *image = &w->images.items[i];
+		lm_auto(engine_image_finish) struct engine_image found = {0};
 		bool here = false;
-		lm_rc rc = LM_OK;
+		lm_rc rc = images_find(w, image, &found, &here, err);
 
-		if (mode != DEPLOY_PULL_ALL)
-			rc = is_here(p->w, p->images[i].image, &here, err);
-		if (!rc && !here && mode != DEPLOY_PULL_LOCAL)
-			rc = add_pull(p, &p->images[i], err);
 		if (rc)
 			return rc;
-		if (!here && mode == DEPLOY_PULL_LOCAL)
-			(void)lm_buf_printf(
-				missing, "%s%s", missing->len > 0 ? ", " : "", p->images[i].image);
+		const struct image_case c = case_of(w, image, here, p->mode);
+		enum image_action action = image_action_decide(&c);
+		if (action == IMAGE_PULL)
+			rc = add_pull(p, image, here, err);
+		else if (action == IMAGE_KEEP && image->is_named)
+			tell_digest(w, image->name, found.digest ? found.digest : "");
+		if (rc)
+			return rc;
 	}
 	return LM_OK;
 }
 
+static void take_failed(void *ctx, size_t item, const struct lm_err *why)
+{
+	struct pulls *p = ctx;
+	const struct image_case c = case_of(p->w, p->images[item], p->here[item], p->mode);
+
+	if (p->items[item].may_fail) {
+		lm_info("%s: %s", why->msg,
+			image_action_without_pull(&c) == IMAGE_BUILD
+				? "building it instead"
+				: "keeping the one on this device");
+		return;
+	}
+	if (p->failed_n++ == 0)
+		p->failed = item;
+	else // the first is the deployment's own failure
+		lm_warn("%s", why->msg);
+}
+
 static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 {
-	if (p->n > 0 && p->ecr_hosts[p->refused])
+	if (p->ecr_hosts[p->failed])
 		return lm_wrap(err,
 			"ECR refuses, check that the role and the repository's policy allow "
 			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
@@ -227,26 +353,25 @@ static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 {
-	lm_auto(pulls_finish) struct pulls p = {.w = w};
-	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+	lm_auto(pulls_finish) struct pulls p = {.w = w, .mode = mode};
 	struct pull_options options = {.stall_ms = STALL_MS,
 		.on_progress = take_progress,
 		.on_done = take_done,
+		.on_failed = take_failed,
 		.renew = renew,
 		.ctx = &p};
+	size_t most = w->images.n + 1;
 
-	p.images_n = compose_services_images(&w->services, w->compose.generation, &p.images);
-	p.items = lm_xcalloc(p.images_n + 1, sizeof(*p.items));
-	p.auths = lm_xcalloc(p.images_n + 1, sizeof(*p.auths));
-	p.ecr_hosts = lm_xcalloc(p.images_n + 1, sizeof(char *));
-	w->images_n = p.images_n;
-	lm_rc rc = choose(&p, mode, &missing, err);
+	p.items = lm_xcalloc(most, sizeof(*p.items));
+	p.images = lm_xcalloc(most, sizeof(*p.images));
+	p.here = lm_xcalloc(most, sizeof(*p.here));
+	p.auths = lm_xcalloc(most, sizeof(*p.auths));
+	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
+	lm_rc rc = images_check(w, mode, err);
+	if (!rc)
+		rc = choose(&p, err);
 	if (rc)
 		return rc;
-	if (missing.len > 0)
-		return lm_fail(err, LM_E_NOT_FOUND, 0,
-			"these images are not on this device, and offline none is pulled: %s",
-			lm_buf_cstr(&missing));
 	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
 	return rc == LM_E_DENIED ? explain_refusal(&p, err) : rc;
 }

@@ -46,11 +46,6 @@ void plan_services_finish(struct plan_services *services)
 	*services = (struct plan_services){0};
 }
 
-char *plan_built_name(const char *project, const char *service, unsigned generation)
-{
-	return lm_xasprintf("%s%c%s", project, generation > 1 ? '-' : '_', service);
-}
-
 /// What the containers of one service are like.
 struct found {
 	size_t n, running;
@@ -188,19 +183,11 @@ static void judge(const struct plan_input *in, const struct found *f,
 	decide_by_count(in, f, image, s);
 }
 
-/// Whether `up` looks at this service at all.
-static bool is_wanted(const struct plan_input *in, const struct compose_service *service)
-{
-	if (in->hashes->n > 0)
-		return compose_hashes_get(in->hashes, service->name) != NULL;
-	return in->generation > 1 || !service->has_profiles;
-}
-
 static void add_wanted(const struct plan_input *in, const struct compose_service *service,
 	struct plan_services *list)
 {
 	const char *hash = compose_hashes_get(in->hashes, service->name);
-	lm_auto_free char *built = plan_built_name(COMPOSE_PROJECT, service->name, in->generation);
+	lm_auto_free char *built = compose_built_name(COMPOSE_PROJECT, service->name, in->generation);
 	const struct plan_image *image = plan_images_get(
 		in->images, service->image || !service->has_build ? service->image : built);
 	struct found f = look(in, service->name, hash, image);
@@ -288,7 +275,7 @@ void plan_services_make(const struct plan_input *in, struct plan_services *ret)
 
 	*ret = (struct plan_services){.items = lm_xcalloc(most + 1, sizeof(*ret->items))};
 	for (size_t i = 0; i < in->services->n; i++)
-		if (is_wanted(in, &in->services->items[i]))
+		if (in->services->items[i].active)
 			add_wanted(in, &in->services->items[i], ret);
 	for (size_t i = 0; i < in->containers->n; i++)
 		add_gone(in, &in->containers->items[i], ret);

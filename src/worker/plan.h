@@ -7,23 +7,18 @@
 #include "docker/compose_file.h"
 #include "docker/compose_hashes.h"
 #include "docker/engine_images.h"
+#include "worker/image_action.h"
 #include "worker/manifests.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum plan_image_action {
-	PLAN_KEEP,    ///< It is here, and stays as it is.
-	PLAN_PULL,    ///< It is pulled.
-	PLAN_BUILD,   ///< docker-compose builds it here.
-	PLAN_MISSING, ///< Offline, and not here: the deployment fails.
-};
-
 struct plan_image {
 	char *image;    ///< Owned, like all texts.
 	char *platform; ///< NULL: none is asked for.
-	enum plan_image_action action;
+	enum image_action action;
+	bool is_built; ///< If it cannot be pulled.
 	char *id;             ///< Of the image that has that name here; NULL: none has.
 	char *digest;         ///< Of what its registry has, else of what is here; NULL: not known.
 	bool replaced;        ///< `up` finds another image of that name than is here now.
@@ -79,7 +74,6 @@ enum plan_reason {
 };
 
 /// "created", … and "new", …: as in docs/formats.md.
-const char *plan_image_action_name(enum plan_image_action action);
 const char *plan_action_name(enum plan_action action);
 const char *plan_reason_name(enum plan_reason reason);
 
@@ -111,10 +105,6 @@ struct plan_input {
 	const struct plan_images *images;
 	bool takes_down;
 };
-
-/// The name that docker-compose gives to the image of a service that is built and names none. The
-/// caller frees.
-char *plan_built_name(const char *project, const char *service, unsigned generation);
 
 /// What becomes of each service, in the order of the compose file; behind them those that are only
 /// in containers.

@@ -25,16 +25,6 @@ const struct plan_image *plan_images_get(const struct plan_images *images, const
 	return NULL;
 }
 
-const char *plan_image_action_name(enum plan_image_action action)
-{
-	static const char *const names[] = {[PLAN_KEEP] = "keep",
-		[PLAN_PULL] = "pull",
-		[PLAN_BUILD] = "build",
-		[PLAN_MISSING] = "missing"};
-
-	return names[action];
-}
-
 /// Sums of what registries claim may be anything.
 static void add(uint64_t *sum, uint64_t n)
 {
@@ -142,6 +132,13 @@ void plan_take_answers(struct plan_image *const *asked, const struct manifest_an
 	for (size_t i = 0; i < n; i++) {
 		struct plan_image *image = asked[i];
 
+		if (answers[i].rc && image->is_built) {
+			image->action = IMAGE_BUILD;
+			image->replaced = true;
+			image->reason = lm_xasprintf("it is built here, as it cannot be pulled: %s",
+				answers[i].err.msg);
+			continue;
+		}
 		if (answers[i].rc) {
 			image->reason = lm_xstrdup(answers[i].err.msg);
 			image->unsure = image->id != NULL;
@@ -154,7 +151,7 @@ void plan_take_answers(struct plan_image *const *asked, const struct manifest_an
 		count_layers(image, &answers[i], i, &places, here);
 		if (image->replaced)
 			continue;
-		image->action = PLAN_KEEP;
+		image->action = IMAGE_KEEP;
 		image->bytes = image->bytes_disk = 0;
 	}
 	free(places.items);

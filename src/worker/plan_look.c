@@ -101,88 +101,66 @@ lm_rc plan_look_at_services(struct planning *p, struct lm_err *err)
 	return rc;
 }
 
-/// Adds an image with what is known of it here.
-static lm_rc add_image(struct planning *p, const char *name, const char *platform,
-	struct plan_image **ret, struct lm_err *err)
+/// Those that are not here and are not asked for at a registry.
+static void set_absent(struct plan_image *image, char *reason)
 {
-	lm_auto(engine_image_finish) struct engine_image found = {0};
-	lm_rc rc = engine_inspect_image(&p->w->engine, name, &p->w->limit, &found, err);
-
-	if (rc && rc != LM_E_NOT_FOUND)
-		return rc;
-	struct plan_image *image = &p->images.items[p->images.n++];
-	*image = (struct plan_image){.image = lm_xstrdup(name),
-		.platform = platform ? lm_xstrdup(platform) : NULL,
-		.action = PLAN_KEEP,
-		.id = lm_take(found.id),
-		.digest = lm_take(found.digest),
-		.known = true};
-	*ret = image;
-	return LM_OK;
-}
-
-/// One that is not here, and is not asked for at a registry.
-static void set_absent(struct plan_image *image, enum plan_image_action action, const char *reason)
-{
-	image->action = action;
 	image->known = false;
 	image->replaced = true;
-	image->reason = lm_xstrdup(reason);
+	image->reason = reason;
 }
 
-static lm_rc add_pulled(struct planning *p, const struct compose_image *wanted, struct lm_err *err)
+static char *why_missing(const struct planning *p, const struct compose_image *wanted,
+	const struct engine_image *found)
 {
-	struct plan_image *image = NULL;
-	lm_rc rc = add_image(p, wanted->image, wanted->platform, &image, err);
+	const char *platform = wanted->platform;
+
+	return lm_xasprintf("%s, and it is not on this device%s%s%s%s",
+		p->offline ? "offline" : "pull_policy forbids to pull it", platform ? " for " : "",
+		platform ? platform : "", found->id ? ", only for " : "",
+		found->id ? found->platform : "");
+}
+
+/// Adds an image with what is known of it here, and what becomes of it.
+static lm_rc add_image(struct planning *p, const struct compose_image *wanted, struct lm_err *err)
+{
+	lm_auto(engine_image_finish) struct engine_image found = {0};
+	struct plan_image *image = &p->images.items[p->images.n];
+	struct image_case c = {.image = wanted,
+		.generation = p->w->compose.generation,
+		.mode = p->offline ? DEPLOY_PULL_LOCAL : deploy_pull_mode(&p->options)};
+	lm_rc rc = images_find(p->w, wanted, &found, &c.here, err);
 
 	if (rc)
 		return rc;
-	bool all = !p->offline && deploy_pull_mode(&p->options) == DEPLOY_PULL_ALL;
-	if (image->id && !all)
-		return LM_OK;
-	if (p->offline) {
-		set_absent(image, PLAN_MISSING, "offline, and it is not on this device");
-		return LM_OK;
+	p->images.n++;
+	*image = (struct plan_image){.image = lm_xstrdup(wanted->name),
+		.platform = wanted->platform ? lm_xstrdup(wanted->platform) : NULL,
+		.action = image_action_decide(&c),
+		.is_built = image_action_without_pull(&c) == IMAGE_BUILD,
+		.known = true};
+	if (image->action == IMAGE_MISSING)
+		set_absent(image, why_missing(p, wanted, &found));
+	if (image->action == IMAGE_BUILD)
+		set_absent(image,
+			lm_xstrdup("it is built here: what that downloads is not known "
+				   "beforehand"));
+	if (image->action == IMAGE_PULL)
+		image->known = false;
+	if (c.here) {
+		image->id = lm_take(found.id);
+		image->digest = lm_take(found.digest);
 	}
-	image->action = PLAN_PULL;
-	image->known = false;
 	return LM_OK;
-}
-
-/// `up` builds what is not there, and nothing else.
-static lm_rc add_built(
-	struct planning *p, const struct compose_service *service, struct lm_err *err)
-{
-	struct plan_image *image = NULL;
-	lm_auto_free char *name = service->image ? lm_xstrdup(service->image)
-						 : plan_built_name(COMPOSE_PROJECT, service->name,
-							   p->w->compose.generation);
-
-	if (plan_images_get(&p->images, name))
-		return LM_OK;
-	lm_rc rc = add_image(p, name, NULL, &image, err);
-	if (!rc && !image->id)
-		set_absent(image, PLAN_BUILD,
-			"it is built here: what that downloads is not known beforehand");
-	return rc;
 }
 
 static lm_rc list_images(struct planning *p, struct lm_err *err)
 {
-	const struct work *w = p->w;
-	lm_auto_free struct compose_image *wanted = NULL;
-	size_t n = compose_services_images(&w->services, w->compose.generation, &wanted);
+	const struct compose_images *wanted = &p->w->images;
 	lm_rc rc = LM_OK;
 
-	p->images.items = lm_xcalloc(w->services.n + 1, sizeof(*p->images.items));
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = add_pulled(p, &wanted[i], err);
-	for (size_t i = 0; i < w->services.n && !rc; i++) {
-		const struct compose_service *s = &w->services.items[i];
-		bool left_out = s->has_profiles && w->compose.generation < 2;
-		if (s->has_build && !left_out)
-			rc = add_built(p, s, err);
-	}
+	p->images.items = lm_xcalloc(wanted->n + 1, sizeof(*p->images.items));
+	for (size_t i = 0; i < wanted->n && !rc; i++)
+		rc = add_image(p, &wanted->items[i], err);
 	return rc;
 }
 
@@ -247,7 +225,7 @@ static lm_rc make_questions(const struct planning *p, struct inquiry *q, struct 
 		struct plan_image *image = &p->images.items[i];
 		struct registry_credentials *login = &q->logins[q->n];
 
-		if (image->action != PLAN_PULL)
+		if (image->action != IMAGE_PULL)
 			continue;
 		rc = find_login(p->w, image->image, login, err);
 		q->asked[q->n] = image;

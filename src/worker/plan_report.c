@@ -50,7 +50,7 @@ static json_t *image_to_json(const struct plan_image *i)
 
 	json_object_set_new(image, "image", report_text(i->image));
 	json_object_set_new(image, "platform", text_or_null(i->platform));
-	json_object_set_new(image, "action", json_string(plan_image_action_name(i->action)));
+	json_object_set_new(image, "action", json_string(image_action_name(i->action)));
 	json_object_set_new(image, "here", json_boolean(i->id != NULL));
 	json_object_set_new(image, "digest", text_or_null(i->digest));
 	json_object_set_new(image, "bytes", bytes_or_null(i->known, i->bytes));

@@ -2,6 +2,7 @@
 #include "worker/registries.h"
 
 #include "base/log.h"
+#include "worker/image_action.h"
 
 lm_rc registries_find(struct work *w, const struct image_ref *image,
 	struct registry_credentials *ret, enum login_source *ret_source, struct lm_err *err)
@@ -35,29 +36,36 @@ static const char *needs_token(const struct work *w, const struct image_ref *ima
 	return image->registry;
 }
 
-/// Calls `each` for the images that are to be pulled, until it fails. What is no reference is told
-/// of when it is pulled.
+/// One image that may be pulled.
+struct named {
+	struct image_ref ref;
+	bool is_built; ///< If it cannot be pulled.
+};
+
+/// Calls `each` for the images that may be pulled, until it fails. What is no reference is told of
+/// when it is pulled.
 static lm_rc for_each_image(struct work *w,
-	lm_rc (*each)(struct work *w, const struct image_ref *image, void *ctx, struct lm_err *err),
+	lm_rc (*each)(struct work *w, const struct named *image, void *ctx, struct lm_err *err),
 	void *ctx, struct lm_err *err)
 {
-	lm_auto_free struct compose_image *images = NULL;
-	size_t n = compose_services_images(&w->services, w->compose.generation, &images);
 	lm_rc rc = LM_OK;
 
-	for (size_t i = 0; i < n && !rc; i++) {
-		lm_auto(image_ref_finish) struct image_ref ref = {0};
+	for (size_t i = 0; i < w->images.n && !rc; i++) {
+		const struct compose_image *image = &w->images.items[i];
+		struct named named = {.is_built = image->builder != NULL};
 
-		if (image_ref_parse(lm_str(images[i].image), &ref, NULL) == LM_OK)
-			rc = each(w, &ref, ctx, err);
+		if (image_action_may_pull(image) &&
+			image_ref_parse(lm_str(image->name), &named.ref, NULL) == LM_OK)
+			rc = each(w, &named, ctx, err);
+		image_ref_finish(&named.ref);
 	}
 	return rc;
 }
 
 /// Notes the token that an image needs; `ctx` is a bool: one is not there.
-static lm_rc want(struct work *w, const struct image_ref *image, void *ctx, struct lm_err *err)
+static lm_rc want(struct work *w, const struct named *image, void *ctx, struct lm_err *err)
 {
-	const char *host = needs_token(w, image);
+	const char *host = needs_token(w, &image->ref);
 	bool *missing = ctx;
 
 	if (!host)
@@ -69,13 +77,13 @@ static lm_rc want(struct work *w, const struct image_ref *image, void *ctx, stru
 
 /// A token that was needed cannot be had: maybe it does without.
 static lm_rc do_without(
-	struct work *w, const struct image_ref *image, void *ctx, struct lm_err *err)
+	struct work *w, const struct named *image, void *ctx, struct lm_err *err)
 {
 	const struct lm_err *cloud_err = ctx;
 	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};
 	struct lm_err why = *cloud_err;
 	bool found = false;
-	const char *host = needs_token(w, image);
+	const char *host = needs_token(w, &image->ref);
 
 	if (!host || tokens_has(&w->tokens, lm_str(host)))
 		return LM_OK;
@@ -85,14 +93,14 @@ static lm_rc do_without(
 		*err = why;
 		return why.rc;
 	}
-	lm_rc rc = user_logins_find(&w->user, image, &w->limit, &login, &found, err);
+	lm_rc rc = user_logins_find(&w->user, &image->ref, &w->limit, &login, &found, err);
 	if (rc)
 		return rc;
 	if (found) {
 		lm_warn("%s; going on with the login for %s that the user has", why.msg, host);
 		return LM_OK;
 	}
-	if (w->cloud.has_no_source) {
+	if (w->cloud.has_no_source || image->is_built) {
 		lm_warn("%s; going on without a login for %s", why.msg, host);
 		return LM_OK;
 	}
@@ -149,9 +157,9 @@ static void add_secrets(const struct work *w, struct registry_list *to)
 	}
 }
 
-static lm_rc add_token(struct work *w, const struct image_ref *image, void *ctx, struct lm_err *err)
+static lm_rc add_token(struct work *w, const struct named *image, void *ctx, struct lm_err *err)
 {
-	const char *host = needs_token(w, image);
+	const char *host = needs_token(w, &image->ref);
 
 	(void)err;
 	if (host && tokens_has(&w->tokens, lm_str(host))) {

@@ -43,7 +43,9 @@ void work_finish(struct work *w)
 	free(w->store_version);
 	registry_list_finish(&w->secrets);
 	tokens_finish(&w->tokens);
+	compose_images_finish(&w->images); // which borrow from what follows
 	compose_services_finish(&w->services);
+	free(w->default_platform);
 	cloud_finish(&w->cloud);
 	*w = (struct work){.compose_fd = -1, .destination_fd = -1};
 }

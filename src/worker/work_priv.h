@@ -35,7 +35,8 @@ struct work {
 	struct user_logins user;      ///< Those that the user has by hand.
 	struct lm_buf config;         ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
-	size_t images_n; ///< Of the application, without those that are built.
+	char *default_platform; ///< DOCKER_DEFAULT_PLATFORM; NULL: none is set.
+	struct compose_images images; ///< Of the active services.
 };
 
 static inline const struct connector_definition *work_definition(const struct work *w)
@@ -65,6 +66,12 @@ lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);
+/// What the engine has under an image's name (`ret->id` NULL: nothing), and whether that is for the
+/// platform that is asked for.
+lm_rc images_find(const struct work *w, const struct compose_image *image, struct engine_image *ret,
+	bool *ret_here, struct lm_err *err);
+/// LM_E_NOT_FOUND: images are not here, and may be neither pulled nor built.
+lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err);
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
 
 // authenticate.c

@@ -4,7 +4,8 @@
 
 #include "base/cleanup.h"
 #include "docker/compose_file.h"
-#include "docker/images.h"
+#include "docker/compose_variables.h"
+#include "docker/platform.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,14 +14,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct lm_str text = {(const char *)data, size};
 	struct lm_err err = {0};
 	(void)!compose_file_check(text, &err);
+	compose_file_explain_inactive(text, &err);
 	lm_auto(compose_services_finish) struct compose_services services = {0};
 	if (compose_services_parse(text, &services, &err) != LM_OK)
 		return 0;
-	lm_auto_free struct compose_image *images = NULL;
-	size_t n = compose_services_images(&services, 2, &images);
-	for (size_t i = 0; i < n; i++) {
-		lm_auto(image_ref_finish) struct image_ref ref = {0};
-		(void)!image_ref_parse(lm_str(images[i].image), &ref, &err);
-	}
+	const unsigned generation = size % 2 + 1;
+	const struct compose_images_options options = {
+		.project = "p", .generation = generation, .default_platform = "linux/arm64"};
+	lm_auto(compose_images_finish) struct compose_images images = {0};
+	lm_auto(compose_variables_finish) struct compose_variables variables = {0};
+
+	if (compose_variables_parse(text, &variables, &err) == LM_OK)
+		(void)!compose_services_activate(
+			&services, generation, lm_str(variables.profiles), &err);
+	compose_images_make(&services, &options, &images);
+	for (size_t i = 0; i < images.n; i++)
+		(void)platform_fits("linux/amd64",
+			images.items[i].platform ? images.items[i].platform : images.items[i].name,
+			"linux/arm/v7");
 	return 0;
 }

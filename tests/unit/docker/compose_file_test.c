@@ -54,44 +54,203 @@ static void refuses_others_with_their_place(void **state)
 	}
 }
 
-static void each_image_is_pulled_once_and_built_ones_never(void **state)
+static void parse(const char *config, struct compose_services *ret)
+{
+	struct lm_err err = {0};
+	if (compose_services_parse(lm_str(config), ret, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+}
+
+static void make_images(
+	const struct compose_services *services, unsigned generation, struct compose_images *ret)
+{
+	const struct compose_images_options options = {.project = "p", .generation = generation};
+	compose_images_make(services, &options, ret);
+}
+
+static void lists_each_image_once_with_who_builds_it(void **state)
 {
 	(void)state;
 	const char *config = "services:\n"
 			     "  a: {image: 'x:1'}\n"
-			     "  b: {image: 'x:1'}\n"
+			     "  b: {image: 'x:1', pull_policy: always}\n"
 			     "  c: {image: 'x:1', platform: linux/arm64}\n"
-			     "  d: {build: {context: /srv}, image: 'mine:1'}\n"
+			     "  d: {build: {context: /srv}, image: 'mine', pull_policy: build}\n"
 			     "  e: {build: .}\n"
 			     "  f: {image: 'y@sha256:12', build: null}\n"
+			     "  g: {image: 'docker.io/library/mine:latest', pull_policy: never}\n"
 			     "version: '3.9'\n";
 	lm_auto(compose_services_finish) struct compose_services services = {0};
-	struct lm_err err = {0};
-	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
-	assert_int_equal(services.n, 6);
-	assert_string_equal(services.items[3].name, "d");
-	assert_true(services.items[3].has_build);
-	assert_null(services.items[4].image);
-	lm_auto_free struct compose_image *images = NULL;
-	assert_int_equal(compose_services_images(&services, 2, &images), 3);
-	assert_string_equal(images[0].image, "x:1");
-	assert_null(images[0].platform);
-	assert_string_equal(images[1].platform, "linux/arm64");
-	assert_string_equal(images[2].image, "y@sha256:12");
+	lm_auto(compose_images_finish) struct compose_images images = {0};
+	static const struct {
+		const char *name, *platform, *builder;
+		unsigned policies;
+	} expected[] = {
+		{"x:1", NULL, NULL, 1U << COMPOSE_PULL_DEFAULT | 1U << COMPOSE_PULL_ALWAYS},
+		{"x:1", "linux/arm64", NULL, 1U << COMPOSE_PULL_DEFAULT},
+		{"mine", NULL, "d", 1U << COMPOSE_PULL_BUILD | 1U << COMPOSE_PULL_NEVER},
+		{"p-e", NULL, "e", 1U << COMPOSE_PULL_DEFAULT},
+		{"y@sha256:12", NULL, NULL, 1U << COMPOSE_PULL_DEFAULT},
+	};
+	parse(config, &services);
+	make_images(&services, 2, &images);
+	assert_int_equal(images.n, LM_ARRAY_SIZE(expected));
+	for (size_t i = 0; i < images.n; i++) {
+		const struct compose_image *image = &images.items[i];
+		assert_string_equal(image->name, expected[i].name);
+		assert_string_equal(image->platform ? image->platform : "",
+			expected[i].platform ? expected[i].platform : "");
+		assert_string_equal(image->builder ? image->builder : "",
+			expected[i].builder ? expected[i].builder : "");
+		assert_int_equal(image->policies, expected[i].policies);
+		assert_int_equal(image->is_named, i != 3);
+	}
 }
 
-static void only_generation_1_prints_services_that_nobody_asked_for(void **state)
+static void a_default_platform_is_of_services_that_ask_for_none(void **state)
 {
 	(void)state;
-	const char *config = "services:\n  a: {image: x}\n  b: {image: y, profiles: [debug]}\n";
+	const char *config = "services:\n  a: {image: x}\n  b: {image: x, platform: arm64}\n";
 	lm_auto(compose_services_finish) struct compose_services services = {0};
-	struct lm_err err = {0};
-	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
-	lm_auto_free struct compose_image *first = NULL;
-	lm_auto_free struct compose_image *second = NULL;
-	assert_int_equal(compose_services_images(&services, 1, &first), 1);
-	assert_string_equal(first[0].image, "x");
-	assert_int_equal(compose_services_images(&services, 2, &second), 2);
+	lm_auto(compose_images_finish) struct compose_images images = {0};
+	const struct compose_images_options options = {
+		.project = "p", .generation = 1, .default_platform = "linux/386"};
+	parse(config, &services);
+	compose_images_make(&services, &options, &images);
+	assert_int_equal(images.n, 2);
+	assert_string_equal(images.items[0].platform, "linux/386");
+	assert_string_equal(images.items[1].platform, "arm64");
+}
+
+static void reads_what_decides_about_a_service(void **state)
+{
+	(void)state;
+	const char *config =
+		"services:\n"
+		"  a:\n"
+		"    image: x\n"
+		"    pull_policy: if_not_present\n"
+		"    scale: 0\n"
+		"    profiles: [field, debug]\n"
+		"    depends_on: {b: {condition: service_started}}\n"
+		"    links: ['c:alias']\n"
+		"    volumes_from: ['d:ro', 'container:other']\n"
+		"    network_mode: service:e\n"
+		"    pid: host\n"
+		"  b: {build: {context: ., platforms: [linux/amd64, linux/arm64]}, "
+		"deploy: {replicas: 3}}\n"
+		"  c: {image: x, pull_policy: whatever, profiles: []}\n";
+	static const char *const needs[] = {"b", "c", "d", "e"};
+	lm_auto(compose_services_finish) struct compose_services services = {0};
+	parse(config, &services);
+	const struct compose_service *a = &services.items[0], *b = a + 1, *c = b + 1;
+	assert_int_equal(a->pull_policy, COMPOSE_PULL_MISSING);
+	assert_int_equal(a->replicas, 0);
+	assert_int_equal(a->profiles_n, 2);
+	assert_string_equal(a->profiles[1], "debug");
+	assert_int_equal(a->needs_n, LM_ARRAY_SIZE(needs));
+	for (size_t i = 0; i < a->needs_n; i++)
+		assert_string_equal(a->needs[i], needs[i]);
+	assert_int_equal(b->replicas, 3);
+	assert_true(b->builds_for_many);
+	assert_false(b->has_profiles);
+	assert_true(c->has_profiles);
+	assert_int_equal(c->replicas, 1);
+	assert_int_equal(c->pull_policy, COMPOSE_PULL_DEFAULT);
+	assert_true(a->active && b->active && c->active);
+}
+
+static void generation_1_starts_services_by_their_profiles(void **state)
+{
+	(void)state;
+	const char *config = "services:\n"
+			     "  a: {image: a}\n"
+			     "  b: {image: b, profiles: [field]}\n"
+			     "  c: {image: c, profiles: [debug, field]}\n"
+			     "  d: {image: d, profiles: []}\n";
+	static const struct {
+		unsigned generation;
+		const char *profiles, *active;
+	} cases[] = {
+		{1, "", "a"},
+		{1, "field", "abc"},
+		{1, "debug", "ac"},
+		{1, "x,debug", "ac"},
+		{1, "x, debug", "a"}, // a blank is part of the name
+		{1, "*", "a"},
+		{1, ",", "a"},
+		{2, "", "abcd"}, // it prints no others
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(compose_services_finish) struct compose_services services = {0};
+		lm_auto(compose_images_finish) struct compose_images images = {0};
+		char active[8] = "";
+		struct lm_err err = {0};
+		parse(config, &services);
+		assert_int_equal(compose_services_activate(&services, cases[i].generation,
+					 lm_str(cases[i].profiles), &err),
+			LM_OK);
+		make_images(&services, cases[i].generation, &images);
+		for (size_t k = 0; k < images.n; k++)
+			active[k] = *images.items[k].name;
+		assert_string_equal(active, cases[i].active);
+	}
+}
+
+static void profiles_that_cannot_work_are_explained(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *config, *profiles, *message;
+	} cases[] = {
+		{"services:\n  a: {image: a, profiles: [field]}\n"
+		 "  b: {image: b, profiles: [debug, field]}\n",
+			"", "COMPOSE_PROFILES in the file .env beside the compose file to one or "
+			    "more of: field, debug"},
+		{"services:\n  a: {image: a, depends_on: [b]}\n"
+		 "  b: {image: b, profiles: [field]}\n",
+			"", "service 'a' needs service 'b', none of whose profiles is active"},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(compose_services_finish) struct compose_services services = {0};
+		struct lm_err err = {0};
+		parse(cases[i].config, &services);
+		assert_int_equal(compose_services_activate(
+					 &services, 1, lm_str(cases[i].profiles), &err),
+			LM_E_INVALID);
+		assert_non_null(strstr(err.msg, cases[i].message));
+	}
+}
+
+static void an_empty_result_is_explained_by_the_profiles_of_the_file(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool is_explained;
+	} cases[] = {
+		{"services:\n  a: {image: x, profiles: [field]}\n", true},
+		{"services:\n  a: {image: x, profiles: [field]}\n  b: {image: y}\n", false},
+		{"services:\n  a: {image: x, profiles: []}\n", false},
+		{"services: 1\n", false},
+		{"services: [", false},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct lm_err err = {.rc = LM_E_INVALID, .msg = "no services"};
+		compose_file_explain_inactive(lm_str(cases[i].text), &err);
+		assert_int_equal(err.rc, LM_E_INVALID);
+		assert_int_equal(strstr(err.msg, "one or more of: field") != NULL,
+			cases[i].is_explained);
+	}
+}
+
+static void built_images_are_called_as_docker_compose_does(void **state)
+{
+	(void)state;
+	lm_auto_free char *first = compose_built_name("p", "web", 1);
+	lm_auto_free char *second = compose_built_name("p", "web", 2);
+	assert_string_equal(first, "p_web");
+	assert_string_equal(second, "p-web");
 }
 
 static void a_config_without_services_is_refused(void **state)
@@ -112,8 +271,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts_compose_files_of_every_form),
 		cmocka_unit_test(refuses_others_with_their_place),
-		cmocka_unit_test(each_image_is_pulled_once_and_built_ones_never),
-		cmocka_unit_test(only_generation_1_prints_services_that_nobody_asked_for),
+		cmocka_unit_test(lists_each_image_once_with_who_builds_it),
+		cmocka_unit_test(a_default_platform_is_of_services_that_ask_for_none),
+		cmocka_unit_test(reads_what_decides_about_a_service),
+		cmocka_unit_test(generation_1_starts_services_by_their_profiles),
+		cmocka_unit_test(profiles_that_cannot_work_are_explained),
+		cmocka_unit_test(an_empty_result_is_explained_by_the_profiles_of_the_file),
+		cmocka_unit_test(built_images_are_called_as_docker_compose_does),
 		cmocka_unit_test(a_config_without_services_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

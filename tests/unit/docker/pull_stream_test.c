@@ -52,6 +52,35 @@ static void sums_the_layers_whatever_the_pieces(void **state)
 	}
 }
 
+#define LAYER(id, status, current, total)                                                          \
+	"{\"status\":\"" status "\",\"progressDetail\":{\"current\":" current ",\"total\":" total        \
+	"},\"id\":\"" id "\"}\r\n"
+
+static void knows_what_may_come_without_a_report(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} steps[] = {
+		{"{\"status\":\"Pulling fs layer\",\"id\":\"a\"}", 0},
+		{LAYER("a", "Downloading", "1", "100000"), 1000},
+		{LAYER("b", "Downloading", "1", "999000000"), 1000 + 524288},
+		{LAYER("c", "Downloading", "1", "-1"), 1000 + 524288 + 0}, // so small, then
+		{LAYER("b", "Retrying in 5 seconds", "0", "0"), 1000},
+		{LAYER("b", "Downloading", "2", "999000000"), 1000 + 524288},
+		{LAYER("b", "Download complete", "0", "0"), 1000},
+		{LAYER("a", "Extracting", "5", "100000"), 0},
+	};
+	lm_auto(pull_stream_finish) struct pull_stream s;
+	struct lm_err err = {0};
+	pull_stream_init(&s);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(steps); i++) {
+		assert_int_equal(feed(&s, steps[i].text, &err), LM_OK);
+		assert_int_equal(s.silent_bytes, steps[i].bytes);
+	}
+}
+
 static void a_stream_cut_off_is_no_success(void **state)
 {
 	(void)state;
@@ -143,6 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums_the_layers_whatever_the_pieces),
+		cmocka_unit_test(knows_what_may_come_without_a_report),
 		cmocka_unit_test(a_stream_cut_off_is_no_success),
 		cmocka_unit_test(an_error_is_told_in_the_engines_words),
 		cmocka_unit_test(retrying_is_no_progress),

@@ -111,7 +111,65 @@ static lm_rc pull_two(const char *second_bytes, enum fake_end second_end, uint64
 	return rc;
 }
 
-static void one_failure_ends_the_others_and_names_its_image(void **state)
+/// Two pulls, of "slow", which goes on once the other has failed, and of "second".
+struct two {
+	struct fake_engine *engine;
+	struct lm_buf done, failed;
+};
+
+#define CLOSING "{\"status\":\"Digest: sha256:dd\"}\r\n"
+
+static void note_two_done(void *ctx, size_t item, const char *digest)
+{
+	struct two *t = ctx;
+	(void)lm_buf_printf(&t->done, "%zu=%s;", item, digest);
+}
+
+static void release_slow(void *ctx, size_t item, const struct lm_err *why)
+{
+	struct two *t = ctx;
+	(void)lm_buf_printf(&t->failed, "%zu=%s;", item, why->msg);
+	if (item != 1)
+		return;
+	fake_engine_push(t->engine, "POST /v1.41/images/create?fromImage=slow", CLOSING);
+	fake_engine_push(t->engine, "POST /v1.41/images/create?fromImage=slow", NULL);
+}
+
+/// Pulls "slow", "second:1" and, if there is a place again, "third" and "fourth", which fail.
+static lm_rc pull_beside_slow(const char *second_bytes, bool may_fail, struct two *t,
+	size_t *ret_requests, struct lm_err *err)
+{
+	const struct fake_answer answers[] = {
+		{"POST /v1.41/images/create?fromImage=slow",
+			OK "{\"status\":\"Pulling from slow\"}", FAKE_HANG},
+		{"POST /v1.41/images/create?fromImage=second", second_bytes, FAKE_CLOSE},
+		{"POST /v1.41/images/create?", "HTTP/1.0 404 X\r\n\r\n{\"message\":\"gone\"}",
+			FAKE_CLOSE}};
+	t->engine = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(t->engine);
+	const struct pull_item items[] = {{.image = "slow"},
+		{.image = "second:1", .may_fail = may_fail}, {.image = "third"},
+		{.image = "fourth"}};
+	struct pull_options options = {.parallel = 2,
+		.on_done = note_two_done,
+		.on_failed = release_slow,
+		.ctx = t};
+	t->done = LM_BUF(1000);
+	t->failed = LM_BUF(1000);
+	lm_rc rc = engine_pull(&e, items, 4, &options, &forever, err);
+	fake_engine_stop(t->engine);
+	*ret_requests = t->engine->requests_n;
+	fake_engine_destroy(t->engine);
+	return rc;
+}
+
+static void two_finish(struct two *t)
+{
+	lm_buf_finish(&t->done);
+	lm_buf_finish(&t->failed);
+}
+
+static void after_a_failure_none_is_begun_and_those_under_way_go_on(void **state)
 {
 	(void)state;
 	static const struct {
@@ -133,13 +191,52 @@ static void one_failure_ends_the_others_and_names_its_image(void **state)
 		{OK "<html>", LM_E_PROTOCOL, "pull image second:1: "},
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(two_finish) struct two t = {0};
 		struct lm_err err = {0};
-		size_t open = 0;
-		assert_int_equal(pull_two(cases[i].bytes, FAKE_CLOSE, 0, &forever, &open, &err),
+		size_t requests = 0;
+		assert_int_equal(pull_beside_slow(cases[i].bytes, false, &t, &requests, &err),
 			cases[i].rc);
 		assert_ptr_equal(strstr(err.msg, cases[i].message), err.msg);
-		assert_int_equal(open, 2);
+		assert_null(strstr(err.msg, "other"));
+		assert_string_equal(lm_buf_cstr(&t.done), "0=sha256:dd;");
+		assert_int_equal(requests, 2);
 	}
+}
+
+static void one_that_may_fail_stops_nothing(void **state)
+{
+	(void)state;
+	lm_auto(two_finish) struct two t = {0};
+	struct lm_err err = {0};
+	size_t requests = 0;
+	assert_int_equal(
+		pull_beside_slow("HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"manifest unknown\"}",
+			true, &t, &requests, &err),
+		LM_E_REFUSED);
+	assert_ptr_equal(strstr(err.msg, "pull image third: gone"), err.msg);
+	assert_ptr_equal(strstr(lm_buf_cstr(&t.failed), "1=pull image second:1: manifest unknown;"),
+		lm_buf_cstr(&t.failed));
+	assert_string_equal(lm_buf_cstr(&t.done), "0=sha256:dd;");
+}
+
+static void other_failures_are_counted(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {
+		{"POST /v1.41/images/create?fromImage=slow",
+			OK "{\"status\":\"Pulling from slow\"}", FAKE_HANG},
+		{"POST /v1.41/images/create?", "HTTP/1.0 404 X\r\n\r\n{\"message\":\"gone\"}",
+			FAKE_CLOSE}};
+	struct two t = {.done = LM_BUF(1000), .failed = LM_BUF(1000)};
+	t.engine = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(t.engine);
+	const struct pull_item items[] = {{.image = "slow"}, {.image = "a"}, {.image = "b"}};
+	struct pull_options options = {.on_failed = release_slow, .ctx = &t};
+	struct lm_err err = {0};
+	assert_int_equal(engine_pull(&e, items, 3, &options, &forever, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "pull image a: gone; 1 other image failed, too");
+	fake_engine_destroy(t.engine);
+	two_finish(&t);
 }
 
 #define REFUSED                                                                                    \
@@ -242,6 +339,84 @@ static void a_pull_without_progress_fails_in_time(void **state)
 	struct lm_err err = {0};
 	assert_int_equal(pull_two(DONE, FAKE_CLOSE, 30, &forever, NULL, &err), LM_E_TIMEOUT);
 	assert_ptr_equal(strstr(err.msg, "pull image slow: no progress for "), err.msg);
+	assert_int_equal(pull_two(OK "{\"status\":\"Pulling from second\"}", FAKE_HANG, 30,
+				 &forever, NULL, &err),
+		LM_E_TIMEOUT);
+	assert_non_null(strstr(err.msg, "; 1 other image failed, too"));
+}
+
+enum { STEPS = 3, STEP_MS = 260, SILENCE_MS = 500 };
+
+/// The image "moving" makes a step at a time; "waiting" makes none until the other is there.
+struct steps {
+	struct fake_engine *engine;
+	unsigned n;
+};
+
+static void make_step(void *ctx, size_t item, const struct pull_progress *progress)
+{
+	struct steps *s = ctx;
+	const struct wait_limit limit = WAIT_FOREVER;
+	char bytes[128];
+	if (item != 0 || s->n > STEPS || strcmp(progress->status, "done") == 0)
+		return;
+	assert_int_equal(wait_ms(STEP_MS, &limit, NULL), LM_OK); // the link's own time
+	(void)snprintf(bytes, sizeof(bytes),
+		"{\"status\":\"Extracting\",\"progressDetail\":{\"current\":%u,\"total\":9},\"id\":"
+		"\"a\"}\r\n",
+		s->n + 1);
+	bool last = s->n++ == STEPS;
+	fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=moving",
+		last ? CLOSING : bytes);
+	if (last)
+		fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=moving", NULL);
+}
+
+static void release_waiting(void *ctx, size_t item, const char *digest)
+{
+	struct steps *s = ctx;
+	(void)digest;
+	if (item != 0)
+		return;
+	fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=waiting", CLOSING);
+	fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=waiting", NULL);
+}
+
+static void a_pull_that_waits_behind_another_is_no_stall(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {
+		{"POST /v1.41/images/create?", OK "{\"status\":\"Pulling from it\"}\r\n",
+			FAKE_HANG}};
+	struct steps s = {.engine = fake_engine_create(answers, 1)};
+	struct engine e = engine_at(s.engine);
+	const struct pull_item items[] = {{.image = "moving"}, {.image = "waiting"}};
+	struct pull_options options = {.stall_ms = SILENCE_MS,
+		.on_progress = make_step,
+		.on_done = release_waiting,
+		.ctx = &s};
+	struct lm_err err = {0};
+	if (engine_pull(&e, items, 2, &options, &forever, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+	fake_engine_destroy(s.engine);
+}
+
+static void a_slow_layer_has_the_time_that_its_next_report_takes(void **state)
+{
+	(void)state;
+	// A hundredth of it is 512 bytes, which the slowest link brings in a second.
+	const struct fake_answer answers[] = {{"POST /v1.41/images/create?",
+		OK "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":512,\"total\":51200},"
+		   "\"id\":\"a\"}\r\n",
+		FAKE_HANG}};
+	struct fake_engine *f = fake_engine_create(answers, 1);
+	struct engine e = engine_at(f);
+	const struct pull_item items[] = {{.image = "a"}};
+	struct pull_options options = {.stall_ms = 1};
+	struct lm_err err = {0};
+	assert_int_equal(engine_pull(&e, items, 1, &options, &forever, &err), LM_E_TIMEOUT);
+	assert_ptr_equal(strstr(err.msg, "pull image a: no progress for 1 s: "), err.msg);
+	fake_engine_destroy(f);
 }
 
 static void the_limit_and_a_cancel_end_all(void **state)
@@ -279,11 +454,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pulls_with_tag_platform_and_credentials),
 		cmocka_unit_test(pulls_all_but_few_at_a_time),
-		cmocka_unit_test(one_failure_ends_the_others_and_names_its_image),
+		cmocka_unit_test(after_a_failure_none_is_begun_and_those_under_way_go_on),
+		cmocka_unit_test(one_that_may_fail_stops_nothing),
+		cmocka_unit_test(other_failures_are_counted),
 		cmocka_unit_test(a_refused_image_is_tried_once_more_with_other_credentials),
 		cmocka_unit_test(the_second_refusal_stands),
 		cmocka_unit_test(without_other_credentials_the_refusal_stands),
 		cmocka_unit_test(a_pull_without_progress_fails_in_time),
+		cmocka_unit_test(a_pull_that_waits_behind_another_is_no_stall),
+		cmocka_unit_test(a_slow_layer_has_the_time_that_its_next_report_takes),
 		cmocka_unit_test(the_limit_and_a_cancel_end_all),
 		cmocka_unit_test(a_name_that_is_none_is_never_asked_for),
 	};

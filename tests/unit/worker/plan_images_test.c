@@ -33,7 +33,7 @@ static struct manifest_answer *add(struct fixture *f, const char *id, const char
 	size_t i = f->n++;
 	struct manifest_answer *a = &f->answers[i];
 
-	f->images[i] = (struct plan_image){.image = T("image"), .action = PLAN_PULL, .id = T(id)};
+	f->images[i] = (struct plan_image){.image = T("image"), .action = IMAGE_PULL, .id = T(id)};
 	f->asked[i] = &f->images[i];
 	*a = (struct manifest_answer){.digest = T("sha256:index"),
 		.manifest_digest = T("sha256:manifest"),
@@ -69,7 +69,7 @@ static void an_image_that_is_not_here_counts_whole(void **state)
 
 	add(&f, NULL, "ab");
 	take(&f);
-	assert_int_equal(f.images[0].action, PLAN_PULL);
+	assert_int_equal(f.images[0].action, IMAGE_PULL);
 	assert_true(f.images[0].known && f.images[0].replaced);
 	assert_int_equal(f.images[0].bytes, 200);
 	assert_int_equal(f.images[0].bytes_total, 200);
@@ -98,7 +98,7 @@ static void an_image_is_current_by_any_of_its_names(void **state)
 		struct fixture f = {0};
 		add(&f, ids[i], "ab");
 		take(&f);
-		assert_int_equal(f.images[0].action, PLAN_KEEP);
+		assert_int_equal(f.images[0].action, IMAGE_KEEP);
 		assert_false(f.images[0].replaced);
 		assert_int_equal(f.images[0].bytes + f.images[0].bytes_disk, 0);
 		assert_int_equal(f.images[0].bytes_total, 200);
@@ -108,7 +108,7 @@ static void an_image_is_current_by_any_of_its_names(void **state)
 	add(&f, "sha256:other", "ab");
 	f.images[0].digest = lm_xstrdup("sha256:index");
 	take(&f);
-	assert_int_equal(f.images[0].action, PLAN_KEEP);
+	assert_int_equal(f.images[0].action, IMAGE_KEEP);
 	finish(&f);
 }
 

@@ -14,7 +14,7 @@
 #define T(text) ((char *)(uintptr_t)(text))
 #define SERVICE(n)                                                                                 \
 	{                                                                                          \
-		.name = T(n), .image = T("ships/" n)                                               \
+		.name = T(n), .image = T("ships/" n), .replicas = 1, .active = true                \
 	}
 #define HASH(s, h)                                                                                 \
 	{                                                                                          \
@@ -248,18 +248,16 @@ static void what_is_gone_is_removed_or_left_alone(void **state)
 	assert_plan("web", PLAN_CREATED, PLAN_NEW);
 }
 
-static void services_of_profiles_are_left_out(void **state)
+static void services_that_are_not_active_are_left_out(void **state)
 {
 	(void)state;
 	struct compose_service services[] = {SERVICE("web"), SERVICE("debug")};
 	const struct compose_services both = {services, 2};
 
-	services[1].has_profiles = true;
-	make((struct plan_input){.services = &both, .generation = 1});
-	assert_int_equal(made.n, 1);
-	make((struct plan_input){.services = &both, .generation = 2});
+	make((struct plan_input){.services = &both});
 	assert_int_equal(made.n, 2);
-	make((struct plan_input){.services = &both, .hashes = &ONE_HASH});
+	services[1].active = false;
+	make((struct plan_input){.services = &both});
 	assert_int_equal(made.n, 1);
 }
 
@@ -307,16 +305,6 @@ static void a_late_hash_is_compared_with_the_local_copys(void **state)
 	assert_plan("web", PLAN_UNKNOWN, PLAN_UNSURE_DEFINITION);
 }
 
-static void a_built_image_has_the_services_name(void **state)
-{
-	(void)state;
-	lm_auto_free char *first = plan_built_name("p", "web", 1);
-	lm_auto_free char *second = plan_built_name("p", "web", 2);
-
-	assert_string_equal(first, "p_web");
-	assert_string_equal(second, "p-web");
-}
-
 static int tear_down(void **state)
 {
 	(void)state;
@@ -338,10 +326,9 @@ int main(void)
 		cmocka_unit_test(what_does_not_run_is_started),
 		cmocka_unit_test(containers_are_counted),
 		cmocka_unit_test(what_is_gone_is_removed_or_left_alone),
-		cmocka_unit_test(services_of_profiles_are_left_out),
+		cmocka_unit_test(services_that_are_not_active_are_left_out),
 		cmocka_unit_test(one_pulls_the_next_along),
 		cmocka_unit_test(a_late_hash_is_compared_with_the_local_copys),
-		cmocka_unit_test(a_built_image_has_the_services_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, tear_down);
 }
