@@ -60,7 +60,7 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
 
 struct command {
 	const char *verb;       ///< "up", for messages too.
-	const char *options[3]; ///< NULL-ended.
+	const char *options[4]; ///< NULL-ended.
 	struct lm_buf *output;
 };
 
@@ -139,10 +139,27 @@ lm_rc compose_down(const struct compose_job *job, bool remove_orphans,
 	return run_command(job, &command, limit, err);
 }
 
+/// `up --pull` is of docker-compose 2.15 (in some before, it is taken and has no effect).
+static bool knows_pull_option(const struct compose *compose)
+{
+	char *end = NULL;
+
+	if (compose->generation < 2)
+		return false;
+	unsigned long major = strtoul(compose->version, &end, 10);
+	unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	return major > 2 || (major == 2 && minor >= 15);
+}
+
 lm_rc compose_up(const struct compose_job *job, bool remove_orphans, const struct wait_limit *limit,
 	struct lm_err *err)
 {
-	struct command command = {
-		.verb = "up", .options = {"-d", remove_orphans ? "--remove-orphans" : NULL}};
+	struct command command = {.verb = "up", .options = {"-d"}};
+	size_t n = 1;
+
+	if (knows_pull_option(job->compose))
+		command.options[n++] = "--pull=never";
+	if (remove_orphans)
+		command.options[n++] = "--remove-orphans";
 	return run_command(job, &command, limit, err);
 }

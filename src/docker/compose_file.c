@@ -269,8 +269,7 @@ static void list_profile(struct lm_buf *names, struct lm_str profile)
 	while (listed.n > 0)
 		if (lm_str_eq(lm_str_trim(lm_str_cut(&listed, ',')), profile))
 			return;
-	(void)lm_buf_printf(
-		names, "%s%.*s", names->len > 0 ? ", " : "", LM_STR_ARG(profile));
+	(void)lm_buf_printf(names, "%s%.*s", names->len > 0 ? ", " : "", LM_STR_ARG(profile));
 }
 
 static lm_rc fail_inactive(const struct lm_buf *names, struct lm_err *err)
@@ -312,9 +311,8 @@ static bool list_profiles(const struct yaml_node *services, struct lm_buf *names
 {
 	for (size_t i = 0; i < yaml_size(services); i++) {
 		const struct yaml_node *service = yaml_value(services, i);
-		const struct yaml_node *list = yaml_kind(service) == YAML_MAPPING
-						       ? yaml_get(service, "profiles")
-						       : NULL;
+		const struct yaml_node *list =
+			yaml_kind(service) == YAML_MAPPING ? yaml_get(service, "profiles") : NULL;
 
 		if (!list || yaml_kind(list) != YAML_SEQUENCE || yaml_size(list) == 0)
 			return false;
@@ -379,8 +377,8 @@ static struct compose_image *get_image(
 }
 
 /// Who builds an image, whatever its platform is.
-static void take_builder(struct compose_images *images, const char *name,
-	const struct compose_service *service)
+static void take_builder(
+	struct compose_images *images, const char *name, const struct compose_service *service)
 {
 	lm_auto_free char *key = image_key(name);
 
@@ -394,8 +392,7 @@ static void take_builder(struct compose_images *images, const char *name,
 	}
 }
 
-static char *image_name(
-	const struct compose_service *s, const char *project, unsigned generation)
+static char *image_name(const struct compose_service *s, const char *project, unsigned generation)
 {
 	return s->image ? lm_xstrdup(s->image) : compose_built_name(project, s->name, generation);
 }

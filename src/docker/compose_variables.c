@@ -26,20 +26,20 @@ void compose_variables_finish(struct compose_variables *variables)
 	*variables = (struct compose_variables){0};
 }
 
-static bool is_in_env(const struct compose_job *job, const char *name)
+static bool is_in_env(const char *const *env, const char *name)
 {
 	size_t n = strlen(name);
 
-	for (size_t i = 0; job->env[i]; i++)
-		if (strncmp(job->env[i], name, n) == 0 && job->env[i][n] == '=')
+	for (size_t i = 0; env[i]; i++)
+		if (strncmp(env[i], name, n) == 0 && env[i][n] == '=')
 			return true;
 	return false;
 }
 
 /// Whether `.env` may set one of them. One that we cannot read may.
-static bool is_in_file(const struct compose_job *job)
+static bool is_in_file(const char *directory)
 {
-	lm_auto_free char *path = lm_path_join(job->directory, ".env");
+	lm_auto_free char *path = lm_path_join(directory, ".env");
 	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(LIMIT_COMPOSE_FILE);
 	lm_rc rc = lm_file_read(path, &text, NULL);
 
@@ -79,8 +79,7 @@ lm_rc compose_variables_parse(
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
 	const struct yaml_node *labels = NULL;
 
-	if (yaml_parse(config, &doc, NULL) == LM_OK &&
-		yaml_kind(yaml_root(doc)) == YAML_MAPPING)
+	if (yaml_parse(config, &doc, NULL) == LM_OK && yaml_kind(yaml_root(doc)) == YAML_MAPPING)
 		labels = get_mapping(
 			get_mapping(get_mapping(yaml_root(doc), "services"), "variables"),
 			"labels");
@@ -92,9 +91,9 @@ lm_rc compose_variables_parse(
 	return LM_OK;
 }
 
-bool compose_variables_may_be_set(const struct compose_job *job)
+bool compose_variables_may_be_set(const char *const *env, const char *directory)
 {
-	return is_in_env(job, PROFILES) || is_in_env(job, PLATFORM) || is_in_file(job);
+	return is_in_env(env, PROFILES) || is_in_env(env, PLATFORM) || is_in_file(directory);
 }
 
 void compose_variables_question(unsigned generation, struct lm_buf *out)

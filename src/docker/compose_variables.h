@@ -5,7 +5,11 @@
 /// from the file `.env` in the project directory. docker-compose itself reads that file for us: the
 /// generations differ in what they make of it.
 
-#include "docker/compose.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdbool.h>
 
 struct compose_variables {
 	char *profiles; ///< COMPOSE_PROFILES; "" if it is not set.
@@ -13,7 +17,7 @@ struct compose_variables {
 };
 
 /// Whether one of them is named in either place, so that it is worth asking.
-bool compose_variables_may_be_set(const struct compose_job *job);
+bool compose_variables_may_be_set(const char *const *env, const char *directory);
 /// Appends a compose file in which docker-compose replaces them.
 void compose_variables_question(unsigned generation, struct lm_buf *out);
 /// Reads what `config` made of the question. LM_E_PROTOCOL.

@@ -39,7 +39,7 @@ struct pull_set {
 	const struct wait_limit *limit;
 	struct pull pulls[LIMIT_PARALLEL_PULLS];
 	unsigned parallel;
-	uint64_t moved_ms; ///< When any of them last made progress.
+	uint64_t moved_ms;     ///< When any of them last made progress.
 	struct lm_err failure; ///< The first; LM_OK: none.
 	size_t failed_n;
 };
@@ -286,8 +286,8 @@ static lm_rc fail_stalled(struct pull_set *set, uint64_t silent_ms, struct lm_er
 }
 
 /// Waits for any of the pulls. `*ret_stalled`: in vain.
-static lm_rc wait_for_pulls(struct pull_set *set, struct pollfd *fds, unsigned n, bool *ret_stalled,
-	struct lm_err *err)
+static lm_rc wait_for_pulls(
+	struct pull_set *set, struct pollfd *fds, unsigned n, bool *ret_stalled, struct lm_err *err)
 {
 	struct wait_limit limit = *set->limit;
 	uint64_t silent_ms = silence_ms(set), now = lm_clock_mono_ms();

@@ -17,12 +17,12 @@ struct pull_stream {
 	struct pull_layer *layers;
 	size_t layers_n;
 	uint64_t moves; ///< Grows with each sign of progress; "Retrying" and "Waiting" are none.
-	uint64_t bytes_done;  ///< Downloaded, over all layers.
-	uint64_t bytes_total; ///< Of the layers whose size is known by now.
+	uint64_t bytes_done;   ///< Downloaded, over all layers.
+	uint64_t bytes_total;  ///< Of the layers whose size is known by now.
 	uint64_t silent_bytes; ///< That the engine may receive now without a report.
-	char status[64];      ///< "Downloading", "Extracting", …
-	char digest[128];     ///< From "Digest: …", else "".
-	bool finished;        ///< The closing "Digest:" or "Status:" has been seen.
+	char status[64];       ///< "Downloading", "Extracting", …
+	char digest[128];      ///< From "Digest: …", else "".
+	bool finished;         ///< The closing "Digest:" or "Status:" has been seen.
 };
 
 void pull_stream_init(struct pull_stream *s);

@@ -37,9 +37,9 @@ static lm_rc read_variables(struct work *w, const struct wait_limit *limit,
 {
 	lm_auto_buf struct lm_buf question = LM_BUF(QUESTION_MAX);
 	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
-	const struct compose_job job = application_compose_job(w, w->env);
 
-	if (!compose_variables_may_be_set(&job)) {
+	if (!compose_variables_may_be_set(
+		    (const char *const *)w->env, work_definition(w)->destination)) {
 		*ret = (struct compose_variables){
 			.profiles = lm_xstrdup(""), .platform = lm_xstrdup("")};
 		return LM_OK;
@@ -50,8 +50,7 @@ static lm_rc read_variables(struct work *w, const struct wait_limit *limit,
 }
 
 /// Which services `up` starts, and of which images they are.
-static lm_rc choose_services(
-	struct work *w, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc choose_services(struct work *w, const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto(compose_variables_finish) struct compose_variables variables = {0};
 	lm_rc rc = read_variables(w, limit, &variables, err);
@@ -98,14 +97,15 @@ lm_rc images_find(const struct work *w, const struct compose_image *image, struc
 
 	if (rc && rc != LM_E_NOT_FOUND)
 		return rc;
-	*ret_here = rc == LM_OK && (!image->platform || platform_fits(ret->platform, image->platform,
-								w->engine.version.platform));
+	*ret_here =
+		rc == LM_OK && (!image->platform || platform_fits(ret->platform, image->platform,
+							    w->engine.version.platform));
 	return LM_OK;
 }
 
 /// Appends that an image is not here; `found` is what has its name.
-static void list_missing(const struct compose_image *image, const struct engine_image *found,
-	struct lm_buf *missing)
+static void list_missing(
+	const struct compose_image *image, const struct engine_image *found, struct lm_buf *missing)
 {
 	(void)lm_buf_printf(missing, "%simage %s is not on this device",
 		missing->len > 0 ? "; " : "", image->name);
@@ -126,8 +126,8 @@ static lm_rc fail_missing(enum deploy_pull mode, const struct lm_buf *missing, s
 		lm_buf_cstr(missing));
 }
 
-static struct image_case case_of(const struct work *w, const struct compose_image *image, bool here,
-	enum deploy_pull mode)
+static struct image_case case_of(
+	const struct work *w, const struct compose_image *image, bool here, enum deploy_pull mode)
 {
 	return (struct image_case){
 		.image = image, .here = here, .generation = w->compose.generation, .mode = mode};
@@ -351,6 +351,17 @@ static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
 }
 
+/// It was pulled because what is here is for another platform, or nothing is.
+static lm_rc explain_platform(const struct pulls *p, struct lm_err *err)
+{
+	const char *platform = p->images[p->failed]->platform;
+
+	if (!platform || p->here[p->failed])
+		return err->rc;
+	return lm_fail(err, err->rc, err->sys, "%s; image %s is not on this device for %s",
+		err->msg, p->images[p->failed]->name, platform);
+}
+
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto(pulls_finish) struct pulls p = {.w = w, .mode = mode};
@@ -373,5 +384,7 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 	if (rc)
 		return rc;
 	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
-	return rc == LM_E_DENIED ? explain_refusal(&p, err) : rc;
+	if (rc == LM_E_DENIED)
+		rc = explain_refusal(&p, err);
+	return rc && p.failed_n > 0 ? explain_platform(&p, err) : rc;
 }

@@ -187,7 +187,8 @@ static void add_wanted(const struct plan_input *in, const struct compose_service
 	struct plan_services *list)
 {
 	const char *hash = compose_hashes_get(in->hashes, service->name);
-	lm_auto_free char *built = compose_built_name(COMPOSE_PROJECT, service->name, in->generation);
+	lm_auto_free char *built =
+		compose_built_name(COMPOSE_PROJECT, service->name, in->generation);
 	const struct plan_image *image = plan_images_get(
 		in->images, service->image || !service->has_build ? service->image : built);
 	struct found f = look(in, service->name, hash, image);

@@ -18,7 +18,7 @@ struct plan_image {
 	char *image;    ///< Owned, like all texts.
 	char *platform; ///< NULL: none is asked for.
 	enum image_action action;
-	bool is_built; ///< If it cannot be pulled.
+	bool is_built;        ///< If it cannot be pulled.
 	char *id;             ///< Of the image that has that name here; NULL: none has.
 	char *digest;         ///< Of what its registry has, else of what is here; NULL: not known.
 	bool replaced;        ///< `up` finds another image of that name than is here now.

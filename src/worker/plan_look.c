@@ -141,9 +141,8 @@ static lm_rc add_image(struct planning *p, const struct compose_image *wanted, s
 	if (image->action == IMAGE_MISSING)
 		set_absent(image, why_missing(p, wanted, &found));
 	if (image->action == IMAGE_BUILD)
-		set_absent(image,
-			lm_xstrdup("it is built here: what that downloads is not known "
-				   "beforehand"));
+		set_absent(image, lm_xstrdup("it is built here: what that downloads is not known "
+					     "beforehand"));
 	if (image->action == IMAGE_PULL)
 		image->known = false;
 	if (c.here) {

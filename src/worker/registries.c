@@ -76,8 +76,7 @@ static lm_rc want(struct work *w, const struct named *image, void *ctx, struct l
 }
 
 /// A token that was needed cannot be had: maybe it does without.
-static lm_rc do_without(
-	struct work *w, const struct named *image, void *ctx, struct lm_err *err)
+static lm_rc do_without(struct work *w, const struct named *image, void *ctx, struct lm_err *err)
 {
 	const struct lm_err *cloud_err = ctx;
 	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};

@@ -35,7 +35,7 @@ struct work {
 	struct user_logins user;      ///< Those that the user has by hand.
 	struct lm_buf config;         ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
-	char *default_platform; ///< DOCKER_DEFAULT_PLATFORM; NULL: none is set.
+	char *default_platform;       ///< DOCKER_DEFAULT_PLATFORM; NULL: none is set.
 	struct compose_images images; ///< Of the active services.
 };
 

@@ -125,21 +125,20 @@ static void a_default_platform_is_of_services_that_ask_for_none(void **state)
 static void reads_what_decides_about_a_service(void **state)
 {
 	(void)state;
-	const char *config =
-		"services:\n"
-		"  a:\n"
-		"    image: x\n"
-		"    pull_policy: if_not_present\n"
-		"    scale: 0\n"
-		"    profiles: [field, debug]\n"
-		"    depends_on: {b: {condition: service_started}}\n"
-		"    links: ['c:alias']\n"
-		"    volumes_from: ['d:ro', 'container:other']\n"
-		"    network_mode: service:e\n"
-		"    pid: host\n"
-		"  b: {build: {context: ., platforms: [linux/amd64, linux/arm64]}, "
-		"deploy: {replicas: 3}}\n"
-		"  c: {image: x, pull_policy: whatever, profiles: []}\n";
+	const char *config = "services:\n"
+			     "  a:\n"
+			     "    image: x\n"
+			     "    pull_policy: if_not_present\n"
+			     "    scale: 0\n"
+			     "    profiles: [field, debug]\n"
+			     "    depends_on: {b: {condition: service_started}}\n"
+			     "    links: ['c:alias']\n"
+			     "    volumes_from: ['d:ro', 'container:other']\n"
+			     "    network_mode: service:e\n"
+			     "    pid: host\n"
+			     "  b: {build: {context: ., platforms: [linux/amd64, linux/arm64]}, "
+			     "deploy: {replicas: 3}}\n"
+			     "  c: {image: x, pull_policy: whatever, profiles: []}\n";
 	static const char *const needs[] = {"b", "c", "d", "e"};
 	lm_auto(compose_services_finish) struct compose_services services = {0};
 	parse(config, &services);
@@ -172,14 +171,9 @@ static void generation_1_starts_services_by_their_profiles(void **state)
 		unsigned generation;
 		const char *profiles, *active;
 	} cases[] = {
-		{1, "", "a"},
-		{1, "field", "abc"},
-		{1, "debug", "ac"},
-		{1, "x,debug", "ac"},
-		{1, "x, debug", "a"}, // a blank is part of the name
-		{1, "*", "a"},
-		{1, ",", "a"},
-		{2, "", "abcd"}, // it prints no others
+		{1, "", "a"}, {1, "field", "abc"}, {1, "debug", "ac"}, {1, "x,debug", "ac"},
+		{1, "x, debug", "a"},                          // a blank is part of the name
+		{1, "*", "a"}, {1, ",", "a"}, {2, "", "abcd"}, // it prints no others
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		lm_auto(compose_services_finish) struct compose_services services = {0};
@@ -205,8 +199,9 @@ static void profiles_that_cannot_work_are_explained(void **state)
 	} cases[] = {
 		{"services:\n  a: {image: a, profiles: [field]}\n"
 		 "  b: {image: b, profiles: [debug, field]}\n",
-			"", "COMPOSE_PROFILES in the file .env beside the compose file to one or "
-			    "more of: field, debug"},
+			"",
+			"COMPOSE_PROFILES in the file .env beside the compose file to one or "
+			"more of: field, debug"},
 		{"services:\n  a: {image: a, depends_on: [b]}\n"
 		 "  b: {image: b, profiles: [field]}\n",
 			"", "service 'a' needs service 'b', none of whose profiles is active"},
@@ -215,8 +210,8 @@ static void profiles_that_cannot_work_are_explained(void **state)
 		lm_auto(compose_services_finish) struct compose_services services = {0};
 		struct lm_err err = {0};
 		parse(cases[i].config, &services);
-		assert_int_equal(compose_services_activate(
-					 &services, 1, lm_str(cases[i].profiles), &err),
+		assert_int_equal(
+			compose_services_activate(&services, 1, lm_str(cases[i].profiles), &err),
 			LM_E_INVALID);
 		assert_non_null(strstr(err.msg, cases[i].message));
 	}
@@ -239,8 +234,8 @@ static void an_empty_result_is_explained_by_the_profiles_of_the_file(void **stat
 		struct lm_err err = {.rc = LM_E_INVALID, .msg = "no services"};
 		compose_file_explain_inactive(lm_str(cases[i].text), &err);
 		assert_int_equal(err.rc, LM_E_INVALID);
-		assert_int_equal(strstr(err.msg, "one or more of: field") != NULL,
-			cases[i].is_explained);
+		assert_int_equal(
+			strstr(err.msg, "one or more of: field") != NULL, cases[i].is_explained);
 	}
 }
 

@@ -112,6 +112,28 @@ static void hashes_are_asked_for_all_services_of_a_file(void **state)
 	assert_string_equal(lm_buf_cstr(&out), "config --hash=* by /d/c.yml\n");
 }
 
+static void up_pulls_nothing_where_it_can_be_told_so(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *version;
+		unsigned generation;
+		bool is_told;
+	} cases[] = {{"1.29.2", 1, false}, {"2.5.0", 2, false}, {"2.14.9", 2, false},
+		{"2.15.0", 2, true}, {"2.26.1-4", 2, true}, {"3.0.0", 2, true}, {"dev", 2, false},
+		{"2", 2, false}};
+	script(f, "shift 6; echo \"$@\"");
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct lm_err err = {0};
+		f->compose.version = (char *)cases[i].version;
+		f->compose.generation = cases[i].generation;
+		lm_buf_clear(&f->lines);
+		assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+		assert_string_equal(lm_buf_cstr(&f->lines),
+			cases[i].is_told ? "INFO up -d --pull=never;" : "INFO up -d;");
+	}
+}
+
 static void up_and_down_have_their_arguments(void **state)
 {
 	struct fixture *f = *state;
@@ -189,6 +211,7 @@ int main(void)
 		TEST(passes_the_file_by_its_path_and_collects_the_config),
 		TEST(the_file_may_have_another_name_in_what_is_printed),
 		TEST(hashes_are_asked_for_all_services_of_a_file),
+		TEST(up_pulls_nothing_where_it_can_be_told_so),
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),
 		TEST(a_failure_has_composes_words_and_class),

@@ -26,8 +26,7 @@ static void reads_what_docker_compose_made_of_them(void **state)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		lm_auto(compose_variables_finish) struct compose_variables v = {0};
 		struct lm_err err = {0};
-		assert_int_equal(
-			compose_variables_parse(lm_str(cases[i].config), &v, &err), LM_OK);
+		assert_int_equal(compose_variables_parse(lm_str(cases[i].config), &v, &err), LM_OK);
 		assert_string_equal(v.profiles, cases[i].profiles);
 		assert_string_equal(v.platform, cases[i].platform);
 	}
@@ -41,8 +40,7 @@ static void refuses_what_is_no_answer(void **state)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
 		struct compose_variables v = {0};
 		struct lm_err err = {0};
-		assert_int_equal(
-			compose_variables_parse(lm_str(bad[i]), &v, &err), LM_E_PROTOCOL);
+		assert_int_equal(compose_variables_parse(lm_str(bad[i]), &v, &err), LM_E_PROTOCOL);
 		assert_null(v.profiles);
 	}
 }

@@ -53,7 +53,7 @@ static void sums_the_layers_whatever_the_pieces(void **state)
 }
 
 #define LAYER(id, status, current, total)                                                          \
-	"{\"status\":\"" status "\",\"progressDetail\":{\"current\":" current ",\"total\":" total        \
+	"{\"status\":\"" status "\",\"progressDetail\":{\"current\":" current ",\"total\":" total  \
 	"},\"id\":\"" id "\"}\r\n"
 
 static void knows_what_may_come_without_a_report(void **state)

@@ -150,10 +150,8 @@ static lm_rc pull_beside_slow(const char *second_bytes, bool may_fail, struct tw
 	const struct pull_item items[] = {{.image = "slow"},
 		{.image = "second:1", .may_fail = may_fail}, {.image = "third"},
 		{.image = "fourth"}};
-	struct pull_options options = {.parallel = 2,
-		.on_done = note_two_done,
-		.on_failed = release_slow,
-		.ctx = t};
+	struct pull_options options = {
+		.parallel = 2, .on_done = note_two_done, .on_failed = release_slow, .ctx = t};
 	t->done = LM_BUF(1000);
 	t->failed = LM_BUF(1000);
 	lm_rc rc = engine_pull(&e, items, 4, &options, &forever, err);
@@ -194,8 +192,8 @@ static void after_a_failure_none_is_begun_and_those_under_way_go_on(void **state
 		lm_auto(two_finish) struct two t = {0};
 		struct lm_err err = {0};
 		size_t requests = 0;
-		assert_int_equal(pull_beside_slow(cases[i].bytes, false, &t, &requests, &err),
-			cases[i].rc);
+		assert_int_equal(
+			pull_beside_slow(cases[i].bytes, false, &t, &requests, &err), cases[i].rc);
 		assert_ptr_equal(strstr(err.msg, cases[i].message), err.msg);
 		assert_null(strstr(err.msg, "other"));
 		assert_string_equal(lm_buf_cstr(&t.done), "0=sha256:dd;");
@@ -366,8 +364,8 @@ static void make_step(void *ctx, size_t item, const struct pull_progress *progre
 		"\"a\"}\r\n",
 		s->n + 1);
 	bool last = s->n++ == STEPS;
-	fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=moving",
-		last ? CLOSING : bytes);
+	fake_engine_push(
+		s->engine, "POST /v1.41/images/create?fromImage=moving", last ? CLOSING : bytes);
 	if (last)
 		fake_engine_push(s->engine, "POST /v1.41/images/create?fromImage=moving", NULL);
 }
@@ -385,9 +383,8 @@ static void release_waiting(void *ctx, size_t item, const char *digest)
 static void a_pull_that_waits_behind_another_is_no_stall(void **state)
 {
 	(void)state;
-	const struct fake_answer answers[] = {
-		{"POST /v1.41/images/create?", OK "{\"status\":\"Pulling from it\"}\r\n",
-			FAKE_HANG}};
+	const struct fake_answer answers[] = {{"POST /v1.41/images/create?",
+		OK "{\"status\":\"Pulling from it\"}\r\n", FAKE_HANG}};
 	struct steps s = {.engine = fake_engine_create(answers, 1)};
 	struct engine e = engine_at(s.engine);
 	const struct pull_item items[] = {{.image = "moving"}, {.image = "waiting"}};
@@ -406,8 +403,9 @@ static void a_slow_layer_has_the_time_that_its_next_report_takes(void **state)
 	(void)state;
 	// A hundredth of it is 512 bytes, which the slowest link brings in a second.
 	const struct fake_answer answers[] = {{"POST /v1.41/images/create?",
-		OK "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":512,\"total\":51200},"
-		   "\"id\":\"a\"}\r\n",
+		OK
+		"{\"status\":\"Downloading\",\"progressDetail\":{\"current\":512,\"total\":51200},"
+		"\"id\":\"a\"}\r\n",
 		FAKE_HANG}};
 	struct fake_engine *f = fake_engine_create(answers, 1);
 	struct engine e = engine_at(f);
