@@ -374,7 +374,7 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 	size_t most = w->images.n + 1;
 
 	p.items = lm_xcalloc(most, sizeof(*p.items));
-	p.images = lm_xcalloc(most, sizeof(*p.images));
+	p.images = lm_xcalloc(most, sizeof(const struct compose_image *));
 	p.here = lm_xcalloc(most, sizeof(*p.here));
 	p.auths = lm_xcalloc(most, sizeof(*p.auths));
 	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
