@@ -20,9 +20,12 @@ bool credentials_is_token(struct lm_str s)
 
 const char *credentials_variable(const char *name)
 {
-	const char *value = getenv(name);
+	return shared_config_variable(name);
+}
 
-	return value && *value ? value : NULL;
+const char *credentials_show(struct lm_str name, char out[CREDENTIALS_SHOWN_SIZE])
+{
+	return lm_str_shorten(name, CREDENTIALS_SHOWN_MAX, out, CREDENTIALS_SHOWN_SIZE);
 }
 
 static lm_rc check_part(const struct credentials_parts *p, const char *name, struct lm_str value,
@@ -70,7 +73,7 @@ static lm_rc ask_in_turn(
 {
 	static credentials_source *const sources[] = {
 		credentials_from_environment,
-		credentials_from_files,
+		credentials_from_profile,
 		credentials_from_container,
 		credentials_from_imds,
 	};
@@ -92,13 +95,41 @@ static lm_rc ask_in_turn(
 		lm_buf_cstr(&reasons));
 }
 
+/// The host file's, the environment's, the profile's; the caller frees. NULL: none says which.
+static char *find_region(
+	const struct credentials_settings *settings, const struct shared_config *config)
+{
+	struct lm_str region = lm_str(settings->region);
+
+	if (!region.n)
+		region = shared_config_setting(config, "AWS_REGION", NULL, NULL);
+	if (!region.n)
+		region = shared_config_setting(config, "AWS_DEFAULT_REGION", "region", NULL);
+	return region.n ? lm_xmemdup0(region.p, region.n) : NULL;
+}
+
+/// The SDKs' sources.
+static lm_rc load_usual(struct https *https, const struct credentials_settings *settings,
+	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err)
+{
+	lm_auto_shared_config struct shared_config config = {0};
+	lm_rc rc = shared_config_load(&config, err);
+
+	if (rc != LM_OK)
+		return rc;
+	lm_auto_free char *region = find_region(settings, &config);
+	const struct credentials_context c = {https, settings, limit, &config, region};
+
+	return ask_in_turn(&c, ret, err);
+}
+
 lm_rc credentials_load(struct https *https, const struct credentials_settings *settings,
 	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err)
 {
-	const struct credentials_context c = {https, settings, limit};
+	const struct credentials_context iot = {https, settings, limit, NULL, NULL};
 	struct lm_err failure = {0}; // the sources wrap theirs, so there must be one
-	lm_rc rc = settings->role_alias ? credentials_from_iot(&c, ret, &failure)
-					: ask_in_turn(&c, ret, &failure);
+	lm_rc rc = settings->role_alias ? credentials_from_iot(&iot, ret, &failure)
+					: load_usual(https, settings, limit, ret, &failure);
 
 	if (rc != LM_OK && err)
 		*err = failure;

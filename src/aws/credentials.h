@@ -6,14 +6,17 @@
 /// The sources, in the order in which they are asked:
 /// 1. the AWS IoT credentials provider, if the settings name a role alias: what a Greengrass core
 ///    used. If it gives none, no other source is asked;
-/// 2. the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN;
-/// 3. the shared credentials file and then the AWS config file: AWS_SHARED_CREDENTIALS_FILE,
-///    AWS_CONFIG_FILE, AWS_PROFILE;
+/// 2. the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (or
+///    AWS_SECURITY_TOKEN);
+/// 3. the profile (aws/shared_config.h): its role, assumed with the credentials of another profile
+/// or
+///    source; a web identity, also by AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN; keys in the
+///    shared credentials file; a credential_process; keys in the AWS config file;
 /// 4. the container endpoint: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or …_FULL_URI,
 ///    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or …_TOKEN;
 /// 5. the EC2 instance metadata service, version 2: AWS_EC2_METADATA_DISABLED,
-///    AWS_EC2_METADATA_SERVICE_ENDPOINT.
-/// 2 to 5 are the order and the variables of the AWS SDKs (Boto3: "Credentials",
+///    AWS_EC2_METADATA_SERVICE_ENDPOINT and …_MODE.
+/// 2 to 5 are the order and the settings of botocore (Boto3: "Credentials",
 /// https://docs.aws.amazon.com/boto3/latest/guide/credentials.html; AWS SDKs and Tools Reference
 /// Guide: "Standardized credential providers"). A source that was set up but does not work ends the
 /// search, so that nobody gets another identity than the one that was meant.
@@ -51,6 +54,8 @@ struct credentials_settings {
 	struct lm_str certificate_text, private_key_text;
 	const char *ca;         ///< PEM file; NULL: AWS_CA_BUNDLE's or the system's.
 	const char *thing_name; ///< Must be attached to the certificate; NULL: not sent.
+
+	const char *region; ///< Where STS is asked; NULL: the SDKs' settings say.
 
 	// Of requests to any source; 0 stands for the source's own.
 	unsigned timeout_ms; ///< An attempt's.

@@ -24,22 +24,34 @@ static int take_digits(struct lm_str *s, size_t n)
 	return value;
 }
 
-/// Whether nothing is left but a fraction of a second, perhaps, and the 'Z' of UTC.
-static bool is_end_of_time(struct lm_str s)
+/// What is left behind the seconds: a fraction of one, perhaps, and 'Z', or what the local time is
+/// ahead of UTC by ("+02:00"). False if it is anything else.
+static bool parse_zone_s(struct lm_str s, int *ret)
 {
+	*ret = 0;
 	if (s.n && s.p[0] == '.') {
 		s = (struct lm_str){s.p + 1, s.n - 1};
 		while (take_digits(&s, 1) >= 0)
 			;
 	}
-	return lm_str_eq(s, LM_STR("Z"));
+	if (lm_str_eq(s, LM_STR("Z")))
+		return true;
+	if (!s.n || (s.p[0] != '+' && s.p[0] != '-'))
+		return false;
+	int sign = s.p[0] == '-' ? -1 : 1;
+	s = (struct lm_str){s.p + 1, s.n - 1};
+	int hours = take_digits(&s, 2);
+	if (s.n && s.p[0] == ':')
+		s = (struct lm_str){s.p + 1, s.n - 1};
+	int minutes = take_digits(&s, 2);
+	*ret = sign * (hours * 3600 + minutes * 60);
+	return hours >= 0 && minutes >= 0 && s.n == 0;
 }
 
-/// "2018-01-18T09:18:06Z"; 0 if it is anything else.
-static int64_t parse_time_ms(struct lm_str s)
+int64_t credentials_parse_time_ms(struct lm_str s)
 {
 	static const char behind[6] = {'-', '-', 'T', ':', ':', '\0'};
-	int v[6];
+	int v[6], zone_s = 0;
 
 	for (int i = 0; i < 6; i++) {
 		v[i] = take_digits(&s, i == 0 ? 4 : 2);
@@ -48,7 +60,7 @@ static int64_t parse_time_ms(struct lm_str s)
 		if (behind[i])
 			s = (struct lm_str){s.p + 1, s.n - 1};
 	}
-	if (!is_end_of_time(s))
+	if (!parse_zone_s(s, &zone_s))
 		return 0;
 	struct tm t = {.tm_year = v[0] - 1900,
 		.tm_mon = v[1] - 1,
@@ -56,15 +68,13 @@ static int64_t parse_time_ms(struct lm_str s)
 		.tm_hour = v[3],
 		.tm_min = v[4],
 		.tm_sec = v[5]};
-	time_t seconds = timegm(&t);
+	time_t seconds = timegm(&t) - zone_s;
 	return seconds > 0 ? (int64_t)seconds * 1000 : 0;
 }
 
-static void set_expiry(
-	const struct https_answer *answer, int64_t expires_ms, struct aws_credentials *c)
+void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms)
 {
-	int64_t now_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
-	int64_t left_ms = expires_ms - (now_ms ? now_ms : lm_clock_wall_ms());
+	int64_t left_ms = expires_ms - (server_ms ? server_ms : lm_clock_wall_ms());
 
 	c->expires_ms = expires_ms;
 	c->expires_mono_ms = lm_clock_mono_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
@@ -77,8 +87,8 @@ static struct lm_str text_of(const json_t *object, const char *key)
 	return json_is_string(value) ? json_text(value) : (struct lm_str){"", 0};
 }
 
-static lm_rc read_members(const struct https_answer *answer, const struct credentials_names *names,
-	const json_t *object, struct aws_credentials *ret, struct lm_err *err)
+static lm_rc read_members(const json_t *object, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err)
 {
 	const struct credentials_parts parts = {
 		.id = text_of(object, names->id),
@@ -93,29 +103,31 @@ static lm_rc read_members(const struct https_answer *answer, const struct creden
 	const json_t *expiration = json_object_get(object, names->expiration);
 	int64_t expires_ms = 0;
 
+	if (names->version && json_get_int(object, "Version", 0) != names->version)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "its Version is not %d", names->version);
 	if (!parts.id.n || !parts.secret.n || (names->needs_token && !parts.token.n))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "it has no %s",
 			!parts.id.n       ? names->id
 			: !parts.secret.n ? names->secret
 					  : names->token);
 	if (expiration && !json_is_null(expiration)) {
-		expires_ms = parse_time_ms(text_of(object, names->expiration));
+		expires_ms = credentials_parse_time_ms(text_of(object, names->expiration));
 		if (!expires_ms)
 			return lm_fail(
 				err, LM_E_PROTOCOL, 0, "its %s is no time", names->expiration);
 	}
 	lm_rc rc = credentials_assemble(&parts, ret, err);
 	if (rc == LM_OK && expires_ms)
-		set_expiry(answer, expires_ms, ret);
+		credentials_set_expiry(ret, expires_ms, server_ms);
 	return rc;
 }
 
 /// The reason of a parser may quote the text, so only the fact is passed on.
-static lm_rc parse_object(const struct https_answer *answer, json_t **ret, struct lm_err *err)
+static lm_rc parse_object(struct lm_str text, json_t **ret, struct lm_err *err)
 {
 	lm_auto_json json_t *document = NULL;
 
-	if (json_parse(lm_buf_str(&answer->body), &document, NULL) != LM_OK)
+	if (json_parse(text, &document, NULL) != LM_OK)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not JSON");
 	if (!json_is_object(document))
 		return lm_fail(
@@ -124,21 +136,26 @@ static lm_rc parse_object(const struct https_answer *answer, json_t **ret, struc
 	return LM_OK;
 }
 
+lm_rc credentials_parse(struct lm_str text, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_rc rc = parse_object(text, &document, err);
+
+	if (rc != LM_OK)
+		return rc;
+	return read_members(names->object ? json_object_get(document, names->object) : document,
+		names, server_ms, ret, err);
+}
+
 lm_rc credentials_parse_answer(const struct https_answer *answer,
 	const struct credentials_names *names, struct lm_str host, struct aws_credentials *ret,
 	struct lm_err *err)
 {
-	lm_auto_json json_t *document = NULL;
+	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
 	struct lm_err failure = {0};
-	lm_rc rc = parse_object(answer, &document, &failure);
 
-	if (rc == LM_OK) {
-		const json_t *object =
-			names->object ? json_object_get(document, names->object) : document;
-
-		rc = read_members(answer, names, object, ret, &failure);
-	}
-	if (rc == LM_OK)
+	if (credentials_parse(lm_buf_str(&answer->body), names, server_ms, ret, &failure) == LM_OK)
 		return LM_OK;
 	return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s holds no usable credentials: %s",
 		LM_STR_ARG(host), failure.msg);
@@ -151,7 +168,7 @@ const char *credentials_error_message(
 	struct lm_str message = {0};
 
 	out[0] = '\0';
-	if (parse_object(answer, &document, NULL) != LM_OK)
+	if (parse_object(lm_buf_str(&answer->body), &document, NULL) != LM_OK)
 		return out;
 	message = text_of(document, "message");
 	if (!message.n)

@@ -46,8 +46,19 @@ struct credentials_names {
 	const char *object; ///< The member that holds the others; NULL: the document itself.
 	const char *id, *secret, *token, *expiration;
 	bool needs_token;
+	int version;        ///< Of the document, in its member "Version"; 0: it has none.
 	const char *source; ///< As in struct aws_credentials.
 };
+
+/// Reads a document that holds credentials. `server_ms`: its sender's time; 0: unknown, ours is
+/// taken. LM_E_PROTOCOL: it is not what it should be; the message is short and has nothing of its
+/// content.
+lm_rc credentials_parse(struct lm_str text, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err);
+/// A time as AWS writes it, "2018-01-18T09:18:06Z" or with an offset; 0 if it is anything else.
+int64_t credentials_parse_time_ms(struct lm_str s);
+/// Notes when credentials expire by the clock of their source (`server_ms`; 0: by ours).
+void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms);
 
 /// Reads an answer of 200. LM_E_PROTOCOL: it is not what it should be; the message has nothing of
 /// its content. `host` is for messages.

@@ -29,15 +29,37 @@ static void session_finish(struct session *s)
 	lm_secret_finish(&s->token);
 }
 
-static lm_rc find_endpoint(struct credentials_address *ret, struct lm_err *err)
+/// The address by default, for the wanted version of IP.
+static lm_rc usual_endpoint(
+	const struct shared_config *config, const char **ret, struct lm_err *err)
+{
+	const char *name = NULL;
+	struct lm_str mode = shared_config_setting(
+		config, ENDPOINT "_MODE", "ec2_metadata_service_endpoint_mode", &name);
+	bool ipv6 = lm_str_eq_nocase(mode, LM_STR("ipv6"));
+
+	if (mode.n && !ipv6 && !lm_str_eq_nocase(mode, LM_STR("ipv4")))
+		return lm_fail(err, LM_E_INVALID, 0, "%s must be IPv4 or IPv6", name);
+	if (!mode.n)
+		ipv6 = shared_config_flag(config, "AWS_IMDS_USE_IPV6", "imds_use_ipv6");
+	*ret = ipv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
+	return LM_OK;
+}
+
+static lm_rc find_endpoint(
+	const struct shared_config *config, struct credentials_address *ret, struct lm_err *err)
 {
 	const char *disabled = credentials_variable("AWS_EC2_METADATA_DISABLED");
-	const char *url = credentials_variable(ENDPOINT);
+	const char *usual = NULL, *name = NULL;
 
 	if (disabled && strcasecmp(disabled, "true") == 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "AWS_EC2_METADATA_DISABLED is true");
-	return credentials_parse_address(
-		ENDPOINT, lm_str(url ? url : "http://169.254.169.254"), ret, err);
+	lm_rc rc = usual_endpoint(config, &usual, err);
+	if (rc != LM_OK)
+		return rc;
+	struct lm_str url =
+		shared_config_setting(config, ENDPOINT, "ec2_metadata_service_endpoint", &name);
+	return credentials_parse_address(name, url.n ? url : lm_str(usual), ret, err);
 }
 
 /// The path below an endpoint that may have one of its own.
@@ -165,7 +187,7 @@ lm_rc credentials_from_imds(
 	lm_auto(session_finish) struct session s = {.context = c};
 	struct lm_err failure = {0};
 	char role[ROLE_MAX + 1];
-	lm_rc rc = find_endpoint(&s.address, err);
+	lm_rc rc = find_endpoint(c->config, &s.address, err);
 
 	if (rc != LM_OK)
 		return rc;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Where an AWS service is reached: its own host of a region, or what AWS_ENDPOINT_URL_<SERVICE> or
-/// AWS_ENDPOINT_URL names (AWS SDKs and Tools Reference Guide: "Service-specific endpoints").
+/// Where an AWS service is reached: its own host of a region (the FIPS one and the one with IPv6 if
+/// AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT say so), or what a person named, in this
+/// order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, endpoint_url in the services section of the
+/// AWS profile, endpoint_url of the profile (AWS SDKs and Tools Reference Guide: "Service-specific
+/// endpoints", "Dual-stack and FIPS endpoints").
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -10,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum aws_service { AWS_S3, AWS_SECRETS_MANAGER, AWS_ECR, AWS_CLOUDWATCH_LOGS };
+enum aws_service { AWS_S3, AWS_SECRETS_MANAGER, AWS_ECR, AWS_CLOUDWATCH_LOGS, AWS_STS };
 
 struct aws_endpoint {
 	char *origin;    ///< "https://s3.eu-west-1.amazonaws.com".
@@ -19,7 +22,8 @@ struct aws_endpoint {
 	bool plain_http; ///< The origin is "http://…"; only if a person said so.
 };
 
-/// LM_E_INVALID: the region cannot be one, or the variable holds no usable URL (it is named).
+/// LM_E_INVALID: the region cannot be one, or a setting (it is named) holds no usable URL or
+/// contradicts another. Otherwise as shared_config_load.
 lm_rc endpoint_resolve(
 	enum aws_service service, const char *region, struct aws_endpoint *ret, struct lm_err *err);
 void endpoint_finish(struct aws_endpoint *e);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/https_priv.h"
+#include "aws/shared_config.h"
 #include "aws/wiping_alloc.h"
 #include "base/clock.h"
 #include "base/encoding.h"
@@ -36,15 +37,31 @@ void https_answer_finish(struct https_answer *answer)
 	*answer = (struct https_answer){0};
 }
 
+/// The file of the authorities to trust instead of the system's; NULL: those. The caller frees.
+static lm_rc find_bundle(char **ret, struct lm_err *err)
+{
+	lm_auto_shared_config struct shared_config config = {0};
+	const char *name = NULL;
+	lm_rc rc = shared_config_load(&config, err);
+
+	if (rc != LM_OK)
+		return rc;
+	struct lm_str path = shared_config_setting(&config, "AWS_CA_BUNDLE", "ca_bundle", &name);
+	lm_auto_free char *bundle = path.n ? lm_xmemdup0(path.p, path.n) : NULL;
+	if (bundle && access(bundle, R_OK) != 0)
+		return lm_fail(err, LM_E_INVALID, errno, "%s names '%s': %m", name, bundle);
+	*ret = lm_take(bundle);
+	return LM_OK;
+}
+
 lm_rc https_create(struct https **ret, struct lm_err *err)
 {
 	static bool ready;
-	const char *bundle = getenv("AWS_CA_BUNDLE");
+	lm_auto_free char *bundle = NULL;
+	lm_rc rc = find_bundle(&bundle, err);
 
-	if (bundle && !*bundle)
-		bundle = NULL;
-	if (bundle && access(bundle, R_OK) != 0)
-		return lm_fail(err, LM_E_INVALID, errno, "AWS_CA_BUNDLE names '%s': %m", bundle);
+	if (rc != LM_OK)
+		return rc;
 	if (!ready && curl_global_init_mem(CURL_GLOBAL_DEFAULT, wiping_malloc, wiping_free,
 			      wiping_realloc, wiping_strdup, wiping_calloc) != CURLE_OK)
 		return lm_fail(err, LM_E_SYS, 0, "libcurl does not start");
@@ -55,7 +72,7 @@ lm_rc https_create(struct https **ret, struct lm_err *err)
 		return lm_fail(err, LM_E_SYS, 0, "libcurl does not start");
 	struct https *h = lm_xcalloc(1, sizeof(*h));
 	h->multi = multi;
-	h->ca_bundle = bundle ? lm_xstrdup(bundle) : NULL;
+	h->ca_bundle = lm_take(bundle);
 	*ret = h;
 	return LM_OK;
 }

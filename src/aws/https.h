@@ -3,7 +3,8 @@
 
 /// HTTPS requests over libcurl: several at the same time, each with retries, under one time limit.
 ///
-/// What it does: verifies TLS always (AWS_CA_BUNDLE names another CA file), shows a certificate of
+/// What it does: verifies TLS always (AWS_CA_BUNDLE, or ca_bundle of the AWS profile, names the CAs
+/// to trust instead of the system's), shows a certificate of
 /// ours where one is given, goes through the proxies of http_proxy, https_proxy and no_proxy, tries
 /// again on 429, 500, 502, 503, 504, time
 /// limits and broken connections (exponential backoff with full jitter; Retry-After is honoured up
@@ -59,6 +60,9 @@ struct https_request {
 	struct lm_str certificate_text, private_key_text;
 	const char
 		*ca; ///< PEM file of the only CAs to trust; NULL: AWS_CA_BUNDLE's or the system's.
+	/// AWS_CA_BUNDLE's authorities count beside the system's, not instead of them: for servers
+	/// that are none of AWS's.
+	bool beside_system;
 	/// Called before every attempt (from 0) to add its headers, so that each is signed afresh.
 	/// May be NULL.
 	lm_rc (*prepare)(
@@ -77,7 +81,7 @@ struct https_request {
 	unsigned backoff_max_ms;     ///< Default 20 s.
 };
 
-/// LM_E_INVALID: AWS_CA_BUNDLE cannot be read.
+/// LM_E_INVALID: AWS_CA_BUNDLE, or one of the AWS SDKs' files, cannot be read.
 lm_rc https_create(struct https **ret, struct lm_err *err);
 /// Transfers under way are dropped without `done`.
 void https_destroy(struct https *h);

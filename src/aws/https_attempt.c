@@ -149,13 +149,14 @@ static bool set_security(const struct https *h, struct transfer *t)
 	CURL *e = t->easy;
 	const char *protocols = t->request.plain_http ? "http,https" : "https";
 	const char *ca = t->request.ca ? t->request.ca : h->ca_bundle;
+	bool only = ca && (t->request.ca || !t->request.beside_system);
 
 	return curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
 	       (!ca || curl_easy_setopt(e, CURLOPT_CAINFO, ca) == CURLE_OK) &&
-	       (!t->request.ca || curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK) &&
+	       (!only || curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK) &&
 	       curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK;
 }

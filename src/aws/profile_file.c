@@ -1,62 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/profile_file.h"
 
-#include "base/cleanup.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
 
 struct reader {
 	enum profile_file_kind kind;
-	struct lm_str name;
-	struct profile profile;
+	struct profile_file *file;
 	unsigned line; ///< From 1.
 	bool in_section;
-	bool in_profile; ///< The section is the profile's.
-	bool has_key;    ///< The section had one,
-	size_t indent;   ///< which stood so deep.
+	enum profile_section section;
+	struct lm_str name; ///< Of the section.
+	struct lm_str key;  ///< The last one; empty: the section had none yet.
+	bool key_has_value;
+	size_t indent; ///< How deep that key stood.
 };
 
 static lm_rc refuse(const struct reader *r, const char *why, struct lm_err *err)
 {
 	return lm_fail(err, LM_E_INVALID, 0, "line %u %s", r->line, why);
-}
-
-static struct lm_str without_quotes(struct lm_str s)
-{
-	bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
-
-	return quoted ? (struct lm_str){s.p + 1, s.n - 2} : s;
-}
-
-/// The profile that a section is for; false if it is none ("[sso-session x]").
-static bool profile_of(enum profile_file_kind kind, struct lm_str section, struct lm_str *ret)
-{
-	struct lm_str rest = section;
-	size_t word = 0;
-
-	if (kind == PROFILE_FILE_CONFIG && !lm_str_eq(section, LM_STR("default"))) {
-		while (word < rest.n && rest.p[word] != ' ' && rest.p[word] != '\t')
-			word++;
-		if (!lm_str_eq((struct lm_str){rest.p, word}, LM_STR("profile")))
-			return false;
-		rest = lm_str_trim((struct lm_str){rest.p + word, rest.n - word});
-	}
-	*ret = without_quotes(rest);
-	return true;
-}
-
-static lm_rc read_section(struct reader *r, struct lm_str line, struct lm_err *err)
-{
-	struct lm_str name, section = {line.p + 1, line.n - 1};
-	size_t end = lm_str_find(section, ']');
-
-	if (end == section.n)
-		return refuse(r, "begins a section with '[' but has no ']'", err);
-	section = lm_str_trim((struct lm_str){section.p, end});
-	r->in_section = true;
-	r->has_key = false;
-	r->in_profile = profile_of(r->kind, section, &name) && lm_str_eq(name, r->name);
-	if (r->in_profile)
-		r->profile.found = true;
-	return LM_OK;
 }
 
 static struct lm_str without_comment(struct lm_str value)
@@ -70,23 +33,67 @@ static struct lm_str without_comment(struct lm_str value)
 	return value;
 }
 
-static void take_key(struct profile *p, struct lm_str key, struct lm_str value)
+static void add_entry(
+	struct reader *r, struct lm_str key, struct lm_str nested, struct lm_str whole)
 {
-	static const char *const elsewhere[] = {"role_arn", "web_identity_token_file",
-		"sso_session", "sso_start_url", "sso_account_id", "login_session"};
+	struct profile_file *f = r->file;
 
-	if (lm_str_eq_nocase(key, LM_STR("aws_access_key_id")))
-		p->access_key_id = value;
-	else if (lm_str_eq_nocase(key, LM_STR("aws_secret_access_key")))
-		p->secret_access_key = value;
-	else if (lm_str_eq_nocase(key, LM_STR("aws_session_token")))
-		p->session_token = value;
-	else if (lm_str_eq_nocase(key, LM_STR("credential_process")))
-		p->process = "credential_process";
-	for (size_t i = 0; i < LM_ARRAY_SIZE(elsewhere); i++) {
-		if (!p->elsewhere && lm_str_eq_nocase(key, lm_str(elsewhere[i])))
-			p->elsewhere = elsewhere[i];
+	if ((f->n & (f->n + 1)) == 0) // grows at 0, 1, 3, 7, …
+		f->entries = lm_xrealloc(f->entries, (2 * f->n + 1) * sizeof(*f->entries));
+	f->entries[f->n++] = (struct profile_entry){
+		r->section, r->name, key, nested, without_comment(whole), whole};
+}
+
+static struct lm_str without_quotes(struct lm_str s)
+{
+	bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
+
+	return quoted ? (struct lm_str){s.p + 1, s.n - 2} : s;
+}
+
+/// What a section is for, by the text between its brackets.
+static void take_section(struct reader *r, struct lm_str text)
+{
+	struct lm_str word = text;
+	size_t n = 0;
+
+	r->section = PROFILE_SECTION_PROFILE;
+	if (r->kind == PROFILE_FILE_CREDENTIALS || lm_str_eq(text, LM_STR("default"))) {
+		r->name = without_quotes(text);
+		return;
 	}
+	while (n < text.n && text.p[n] != ' ' && text.p[n] != '\t')
+		n++;
+	word.n = n;
+	r->name = without_quotes(lm_str_trim((struct lm_str){text.p + n, text.n - n}));
+	if (lm_str_eq(word, LM_STR("services")))
+		r->section = PROFILE_SECTION_SERVICES;
+	else if (!lm_str_eq(word, LM_STR("profile")))
+		r->section = PROFILE_SECTION_OTHER;
+}
+
+static lm_rc read_section(struct reader *r, struct lm_str line, struct lm_err *err)
+{
+	struct lm_str section = {line.p + 1, line.n - 1};
+	size_t end = lm_str_find(section, ']');
+
+	if (end == section.n)
+		return refuse(r, "begins a section with '[' but has no ']'", err);
+	take_section(r, lm_str_trim((struct lm_str){section.p, end}));
+	r->in_section = true;
+	r->key = (struct lm_str){0};
+	add_entry(r, LM_STR(""), LM_STR(""), LM_STR(""));
+	return LM_OK;
+}
+
+/// A line below a key, indented deeper.
+static void read_nested(struct reader *r, struct lm_str line)
+{
+	struct lm_str value = line;
+	struct lm_str nested = lm_str_trim(lm_str_cut(&value, '='));
+
+	if (!r->key_has_value && nested.n && nested.n < line.n)
+		add_entry(r, r->key, nested, lm_str_trim(value));
 }
 
 static lm_rc read_line(struct reader *r, struct lm_str line, struct lm_err *err)
@@ -96,28 +103,32 @@ static lm_rc read_line(struct reader *r, struct lm_str line, struct lm_err *err)
 
 	if (!trimmed.n || trimmed.p[0] == '#' || trimmed.p[0] == ';')
 		return LM_OK;
-	if (r->has_key && indent > r->indent) // belongs to that key
+	if (r->key.n && indent > r->indent) {
+		read_nested(r, trimmed);
 		return LM_OK;
+	}
 	if (trimmed.p[0] == '[')
 		return read_section(r, trimmed, err);
-	if (lm_str_find(trimmed, '=') == trimmed.n)
+	size_t mark = lm_str_find(trimmed, '=');
+	if (mark == trimmed.n || mark == 0)
 		return refuse(r, "is neither [section] nor key = value nor a comment", err);
 	if (!r->in_section)
 		return refuse(r, "stands before the first [section]", err);
 
 	struct lm_str value = trimmed;
-	struct lm_str key = lm_str_trim(lm_str_cut(&value, '='));
-	r->has_key = true;
+	r->key = lm_str_trim(lm_str_cut(&value, '='));
+	value = lm_str_trim(value);
+	r->key_has_value = without_comment(value).n > 0;
 	r->indent = indent;
-	if (r->in_profile)
-		take_key(&r->profile, key, without_comment(lm_str_trim(value)));
+	add_entry(r, r->key, LM_STR(""), value);
 	return LM_OK;
 }
 
-lm_rc profile_file_find(struct lm_str text, enum profile_file_kind kind, struct lm_str name,
-	struct profile *ret, struct lm_err *err)
+lm_rc profile_file_parse(struct lm_str text, enum profile_file_kind kind, struct profile_file *ret,
+	struct lm_err *err)
 {
-	struct reader r = {.kind = kind, .name = name};
+	lm_auto_profile_file struct profile_file file = {0};
+	struct reader r = {.kind = kind, .file = &file};
 
 	while (text.n) {
 		struct lm_str line = lm_str_cut(&text, '\n');
@@ -127,6 +138,58 @@ lm_rc profile_file_find(struct lm_str text, enum profile_file_kind kind, struct 
 		if (rc != LM_OK)
 			return rc;
 	}
-	*ret = r.profile;
+	*ret = file;
+	file = (struct profile_file){0};
 	return LM_OK;
+}
+
+void profile_file_finish(struct profile_file *f)
+{
+	free(f->entries);
+	*f = (struct profile_file){0};
+}
+
+bool profile_file_has(
+	const struct profile_file *f, enum profile_section section, struct lm_str name)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->entries[i].section == section && lm_str_eq(f->entries[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+/// The last of several counts.
+static const struct profile_entry *find(const struct profile_file *f, enum profile_section section,
+	struct lm_str name, const char *key, const char *nested)
+{
+	for (size_t i = f->n; i-- > 0;) {
+		const struct profile_entry *e = &f->entries[i];
+
+		if (e->section == section && e->key.n && lm_str_eq_nocase(e->key, lm_str(key)) &&
+			lm_str_eq_nocase(e->nested, lm_str(nested)) && lm_str_eq(e->name, name))
+			return e;
+	}
+	return NULL;
+}
+
+struct lm_str profile_file_get_nested(const struct profile_file *f, enum profile_section section,
+	struct lm_str name, const char *key, const char *nested)
+{
+	const struct profile_entry *e = find(f, section, name, key, nested);
+
+	return e ? e->value : LM_STR("");
+}
+
+struct lm_str profile_file_get_whole(
+	const struct profile_file *f, struct lm_str profile, const char *key)
+{
+	const struct profile_entry *e = find(f, PROFILE_SECTION_PROFILE, profile, key, "");
+
+	return e ? e->whole : LM_STR("");
+}
+
+struct lm_str profile_file_get(const struct profile_file *f, struct lm_str profile, const char *key)
+{
+	return profile_file_get_nested(f, PROFILE_SECTION_PROFILE, profile, key, "");
 }

@@ -6,29 +6,59 @@
 /// files to globally configure AWS SDKs and tools",
 /// https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html.)
 ///
-/// Reads what belongs to one profile. Keys compare without regard to case; of a key that is there
-/// twice the last counts; lines that are indented deeper than the key before them belong to it and
-/// are passed over; " #" and " ;" begin a comment behind a value.
+/// Keys compare without regard to case; of a key that is there twice the last counts; " #" and " ;"
+/// begin a comment behind a value. Lines that are indented deeper than a key without a value are
+/// settings nested in it ("s3 =", and below it "addressing_style = path"); behind a key with a
+/// value they are passed over.
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum profile_file_kind {
 	PROFILE_FILE_CREDENTIALS, ///< [name]
-	PROFILE_FILE_CONFIG,      ///< [default] and [profile name]
+	PROFILE_FILE_CONFIG,      ///< [default], [profile name] and [services name]
 };
 
-struct profile {
-	bool found; ///< The file has such a section.
-	/// Borrowed from the text; empty if absent.
-	struct lm_str access_key_id, secret_access_key, session_token;
-	/// A key that says that credentials are to be had elsewhere, before those here ("role_arn",
-	/// "sso_session", …) and after them ("credential_process"). NULL: none. Static storage.
-	const char *elsewhere, *process;
+enum profile_section {
+	PROFILE_SECTION_PROFILE,
+	PROFILE_SECTION_SERVICES, ///< Endpoints of single services, for profiles that name it.
+	PROFILE_SECTION_OTHER,    ///< "[sso-session x]", and what the word "profile" is missing of.
+};
+
+/// A section, or a setting in one. Borrowed from the text.
+struct profile_entry {
+	enum profile_section section;
+	struct lm_str name;
+	struct lm_str key;    ///< Empty: the section's own line.
+	struct lm_str nested; ///< Empty: the key's own value.
+	struct lm_str value;
+	struct lm_str whole; ///< The value with what may be a comment, for command lines.
+};
+
+struct profile_file {
+	struct profile_entry *entries;
+	size_t n;
 };
 
 /// LM_E_INVALID: the text is no such file; the message names the line and nothing of its content.
-lm_rc profile_file_find(struct lm_str text, enum profile_file_kind kind, struct lm_str name,
-	struct profile *ret, struct lm_err *err);
+/// The text must last as long as what is made of it.
+lm_rc profile_file_parse(struct lm_str text, enum profile_file_kind kind, struct profile_file *ret,
+	struct lm_err *err);
+void profile_file_finish(struct profile_file *f);
+#define lm_auto_profile_file lm_auto(profile_file_finish)
+
+bool profile_file_has(
+	const struct profile_file *f, enum profile_section section, struct lm_str name);
+/// The value of a key of a profile; empty if it has none.
+struct lm_str profile_file_get(
+	const struct profile_file *f, struct lm_str profile, const char *key);
+/// The same with what may be a comment behind it.
+struct lm_str profile_file_get_whole(
+	const struct profile_file *f, struct lm_str profile, const char *key);
+/// The value of a setting nested in a key; empty if there is none.
+struct lm_str profile_file_get_nested(const struct profile_file *f, enum profile_section section,
+	struct lm_str name, const char *key, const char *nested);

@@ -2,10 +2,12 @@
 #include "aws/s3_priv.h"
 
 #include "aws/endpoint.h"
+#include "aws/shared_config.h"
 #include "aws/sigv4.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static const char empty_sha256[] =
@@ -20,10 +22,7 @@ struct job {
 	struct credentials_provider *credentials;
 	struct s3_result *result;
 
-	struct aws_endpoint endpoint;
-	char *origin; ///< With the bucket in front in virtual-host style.
-	char *path;   ///< Of the object, not encoded.
-	char *bucket_path;
+	struct s3_location at;
 	struct aws_pair query[1];
 	size_t query_n;
 	const char *method;
@@ -37,10 +36,7 @@ struct job {
 
 static void job_destroy(struct job *j)
 {
-	endpoint_finish(&j->endpoint);
-	free(j->origin);
-	free(j->path);
-	free(j->bucket_path);
+	s3_location_finish(&j->at);
 	free(j);
 }
 
@@ -86,36 +82,84 @@ static lm_rc check_names(const struct s3_request *r, struct lm_err *err)
 	return LM_OK;
 }
 
-/// Works out where the object is, for the region in the result.
-static lm_rc locate(struct job *j, struct lm_err *err)
+/// The style of the request or, if that leaves it open, of the AWS profile.
+static lm_rc find_style(const struct s3_request *r, enum s3_style *ret, struct lm_err *err)
 {
-	const struct s3_request *r = j->request;
-	struct aws_endpoint e = {0};
-	lm_rc rc = endpoint_resolve(AWS_S3, j->result->region, &e, err);
+	lm_auto_shared_config struct shared_config c = {0};
+	lm_rc rc = r->style == S3_STYLE_AUTO ? shared_config_load(&c, err) : LM_OK;
+	struct lm_str style = shared_config_get_nested(&c, c.profile, "s3", "addressing_style");
 
 	if (rc != LM_OK)
 		return rc;
-	endpoint_finish(&j->endpoint);
-	free(j->origin);
-	free(j->path);
-	free(j->bucket_path);
-	j->endpoint = e;
+	*ret = r->style;
+	if (lm_str_eq(style, LM_STR("path")))
+		*ret = S3_STYLE_PATH;
+	else if (lm_str_eq(style, LM_STR("virtual")))
+		*ret = S3_STYLE_VIRTUAL_HOST;
+	else if (style.n && !lm_str_eq(style, LM_STR("auto")))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"s3 addressing_style of the AWS profile must be auto, path or virtual");
+	return LM_OK;
+}
 
-	bool fits = fits_host(lm_str(r->bucket));
-	bool virtual_host = r->style == S3_STYLE_VIRTUAL_HOST ||
-			    (r->style == S3_STYLE_AUTO && fits && !e.overridden);
-	if (virtual_host && fits) {
-		struct lm_str host = https_origin_host(lm_str(e.origin));
+static bool is_ip_address(struct lm_str host)
+{
+	lm_auto_free char *name = lm_xmemdup0(host.p, lm_str_find(host, ':'));
+	struct in_addr ignored;
 
-		j->origin = lm_xasprintf(
-			"%.*s%s.%s", (int)(host.p - e.origin), e.origin, r->bucket, host.p);
-		j->bucket_path = lm_xasprintf("%s/", e.base_path);
-		j->path = lm_xasprintf("%s/%s", e.base_path, r->key);
-	} else {
-		j->origin = lm_xstrdup(e.origin);
-		j->bucket_path = lm_xasprintf("%s/%s", e.base_path, r->bucket);
-		j->path = lm_xasprintf("%s/%s/%s", e.base_path, r->bucket, r->key);
-	}
+	return host.p[0] == '[' || inet_pton(AF_INET, name, &ignored) == 1;
+}
+
+lm_rc s3_locate(
+	const struct s3_request *r, const char *region, struct s3_location *ret, struct lm_err *err)
+{
+	lm_auto_endpoint struct aws_endpoint e = {0};
+	enum s3_style style = r->style;
+	lm_rc rc = find_style(r, &style, err);
+
+	if (rc == LM_OK)
+		rc = endpoint_resolve(AWS_S3, region, &e, err);
+	if (rc != LM_OK)
+		return rc;
+	struct lm_str host = https_origin_host(lm_str(e.origin));
+	bool virtual_host =
+		style == S3_STYLE_VIRTUAL_HOST || (style == S3_STYLE_AUTO && !e.overridden);
+	if (virtual_host && fits_host(lm_str(r->bucket)) && !is_ip_address(host))
+		*ret = (struct s3_location){
+			.origin = lm_xasprintf(
+				"%.*s%s.%s", (int)(host.p - e.origin), e.origin, r->bucket, host.p),
+			.path = lm_xasprintf("%s/%s", e.base_path, r->key),
+			.bucket_path = lm_xasprintf("%s/", e.base_path),
+			.plain_http = e.plain_http,
+		};
+	else
+		*ret = (struct s3_location){
+			.origin = lm_xstrdup(e.origin),
+			.path = lm_xasprintf("%s/%s/%s", e.base_path, r->bucket, r->key),
+			.bucket_path = lm_xasprintf("%s/%s", e.base_path, r->bucket),
+			.plain_http = e.plain_http,
+		};
+	return LM_OK;
+}
+
+void s3_location_finish(struct s3_location *l)
+{
+	free(l->origin);
+	free(l->path);
+	free(l->bucket_path);
+	*l = (struct s3_location){0};
+}
+
+/// Works out where the object is, for the region in the result.
+static lm_rc locate(struct job *j, struct lm_err *err)
+{
+	struct s3_location at = {0};
+	lm_rc rc = s3_locate(j->request, j->result->region, &at, err);
+
+	if (rc != LM_OK)
+		return rc;
+	s3_location_finish(&j->at);
+	j->at = at;
 	return LM_OK;
 }
 
@@ -135,8 +179,8 @@ static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, s
 	j->signed_ms = lm_clock_wall_ms() + j->result->clock_offset_ms;
 	const struct sigv4_request r = {
 		.method = j->method,
-		.host = https_origin_host(lm_str(j->origin)),
-		.path = lm_str(get ? j->path : j->bucket_path),
+		.host = https_origin_host(lm_str(j->at.origin)),
+		.path = lm_str(get ? j->at.path : j->at.bucket_path),
 		.query = j->query,
 		.query_n = get ? j->query_n : 0,
 		.body_sha256 = empty_sha256,
@@ -156,12 +200,12 @@ static void send_request(struct job *j, const char *method, https_done *done)
 	j->method = method;
 	const struct https_request request = {
 		.method = method,
-		.origin = lm_str(j->origin),
-		.path = lm_str(get ? j->path : j->bucket_path),
+		.origin = lm_str(j->at.origin),
+		.path = lm_str(get ? j->at.path : j->at.bucket_path),
 		.query = j->query,
 		.query_n = get ? j->query_n : 0,
 		.body_max = r->size_max,
-		.plain_http = j->endpoint.plain_http,
+		.plain_http = j->at.plain_http,
 		.prepare = prepare,
 		.done = done,
 		.ctx = j,
@@ -200,7 +244,7 @@ static void fail_with_answer(struct job *j, const struct https_answer *answer)
 		.request = j->request,
 		.access_key_id = j->signed_key,
 		.source = j->signed_source,
-		.host = https_origin_host(lm_str(j->origin)),
+		.host = https_origin_host(lm_str(j->at.origin)),
 		.answer = answer,
 		.signed_ms = j->signed_ms,
 	};
@@ -335,7 +379,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 	}
 	lm_rc rc = check_names(request, &ret->err);
 	if (rc == LM_OK && !endpoint_is_region(lm_str(request->region)))
-		rc = endpoint_resolve(AWS_S3, request->region, &j->endpoint, &ret->err);
+		rc = s3_locate(request, request->region, &j->at, &ret->err);
 	if (rc == LM_OK) {
 		(void)snprintf(ret->region, sizeof(ret->region), "%s", request->region);
 		rc = locate(j, &ret->err);

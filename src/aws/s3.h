@@ -18,12 +18,13 @@
 #include <stdint.h>
 
 enum s3_style {
-	/// Virtual-host style where the bucket's name allows it (DNS-safe, no dots). Path style
-	/// otherwise, and at an endpoint that a person named, as the AWS SDKs do.
+	/// As the AWS profile has it (s3, addressing_style); without that, virtual-host style where
+	/// the bucket's name allows it (DNS-safe, no dots). Path style otherwise, and at an
+	/// endpoint
+	/// that a person named, as the AWS SDKs do.
 	S3_STYLE_AUTO,
 	S3_STYLE_PATH,
-	S3_STYLE_VIRTUAL_HOST, ///< Where the bucket's name allows it; the endpoint is a name, no IP
-			       ///< address.
+	S3_STYLE_VIRTUAL_HOST, ///< Where the bucket's name allows it, and the endpoint is a name.
 };
 
 struct s3_result;
@@ -43,6 +44,14 @@ struct s3_request {
 	void *ctx;
 };
 
+/// Where an object is.
+struct s3_location {
+	char *origin;      ///< With the bucket in front in virtual-host style.
+	char *path;        ///< Not encoded.
+	char *bucket_path; ///< Of the bucket itself.
+	bool plain_http;
+};
+
 struct s3_result {
 	lm_rc rc;
 	struct lm_err err;           ///< If `rc` is not LM_OK.
@@ -52,6 +61,13 @@ struct s3_result {
 	int64_t clock_offset_ms;
 	char region[33]; ///< Where the bucket is: worth a line if it is not what was asked for.
 };
+
+/// Of `r` bucket, key and style. LM_E_INVALID: region, endpoint or style cannot be. Otherwise as
+/// endpoint_resolve.
+lm_rc s3_locate(const struct s3_request *r, const char *region, struct s3_location *ret,
+	struct lm_err *err);
+void s3_location_finish(struct s3_location *l);
+#define lm_auto_s3_location lm_auto(s3_location_finish)
 
 /// Starts fetching an object; https_run carries it out, beside whatever else was started.
 /// All is borrowed until https_run has returned. `ret` is filled by then: as credentials_get fails,

@@ -46,6 +46,7 @@ enum {
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+	LIMIT_WEB_IDENTITY_TOKEN = 20 << 10, ///< STS takes 20,000 characters.
 	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
 	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/cloud.h"
 
+#include "aws/shared_config.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,6 +45,7 @@ static lm_rc make_settings(struct cloud *c, struct lm_err *err)
 	const char *certificate = first(host->credentials.certificate, host->iot.certificate);
 	lm_rc rc = LM_OK;
 
+	c->settings = (struct credentials_settings){.region = c->region};
 	if (!host->credentials.role_alias)
 		return LM_OK; // the SDKs' chain
 	if (key && !c->key.len)
@@ -98,6 +101,18 @@ lm_rc cloud_open(struct cloud *c, struct lm_err *err)
 	if (err)
 		*err = failure;
 	return failure.rc;
+}
+
+void cloud_complete_region(struct host_settings *host)
+{
+	lm_auto_shared_config struct shared_config config = {0};
+
+	// What is wrong with the files is reported by whatever needs them.
+	if (host->region || shared_config_load(&config, NULL))
+		return;
+	struct lm_str region = shared_config_get(&config, config.profile, "region");
+	if (region.n)
+		host->region = lm_xmemdup0(region.p, region.n);
 }
 
 lm_rc cloud_run(struct cloud *c, struct lm_err *err)

@@ -17,6 +17,7 @@
 struct cloud {
 	const struct host_settings *host; ///< Borrowed.
 	const struct wait_limit *limit;   ///< Of the whole job. Borrowed.
+	const char *region;               ///< Where STS is asked; NULL: unknown. Borrowed.
 	int key_fd, certificate_fd;       ///< As lightermand opened them; borrowed. -1: none.
 	struct lm_buf key, certificate;   ///< What was read of them.
 	struct credentials_settings settings;
@@ -31,6 +32,9 @@ struct cloud {
 /// device's own settings is no fault of the definition: LM_E_DENIED, for that and for a device that
 /// has no credentials. Otherwise as credentials_load.
 lm_rc cloud_open(struct cloud *c, struct lm_err *err);
+/// Fills in a region that neither the host file nor a variable names, from the AWS profile of the
+/// application's user.
+void cloud_complete_region(struct host_settings *host);
 /// Carries out what was started there. As https_run.
 lm_rc cloud_run(struct cloud *c, struct lm_err *err);
 /// Warns of what came to light: credentials that could not be renewed in time and, once a job, a

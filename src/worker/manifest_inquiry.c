@@ -54,6 +54,7 @@ static void start(struct inquiry *q, const struct https_request *asked)
 	request.method = "GET";
 	request.direct = registry_route_is_local(https_origin_host(request.origin));
 	request.ca = lm_str_eq(request.origin, lm_str(q->route.origin)) ? q->route.ca : NULL;
+	request.beside_system = true;
 	request.done = manifests_done;
 	request.ctx = q;
 	request.attempts = options->attempts ? options->attempts : ATTEMPTS;

@@ -51,6 +51,7 @@ static lm_rc prepare(struct shipment *s, int log_fd, struct lm_err *err)
 	s->region = host->region ? host->region : group->connector.region;
 	s->group = log_group_name(s->region);
 	s->core = log_core_name(host, group, machine);
+	s->cloud.region = s->region;
 	return cloud_open(&s->cloud, err);
 }
 

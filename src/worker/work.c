@@ -20,6 +20,9 @@ void work_init(
 			.key_fd = files->key_fd,
 			.certificate_fd = files->certificate_fd}};
 	w->cloud.limit = &w->limit;
+	w->cloud.region = job->host.region;
+	if (!w->cloud.region && job->group)
+		w->cloud.region = job->group->connector.region;
 }
 
 void work_withdraw(struct work *w)

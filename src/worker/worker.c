@@ -83,7 +83,10 @@ static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
 
 	if (rc)
 		return rc == LM_E_CANCELLED ? rc : lm_wrap(err, "read the job");
-	return job_parse(line, ret, err);
+	rc = job_parse(line, ret, err);
+	if (!rc)
+		cloud_complete_region(&ret->host);
+	return rc;
 }
 
 /// Runs a job that is about an application.

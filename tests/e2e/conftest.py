@@ -19,6 +19,7 @@ from servers.engine import Engine  # noqa: E402
 from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
+from servers.sts import Sts  # noqa: E402
 from users import add_user  # noqa: E402
 from worker import Dock  # noqa: E402
 
@@ -175,6 +176,7 @@ def broker(_broker):
 _secrets_manager = _lazy(lambda request: SecretsManager())
 _ecr = _lazy(lambda request: Ecr())
 _cloudwatch_logs = _lazy(lambda request: CloudWatchLogs())
+_sts = _lazy(lambda request: Sts())
 
 
 @pytest.fixture
@@ -188,6 +190,13 @@ def secrets_manager(_secrets_manager):
 def ecr(_ecr):
     _running(_ecr).reset()
     return _ecr
+
+
+@pytest.fixture
+def sts(_sts):
+    """A stand-in for AWS STS, without roles and well-behaved."""
+    _running(_sts).reset()
+    return _sts
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(how, status, answer)
 
     def reply(self, how, status, answer):
-        data = b"" if answer is None else json.dumps(answer).encode()
+        data = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
         if how == "close":
             self.close_connection = True
             return
@@ -67,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if how == "rubbish":
             data = b"<html>hunter2 \xff</html>"
         self.send_response(status)
-        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Type", self.server.service.ANSWER_TYPE)
         self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -89,6 +89,7 @@ class AwsService:
 
     SIGNING_NAME = TARGET_PREFIX = VARIABLE = None
     ACCOUNT = "123456789012"
+    ANSWER_TYPE = CONTENT_TYPE
 
     def __init__(self, region="eu-west-1"):
         self.region = region

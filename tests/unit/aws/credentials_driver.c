@@ -28,6 +28,7 @@ static void run(const json_t *in, json_t *out)
 		.private_key = json_get_text(in, "private_key"),
 		.ca = json_get_text(in, "ca"),
 		.thing_name = json_get_text(in, "thing_name"),
+		.region = json_get_text(in, "region"),
 		.timeout_ms = (unsigned)json_get_int(in, "timeout_ms", 0),
 		.attempts = (unsigned)json_get_int(in, "attempts", 0),
 		.backoff_max_ms = 10,
@@ -40,6 +41,8 @@ static void run(const json_t *in, json_t *out)
 	struct lm_err err = {0};
 	lm_rc rc = credentials_provider_create(&settings, &limit, &p, &err);
 
+	if (rc != LM_OK)
+		(void)json_array_append_new(out, describe(rc, NULL, &err));
 	for (int64_t i = json_get_int(in, "gets", 1); i > 0 && rc == LM_OK; i--) {
 		const struct aws_credentials *c = NULL;
 

@@ -11,20 +11,42 @@
 #include <cmocka.h>
 #include <string.h>
 
-static struct profile find(const char *text, enum profile_file_kind kind, const char *name)
+/// A file, parsed.
+struct view {
+	struct profile_file file;
+};
+
+static struct view find(const char *text, enum profile_file_kind kind)
 {
-	struct profile p = {0};
+	struct view v = {0};
 	struct lm_err err = {0};
 
-	if (profile_file_find(lm_str(text), kind, lm_str(name), &p, &err) != LM_OK)
+	if (profile_file_parse(lm_str(text), kind, &v.file, &err) != LM_OK)
 		fail_msg("%s", err.msg);
-	return p;
+	return v;
 }
+
+static void view_finish(struct view *v)
+{
+	profile_file_finish(&v->file);
+}
+#define lm_auto_view lm_auto(view_finish)
 
 static void assert_text(struct lm_str s, const char *expected)
 {
 	if (!lm_str_eq(s, lm_str(expected)))
 		fail_msg("'%.*s' is not '%s'", LM_STR_ARG(s), expected);
+}
+
+static void assert_key(
+	const struct view *v, const char *profile, const char *key, const char *value)
+{
+	assert_text(profile_file_get(&v->file, lm_str(profile), key), value);
+}
+
+static bool has(const struct view *v, const char *profile)
+{
+	return profile_file_has(&v->file, PROFILE_SECTION_PROFILE, lm_str(profile));
 }
 
 static void reads_the_keys_of_the_named_profile_only(void **state)
@@ -41,17 +63,16 @@ static void reads_the_keys_of_the_named_profile_only(void **state)
 				   "; another\n"
 				   "[other]\n"
 				   "aws_access_key_id = OTHER\n";
-	struct profile p = find(text, PROFILE_FILE_CREDENTIALS, "ship");
+	lm_auto_view struct view v = find(text, PROFILE_FILE_CREDENTIALS);
 
 	(void)state;
-	assert_true(p.found);
-	assert_text(p.access_key_id, "SHIP");
-	assert_text(p.secret_access_key, "t/w+o=");
-	assert_text(p.session_token, "token==");
-	p = find(text, PROFILE_FILE_CREDENTIALS, "other");
-	assert_text(p.access_key_id, "OTHER");
-	assert_text(p.secret_access_key, "");
-	assert_false(find(text, PROFILE_FILE_CREDENTIALS, "none").found);
+	assert_true(has(&v, "ship"));
+	assert_key(&v, "ship", "aws_access_key_id", "SHIP");
+	assert_key(&v, "ship", "aws_secret_access_key", "t/w+o=");
+	assert_key(&v, "ship", "aws_session_token", "token==");
+	assert_key(&v, "other", "aws_access_key_id", "OTHER");
+	assert_key(&v, "other", "aws_secret_access_key", "");
+	assert_false(has(&v, "none"));
 }
 
 static void wants_the_word_profile_in_the_config_file(void **state)
@@ -61,13 +82,16 @@ static void wants_the_word_profile_in_the_config_file(void **state)
 				   "[profile \"two words\"]\naws_access_key_id = C\n"
 				   "[sso-session ship]\naws_access_key_id = D\n"
 				   "[plain]\naws_access_key_id = E\n";
+	lm_auto_view struct view v = find(text, PROFILE_FILE_CONFIG);
+	lm_auto_view struct view other = find(text, PROFILE_FILE_CREDENTIALS);
 
 	(void)state;
-	assert_text(find(text, PROFILE_FILE_CONFIG, "default").access_key_id, "A");
-	assert_text(find(text, PROFILE_FILE_CONFIG, "ship").access_key_id, "B");
-	assert_text(find(text, PROFILE_FILE_CONFIG, "two words").access_key_id, "C");
-	assert_false(find(text, PROFILE_FILE_CONFIG, "plain").found);
-	assert_false(find(text, PROFILE_FILE_CREDENTIALS, "two words").found);
+	assert_key(&v, "default", "aws_access_key_id", "A");
+	assert_key(&v, "ship", "aws_access_key_id", "B");
+	assert_key(&v, "two words", "aws_access_key_id", "C");
+	assert_false(has(&v, "plain"));
+	assert_false(has(&other, "two words"));
+	assert_true(has(&other, "plain"));
 }
 
 static void takes_keys_that_people_write_in_other_ways(void **state)
@@ -81,28 +105,50 @@ static void takes_keys_that_people_write_in_other_ways(void **state)
 				   "    use_something\n"
 				   "[default]\n"
 				   "region = x";
-	struct profile p = find(text, PROFILE_FILE_CREDENTIALS, "default");
+	lm_auto_view struct view v = find(text, PROFILE_FILE_CREDENTIALS);
 
 	(void)state;
-	assert_text(p.access_key_id, "A;B#C");
-	assert_text(p.secret_access_key, "two");
-	assert_text(p.session_token, "");
+	assert_key(&v, "default", "aws_access_key_id", "A;B#C");
+	assert_key(&v, "default", "aws_secret_access_key", "two");
+	assert_key(&v, "default", "aws_session_token", "");
+	assert_key(&v, "default", "region", "x");
 }
 
-static void knows_keys_that_say_that_credentials_are_elsewhere(void **state)
+static void reads_what_is_nested_in_a_key_without_a_value(void **state)
 {
-	static const char text[] =
-		"[profile a]\nsource_profile = b\nrole_arn = arn:aws:iam::1:role/x\n"
-		"[profile b]\nsso_session = work\n"
-		"[profile c]\ncredential_process = /bin/x\n"
-		"[profile d]\nregion = eu-west-1\n";
+	static const char text[] = "[profile ship]\n"
+				   "services = dev\n"
+				   "s3 =\n"
+				   "  Addressing_Style = path # old\n"
+				   "region = x\n"
+				   "  endpoint_url = of no key\n"
+				   "[services dev]\n"
+				   "s3 =\n"
+				   "\tendpoint_url = http://localhost:1\n"
+				   "ecr =\n"
+				   "  endpoint_url = https://ecr\n"
+				   "[services other]\n"
+				   "ecr =\n"
+				   "  endpoint_url = https://other\n";
+	lm_auto_view struct view v = find(text, PROFILE_FILE_CONFIG);
+	const struct profile_file *f = &v.file;
 
 	(void)state;
-	assert_string_equal(find(text, PROFILE_FILE_CONFIG, "a").elsewhere, "role_arn");
-	assert_string_equal(find(text, PROFILE_FILE_CONFIG, "b").elsewhere, "sso_session");
-	assert_null(find(text, PROFILE_FILE_CONFIG, "c").elsewhere);
-	assert_string_equal(find(text, PROFILE_FILE_CONFIG, "c").process, "credential_process");
-	assert_null(find(text, PROFILE_FILE_CONFIG, "d").elsewhere);
+	assert_text(profile_file_get_nested(
+			    f, PROFILE_SECTION_PROFILE, LM_STR("ship"), "s3", "addressing_style"),
+		"path");
+	assert_text(profile_file_get_nested(
+			    f, PROFILE_SECTION_PROFILE, LM_STR("ship"), "region", "endpoint_url"),
+		"");
+	assert_text(profile_file_get_nested(
+			    f, PROFILE_SECTION_SERVICES, LM_STR("dev"), "s3", "endpoint_url"),
+		"http://localhost:1");
+	assert_text(profile_file_get_nested(
+			    f, PROFILE_SECTION_SERVICES, LM_STR("dev"), "ecr", "endpoint_url"),
+		"https://ecr");
+	assert_text(profile_file_get_nested(
+			    f, PROFILE_SECTION_SERVICES, LM_STR("ship"), "ecr", "endpoint_url"),
+		"");
 }
 
 static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
@@ -118,12 +164,13 @@ static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
-		struct profile p;
+		struct profile_file f = {0};
 		struct lm_err err = {0};
 
-		assert_int_equal(profile_file_find(lm_str(cases[i].text), PROFILE_FILE_CREDENTIALS,
-					 LM_STR("default"), &p, &err),
+		assert_int_equal(profile_file_parse(
+					 lm_str(cases[i].text), PROFILE_FILE_CREDENTIALS, &f, &err),
 			LM_E_INVALID);
+		assert_null(f.entries);
 		assert_string_equal(err.msg, cases[i].message);
 	}
 }
@@ -131,8 +178,8 @@ static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
 static void an_empty_file_has_no_profile(void **state)
 {
 	(void)state;
-	assert_false(find("", PROFILE_FILE_CREDENTIALS, "default").found);
-	assert_false(find("\n \n#x", PROFILE_FILE_CREDENTIALS, "default").found);
+	assert_int_equal(find("", PROFILE_FILE_CREDENTIALS).file.n, 0);
+	assert_int_equal(find("\n \n#x", PROFILE_FILE_CREDENTIALS).file.n, 0);
 }
 
 int main(void)
@@ -141,7 +188,7 @@ int main(void)
 		cmocka_unit_test(reads_the_keys_of_the_named_profile_only),
 		cmocka_unit_test(wants_the_word_profile_in_the_config_file),
 		cmocka_unit_test(takes_keys_that_people_write_in_other_ways),
-		cmocka_unit_test(knows_keys_that_say_that_credentials_are_elsewhere),
+		cmocka_unit_test(reads_what_is_nested_in_a_key_without_a_value),
 		cmocka_unit_test(names_the_line_that_makes_no_sense_without_showing_it),
 		cmocka_unit_test(an_empty_file_has_no_profile),
 	};

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/credentials_http.h"
+#include "aws/shell_words.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "sys/process.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum {
+	RUN_MS = 50 * 1000, ///< Within what a provider gives to all sources.
+	GRACE_MS = 1000,
+	WORDS_MAX = 200,
+	RANDOM_MIN = 16, ///< A run of so many characters may be a key or a token.
+};
+
+#define SOURCE "credential_process"
+
+/// What the program wrote last on stderr.
+struct last_words {
+	char text[WORDS_MAX];
+	size_t n;
+};
+
+static void take_words(void *ctx, enum process_stream stream, struct lm_str line)
+{
+	struct last_words *w = ctx;
+
+	line = lm_str_trim(line);
+	if (stream != PROCESS_STDERR || !line.n)
+		return;
+	w->n = line.n < sizeof(w->text) ? line.n : sizeof(w->text);
+	memcpy(w->text, line.p, w->n);
+}
+
+static bool is_key_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '+' || c == '/' || c == '=' || c == '_' || c == '-';
+}
+
+/// Whether a run of characters looks like a key: long, with digits, small letters and capitals.
+static bool is_random(struct lm_str s)
+{
+	bool digit = false, small = false, capital = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		digit = digit || (s.p[i] >= '0' && s.p[i] <= '9');
+		small = small || (s.p[i] >= 'a' && s.p[i] <= 'z');
+		capital = capital || (s.p[i] >= 'A' && s.p[i] <= 'Z');
+	}
+	return s.n >= RANDOM_MIN && digit && small && capital;
+}
+
+/// A program that fails may print what it was given or was about to give.
+static void hide_keys(struct last_words *w)
+{
+	for (size_t i = 0; i < w->n;) {
+		size_t n = 0;
+
+		while (i + n < w->n && is_key_char(w->text[i + n]))
+			n++;
+		if (is_random((struct lm_str){w->text + i, n}))
+			memset(w->text + i, '*', n);
+		i += n ? n : 1;
+	}
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/// The program's path, which the caller frees; NULL if there is none.
+static char *find_program(const char *name)
+{
+	const char *path = credentials_variable("PATH");
+	struct lm_str rest = lm_str(path ? path : "/usr/local/bin:/usr/bin:/bin");
+
+	if (strchr(name, '/'))
+		return name[0] == '/' ? lm_xstrdup(name) : NULL;
+	while (rest.n) {
+		struct lm_str folder = lm_str_cut(&rest, ':');
+		lm_auto_free char *program = lm_xasprintf("%.*s/%s", LM_STR_ARG(folder), name);
+
+		if (program[0] == '/' && folder.n && is_program(program))
+			return lm_take(program);
+	}
+	return NULL;
+}
+
+static lm_rc fail_run(const char *program, int status, struct last_words *words, struct lm_err *err)
+{
+	char how[96], shown[4 * WORDS_MAX + 32];
+
+	(void)process_describe_status(status, how, sizeof(how));
+	hide_keys(words);
+	(void)lm_str_shorten(
+		(struct lm_str){words->text, words->n}, WORDS_MAX, shown, sizeof(shown));
+	return lm_fail(err, LM_E_REFUSED, 0, "'%s' fails with %s%s%s", program, how,
+		words->n ? ": " : " and says nothing on stderr", shown);
+}
+
+static lm_rc run(const struct credentials_context *c, const char *program,
+	struct shell_words *command, struct lm_buf *output, struct lm_err *err)
+{
+	unsigned ms = c->settings->timeout_ms ? c->settings->timeout_ms : (unsigned)RUN_MS;
+	const struct wait_limit within = wait_limit_within(c->limit, ms);
+	struct last_words words = {.n = 0};
+	int status = 0;
+	const struct process_run process = {
+		.spec = {.argv = (const char *const *)command->items,
+			.directory = "/",
+			.die_with_parent = true},
+		.on_line = take_words,
+		.ctx = &words,
+		.output = output,
+		.term_grace_ms = GRACE_MS,
+	};
+	lm_rc rc = process_run(&process, &within, &status, err);
+
+	if (rc == LM_E_TIMEOUT)
+		return lm_fail(err, rc, 0, "'%s' has not ended in time and was killed", program);
+	if (rc == LM_E_TOO_LARGE)
+		return lm_fail(err, rc, 0, "'%s' writes more than %d bytes and was killed", program,
+			LIMIT_CREDENTIALS_ANSWER);
+	if (rc != LM_OK)
+		return rc == LM_E_NOT_FOUND
+			       ? lm_fail(err, LM_E_INVALID, 0, "there is no '%s'", program)
+			       : rc;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return fail_run(program, status, &words, err);
+	return LM_OK;
+}
+
+/// AWS SDKs and Tools Reference Guide: "Process credential provider".
+static lm_rc take_output(
+	const char *program, struct lm_str output, struct aws_credentials *ret, struct lm_err *err)
+{
+	static const struct credentials_names names = {
+		.version = 1,
+		.id = "AccessKeyId",
+		.secret = "SecretAccessKey",
+		.token = "SessionToken",
+		.expiration = "Expiration",
+		.source = SOURCE,
+	};
+	lm_rc rc = credentials_parse(output, &names, 0, ret, err);
+
+	if (rc != LM_OK) {
+		char why[LM_ERR_MSG_SIZE];
+
+		(void)snprintf(why, sizeof(why), "%s", err->msg);
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the output of '%s' holds no usable credentials: %s", program, why);
+	}
+	if (!ret->expires_ms || ret->expires_ms > lm_clock_wall_ms())
+		return LM_OK;
+	credentials_finish(ret);
+	return lm_fail(err, LM_E_DENIED, 0,
+		"the credentials that '%s' gives have already expired; check the device's clock "
+		"and the program",
+		program);
+}
+
+lm_rc credentials_from_process(const struct credentials_context *c, struct lm_str command,
+	struct aws_credentials *ret, struct lm_err *err)
+{
+	lm_auto_shell_words struct shell_words words = {0};
+	lm_auto_buf struct lm_buf output = LM_BUF_SECRET(LIMIT_CREDENTIALS_ANSWER);
+	const char *why = NULL;
+
+	if (!shell_words_split(command, &words, &why))
+		return lm_fail(err, LM_E_INVALID, 0, "the command %s", why);
+	if (!words.n)
+		return lm_fail(err, LM_E_INVALID, 0, "the command is empty");
+	lm_auto_free char *program = find_program(words.items[0]);
+	if (!program)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the program '%.200s' is neither an absolute path nor in PATH",
+			words.items[0]);
+	free(words.items[0]);
+	words.items[0] = lm_xstrdup(program);
+	lm_rc rc = run(c, program, &words, &output, err);
+
+	return rc == LM_OK ? take_output(program, lm_buf_str(&output), ret, err) : rc;
+}

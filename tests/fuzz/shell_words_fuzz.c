@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/shell_words.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	lm_auto_shell_words struct shell_words w = {0};
+	const char *why = NULL;
+	size_t total = 0;
+
+	if (!shell_words_split((struct lm_str){(const char *)data, size}, &w, &why)) {
+		if (!why || w.items)
+			abort();
+		return 0;
+	}
+	for (size_t i = 0; i < w.n; i++)
+		total += strlen(w.items[i]);
+	if (w.n > SHELL_WORDS_MAX || w.items[w.n] || total > size)
+		abort();
+	return 0;
+}
