@@ -52,6 +52,19 @@ static const char *read_word(const json_t *state)
 	return json_get_bool(state, "Running", false) ? "running" : "exited";
 }
 
+static enum engine_restart read_restart_policy(const json_t *container)
+{
+	const json_t *policy =
+		json_object_get(json_object_get(container, "HostConfig"), "RestartPolicy");
+	const char *name = json_get_text(policy, "Name");
+
+	if (!name)
+		return ENGINE_RESTART_NO;
+	if (strcmp(name, "always") == 0 || strcmp(name, "unless-stopped") == 0)
+		return ENGINE_RESTART_ALWAYS;
+	return strcmp(name, "on-failure") == 0 ? ENGINE_RESTART_ON_FAILURE : ENGINE_RESTART_NO;
+}
+
 static bool has_ended(const json_t *state)
 {
 	return !json_get_bool(state, "Running", false) || json_get_bool(state, "Restarting", false);
@@ -81,6 +94,7 @@ lm_rc engine_parse_container_state(
 		.ended_ms = read_time(state, "FinishedAt"),
 		.oom_killed = json_get_bool(state, "OOMKilled", false),
 		.health = read_health(state),
+		.restart_policy = read_restart_policy(j),
 	};
 	(void)snprintf(ret->state, sizeof(ret->state), "%s", read_word(state));
 	return LM_OK;

@@ -12,6 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/// What the engine does when a container ends by itself.
+enum engine_restart {
+	ENGINE_RESTART_NO,
+	ENGINE_RESTART_ON_FAILURE, ///< Starts it again unless it exited with 0, perhaps only so
+				   ///< often.
+	ENGINE_RESTART_ALWAYS,     ///< "always", "unless-stopped"
+};
+
 /// What only the engine's word on a single container has.
 struct engine_container_state {
 	unsigned restart_count; ///< By its restart policy, since it was created.
@@ -20,6 +28,7 @@ struct engine_container_state {
 	int64_t ended_ms;       ///< The end of its last run that has ended; 0: none has.
 	bool oom_killed;
 	enum engine_health health;
+	enum engine_restart restart_policy;
 	char state[16]; ///< As engine_container.state.
 };
 

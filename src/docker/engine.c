@@ -191,6 +191,19 @@ lm_rc engine_list_containers(const struct engine *e, const char *project,
 	return engine_parse_containers(http_unix_body(h), project, ret, err);
 }
 
+lm_rc engine_inspect_container(const struct engine *e, const char *id,
+	const struct wait_limit *limit, struct engine_container_state *ret, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+	if (!engine_container_target(&target, e->version.minor, id))
+		return lm_fail(err, LM_E_INVALID, 0, "'%.80s' is no container's id", id);
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = get(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "inspect container %.12s", id);
+	return engine_parse_container_state(http_unix_body(h), ret, err);
+}
+
 lm_rc engine_list_networks(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_networks *ret, struct lm_err *err)
 {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "docker/answer.h"
+#include "docker/container_state.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -53,6 +54,9 @@ lm_rc engine_ask_registry(const struct engine *e, const char *image, const struc
 /// All containers of a compose project, running or not.
 lm_rc engine_list_containers(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_containers *ret, struct lm_err *err);
+/// What the engine knows of one container. LM_E_NOT_FOUND: there is none of that id.
+lm_rc engine_inspect_container(const struct engine *e, const char *id,
+	const struct wait_limit *limit, struct engine_container_state *ret, struct lm_err *err);
 lm_rc engine_list_networks(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_networks *ret, struct lm_err *err);
 

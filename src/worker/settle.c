@@ -1,97 +1,519 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/settle.h"
 
+#include "base/clock.h"
+#include "base/memory.h"
+#include "docker/json_stream.h"
+#include "monitor/event.h"
+#include "sys/http_unix.h"
 #include "worker/work_priv.h"
 
-enum { POLL_MS = 500, WHY_MAX = 700 };
+enum {
+	WHY_MAX = 700,
+	WHY_SHOWN = WHY_MAX - 32, ///< The rest is for ", and N more".
+	ITEM_MAX = 400,
+	LOOK_MS = 10 * 1000, ///< Even if no event comes.
+	AWAY_MS = 1000,      ///< Until an engine that does not answer is asked again.
+	/// How far back events are asked for: none may fall between two streams.
+	OVERLAP_MS = 5 * 1000,
+	TARGET_MAX = 4096,
+};
 
-static bool is_state(const struct engine_container *c, const char *state)
+static struct settle_history *find_history(const struct settle_watch *watch, const char *id)
 {
-	return strcmp(c->state, state) == 0;
+	for (size_t i = 0; i < watch->n; i++)
+		if (strcmp(watch->items[i].id, id) == 0)
+			return &watch->items[i];
+	return NULL;
 }
 
-/// What has failed for good, with the sentence; anything else is not judged here.
-static bool has_failed(const struct engine_container *c, struct lm_buf *why)
+static bool is_state(const struct settle_container *c, const char *state)
 {
-	if (is_state(c, "dead"))
-		(void)lm_buf_printf(why, "container %s is dead", c->name);
-	else if (is_state(c, "exited") && c->exit_code != 0)
-		(void)lm_buf_printf(
-			why, "container %s has ended with exit code %d", c->name, c->exit_code);
-	else if (is_state(c, "running") && c->health == ENGINE_UNHEALTHY)
-		(void)lm_buf_printf(why, "container %s is unhealthy", c->name);
-	else
-		return false;
-	return true;
+	return strcmp(c->state.state, state) == 0;
 }
 
-static bool is_ready(const struct engine_container *c)
+/// The history of a container after this look; `before` is NULL at the first.
+static struct settle_history next_history(
+	const struct settle_history *before, const struct settle_container *c, uint64_t now_ms)
+{
+	struct settle_history h = {.id = lm_xstrdup(c->listed->id),
+		.started_ms = c->state.started_ms,
+		.restart_count = c->state.restart_count,
+		.exit_code = -1,
+		.up_since_ms = now_ms};
+
+	if (before) {
+		bool same_run = before->started_ms == h.started_ms;
+
+		h.changes = before->changes + !same_run;
+		h.exit_code = before->exit_code;
+		if (same_run && before->restart_count == h.restart_count && is_state(c, "running"))
+			h.up_since_ms = before->up_since_ms;
+	}
+	if (c->state.exit_code >= 0)
+		h.exit_code = c->state.exit_code;
+	return h;
+}
+
+void settle_watch_update(struct settle_watch *watch, const struct settle_container *containers,
+	size_t n, uint64_t now_ms)
+{
+	struct settle_watch next = {.items = lm_xcalloc(n + 1, sizeof(*next.items)), .n = n};
+
+	for (size_t i = 0; i < n; i++)
+		next.items[i] = next_history(
+			find_history(watch, containers[i].listed->id), &containers[i], now_ms);
+	settle_watch_finish(watch);
+	*watch = next;
+}
+
+void settle_watch_exited(struct settle_watch *watch, const char *id, int exit_code)
+{
+	struct settle_history *h = find_history(watch, id);
+
+	if (h && exit_code >= 0)
+		h->exit_code = exit_code;
+}
+
+void settle_watch_finish(struct settle_watch *watch)
+{
+	for (size_t i = 0; i < watch->n; i++)
+		free(watch->items[i].id);
+	free(watch->items);
+	*watch = (struct settle_watch){0};
+}
+
+/// In the order in which they are described: what is worse comes first.
+enum standing { FAILS, LOOPS, STARTS, STANDS };
+
+static enum standing standing_when_exited(const struct settle_container *c)
+{
+	switch (c->state.restart_policy) {
+	case ENGINE_RESTART_ALWAYS: // stopped by hand, or the engine is starting
+		return STARTS;
+	case ENGINE_RESTART_ON_FAILURE:
+	case ENGINE_RESTART_NO:
+		break;
+	}
+	return c->state.exit_code == 0 ? STANDS : FAILS;
+}
+
+static enum standing standing_when_running(
+	const struct settle_question *q, const struct settle_container *c)
+{
+	const struct settle_history *h = find_history(q->watch, c->listed->id);
+
+	switch (c->state.health) {
+	case ENGINE_HEALTHY:
+		return STANDS;
+	case ENGINE_UNHEALTHY:
+		return FAILS;
+	case ENGINE_HEALTH_STARTING:
+		return h && h->changes > 0 ? LOOPS : STARTS;
+	case ENGINE_HEALTH_NONE:
+		break;
+	}
+	if (h && q->now_ms - h->up_since_ms >= q->stable_ms)
+		return STANDS;
+	return h && h->changes > 0 ? LOOPS : STARTS;
+}
+
+static enum standing find_standing(
+	const struct settle_question *q, const struct settle_container *c)
 {
 	if (is_state(c, "running"))
-		return c->health == ENGINE_HEALTH_NONE || c->health == ENGINE_HEALTHY;
-	return is_state(c, "exited");
+		return standing_when_running(q, c);
+	if (is_state(c, "exited"))
+		return standing_when_exited(c);
+	if (is_state(c, "restarting"))
+		return LOOPS;
+	return is_state(c, "dead") ? FAILS : STARTS;
 }
 
-enum settle_verdict settle_judge(const struct engine_containers *list, struct lm_buf *why)
+/// How often it was started anew: the engine counts what its restart policy did.
+static unsigned count_restarts(const struct settle_question *q, const struct settle_container *c)
 {
-	enum settle_verdict verdict = SETTLE_READY;
+	const struct settle_history *h = find_history(q->watch, c->listed->id);
+	unsigned changes = h ? h->changes : 0;
 
-	for (size_t i = 0; i < list->n; i++)
-		if (!list->items[i].oneoff && has_failed(&list->items[i], why))
-			return SETTLE_FAILED;
-	for (size_t i = 0; i < list->n; i++) {
-		const struct engine_container *c = &list->items[i];
+	return c->state.restart_count > changes ? c->state.restart_count : changes;
+}
 
-		if (c->oneoff || is_ready(c))
-			continue;
-		(void)lm_buf_printf(why, "%s%s (%s)", verdict == SETTLE_WAIT ? ", " : "", c->name,
-			is_state(c, "running") ? "health: starting" : c->state);
-		verdict = SETTLE_WAIT;
+static void put_restarts(
+	const struct settle_question *q, const struct settle_container *c, struct lm_buf *out)
+{
+	unsigned n = count_restarts(q, c);
+
+	if (n > 0)
+		(void)lm_buf_printf(out, ", %u restart%s", n, n == 1 ? "" : "s");
+}
+
+static void describe_failure(
+	const struct settle_question *q, const struct settle_container *c, struct lm_buf *out)
+{
+	if (is_state(c, "running")) {
+		(void)lm_buf_puts(out, " is unhealthy");
+	} else if (is_state(c, "dead")) {
+		(void)lm_buf_puts(out, " is dead");
+	} else {
+		(void)lm_buf_printf(out, " exited with exit code %d", c->state.exit_code);
+		put_restarts(q, c, out);
 	}
-	return verdict;
 }
 
-/// The verdict of now; its reasons replace those in `why`.
-static lm_rc look(const struct work *w, const struct wait_limit *limit, struct lm_buf *why,
-	enum settle_verdict *ret, struct lm_err *err)
+static void describe_loop(
+	const struct settle_question *q, const struct settle_container *c, struct lm_buf *out)
 {
-	lm_auto(engine_containers_finish) struct engine_containers list = {0};
-	lm_rc rc = engine_list_containers(&w->engine, COMPOSE_PROJECT, limit, &list, err);
+	const struct settle_history *h = find_history(q->watch, c->listed->id);
 
-	if (rc)
-		return rc;
-	lm_buf_clear(why);
-	*ret = settle_judge(&list, why);
+	(void)lm_buf_puts(out, " keeps restarting (");
+	if (h && h->exit_code >= 0)
+		(void)lm_buf_printf(out, "exit code %d", h->exit_code);
+	else
+		(void)lm_buf_puts(out, "exit code unknown");
+	put_restarts(q, c, out);
+	(void)lm_buf_puts(out, ")");
+}
+
+static void describe_start(
+	const struct settle_question *q, const struct settle_container *c, struct lm_buf *out)
+{
+	(void)lm_buf_puts(out, " (");
+	if (!is_state(c, "running"))
+		(void)lm_buf_puts(out, c->state.state);
+	else if (c->state.health == ENGINE_HEALTH_STARTING)
+		(void)lm_buf_puts(out, "health: starting");
+	else
+		(void)lm_buf_printf(out, "up for less than %.3g s", (double)q->stable_ms / 1000);
+	put_restarts(q, c, out);
+	(void)lm_buf_puts(out, ")");
+}
+
+/// What is found, as a list with a ceiling: how much there is counts, not how much is shown.
+struct findings {
+	struct lm_buf *why;
+	size_t n, shown;
+};
+
+static void add_finding(struct findings *f, const struct lm_buf *item)
+{
+	bool fits = f->why->len + item->len <= WHY_SHOWN && f->shown == f->n;
+
+	f->n++;
+	if (!fits)
+		return;
+	if (f->shown++ > 0)
+		(void)lm_buf_puts(f->why, ", ");
+	(void)lm_buf_add_str(f->why, lm_buf_str(item));
+}
+
+static void add_container(const struct settle_question *q, const struct settle_container *c,
+	enum standing standing, struct findings *f)
+{
+	lm_auto_buf struct lm_buf item = LM_BUF(ITEM_MAX);
+
+	(void)lm_buf_printf(&item, "container %.200s", c->listed->name);
+	if (standing == FAILS)
+		describe_failure(q, c, &item);
+	else if (standing == LOOPS)
+		describe_loop(q, c, &item);
+	else
+		describe_start(q, c, &item);
+	add_finding(f, &item);
+}
+
+static bool is_of(const struct settle_container *c, const struct settle_service *service)
+{
+	return !c->listed->oneoff && strcmp(c->listed->service, service->name) == 0;
+}
+
+static void add_missing(const struct settle_service *service, unsigned there, struct findings *f)
+{
+	lm_auto_buf struct lm_buf item = LM_BUF(ITEM_MAX);
+
+	if (there == 0)
+		(void)lm_buf_printf(&item, "service %.200s has no container", service->name);
+	else
+		(void)lm_buf_printf(&item, "service %.200s has %u of %u containers", service->name,
+			there, service->replicas);
+	add_finding(f, &item);
+}
+
+/// Adds those of a service that stand so. One that is not as it should be does no harm while
+/// others are enough.
+static void add_service(const struct settle_question *q, const struct settle_service *service,
+	enum standing standing, struct findings *f)
+{
+	unsigned there = 0, stand = 0;
+
+	for (size_t i = 0; i < q->containers_n; i++) {
+		if (!is_of(&q->containers[i], service))
+			continue;
+		there++;
+		stand += find_standing(q, &q->containers[i]) == STANDS;
+	}
+	if (stand >= service->replicas)
+		return;
+	if (standing == STARTS && there < service->replicas)
+		add_missing(service, there, f);
+	for (size_t i = 0; i < q->containers_n; i++)
+		if (is_of(&q->containers[i], service) &&
+			find_standing(q, &q->containers[i]) == standing)
+			add_container(q, &q->containers[i], standing, f);
+}
+
+static size_t add_all(const struct settle_question *q, enum standing standing, struct findings *f)
+{
+	for (size_t i = 0; i < q->services_n; i++)
+		add_service(q, &q->services[i], standing, f);
+	return f->n;
+}
+
+/// When the first of those that only have to stay up has been up for long enough.
+static uint64_t find_due(const struct settle_question *q)
+{
+	uint64_t due_ms = 0;
+
+	for (size_t i = 0; i < q->containers_n; i++) {
+		const struct settle_container *c = &q->containers[i];
+		const struct settle_history *h = find_history(q->watch, c->listed->id);
+
+		if (!h || !is_state(c, "running") || c->state.health != ENGINE_HEALTH_NONE)
+			continue;
+		uint64_t own_ms = h->up_since_ms + q->stable_ms;
+		if (own_ms > q->now_ms && (due_ms == 0 || own_ms < due_ms))
+			due_ms = own_ms;
+	}
+	return due_ms;
+}
+
+enum settle_verdict settle_judge(
+	const struct settle_question *q, struct lm_buf *why, uint64_t *ret_due_ms)
+{
+	struct findings f = {.why = why};
+	bool failed = add_all(q, FAILS, &f) > 0;
+
+	if (!failed) {
+		(void)add_all(q, LOOPS, &f);
+		(void)add_all(q, STARTS, &f);
+	}
+	if (f.n > f.shown)
+		(void)lm_buf_printf(why, ", and %zu more", f.n - f.shown);
+	*ret_due_ms = find_due(q);
+	if (failed)
+		return SETTLE_FAILED;
+	return f.n > 0 ? SETTLE_WAIT : SETTLE_READY;
+}
+
+/// One wait: what is looked for, and the stream of events that says when to look again.
+struct settling {
+	const struct work *w;
+	struct wait_limit limit;
+	struct settle_service *services;
+	size_t services_n;
+	struct settle_watch watch;
+	struct http_unix *http; ///< The stream; NULL: none.
+	struct json_stream stream;
+	struct lm_buf why; ///< What is waited for, as of the last look.
+	uint64_t due_ms;
+};
+
+static void close_stream(struct settling *s)
+{
+	http_unix_destroy(lm_take(s->http));
+	json_stream_finish(&s->stream);
+}
+
+static void settling_finish(struct settling *s)
+{
+	close_stream(s);
+	settle_watch_finish(&s->watch);
+	free(s->services);
+	lm_buf_finish(&s->why);
+}
+
+static lm_rc take_event(void *ctx, struct lm_str text, struct lm_err *err)
+{
+	struct settling *s = ctx;
+	lm_auto_json json_t *json = NULL;
+	struct event event;
+
+	// One that cannot be read is an event all the same: a look follows.
+	if (event_parse(text, &json, &event, err) == LM_OK && event.action == EVENT_DIE)
+		settle_watch_exited(&s->watch, event.id, event.exit_code);
 	return LM_OK;
 }
 
-static lm_rc wait_settled(const struct work *w, struct lm_buf *why, struct lm_err *err)
+static lm_rc take_piece(void *ctx, struct lm_str piece, struct lm_err *err)
 {
-	unsigned timeout_s = work_definition(w)->policy.health_timeout_s;
-	struct wait_limit limit = wait_limit_within(&w->limit, (uint64_t)timeout_s * 1000);
-	enum settle_verdict verdict = SETTLE_WAIT;
+	struct settling *s = ctx;
 
-	for (;;) {
-		lm_rc rc = look(w, &limit, why, &verdict, err);
-		if (rc)
+	return json_stream_feed(&s->stream, piece, take_event, s, err);
+}
+
+static lm_rc open_stream(struct settling *s, struct lm_err *err)
+{
+	const struct engine *engine = &s->w->engine;
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+	int64_t since_ms = lm_clock_wall_ms() - OVERLAP_MS;
+
+	if (!event_target(&target, engine->version.minor, COMPOSE_PROJECT, since_ms * 1000 * 1000))
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "ask for events: the request is too long");
+	const struct http_unix_request request = {.socket_path = engine->socket_path,
+		.method = "GET",
+		.target = lm_buf_cstr(&target),
+		.on_body = take_piece,
+		.ctx = s};
+	lm_rc rc = http_unix_create(&request, &s->http, err);
+	if (rc)
+		return engine_explain(rc, engine->socket_path, err);
+	json_stream_init(&s->stream);
+	return LM_OK;
+}
+
+/// Takes what has come. The stream of an engine that ends is closed; the next look says the rest.
+static void step_stream(struct settling *s)
+{
+	bool done = false;
+	struct lm_err ignored = {LM_OK};
+
+	if (s->http && (http_unix_step(s->http, &done, &ignored) != LM_OK || done))
+		close_stream(s);
+}
+
+static void inspected_finish(struct settle_container **containers)
+{
+	free(*containers);
+}
+
+/// The states of all that are listed; those that went meanwhile are left out.
+static lm_rc inspect_all(struct settling *s, const struct engine_containers *list,
+	struct settle_container *out, size_t *ret_n, struct lm_err *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		out[n].listed = &list->items[i];
+		lm_rc rc = engine_inspect_container(
+			&s->w->engine, list->items[i].id, &s->limit, &out[n].state, err);
+		if (rc == LM_OK)
+			n++;
+		else if (rc != LM_E_NOT_FOUND)
 			return rc;
-		if (verdict == SETTLE_FAILED)
-			return lm_fail(err, LM_E_REFUSED, 0, "%s", lm_buf_cstr(why));
-		if (verdict == SETTLE_READY)
+	}
+	*ret_n = n;
+	return LM_OK;
+}
+
+static lm_rc look(struct settling *s, enum settle_verdict *ret, struct lm_err *err)
+{
+	lm_auto(engine_containers_finish) struct engine_containers list = {0};
+	lm_auto(inspected_finish) struct settle_container *containers = NULL;
+	size_t n = 0;
+	lm_rc rc = engine_list_containers(&s->w->engine, COMPOSE_PROJECT, &s->limit, &list, err);
+
+	if (rc)
+		return rc;
+	containers = lm_xcalloc(list.n + 1, sizeof(*containers));
+	rc = inspect_all(s, &list, containers, &n, err);
+	if (rc)
+		return rc;
+	uint64_t now_ms = lm_clock_mono_ms();
+	settle_watch_update(&s->watch, containers, n, now_ms);
+	const struct settle_question question = {.services = s->services,
+		.services_n = s->services_n,
+		.containers = containers,
+		.containers_n = n,
+		.watch = &s->watch,
+		.stable_ms = policy_stable_ms(&work_definition(s->w)->policy),
+		.now_ms = now_ms};
+	lm_buf_clear(&s->why);
+	*ret = settle_judge(&question, &s->why, &s->due_ms);
+	return LM_OK;
+}
+
+/// An engine that is away may come back: it restarts, or is upgraded.
+static lm_rc look_again(struct settling *s, enum settle_verdict *ret, struct lm_err *err)
+{
+	lm_rc rc = s->http ? LM_OK : open_stream(s, err);
+
+	*ret = SETTLE_WAIT;
+	if (!rc)
+		rc = look(s, ret, err);
+	if (!rc || rc == LM_E_CANCELLED || lm_clock_mono_ms() >= s->limit.deadline_ms)
+		return rc;
+	close_stream(s);
+	lm_buf_clear(&s->why);
+	(void)lm_buf_puts(&s->why, err->msg);
+	s->due_ms = lm_clock_mono_ms() + AWAY_MS;
+	return LM_OK;
+}
+
+/// Until something may have changed.
+static lm_rc wait_for_change(struct settling *s, struct lm_err *err)
+{
+	uint64_t now_ms = lm_clock_mono_ms(), wait_ms = LOOK_MS;
+	struct pollfd fd = {.fd = -1};
+
+	if (s->http)
+		fd = (struct pollfd){
+			.fd = http_unix_fd(s->http), .events = http_unix_events(s->http)};
+	if (s->due_ms > 0 && s->due_ms < now_ms + LOOK_MS)
+		wait_ms = s->due_ms > now_ms ? s->due_ms - now_ms : 0;
+	if (!s->http && wait_ms > AWAY_MS)
+		wait_ms = AWAY_MS;
+	const struct wait_limit within = wait_limit_within(&s->limit, wait_ms);
+	lm_rc rc = wait_for(&fd, 1, &within, err);
+
+	if (rc && rc != LM_E_TIMEOUT)
+		return rc;
+	if (rc && lm_clock_mono_ms() >= s->limit.deadline_ms)
+		return rc;
+	step_stream(s);
+	return LM_OK;
+}
+
+static lm_rc wait_settled(struct settling *s, struct lm_err *err)
+{
+	for (;;) {
+		enum settle_verdict verdict = SETTLE_WAIT;
+		lm_rc rc = look_again(s, &verdict, err);
+
+		if (!rc && verdict == SETTLE_READY)
 			return LM_OK;
-		rc = wait_ms(POLL_MS, &limit, err);
+		if (!rc && verdict == SETTLE_FAILED)
+			return lm_fail(err, LM_E_REFUSED, 0, "%s", lm_buf_cstr(&s->why));
+		if (!rc)
+			rc = wait_for_change(s, err);
 		if (rc)
 			return rc;
 	}
+}
+
+/// The services that `up` starts.
+static void list_services(struct settling *s)
+{
+	const struct compose_services *all = &s->w->services;
+
+	s->services = lm_xcalloc(all->n + 1, sizeof(*s->services));
+	for (size_t i = 0; i < all->n; i++)
+		if (all->items[i].active && all->items[i].replicas > 0)
+			s->services[s->services_n++] = (struct settle_service){
+				.name = all->items[i].name, .replicas = all->items[i].replicas};
 }
 
 lm_rc settle_application(struct work *w, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf why = LM_BUF(WHY_MAX);
-	lm_rc rc = wait_settled(w, &why, err);
+	unsigned timeout_s = work_definition(w)->policy.health_timeout_s;
+	lm_auto(settling_finish) struct settling s = {.w = w,
+		.limit = wait_limit_within(&w->limit, (uint64_t)timeout_s * 1000),
+		.why = LM_BUF(WHY_MAX)};
 
-	if (rc == LM_E_TIMEOUT && why.len > 0)
-		return lm_fail(err, rc, 0, "not ready within %u s (HealthTimeoutSeconds): %s",
-			work_definition(w)->policy.health_timeout_s, lm_buf_cstr(&why));
+	list_services(&s);
+	lm_rc rc = wait_settled(&s, err);
+	if (rc && rc != LM_E_CANCELLED && rc != LM_E_REFUSED && s.why.len > 0)
+		return lm_fail(err, LM_E_TIMEOUT, 0,
+			"not healthy within %u s (HealthTimeoutSeconds): %s", timeout_s,
+			lm_buf_cstr(&s.why));
 	return rc;
 }

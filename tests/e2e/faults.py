@@ -591,6 +591,12 @@ def container_ends(scene):
 
 
 @fault
+def container_restarts(scene):
+    return scene.service('command: ["sh", "-c", "exit 3"]', "restart: always",
+                         policy={"WaitHealthy": "true", "HealthTimeoutSeconds": "4"})
+
+
+@fault
 def container_unhealthy(scene):
     return scene.service("command: [sleep, '1000000']", "init: true",
                          "healthcheck: {test: ['CMD', 'false'], interval: 1s, retries: 1}", policy=HEALTHY)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -52,6 +53,26 @@ static void reads_how_it_ended(void **unused)
 	assert_true(s.oom_killed);
 	assert_int_equal(s.ended_ms - s.started_ms, 1500);
 	assert_int_equal(s.health, ENGINE_UNHEALTHY);
+}
+
+static void reads_its_restart_policy(void **unused)
+{
+	static const struct {
+		const char *name;
+		enum engine_restart policy;
+	} cases[] = {{"", ENGINE_RESTART_NO}, {"no", ENGINE_RESTART_NO},
+		{"on-failure", ENGINE_RESTART_ON_FAILURE}, {"always", ENGINE_RESTART_ALWAYS},
+		{"unless-stopped", ENGINE_RESTART_ALWAYS}};
+	(void)unused;
+	assert_int_equal(parse("{\"State\":{}}").restart_policy, ENGINE_RESTART_NO);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char body[160];
+		(void)snprintf(body, sizeof(body),
+			"{\"State\":{},\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"%s\","
+			"\"MaximumRetryCount\":0}}}",
+			cases[i].name);
+		assert_int_equal(parse(body).restart_policy, cases[i].policy);
+	}
 }
 
 static void one_that_waits_for_its_restart_has_ended(void **unused)
@@ -157,6 +178,7 @@ int main(void)
 		cmocka_unit_test(reads_one_that_runs),
 		cmocka_unit_test(reads_one_that_has_ended),
 		cmocka_unit_test(reads_how_it_ended),
+		cmocka_unit_test(reads_its_restart_policy),
 		cmocka_unit_test(one_that_waits_for_its_restart_has_ended),
 		cmocka_unit_test(the_state_of_an_old_engine_is_told_from_its_flags),
 		cmocka_unit_test(one_that_never_ran_has_neither_time_nor_code),

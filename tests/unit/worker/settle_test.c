@@ -2,86 +2,277 @@
 #include "worker/settle.h"
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
-#define CONTAINER(n, s, h, code)                                                                   \
-	{                                                                                          \
-		.name = (char *)(n), .state = (char *)(s), .health = (h), .exit_code = (code)      \
-	}
-#define RUNNING(n, h) CONTAINER(n, "running", h, -1)
+enum { STABLE_MS = 10 * 1000, SHIPS_MAX = 400 };
 
-static enum settle_verdict judge(struct engine_container *items, size_t n, struct lm_buf *why)
+/// A row of containers, looked at as often as a test says.
+struct scene {
+	struct engine_container listed[SHIPS_MAX];
+	struct settle_container containers[SHIPS_MAX];
+	size_t n;
+	struct settle_watch watch;
+	struct lm_buf why;
+	uint64_t due_ms;
+};
+
+static void scene_finish(struct scene *s)
 {
-	struct engine_containers list = {.items = items, .n = n};
-	return settle_judge(&list, why);
+	settle_watch_finish(&s->watch);
+	lm_buf_finish(&s->why);
 }
 
-static void ready_once_all_run_and_the_checked_are_healthy(void **state)
+#define SCENE(name) lm_auto(scene_finish) struct scene name = {.why = LM_BUF(700)}
+
+/// Adds a container "<service>_1" of that service, which has been started once.
+static struct settle_container *add(struct scene *s, const char *service, const char *state)
 {
-	(void)state;
-	lm_auto_buf struct lm_buf why = LM_BUF(500);
-	struct engine_container items[] = {RUNNING("web", ENGINE_HEALTHY),
-		RUNNING("db", ENGINE_HEALTH_NONE), CONTAINER("migrate", "exited", 0, 0)};
-	assert_int_equal(judge(items, 3, &why), SETTLE_READY);
-	assert_int_equal(judge(items, 0, &why), SETTLE_READY);
-	assert_int_equal(why.len, 0);
+	static char names[SHIPS_MAX][64];
+	size_t i = s->n++;
+
+	(void)snprintf(names[i], sizeof(names[i]), "%s_1", service);
+	s->listed[i] = (struct engine_container){
+		.id = names[i], .name = names[i], .service = (char *)(uintptr_t)service};
+	s->containers[i] = (struct settle_container){.listed = &s->listed[i],
+		.state = {.exit_code = -1, .started_ms = 1, .health = ENGINE_HEALTH_NONE}};
+	(void)snprintf(
+		s->containers[i].state.state, sizeof(s->containers[i].state.state), "%s", state);
+	return &s->containers[i];
 }
 
-static void waits_for_what_is_not_there_yet_and_names_it(void **state)
+static struct settle_container *add_exited(
+	struct scene *s, const char *service, int code, enum engine_restart policy)
 {
+	struct settle_container *c = add(s, service, "exited");
+
+	c->state.exit_code = code;
+	c->state.restart_policy = policy;
+	return c;
+}
+
+static enum settle_verdict look_for(
+	struct scene *s, uint64_t now_ms, const struct settle_service *services, size_t n)
+{
+	settle_watch_update(&s->watch, s->containers, s->n, now_ms);
+	const struct settle_question q = {.services = services,
+		.services_n = n,
+		.containers = s->containers,
+		.containers_n = s->n,
+		.watch = &s->watch,
+		.stable_ms = STABLE_MS,
+		.now_ms = now_ms};
+	lm_buf_clear(&s->why);
+	return settle_judge(&q, &s->why, &s->due_ms);
+}
+
+static enum settle_verdict look(struct scene *s, uint64_t now_ms)
+{
+	static const struct settle_service web = {"web", 1};
+
+	return look_for(s, now_ms, &web, 1);
+}
+
+static void set_state(struct settle_container *c, const char *state, int exit_code)
+{
+	(void)snprintf(c->state.state, sizeof(c->state.state), "%s", state);
+	c->state.exit_code = exit_code;
+}
+
+static void up_for_long_enough_is_success(void **state)
+{
+	SCENE(s);
+
 	(void)state;
-	lm_auto_buf struct lm_buf why = LM_BUF(500);
-	struct engine_container items[] = {RUNNING("web", ENGINE_HEALTH_STARTING),
-		RUNNING("db", ENGINE_HEALTHY), CONTAINER("job", "restarting", 0, 1),
-		CONTAINER("new", "created", 0, -1)};
-	assert_int_equal(judge(items, 4, &why), SETTLE_WAIT);
+	add(&s, "web", "running");
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why), "container web_1 (up for less than 10 s)");
+	assert_int_equal(s.due_ms, 11000);
+	assert_int_equal(look(&s, 10999), SETTLE_WAIT);
+	assert_int_equal(look(&s, 11000), SETTLE_READY);
+	assert_int_equal(s.why.len, 0);
+}
+
+static void healthy_is_success_at_once_and_starting_is_not(void **state)
+{
+	SCENE(s);
+
+	(void)state;
+	struct settle_container *c = add(&s, "web", "running");
+	c->state.health = ENGINE_HEALTH_STARTING;
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	assert_int_equal(look(&s, 1000 + 2 * STABLE_MS), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why), "container web_1 (health: starting)");
+	assert_int_equal(s.due_ms, 0);
+	c->state.health = ENGINE_HEALTHY;
+	assert_int_equal(look(&s, 1000 + 2 * STABLE_MS), SETTLE_READY);
+}
+
+static void a_restart_begins_the_time_anew_and_is_named(void **state)
+{
+	SCENE(s);
+
+	(void)state;
+	struct settle_container *c = add(&s, "web", "running");
+	c->state.restart_policy = ENGINE_RESTART_ALWAYS;
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	set_state(c, "restarting", 3);
+	c->state.restart_count = 6;
+	assert_int_equal(look(&s, 5000), SETTLE_WAIT);
 	assert_string_equal(
-		lm_buf_cstr(&why), "web (health: starting), job (restarting), new (created)");
+		lm_buf_cstr(&s.why), "container web_1 keeps restarting (exit code 3, 6 restarts)");
+	set_state(c, "running", -1);
+	c->state.started_ms = 2;
+	c->state.restart_count = 7;
+	assert_int_equal(look(&s, 11000), SETTLE_WAIT);
+	assert_string_equal(
+		lm_buf_cstr(&s.why), "container web_1 keeps restarting (exit code 3, 7 restarts)");
+	assert_int_equal(look(&s, 20999), SETTLE_WAIT);
+	assert_int_equal(look(&s, 21000), SETTLE_READY);
 }
 
-static void fails_on(struct engine_container failed, const char *sentence)
+static void a_loop_between_two_looks_has_its_exit_code_from_the_event(void **state)
 {
-	lm_auto_buf struct lm_buf why = LM_BUF(500);
-	struct engine_container items[] = {RUNNING("web", ENGINE_HEALTH_STARTING), failed};
-	assert_int_equal(judge(items, 2, &why), SETTLE_FAILED);
-	assert_string_equal(lm_buf_cstr(&why), sentence);
-}
+	SCENE(s);
 
-static void fails_at_once_on_what_will_not_mend(void **state)
-{
 	(void)state;
-	fails_on((struct engine_container)CONTAINER("db", "exited", 0, 137),
-		"container db has ended with exit code 137");
-	fails_on((struct engine_container)RUNNING("db", ENGINE_UNHEALTHY),
-		"container db is unhealthy");
-	fails_on((struct engine_container)CONTAINER("db", "dead", 0, -1), "container db is dead");
+	struct settle_container *c = add(&s, "web", "running");
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	settle_watch_exited(&s.watch, "web_1", 137);
+	settle_watch_exited(&s.watch, "nobody", 1);
+	c->state.started_ms = 2; // by hand: the engine counts nothing
+	assert_int_equal(look(&s, 1000 + STABLE_MS), SETTLE_WAIT);
+	assert_string_equal(
+		lm_buf_cstr(&s.why), "container web_1 keeps restarting (exit code 137, 1 restart)");
 }
 
-static void containers_of_compose_run_do_not_count(void **state)
+static void restarts_of_long_ago_do_not_count(void **state)
 {
+	SCENE(s);
+
 	(void)state;
-	lm_auto_buf struct lm_buf why = LM_BUF(500);
-	struct engine_container items[] = {RUNNING("web", ENGINE_HEALTH_NONE),
-		{.name = (char *)"shell",
-			.state = (char *)"exited",
-			.exit_code = 1,
-			.oneoff = true},
-		{.name = (char *)"other", .state = (char *)"created", .oneoff = true}};
-	assert_int_equal(judge(items, 3, &why), SETTLE_READY);
+	add(&s, "web", "running")->state.restart_count = 57;
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	assert_string_equal(
+		lm_buf_cstr(&s.why), "container web_1 (up for less than 10 s, 57 restarts)");
+	assert_int_equal(look(&s, 1000 + STABLE_MS), SETTLE_READY);
+}
+
+static void what_exited_with_0_counts_unless_it_comes_back(void **state)
+{
+	static const struct {
+		enum engine_restart policy;
+		int code;
+		enum settle_verdict verdict;
+	} cases[] = {
+		{ENGINE_RESTART_NO, 0, SETTLE_READY},
+		{ENGINE_RESTART_ON_FAILURE, 0, SETTLE_READY},
+		{ENGINE_RESTART_ALWAYS, 0, SETTLE_WAIT},
+		{ENGINE_RESTART_ALWAYS, 1, SETTLE_WAIT},
+		{ENGINE_RESTART_NO, 1, SETTLE_FAILED},
+		{ENGINE_RESTART_ON_FAILURE, 1, SETTLE_FAILED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		SCENE(s);
+
+		add_exited(&s, "web", cases[i].code, cases[i].policy);
+		assert_int_equal(look(&s, 1000), cases[i].verdict);
+	}
+}
+
+static void fails_at_once_on_what_stays_as_it_is(void **state)
+{
+	SCENE(exited);
+	SCENE(sick);
+	SCENE(dead);
+
+	(void)state;
+	add_exited(&exited, "web", 3, ENGINE_RESTART_ON_FAILURE)->state.restart_count = 5;
+	assert_int_equal(look(&exited, 1000), SETTLE_FAILED);
+	assert_string_equal(
+		lm_buf_cstr(&exited.why), "container web_1 exited with exit code 3, 5 restarts");
+	add(&sick, "web", "running")->state.health = ENGINE_UNHEALTHY;
+	assert_int_equal(look(&sick, 1000), SETTLE_FAILED);
+	assert_string_equal(lm_buf_cstr(&sick.why), "container web_1 is unhealthy");
+	add(&dead, "web", "dead");
+	assert_int_equal(look(&dead, 1000), SETTLE_FAILED);
+	assert_string_equal(lm_buf_cstr(&dead.why), "container web_1 is dead");
+}
+
+static void a_service_has_all_its_containers(void **state)
+{
+	static const struct settle_service three = {"web", 3}, none = {"db", 1};
+	SCENE(s);
+
+	(void)state;
+	add(&s, "web", "running")->state.health = ENGINE_HEALTHY;
+	add(&s, "web", "running")->state.health = ENGINE_HEALTHY;
+	assert_int_equal(look_for(&s, 1000, &three, 1), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why), "service web has 2 of 3 containers");
+	assert_int_equal(look_for(&s, 1000, &none, 1), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why), "service db has no container");
+	add(&s, "web", "running")->state.health = ENGINE_HEALTHY;
+	assert_int_equal(look_for(&s, 1000, &three, 1), SETTLE_READY);
+	// One more than there should be may be anything.
+	add_exited(&s, "web", 1, ENGINE_RESTART_NO);
+	assert_int_equal(look_for(&s, 1000, &three, 1), SETTLE_READY);
+}
+
+static void strangers_do_not_count(void **state)
+{
+	SCENE(s);
+
+	(void)state;
+	add_exited(&s, "gone", 1, ENGINE_RESTART_NO);
+	add_exited(&s, "web", 1, ENGINE_RESTART_NO)->listed = &s.listed[1];
+	s.listed[1].oneoff = true; // `docker-compose run web`
+	assert_int_equal(look(&s, 1000), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why), "service web has no container");
+	add(&s, "web", "running")->state.health = ENGINE_HEALTHY;
+	assert_int_equal(look(&s, 1000), SETTLE_READY);
+}
+
+static void says_what_is_worst_first_and_counts_the_rest(void **state)
+{
+	static const struct settle_service both[] = {{"slow", 1}, {"mad", 1}};
+	static struct settle_service many[SHIPS_MAX];
+	SCENE(s);
+	SCENE(crowd);
+
+	(void)state;
+	add(&s, "slow", "created");
+	add(&s, "mad", "restarting")->state.exit_code = 0;
+	assert_int_equal(look_for(&s, 1000, both, 2), SETTLE_WAIT);
+	assert_string_equal(lm_buf_cstr(&s.why),
+		"container mad_1 keeps restarting (exit code 0), container slow_1 (created)");
+	for (size_t i = 0; i < SHIPS_MAX; i++)
+		many[i] = (struct settle_service){"nowhere", 1};
+	assert_int_equal(look_for(&crowd, 1000, many, SHIPS_MAX), SETTLE_WAIT);
+	assert_non_null(strstr(lm_buf_cstr(&crowd.why), "service nowhere has no container, and 3"));
+	assert_false(crowd.why.overflow);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ready_once_all_run_and_the_checked_are_healthy),
-		cmocka_unit_test(waits_for_what_is_not_there_yet_and_names_it),
-		cmocka_unit_test(fails_at_once_on_what_will_not_mend),
-		cmocka_unit_test(containers_of_compose_run_do_not_count),
+		cmocka_unit_test(up_for_long_enough_is_success),
+		cmocka_unit_test(healthy_is_success_at_once_and_starting_is_not),
+		cmocka_unit_test(a_restart_begins_the_time_anew_and_is_named),
+		cmocka_unit_test(a_loop_between_two_looks_has_its_exit_code_from_the_event),
+		cmocka_unit_test(restarts_of_long_ago_do_not_count),
+		cmocka_unit_test(what_exited_with_0_counts_unless_it_comes_back),
+		cmocka_unit_test(fails_at_once_on_what_stays_as_it_is),
+		cmocka_unit_test(a_service_has_all_its_containers),
+		cmocka_unit_test(strangers_do_not_count),
+		cmocka_unit_test(says_what_is_worst_first_and_counts_the_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
