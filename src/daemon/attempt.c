@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "daemon/daemon_log.h"
+#include "daemon/fallback.h"
 #include "deploy/stages.h"
 
 #include <string.h>
@@ -12,6 +14,8 @@
 void attempt_finish(struct attempt *a)
 {
 	group_destroy(a->group);
+	free(a->copy_sha256);
+	free(a->copy_version);
 	*a = (struct attempt){0};
 }
 
@@ -28,11 +32,33 @@ static void fail_attempt(struct supervisor *s, const char *stage, const struct l
 	ending_begin(s, &result);
 }
 
+/// From `up` on the compose file is at the destination.
+static lm_rc note_copy(struct supervisor *s, struct lm_err *err)
+{
+	const struct attempt *a = &s->attempt;
+
+	if (!a->copy_sha256)
+		return LM_OK;
+	lm_rc rc = store_note_copy(s->store, a->generation, a->copy_sha256, a->copy_version, err);
+	return rc ? lm_wrap(err, "note the compose file of generation %u", a->generation) : LM_OK;
+}
+
 static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
 	struct supervisor *s = ctx;
+	lm_rc rc = strcmp(stage, deploy_stage_name(DEPLOY_UP)) == 0 ? note_copy(s, err) : LM_OK;
 
-	return store_journal(s->store, s->attempt.generation, stage, err);
+	return rc ? rc : store_journal(s->store, s->attempt.generation, stage, err);
+}
+
+static void on_copy(void *ctx, const char *sha256, const char *version)
+{
+	struct attempt *a = &((struct supervisor *)ctx)->attempt;
+
+	free(a->copy_sha256);
+	free(a->copy_version);
+	a->copy_sha256 = lm_xstrdup(sha256);
+	a->copy_version = lm_xstrdup(version);
 }
 
 static bool is_end_of_fetch(const json_t *line)
@@ -92,18 +118,24 @@ static void on_ended(void *ctx, const struct job_result *result)
 static lm_rc start_deployment(struct supervisor *s, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
+	unsigned n = s->attempt.generation;
+	lm_auto(fallback_finish) struct fallback fallback =
+		fallback_find(s->store, &s->attempt.group->connector, n);
 	const struct job_events events = {
 		.begin = on_begin,
 		.progress = on_progress,
 		.image = on_image,
 		.compose = supervisor_note_compose,
+		.copy = on_copy,
 		.text = reporting_text,
 		.ended = on_ended,
 		.ctx = s,
 	};
-	lm_rc rc = store_compose_open(s->store, s->attempt.generation, &compose, err);
+	lm_rc rc = store_compose_open(s->store, n, fallback.is_start, &compose, err);
 
-	return rc ? rc : supervisor_start_job(s, "deploy", s->attempt.group, compose, &events, err);
+	return rc ? rc
+		  : supervisor_start_job(s, "deploy", s->attempt.group, compose, fallback.document,
+			    &events, err);
 }
 
 /// The generation has an attempt under way in the store; runs it.

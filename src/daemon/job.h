@@ -49,6 +49,8 @@ struct job_events {
 	void (*progress)(void *ctx, const json_t *line);
 	void (*image)(void *ctx, const char *ref, const char *digest);
 	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// The compose file that is deployed, which is what the definition names; version "": none.
+	void (*copy)(void *ctx, const char *sha256, const char *version);
 	/// A part of a plan, as the worker sent it. Borrowed.
 	void (*plan)(void *ctx, const json_t *line);
 	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch

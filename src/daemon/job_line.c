@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { COPY_VERSION_MAX = 1024 }; ///< S3's own limit.
+
 static bool is_one_of(const char *text, const char *const *words, size_t n)
 {
 	for (size_t i = 0; text && i < n; i++) {
@@ -37,6 +39,16 @@ static bool read_pair(const json_t *object, enum job_line_kind kind, const char 
 		.first = json_get_text(object, first),
 		.second = json_get_text(object, second)};
 	return ret->first && ret->second;
+}
+
+/// 64 digits of a hexadecimal number and a version, which go into the store.
+static bool read_copy(const json_t *copy, struct job_line *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	return read_pair(copy, JOB_LINE_COPY, "sha256", "version", ret) &&
+	       strlen(ret->first) == 64 && strspn(ret->first, digits) == 64 &&
+	       strlen(ret->second) <= COPY_VERSION_MAX;
 }
 
 static bool read_shipped(const json_t *line, struct job_line *ret)
@@ -76,6 +88,8 @@ static bool read_any(const json_t *line, struct job_line *ret)
 	if (json_object_get(line, "compose"))
 		return read_pair(json_object_get(line, "compose"), JOB_LINE_COMPOSE, "stamp",
 			"version", ret);
+	if (json_object_get(line, "copy"))
+		return read_copy(json_object_get(line, "copy"), ret);
 	if (json_is_object(json_object_get(line, "plan"))) {
 		*ret = (struct job_line){.kind = JOB_LINE_PLAN};
 		return true;

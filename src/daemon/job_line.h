@@ -14,6 +14,7 @@ enum job_line_kind {
 	JOB_LINE_STAGE,
 	JOB_LINE_IMAGE,
 	JOB_LINE_COMPOSE,
+	JOB_LINE_COPY,
 	JOB_LINE_PLAN,
 	JOB_LINE_SHIPPED,
 	JOB_LINE_ALIVE,
@@ -24,8 +25,8 @@ struct job_line {
 	enum job_line_kind kind;
 	bool begins, ends;  ///< STAGE: its state is "begin"; "end" or "fail".
 	const char *stage;  ///< STAGE.
-	const char *first;  ///< IMAGE: reference; COMPOSE: stamp.
-	const char *second; ///< IMAGE: digest; COMPOSE: version.
+	const char *first;  ///< IMAGE: reference; COMPOSE: stamp; COPY: SHA-256.
+	const char *second; ///< IMAGE: digest; COMPOSE, COPY: version.
 	uint64_t shipped;   ///< SHIPPED: bytes.
 	uint64_t rejected;  ///< SHIPPED: lines.
 };

@@ -48,6 +48,8 @@ static bool is_expected(const struct job *job, enum job_line_kind kind)
 		return e->image;
 	case JOB_LINE_COMPOSE:
 		return e->compose;
+	case JOB_LINE_COPY:
+		return e->copy;
 	case JOB_LINE_SHIPPED:
 		return e->shipped;
 	case JOB_LINE_PLAN:
@@ -86,6 +88,8 @@ static void hand_over(struct job *job, const json_t *line, const struct job_line
 		job->events.image(ctx, parsed->first, parsed->second);
 	else if (parsed->kind == JOB_LINE_COMPOSE)
 		job->events.compose(ctx, parsed->first, parsed->second);
+	else if (parsed->kind == JOB_LINE_COPY)
+		job->events.copy(ctx, parsed->first, parsed->second);
 	else if (parsed->kind == JOB_LINE_PLAN)
 		job->events.plan(ctx, line);
 	else if (parsed->kind == JOB_LINE_SHIPPED)

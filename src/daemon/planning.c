@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "daemon/fallback.h"
 
 #include <stdio.h>
 
@@ -98,6 +99,8 @@ static void begin(struct supervisor *s, const struct group *group)
 		.ctx = s,
 	};
 	struct lm_err err = {LM_OK};
+	lm_auto(fallback_finish) struct fallback fallback =
+		fallback_find(s->store, &group->connector, 0);
 
 	s->stage[0] = '\0';
 	s->planning = true;
@@ -105,7 +108,7 @@ static void begin(struct supervisor *s, const struct group *group)
 	lm_info("a plan is being made: %s from bucket %s, connector version %u",
 		group->connector.key, group->connector.bucket, group->connector.version);
 	// Its compose file is kept nowhere.
-	if (supervisor_start_job(s, "plan", group, -1, &events, &err) == LM_OK)
+	if (supervisor_start_job(s, "plan", group, -1, fallback.document, &events, &err) == LM_OK)
 		return;
 	job_destroy(lm_take(s->job));
 	s->planning = false;

@@ -104,7 +104,8 @@ void reporting_stage(struct supervisor *s, const json_t *line)
 	} else if (strcmp(state, "end") == 0) {
 		note_end(s, stage, json_get_int(line, "ms", 0));
 	} else if (only_how_far && message) {
-		lm_info("stage %s: %s", stage, message);
+		lm_log(json_get_bool(line, "warning", false) ? LM_WARN : LM_INFO, "stage %s: %s",
+			stage, message);
 	}
 	if (!only_how_far) {
 		supervisor_changed(s);

@@ -241,7 +241,7 @@ lm_rc supervisor_read_group(
 }
 
 lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct group *group,
-	int compose_fd, const struct job_events *events, struct lm_err *err)
+	int compose_fd, const json_t *fallback, const struct job_events *events, struct lm_err *err)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
 	lm_auto_free char *credentials = NULL;
@@ -259,7 +259,7 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		return rc;
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
 	lm_auto_json json_t *document =
-		launch_make_document(kind, group, s->host, credentials, &compose);
+		launch_make_document(kind, group, s->host, credentials, &compose, fallback);
 	const struct start start = {
 		.program = s->worker,
 		.user = &user,

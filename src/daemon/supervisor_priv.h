@@ -29,6 +29,8 @@ struct attempt {
 	unsigned generation;
 	bool resumes;
 	struct group *group;
+	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
+	char *copy_version; ///< or not known to be what the definition names. "": of no version.
 	int64_t started_ms; ///< Wall clock.
 	uint64_t began_ms;  ///< On lm_clock_mono_ms().
 };
@@ -84,9 +86,10 @@ struct supervisor {
 // supervisor.c
 /// Begins the order that waits, if nothing is being done.
 void supervisor_next(struct supervisor *s);
-/// Starts a worker. `compose_fd` stays the caller's.
+/// Starts a worker. `compose_fd` stays the caller's. `fallback` as in launch_make_document.
 lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct group *group,
-	int compose_fd, const struct job_events *events, struct lm_err *err);
+	int compose_fd, const json_t *fallback, const struct job_events *events,
+	struct lm_err *err);
 /// The job that has ended, for the caller to destroy, with the folder for its credentials removed.
 struct job *supervisor_take_job(struct supervisor *s);
 /// For struct job_events: spares the next job the search.

@@ -94,7 +94,7 @@ static lm_rc start_takedown(struct supervisor *s, unsigned n, struct lm_err *err
 	if (rc)
 		return rc;
 	(void)!store_read_compose(s->store, n, &compose, &ignored);
-	return supervisor_start_job(s, "down", s->down_group, compose, &events, err);
+	return supervisor_start_job(s, "down", s->down_group, compose, NULL, &events, err);
 }
 
 void takedown_begin(struct supervisor *s)

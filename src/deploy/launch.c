@@ -199,7 +199,7 @@ void launch_identity_finish(struct launch_identity *i)
 
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose)
+	const struct launch_compose *compose, const json_t *fallback)
 {
 	json_t *document = json_object();
 
@@ -211,5 +211,7 @@ json_t *launch_make_document(const char *kind, const struct group *group,
 		json_object_set_new(document, "compose",
 			json_pack("{s:s, s:s}", "stamp", compose->stamp, "version",
 				compose->version));
+	if (fallback)
+		json_object_set(document, "fallback", (json_t *)fallback);
 	return document;
 }

@@ -54,7 +54,7 @@ struct launch_compose {
 	const char *stamp, *version; ///< NULL: not known yet.
 };
 
-/// The job's document; a new reference.
+/// The job's document; a new reference. `fallback` is borrowed; NULL: there is none.
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose);
+	const struct launch_compose *compose, const json_t *fallback);

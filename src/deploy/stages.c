@@ -236,10 +236,33 @@ size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stag
 	return n;
 }
 
-/// Offline mode: the stage could not reach its other side; what is on this device has to do.
-static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_err *err)
+/// What `stage` does instead.
+static lm_rc do_instead(struct run *run, enum deploy_stage stage, struct lm_err *err)
+{
+	bool changed = false;
+	lm_rc rc = LM_OK;
+
+	if (stage != DEPLOY_FETCH && run->options.has_own)
+		rc = run->ops->take_own(run->ctx, &changed, err);
+	if (!rc && changed)
+		rc = run->ops->resolve(run->ctx, err);
+	return rc ? rc : rows[stage].instead(run, err);
+}
+
+/// Whether offline mode helps against this failure.
+static bool may_go_on(const struct run *run, enum deploy_stage stage, lm_rc rc)
 {
 	const struct row *row = &rows[stage];
+
+	if (rc == LM_OK || rc == LM_E_CANCELLED || !row->instead || !run->options.offline_mode ||
+		run->outcome->offline)
+		return false;
+	return run->options.has_own || (row->offline & CLASS(rc)) != 0;
+}
+
+/// Offline mode: the stage did not get what it needs; what is on this device has to do.
+static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_err *err)
+{
 	char message[LM_ERR_MSG_SIZE + 128];
 	struct lm_err local = {LM_OK};
 
@@ -247,12 +270,14 @@ static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_er
 		message, sizeof(message), "%s; going on with what is on this device", err->msg);
 	run->outcome->offline = true;
 	lm_rc rc = report(run,
-		&(struct deploy_event){
-			.stage = stage, .state = DEPLOY_PROGRESS, .message = message},
+		&(struct deploy_event){.stage = stage,
+			.state = DEPLOY_PROGRESS,
+			.message = message,
+			.is_warning = true},
 		err);
 	if (rc)
 		return rc;
-	rc = row->instead(run, &local);
+	rc = do_instead(run, stage, &local);
 	if (rc == LM_OK || rc == LM_E_CANCELLED) {
 		*err = local;
 		return rc;
@@ -264,8 +289,7 @@ static lm_rc work(struct run *run, enum deploy_stage stage, struct lm_err *err)
 {
 	const struct row *row = &rows[stage];
 	lm_rc rc = row->work(run, err);
-	bool instead = rc != LM_OK && run->options.offline_mode && !run->outcome->offline &&
-		       (row->offline & CLASS(rc)) != 0;
+	bool instead = may_go_on(run, stage, rc);
 
 	if (instead)
 		rc = work_offline(run, stage, err);

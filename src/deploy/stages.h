@@ -44,6 +44,9 @@ struct deploy_options {
 	bool stop_containers; ///< From 6. Default true.
 	bool offline_mode;    ///< From 7. Default false.
 	bool settle;          ///< The policy has a health gate; any version.
+	/// It is a start of what was deployed before, whose own compose file is at hand: in offline
+	/// mode that takes the place of whatever cannot be had, for whatever reason.
+	bool has_own;
 };
 
 #define DEPLOY_OPTIONS_DEFAULT(v)                                                                  \
@@ -75,6 +78,7 @@ struct deploy_event {
 	enum deploy_state state;
 	uint64_t ms;         ///< END and FAIL: how long the stage worked.
 	const char *message; ///< PROGRESS and FAIL: a sentence. Borrowed for the call.
+	bool is_warning;     ///< PROGRESS: the sentence is one.
 };
 
 /// Everything the state machine reaches. Each fails with an error class as in base/error.h and
@@ -85,8 +89,11 @@ struct deploy_ops {
 	lm_rc (*prepare)(void *ctx, struct lm_err *err);
 	/// Compose file, secrets and registry tokens.
 	lm_rc (*fetch)(void *ctx, struct lm_err *err);
-	/// Offline mode, after `fetch` failed: takes the local copy as the compose file instead.
+	/// Offline mode, after `fetch` failed: takes what is at hand as the compose file instead.
 	lm_rc (*fetch_local)(void *ctx, struct lm_err *err);
+	/// A start in offline mode, after a login or a pull failed: takes the own compose file.
+	/// `*ret_changed`: it was another one until now, so that it is to be resolved again.
+	lm_rc (*take_own)(void *ctx, bool *ret_changed, struct lm_err *err);
 	lm_rc (*resolve)(void *ctx, struct lm_err *err);
 	lm_rc (*authenticate)(void *ctx, struct lm_err *err);
 	/// `mode` is what the pull will be: it decides how much disk is needed.

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "deploy/journal.h"
 #include "deploy/store_priv.h"
+#include "sys/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -257,21 +258,38 @@ static lm_rc open_under_way(struct store *s, unsigned n, int *ret_fd, struct lm_
 	return store_open_generation(s, n, ret_fd, err);
 }
 
-lm_rc store_compose_open(struct store *s, unsigned n, int *ret_fd, struct lm_err *err)
+/// Copies the kept compose file into `to`, and goes back to its beginning.
+static lm_rc copy_kept(int dir, int to, struct lm_err *err)
 {
-	lm_auto_close int dir = -1;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+	lm_rc rc = store_file_read(dir, STORE_COMPOSE, &text, err);
+
+	if (rc == LM_OK)
+		rc = lm_fd_write_all(to, STORE_COMPOSE_NEW, lm_buf_str(&text), err);
+	if (rc == LM_OK && lseek(to, 0, SEEK_SET) < 0)
+		rc = lm_fail(err, LM_E_SYS, errno, "read '%s' again: %m", STORE_COMPOSE_NEW);
+	return rc;
+}
+
+lm_rc store_compose_open(
+	struct store *s, unsigned n, bool from_kept, int *ret_fd, struct lm_err *err)
+{
+	lm_auto_close int dir = -1, fd = -1;
 	lm_rc rc = open_under_way(s, n, &dir, err);
 
 	if (rc)
 		return rc;
 	if (unlinkat(dir, STORE_COMPOSE_NEW, 0) < 0 && errno != ENOENT)
 		return lm_fail(err, LM_E_SYS, errno, "remove an old '%s': %m", STORE_COMPOSE_NEW);
-	int fd = openat(
-		dir, STORE_COMPOSE_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(
+		dir, STORE_COMPOSE_NEW, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return lm_fail(
 			err, LM_E_SYS, errno, "create the compose file of generation %u: %m", n);
-	*ret_fd = fd;
+	rc = from_kept ? copy_kept(dir, fd, err) : LM_OK;
+	if (rc)
+		return lm_wrap(err, "copy the compose file of generation %u", n);
+	*ret_fd = lm_take_fd(fd);
 	return LM_OK;
 }
 
@@ -295,6 +313,60 @@ lm_rc store_compose_keep(struct store *s, unsigned n, struct lm_err *err)
 		return lm_fail(err, LM_E_SYS, errno, "rename '%s': %m", STORE_COMPOSE_NEW);
 	// The new name lasts when store_finish syncs the folder; before that it counts for nothing.
 	return LM_OK;
+}
+
+/// An array, whatever there is.
+static lm_rc read_copies(int dir, json_t **ret, struct lm_err *err)
+{
+	json_t *copies = NULL;
+	lm_rc rc = store_json_read(dir, STORE_COPIES, &copies, err);
+
+	if (rc == LM_E_SYS)
+		return rc;
+	if (rc != LM_OK || !json_is_array(copies)) {
+		json_decref(copies);
+		copies = json_array();
+	}
+	*ret = copies;
+	return LM_OK;
+}
+
+lm_rc store_read_copies(struct store *s, unsigned n, json_t **ret, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_rc rc = store_open_generation(s, n, &dir, err);
+
+	return rc ? rc : read_copies(dir, ret, err);
+}
+
+static void forget_copy(json_t *copies, const char *sha256)
+{
+	for (size_t i = json_array_size(copies); i-- > 0;) {
+		const char *other = json_get_text(json_array_get(copies, i), "sha256");
+
+		if (!other || strcmp(other, sha256) == 0)
+			(void)json_array_remove(copies, i);
+	}
+}
+
+lm_rc store_note_copy(
+	struct store *s, unsigned n, const char *sha256, const char *version, struct lm_err *err)
+{
+	enum { COPIES_MAX = 8 };
+	lm_auto_close int dir = -1;
+	lm_auto_json json_t *copies = NULL;
+	lm_rc rc = open_under_way(s, n, &dir, err);
+
+	if (rc == LM_OK)
+		rc = read_copies(dir, &copies, err);
+	if (rc)
+		return rc;
+	forget_copy(copies, sha256);
+	json_array_insert_new(
+		copies, 0, json_pack("{s:s, s:s}", "sha256", sha256, "version", version));
+	while (json_array_size(copies) > COPIES_MAX)
+		(void)json_array_remove(copies, COPIES_MAX);
+	return store_json_replace(dir, STORE_COPIES, copies, err);
 }
 
 lm_rc store_journal(struct store *s, unsigned n, const char *stage, struct lm_err *err)

@@ -7,6 +7,7 @@
 ///     <dir>/generations/<n>/definition.json   the definition as it was handed over
 ///                           compose.yml       as fetched, of the attempt that counts
 ///                           images.json       image -> digest, of the same attempt
+///                           copies.json       what it put at the destination: digest and version
 ///                           outcome.json      how the last attempt ended
 ///                           reported          the attempt whose status message is in the outbox
 ///     <dir>/current, <dir>/last-good          links "generations/<n>"
@@ -28,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,14 +77,19 @@ lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err);
 
 /// All below until store_finish: for the attempt under way. LM_E_INVALID if `n` is not it.
 ///
-/// An empty file for the worker to write the compose file into; the caller closes it. It counts
-/// only after store_compose_keep.
-lm_rc store_compose_open(struct store *s, unsigned n, int *ret_fd, struct lm_err *err);
+/// A file for the worker to write the compose file into; the caller closes it. It counts only after
+/// store_compose_keep. It is empty, or, with `from_kept`, holds what store_read_compose reads.
+lm_rc store_compose_open(
+	struct store *s, unsigned n, bool from_kept, int *ret_fd, struct lm_err *err);
 /// The file is complete: syncs it. LM_E_NOT_FOUND: there was no store_compose_open.
 /// LM_E_TOO_LARGE: over LIMIT_COMPOSE_FILE.
 lm_rc store_compose_keep(struct store *s, unsigned n, struct lm_err *err);
 /// Records that a stage is about to act; it may act after LM_OK only.
 lm_rc store_journal(struct store *s, unsigned n, const char *stage, struct lm_err *err);
+/// The attempt is about to put a compose file of this SHA-256 (hexadecimal digits) and version (""
+/// if none is known) at the destination. A generation remembers the last few.
+lm_rc store_note_copy(
+	struct store *s, unsigned n, const char *sha256, const char *version, struct lm_err *err);
 /// Notes an image's digest; kept in memory until store_finish. LM_E_TOO_LARGE: too many of them.
 lm_rc store_image(
 	struct store *s, unsigned n, struct lm_str ref, struct lm_str digest, struct lm_err *err);
@@ -120,13 +127,18 @@ lm_rc store_reported(struct store *s, unsigned n, struct lm_err *err);
 /// The numbers of all generations, newest first; the caller frees (NULL if there are none).
 lm_rc store_list(struct store *s, unsigned **ret, size_t *ret_count, struct lm_err *err);
 /// outcome.json as text: an object with generation, attempt, success, good (an attempt ever
-/// succeeded), stage, error, message, compose_version, started_ms, ended_ms, status. The caller
-/// frees it. LM_E_NOT_FOUND: no attempt has ended yet.
+/// succeeded), stage, error, message, compose_version, good_compose_version (of the attempt that
+/// compose.yml is of), started_ms, ended_ms, status. The caller frees it. LM_E_NOT_FOUND: no
+/// attempt has ended yet.
 lm_rc store_read_outcome(struct store *s, unsigned n, char **ret, struct lm_err *err);
 /// The definition's text; the caller frees it.
 lm_rc store_read_definition(struct store *s, unsigned n, char **ret, struct lm_err *err);
 /// A descriptor of the generation's compose.yml, read only; the caller closes it. LM_E_NOT_FOUND.
 lm_rc store_read_compose(struct store *s, unsigned n, int *ret_fd, struct lm_err *err);
+
+/// What store_note_copy noted of a generation, the newest first: [{"sha256","version"},…], the
+/// caller's. "[]" if there is nothing, or what there is cannot be read.
+lm_rc store_read_copies(struct store *s, unsigned n, json_t **ret, struct lm_err *err);
 
 /// Removes all generations but the newest `keep` (at least one), current, last good, the one under
 /// way and those with a message that was not reported.

@@ -129,8 +129,18 @@ static json_t *text_or_null(const char *text)
 	return json_string(ascii);
 }
 
-static json_t *outcome_to_json(
-	unsigned n, unsigned attempt, bool good, const struct store_outcome *o)
+/// The version of what becomes, or stays, the generation's compose.yml.
+static json_t *good_version(const json_t *before, const struct store_outcome *o)
+{
+	json_t *version = json_object_get(before, "good_compose_version");
+
+	if (o->success)
+		return text_or_null(o->compose_version);
+	return version ? json_incref(version) : json_null();
+}
+
+static json_t *outcome_to_json(unsigned n, unsigned attempt, bool good, const json_t *before,
+	const struct store_outcome *o)
 {
 	json_t *j = json_object();
 	// json_object_set_new takes NULL too, and then fails: `bad` counts that.
@@ -143,6 +153,7 @@ static json_t *outcome_to_json(
 	bad |= json_object_set_new(j, "error", text_or_null(o->error));
 	bad |= json_object_set_new(j, "message", text_or_null(o->message));
 	bad |= json_object_set_new(j, "compose_version", text_or_null(o->compose_version));
+	bad |= json_object_set_new(j, "good_compose_version", good_version(before, o));
 	bad |= json_object_set_new(j, "started_ms", json_integer(o->started_ms));
 	bad |= json_object_set_new(j, "ended_ms", json_integer(o->ended_ms));
 	bad |= json_object_set_new(j, "status",
@@ -158,6 +169,8 @@ lm_rc store_finish(
 {
 	lm_auto_close int fd = -1;
 	struct store_verdict before;
+	lm_auto_json json_t *last = NULL;
+	struct lm_err ignored; // what cannot be read is as none
 
 	if (n == 0 || n != s->state.open)
 		return lm_fail(err, LM_E_INVALID, 0, "generation %u is not under way", n);
@@ -166,8 +179,9 @@ lm_rc store_finish(
 		rc = store_verdict_read(fd, &before, err);
 	if (rc)
 		return rc;
-	lm_auto_json json_t *j =
-		outcome_to_json(n, s->state.open_attempt, before.good || outcome->success, outcome);
+	(void)!store_json_read(fd, STORE_OUTCOME, &last, &ignored);
+	lm_auto_json json_t *j = outcome_to_json(
+		n, s->state.open_attempt, before.good || outcome->success, last, outcome);
 	if (!j)
 		return lm_fail(err, LM_E_INVALID, 0, "the status document is not UTF-8");
 	lm_auto_json json_t *images = s->images ? json_incref(s->images) : json_object();

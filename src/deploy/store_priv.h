@@ -14,6 +14,7 @@
 #define STORE_COMPOSE_KEPT "compose.yml.kept" ///< Complete and synced; waits for the outcome.
 #define STORE_IMAGES "images.json"
 #define STORE_IMAGES_NEW "images.json.new" ///< Waits for the outcome.
+#define STORE_COPIES "copies.json"
 #define STORE_OUTCOME "outcome.json"
 #define STORE_REPORTED "reported"
 #define STORE_CURRENT "current"

@@ -36,6 +36,11 @@ static lm_rc do_fetch_local(void *ctx, struct lm_err *err)
 	return fetch_local_copy(ctx, err);
 }
 
+static lm_rc do_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
+{
+	return fetch_take_own(ctx, ret_changed, err);
+}
+
 static lm_rc do_resolve(void *ctx, struct lm_err *err)
 {
 	return images_resolve(ctx, err);
@@ -110,6 +115,7 @@ static const struct deploy_ops ops = {
 	.prepare = do_prepare,
 	.fetch = do_fetch,
 	.fetch_local = do_fetch_local,
+	.take_own = do_take_own,
 	.resolve = do_resolve,
 	.authenticate = do_authenticate,
 	.admit = do_admit,
@@ -138,8 +144,9 @@ struct deploy_options deploy_job_options(const struct connector_definition *d)
 void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 {
 	const struct connector_definition *d = work_definition(w);
-	const struct deploy_options options = deploy_job_options(d);
+	struct deploy_options options = deploy_job_options(d);
 
+	options.has_own = w->job->fallback.is_start;
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)
 		return;

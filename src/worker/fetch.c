@@ -5,12 +5,15 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "worker/local_copy.h"
 #include "worker/work_priv.h"
 
 #include <errno.h>
 #include <strings.h>
 #include <sys/stat.h>
+
+enum { VERSION_MAX = 1024 }; ///< S3's own limit for the name of a version.
 
 struct fetch {
 	struct work *w;
@@ -105,9 +108,20 @@ static lm_rc hand_over(const struct work *w, struct lm_str text, struct lm_err *
 	return lm_fd_write_all(w->compose_fd, "the generation's compose file", text, err);
 }
 
-/// The compose file of this deployment is this text.
-static lm_rc take_text(struct work *w, struct lm_buf *text, struct lm_err *err)
+/// So that a later deployment knows the local copy again.
+static void tell_copy(const struct work *w, const char *sha256, const char *version)
 {
+	if (w->job->kind == JOB_DEPLOY && (!version || strlen(version) <= VERSION_MAX))
+		work_tell(w, json_pack("{s:{s:s, s:s}}", "copy", "sha256", sha256, "version",
+				     version ? version : ""));
+}
+
+/// The compose file of this deployment is this text, of that version (NULL: of none). `is_known`:
+/// it is what the definition names.
+static lm_rc take_text(
+	struct work *w, struct lm_buf *text, const char *version, bool is_known, struct lm_err *err)
+{
+	char sha256[SIGV4_SHA256_HEX_SIZE];
 	lm_rc rc = check_sha256(w, lm_buf_str(text), err);
 
 	if (!rc)
@@ -117,6 +131,11 @@ static lm_rc take_text(struct work *w, struct lm_buf *text, struct lm_err *err)
 	lm_buf_finish(&w->text);
 	w->text = *text;
 	*text = (struct lm_buf){0};
+	free(w->store_version);
+	w->store_version = version ? lm_xstrdup(version) : NULL;
+	sigv4_sha256_hex(lm_buf_str(&w->text), sha256);
+	if (is_known)
+		tell_copy(w, sha256, version);
 	return LM_OK;
 }
 
@@ -153,7 +172,8 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	(void)!cloud_run(cloud, NULL); // a failure of it is in what it carried out
 	tokens_settle(&f->w->tokens, cloud);
 	lm_rc rc = take_object(f, ret_object, err);
-	if (!rc && secrets_rc) {
+	// A refusal is final, and counts more than what may pass.
+	if (secrets_rc && (!rc || (deploy_is_away(rc) && !deploy_is_away(secrets_rc)))) {
 		*err = secrets_err;
 		rc = secrets_rc;
 	}
@@ -165,8 +185,16 @@ static void keep_text(struct work *w, struct stored_object *object)
 {
 	struct lm_err ignored; // then there is the local copy
 
-	if (object->text.len > 0 && take_text(w, &object->text, &ignored) == LM_OK)
-		w->store_version = lm_take(object->version);
+	if (object->text.len > 0)
+		(void)!take_text(w, &object->text, object->version, true, &ignored);
+}
+
+/// Before it is overwritten by what is fetched.
+static lm_rc read_own(struct work *w, struct lm_err *err)
+{
+	if (!w->job->fallback.is_start)
+		return LM_OK;
+	return lm_fd_read_all(w->compose_fd, "the generation's compose file", &w->own, err);
 }
 
 lm_rc fetch_all(struct work *w, struct lm_err *err)
@@ -179,18 +207,19 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 	lm_auto_stored_object struct stored_object object = {0};
 	lm_auto_registry_list struct registry_list secrets = {0};
 	bool online = f.object_from_s3 || (d->secret_arns_n > 0 && !host->secret_store_directory);
-	lm_rc rc = online ? cloud_open(&w->cloud, err) : LM_OK;
+	lm_rc rc = read_own(w, err);
 
+	if (!rc && online)
+		rc = cloud_open(&w->cloud, err);
 	if (!rc)
 		rc = get_all(&f, &object, &secrets, err);
 	if (rc) {
 		keep_text(w, &object);
 		return rc;
 	}
-	rc = take_text(w, &object.text, err);
+	rc = take_text(w, &object.text, object.version, true, err);
 	if (rc)
 		return rc;
-	w->store_version = lm_take(object.version);
 	w->secrets = secrets;
 	secrets = (struct registry_list){0};
 	lm_info("fetched '%s' from bucket '%s' (%zu bytes) and %zu secrets", d->key, d->bucket,
@@ -198,22 +227,79 @@ lm_rc fetch_all(struct work *w, struct lm_err *err)
 	return LM_OK;
 }
 
-lm_rc fetch_local_copy(struct work *w, struct lm_err *err)
+/// The copy with that content, if it is known to be what the definition names; else NULL.
+static const struct job_copy *find_copy(const struct work *w, const char *sha256)
+{
+	const struct job_fallback *f = &w->job->fallback;
+
+	for (size_t i = 0; i < f->copies_n; i++)
+		if (strcmp(f->copies[i].sha256, sha256) == 0)
+			return &f->copies[i];
+	return NULL;
+}
+
+static lm_rc fail_unknown_copy(const struct work *w, struct lm_err *err)
+{
+	const struct connector_definition *d = work_definition(w);
+
+	return lm_fail(err, LM_E_CONFLICT, 0,
+		"the local copy '%s/%s' is not known to be '%s' of bucket '%s'%s%s: another "
+		"deployment put it there, or it was changed since",
+		d->destination, LOCAL_COPY_NAME, d->key, d->bucket,
+		d->object_version ? " in version " : "",
+		d->object_version ? d->object_version : "");
+}
+
+/// The local copy, if it is known to be what the definition names, or is no work of ours: then a
+/// person put it there for this.
+static lm_rc take_local_copy(struct work *w, struct lm_err *err)
 {
 	const char *directory = work_definition(w)->destination;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+	char sha256[SIGV4_SHA256_HEX_SIZE];
+	lm_rc rc = local_copy_read(w->destination_fd, directory, &text, err);
 
+	if (rc)
+		return rc;
+	sigv4_sha256_hex(lm_buf_str(&text), sha256);
+	const struct job_copy *copy = find_copy(w, sha256);
+	if (!copy && w->job->fallback.placed)
+		return fail_unknown_copy(w, err);
+	const char *version = copy && copy->version[0] ? copy->version : NULL;
+	rc = take_text(w, &text, version, copy != NULL, err);
+	if (rc)
+		return rc;
+	w->fell_back = true;
+	lm_warn("offline: going on with the local copy of the compose file in '%s'%s", directory,
+		copy ? "" : ", which was put there by hand");
+	return LM_OK;
+}
+
+lm_rc fetch_take_own(struct work *w, bool *ret_changed, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+	bool changed = !lm_str_eq(lm_buf_str(&w->text), lm_buf_str(&w->own));
+
+	(void)lm_buf_add_str(&text, lm_buf_str(&w->own));
+	lm_rc rc = take_text(w, &text, w->job->fallback.start_version, true, err);
+	if (rc)
+		return rc;
+	w->fell_back = true;
+	*ret_changed = changed;
+	lm_warn("offline: going on with the compose file that was deployed before");
+	return LM_OK;
+}
+
+lm_rc fetch_local_copy(struct work *w, struct lm_err *err)
+{
+	bool changed;
+
+	if (w->own.len > 0)
+		return fetch_take_own(w, &changed, err);
 	if (w->text.len > 0) {
 		lm_warn("offline: going on with the compose file that was fetched, without the "
 			"secrets");
 		return LM_OK;
 	}
-	lm_rc rc = local_copy_read(w->destination_fd, directory, &text, err);
-
-	if (!rc)
-		rc = take_text(w, &text, err);
-	if (rc)
-		return rc;
-	lm_warn("offline: going on with the local copy of the compose file in '%s'", directory);
-	return LM_OK;
+	return take_local_copy(w, err);
 }

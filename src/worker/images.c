@@ -69,10 +69,21 @@ static lm_rc choose_services(struct work *w, const struct wait_limit *limit, str
 	return LM_OK;
 }
 
+/// A start that goes on with another compose file resolves a second time.
+static void forget_resolved(struct work *w)
+{
+	compose_images_finish(&w->images); // which borrow from what follows
+	compose_services_finish(&w->services);
+	free(lm_take(w->default_platform));
+	lm_buf_clear(&w->config);
+}
+
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	struct lm_str text = lm_buf_str(&w->text);
+
+	forget_resolved(w);
 	lm_rc rc = compose_file_check(text, err);
 
 	if (!rc)

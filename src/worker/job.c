@@ -4,8 +4,20 @@
 #include "base/memory.h"
 #include "base/path.h"
 
+static void fallback_finish(struct job_fallback *f)
+{
+	for (size_t i = 0; i < f->copies_n; i++) {
+		free(f->copies[i].sha256);
+		free(f->copies[i].version);
+	}
+	free(f->copies);
+	free(f->start_version);
+	*f = (struct job_fallback){0};
+}
+
 void job_finish(struct job *job)
 {
+	fallback_finish(&job->fallback);
 	group_destroy(job->group);
 	host_finish(&job->host);
 	free(job->credentials_directory);
@@ -60,6 +72,40 @@ static lm_rc read_compose(const json_t *document, struct job *job, struct lm_err
 	return LM_OK;
 }
 
+static lm_rc read_copies(const json_t *copies, struct job_fallback *ret, struct lm_err *err)
+{
+	size_t i;
+	json_t *copy;
+
+	ret->copies = lm_xcalloc(json_array_size(copies) + 1, sizeof(*ret->copies));
+	json_array_foreach(copies, i, copy)
+	{
+		const char *sha256 = json_get_text(copy, "sha256");
+		const char *version = json_get_text(copy, "version");
+
+		if (!sha256 || !version)
+			return lm_fail(err, LM_E_PROTOCOL, 0,
+				"a copy in fallback must have a sha256 and a version");
+		ret->copies[ret->copies_n++] = (struct job_copy){
+			.sha256 = lm_xstrdup(sha256), .version = lm_xstrdup(version)};
+	}
+	return LM_OK;
+}
+
+static lm_rc read_fallback(const json_t *document, struct job_fallback *ret, struct lm_err *err)
+{
+	const json_t *fallback = json_object_get(document, "fallback");
+	const json_t *start = json_object_get(fallback, "start");
+	const char *version = json_get_text(start, "version");
+
+	if (!fallback || json_is_null(fallback))
+		return LM_OK;
+	ret->placed = json_get_bool(fallback, "placed", true);
+	ret->is_start = json_is_object(start);
+	ret->start_version = version ? lm_xstrdup(version) : NULL;
+	return read_copies(json_object_get(fallback, "copies"), ret, err);
+}
+
 /// The member, or null.
 static const json_t *member(const json_t *document, const char *key)
 {
@@ -94,6 +140,8 @@ static lm_rc read_members(const json_t *document, struct job *job, struct lm_err
 		rc = read_directory(document, &job->credentials_directory, err);
 	if (!rc)
 		rc = read_compose(document, job, err);
+	if (!rc)
+		rc = read_fallback(document, &job->fallback, err);
 	if (!rc)
 		rc = read_host(document, &job->host, err);
 	return rc;

@@ -18,6 +18,22 @@ struct job_files {
 	int compose_fd, key_fd, certificate_fd;
 };
 
+/// A compose file that is known to be what the definition names.
+struct job_copy {
+	char *sha256;  ///< Hexadecimal digits.
+	char *version; ///< "": of none.
+};
+
+/// What offline mode may go on with; all is zero without it.
+struct job_fallback {
+	bool is_start;       ///< Descriptor 3 holds the generation's own compose file.
+	char *start_version; ///< Of that; NULL: none.
+	bool placed; ///< A compose file was put at the destination before, so what is there is
+		     ///< ours.
+	struct job_copy *copies;
+	size_t copies_n;
+};
+
 struct job {
 	enum job_kind kind;
 	struct group *group; ///< NULL for a check without a definition.
@@ -25,6 +41,7 @@ struct job {
 	char *credentials_directory; ///< Absolute; NULL for JOB_CHECK and JOB_SHIP_LOGS.
 	/// The docker-compose that an earlier job found; both NULL if none did.
 	char *compose_stamp, *compose_version;
+	struct job_fallback fallback;
 	bool as_user; ///< Of a check: this process is the application's user.
 };
 

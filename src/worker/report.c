@@ -143,6 +143,8 @@ static json_t *event_line(const struct deploy_event *event)
 		(void)json_object_set_new(line, "ms", json_integer((json_int_t)event->ms));
 	if (event->message)
 		(void)json_object_set_new(line, "message", report_text(event->message));
+	if (event->is_warning)
+		(void)json_object_set_new(line, "warning", json_true());
 	return line;
 }
 

@@ -15,6 +15,7 @@ void work_init(
 		.compose_fd = files->compose_fd,
 		.destination_fd = -1,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE),
+		.own = LM_BUF(LIMIT_COMPOSE_FILE),
 		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
 		.cloud = {.host = &job->host,
 			.key_fd = files->key_fd,
@@ -42,6 +43,7 @@ void work_finish(struct work *w)
 	compose_env_free(w->env);
 	lm_cleanup_close(&w->destination_fd);
 	lm_buf_finish(&w->text);
+	lm_buf_finish(&w->own);
 	lm_buf_finish(&w->config);
 	free(w->store_version);
 	registry_list_finish(&w->secrets);
@@ -57,7 +59,7 @@ const char *work_compose_version(const struct work *w)
 {
 	const char *asked = work_definition(w)->object_version;
 
-	return asked ? asked : w->store_version;
+	return asked && !w->fell_back ? asked : w->store_version;
 }
 
 void work_tell(const struct work *w, json_t *line)

@@ -28,7 +28,9 @@ struct work {
 	int destination_fd;     ///< -1: not open.
 
 	struct lm_buf text;  ///< The compose file of this deployment.
-	char *store_version; ///< As the store named it; NULL if it did not.
+	bool fell_back;      ///< It is not what was fetched, if anything was.
+	char *store_version; ///< As the store named it, or once did; NULL if it did not.
+	struct lm_buf own;   ///< The generation's own compose file, at a start.
 	struct cloud cloud;
 	struct registry_list secrets; ///< The logins that the definition names.
 	struct tokens tokens;         ///< Those for ECR.
@@ -62,7 +64,11 @@ lm_rc prepare_destination(struct work *w, struct lm_err *err);
 
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);
+/// Offline mode: takes the generation's own compose file, or else the local copy, if it may be what
+/// the definition names.
 lm_rc fetch_local_copy(struct work *w, struct lm_err *err);
+/// Offline mode, at a start: as deploy_ops.take_own.
+lm_rc fetch_take_own(struct work *w, bool *ret_changed, struct lm_err *err);
 
 // images.c
 lm_rc images_resolve(struct work *w, struct lm_err *err);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Without a way to S3, to the registries, to secrets: with DockerOfflineMode, and without."""
 import http.server
+import pathlib
+import re
 import threading
 
 import pytest
@@ -54,7 +56,7 @@ def test_an_application_lives_on_without_s3_and_registry(ship, device, engine, s
     device.start()
     device.deploy(ship.group())
     assert status_messages.next_json() == done
-    assert "going on with" not in device.log
+    assert "going on with what is on this device" not in device.log
 
     # The registry is away: the compose file is a new one, its image is here.
     registry.stop()
@@ -66,17 +68,21 @@ def test_an_application_lives_on_without_s3_and_registry(ship, device, engine, s
 
     # Both are: at a new deployment, which goes by the local copy, with each parameter in its meaning.
     s3.stop()
+    done = success(bucket=BUCKET, key="next.yml")
     kept = device.local_copy.read_text()
-    assert ship.deploy()[1] is True
+    last, replaced = ship.deploy()  # of app.yml, which is not what the local copy is
+    assert (last["exit"], last["effect"], replaced) == (1, "untouched", False), last
+    assert_failure(status_messages.next_json(), "InternalError", "is not known to be 'app.yml'")
+    assert ship.deploy(key="next.yml")[1] is True
     assert status_messages.next_json() == done
-    assert ship.deploy(**NO_STOP)[1] is False
+    assert ship.deploy(key="next.yml", **NO_STOP)[1] is False
     assert status_messages.next_json() == done
     engine.containers()["web"].remove(force=True)
     left = engine.docker.containers.create(ship.image, name="e2e-fixed", labels=LEFT)
-    device.deploy(ship.group(), status=1)
+    device.deploy(ship.group(key="next.yml"), status=1)
     assert_failure(status_messages.next_json(), "InternalError", "e2e-fixed")
     left.reload()
-    device.deploy(ship.group(**FORCE))
+    device.deploy(ship.group(key="next.yml", **FORCE))
     assert status_messages.next_json() == done
     assert set(engine.containers(everything=True)) == {"web"}
 
@@ -88,6 +94,7 @@ def test_an_application_lives_on_without_s3_and_registry(ship, device, engine, s
         assert set(engine.containers()) == {"web"}
     assert device.local_copy.read_text() == kept
     assert "going on with the local copy of the compose file" in device.log
+    assert "going on with the compose file that was deployed before" in device.log
 
 
 def spoil(name, copy, stranger, outside):
@@ -98,7 +105,7 @@ def spoil(name, copy, stranger, outside):
         copy.write_text(text.replace("image: ", "image: harbour/never:1 #"))
         copy.chmod(0o600)
         run("chown", "--reference", copy.parent, copy)
-        return "harbour/never:1", "not on this device"
+        return str(copy), "is not known to be 'app.yml'", "changed since"
     if name == "a stranger's":
         copy.write_text(text)
         stranger.owns(copy)
@@ -196,3 +203,176 @@ def test_offline_mode_helps_if_there_is(device, engine, broker, local_image, sta
     assert status_messages.next_json() == success()
     assert set(engine.containers()) == {"web"}
     assert ("# named" in device.local_copy.read_text()) == (fault == "no secrets")
+
+
+class Quay:
+    """A device with an application in version v1 of an object, in a store that is a directory."""
+
+    KEY = "app.yml"
+
+    def __init__(self, device, engine, image, registry, status_messages):
+        self.device, self.engine, self.image, self.messages = device, engine, image, status_messages
+        self.registry = registry
+        self.stores = {name: device.folder / name for name in ("objects", "secrets")}
+        self.secret = device.put_secret("harbour", registry.secret())
+        for version in ("v1", "v2"):
+            self.put(version, version)
+
+    def put(self, service, version):
+        self.device.put_object("ships", self.KEY, self.text(service), version)
+
+    def text(self, service):
+        return compose_file(None, [service], self.image)
+
+    def group(self, version="v1", **parameters):
+        values = {"DockerOfflineMode": "True", "DockerComposeFileS3Version": version, **parameters}
+        return self.device.group(key=self.KEY, secrets=[self.secret], **values)
+
+    def first(self):
+        """The application is deployed, by what everything that is needed answers."""
+        self.device.start()
+        self.device.deploy(self.group())
+        assert self.messages.next_json() == success("v1", key=self.KEY)
+
+    def away(self, name):
+        """As a stick that was pulled."""
+        self.stores[name].rename(self.device.folder / f"{name}.away")
+
+    def remove(self, name):
+        """The object, or the secret, was deleted."""
+        for path in self.stores[name].rglob("*"):
+            if path.is_file():
+                path.unlink()
+
+    def change_password(self):
+        self.device.put_secret("harbour", dict(self.registry.secret(), password="0ld"))
+
+    def by_hand(self):
+        self.device.local_copy.write_text(self.text("hand"))
+        self.device.local_copy.chmod(0o600)
+        self.device.user.owns(self.device.local_copy)
+
+
+@pytest.fixture
+def quay(device, engine, broker, registry, image, status_messages):
+    device.use_broker(broker)
+    yield Quay(device, engine, image, registry, status_messages)
+    if not registry.running:
+        registry.start()
+
+
+# Each row of the tables in docs/life.md: what happens, and the version that the status message then has, or words of
+# the failure.
+STARTS = {
+    "start-unreachable": lambda quay: quay.away("objects"),
+    "start-refused": lambda quay: quay.remove("objects"),
+    "start-secret-unreachable": lambda quay: quay.away("secrets"),
+    "start-secret-refused": lambda quay: quay.remove("secrets"),
+    "start-login-refused": Quay.change_password,
+    "start-registry-unreachable": lambda quay: quay.registry.stop(),
+}
+NEW = {
+    "new-unreachable-same": ("v1", lambda quay: quay.away("objects"), "v1"),
+    "new-unreachable-other": ("v2", lambda quay: quay.away("objects"), ["is not known to be 'app.yml'", "in version v2"]),
+    "new-refused": ("v2", lambda quay: quay.remove("objects"), ["has no object 'app.yml' of version 'v2'"]),
+    "new-secret-unreachable": ("v2", lambda quay: quay.away("secrets"), "v2"),
+    "new-secret-refused": ("v2", lambda quay: quay.remove("secrets"), ["there is no file"]),
+    "new-login-refused": ("v2", Quay.change_password, ["alice"]),
+    "new-registry-unreachable": ("v2", lambda quay: quay.registry.stop(), "v2"),
+}
+FIRST = {
+    "first-unreachable-by-hand": (Quay.by_hand, None),
+    "first-unreachable-nothing": (lambda quay: None, ["there is no local copy"]),
+}
+
+
+def test_every_situation_of_the_tables_is_tested():
+    text = (pathlib.Path(__file__).parents[2] / "docs/life.md").read_text()
+    assert re.findall(r"^\| `((?:start|new|first)-[a-z-]+)` ", text, re.MULTILINE) == [*STARTS, *NEW, *FIRST]
+
+
+@pytest.mark.parametrize("situation", STARTS)
+def test_a_start_keeps_its_application(quay, device, engine, situation):
+    quay.first()
+    assert device.stop() == 0
+    quay.put("newer", "v1")  # what is fetched is another file than the one deployed before
+    STARTS[situation](quay)
+    device.start()
+    assert quay.messages.next_json() == success("v1", key=quay.KEY)
+    assert set(engine.containers(everything=True)) == {"v1"}
+    assert device.local_copy.read_text() == quay.text("v1")
+    assert re.search(r"\[WARN\].*going on with what is on this device", device.log)
+    # It is itself a generation to start from, and what it put there is known.
+    device.kill()
+    device.start()
+    assert quay.messages.next_json() == success("v1", key=quay.KEY)
+    assert set(engine.containers(everything=True)) == {"v1"}
+
+
+@pytest.mark.parametrize("situation", NEW)
+def test_a_new_deployment_is_what_it_says_it_is(quay, device, engine, situation):
+    version, act, expected = NEW[situation]
+    quay.first()
+    before = engine.containers()["v1"].id
+    act(quay)
+    failed = isinstance(expected, list)
+    device.deploy(quay.group(version), status=int(failed))
+    message = quay.messages.next_json()
+    if not failed:
+        assert message == success(expected, key=quay.KEY)
+        assert set(engine.containers(everything=True)) == {expected}
+        return
+    assert message["status"] == "fail"
+    assert all(word in message["error_message"] for word in expected), message
+    assert {name: c.id for name, c in engine.containers(everything=True).items()} == {"v1": before}
+    assert device.local_copy.read_text() == quay.text("v1")
+
+
+@pytest.mark.parametrize("situation", FIRST)
+def test_a_first_deployment_goes_by_what_was_put_there(quay, device, engine, image, situation):
+    act, expected = FIRST[situation]
+    if not engine.has_image(image):
+        engine.docker.images.pull(image, auth_config={"username": "alice", "password": "s3cret"})
+    act(quay)
+    quay.away("objects")
+    device.start()
+    device.deploy(quay.group(), status=int(expected is not None))
+    message = quay.messages.next_json()
+    if expected:
+        assert_failure(message, "InternalError", *expected)
+        return
+    assert message == success(None, key=quay.KEY)
+    assert set(engine.containers()) == {"hand"}
+    device.deploy(quay.group("v2"))  # still by hand, whatever is named
+    assert quay.messages.next_json() == success(None, key=quay.KEY)
+
+
+@pytest.mark.parametrize("more", [{"version": 6, "DockerOfflineMode": None}, {"DockerOfflineMode": "False"}])
+def test_without_offline_mode_a_start_fails_and_is_tried_again(quay, device, engine, more):
+    parameters = {"DockerOfflineMode": "False", "StopContainersOnNewDeployment": "False", **more}
+    version = parameters.pop("version", 7)
+    device.start()
+    device.deploy(device.group(version, key=quay.KEY, secrets=[quay.secret], DockerComposeFileS3Version="v1",
+                               **parameters))
+    assert quay.messages.next_json()["status"] == "success"
+    before = engine.containers()["v1"].id
+    assert device.stop() == 0
+    quay.away("objects")
+    device.start()
+    assert_failure(quay.messages.next_json(), "InternalError", "mount or create it")
+    device.wait_log("the start is tried again in")
+    assert engine.containers()["v1"].id == before
+
+
+def test_an_interrupted_deployment_goes_back_offline_to_what_was_deployed_before(quay, device, engine):
+    """The power is cut while v2 is being deployed; the device then starts offline."""
+    quay.first()
+    with quay.registry.frozen():
+        with device.begin(quay.group("v2")) as deployment:
+            deployment.until("authenticate")
+            device.kill()
+    quay.away("objects")
+    device.start()
+    assert_failure(quay.messages.next_json(), "InternalError", "is not known to be 'app.yml'")
+    assert quay.messages.next_json() == success("v1", key=quay.KEY)
+    assert set(engine.containers(everything=True)) == {"v1"}

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	// What was accepted has all that its reader relies on.
 	if (parsed.kind == JOB_LINE_STAGE && !parsed.stage)
 		abort();
-	if ((parsed.kind == JOB_LINE_IMAGE || parsed.kind == JOB_LINE_COMPOSE) &&
+	if ((parsed.kind == JOB_LINE_IMAGE || parsed.kind == JOB_LINE_COMPOSE ||
+		    parsed.kind == JOB_LINE_COPY) &&
 		(!parsed.first || !parsed.second))
 		abort();
 	if (parsed.kind == JOB_LINE_RESULT) {

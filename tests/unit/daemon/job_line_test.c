@@ -14,6 +14,8 @@ static lm_rc parse(const char *text, json_t **line, struct job_line *ret)
 	return job_line_parse(lm_str(text), line, ret);
 }
 
+#define SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static void knows_every_line_of_the_protocol(void **state)
 {
 	static const struct {
@@ -27,6 +29,7 @@ static void knows_every_line_of_the_protocol(void **state)
 			JOB_LINE_STAGE},
 		{"{\"image\":\"a:1\",\"digest\":\"sha256:0\"}", JOB_LINE_IMAGE},
 		{"{\"compose\":{\"stamp\":\"1\",\"version\":\"1.29.2\"}}", JOB_LINE_COMPOSE},
+		{"{\"copy\":{\"sha256\":\"" SHA256 "\",\"version\":\"\"}}", JOB_LINE_COPY},
 		{"{\"plan\":{\"service\":{\"service\":\"web\"}}}", JOB_LINE_PLAN},
 		{"{\"shipped\":4711,\"rejected\":0}", JOB_LINE_SHIPPED},
 		{"{\"alive\":true}", JOB_LINE_ALIVE},
@@ -55,6 +58,11 @@ static void refuses_everything_else(void **state)
 		"{}",
 		"{\"alive\":false}",
 		"{\"plan\":true}",
+		"{\"copy\":{\"sha256\":\"" SHA256 "\"}}",
+		"{\"copy\":{\"sha256\":\"" SHA256 "0\",\"version\":\"\"}}",
+		"{\"copy\":{\"sha256\":\"../../../../../../../../../../../../../../../../../../../"
+		"../x\","
+		"\"version\":\"\"}}",
 		"{\"alive\":1}",
 		"{\"stage\":\"unheard\",\"state\":\"begin\"}",
 		"{\"stage\":\"pull\",\"state\":\"over\"}",

@@ -60,6 +60,13 @@ FAKE(up)
 FAKE(remove_leftovers)
 FAKE(settle)
 
+/// The own compose file is another one than that fetched.
+static lm_rc fake_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
+{
+	*ret_changed = true;
+	return call(ctx, "take_own", err);
+}
+
 static lm_rc fake_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
 	(void)mode;
@@ -93,8 +100,8 @@ static uint64_t fake_now(void *ctx)
 	return ((struct fake *)ctx)->clock_ms;
 }
 
-static const struct deploy_ops ops = {fake_prepare, fake_fetch, fake_fetch_local, fake_resolve,
-	fake_authenticate, fake_admit, fake_pull, fake_down, fake_place, fake_up,
+static const struct deploy_ops ops = {fake_prepare, fake_fetch, fake_fetch_local, fake_take_own,
+	fake_resolve, fake_authenticate, fake_admit, fake_pull, fake_down, fake_place, fake_up,
 	fake_remove_leftovers, fake_settle, fake_report, fake_now};
 
 static struct fake fake(void)
@@ -453,6 +460,64 @@ static void offline_mode_goes_on_with_what_is_on_this_device(void **state)
 	}
 }
 
+static void a_start_goes_on_with_its_own_whatever_the_reason(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *fails;
+		lm_rc rc;
+		const char *calls;
+	} table[] = {
+		{"fetch", LM_E_NOT_FOUND,
+			"prepare fetch fetch_local resolve admit pull_local down place up"},
+		{"fetch", LM_E_DENIED,
+			"prepare fetch fetch_local resolve admit pull_local down place up"},
+		{"authenticate", LM_E_DENIED,
+			"prepare fetch resolve authenticate take_own resolve admit pull_local down "
+			"place up"},
+		{"pull", LM_E_NOT_FOUND, FIRST "pull take_own resolve pull_local down place up"},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
+		options.offline_mode = options.has_own = true;
+		auto_fake struct fake f = fake();
+		f.fails = table[i].fails;
+		f.rc = table[i].rc;
+		struct deploy_outcome o = run(&f, options);
+
+		assert_string_equal(lm_buf_cstr(&f.calls), table[i].calls);
+		assert_int_equal(o.rc, LM_OK);
+		assert_true(o.offline);
+	}
+}
+
+static void its_own_helps_in_offline_mode_only_and_against_no_order_to_stop(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned version;
+		bool offline;
+		const char *fails;
+		lm_rc rc;
+	} table[] = {{7, true, "fetch", LM_E_CANCELLED}, {7, true, "resolve", LM_E_INVALID},
+		{7, true, "prepare", LM_E_NETWORK}, {7, false, "fetch", LM_E_NETWORK},
+		{6, true, "fetch", LM_E_NETWORK}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(table[i].version);
+		options.offline_mode = table[i].offline;
+		options.has_own = true;
+		auto_fake struct fake f = fake();
+		f.fails = table[i].fails;
+		f.rc = table[i].rc;
+		struct deploy_outcome o = run(&f, options);
+
+		assert_int_equal(o.rc, table[i].rc);
+		assert_false(o.offline);
+	}
+}
+
 static void offline_mode_names_both_failures(void **state)
 {
 	(void)state;
@@ -599,6 +664,8 @@ int main(void)
 		cmocka_unit_test(force_deploy_tries_up_exactly_once_more),
 		cmocka_unit_test(removes_nothing_without_force_deploy_or_conflict),
 		cmocka_unit_test(offline_mode_goes_on_with_what_is_on_this_device),
+		cmocka_unit_test(a_start_goes_on_with_its_own_whatever_the_reason),
+		cmocka_unit_test(its_own_helps_in_offline_mode_only_and_against_no_order_to_stop),
 		cmocka_unit_test(offline_mode_names_both_failures),
 		cmocka_unit_test(offline_mode_does_not_hide_a_wrong_definition),
 		cmocka_unit_test(starts_nothing_that_is_not_on_record),

@@ -67,7 +67,7 @@ static void write_compose(struct store *s, unsigned n, unsigned attempt)
 	lm_auto_free char *text = compose_text(n, attempt);
 	lm_auto_close int fd = -1;
 
-	TWICE(store_compose_open(s, n, &fd, &err));
+	TWICE(store_compose_open(s, n, false, &fd, &err));
 	for (const char *p = text; *p;) {
 		ssize_t done = write(fd, p, strlen(p) > 4000 ? 4000 : strlen(p));
 

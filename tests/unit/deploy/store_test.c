@@ -90,7 +90,7 @@ static void write_compose(unsigned n, const char *text)
 {
 	lm_auto_close int fd = -1;
 
-	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(store_compose_open(s, n, false, &fd, &err), LM_OK);
 	assert_int_equal(lm_fd_write_all(fd, "compose", lm_str(text), &err), LM_OK);
 	assert_int_equal(store_compose_keep(s, n, &err), LM_OK);
 }
@@ -165,7 +165,8 @@ static void keeps_all_of_a_deployment(void **state)
 		assert_string_equal(outcome,
 			"{\n \"generation\": 1,\n \"attempt\": 1,\n \"success\": true,\n \"good\": "
 			"true,\n \"stage\": null,\n \"error\": null,\n \"message\": null,\n "
-			"\"compose_version\": \"123\",\n \"started_ms\": 1000,\n \"ended_ms\": "
+			"\"compose_version\": \"123\",\n \"good_compose_version\": "
+			"\"123\",\n \"started_ms\": 1000,\n \"ended_ms\": "
 			"2000,\n \"status\": \"{}\"\n}");
 		open_again();
 	}
@@ -268,7 +269,7 @@ static void a_compose_file_that_was_not_kept_does_not_count(void **state)
 	lm_auto_close int fd = -1;
 
 	assert_int_equal(store_compose_keep(s, n, &err), LM_E_NOT_FOUND);
-	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(store_compose_open(s, n, false, &fd, &err), LM_OK);
 	assert_int_equal(write(fd, "half", 4), 4);
 	finish(n, true, "{}");
 	assert_content("generations/1/compose.yml", "-");
@@ -402,7 +403,7 @@ static void does_not_follow_links_out_of_its_folder(void **state)
 
 	assert_int_equal(symlink(outside, target), 0);
 	assert_int_equal(store_compose_keep(s, n, &err), LM_E_INVALID);
-	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(store_compose_open(s, n, false, &fd, &err), LM_OK);
 	assert_int_equal(stat(outside, &st), -1);
 	assert_int_equal(unlink(definition), 0);
 	assert_int_equal(symlink("/etc/passwd", definition), 0);
@@ -433,7 +434,7 @@ static void refuses_what_is_not_under_way(void **state)
 
 	for (unsigned i = 0; i < 2; i++, n = 0) {
 		assert_int_equal(store_journal(s, n, "up", &err), LM_E_INVALID);
-		assert_int_equal(store_compose_open(s, n, &fd, &err), LM_E_INVALID);
+		assert_int_equal(store_compose_open(s, n, false, &fd, &err), LM_E_INVALID);
 		assert_int_equal(store_compose_keep(s, n, &err), LM_E_INVALID);
 		assert_int_equal(store_image(s, n, LM_STR("a"), LM_STR("b"), &err), LM_E_INVALID);
 		assert_int_equal(store_finish(s, n, &outcome, &err), LM_E_INVALID);
@@ -483,9 +484,58 @@ static void every_input_has_a_ceiling(void **state)
 		store_image(s, n, (struct lm_str){large, 600}, LM_STR("b"), &err), LM_E_INVALID);
 
 	lm_auto_close int fd = -1;
-	assert_int_equal(store_compose_open(s, n, &fd, &err), LM_OK);
+	assert_int_equal(store_compose_open(s, n, false, &fd, &err), LM_OK);
 	assert_int_equal(ftruncate(fd, LIMIT_COMPOSE_FILE + 1), 0);
 	assert_int_equal(store_compose_keep(s, n, &err), LM_E_TOO_LARGE);
+}
+
+static void a_kept_compose_file_is_handed_over_and_its_version_remembered(void **state)
+{
+	lm_auto_close int fd = -1;
+	lm_auto_buf struct lm_buf text = LM_BUF(100);
+	lm_auto_free char *outcome = NULL;
+	unsigned n = deploy("one", true);
+
+	(void)state;
+	assert_int_equal(store_rerun(s, n, &err), LM_OK);
+	assert_int_equal(store_compose_open(s, n, true, &fd, &err), LM_OK);
+	assert_int_equal(lm_fd_read_all(fd, "compose", &text, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&text), "one");
+	// A failed attempt has a version of its own, or none.
+	const struct store_outcome failed = {
+		.stage = "fetch", .error = "InternalError", .message = "m", .status = LM_STR("{}")};
+	assert_int_equal(store_finish(s, n, &failed, &err), LM_OK);
+	assert_content("generations/1/compose.yml", "one");
+	assert_int_equal(store_read_outcome(s, n, &outcome, &err), LM_OK);
+	assert_non_null(strstr(outcome, "\"compose_version\": null"));
+	assert_non_null(strstr(outcome, "\"good_compose_version\": \"123\""));
+}
+
+static void remembers_the_last_copies_it_put_there(void **state)
+{
+	enum { PUT = 10, KEPT = 8 };
+	lm_auto_json json_t *none = NULL, *copies = NULL, *damaged = NULL;
+	unsigned n = begin("one", false);
+	char sha256[65];
+
+	(void)state;
+	assert_int_equal(store_read_copies(s, n, &none, &err), LM_OK);
+	assert_int_equal(json_array_size(none), 0);
+	for (int i = 0; i < PUT; i++) {
+		(void)snprintf(sha256, sizeof(sha256), "%064d", i);
+		assert_int_equal(store_note_copy(s, n, sha256, "", &err), LM_OK);
+	}
+	assert_int_equal(store_note_copy(s, n, sha256, "v9", &err), LM_OK); // again
+	finish(n, false, "{}");
+	open_again();
+	assert_int_equal(store_read_copies(s, n, &copies, &err), LM_OK);
+	assert_int_equal(json_array_size(copies), KEPT);
+	assert_string_equal(json_get_text(json_array_get(copies, 0), "sha256"), sha256);
+	assert_string_equal(json_get_text(json_array_get(copies, 0), "version"), "v9");
+	assert_int_equal(store_note_copy(s, n, sha256, "", &err), LM_E_INVALID);
+	put("generations/1/copies.json", "{");
+	assert_int_equal(store_read_copies(s, n, &damaged, &err), LM_OK);
+	assert_int_equal(json_array_size(damaged), 0);
 }
 
 int main(void)
@@ -506,6 +556,8 @@ int main(void)
 		TEST(remembers_the_wish_to_be_stopped),
 		TEST(goes_on_without_what_is_damaged_and_says_so),
 		TEST(does_not_follow_links_out_of_its_folder),
+		TEST(a_kept_compose_file_is_handed_over_and_its_version_remembered),
+		TEST(remembers_the_last_copies_it_put_there),
 		TEST(has_one_owner),
 		TEST(refuses_what_is_not_under_way),
 		TEST(takes_texts_that_are_not_utf8_but_no_such_document),

@@ -40,6 +40,33 @@ static void reads_a_deploy(void **state)
 	assert_string_equal(job.compose_version, "1.29.2");
 }
 
+static void reads_what_a_deploy_may_fall_back_to(void **state)
+{
+	(void)state;
+	lm_auto_job struct job none = {0}, job = {0}, bad = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY "}",
+			&none, &err),
+		LM_OK);
+	assert_false(none.fallback.is_start || none.fallback.placed);
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
+		      ",\"fallback\":{\"start\":{\"version\":null},\"placed\":true,"
+		      "\"copies\":[{\"sha256\":\"0a\",\"version\":\"v1\"}]}}",
+			&job, &err),
+		LM_OK);
+	assert_true(job.fallback.is_start && job.fallback.placed);
+	assert_null(job.fallback.start_version);
+	assert_int_equal(job.fallback.copies_n, 1);
+	assert_string_equal(job.fallback.copies[0].sha256, "0a");
+	assert_string_equal(job.fallback.copies[0].version, "v1");
+	assert_int_equal(parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST
+			       "," DIRECTORY ",\"fallback\":{\"copies\":[{\"sha256\":7}]}}",
+				 &bad, &err),
+		LM_E_PROTOCOL);
+}
+
 static void a_down_needs_no_compose(void **state)
 {
 	(void)state;
@@ -137,6 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_deploy),
+		cmocka_unit_test(reads_what_a_deploy_may_fall_back_to),
 		cmocka_unit_test(a_down_needs_no_compose),
 		cmocka_unit_test(a_check_may_have_no_definition),
 		cmocka_unit_test(shipping_logs_needs_no_directory),
