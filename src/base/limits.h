@@ -37,6 +37,7 @@ enum {
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 	LIMIT_OUTBOX_BAD = 8,            ///< Files of an outbox that were set aside, the newest.
+	LIMIT_OUTBOX_TAKEN = 64, ///< Keys of messages that an outbox has taken, not yet all.
 
 	LIMIT_EVENTS_FILE = 16 << 10, ///< How far the engine's events were read.
 	LIMIT_CRASH_LOG = 8 << 10,    ///< The last lines of a container's log.

@@ -293,6 +293,30 @@ lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *top
 	return give_all(o, publisher_send, class, topic, payload, err);
 }
 
+lm_rc outgoing_send_once(struct outgoing *o, const char *key, enum outbox_class class,
+	const char *topic, struct lm_str payload, struct lm_err *err)
+{
+	lm_rc first = LM_OK;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct lm_err failed = {LM_OK};
+		lm_rc rc = publisher_send_once(
+			o->brokers[i].publisher, key, class, topic, payload, &failed);
+
+		if (rc && !first) {
+			*err = failed;
+			first = rc;
+		}
+	}
+	return first;
+}
+
+void outgoing_forget_taken(struct outgoing *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		publisher_forget_taken(o->brokers[i].publisher);
+}
+
 lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {

@@ -34,6 +34,13 @@ void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 
+/// The same for a message that is given again until every broker has taken it: those that have
+/// taken one of that key do not get it again, also over a restart.
+lm_rc outgoing_send_once(struct outgoing *o, const char *key, enum outbox_class class,
+	const char *topic, struct lm_str payload, struct lm_err *err);
+/// Every broker has taken all such messages.
+void outgoing_forget_taken(struct outgoing *o);
+
 /// The same, as publisher_hold.
 lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);

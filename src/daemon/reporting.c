@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "connector/status.h"
 #include "daemon/daemon_log.h"
 #include "daemon/presence.h"
@@ -14,14 +15,17 @@
 
 enum { AGAIN_MS = 5 * 1000, AGAIN_MAX_MS = 10 * 60 * 1000 };
 
-static lm_rc send_one(struct supervisor *s, unsigned n, struct lm_err *err)
+/// Each broker takes it once, however often another refuses it.
+static lm_rc send_one(struct supervisor *s, const struct store_message *message, struct lm_err *err)
 {
 	lm_auto_free char *status = NULL;
-	lm_rc rc = store_read_status(s->store, n, &status, err);
+	lm_auto_free char *key = lm_xasprintf("%u.%u", message->generation, message->attempt);
+	lm_rc rc = store_read_status(s->store, message->generation, &status, err);
 
 	if (rc == LM_OK)
-		rc = outgoing_send(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), err);
-	return rc ? rc : store_reported(s->store, n, err);
+		rc = outgoing_send_once(
+			s->outgoing, key, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), err);
+	return rc ? rc : store_reported(s->store, message->generation, err);
 }
 
 void reporting_send(struct supervisor *s)
@@ -32,9 +36,10 @@ void reporting_send(struct supervisor *s)
 	lm_rc rc = store_unreported(s->store, &messages, &n, &err);
 
 	for (size_t i = 0; i < n && rc == LM_OK; i++)
-		rc = send_one(s, messages[i].generation, &err);
+		rc = send_one(s, &messages[i], &err);
 	if (rc == LM_OK) {
 		s->report_tries = 0;
+		outgoing_forget_taken(s->outgoing);
 		loop_timer_stop(s->report_again);
 		return;
 	}

@@ -9,8 +9,11 @@
 #include "mqtt/outbox_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TAKEN_KEY_MAX = 64, TAKEN_MAX = LIMIT_OUTBOX_TAKEN * (TAKEN_KEY_MAX + 1) };
 
 void outbox_reserve(struct outbox *o, uint64_t seq)
 {
@@ -315,6 +318,66 @@ void outbox_return_all(struct outbox *o)
 {
 	for (size_t i = 0; i < o->n; i++)
 		o->entries[i].in_flight = false;
+}
+
+static void add_taken(struct outbox *o, struct lm_str key)
+{
+	if (!o->taken)
+		o->taken = lm_xcalloc(LIMIT_OUTBOX_TAKEN, sizeof(*o->taken));
+	if (o->taken_n == LIMIT_OUTBOX_TAKEN) {
+		free(o->taken[0]);
+		o->taken_n--;
+		memmove(o->taken, o->taken + 1, o->taken_n * sizeof(*o->taken));
+	}
+	o->taken[o->taken_n++] = lm_xmemdup0(key.p, key.n);
+}
+
+void outbox_load_taken(struct outbox *o)
+{
+	lm_auto_close int fd =
+		openat(o->dir_fd, OUTBOX_TAKEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	lm_auto_buf struct lm_buf text = LM_BUF(TAKEN_MAX);
+
+	if (fd < 0 || lm_fd_read_all(fd, OUTBOX_TAKEN, &text, NULL) != LM_OK)
+		return;
+	struct lm_str rest = lm_buf_str(&text);
+	while (rest.n) {
+		struct lm_str key = lm_str_cut(&rest, '\n');
+		if (key.n > 0 && key.n <= TAKEN_KEY_MAX)
+			add_taken(o, key);
+	}
+}
+
+bool outbox_has_taken(const struct outbox *o, const char *key)
+{
+	for (size_t i = 0; i < o->taken_n; i++) {
+		if (strcmp(o->taken[i], key) == 0)
+			return true;
+	}
+	return false;
+}
+
+lm_rc outbox_note_taken(struct outbox *o, const char *key, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(TAKEN_MAX);
+
+	if (!*key || strlen(key) > TAKEN_KEY_MAX || strchr(key, '\n'))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no key of a message", key);
+	if (!outbox_has_taken(o, key))
+		add_taken(o, lm_str(key));
+	for (size_t i = 0; i < o->taken_n; i++)
+		(void)lm_buf_printf(&text, "%s\n", o->taken[i]);
+	return lm_file_replace(o->dir_fd, OUTBOX_TAKEN, lm_buf_str(&text), 0600, err);
+}
+
+void outbox_forget_taken(struct outbox *o)
+{
+	if (o->taken_n == 0)
+		return;
+	while (o->taken_n > 0)
+		free(o->taken[--o->taken_n]);
+	// One that stays is forgotten again after the next start.
+	(void)unlinkat(o->dir_fd, OUTBOX_TAKEN, 0);
 }
 
 static size_t count_lasting(const struct outbox *o)

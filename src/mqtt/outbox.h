@@ -88,4 +88,13 @@ void outbox_reject(struct outbox *o, uint64_t seq);
 /// The connection was lost: nothing is in flight any more.
 void outbox_return_all(struct outbox *o);
 
+/// Which messages were taken, by keys of the caller's, in the file "taken": for messages that are
+/// given again until every outbox has taken them. At most LIMIT_OUTBOX_TAKEN are known, the oldest
+/// goes.
+bool outbox_has_taken(const struct outbox *o, const char *key);
+/// Keeps the key, of printable characters. As lm_file_replace: it is known until outbox_close only.
+lm_rc outbox_note_taken(struct outbox *o, const char *key, struct lm_err *err);
+/// Forgets all of them, on disk too.
+void outbox_forget_taken(struct outbox *o);
+
 struct outbox_counts outbox_counts(const struct outbox *o);

@@ -47,7 +47,9 @@ static lm_rc load_all(struct outbox *o, struct lm_err *err)
 
 		if (lm_str_eq(name, LM_STR(".")) || lm_str_eq(name, LM_STR("..")))
 			continue;
-		if (outbox_file_is_bad(d->d_name, &seq))
+		if (lm_str_eq(name, LM_STR(OUTBOX_TAKEN)))
+			outbox_load_taken(o);
+		else if (outbox_file_is_bad(d->d_name, &seq))
 			outbox_reserve(o, seq);
 		else if (lm_str_ends(name, LM_STR(".tmp")))
 			(void)unlinkat(o->dir_fd, d->d_name, 0);
@@ -86,6 +88,9 @@ void outbox_close(struct outbox *o)
 		return;
 	while (o->n > 0)
 		outbox_forget(o, o->n - 1);
+	for (size_t i = 0; i < o->taken_n; i++)
+		free(o->taken[i]);
+	free(o->taken);
 	free(o->entries);
 	free(o->path);
 	(void)close(o->dir_fd);

@@ -14,6 +14,8 @@
 /// small messages there can be.
 enum { OUTBOX_OVERHEAD = 256 };
 
+#define OUTBOX_TAKEN "taken"
+
 struct entry {
 	uint64_t seq;
 	enum outbox_class class;
@@ -32,6 +34,8 @@ struct outbox {
 	size_t size;
 	size_t bytes;
 	uint64_t next_seq;
+	char **taken; ///< Keys, the oldest first.
+	size_t taken_n;
 	uint64_t dropped_event;
 	uint64_t dropped_progress;
 	uint64_t bad;
@@ -40,6 +44,8 @@ struct outbox {
 
 /// No message to come gets this number, or a lower one.
 void outbox_reserve(struct outbox *o, uint64_t seq);
+/// Reads the keys that an earlier run noted; a file that is damaged has none.
+void outbox_load_taken(struct outbox *o);
 /// Takes over what `e` owns.
 void outbox_insert(struct outbox *o, struct entry e);
 /// The entry `at`; its file stays.

@@ -317,8 +317,10 @@ static lm_rc hold(struct publisher *p, enum outbox_class class, const char *topi
 	if (rc != LM_OK)
 		return rc;
 	rc = at_once ? send_next(p, &broken) : LM_OK;
-	if (rc != LM_OK && rc != LM_E_INVALID)
+	if (rc != LM_OK && rc != LM_E_INVALID) {
 		p->broken = lm_xstrdup(broken.msg);
+		loop_timer_start(p->timer, 0, 0); // nothing else would: the socket is gone
+	}
 	if (outbox_save(p->outbox, seq, NULL) == LM_OK)
 		save_some(p);
 	note_taken(p);
@@ -340,6 +342,22 @@ lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *t
 	save_some(p);
 	note_taken(p);
 	return LM_OK;
+}
+
+lm_rc publisher_send_once(struct publisher *p, const char *key, enum outbox_class class,
+	const char *topic, struct lm_str payload, struct lm_err *err)
+{
+	if (outbox_has_taken(p->outbox, key))
+		return LM_OK;
+	lm_rc rc = publisher_send(p, class, topic, payload, err);
+	if (rc == LM_OK)
+		(void)outbox_note_taken(p->outbox, key, NULL); // at worst it comes twice
+	return rc;
+}
+
+void publisher_forget_taken(struct publisher *p)
+{
+	outbox_forget_taken(p->outbox);
 }
 
 lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *topic,

@@ -67,9 +67,16 @@ LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 /// no broker takes.
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
-/// The same for a message that the caller could not give again: if the disk refuses it, it is held
-/// in memory, within the bounds of the outbox, and saved once the disk takes it, if it is not
-/// acknowledged before. There is no error of the disk.
+/// The same, unless a message of that key was taken before: for a message that the caller gives
+/// again as long as not all brokers have taken it. The key, of printable characters, is kept over a
+/// restart, until publisher_forget_taken.
+lm_rc publisher_send_once(struct publisher *p, const char *key, enum outbox_class class,
+	const char *topic, struct lm_str payload, struct lm_err *err);
+/// No message will be given again.
+void publisher_forget_taken(struct publisher *p);
+/// As publisher_send for a message that the caller could not give again: if the disk refuses it, it
+/// is held in memory, within the bounds of the outbox, and saved once the disk takes it, if it is
+/// not acknowledged before. There is no error of the disk.
 lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 /// Puts on disk all that is held. publisher_destroy does it too, but has nobody to tell. As

@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from servers.authority import Authority
-from servers.broker import Broker
+from servers.broker import STATUS_TOPIC, Broker
 from servers.server import free_port, wait_until
 
 TOPIC = "driver/messages"
@@ -194,6 +194,40 @@ def test_lightermand_tells_of_its_connections(device, broker):
     assert first["connection"] == lost["connection"] != second["connection"] == ended["connection"]
     assert (lost["time"], lost["thing"]) == (None, "Gateway")
     assert len({message["id"] for message in (first, lost, second, ended)}) == 4
+
+
+@contextlib.contextmanager
+def away_started(server):
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def test_a_broker_gets_a_status_once_while_the_outbox_of_another_refuses_it(device_with, compose2, broker, folder, authority,
+                                                                            local_image):
+    device = device_with(compose2)
+    away = Broker(folder / "away", authority)
+    device.host["mqtt"] = [broker.over("tcp"), away.over("tcp")]
+    outbox = device.folder / f"state/outbox/127.0.0.1_{away.port}"
+    # Directories have the names of its temporary files: no status is taken, to root too.
+    refusals = [outbox / f".{number:020}.status.tmp" for number in range(1, 101)]
+    for path in refusals:
+        path.mkdir(parents=True)
+    with broker.subscriber(STATUS_TOPIC) as subscriber:
+        device.start(device.local_group(["web"], local_image))
+        assert subscriber.next_json()["status"] == "success"
+        device.wait_log("put the status message into the outbox: ")
+        for path in refusals:
+            path.rmdir()
+        wait_until(lambda: list(outbox.glob("*.status")), 60, "the outbox of the other broker never takes it")
+        device.wait_status(lambda status: status["brokers"][0]["waiting"] == 0)
+        assert subscriber.none_waits()
+        with away_started(away), away.subscriber(STATUS_TOPIC) as other:
+            assert other.next_json(120)["status"] == "success"
+    assert not (outbox / "taken").exists()
+    assert device.stop() == 0
 
 
 def test_publisher_that_nobody_asked_to_tells_nothing_of_itself(broker, publish):

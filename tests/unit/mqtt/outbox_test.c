@@ -567,10 +567,59 @@ static void the_number_of_what_was_set_aside_is_not_used_again(void **state)
 
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void knows_what_it_has_taken_after_a_restart(void **state)
+{
+	struct outbox *o = open_outbox();
+
+	(void)state;
+	assert_false(outbox_has_taken(o, "3.1"));
+	assert_int_equal(outbox_note_taken(o, "3.1", NULL), LM_OK);
+	assert_int_equal(outbox_note_taken(o, "4.2", NULL), LM_OK);
+	assert_int_equal(outbox_note_taken(o, "3.1", NULL), LM_OK);
+	outbox_close(o);
+	o = open_outbox();
+	assert_true(outbox_has_taken(o, "3.1"));
+	assert_true(outbox_has_taken(o, "4.2"));
+	assert_false(outbox_has_taken(o, "4"));
+	assert_int_equal(outbox_counts(o).bad, 0);
+	outbox_forget_taken(o);
+	assert_false(outbox_has_taken(o, "3.1"));
+	outbox_close(o);
+	o = open_outbox();
+	assert_false(outbox_has_taken(o, "3.1"));
+	outbox_close(o);
+}
+
+static void keeps_the_newest_of_many_keys_and_none_that_is_damaged(void **state)
+{
+	static const char damaged[] = "\n\n0123456789012345678901234567890123456789012345678901234"
+				      "5678901234567890\n7.1";
+	struct outbox *o = open_outbox();
+	char key[16];
+
+	(void)state;
+	for (unsigned i = 0; i <= LIMIT_OUTBOX_TAKEN; i++) {
+		(void)snprintf(key, sizeof(key), "%u.1", i);
+		assert_int_equal(outbox_note_taken(o, key, NULL), LM_OK);
+	}
+	assert_false(outbox_has_taken(o, "0.1"));
+	assert_true(outbox_has_taken(o, "1.1"));
+	assert_true(outbox_has_taken(o, key));
+	assert_int_equal(outbox_note_taken(o, "", NULL), LM_E_INVALID);
+	assert_int_equal(outbox_note_taken(o, "a\nb", NULL), LM_E_INVALID);
+	outbox_close(o);
+	write_file("taken", damaged);
+	o = open_outbox();
+	assert_true(outbox_has_taken(o, "7.1"));
+	outbox_close(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OUTBOX_TEST(gives_messages_in_the_order_they_came),
+		OUTBOX_TEST(knows_what_it_has_taken_after_a_restart),
+		OUTBOX_TEST(keeps_the_newest_of_many_keys_and_none_that_is_damaged),
 		OUTBOX_TEST(keeps_status_and_event_over_a_restart_but_not_progress),
 		OUTBOX_TEST(a_payload_may_hold_any_byte),
 		OUTBOX_TEST(an_acknowledged_message_does_not_come_again),

@@ -574,6 +574,48 @@ static void a_connection_that_breaks_under_an_event_is_told_later(void **state)
 	expect_on_disk((const char *[]){"0", "0", "0"}, 3);
 }
 
+static void a_message_of_a_key_is_taken_once_also_after_a_restart(void **state)
+{
+	struct world *w = *state;
+	const struct lm_str text = LM_STR("0");
+
+	start(w, &(struct fake_script){.closes = true}, 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			publisher_send_once(w->publisher, "3.1", OUTBOX_STATUS, "t", text, NULL),
+			LM_OK);
+	publisher_destroy(lm_take(w->publisher));
+	fake_broker_stop(&w->broker);
+	start(w, &(struct fake_script){0}, 1);
+	assert_int_equal(
+		publisher_send_once(w->publisher, "3.1", OUTBOX_STATUS, "t", text, NULL), LM_OK);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.messages_n, 1);
+	publisher_forget_taken(w->publisher);
+	assert_int_equal(
+		publisher_send_once(w->publisher, "3.1", OUTBOX_STATUS, "t", text, NULL), LM_OK);
+	RUN_UNTIL(w, w->drained == 2);
+	assert_int_equal(w->broker.messages_n, 2);
+}
+
+static void a_reset_between_two_events_ends_in_another_attempt(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.reads_on_order = true}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	send_event(w, "0");
+	// No timer is left over that would see by chance what the second event finds.
+	for (int i = 0; i < 3; i++)
+		one_turn(w);
+	fake_broker_stop(&w->broker);
+	w->broker.loop = NULL;
+	send_event(w, "1");
+	RUN_UNTIL(w, w->disconnected == 2);
+	publisher_destroy(lm_take(w->publisher));
+	expect_on_disk((const char *[]){"0", "1"}, 2);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -618,6 +660,8 @@ int main(void)
 		PUBLISHER_TEST(a_status_that_nobody_could_give_again_is_held),
 		PUBLISHER_TEST(an_event_overtakes_nothing_and_is_on_disk_with_what_waits),
 		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
+		PUBLISHER_TEST(a_reset_between_two_events_ends_in_another_attempt),
+		PUBLISHER_TEST(a_message_of_a_key_is_taken_once_also_after_a_restart),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 
