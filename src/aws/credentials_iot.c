@@ -113,7 +113,8 @@ static lm_rc describe_refusal(
 			"AWS IoT has no role alias '%s' at %s (HTTP 404%s); check "
 			"credentials.roleAlias and credentials.endpoint in the host file",
 			s->role_alias, s->endpoint, message);
-	return lm_fail(err, LM_E_REFUSED, 0,
+	bool passes = answer->status >= 500 || answer->status == 429;
+	return lm_fail(err, passes ? LM_E_REFUSED : LM_E_DENIED, 0,
 		"the AWS IoT credentials provider %s answers HTTP %d%s, after %u attempt%s",
 		s->endpoint, answer->status, message, answer->attempts,
 		answer->attempts == 1 ? "" : "s");

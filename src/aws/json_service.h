@@ -56,7 +56,7 @@ struct service_call {
 /// provider of the credentials, which must last until `done`. `done` is called from inside
 /// https_run or, if the call is wrong in itself (region, endpoint, size), from inside this
 /// function. As credentials_get fails, or LM_E_DENIED (rights, keys, signature, clock, credentials
-/// over), LM_E_NOT_FOUND, LM_E_INVALID, LM_E_REFUSED (the service's own code is in the sentence),
+/// over), LM_E_NOT_FOUND, LM_E_INVALID, LM_E_REFUSED (5xx, 429, throttled),
 /// LM_E_TOO_LARGE, LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
 void json_service_start(struct https *https, const struct service_call *call,
 	struct credentials_provider *credentials);

@@ -121,8 +121,11 @@ static lm_rc describe_without_code(const struct service_failure *f, struct lm_er
 
 static lm_rc describe_refusal(const struct service_failure *f, struct lm_err *err)
 {
+	int status = f->answer->status;
+	bool passes = status >= 500 || status == 429 || json_service_is_transient(f->error);
 	lm_rc rc = strcmp(f->error->code, "ResourceNotFoundException") == 0 ? LM_E_NOT_FOUND
-									    : LM_E_REFUSED;
+		   : passes                                                 ? LM_E_REFUSED
+									    : LM_E_DENIED;
 
 	return lm_fail(err, rc, 0, "%s refuses: %s, %s (HTTP %d, after %u attempt%s)", f->service,
 		f->error->code, f->error->message, f->answer->status, f->answer->attempts,

@@ -71,9 +71,10 @@ void s3_location_finish(struct s3_location *l);
 
 /// Starts fetching an object; https_run carries it out, beside whatever else was started.
 /// All is borrowed until https_run has returned. `ret` is filled by then: as credentials_get fails,
-/// or LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock),
-/// LM_E_TOO_LARGE, LM_E_INVALID (bucket, region or endpoint cannot be), LM_E_REFUSED (S3's own code
-/// is in the sentence), LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
+/// or LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock,
+/// or another code of S3's that stays), LM_E_TOO_LARGE, LM_E_INVALID (bucket, region or endpoint
+/// cannot be), LM_E_REFUSED (S3 is not well: 5xx, 429), LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT,
+/// LM_E_CANCELLED.
 void s3_start_get_object(struct https *https, const struct s3_request *request,
 	struct credentials_provider *credentials, struct s3_result *ret);
 

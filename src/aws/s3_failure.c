@@ -36,7 +36,7 @@ static lm_rc no_bucket(const struct s3_failure *f, const struct names *n, struct
 static lm_rc bad_version(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
 	if (!f->request->version)
-		return lm_fail(err, LM_E_REFUSED, 0, "S3 refuses '%s' of bucket '%s': %s", n->key,
+		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s", n->key,
 			n->bucket, f->error.message);
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
 		"bucket '%s' has no object '%s' of version '%s': S3 says that this is no version "
@@ -106,7 +106,7 @@ static lm_rc skewed(const struct s3_failure *f, const struct names *n, struct lm
 
 static lm_rc archived(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
-	return lm_fail(err, LM_E_REFUSED, 0,
+	return lm_fail(err, LM_E_DENIED, 0,
 		"object '%s' of bucket '%s' is archived (%s); restore it, or store the compose "
 		"file in the class STANDARD",
 		n->key, n->bucket, f->error.code);
@@ -147,6 +147,14 @@ static lm_rc describe_without_code(
 		LM_STR_ARG(f->host), status);
 }
 
+/// Whether the same request may succeed later: the service is ill or busy.
+static bool is_passing(const struct s3_failure *f)
+{
+	int status = f->answer->status;
+
+	return status >= 500 || status == 429 || strcmp(f->error.code, "RequestTimeout") == 0;
+}
+
 lm_rc s3_describe_failure(const struct s3_failure *f, struct lm_err *err)
 {
 	struct lm_str marker = header_list_get(&f->answer->headers, "x-amz-delete-marker");
@@ -171,7 +179,7 @@ lm_rc s3_describe_failure(const struct s3_failure *f, struct lm_err *err)
 	}
 	if (!f->error.code[0])
 		return describe_without_code(f, &n, err);
-	return lm_fail(err, LM_E_REFUSED, 0,
+	return lm_fail(err, is_passing(f) ? LM_E_REFUSED : LM_E_DENIED, 0,
 		"S3 refuses object '%s' of bucket '%s': %s, %s (HTTP %d, after %u attempt%s)",
 		n.key, n.bucket, f->error.code, f->error.message, f->answer->status,
 		f->answer->attempts, f->answer->attempts == 1 ? "" : "s");

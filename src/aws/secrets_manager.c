@@ -44,11 +44,11 @@ static lm_rc no_secret(const char *arn, const struct service_error *e, struct lm
 static lm_rc invalid_request(const char *arn, const struct service_error *e, struct lm_err *err)
 {
 	if (strstr(e->message, "deletion") || strstr(e->message, "deleted"))
-		return lm_fail(err, LM_E_REFUSED, 0,
+		return lm_fail(err, LM_E_DENIED, 0,
 			"secret '%s' is scheduled for deletion; restore it (aws secretsmanager "
 			"restore-secret), or name another",
 			arn);
-	return lm_fail(err, LM_E_REFUSED, 0, "Secrets Manager cannot give out secret '%s': %s", arn,
+	return lm_fail(err, LM_E_DENIED, 0, "Secrets Manager cannot give out secret '%s': %s", arn,
 		e->message);
 }
 

@@ -133,12 +133,12 @@ static void note_progress(struct pull_set *set, struct pull *p)
 	tell_progress(set, p, p->stream.status);
 }
 
-/// An answer that is not 2xx. 404 and 409 are the registry's word on the image and nothing of this
-/// device's, so they are a plain refusal here.
+/// An answer that is not 2xx. 404 is the registry's final word on the image; 409 is no conflict on
+/// this device, so it is a plain refusal here.
 static lm_rc refused(const struct http_unix *h, struct lm_err *err)
 {
 	lm_rc rc = engine_answer_error(h, err);
-	if (rc != LM_E_NOT_FOUND && rc != LM_E_CONFLICT)
+	if (rc != LM_E_CONFLICT)
 		return rc;
 	if (err)
 		err->rc = LM_E_REFUSED;

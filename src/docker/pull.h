@@ -55,8 +55,8 @@ enum { PULL_SLOWEST = 512 };
 /// Pulls all `n` items. After the first failure no other pull is begun, and those under way go on
 /// to their end: what they bring is kept by the engine, and the next try has less to do. Then the
 /// first failure is returned, with the name of its image, the engine's words, and how many others
-/// failed: LM_E_REFUSED, LM_E_DENIED, LM_E_NETWORK, LM_E_TIMEOUT (stalled), LM_E_INVALID. Failures
-/// of items that may fail are on_failed's alone. LM_E_CANCELLED, and LM_E_TIMEOUT of the limit, end
-/// all at once: the engine stops a pull whose client has gone.
+/// failed: LM_E_REFUSED, LM_E_NOT_FOUND (of the registry), LM_E_DENIED, LM_E_NETWORK, LM_E_TIMEOUT
+/// (stalled), LM_E_INVALID. Failures of items that may fail are on_failed's alone. LM_E_CANCELLED,
+/// and LM_E_TIMEOUT of the limit, end all at once: the engine stops a pull whose client has gone.
 lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t n,
 	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err);

@@ -247,6 +247,12 @@ class Quay:
     def change_password(self):
         self.device.put_secret("harbour", dict(self.registry.secret(), password="0ld"))
 
+    def lose_image(self):
+        """The new version names an image that its registry does not have any more, and this device does."""
+        self.engine.docker.images.get(self.image).tag(self.image.replace(":1", ":lost"))
+        self.device.put_object("ships", self.KEY, self.text("v2").replace(self.image, self.image.replace(":1", ":lost")),
+                               "v2")
+
     def by_hand(self):
         self.device.local_copy.write_text(self.text("hand"))
         self.device.local_copy.chmod(0o600)
@@ -278,6 +284,7 @@ NEW = {
     "new-secret-unreachable": ("v2", lambda quay: quay.away("secrets"), "v2"),
     "new-secret-refused": ("v2", lambda quay: quay.remove("secrets"), ["there is no file"]),
     "new-login-refused": ("v2", Quay.change_password, ["alice"]),
+    "new-image-refused": ("v2", Quay.lose_image, ["manifest unknown"]),
     "new-registry-unreachable": ("v2", lambda quay: quay.registry.stop(), "v2"),
 }
 FIRST = {

@@ -148,7 +148,7 @@ static void does_not_retry_what_is_wrong_for_good(void **state)
 	struct outcome o = run(&x, answers, 1);
 
 	(void)state;
-	assert_int_equal(o.rc, LM_E_REFUSED);
+	assert_int_equal(o.rc, LM_E_DENIED);
 	assert_string_equal(o.error.code, "InvalidParameterException");
 	assert_int_equal(loopback_count(x.server), 1);
 	exchange_finish(&x);

@@ -337,7 +337,7 @@ static void corrects_the_region_once_only(void **state)
 
 	(void)state;
 	run(&x, answers, 2);
-	assert_int_equal(x.rc, LM_E_REFUSED);
+	assert_int_equal(x.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(x.server), 2);
 	assert_non_null(strstr(x.err.msg, "PermanentRedirect, elsewhere"));
 	finish(&x);
@@ -352,7 +352,7 @@ static void believes_no_region_that_cannot_be_one(void **state)
 
 	(void)state;
 	run(&x, answers, 1);
-	assert_int_equal(x.rc, LM_E_REFUSED);
+	assert_int_equal(x.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(x.server), 1);
 	finish(&x);
 }
@@ -452,7 +452,7 @@ static void words_what_s3_refuses(void **state)
 			"S3 does not accept the session token from the environment"},
 		{ERROR("403 Forbidden", "", "<Code>RequestTimeTooSkewed</Code>"), NULL, LM_E_DENIED,
 			"the clocks are too far apart"},
-		{ERROR("403 Forbidden", "", "<Code>InvalidObjectState</Code>"), NULL, LM_E_REFUSED,
+		{ERROR("403 Forbidden", "", "<Code>InvalidObjectState</Code>"), NULL, LM_E_DENIED,
 			"is archived"},
 		{ERROR("503 Slow Down", "",
 			 "<Code>SlowDown</Code><Message>Please reduce your request "
@@ -463,7 +463,7 @@ static void words_what_s3_refuses(void **state)
 		{ERROR("400 Bad Request", "",
 			 "<Code>KeyTooLongError</Code><Message>Your key is too long"
 			 "</Message>"),
-			NULL, LM_E_REFUSED,
+			NULL, LM_E_DENIED,
 			"KeyTooLongError, Your key is too long (HTTP 400, after 1 "
 			"attempt)"},
 		{"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", NULL, LM_E_REFUSED,

@@ -107,9 +107,9 @@ static void says_that_a_secret_is_scheduled_for_deletion(void **state)
 	assert_fails(ERROR_ANSWER("400 Bad Request", "InvalidRequestException",
 			     "You can't perform this operation on the secret because it was "
 			     "marked for deletion."),
-		LM_E_REFUSED, "is scheduled for deletion; restore it");
+		LM_E_DENIED, "is scheduled for deletion; restore it");
 	assert_fails(ERROR_ANSWER("400 Bad Request", "InvalidRequestException", "Not like this."),
-		LM_E_REFUSED, "cannot give out secret '" ARN "': Not like this.");
+		LM_E_DENIED, "cannot give out secret '" ARN "': Not like this.");
 }
 
 static void tells_what_is_wrong_with_a_value(void **state)

@@ -175,7 +175,7 @@ static void after_a_failure_none_is_begun_and_those_under_way_go_on(void **state
 		lm_rc rc;
 		const char *message;
 	} cases[] = {
-		{"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"manifest unknown\"}", LM_E_REFUSED,
+		{"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"manifest unknown\"}", LM_E_NOT_FOUND,
 			"pull image second:1: manifest unknown"},
 		{OK "{\"errorDetail\":{\"message\":\"no space left\"},\"error\":\"no space left\"}",
 			LM_E_REFUSED, "pull image second:1: no space left"},
@@ -210,7 +210,7 @@ static void one_that_may_fail_stops_nothing(void **state)
 	assert_int_equal(
 		pull_beside_slow("HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"manifest unknown\"}",
 			true, &t, &requests, &err),
-		LM_E_REFUSED);
+		LM_E_NOT_FOUND);
 	assert_ptr_equal(strstr(err.msg, "pull image third: gone"), err.msg);
 	assert_ptr_equal(strstr(lm_buf_cstr(&t.failed), "1=pull image second:1: manifest unknown;"),
 		lm_buf_cstr(&t.failed));
@@ -231,7 +231,7 @@ static void other_failures_are_counted(void **state)
 	const struct pull_item items[] = {{.image = "slow"}, {.image = "a"}, {.image = "b"}};
 	struct pull_options options = {.on_failed = release_slow, .ctx = &t};
 	struct lm_err err = {0};
-	assert_int_equal(engine_pull(&e, items, 3, &options, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(engine_pull(&e, items, 3, &options, &forever, &err), LM_E_NOT_FOUND);
 	assert_string_equal(err.msg, "pull image a: gone; 1 other image failed, too");
 	fake_engine_destroy(t.engine);
 	two_finish(&t);
