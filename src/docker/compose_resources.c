@@ -23,34 +23,6 @@ static char *copy(struct lm_str s)
 	return lm_xmemdup0(s.p, s.n);
 }
 
-/// The member's text; empty if it is absent, null or no scalar. Takes NULL and other kinds.
-static struct lm_str member_text(const struct yaml_node *mapping, const char *key)
-{
-	const struct yaml_node *value =
-		mapping && yaml_kind(mapping) == YAML_MAPPING ? yaml_get(mapping, key) : NULL;
-
-	if (!value || yaml_kind(value) != YAML_SCALAR || yaml_is_null(value))
-		return LM_STR("");
-	return lm_str_trim(yaml_text(value));
-}
-
-/// The member, if it is of that kind.
-static const struct yaml_node *member_of(
-	const struct yaml_node *mapping, const char *key, enum yaml_kind kind)
-{
-	const struct yaml_node *value =
-		mapping && yaml_kind(mapping) == YAML_MAPPING ? yaml_get(mapping, key) : NULL;
-
-	return value && yaml_kind(value) == kind ? value : NULL;
-}
-
-static bool has_member(const struct yaml_node *mapping, const char *key)
-{
-	const struct yaml_node *value = yaml_get(mapping, key);
-
-	return value && !(yaml_kind(value) == YAML_SCALAR && yaml_is_null(value));
-}
-
 /// One more element for an array of `n`; NULL over LIMIT_RESOURCES.
 static void *grow(struct reader *r, void *items, size_t n, size_t size)
 {
@@ -78,11 +50,11 @@ static void add_name(struct reader *r, struct lm_str service, char *name)
 /// How many containers the service gets. Generation 1 takes `deploy.replicas` for a swarm only.
 static size_t count_containers(const struct reader *r, const struct yaml_node *service)
 {
-	struct lm_str text = member_text(service, "scale");
+	struct lm_str text = yaml_get_text(service, "scale");
 	uint64_t n = 1;
 
 	if (text.n == 0 && r->generation > 1)
-		text = member_text(member_of(service, "deploy", YAML_MAPPING), "replicas");
+		text = yaml_get_text(yaml_get_of(service, "deploy", YAML_MAPPING), "replicas");
 	if (text.n > 0 && !lm_str_to_u64(text, LIMIT_RESOURCES + 1, &n))
 		n = 1;
 	return (size_t)n;
@@ -90,7 +62,7 @@ static size_t count_containers(const struct reader *r, const struct yaml_node *s
 
 static void read_names(struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
-	struct lm_str fixed = member_text(service, "container_name");
+	struct lm_str fixed = yaml_get_text(service, "container_name");
 	size_t n = count_containers(r, service);
 	char separator = r->generation > 1 ? '-' : '_';
 
@@ -174,14 +146,14 @@ static void read_short_port(struct reader *r, struct lm_str service, struct lm_s
 
 static void read_ports(struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
-	const struct yaml_node *ports = member_of(service, "ports", YAML_SEQUENCE);
+	const struct yaml_node *ports = yaml_get_of(service, "ports", YAML_SEQUENCE);
 
 	for (size_t i = 0; ports && i < yaml_size(ports); i++) {
 		const struct yaml_node *port = yaml_item(ports, i);
 
 		if (yaml_kind(port) == YAML_MAPPING)
-			add_port(r, name, member_text(port, "host_ip"),
-				member_text(port, "published"), member_text(port, "protocol"));
+			add_port(r, name, yaml_get_text(port, "host_ip"),
+				yaml_get_text(port, "published"), yaml_get_text(port, "protocol"));
 		else if (yaml_kind(port) == YAML_SCALAR)
 			read_short_port(r, name, yaml_text(port));
 	}
@@ -192,39 +164,39 @@ static void read_service(struct reader *r, struct lm_str name, const struct yaml
 	struct lm_str mode;
 
 	if (yaml_kind(service) != YAML_MAPPING ||
-		(r->generation == 1 && has_member(service, "profiles")))
+		(r->generation == 1 && yaml_has(service, "profiles")))
 		return;
-	mode = member_text(service, "network_mode");
+	mode = yaml_get_text(service, "network_mode");
 	read_names(r, name, service);
 	// In another network namespace there is nothing to publish.
 	if (mode.n == 0 || lm_str_eq(mode, LM_STR("bridge")) || lm_str_eq(mode, LM_STR("default")))
 		read_ports(r, name, service);
-	if (mode.n == 0 && !has_member(service, "networks"))
+	if (mode.n == 0 && !yaml_has(service, "networks"))
 		r->wants_default = true;
 }
 
 /// Formats before 3.5 name an external network inside `external`.
 static bool read_external(const struct yaml_node *network, struct lm_str *name)
 {
-	const struct yaml_node *external = member_of(network, "external", YAML_MAPPING);
+	const struct yaml_node *external = yaml_get_of(network, "external", YAML_MAPPING);
 
 	if (external) {
 		if (name->n == 0)
-			*name = member_text(external, "name");
+			*name = yaml_get_text(external, "name");
 		return true;
 	}
-	return lm_str_eq_nocase(member_text(network, "external"), LM_STR("true"));
+	return lm_str_eq_nocase(yaml_get_text(network, "external"), LM_STR("true"));
 }
 
 static void read_subnets(const struct yaml_node *network, struct compose_network *to)
 {
 	const struct yaml_node *pools =
-		member_of(member_of(network, "ipam", YAML_MAPPING), "config", YAML_SEQUENCE);
+		yaml_get_of(yaml_get_of(network, "ipam", YAML_MAPPING), "config", YAML_SEQUENCE);
 	size_t n = pools ? yaml_size(pools) : 0;
 
 	to->subnets = lm_xcalloc(n + 1, sizeof(*to->subnets));
 	for (size_t i = 0; i < n; i++) {
-		struct lm_str subnet = member_text(yaml_item(pools, i), "subnet");
+		struct lm_str subnet = yaml_get_text(yaml_item(pools, i), "subnet");
 
 		if (subnet.n > 0)
 			to->subnets[to->subnets_n++] = copy(subnet);
@@ -240,7 +212,7 @@ static void add_network(struct reader *r, struct lm_str key, const struct yaml_n
 	if (!items)
 		return;
 	to->networks = items;
-	struct lm_str name = member_text(network, "name");
+	struct lm_str name = yaml_get_text(network, "name");
 	struct compose_network added = {
 		.key = copy(key), .external = read_external(network, &name)};
 	if (name.n > 0)
@@ -255,7 +227,7 @@ static void add_network(struct reader *r, struct lm_str key, const struct yaml_n
 
 static void read_networks(struct reader *r, const struct yaml_node *root)
 {
-	const struct yaml_node *networks = member_of(root, "networks", YAML_MAPPING);
+	const struct yaml_node *networks = yaml_get_of(root, "networks", YAML_MAPPING);
 	bool has_default = false;
 
 	for (size_t i = 0; networks && i < yaml_size(networks); i++) {
@@ -279,7 +251,7 @@ lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigne
 	if (rc != LM_OK)
 		return lm_wrap(err, "what docker-compose config printed");
 	const struct yaml_node *root = yaml_root(doc);
-	const struct yaml_node *services = member_of(root, "services", YAML_MAPPING);
+	const struct yaml_node *services = yaml_get_of(root, "services", YAML_MAPPING);
 	for (size_t i = 0; services && i < yaml_size(services); i++)
 		read_service(&r, yaml_text(yaml_key(services, i)), yaml_value(services, i));
 	read_networks(&r, root);

@@ -244,3 +244,25 @@ const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *ke
 	const struct yaml_node *merge = own ? NULL : get_own(mapping, LM_STR("<<"));
 	return merge ? get_merged(merge, key) : own;
 }
+
+struct lm_str yaml_get_text(const struct yaml_node *mapping, const char *key)
+{
+	const struct yaml_node *value = mapping ? yaml_get(mapping, key) : NULL;
+
+	return value && !yaml_is_null(value) ? lm_str_trim(yaml_text(value)) : LM_STR("");
+}
+
+const struct yaml_node *yaml_get_of(
+	const struct yaml_node *mapping, const char *key, enum yaml_kind kind)
+{
+	const struct yaml_node *value = mapping ? yaml_get(mapping, key) : NULL;
+
+	return value && yaml_kind(value) == kind ? value : NULL;
+}
+
+bool yaml_has(const struct yaml_node *mapping, const char *key)
+{
+	const struct yaml_node *value = mapping ? yaml_get(mapping, key) : NULL;
+
+	return value && !yaml_is_null(value);
+}

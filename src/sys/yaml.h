@@ -37,3 +37,12 @@ const struct yaml_node *yaml_key(const struct yaml_node *mapping, size_t i);
 const struct yaml_node *yaml_value(const struct yaml_node *mapping, size_t i);
 /// The value of a key ("<<" merges are followed), or NULL.
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key);
+
+/// The same for a `mapping` that may be NULL or of another kind. The text of a scalar member without
+/// blanks around it; empty if it is absent, null or no scalar.
+struct lm_str yaml_get_text(const struct yaml_node *mapping, const char *key);
+/// The member, if it is of that kind; else NULL.
+const struct yaml_node *yaml_get_of(
+	const struct yaml_node *mapping, const char *key, enum yaml_kind kind);
+/// Whether the member is there and not null.
+bool yaml_has(const struct yaml_node *mapping, const char *key);

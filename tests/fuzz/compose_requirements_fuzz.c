@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What `docker-compose config` prints, as far as it refers to this device.
+
+#include "base/cleanup.h"
+#include "docker/compose_requirements.h"
+
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct lm_str text = {(const char *)data, size};
+	struct lm_err err = {0};
+
+	for (unsigned generation = 1; generation <= 2; generation++) {
+		lm_auto(compose_requirements_finish) struct compose_requirements found = {0};
+		(void)!compose_requirements_parse(text, "project", generation, &found, &err);
+	}
+	return 0;
+}
