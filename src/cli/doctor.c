@@ -35,6 +35,7 @@ static const struct {
 	{"AWS credentials", NULL},
 	{"compose file", NULL},
 	{"compose syntax", NULL},
+	{"compose requirements", NULL},
 	{"secrets", NULL},
 	{"registries", NULL},
 	{"broker", doctor_check_brokers},

@@ -9,7 +9,9 @@
 #include "cli/plain.h"
 #include "cli/plan_page.h"
 
-static int print_plan(const struct call *call, const struct answer *answer, json_t *plan)
+/// `why` the deployment would fail; NULL: it would not.
+static int print_plan(
+	const struct call *call, const struct answer *answer, json_t *plan, const char *why)
 {
 	// Escaped and padded, it is longer than what came.
 	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
@@ -17,11 +19,13 @@ static int print_plan(const struct call *call, const struct answer *answer, json
 	if (call->json) {
 		json_object_set(plan, "warnings", answer->warnings);
 		command_print_json(call, plan);
-		return EXIT_DONE;
+		return answer->exit_status;
 	}
 	plan_page_add(plan, &page);
 	command_print(call, lm_buf_str(&page));
-	return EXIT_DONE;
+	if (why)
+		command_complain(call->err, why);
+	return answer->exit_status;
 }
 
 /// Of a group file that is not valid every fault has been told.
@@ -53,16 +57,15 @@ int command_plan(const struct call *call)
 		json_pack("{s:s, s:s%}", "command", "plan", "group", text.data, text.len);
 	if (follow_run(call, &words, request, &answer, &why))
 		return fail(call, &answer, why.msg, answer.exit_status);
-	if (answer.exit_status != EXIT_DONE) {
-		const char *message = json_get_text(answer.last, "message");
+	const char *message = json_get_text(answer.last, "message");
+	lm_auto_json json_t *plan = plan_document(answer.plan);
+	if (answer.exit_status != EXIT_DONE && !plan)
 		return fail(
 			call, &answer, message ? message : "there is no plan", answer.exit_status);
-	}
-	lm_auto_json json_t *plan = plan_document(answer.plan);
 	if (!plan)
 		return fail(call, &answer,
 			"lightermand's answer has no plan: is it of the same version as "
 			"lighterman?",
 			EXIT_FAILED);
-	return print_plan(call, &answer, plan);
+	return print_plan(call, &answer, plan, message);
 }

@@ -12,7 +12,8 @@ enum { LABEL_COLUMN = 17, WHY_MAX = 1024 };
 
 json_t *plan_document(const json_t *lines)
 {
-	json_t *services = json_array(), *images = json_array(), *plan = NULL;
+	json_t *services = json_array(), *images = json_array(), *problems = json_array();
+	json_t *plan = NULL;
 	size_t i;
 	json_t *line;
 
@@ -20,21 +21,26 @@ json_t *plan_document(const json_t *lines)
 	{
 		json_t *service = json_object_get(line, "service");
 		json_t *image = json_object_get(line, "image");
+		json_t *problem = json_object_get(line, "problem");
 		const json_t *summary = json_object_get(line, "summary");
 
 		if (service)
 			json_array_append(services, service);
 		if (image)
 			json_array_append(images, image);
+		if (problem)
+			json_array_append(problems, problem);
 		if (json_is_object(summary) && !plan)
 			plan = json_copy((json_t *)summary);
 	}
 	if (plan) {
 		json_object_set(plan, "services", services);
 		json_object_set(plan, "images", images);
+		json_object_set(plan, "problems", problems);
 	}
 	json_decref(services);
 	json_decref(images);
+	json_decref(problems);
 	return plan;
 }
 
@@ -279,6 +285,21 @@ static void add_disk(const json_t *disk, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
+static void add_problems(const json_t *problems, struct lm_buf *out)
+{
+	size_t i;
+	json_t *problem;
+
+	if (json_array_size(problems) > 0)
+		(void)lm_buf_putc(out, '\n');
+	json_array_foreach(problems, i, problem)
+	{
+		add_member(out, problem, "level", "");
+		add_member(out, problem, "message", ": ");
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
 void plan_page_add(const json_t *plan, struct lm_buf *out)
 {
 	add_head(plan, out);
@@ -287,4 +308,5 @@ void plan_page_add(const json_t *plan, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 	add_sum(plan, out);
 	add_disk(json_object_get(plan, "disk"), out);
+	add_problems(json_object_get(plan, "problems"), out);
 }

@@ -6,8 +6,8 @@
 #include "base/buf.h"
 #include "sys/json.h"
 
-/// Puts the `plan` objects of an answer together: the summary's members, `services`, `images`. NULL
-/// without a summary. A new reference.
+/// Puts the `plan` objects of an answer together: the summary's members, `services`, `images`,
+/// `problems`. NULL without a summary. A new reference.
 json_t *plan_document(const json_t *lines);
 
 /// Appends the page. Members that are missing or of another type are left out, or shown as "-".

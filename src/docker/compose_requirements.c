@@ -14,9 +14,19 @@ struct reader {
 	bool overflow;
 };
 
+/// docker-compose writes `$$` for a `$`, so that it can read what it prints.
 static char *copy(struct lm_str s)
 {
-	return lm_xmemdup0(s.p, s.n);
+	char *text = lm_xmemdup0(s.p, s.n);
+	size_t n = 0;
+
+	for (size_t i = 0; text[i]; i++) {
+		text[n++] = text[i];
+		if (text[i] == '$' && text[i + 1] == '$')
+			i++;
+	}
+	text[n] = '\0';
+	return text;
 }
 
 /// One more element for an array of `n`; NULL over LIMIT_RESOURCES.
@@ -220,6 +230,46 @@ static void read_device_requests(
 	}
 }
 
+static bool has_network(const struct compose_requirements *to, const char *key)
+{
+	for (size_t i = 0; i < to->networks_n; i++)
+		if (strcmp(to->networks[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+static void add_network(struct reader *r, struct lm_str text)
+{
+	struct compose_requirements *to = r->to;
+	lm_auto_free char *key = copy(text);
+	const struct yaml_node *networks = yaml_get_of(r->root, "networks", YAML_MAPPING);
+	const struct yaml_node *network = yaml_get_of(networks, key, YAML_MAPPING);
+	struct lm_str name = yaml_get_text(network, "name");
+
+	if (!is_external(network) || has_network(to, key))
+		return;
+	struct compose_external *items = grow(r, to->networks, to->networks_n, sizeof(*items));
+	if (!items)
+		return;
+	if (name.n == 0)
+		name = yaml_get_text(yaml_get_of(network, "external", YAML_MAPPING), "name");
+	to->networks = items;
+	items[to->networks_n++] = (struct compose_external){
+		.name = copy(name.n > 0 ? name : text), .key = lm_take(key)};
+}
+
+/// In no `networks` at all, but without a `network_mode`, a service is in `default`.
+static void read_networks(struct reader *r, const struct yaml_node *service)
+{
+	const struct yaml_node *list = yaml_get(service, "networks");
+	bool is_map = list && yaml_kind(list) == YAML_MAPPING;
+
+	if (!yaml_has(service, "networks") && !yaml_has(service, "network_mode"))
+		add_network(r, LM_STR("default"));
+	for (size_t i = 0; list && i < yaml_size(list); i++)
+		add_network(r, yaml_text(is_map ? yaml_key(list, i) : yaml_item(list, i)));
+}
+
 static void read_build(struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
 	const struct compose_path context = {.kind = COMPOSE_PATH_BUILD};
@@ -245,6 +295,7 @@ static void read_service(struct reader *r, struct lm_str name, const struct yaml
 		yaml_get_text(yaml_get_of(service, "logging", YAML_MAPPING), "driver"));
 	add_driver(r, COMPOSE_DRIVER_RUNTIME, name, yaml_get_text(service, "runtime"));
 	read_device_requests(r, name, service);
+	read_networks(r, service);
 }
 
 static void read_options(const struct yaml_node *volume, struct compose_volume *to)
@@ -357,6 +408,11 @@ void compose_requirements_finish(struct compose_requirements *r)
 	}
 	for (size_t i = 0; i < r->volumes_n; i++)
 		finish_volume(&r->volumes[i]);
+	for (size_t i = 0; i < r->networks_n; i++) {
+		free(r->networks[i].key);
+		free(r->networks[i].name);
+	}
+	free(r->networks);
 	free(r->paths);
 	free(r->drivers);
 	free(r->volumes);

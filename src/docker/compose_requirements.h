@@ -56,6 +56,12 @@ struct compose_volume {
 	size_t options_n;
 };
 
+/// An external network that a service is in.
+struct compose_external {
+	char *key;
+	char *name; ///< As the engine calls it.
+};
+
 struct compose_requirements {
 	struct compose_path *paths; ///< Each path once for each service.
 	size_t paths_n;
@@ -63,6 +69,8 @@ struct compose_requirements {
 	size_t drivers_n;
 	struct compose_volume *volumes;
 	size_t volumes_n;
+	struct compose_external *networks;
+	size_t networks_n;
 };
 
 /// As compose_resources_parse.

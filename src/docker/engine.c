@@ -97,8 +97,7 @@ static bool is_success(const struct http_unix *h)
 	return http_unix_status(h) / 100 == 2;
 }
 
-/// GET `target`; an answer that is not 2xx is an error.
-static lm_rc get(const char *socket_path, const char *target, const struct wait_limit *limit,
+lm_rc engine_get_answer(const char *socket_path, const char *target, const struct wait_limit *limit,
 	struct http_unix **ret, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
@@ -119,7 +118,7 @@ lm_rc engine_open(const char *socket_path, const struct wait_limit *limit, struc
 	struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(socket_path, "/version", limit, &h, err);
+	lm_rc rc = engine_get_answer(socket_path, "/version", limit, &h, err);
 	if (rc != LM_OK)
 		return rc;
 	struct engine_version version;
@@ -142,7 +141,7 @@ lm_rc engine_root_directory(
 	char target[32];
 	(void)snprintf(target, sizeof(target), "/v1.%u/info", e->version.minor);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(e->socket_path, target, limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, target, limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "ask where the Docker daemon keeps its images");
 	return engine_parse_root_directory(http_unix_body(h), ret, err);
@@ -172,7 +171,7 @@ lm_rc engine_inspect_image(const struct engine *e, const char *name, const struc
 	if (target.overflow)
 		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "look for image %s", name);
 	return engine_parse_image(http_unix_body(h), repository, ret, err);
@@ -185,7 +184,7 @@ lm_rc engine_list_containers(const struct engine *e, const char *project,
 	if (!engine_containers_target(&target, e->version.minor, project))
 		return lm_fail(err, LM_E_INVALID, 0, "the name of the project is too long");
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "list containers");
 	return engine_parse_containers(http_unix_body(h), project, ret, err);
@@ -211,7 +210,7 @@ lm_rc engine_list_networks(const struct engine *e, const char *project,
 	char target[32];
 	(void)snprintf(target, sizeof(target), "/v1.%u/networks", e->version.minor);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(e->socket_path, target, limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, target, limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "list networks");
 	return engine_parse_networks(http_unix_body(h), project, ret, err);
@@ -270,7 +269,7 @@ static void name_holders(
 	char target[256];
 	(void)snprintf(target, sizeof(target), "/v1.%u/networks/%.128s", e->version.minor, id);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	if (get(e->socket_path, target, limit, &h, NULL) != LM_OK)
+	if (engine_get_answer(e->socket_path, target, limit, &h, NULL) != LM_OK)
 		return;
 	lm_auto_json json_t *j = NULL;
 	if (json_parse(http_unix_body(h), &j, NULL) != LM_OK)

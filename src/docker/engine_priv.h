@@ -12,3 +12,6 @@ lm_rc engine_connect(
 	const struct http_unix_request *request, struct http_unix **ret, struct lm_err *err);
 /// The error in an answer that is not 2xx: class and words of the engine's.
 lm_rc engine_answer_error(const struct http_unix *h, struct lm_err *err);
+/// GET `target`; an answer that is not 2xx is an error.
+lm_rc engine_get_answer(const char *socket_path, const char *target, const struct wait_limit *limit,
+	struct http_unix **ret, struct lm_err *err);

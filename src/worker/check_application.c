@@ -5,6 +5,7 @@
 #include "worker/check_priv.h"
 #include "worker/image_action.h"
 #include "worker/registries.h"
+#include "worker/requirements.h"
 
 enum { ASK_DOCKER_COMPOSE = NEED_USER | NEED_COMPOSE | NEED_DESTINATION };
 
@@ -54,6 +55,33 @@ void check_compose_file(struct checkup *c)
 		check_wrong(c, &err, NULL);
 	else
 		check_ok(c, "docker-compose takes it: %zu services", w->services.n);
+}
+
+void check_requirements(struct checkup *c)
+{
+	lm_auto(problems_finish) struct problems problems = {0};
+	struct lm_err err = {LM_OK};
+
+	if (c->w->services.n == 0) {
+		check_skip(c, "not checked: docker-compose has not resolved the compose file");
+		return;
+	}
+	if (requirements_check(c->w, &problems, &err)) {
+		check_wrong(c, &err, NULL);
+		return;
+	}
+	for (size_t i = 0; i < problems.n; i++) {
+		const struct problem *p = &problems.items[i];
+
+		if (p->level == PROBLEM_WARNING) {
+			check_warn(c, p->message, NULL);
+			continue;
+		}
+		(void)!lm_fail(&err, p->rc, 0, "%s", p->message);
+		check_wrong(c, &err, NULL);
+	}
+	if (problems.n == 0)
+		check_ok(c, "what the compose file refers to is on this device");
 }
 
 struct logins {

@@ -19,6 +19,7 @@ static const struct check {
 	{"AWS credentials", 0, check_credentials},
 	{"compose file", NEED_DEFINITION, check_object},
 	{"compose syntax", NEED_FILE, check_compose_file},
+	{"compose requirements", NEED_FILE | NEED_ENGINE, check_requirements},
 	{"secrets", NEED_DEFINITION | NEED_USER, check_secrets},
 	{"registries", NEED_DEFINITION | NEED_USER | NEED_ENGINE, check_registries},
 	{"clock", 0, check_clock},

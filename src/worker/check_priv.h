@@ -60,4 +60,4 @@ check_function check_docker, check_engine, check_engine_version, check_compose, 
 check_function check_region, check_credentials, check_object, check_secrets, check_clock;
 
 // check_application.c
-check_function check_compose_file, check_registries;
+check_function check_compose_file, check_requirements, check_registries;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "worker/local_copy.h"
+#include "worker/requirements.h"
 #include "worker/work_priv.h"
 
 lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
@@ -43,7 +44,9 @@ static lm_rc do_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
 
 static lm_rc do_resolve(void *ctx, struct lm_err *err)
 {
-	return images_resolve(ctx, err);
+	lm_rc rc = images_resolve(ctx, err);
+
+	return rc ? rc : requirements_enforce(ctx, err);
 }
 
 static lm_rc do_authenticate(void *ctx, struct lm_err *err)

@@ -11,6 +11,7 @@ static void planning_finish(struct planning *p)
 	compose_hashes_finish(&p->old_hashes);
 	plan_images_finish(&p->images);
 	plan_services_finish(&p->services);
+	problems_finish(&p->problems);
 	free(p->disk);
 	free(p->disk_reason);
 }
@@ -35,6 +36,8 @@ static lm_rc do_resolve(struct planning *p, struct lm_err *err)
 {
 	lm_rc rc = images_resolve(p->w, err);
 
+	if (!rc)
+		rc = requirements_check(p->w, &p->problems, err);
 	return rc ? rc : plan_look_at_services(p, err);
 }
 
@@ -91,6 +94,14 @@ static void make(struct planning *p)
 	plan_report(p);
 }
 
+/// There is a plan, and the deployment would fail.
+static void fail_on_problems(const struct planning *p, struct deploy_outcome *ret)
+{
+	ret->rc = problems_to_error(&p->problems, &ret->err);
+	if (ret->rc)
+		ret->failed = DEPLOY_RESOLVE;
+}
+
 void plan_job_run(struct work *w, struct deploy_outcome *ret)
 {
 	lm_auto(planning_finish) struct planning p = {
@@ -104,10 +115,12 @@ void plan_job_run(struct work *w, struct deploy_outcome *ret)
 		if (ret->rc)
 			ret->failed = STEPS[i].stage;
 	}
+	if (ret->rc == LM_OK) {
+		make(&p);
+		fail_on_problems(&p, ret);
+	}
 	if (ret->rc == LM_E_INVALID)
 		ret->error_class = DEPLOY_INVALID_PARAMETER;
 	ret->offline = p.offline;
-	if (ret->rc == LM_OK)
-		make(&p);
 	ret->ended_ms = lm_clock_mono_ms();
 }

@@ -6,6 +6,7 @@
 
 #include "deploy/stages.h"
 #include "worker/plan.h"
+#include "worker/requirements.h"
 #include "worker/work_priv.h"
 
 struct planning {
@@ -19,6 +20,7 @@ struct planning {
 	struct compose_hashes hashes, old_hashes;
 	struct plan_images images;
 	struct plan_services services;
+	struct problems problems;
 
 	char *disk; ///< Where the engine keeps images, as the engine sees it.
 	bool free_known;

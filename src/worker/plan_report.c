@@ -139,6 +139,12 @@ static json_t *summary_to_json(const struct planning *p)
 	return plan;
 }
 
+static json_t *problem_to_json(const struct problem *p)
+{
+	return json_pack("{s:s, s:o}", "level", problem_level_name(p->level), "message",
+		report_text(p->message));
+}
+
 static void tell(const struct planning *p, const char *kind, json_t *what)
 {
 	work_tell(p->w, json_pack("{s:{s:o}}", "plan", kind, what));
@@ -150,6 +156,8 @@ void plan_report(const struct planning *p)
 		tell(p, "service", service_to_json(&p->services.items[i]));
 	for (size_t i = 0; i < p->images.n; i++)
 		tell(p, "image", image_to_json(&p->images.items[i]));
+	for (size_t i = 0; i < p->problems.n; i++)
+		tell(p, "problem", problem_to_json(&p->problems.items[i]));
 	tell(p, "summary", summary_to_json(p));
 	lm_info("planned '%s' from bucket '%s': %zu services, %zu images",
 		work_definition(p->w)->key, work_definition(p->w)->bucket, p->services.n,

@@ -17,7 +17,7 @@ from servers.server import run
 
 NAMES = ["host file", "group file", "lightermand", "user", "root", "worker", "docker command", "engine",
          "engine version", "docker-compose", "compose and engine", "destination", "free space", "region",
-         "AWS credentials", "compose file", "compose syntax", "secrets", "registries", "broker", "clock",
+         "AWS credentials", "compose file", "compose syntax", "compose requirements", "secrets", "registries", "broker", "clock",
          "log directory", "state directory", "runtime directory", "memory"]
 MARKS = {"ok": True, "WRONG": False, "-": None}
 
