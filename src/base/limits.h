@@ -59,6 +59,7 @@ enum {
 	LIMIT_CONTROL_VALUES = 64,
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
+	LIMIT_YAML_DOCUMENTS = 100, ///< In one compose file.
 	LIMIT_SERVICES = 1000,
 	LIMIT_RESOURCES = 10000,   ///< Containers, ports, networks of a compose file, of each kind.
 	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.

@@ -29,15 +29,10 @@ static bool is_format_1(const struct yaml_node *root)
 	return false;
 }
 
-static lm_rc check_root(const struct yaml_node *root, struct lm_err *err)
+static const char needs_services[] = "a compose file must be a mapping that has 'services'";
+
+static lm_rc check_services(const struct yaml_node *services, struct lm_err *err)
 {
-	if (yaml_kind(root) != YAML_MAPPING)
-		return fault(root, "a compose file must be a mapping that has 'services'", err);
-	const struct yaml_node *services = yaml_get(root, "services");
-	if (!services && (yaml_get(root, "include") || is_format_1(root)))
-		return LM_OK;
-	if (!services)
-		return fault(root, "the compose file has no 'services'", err);
 	if (yaml_kind(services) != YAML_MAPPING)
 		return fault(services, "'services' must be a mapping of at least one service", err);
 	if (yaml_size(services) == 0)
@@ -45,11 +40,42 @@ static lm_rc check_root(const struct yaml_node *root, struct lm_err *err)
 	return LM_OK;
 }
 
-lm_rc compose_file_check(struct lm_str text, struct lm_err *err)
+/// Docker-compose 2 merges the documents, so that one of them with services is enough.
+static lm_rc check_roots(struct yaml_doc *const *docs, size_t n, struct lm_err *err)
 {
-	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
-	lm_rc rc = yaml_parse(text, &doc, err);
-	return rc == LM_OK ? check_root(yaml_root(doc), err) : rc;
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct yaml_node *root = yaml_root(docs[i]);
+		const struct yaml_node *services;
+
+		if (yaml_kind(root) != YAML_MAPPING)
+			return fault(root, needs_services, err);
+		services = yaml_get(root, "services");
+		if (services && check_services(services, err))
+			return LM_E_INVALID;
+		found = found || services || yaml_get(root, "include") || is_format_1(root);
+	}
+	return found ? LM_OK : fault(yaml_root(docs[0]), "the compose file has no 'services'", err);
+}
+
+lm_rc compose_file_check(struct lm_str text, unsigned generation, struct lm_err *err)
+{
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
+	lm_rc rc = yaml_parse_all(text, &docs, &n, err);
+
+	if (rc)
+		return rc;
+	if (n > 1 && generation == 1)
+		rc = fault(yaml_root(docs[1]),
+			"a second YAML document begins here: docker-compose 1 takes one only, "
+			"docker-compose 2 merges them; put all into one",
+			err);
+	else
+		rc = check_roots(docs, n, err);
+	yaml_destroy_all(docs, n);
+	return rc;
 }
 
 static char *copy_scalar(const struct yaml_node *node)

@@ -10,10 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/// Checks a compose file as a person wrote it: YAML, a mapping, at least one service. Format 1
-/// (services at the top) and files that only `include` others pass: compose decides about them.
-/// LM_E_INVALID: the message names line and column.
-lm_rc compose_file_check(struct lm_str text, struct lm_err *err);
+/// Checks a compose file as a person wrote it: YAML, mappings, at least one service. Format 1
+/// (services at the top) and files that only `include` others pass: compose decides about them, as
+/// it does about all else: what is wrong here may still be right for it. `generation` 1 takes one
+/// document; 0: not known. LM_E_INVALID: the message names line and column. LM_E_TOO_LARGE: it is
+/// not to be given to compose.
+lm_rc compose_file_check(struct lm_str text, unsigned generation, struct lm_err *err);
 
 enum compose_pull_policy {
 	COMPOSE_PULL_DEFAULT, ///< None is given, or one that we do not know.

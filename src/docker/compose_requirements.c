@@ -10,6 +10,7 @@ struct reader {
 	struct compose_requirements *to;
 	const char *project;
 	unsigned generation;
+	const struct compose_services *services;
 	const struct yaml_node *root;
 	bool overflow;
 };
@@ -280,10 +281,17 @@ static void read_build(struct reader *r, struct lm_str name, const struct yaml_n
 	add_path(r, &context, name, LM_STR(""), text);
 }
 
+static bool is_active(const struct reader *r, struct lm_str name)
+{
+	for (size_t i = 0; i < r->services->n; i++)
+		if (lm_str_eq(lm_str(r->services->items[i].name), name))
+			return r->services->items[i].active;
+	return false;
+}
+
 static void read_service(struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
-	if (yaml_kind(service) != YAML_MAPPING ||
-		(r->generation == 1 && yaml_has(service, "profiles")))
+	if (yaml_kind(service) != YAML_MAPPING || !is_active(r, name))
 		return;
 	read_mounts(r, name, service);
 	read_devices(r, name, service);
@@ -359,19 +367,21 @@ static void read_network_drivers(struct reader *r)
 }
 
 lm_rc compose_requirements_parse(struct lm_str config, const char *project, unsigned generation,
-	struct compose_requirements *ret, struct lm_err *err)
+	const struct compose_services *services, struct compose_requirements *ret,
+	struct lm_err *err)
 {
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
 	lm_auto(compose_requirements_finish) struct compose_requirements found = {0};
-	struct reader r = {.to = &found, .project = project, .generation = generation};
+	struct reader r = {
+		.to = &found, .project = project, .generation = generation, .services = services};
 	lm_rc rc = yaml_parse(config, &doc, err);
 
 	if (rc)
 		return lm_wrap(err, "what docker-compose config printed");
 	r.root = yaml_root(doc);
-	const struct yaml_node *services = yaml_get_of(r.root, "services", YAML_MAPPING);
-	for (size_t i = 0; services && i < yaml_size(services); i++)
-		read_service(&r, yaml_text(yaml_key(services, i)), yaml_value(services, i));
+	const struct yaml_node *list = yaml_get_of(r.root, "services", YAML_MAPPING);
+	for (size_t i = 0; list && i < yaml_size(list); i++)
+		read_service(&r, yaml_text(yaml_key(list, i)), yaml_value(list, i));
 	read_volumes(&r);
 	read_network_drivers(&r);
 	if (r.overflow)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "docker/compose_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,7 +74,9 @@ struct compose_requirements {
 	size_t networks_n;
 };
 
-/// As compose_resources_parse.
+/// Of the active services; `services` is what compose_services_parse made of the same text.
+/// `generation` is docker-compose's. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind).
 lm_rc compose_requirements_parse(struct lm_str config, const char *project, unsigned generation,
-	struct compose_requirements *ret, struct lm_err *err);
+	const struct compose_services *services, struct compose_requirements *ret,
+	struct lm_err *err);
 void compose_requirements_finish(struct compose_requirements *r);

@@ -26,6 +26,13 @@ static lm_rc fail_at(yaml_mark_t mark, const char *what, struct lm_err *err)
 		mark.column + 1, what);
 }
 
+static lm_rc too_large(struct lm_err *err)
+{
+	if (err)
+		err->rc = LM_E_TOO_LARGE;
+	return LM_E_TOO_LARGE;
+}
+
 static lm_rc fail_parser(const yaml_parser_t *parser, struct lm_err *err)
 {
 	const char *problem = parser->problem ? parser->problem : "this is not YAML";
@@ -54,9 +61,11 @@ static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, uns
 
 	if (depth > LIMIT_YAML_DEPTH)
 		return fail_at(node->start_mark, "it is nested too deep, or refers to itself", err);
-	if (++*visited > LIMIT_YAML_NODES)
-		return fail_at(node->start_mark,
+	if (++*visited > LIMIT_YAML_NODES) {
+		(void)!fail_at(node->start_mark,
 			"it has too many values (aliases count as what they stand for)", err);
+		return too_large(err);
+	}
 	if (node->type == YAML_SEQUENCE_NODE) {
 		const yaml_node_item_t *item = node->data.sequence.items.start;
 		for (; !rc && item < node->data.sequence.items.top; item++)
@@ -73,27 +82,6 @@ static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, uns
 	return rc;
 }
 
-static lm_rc load(yaml_parser_t *parser, struct yaml_doc *doc, struct lm_err *err)
-{
-	if (!yaml_parser_load(parser, &doc->document))
-		return fail_parser(parser, err);
-	doc->loaded = true;
-	const yaml_node_t *root = yaml_document_get_root_node(&doc->document);
-	if (!root)
-		return lm_fail(err, LM_E_INVALID, 0, "line 1, column 1: it is empty");
-
-	yaml_document_t second;
-	if (!yaml_parser_load(parser, &second))
-		return fail_parser(parser, err);
-	const yaml_node_t *more = yaml_document_get_root_node(&second);
-	yaml_mark_t begins = more ? more->start_mark : (yaml_mark_t){0};
-	yaml_document_delete(&second);
-	if (more)
-		return fail_at(begins, "a second document begins here; one is allowed", err);
-	unsigned visited = 0;
-	return check_size(doc, root, 0, &visited, err);
-}
-
 static void face_nodes(struct yaml_doc *doc)
 {
 	size_t n = (size_t)(doc->document.nodes.top - doc->document.nodes.start);
@@ -103,22 +91,96 @@ static void face_nodes(struct yaml_doc *doc)
 		doc->nodes[i] = (struct yaml_node){doc, doc->document.nodes.start + i};
 }
 
-lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err)
+/// Loads the next document of the text; `*ret` is NULL behind the last one.
+static lm_rc load(yaml_parser_t *parser, struct yaml_doc **ret, struct lm_err *err)
 {
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = lm_xcalloc(1, sizeof(*doc));
-	yaml_parser_t parser;
+	unsigned visited = 0;
 
-	if (!yaml_parser_initialize(&parser))
-		return lm_fail(err, LM_E_SYS, ENOMEM, "parse YAML: %m");
-	yaml_parser_set_input_string(
-		&parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
-	lm_rc rc = load(&parser, doc, err);
-	yaml_parser_delete(&parser);
+	if (!yaml_parser_load(parser, &doc->document))
+		return fail_parser(parser, err);
+	doc->loaded = true;
+	const yaml_node_t *root = yaml_document_get_root_node(&doc->document);
+	if (!root) {
+		*ret = NULL;
+		return LM_OK;
+	}
+	lm_rc rc = check_size(doc, root, 0, &visited, err);
 	if (rc)
 		return rc;
 	face_nodes(doc);
 	*ret = lm_take(doc);
 	return LM_OK;
+}
+
+void yaml_destroy_all(struct yaml_doc **docs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		yaml_destroy(docs[i]);
+	free(docs);
+}
+
+static lm_rc load_all(yaml_parser_t *parser, struct yaml_doc **docs, size_t *n, struct lm_err *err)
+{
+	struct yaml_doc *doc = NULL;
+	lm_rc rc;
+
+	while ((rc = load(parser, &doc, err)) == LM_OK && doc) {
+		if (*n == LIMIT_YAML_DOCUMENTS) {
+			yaml_destroy(doc);
+			return lm_fail(err, LM_E_TOO_LARGE, 0, "it has more than %d YAML documents",
+				LIMIT_YAML_DOCUMENTS);
+		}
+		docs[(*n)++] = doc;
+	}
+	if (!rc && *n == 0)
+		return lm_fail(err, LM_E_INVALID, 0, "line 1, column 1: it is empty");
+	return rc;
+}
+
+lm_rc yaml_parse_all(struct lm_str text, struct yaml_doc ***ret, size_t *ret_n, struct lm_err *err)
+{
+	struct yaml_doc **docs = lm_xcalloc(LIMIT_YAML_DOCUMENTS, sizeof(struct yaml_doc *));
+	size_t n = 0;
+	yaml_parser_t parser;
+
+	if (!yaml_parser_initialize(&parser)) {
+		free(docs);
+		return lm_fail(err, LM_E_SYS, ENOMEM, "parse YAML: %m");
+	}
+	yaml_parser_set_input_string(
+		&parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
+	lm_rc rc = load_all(&parser, docs, &n, err);
+	yaml_parser_delete(&parser);
+	if (rc) {
+		yaml_destroy_all(docs, n);
+		return rc;
+	}
+	*ret = docs;
+	*ret_n = n;
+	return LM_OK;
+}
+
+lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err)
+{
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
+	lm_rc rc = yaml_parse_all(text, &docs, &n, err);
+
+	if (rc == LM_E_TOO_LARGE) {
+		if (err)
+			err->rc = LM_E_INVALID;
+		rc = LM_E_INVALID;
+	}
+	if (rc)
+		return rc;
+	if (n > 1)
+		rc = fail_at(yaml_root(docs[1])->raw->start_mark,
+			"a second document begins here; one is allowed", err);
+	else
+		*ret = lm_take(docs[0]);
+	yaml_destroy_all(docs, n);
+	return rc;
 }
 
 void yaml_destroy(struct yaml_doc *doc)
@@ -184,6 +246,12 @@ bool yaml_is_null(const struct yaml_node *n)
 			return true;
 	}
 	return false;
+}
+
+bool yaml_is_plain(const struct yaml_node *n)
+{
+	return n->raw->type == YAML_SCALAR_NODE &&
+	       n->raw->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
 size_t yaml_size(const struct yaml_node *n)

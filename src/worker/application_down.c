@@ -78,7 +78,7 @@ static lm_rc check_local_copy(const struct work *w, struct lm_err *err)
 	if (w->destination_fd < 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
 	lm_rc rc = local_copy_read(w->destination_fd, directory, &copy, err);
-	return rc ? rc : compose_file_check(lm_buf_str(&copy), err);
+	return rc ? rc : compose_file_check(lm_buf_str(&copy), w->compose.generation, err);
 }
 
 /// By the local copy itself: a disk that is full must not keep anything running.

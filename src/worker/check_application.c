@@ -42,11 +42,11 @@ void check_compose_file(struct checkup *c)
 	const char *lack = check_lack(c, ASK_DOCKER_COMPOSE);
 	struct lm_err err = {LM_OK};
 
-	if (compose_file_check(lm_buf_str(&w->text), &err)) {
+	check_format(c);
+	if (lack && compose_file_check(lm_buf_str(&w->text), 0, &err)) {
 		check_wrong(c, &err, NULL);
 		return;
 	}
-	check_format(c);
 	if (lack) {
 		check_ok(c, "valid YAML; docker-compose was not asked, as %s", lack);
 		return;

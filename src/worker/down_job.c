@@ -13,7 +13,7 @@ static void read_kept(struct work *w)
 	lm_rc rc = lm_fd_read_all(w->compose_fd, "the generation's compose file", &w->text, &err);
 
 	if (!rc && w->text.len > 0)
-		rc = compose_file_check(lm_buf_str(&w->text), &err);
+		rc = compose_file_check(lm_buf_str(&w->text), w->compose.generation, &err);
 	if (!rc)
 		return;
 	lm_warn("the generation's compose file does not serve: %s", err.msg);

@@ -78,19 +78,34 @@ static void forget_resolved(struct work *w)
 	lm_buf_clear(&w->config);
 }
 
+/// docker-compose has the last word on the file; where it refuses what we found to be wrong, ours
+/// says where that is.
+static lm_rc resolve_text(struct work *w, const struct wait_limit *limit, struct lm_err *err)
+{
+	struct lm_str text = lm_buf_str(&w->text);
+	struct lm_err own = {LM_OK};
+	lm_rc own_rc = compose_file_check(text, w->compose.generation, &own);
+	lm_rc rc = own_rc == LM_E_TOO_LARGE ? own_rc : run_config(w, text, limit, &w->config, err);
+
+	// It would keep docker-compose busy for hours.
+	if (own_rc && (rc == LM_E_TOO_LARGE || rc == LM_E_REFUSED)) {
+		*err = own;
+		rc = LM_E_REFUSED;
+	}
+	// compose's word on the file, which the definition names.
+	if (rc == LM_E_REFUSED)
+		err->rc = rc = LM_E_INVALID;
+	return rc;
+}
+
 lm_rc images_resolve(struct work *w, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	struct lm_str text = lm_buf_str(&w->text);
 
 	forget_resolved(w);
-	lm_rc rc = compose_file_check(text, err);
+	lm_rc rc = resolve_text(w, &limit, err);
 
-	if (!rc)
-		rc = run_config(w, text, &limit, &w->config, err);
-	// compose's word on the file, which the definition names.
-	if (rc == LM_E_REFUSED)
-		err->rc = rc = LM_E_INVALID;
 	if (!rc) {
 		rc = compose_services_parse(lm_buf_str(&w->config), &w->services, err);
 		if (rc == LM_E_INVALID)

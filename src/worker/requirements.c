@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "docker/compose_lint.h"
 #include "worker/local_copy.h"
 
 #include <errno.h>
@@ -560,6 +561,11 @@ static lm_rc check_engine_objects(struct search *s, struct lm_err *err)
 	return rc;
 }
 
+static void report_lint(void *ctx, const char *message)
+{
+	add(ctx, LM_OK, "%s", message);
+}
+
 static void search_finish(struct search *s)
 {
 	compose_requirements_finish(&s->wanted);
@@ -570,8 +576,8 @@ lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *er
 {
 	lm_auto(problems_finish) struct problems found = {0};
 	lm_auto(search_finish) struct search s = {.w = w, .to = &found};
-	lm_rc rc = compose_requirements_parse(
-		lm_buf_str(&w->config), COMPOSE_PROJECT, w->compose.generation, &s.wanted, err);
+	lm_rc rc = compose_requirements_parse(lm_buf_str(&w->config), COMPOSE_PROJECT,
+		w->compose.generation, &w->services, &s.wanted, err);
 
 	if (!rc)
 		rc = engine_get_facts(&w->engine, &w->limit, &s.facts, err);
@@ -579,6 +585,7 @@ lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *er
 		return rc;
 	s.same_host = is_same_host(&s.facts);
 	look_at_own_view(&s);
+	compose_lint(lm_buf_str(&w->text), w->compose.generation, report_lint, &s);
 	check_paths(&s);
 	for (size_t i = 0; i < s.wanted.drivers_n; i++)
 		check_driver(&s, &s.wanted.drivers[i]);

@@ -164,3 +164,69 @@ def test_down_goes_by_the_kept_file_where_the_destination_is_gone(dock_with, com
     assert dock.down(kept=compose_file(None, ["web"], local_image), **NO_PULL)["result"] == "success"
     assert engine.containers(everything=True) == {}
     assert "in no order" not in dock.worker.log  # not by the label
+
+
+TWO = """services:
+  web: {image: IMAGE, command: [sh, -c, "trap 'exit 0' TERM; sleep 1000000 & wait"], stop_grace_period: 1s}
+---
+services:
+  web:
+    labels: {from: second}
+"""
+
+
+def test_several_documents_are_merged_or_refused_as_docker_compose_does(device_with, compose, engine, local_image):
+    device = device_with(compose)
+    device.put_object("ships", "docker-compose.yml", TWO.replace("IMAGE", local_image))
+    device.start()
+    group = device.group(**NO_PULL)
+    if compose.generation == 2:
+        device.deploy(group)
+        assert engine.containers()["web"].labels["from"] == "second"
+        device.cli("stop")
+        assert engine.containers(everything=True) == {}
+        return
+    with device.begin(group) as deployment:
+        last = deployment.end()
+    assert last["exit"] == 1 and "line 4, column 1: a second YAML document begins here" in last["message"], last
+
+
+def test_utf_16_is_taken(device_with, compose, engine, local_image):
+    device = device_with(compose)
+    text = compose_file(None, ["web"], local_image, labels="{name: café}")
+    device.start()
+    for encoding in ("utf-16-le", "utf-16-be"):
+        device.put_object("ships", "docker-compose.yml", ("\ufeff" + text).encode(encoding))
+        device.deploy(device.group(**NO_PULL))
+        assert engine.containers()["web"].labels["name"] == "café"
+    device.cli("stop")
+    assert engine.containers(everything=True) == {}
+
+
+def test_what_only_docker_compose_can_read_is_deployed(device_with, compose1, engine, local_image):
+    """It refers to itself, which docker-compose 1 does not mind."""
+    device = device_with(compose1)
+    text = compose_file(None, ["web"], local_image) + "x-self: &self [*self]\n"
+    device.put_object("ships", "docker-compose.yml", text)
+    device.start()
+    device.deploy(device.group(**NO_PULL))
+    assert set(engine.containers()) == {"web"}
+
+
+def test_what_docker_compose_1_makes_of_a_file_without_a_word_is_a_warning(device_with, compose, engine, local_image):
+    device = device_with(compose)
+    text = compose_file(None, ["web"], local_image) + "    ports:\n      - 22:22\n"
+    if compose.generation == 1:
+        text += f"    image: {local_image}\n"
+    device.put_object("ships", "docker-compose.yml", text)
+    device.start()
+    problems = device.cli_json("plan", device.group(**NO_PULL))["problems"]
+    if compose.generation == 2:
+        assert problems == []
+        return
+    at = text.splitlines().index("      - 22:22") + 1
+    ports, twice = (problem["message"] for problem in problems)
+    assert ports.startswith(f"line {at}, column 9: port 22:22 is not in quotes") and "1342" in ports
+    assert twice.startswith(f"line {at + 1}, column 5: 'image' stands here a second time")
+    device.deploy(device.group(**NO_PULL))
+    assert "port 22:22 is not in quotes" in device.log

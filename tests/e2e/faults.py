@@ -448,6 +448,45 @@ FAULTS.update({
 })
 
 
+def top(text, *lines):
+    """A compose file whose service has these lines, with `text` at its top."""
+    return lambda scene: scene.store(f"{text}\nservices:\n  web:\n    image: {scene.fixture('local_image')}\n"
+                                     + "".join(f"    {line}\n" for line in lines))
+
+
+FAULTS.update({
+    "volume_source_missing": lambda scene: scene.service("volumes: [{type: bind, source: ./none, target: /x}]"),
+    "external_network_missing": top("networks: {quay: {external: true}}", "networks: [quay]"),
+    "secret_file_missing": top("secrets: {key: {file: ./none.key}}", "secrets: [key]"),
+    "config_file_missing": top("configs: {conf: {file: ./none.conf}}", "configs: [conf]"),
+    "device_missing": lambda scene: scene.service("devices: ['/dev/ttyNONE0:/dev/ttyS0']"),
+    "volume_mount_missing": top("volumes: {data: {driver_opts: {type: none, o: bind, device: /srv/none}}}",
+                                "volumes: ['data:/data']"),
+    "driver_missing": top("networks: {quay: {driver: harbournet}}", "networks: [quay]"),
+    "runtime_missing": lambda scene: scene.service("runtime: harbour"),
+    "device_driver_missing": lambda scene: scene.service(
+        "deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]}]}}}"),
+    "external_volume_missing": top("volumes: {data: {external: true, name: nowhere}}", "volumes: ['data:/data']"),
+})
+
+
+@fault
+def compose_two_documents(scene):
+    scene.own("compose1")
+    image = scene.fixture("local_image")
+    return scene.store(f"services: {{web: {{image: '{image}'}}}}\n---\nservices: {{web: {{labels: [x]}}}}\n")
+
+
+@fault
+def volume_changed(scene):
+    scene.own("compose1")
+    docker = scene.fixture("engine").docker
+    old = docker.volumes.create("greengrassdockerapplicationdeployment_data")
+    yield top("version: '3.4'\nvolumes: {data: {driver_opts: {type: tmpfs, device: tmpfs, o: 'size=1m'}}}",
+              "volumes: ['data:/data']")(scene)
+    old.remove()
+
+
 # authenticate
 
 def login(scene, version=7, **more):
@@ -565,18 +604,6 @@ def container_name_taken(scene):
 @fault
 def command_missing(scene):
     return scene.service("command: [anchor]")
-
-
-@fault
-def volume_source_missing(scene):
-    return scene.service('volumes: [{type: bind, source: /srv/none, target: /x}]')
-
-
-@fault
-def external_network_missing(scene):
-    image = scene.fixture("local_image")
-    return scene.store(f"services:\n  web:\n    image: {image}\n    networks: [quay]\n"
-                       "networks:\n  quay:\n    external: true\n")
 
 
 # settle

@@ -67,10 +67,10 @@ REFUSED = {
     "runtime": (["runtime: harbour"], "", ["'web'", "runtime 'harbour'"]),
     "device driver": (["deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]}]}}}"], "",
                       ["'web'", "device driver 'nvidia'"]),
-    "external volume": (["volumes: ['data:/data']"], "volumes: {data: {external: true, name: none}}\n",
-                        ["'data'", "docker volume create none"]),
-    "external network": (["networks: [quay]"], "networks: {quay: {external: true, name: none}}\n",
-                         ["'quay'", "docker network create none"]),
+    "external volume": (["volumes: ['data:/data']"], "volumes: {data: {external: true, name: nowhere}}\n",
+                        ["'data'", "docker volume create nowhere"]),
+    "external network": (["networks: [quay]"], "networks: {quay: {external: true, name: nowhere}}\n",
+                         ["'quay'", "docker network create nowhere"]),
 }
 
 

@@ -4,16 +4,25 @@
 
 #include "base/cleanup.h"
 #include "docker/compose_file.h"
+#include "docker/compose_lint.h"
 #include "docker/compose_variables.h"
 #include "docker/platform.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void ignore(void *ctx, const char *message)
+{
+	(void)ctx;
+	(void)message;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct lm_str text = {(const char *)data, size};
 	struct lm_err err = {0};
-	(void)!compose_file_check(text, &err);
+	for (unsigned generation = 0; generation <= 2; generation++)
+		(void)!compose_file_check(text, generation, &err);
+	compose_lint(text, 1, ignore, NULL);
 	compose_file_explain_inactive(text, &err);
 	lm_auto(compose_services_finish) struct compose_services services = {0};
 	if (compose_services_parse(text, &services, &err) != LM_OK)

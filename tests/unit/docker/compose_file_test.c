@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "docker/compose_file.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 
 #include <setjmp.h>
@@ -21,10 +22,12 @@ static void accepts_compose_files_of_every_form(void **state)
 		"services:\n  a:\n    image: a\n    command: |\n      sh -c 'x: y'\n",
 		"\xef\xbb\xbfservices: {a: {image: a}}\n",
 		"{\"services\": {\"a\": {\"image\": \"a\"}}}",
+		"services: {a: {image: a}}\n---\nservices: {a: {labels: [x]}}\n",
+		"x-a: 1\n---\nservices: {a: {image: a}}\n...\n# end\n",
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(good); i++) {
 		struct lm_err err = {0};
-		lm_rc rc = compose_file_check(lm_str(good[i]), &err);
+		lm_rc rc = compose_file_check(lm_str(good[i]), 2, &err);
 		if (rc != LM_OK)
 			print_message("%zu: %s\n", i, err.msg);
 		assert_int_equal(rc, LM_OK);
@@ -47,11 +50,42 @@ static void refuses_others_with_their_place(void **state)
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
 		struct lm_err err = {0};
-		assert_int_equal(compose_file_check(lm_str(bad[i][0]), &err), LM_E_INVALID);
+		assert_int_equal(compose_file_check(lm_str(bad[i][0]), 2, &err), LM_E_INVALID);
 		if (!strstr(err.msg, bad[i][1]))
 			print_message("%zu: %s\n", i, err.msg);
 		assert_non_null(strstr(err.msg, bad[i][1]));
 	}
+}
+
+static void only_docker_compose_2_takes_several_documents(void **state)
+{
+	(void)state;
+	struct lm_str two = LM_STR("services: {a: {image: a}}\n---\nx-b: 1\n");
+	struct lm_err err = {0};
+
+	assert_int_equal(compose_file_check(two, 0, &err), LM_OK);
+	assert_int_equal(compose_file_check(two, 2, &err), LM_OK);
+	assert_int_equal(compose_file_check(two, 1, &err), LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "line 3, column 1: a second YAML document"));
+	assert_int_equal(
+		compose_file_check(LM_STR("services: {a: {image: a}}\n---\n- x\n"), 2, &err),
+		LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "line 3, column 1"));
+}
+
+static void takes_utf_16_with_a_mark(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"services\":{\"a\":{\"image\":\"b\"}}}";
+	lm_auto_buf struct lm_buf wide = LM_BUF(1000);
+	struct lm_err err = {0};
+
+	(void)lm_buf_add(&wide, "\xff\xfe", 2);
+	for (size_t i = 0; text[i]; i++) {
+		(void)lm_buf_putc(&wide, text[i]);
+		(void)lm_buf_putc(&wide, '\0');
+	}
+	assert_int_equal(compose_file_check(lm_buf_str(&wide), 1, &err), LM_OK);
 }
 
 static void parse(const char *config, struct compose_services *ret)
@@ -266,6 +300,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts_compose_files_of_every_form),
 		cmocka_unit_test(refuses_others_with_their_place),
+		cmocka_unit_test(only_docker_compose_2_takes_several_documents),
+		cmocka_unit_test(takes_utf_16_with_a_mark),
 		cmocka_unit_test(lists_each_image_once_with_who_builds_it),
 		cmocka_unit_test(a_default_platform_is_of_services_that_ask_for_none),
 		cmocka_unit_test(reads_what_decides_about_a_service),

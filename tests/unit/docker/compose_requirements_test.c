@@ -13,11 +13,16 @@
 
 static struct compose_requirements parse(const char *config, unsigned generation)
 {
+	lm_auto(compose_services_finish) struct compose_services services = {0};
 	struct compose_requirements found = {0};
 	struct lm_err err = {LM_OK};
 
+	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
 	assert_int_equal(
-		compose_requirements_parse(lm_str(config), "p", generation, &found, &err), LM_OK);
+		compose_services_activate(&services, generation, LM_STR("debug"), &err), LM_OK);
+	assert_int_equal(compose_requirements_parse(
+				 lm_str(config), "p", generation, &services, &found, &err),
+		LM_OK);
 	return found;
 }
 
@@ -144,26 +149,31 @@ static void knows_the_engines_names_of_volumes(void **state)
 static void only_generation_1_prints_services_that_nobody_asked_for(void **state)
 {
 	(void)state;
-	static const char config[] = "services: {a: {profiles: [x], devices: [/dev/x]}}";
+	static const char config[] = "services: {a: {profiles: [x], devices: [/dev/x]}, "
+				     "b: {profiles: [debug], devices: [/dev/y]}}";
 
-	assert_paths(config, 1, "");
-	assert_paths(config, 2, "a device:/dev/x!, ");
+	assert_paths(config, 1, "b device:/dev/y!, ");
+	assert_paths(config, 2, "a device:/dev/x!, b device:/dev/y!, ");
 }
 
 static void refuses_what_is_no_file_and_too_much(void **state)
 {
 	(void)state;
+	lm_auto(compose_services_finish) struct compose_services services = {0};
 	struct compose_requirements found = {0};
 	struct lm_err err = {LM_OK};
 	lm_auto_buf struct lm_buf many = LM_BUF(1 << 20);
 
 	assert_int_equal(
-		compose_requirements_parse(LM_STR("a: ["), "p", 1, &found, &err), LM_E_INVALID);
+		compose_requirements_parse(LM_STR("a: ["), "p", 1, &services, &found, &err),
+		LM_E_INVALID);
 	(void)lm_buf_puts(&many, "services: {a: {devices: [");
 	for (size_t i = 0; i <= LIMIT_RESOURCES; i++)
 		(void)lm_buf_puts(&many, "/dev/x, ");
 	(void)lm_buf_puts(&many, "]}}");
-	assert_int_equal(compose_requirements_parse(lm_buf_str(&many), "p", 1, &found, &err),
+	assert_int_equal(compose_services_parse(lm_buf_str(&many), &services, &err), LM_OK);
+	assert_int_equal(
+		compose_requirements_parse(lm_buf_str(&many), "p", 1, &services, &found, &err),
 		LM_E_TOO_LARGE);
 	assert_null(found.paths);
 }

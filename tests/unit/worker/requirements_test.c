@@ -14,13 +14,15 @@ static void assert_differences(const char *definition, const char *volume, const
 {
 	lm_auto_buf struct lm_buf config = LM_BUF(1000);
 	lm_auto_buf struct lm_buf text = LM_BUF(1000);
+	const struct compose_services services = {0};
 	lm_auto(compose_requirements_finish) struct compose_requirements wanted = {0};
 	lm_auto(engine_volume_finish) struct engine_volume found = {0};
 	struct lm_err err = {LM_OK};
 
 	(void)lm_buf_printf(&config, "services: {a: {}}\nvolumes: {v: %s}\n", definition);
 	assert_int_equal(
-		compose_requirements_parse(lm_buf_str(&config), "p", 1, &wanted, &err), LM_OK);
+		compose_requirements_parse(lm_buf_str(&config), "p", 1, &services, &wanted, &err),
+		LM_OK);
 	assert_int_equal(engine_parse_volume(lm_str(volume), &found, &err), LM_OK);
 	assert_int_equal(requirements_compare_volume(&wanted.volumes[0], &found, &text),
 		*differences != '\0');
