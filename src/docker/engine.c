@@ -197,7 +197,7 @@ lm_rc engine_inspect_container(const struct engine *e, const char *id,
 	if (!engine_container_target(&target, e->version.minor, id))
 		return lm_fail(err, LM_E_INVALID, 0, "'%.80s' is no container's id", id);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = get(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "inspect container %.12s", id);
 	return engine_parse_container_state(http_unix_body(h), ret, err);

@@ -616,24 +616,26 @@ lm_rc problems_to_error(const struct problems *problems, struct lm_err *err)
 	return lm_fail(err, first->rc, 0, "%.900s (and %zu more)", first->message, errors - 1);
 }
 
+static void log_problems(const struct problems *problems)
+{
+	for (size_t i = 0; i < problems->n; i++) {
+		const struct problem *p = &problems->items[i];
+
+		lm_log(p->level == PROBLEM_ERROR ? LM_ERROR : LM_WARN, "%s", p->message);
+	}
+}
+
 lm_rc requirements_enforce(struct work *w, struct lm_err *err)
 {
 	lm_auto(problems_finish) struct problems problems = {0};
-	bool first = true;
 	lm_rc rc = requirements_check(w, &problems, err);
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < problems.n; i++) {
-		const struct problem *p = &problems.items[i];
-
-		if (p->level == PROBLEM_WARNING)
-			lm_warn("%s", p->message);
-		else if (!first)
-			lm_error("%s", p->message);
-		else
-			first = false; // told as the deployment's own
-	}
+	log_problems(&problems);
+	// At a start nothing runs that is to be kept: docker-compose starts what can be started.
+	if (w->job->fallback.is_start)
+		return LM_OK;
 	rc = problems_to_error(&problems, err);
 	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
 }

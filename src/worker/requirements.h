@@ -34,7 +34,8 @@ const char *problem_level_name(enum problem_level level);
 /// LM_OK if there is no error among them; else the first, with the number of the others.
 lm_rc problems_to_error(const struct problems *problems, struct lm_err *err);
 
-/// The stage of a deployment: logs the warnings, fails on an error.
+/// The stage of a deployment: logs the problems, and fails on an error. A start only logs: with one
+/// device unplugged, the other services are to come up after a reboot all the same.
 lm_rc requirements_enforce(struct work *w, struct lm_err *err);
 
 /// What the compose file says of a volume, compared with the volume that is there. Appends
