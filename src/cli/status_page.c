@@ -162,6 +162,11 @@ static void add_brokers(const json_t *status, struct lm_buf *out)
 			(void)lm_buf_printf(out, ", %lld message%s waiting", (long long)waiting,
 				waiting == 1 ? "" : "s");
 		add_member(out, broker, "error", ": ");
+		const json_t *refused = json_object_get(broker, "refused_topics");
+		for (size_t k = 0; k < json_array_size(refused); k++) {
+			(void)lm_buf_puts(out, k == 0 ? "; refuses the topic " : ", ");
+			add_plain(out, json_string_value(json_array_get(refused, k)));
+		}
 		(void)lm_buf_putc(out, '\n');
 	}
 }

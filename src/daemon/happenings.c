@@ -18,8 +18,7 @@ static void on_happened(void *ctx, const struct report *report)
 	bool fits = json_write(message, &payload);
 	lm_rc rc =
 		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
-		      : outgoing_send(to->outgoing, OUTBOX_EVENT, STATUS_TOPIC_CONTAINERS,
-				lm_buf_str(&payload), &err);
+		      : outgoing_send(to->outgoing, OUTBOX_EVENT, lm_buf_str(&payload), &err);
 	lm_log(report_is_bad(report) ? LM_WARN : LM_INFO, "%s", text);
 	if (rc)
 		lm_error("the message about that is lost: %s", err.msg);

@@ -192,6 +192,11 @@ static uint64_t set_aside(const struct metrics_broker *b)
 	return b->outbox.bad;
 }
 
+static uint64_t refused(const struct metrics_broker *b)
+{
+	return b->refused_topics;
+}
+
 static uint64_t removed(const struct metrics_broker *b)
 {
 	return b->outbox.bad_removed;
@@ -217,6 +222,8 @@ static void add_brokers(struct lm_buf *out, const struct metrics *m)
 			connected},
 		{"outbox_messages", "gauge", "Messages that the MQTT broker has not taken yet.",
 			waiting},
+		{"broker_refused_topics", "gauge",
+			"Topics that the MQTT broker refuses by ending the connection.", refused},
 		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", bytes},
 		{"messages_set_aside_total", "counter",
 			"Files of the outbox that are damaged or could never be sent, renamed to "

@@ -48,6 +48,7 @@ struct metrics_broker {
 	const char *name;
 	bool connected;
 	struct outbox_counts outbox;
+	size_t refused_topics;
 };
 
 struct metrics_restarts {

@@ -18,6 +18,7 @@
 struct broker {
 	struct outgoing *owner;
 	struct publisher *publisher;
+	const struct host_broker *settings;
 	char *folder;                      ///< Name of its outbox below outbox/.
 	char connection[PRESENCE_ID_SIZE]; ///< Of the attempt, or the connection, that there is.
 	bool told_away;                    ///< The log knows that it is away.
@@ -70,6 +71,36 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 	b->told_away = true;
 	tell_changed(b->owner);
 	check_drained(b->owner);
+}
+
+static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
+{
+	struct broker *b = ctx;
+
+	lm_warn("the broker %s ends the connection at each message to the topic %s: its messages "
+		"wait "
+		"and are tried again in %u min; allow the topic in the broker's policy, or switch "
+		"it off "
+		"(mqtt.topics in the host file)",
+		publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
+	tell_changed(b->owner);
+}
+
+/// The topic of the broker; NULL: it is switched off.
+static const char *topic_name(const struct host_topic *topic, const char *standard)
+{
+	if (topic->off)
+		return NULL;
+	return topic->name ? topic->name : standard;
+}
+
+static const char *topic_of(const struct host_broker *b, enum outbox_class class)
+{
+	if (class == OUTBOX_EVENT)
+		return topic_name(&b->containers, STATUS_TOPIC_CONTAINERS);
+	if (class == OUTBOX_PROGRESS)
+		return topic_name(&b->progress, STATUS_TOPIC_PROGRESS);
+	return STATUS_TOPIC;
 }
 
 static char *on_presence(void *ctx, enum publisher_presence what)
@@ -146,6 +177,7 @@ static lm_rc add_broker(struct outgoing *o, struct loop *loop, const struct host
 	struct broker *b = &o->brokers[o->n++];
 
 	b->owner = o;
+	b->settings = from;
 	b->folder = folder_name(from);
 	lm_auto_free char *path = lm_path_join(directory, b->folder);
 	const struct mqtt_settings settings = {
@@ -163,11 +195,16 @@ static lm_rc add_broker(struct outgoing *o, struct loop *loop, const struct host
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
-		.presence_topic = STATUS_TOPIC_CONNECTION,
+		.set_aside = on_set_aside,
+		.presence_topic = topic_name(&from->connection, STATUS_TOPIC_CONNECTION),
 		.presence = on_presence,
 		.ctx = b,
 	};
-	return publisher_create(loop, &settings, path, &events, &b->publisher, err);
+	lm_rc rc = publisher_create(loop, &settings, path, &events, &b->publisher, err);
+	// What waits from an earlier run was taken for the topic of that time.
+	if (rc == LM_OK)
+		publisher_redirect(b->publisher, OUTBOX_EVENT, topic_of(from, OUTBOX_EVENT));
+	return rc;
 }
 
 static bool is_known(const struct outgoing *o, const char *folder)
@@ -271,13 +308,15 @@ typedef lm_rc give_to(struct publisher *p, enum outbox_class class, const char *
 	struct lm_str payload, struct lm_err *err);
 
 static lm_rc give_all(const struct outgoing *o, give_to *give, enum outbox_class class,
-	const char *topic, struct lm_str payload, struct lm_err *err)
+	struct lm_str payload, struct lm_err *err)
 {
 	lm_rc first = LM_OK;
 
 	for (size_t i = 0; i < o->n; i++) {
 		struct lm_err failed = {LM_OK};
-		lm_rc rc = give(o->brokers[i].publisher, class, topic, payload, &failed);
+		const char *topic = topic_of(o->brokers[i].settings, class);
+		lm_rc rc = topic ? give(o->brokers[i].publisher, class, topic, payload, &failed)
+				 : LM_OK;
 
 		if (rc && !first) {
 			*err = failed;
@@ -287,21 +326,21 @@ static lm_rc give_all(const struct outgoing *o, give_to *give, enum outbox_class
 	return first;
 }
 
-lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err)
+lm_rc outgoing_send(
+	struct outgoing *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
 {
-	return give_all(o, publisher_send, class, topic, payload, err);
+	return give_all(o, publisher_send, class, payload, err);
 }
 
-lm_rc outgoing_send_once(struct outgoing *o, const char *key, enum outbox_class class,
-	const char *topic, struct lm_str payload, struct lm_err *err)
+lm_rc outgoing_send_once(
+	struct outgoing *o, const char *key, struct lm_str payload, struct lm_err *err)
 {
 	lm_rc first = LM_OK;
 
 	for (size_t i = 0; i < o->n; i++) {
 		struct lm_err failed = {LM_OK};
-		lm_rc rc = publisher_send_once(
-			o->brokers[i].publisher, key, class, topic, payload, &failed);
+		lm_rc rc = publisher_send_once(o->brokers[i].publisher, key, OUTBOX_STATUS,
+			STATUS_TOPIC, payload, &failed);
 
 		if (rc && !first) {
 			*err = failed;
@@ -317,10 +356,10 @@ void outgoing_forget_taken(struct outgoing *o)
 		publisher_forget_taken(o->brokers[i].publisher);
 }
 
-lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err)
+lm_rc outgoing_hold(
+	struct outgoing *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
 {
-	return give_all(o, publisher_hold, class, topic, payload, err);
+	return give_all(o, publisher_hold, class, payload, err);
 }
 
 json_t *outgoing_to_json(const struct outgoing *o)
@@ -331,11 +370,16 @@ json_t *outgoing_to_json(const struct outgoing *o)
 		const struct publisher *p = o->brokers[i].publisher;
 		const char *fault = publisher_fault(p);
 
+		json_t *refused = json_array();
+		const char *topic;
+
+		for (size_t k = 0; (topic = publisher_set_aside(p, k)); k++)
+			json_array_append_new(refused, json_string(topic));
 		json_array_append_new(
-			list, json_pack("{s:s, s:b, s:I, s:s?}", "name", publisher_name(p),
+			list, json_pack("{s:s, s:b, s:I, s:s?, s:o}", "name", publisher_name(p),
 				      "connected", publisher_is_connected(p), "waiting",
 				      (json_int_t)publisher_counts(p).lasting, "error",
-				      fault[0] ? fault : NULL));
+				      fault[0] ? fault : NULL, "refused_topics", refused));
 	}
 	return list;
 }
@@ -346,7 +390,12 @@ size_t outgoing_measure(const struct outgoing *o, struct metrics_broker **ret)
 	for (size_t i = 0; i < o->n; i++) {
 		const struct publisher *p = o->brokers[i].publisher;
 
+		size_t refused = 0;
+
+		while (publisher_set_aside(p, refused))
+			refused++;
 		(*ret)[i] = (struct metrics_broker){
+			.refused_topics = refused,
 			.name = publisher_name(p),
 			.connected = publisher_is_connected(p),
 			.outbox = publisher_counts(p),

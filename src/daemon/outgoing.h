@@ -29,27 +29,28 @@ LM_DEFINE_CLEANUP(struct outgoing, outgoing_destroy)
 /// taken all that waited for it.
 void outgoing_watch(struct outgoing *o, loop_cb *changed, void *ctx);
 
-/// Takes a message for every broker. If one cannot take it (disk full) the others still get it, and
-/// the first error is returned: giving it again sends it twice to those.
-lm_rc outgoing_send(struct outgoing *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err);
+/// Takes a message for every broker, for the topic that its class has there; a broker for which the
+/// host file switches it off gets none. If one cannot take it (disk full) the others still get it,
+/// and the first error is returned: giving it again sends it twice to those.
+lm_rc outgoing_send(
+	struct outgoing *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
 
-/// The same for a message that is given again until every broker has taken it: those that have
-/// taken one of that key do not get it again, also over a restart.
-lm_rc outgoing_send_once(struct outgoing *o, const char *key, enum outbox_class class,
-	const char *topic, struct lm_str payload, struct lm_err *err);
+/// The same for a status message that is given again until every broker has taken it: those that
+/// have taken one of that key do not get it again, also over a restart.
+lm_rc outgoing_send_once(
+	struct outgoing *o, const char *key, struct lm_str payload, struct lm_err *err);
 /// Every broker has taken all such messages.
 void outgoing_forget_taken(struct outgoing *o);
 
 /// The same, as publisher_hold.
-lm_rc outgoing_hold(struct outgoing *o, enum outbox_class class, const char *topic,
-	struct lm_str payload, struct lm_err *err);
+lm_rc outgoing_hold(
+	struct outgoing *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
 
 /// For the end: tells of it, and calls `done` once nothing waits at any broker that is connected,
 /// or after `limit_ms`.
 void outgoing_drain(struct outgoing *o, uint64_t limit_ms, loop_cb *done, void *ctx);
 
-/// [{"name","connected","waiting","error"},…]; a new reference.
+/// [{"name","connected","waiting","error","refused_topics"},…]; a new reference.
 json_t *outgoing_to_json(const struct outgoing *o);
 /// What of each broker metrics tell. Returns how many; the caller frees the array, the names are
 /// borrowed.

@@ -23,8 +23,7 @@ static lm_rc send_one(struct supervisor *s, const struct store_message *message,
 	lm_rc rc = store_read_status(s->store, message->generation, &status, err);
 
 	if (rc == LM_OK)
-		rc = outgoing_send_once(
-			s->outgoing, key, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), err);
+		rc = outgoing_send_once(s->outgoing, key, lm_str(status), err);
 	return rc ? rc : store_reported(s->store, message->generation, err);
 }
 
@@ -55,7 +54,7 @@ void reporting_refuse(struct supervisor *s, const char *message)
 	struct lm_err err = {LM_OK};
 
 	// Unlike one of a generation it is in no store, from which it could be sent again.
-	if (outgoing_hold(s->outgoing, OUTBOX_STATUS, STATUS_TOPIC, lm_str(status), &err))
+	if (outgoing_hold(s->outgoing, OUTBOX_STATUS, lm_str(status), &err))
 		lm_error("put the status message into the outbox: %s", err.msg);
 }
 
@@ -80,8 +79,7 @@ static void publish(struct supervisor *s, const json_t *line)
 		json_integer(s->down_group ? s->down_generation : s->attempt.generation));
 	(void)json_object_update(message, (json_t *)line);
 	if (json_write(message, &payload))
-		(void)!outgoing_send(s->outgoing, OUTBOX_PROGRESS, STATUS_TOPIC_PROGRESS,
-			lm_buf_str(&payload), &ignored);
+		(void)!outgoing_send(s->outgoing, OUTBOX_PROGRESS, lm_buf_str(&payload), &ignored);
 }
 
 static void note_end(struct supervisor *s, const char *stage, int64_t ms)

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/// The connector's own, whose topic is fixed.
+#define STATUS_TOPIC "dockerapplicationdeploymentconnector/message/status"
+
 enum {
 	BROKERS_MAX = 8,
 	PORT_TLS = 8883,
@@ -18,7 +21,7 @@ enum {
 	SILENCE_MAX_S = 3600,
 };
 
-enum kind { TEXT, PATH, BOOL, NUMBER };
+enum kind { TEXT, PATH, BOOL, NUMBER, TOPIC };
 
 /// A key of the host file; `section` NULL: at the top.
 struct key {
@@ -70,6 +73,13 @@ static const struct key BROKER_KEYS[] = {
 	{NULL, "passwordFile", PATH, BROKER(password_file), 0, 0},
 	{NULL, "clientId", TEXT, BROKER(client_id), 0, 0},
 };
+
+/// Of a broker's "topics".
+static const struct key TOPIC_KEYS[] = {
+	{NULL, "progress", TOPIC, BROKER(progress), 0, 0},
+	{NULL, "containers", TOPIC, BROKER(containers), 0, 0},
+	{NULL, "connection", TOPIC, BROKER(connection), 0, 0},
+};
 // clang-format on
 
 static lm_rc read_text(const struct key *key, const char *path, const json_t *value, char **field,
@@ -96,11 +106,43 @@ static lm_rc read_text(const struct key *key, const char *path, const json_t *va
 	return LM_OK;
 }
 
+/// A topic's name, or false for none; true is the default.
+static lm_rc read_topic(const struct key *key, const char *path, const json_t *value,
+	struct host_topic *topic, struct lm_err *err)
+{
+	char shown[4 * 60 + 32];
+
+	if (json_is_boolean(value)) {
+		topic->off = json_is_false(value);
+		return LM_OK;
+	}
+	if (!json_is_string(value))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"%s: must be a topic, true or false, but is %s", path,
+			json_type_name(value));
+	lm_rc rc = read_text(key, path, value, &topic->name, err);
+	if (rc)
+		return rc;
+	if (strpbrk(topic->name, "+#"))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"%s: \"%s\": must not have the wildcards + and #", path,
+			lm_str_shorten(lm_str(topic->name), 60, shown, sizeof(shown)));
+	if (strlen(topic->name) > LIMIT_MQTT_TOPIC)
+		return lm_fail(err, LM_E_INVALID, 0, "%s: must be a topic of at most %d bytes",
+			path, LIMIT_MQTT_TOPIC);
+	if (strcmp(topic->name, STATUS_TOPIC) == 0)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"%s: is the topic of status messages; name another", path);
+	return LM_OK;
+}
+
 static lm_rc read_value(const struct key *key, const char *path, const json_t *value, void *field,
 	struct lm_err *err)
 {
 	if (key->kind == TEXT || key->kind == PATH)
 		return read_text(key, path, value, field, err);
+	if (key->kind == TOPIC)
+		return read_topic(key, path, value, field, err);
 	if (key->kind == BOOL) {
 		if (!json_is_boolean(value))
 			return lm_fail(err, LM_E_INVALID, 0, "%s: must be true or false, but is %s",
@@ -191,9 +233,17 @@ static lm_rc read_broker(
 	const json_t *value, const char *where, struct host_settings *host, struct lm_err *err)
 {
 	struct host_broker *b = &host->brokers[host->brokers_n++]; // freed with host on failure
-	lm_rc rc =
-		read_members(BROKER_KEYS, LM_ARRAY_SIZE(BROKER_KEYS), NULL, where, value, b, err);
+	const json_t *topics = json_object_get(value, "topics");
+	lm_auto_free char *within = lm_xasprintf("%s.topics", where);
+	lm_auto_json json_t *rest =
+		topics ? json_copy((json_t *)value) : json_incref((json_t *)value);
 
+	if (topics)
+		json_object_del(rest, "topics");
+	lm_rc rc = read_members(BROKER_KEYS, LM_ARRAY_SIZE(BROKER_KEYS), NULL, where, rest, b, err);
+	if (!rc && topics)
+		rc = read_members(
+			TOPIC_KEYS, LM_ARRAY_SIZE(TOPIC_KEYS), NULL, within, topics, b, err);
 	return rc ? rc : check_broker(b, where, err);
 }
 
@@ -331,8 +381,13 @@ lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err)
 static void write_value(json_t *object, const struct key *key, const void *field)
 {
 	char *const *text = field;
+	const struct host_topic *topic = field;
 
-	if (key->kind == BOOL)
+	if (key->kind == TOPIC)
+		json_object_set_new(object, key->name,
+			topic->name && !topic->off ? json_string(topic->name)
+						   : json_boolean(!topic->off));
+	else if (key->kind == BOOL)
 		json_object_set_new(object, key->name, json_boolean(*(const bool *)field));
 	else if (key->kind == NUMBER && *(const unsigned *)field)
 		json_object_set_new(object, key->name, json_integer(*(const unsigned *)field));
@@ -364,6 +419,11 @@ json_t *host_to_json(const struct host_settings *host)
 		for (size_t k = 0; k < LM_ARRAY_SIZE(BROKER_KEYS); k++)
 			write_value(broker, &BROKER_KEYS[k],
 				(const char *)&host->brokers[i] + BROKER_KEYS[k].field);
+		json_t *topics = json_object();
+		for (size_t k = 0; k < LM_ARRAY_SIZE(TOPIC_KEYS); k++)
+			write_value(topics, &TOPIC_KEYS[k],
+				(const char *)&host->brokers[i] + TOPIC_KEYS[k].field);
+		json_object_set_new(broker, "topics", topics);
 		json_array_append_new(brokers, broker);
 	}
 	json_object_set_new(document, "mqtt", brokers);
@@ -375,13 +435,17 @@ static void free_texts(const struct key *keys, size_t n, void *base_of_fields)
 	for (size_t i = 0; i < n; i++) {
 		if (keys[i].kind == TEXT || keys[i].kind == PATH)
 			free(*(char **)((char *)base_of_fields + keys[i].field));
+		else if (keys[i].kind == TOPIC)
+			free(((struct host_topic *)((char *)base_of_fields + keys[i].field))->name);
 	}
 }
 
 void host_finish(struct host_settings *host)
 {
-	for (size_t i = 0; i < host->brokers_n; i++)
+	for (size_t i = 0; i < host->brokers_n; i++) {
 		free_texts(BROKER_KEYS, LM_ARRAY_SIZE(BROKER_KEYS), &host->brokers[i]);
+		free_texts(TOPIC_KEYS, LM_ARRAY_SIZE(TOPIC_KEYS), &host->brokers[i]);
+	}
 	free(host->brokers);
 	free_texts(KEYS, LM_ARRAY_SIZE(KEYS), host);
 	*host = (struct host_settings){0};

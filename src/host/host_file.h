@@ -18,6 +18,12 @@ struct host_credentials {
 	char *role_alias, *endpoint, *certificate, *private_key, *ca;
 };
 
+/// One of the topics of ours that a broker gets: the default's name, another, or none.
+struct host_topic {
+	bool off;
+	char *name; ///< NULL: the default.
+};
+
 /// An MQTT broker: `socket`, or `host` and `port`. Absent members are NULL.
 struct host_broker {
 	char *host;
@@ -25,6 +31,7 @@ struct host_broker {
 	char *socket;
 	char *ca, *certificate, *private_key;
 	char *username, *password_file, *client_id;
+	struct host_topic progress, containers, connection;
 };
 
 /// The core's own connection to AWS IoT, as config.json had it. Absent members are NULL.

@@ -29,6 +29,7 @@ struct client {
 	int fd; ///< Ours, of the link's socket; -1 while the thread has it.
 	struct loop_fd *watch;
 	bool connected;
+	enum client_ending ending;
 	uint64_t heard_ms; ///< When something last came, and when something was last sent.
 	uint64_t sent_ms;
 };
@@ -76,6 +77,14 @@ static void watch_for(struct client *c)
 		c->watch, (short)(POLLIN | (mosquitto_want_write(c->link->mosq) ? POLLOUT : 0)));
 }
 
+static void note_ending(struct client *c, int code)
+{
+	bool by_peer = code == MOSQ_ERR_CONN_LOST || code == MOSQ_ERR_ERRNO ||
+		       code == MOSQ_ERR_CONN_REFUSED;
+
+	c->ending = !by_peer ? CLIENT_FAILED : c->connected ? CLIENT_DROPPED : CLIENT_REFUSED;
+}
+
 /// Reads, writes and pings, as far as it goes without waiting. The client may be no more when this
 /// returns.
 static void serve(struct client *c)
@@ -95,6 +104,7 @@ static void serve(struct client *c)
 		sys = 0;
 	}
 	if (code != MOSQ_ERR_SUCCESS) {
+		note_ending(c, code);
 		(void)fault_lost(l, code, sys, &why);
 		fail(c, &why);
 		return;
@@ -215,8 +225,8 @@ void client_set_will(struct client *c, const char *topic, const char *payload)
 {
 	free(c->will_topic);
 	free(c->will_payload);
-	c->will_topic = lm_xstrdup(topic);
-	c->will_payload = lm_xstrdup(payload);
+	c->will_topic = topic ? lm_xstrdup(topic) : NULL;
+	c->will_payload = topic ? lm_xstrdup(payload) : NULL;
 }
 
 lm_rc client_connect(struct client *c, struct lm_err *err)
@@ -230,6 +240,7 @@ lm_rc client_connect(struct client *c, struct lm_err *err)
 		.acknowledged = on_acknowledged,
 		.ctx = c,
 	};
+	c->ending = CLIENT_FAILED;
 	lm_rc rc = link_start(&spec, &c->link, err);
 
 	if (rc == LM_OK)
@@ -260,6 +271,7 @@ lm_rc client_publish(
 	default:
 		break;
 	}
+	note_ending(c, code);
 	lm_rc rc = fault_lost(c->link, code, sys, err);
 	close_link(c, false);
 	return rc;
@@ -274,6 +286,11 @@ lm_rc client_check_topic(const char *topic, struct lm_err *err)
 		mosquitto_validate_utf8(topic, (int)n) != MOSQ_ERR_SUCCESS)
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
 	return LM_OK;
+}
+
+enum client_ending client_ending(const struct client *c)
+{
+	return c->ending;
 }
 
 const char *client_name(const struct client *c)

@@ -23,6 +23,13 @@ struct client_options {
 	unsigned keep_alive_s; ///< At least 5.
 };
 
+/// How the last attempt or connection ended.
+enum client_ending {
+	CLIENT_FAILED,  ///< No answer, no connection, on our side or the network's.
+	CLIENT_REFUSED, ///< The broker took the connection and ended it in place of accepting us.
+	CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection.
+};
+
 /// `connected` and `closed` may destroy the client, `acknowledged` must not call it.
 struct client_events {
 	/// The broker accepted us.
@@ -44,7 +51,8 @@ void client_destroy(struct client *c);
 LM_DEFINE_CLEANUP(struct client, client_destroy)
 
 /// What the broker publishes, at QoS 1, if a connection made from now on ends without a goodbye.
-/// Both are copied. A connection that is lost or given up on our side has had no goodbye.
+/// Both are copied; NULL: nothing. A connection that is lost or given up on our side has had no
+/// goodbye.
 void client_set_will(struct client *c, const char *topic, const char *payload);
 /// Begins an attempt, which ends with `connected` or `closed`. Only while there is none and no
 /// connection. LM_E_SYS, LM_E_TIMEOUT (too many earlier attempts hang): none was begun.
@@ -55,5 +63,7 @@ lm_rc client_publish(struct client *c, const char *topic, struct lm_str payload,
 	struct lm_err *err);
 /// LM_E_INVALID: not a topic to publish to (wildcards, control characters, not UTF-8).
 lm_rc client_check_topic(const char *topic, struct lm_err *err);
+/// Of the last that ended.
+enum client_ending client_ending(const struct client *c);
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
 const char *client_name(const struct client *c);

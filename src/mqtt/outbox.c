@@ -228,10 +228,41 @@ lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 bool outbox_is_sent(const struct outbox *o)
 {
 	for (size_t i = 0; i < o->n; i++) {
-		if (!o->entries[i].in_flight)
+		if (!o->entries[i].in_flight && !o->set_aside[o->entries[i].class])
 			return false;
 	}
 	return true;
+}
+
+void outbox_set_aside(struct outbox *o, enum outbox_class class, bool set_aside)
+{
+	o->set_aside[class] = set_aside;
+}
+
+void outbox_redirect(struct outbox *o, enum outbox_class class, const char *topic)
+{
+	free(o->redirects[class]);
+	o->redirects[class] = topic ? lm_xstrdup(topic) : NULL;
+	while (!topic && drop_oldest(o, class))
+		;
+}
+
+/// Whether it may be sent, in the first round if it is a STATUS, in the second if it is not.
+static bool is_due(const struct outbox *o, const struct entry *e, unsigned round)
+{
+	return !e->in_flight && !o->set_aside[e->class] &&
+	       (e->class == OUTBOX_STATUS) == (round == 0);
+}
+
+enum outbox_class outbox_next_class(const struct outbox *o)
+{
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < o->n; i++) {
+			if (is_due(o, &o->entries[i], round))
+				return o->entries[i].class;
+		}
+	}
+	return OUTBOX_CLASSES;
 }
 
 static enum outbox_file_state load_message(
@@ -253,7 +284,8 @@ static enum outbox_file_state load_message(
 	*ret = (struct outbox_message){
 		.seq = e->seq,
 		.class = e->class,
-		.topic = lm_xmemdup0(topic.p, topic.n),
+		.topic = o->redirects[e->class] ? lm_xstrdup(o->redirects[e->class])
+						: lm_xmemdup0(topic.p, topic.n),
 		.payload = lm_xmemdup0(payload.p, payload.n),
 		.payload_n = payload.n,
 	};
@@ -271,14 +303,14 @@ static void reject_entry(struct outbox *o, size_t at)
 	outbox_forget(o, at);
 }
 
-bool outbox_next(struct outbox *o, struct outbox_message *ret)
+static bool next_of_round(struct outbox *o, unsigned round, struct outbox_message *ret)
 {
 	size_t i = 0;
 
 	while (i < o->n) {
 		struct entry *e = &o->entries[i];
 		enum outbox_file_state state =
-			e->in_flight ? OUTBOX_FILE_UNREADABLE : load_message(o, e, ret);
+			is_due(o, e, round) ? load_message(o, e, ret) : OUTBOX_FILE_UNREADABLE;
 
 		if (state == OUTBOX_FILE_WHOLE) {
 			e->in_flight = true;
@@ -290,6 +322,11 @@ bool outbox_next(struct outbox *o, struct outbox_message *ret)
 			i++;
 	}
 	return false;
+}
+
+bool outbox_next(struct outbox *o, struct outbox_message *ret)
+{
+	return next_of_round(o, 0, ret) || next_of_round(o, 1, ret);
 }
 
 void outbox_message_finish(struct outbox_message *m)
@@ -380,6 +417,15 @@ void outbox_forget_taken(struct outbox *o)
 	(void)unlinkat(o->dir_fd, OUTBOX_TAKEN, 0);
 }
 
+static size_t count_set_aside(const struct outbox *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		n += o->set_aside[o->entries[i].class];
+	return n;
+}
+
 static size_t count_lasting(const struct outbox *o)
 {
 	size_t n = 0;
@@ -393,6 +439,7 @@ struct outbox_counts outbox_counts(const struct outbox *o)
 {
 	return (struct outbox_counts){
 		.messages = o->n,
+		.set_aside = count_set_aside(o),
 		.lasting = count_lasting(o),
 		.bytes = o->bytes,
 		.dropped_event = o->dropped_event,

@@ -22,10 +22,11 @@
 struct outbox;
 
 /// In the order in which a full outbox gives them up, last first.
-enum outbox_class { OUTBOX_STATUS, OUTBOX_EVENT, OUTBOX_PROGRESS };
+enum outbox_class { OUTBOX_STATUS, OUTBOX_EVENT, OUTBOX_PROGRESS, OUTBOX_CLASSES };
 
 struct outbox_counts {
 	size_t messages;        ///< Waiting or in flight.
+	size_t set_aside;       ///< Of these: of a class that is set aside.
 	size_t lasting;         ///< Of these: on disk, so that they outlive us.
 	size_t bytes;           ///< What they are charged: topic, payload and a fixed overhead.
 	uint64_t dropped_event; ///< Given up since outbox_open because the outbox was full.
@@ -71,13 +72,21 @@ lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err);
 lm_rc outbox_save_held(struct outbox *o, size_t max, struct lm_err *err);
 /// Whether no message is held that is to be on disk.
 bool outbox_is_saved(const struct outbox *o);
-/// Whether all messages that there are are in flight.
+/// Whether all messages that there are are in flight, but for those of a class that is set aside.
 bool outbox_is_sent(const struct outbox *o);
 
-/// The oldest message that is not in flight, which from now on is. False if there is none. A file
-/// that is missing, damaged or too large is set aside, counted, and the next one taken; one that
-/// cannot be read now is left for a later call.
-/// `ret` is the caller's, for outbox_message_finish.
+/// Messages of that class wait until it is set aside no more.
+void outbox_set_aside(struct outbox *o, enum outbox_class class, bool set_aside);
+/// Messages of that class go to `topic`, whatever they were taken for; NULL: those that wait are
+/// given up, and counted as dropped.
+void outbox_redirect(struct outbox *o, enum outbox_class class, const char *topic);
+/// The class of the message that outbox_next would take; OUTBOX_CLASSES: there is none.
+enum outbox_class outbox_next_class(const struct outbox *o);
+
+/// The oldest STATUS message that is not in flight, or else the oldest other one, which from now on
+/// is in flight. False if there is none. A file that is missing, damaged or too large is set aside,
+/// counted, and the next one taken; one that cannot be read now is left for a later call. `ret` is
+/// the caller's, for outbox_message_finish.
 bool outbox_next(struct outbox *o, struct outbox_message *ret);
 void outbox_message_finish(struct outbox_message *m);
 /// The message was acknowledged: removes it. An unknown number is ignored.

@@ -91,6 +91,8 @@ void outbox_close(struct outbox *o)
 	for (size_t i = 0; i < o->taken_n; i++)
 		free(o->taken[i]);
 	free(o->taken);
+	for (size_t i = 0; i < OUTBOX_CLASSES; i++)
+		free(o->redirects[i]);
 	free(o->entries);
 	free(o->path);
 	(void)close(o->dir_fd);

@@ -34,7 +34,9 @@ struct outbox {
 	size_t size;
 	size_t bytes;
 	uint64_t next_seq;
-	char **taken; ///< Keys, the oldest first.
+	bool set_aside[OUTBOX_CLASSES];
+	char *redirects[OUTBOX_CLASSES]; ///< NULL: to the topic that a message has.
+	char **taken;                    ///< Keys, the oldest first.
 	size_t taken_n;
 	uint64_t dropped_event;
 	uint64_t dropped_progress;

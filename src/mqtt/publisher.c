@@ -21,6 +21,26 @@ enum {
 	UNREADABLE_MS = 10 * 1000,
 	/// In a turn of the loop: each is synced.
 	SAVED_AT_ONCE = 8,
+	/// So often a topic, alone, ends the connection until it counts as refused.
+	STRIKES_MAX = 2,
+	/// Until a refused topic is tried again, twice as long each time.
+	REFUSED_STATUS_MS = 60 * 1000,
+	REFUSED_STATUS_MAX_MS = 10 * 60 * 1000,
+	REFUSED_MS = 60 * 60 * 1000,
+	REFUSED_MAX_MS = 24 * 60 * 60 * 1000,
+	LANE_PRESENCE = OUTBOX_CLASSES, ///< Past the outbox.
+	LANES,
+};
+
+/// What is known of a broker's will to take one of our topics: each class has one.
+struct lane {
+	char *topic;      ///< Of the last message; NULL: none yet.
+	bool suspect;     ///< Was in flight when the broker ended a connection: is sent alone.
+	unsigned strikes; ///< Connections that it ended, alone, since one was acknowledged.
+	unsigned refusals;
+	bool set_aside;
+	struct loop_timer *retry;
+	struct publisher *publisher;
 };
 
 /// Of what is not in the outbox.
@@ -29,6 +49,7 @@ enum {
 /// A message that the broker has not acknowledged yet.
 struct in_flight {
 	int id;
+	unsigned lane;
 	uint64_t seq;
 	size_t n;
 };
@@ -42,6 +63,9 @@ struct publisher {
 	char *presence_topic;
 	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
 	bool ending;
+	struct lane lanes[LANES];
+	unsigned will_refusals; ///< Attempts with a last will that the broker ended, in a row.
+	bool without_will;      ///< The attempt, or connection, that there is.
 	struct in_flight window[WINDOW_MAX];
 	unsigned window_n;
 	size_t window_bytes;
@@ -60,12 +84,91 @@ static bool has_room(const struct publisher *p)
 	return p->window_n == 0 || (p->window_n < WINDOW_MAX && p->window_bytes < WINDOW_BYTES);
 }
 
+/// A topic that is suspect is sent alone, so that it is known what ended the connection.
+static bool may_join(const struct publisher *p, unsigned lane)
+{
+	if (p->lanes[lane].suspect)
+		return p->window_n == 0;
+	return has_room(p) && !(p->window_n > 0 && p->lanes[p->window[0].lane].suspect);
+}
+
+static void add_to_window(
+	struct publisher *p, unsigned lane, const char *topic, int id, uint64_t seq, size_t n)
+{
+	free(p->lanes[lane].topic);
+	p->lanes[lane].topic = lm_xstrdup(topic);
+	p->window[p->window_n++] = (struct in_flight){.id = id, .lane = lane, .seq = seq, .n = n};
+	p->window_bytes += n;
+}
+
+static void end_set_aside(void *ctx)
+{
+	struct lane *l = ctx;
+	struct publisher *p = l->publisher;
+	unsigned lane = (unsigned)(l - p->lanes);
+
+	l->set_aside = false;
+	l->strikes = STRIKES_MAX - 1; // one more is enough
+	if (lane == LANE_PRESENCE)
+		p->presence_due = p->connected;
+	else
+		outbox_set_aside(p->outbox, lane, false);
+	if (p->connected)
+		loop_timer_start(p->timer, 0, 0);
+}
+
+/// Not for good, as a policy may be changed; a status sooner, as nothing may be lost of it.
+static void set_lane_aside(struct publisher *p, unsigned lane)
+{
+	struct lane *l = &p->lanes[lane];
+	bool is_status = lane == OUTBOX_STATUS;
+	uint64_t ms = is_status ? REFUSED_STATUS_MS : REFUSED_MS;
+	uint64_t max_ms = is_status ? REFUSED_STATUS_MAX_MS : REFUSED_MAX_MS;
+
+	for (unsigned i = 0; i < l->refusals && ms < max_ms; i++)
+		ms *= 2;
+	ms = ms < max_ms ? ms : max_ms;
+	l->set_aside = l->suspect = true;
+	if (lane == LANE_PRESENCE)
+		p->presence_due = false;
+	else
+		outbox_set_aside(p->outbox, lane, true);
+	loop_timer_start(l->retry, ms, 0);
+	p->failures = 0; // the connection itself was good
+	if (l->refusals++ == 0 && p->events.set_aside)
+		p->events.set_aside(p->events.ctx, l->topic, ms);
+}
+
+/// The broker has ended the connection: by what was in flight, perhaps.
+static void suspect_window(struct publisher *p)
+{
+	unsigned lane = p->window_n > 0 ? p->window[0].lane : 0;
+	bool alone = p->window_n > 0;
+
+	for (unsigned i = 0; i < p->window_n; i++) {
+		p->lanes[p->window[i].lane].suspect = true;
+		alone = alone && p->window[i].lane == lane;
+	}
+	if (alone && ++p->lanes[lane].strikes >= STRIKES_MAX)
+		set_lane_aside(p, lane);
+}
+
+static void clear_lane(struct publisher *p, unsigned lane)
+{
+	struct lane *l = &p->lanes[lane];
+
+	l->suspect = false;
+	l->strikes = l->refusals = 0;
+}
+
 /// False if the publisher is no more.
 static bool tell_drained(struct publisher *p)
 {
 	bool gone = false;
 
-	if (!p->undrained || outbox_counts(p->outbox).messages > 0 ||
+	const struct outbox_counts counts = outbox_counts(p->outbox);
+
+	if (!p->undrained || counts.messages > counts.set_aside ||
 		(p->connected && !publisher_is_drained(p)))
 		return true;
 	p->undrained = false;
@@ -104,6 +207,12 @@ static void on_closed(void *ctx, const char *why)
 		p->failures = 0;
 	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 	p->failures++;
+	if (client_ending(p->client) == CLIENT_DROPPED)
+		suspect_window(p);
+	if (client_ending(p->client) == CLIENT_REFUSED && !p->without_will)
+		p->will_refusals++;
+	else
+		p->will_refusals = 0;
 	p->connected = false;
 	free(lm_take(p->broken));
 	p->window_n = 0;
@@ -122,7 +231,11 @@ static void on_connected(void *ctx)
 
 	p->connected = true;
 	p->connected_ms = lm_clock_mono_ms();
-	p->presence_due = p->presence_topic != NULL;
+	// Accepted once the last will is left out: the broker refuses its topic.
+	if (p->without_will && !p->lanes[LANE_PRESENCE].set_aside)
+		set_lane_aside(p, LANE_PRESENCE);
+	p->will_refusals = 0;
+	p->presence_due = p->presence_topic && !p->lanes[LANE_PRESENCE].set_aside;
 	set_fault(p, "");
 	loop_timer_start(p->timer, 0, 0);
 	p->events.connected(p->events.ctx);
@@ -139,6 +252,7 @@ static void on_acknowledged(void *ctx, int id)
 		// A file that cannot be removed comes again after a restart: late, but not lost.
 		if (p->window[i].seq != NO_SEQ)
 			(void)outbox_done(p->outbox, p->window[i].seq, NULL);
+		clear_lane(p, p->window[i].lane);
 		p->window_bytes -= p->window[i].n;
 		p->window[i] = p->window[--p->window_n];
 		loop_timer_start(p->timer, 0, 0);
@@ -159,12 +273,12 @@ static lm_rc tell_presence(struct publisher *p, struct lm_err *err)
 	lm_rc rc = client_publish(p->client, p->presence_topic, text, &id, err);
 	if (rc != LM_OK)
 		return rc == LM_E_INVALID ? LM_OK : rc;
-	p->window[p->window_n++] = (struct in_flight){.id = id, .seq = NO_SEQ, .n = text.n};
-	p->window_bytes += text.n;
+	add_to_window(p, LANE_PRESENCE, p->presence_topic, id, NO_SEQ, text.n);
 	return LM_OK;
 }
 
-/// LM_E_NOT_FOUND: nothing waits. LM_E_INVALID: one less does. Others: the connection is lost.
+/// LM_E_NOT_FOUND: nothing waits that may be sent. LM_E_INVALID: one less does. Others: the
+/// connection is lost.
 static lm_rc send_next(struct publisher *p, struct lm_err *err)
 {
 	struct outbox_message m;
@@ -175,9 +289,7 @@ static lm_rc send_next(struct publisher *p, struct lm_err *err)
 	lm_rc rc = client_publish(
 		p->client, m.topic, (struct lm_str){m.payload, m.payload_n}, &id, err);
 	if (rc == LM_OK) {
-		p->window[p->window_n++] =
-			(struct in_flight){.id = id, .seq = m.seq, .n = m.payload_n};
-		p->window_bytes += m.payload_n;
+		add_to_window(p, m.class, m.topic, id, m.seq, m.payload_n);
 	} else if (rc == LM_E_INVALID) {
 		// Not from publisher_send, which checks; it must not hold up the others.
 		outbox_reject(p->outbox, m.seq);
@@ -191,11 +303,15 @@ static void send_waiting(struct publisher *p)
 	struct lm_err err;
 	lm_rc rc = LM_OK;
 
-	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID))
+	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID)) {
+		enum outbox_class class = outbox_next_class(p->outbox);
+		if (class != OUTBOX_CLASSES && !may_join(p, class))
+			break;
 		rc = send_next(p, &err);
+	}
 	if (rc == LM_E_NOT_FOUND && !outbox_is_sent(p->outbox))
 		loop_timer_start(p->timer, UNREADABLE_MS, 0);
-	if (rc == LM_E_NOT_FOUND && p->presence_due)
+	if (rc == LM_E_NOT_FOUND && p->presence_due && may_join(p, LANE_PRESENCE))
 		rc = tell_presence(p, &err);
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)
 		(void)tell_drained(p);
@@ -207,7 +323,9 @@ static lm_rc begin_attempt(struct publisher *p, struct lm_err *err)
 {
 	if (p->presence_topic) {
 		lm_auto_free char *payload = p->events.presence(p->events.ctx, PUBLISHER_LOST);
-		client_set_will(p->client, p->presence_topic, payload);
+		p->without_will =
+			p->lanes[LANE_PRESENCE].set_aside || p->will_refusals >= STRIKES_MAX;
+		client_set_will(p->client, p->without_will ? NULL : p->presence_topic, payload);
 	}
 	return client_connect(p->client, err);
 }
@@ -248,6 +366,12 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	p->fault = lm_xstrdup("");
 	if (events->presence_topic)
 		p->presence_topic = lm_xstrdup(events->presence_topic);
+	for (unsigned i = 0; i < LANES; i++) {
+		p->lanes[i].publisher = p;
+		p->lanes[i].retry = loop_timer_create(loop, end_set_aside, &p->lanes[i]);
+	}
+	if (events->presence_topic)
+		p->lanes[LANE_PRESENCE].topic = lm_xstrdup(events->presence_topic);
 	p->timer = loop_timer_create(loop, on_timer, p);
 	p->save_timer = loop_timer_create(loop, save_some, p);
 	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
@@ -266,7 +390,7 @@ void publisher_end(struct publisher *p)
 	if (!p->presence_topic || p->ending)
 		return;
 	p->ending = true;
-	p->presence_due = p->connected;
+	p->presence_due = p->connected && !p->lanes[LANE_PRESENCE].set_aside;
 	p->undrained = true;
 	if (p->connected)
 		loop_timer_start(p->timer, 0, 0);
@@ -281,6 +405,10 @@ void publisher_destroy(struct publisher *p)
 	client_destroy(p->client);
 	if (p->outbox)
 		(void)publisher_save(p, NULL);
+	for (unsigned i = 0; i < LANES; i++) {
+		loop_timer_destroy(p->lanes[i].retry);
+		free(p->lanes[i].topic);
+	}
 	loop_timer_destroy(p->timer);
 	loop_timer_destroy(p->save_timer);
 	outbox_close(p->outbox);
@@ -310,7 +438,8 @@ static lm_rc hold(struct publisher *p, enum outbox_class class, const char *topi
 	struct lm_str payload, struct lm_err *err)
 {
 	struct lm_err broken = {LM_OK};
-	bool at_once = may_send(p) && outbox_is_sent(p->outbox);
+	bool at_once = may_send(p) && may_join(p, class) && !p->lanes[class].set_aside &&
+		       outbox_is_sent(p->outbox);
 	uint64_t seq;
 	lm_rc rc = outbox_hold(p->outbox, class, topic, payload, &seq, err);
 
@@ -387,7 +516,23 @@ bool publisher_is_connected(const struct publisher *p)
 
 bool publisher_is_drained(const struct publisher *p)
 {
-	return outbox_counts(p->outbox).messages == 0 && p->window_n == 0 && !p->presence_due;
+	const struct outbox_counts counts = outbox_counts(p->outbox);
+
+	return counts.messages == counts.set_aside && p->window_n == 0 && !p->presence_due;
+}
+
+const char *publisher_set_aside(const struct publisher *p, size_t i)
+{
+	for (unsigned lane = 0; lane < LANES; lane++) {
+		if (p->lanes[lane].set_aside && i-- == 0)
+			return p->lanes[lane].topic;
+	}
+	return NULL;
+}
+
+void publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic)
+{
+	outbox_redirect(p->outbox, class, topic);
 }
 
 const char *publisher_fault(const struct publisher *p)

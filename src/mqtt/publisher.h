@@ -36,6 +36,9 @@ struct publisher_events {
 	/// A connection was lost or refused, or could not be made. `why` is a sentence; the next
 	/// attempt is in `retry_ms`. Called for each failed attempt.
 	void (*disconnected)(void *ctx, const char *why, uint64_t retry_ms);
+	/// The broker refuses the topic, by ending the connection again and again: its messages
+	/// wait, and are tried again in `retry_ms`. May be NULL.
+	void (*set_aside)(void *ctx, const char *topic, uint64_t retry_ms);
 	/// All that was taken is acknowledged: nothing waits any more. May be NULL.
 	void (*drained)(void *ctx);
 	/// The topic on which the connection itself is told; NULL: it is not.
@@ -86,7 +89,12 @@ lm_rc publisher_save(struct publisher *p, struct lm_err *err);
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
 const char *publisher_name(const struct publisher *p);
 bool publisher_is_connected(const struct publisher *p);
-/// Whether nothing waits, nor is anything sent and not acknowledged.
+/// The topics that the broker refuses, by number from 0 on; NULL: no more. Borrowed.
+const char *publisher_set_aside(const struct publisher *p, size_t i);
+/// Messages of that class go to `topic` from now on, those that wait too; NULL: they are given up.
+void publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic);
+/// Whether nothing waits but for what the broker refuses, nor is anything sent and not
+/// acknowledged.
 bool publisher_is_drained(const struct publisher *p);
 /// Why there is no connection; "" while there is one or before the first attempt ended. Borrowed.
 const char *publisher_fault(const struct publisher *p);

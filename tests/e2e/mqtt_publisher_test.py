@@ -17,7 +17,9 @@ import pytest
 
 from servers.authority import Authority
 from servers.broker import STATUS_TOPIC, Broker
+from servers.engine import compose_file
 from servers.server import free_port, wait_until
+from servers.strict_broker import StrictBroker
 
 TOPIC = "driver/messages"
 PRESENCE = "presence/of/it"
@@ -194,6 +196,51 @@ def test_lightermand_tells_of_its_connections(device, broker):
     assert first["connection"] == lost["connection"] != second["connection"] == ended["connection"]
     assert (lost["time"], lost["thing"]) == (None, "Gateway")
     assert len({message["id"] for message in (first, lost, second, ended)}) == 4
+
+
+def test_a_broker_that_allows_the_status_alone_gets_it_and_no_reconnect_loop(device_with, compose2, broker, local_image):
+    device = device_with(compose2)
+    group = device.local_group(["web"], local_image)
+    with StrictBroker({STATUS_TOPIC}) as strict, broker.subscriber("dockerapplicationdeploymentconnector/#") as all_of_it:
+        device.host["mqtt"] = [strict.where, broker.over("tcp")]
+        device.start()
+        device.deploy(group)
+        topic, payload = strict.messages.get(timeout=60)
+        assert (topic, json.loads(payload)["status"]) == (STATUS_TOPIC, "success")
+        status = device.wait_status(lambda status: status["brokers"][0]["connected"]
+                                    and len(status["brokers"][0]["refused_topics"]) == 3, 120)
+        assert set(status["brokers"][0]["refused_topics"]) == {
+            f"dockerapplicationdeploymentconnector/message/{name}" for name in ("containers", "progress", "connection")}
+        assert status["brokers"][1]["refused_topics"] == []
+        assert "refuses the topic dockerapplicationdeploymentconnector/message/" in device.cli("status").stdout
+        # The next deployment is told over the connection that there is.
+        connections = strict.connections
+        device.put_object("ships", "docker-compose.yml", compose_file(None, ["other"], local_image))
+        device.deploy(group)
+        strict.messages.get(timeout=60)
+        device.wait_status(lambda status: status["brokers"][0]["connected"])
+        assert strict.connections == connections
+        topics = {all_of_it.next().topic.rsplit("/", 1)[1] for _ in range(20)}
+        assert {"status", "containers", "progress", "connection"} >= topics
+        assert device.stop() == 0
+    assert device.log.count("ends the connection at each message to the topic") <= 3
+
+
+def test_topics_can_be_renamed_and_switched_off_for_a_broker(device_with, compose2, broker, local_image):
+    device = device_with(compose2)
+    device.host["mqtt"] = {**broker.over("tcp"), "topics": {"progress": False, "containers": "boat/containers",
+                                                           "connection": "boat/connection"}}
+    with broker.subscriber("#") as subscriber:
+        device.start(device.local_group(["web"], local_image))
+        topics = {}
+        while STATUS_TOPIC not in topics or "boat/containers" not in topics:
+            message = subscriber.next()
+            topics[message.topic] = message
+        device.kill()
+        while json.loads((message := subscriber.next()).payload).get("state") != "lost":
+            topics[message.topic] = message
+        assert message.topic == "boat/connection"
+        assert set(topics) == {STATUS_TOPIC, "boat/containers", "boat/connection"}
 
 
 @contextlib.contextmanager

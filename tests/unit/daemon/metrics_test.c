@@ -182,6 +182,7 @@ static void shows_each_broker_in_each_family(void **state)
 	const struct metrics_broker brokers[] = {
 		{.name = "a:1", .connected = true},
 		{.name = "/run/b",
+			.refused_topics = 2,
 			.outbox = {.messages = 5,
 				.bytes = 700,
 				.dropped_event = 1,
@@ -203,6 +204,11 @@ static void shows_each_broker_in_each_family(void **state)
 		"# TYPE lighterman_outbox_messages gauge\n"
 		"lighterman_outbox_messages{broker=\"a:1\"} 0\n"
 		"lighterman_outbox_messages{broker=\"/run/b\"} 5\n"
+		"# HELP lighterman_broker_refused_topics Topics that the MQTT broker refuses by "
+		"ending the connection.\n"
+		"# TYPE lighterman_broker_refused_topics gauge\n"
+		"lighterman_broker_refused_topics{broker=\"a:1\"} 0\n"
+		"lighterman_broker_refused_topics{broker=\"/run/b\"} 2\n"
 		"# HELP lighterman_outbox_bytes What they take of the outbox's bound.\n"
 		"# TYPE lighterman_outbox_bytes gauge\n"
 		"lighterman_outbox_bytes{broker=\"a:1\"} 0\n"

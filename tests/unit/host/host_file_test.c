@@ -91,11 +91,46 @@ static void faults_name_the_path_of_the_key(void **state)
 	expect_invalid(
 		"{\"allowRoot\":\"yes\"}", "allowRoot: must be true or false, but is a string");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\"},{}]}", "mqtt[1]: needs either host or socket");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",
+		"mqtt.topics.progress: \"a/#\": must not have the wildcards + and #");
+	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"topics\":{\"progress\":1}}]}",
+		"mqtt[0].topics.progress: must be a topic, true or false, but is a number");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"containers\":\"\"}}}",
+		"mqtt.topics.containers: must not be empty");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"status\":false}}}",
+		"mqtt.topics.status: is not a key of the host file");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":3}}",
+		"mqtt.topics: must be an object, but is a number");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"connection\":"
+		       "\"dockerapplicationdeploymentconnector/message/status\"}}}",
+		"mqtt.topics.connection: is the topic of status messages; name another");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"port\":0}}",
 		"mqtt.port: must be a number from 1 to 65535");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"certificate\":\"/c\"}}",
 		"mqtt: certificate and privateKey belong together");
 	expect_invalid("[]", "it must be an object, but is an array");
+}
+
+static void topics_of_a_broker_are_read_and_written_back(void **state)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+	const char *text = "{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":false,"
+			   "\"containers\":\"b/c\",\"connection\":true}}}";
+
+	(void)state;
+	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
+	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_true(host.brokers[0].progress.off);
+		assert_string_equal(host.brokers[0].containers.name, "b/c");
+		assert_false(host.brokers[0].connection.off);
+		assert_null(host.brokers[0].connection.name);
+		lm_auto_json json_t *again = host_to_json(&host);
+		host_finish(&host);
+		assert_int_equal(host_from_json(again, &host, &err), LM_OK);
+	}
 }
 
 static void takes_one_broker_or_several(void **state)
@@ -181,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_object_means_the_defaults),
 		cmocka_unit_test(faults_name_the_path_of_the_key),
+		cmocka_unit_test(topics_of_a_broker_are_read_and_written_back),
 		cmocka_unit_test(takes_one_broker_or_several),
 		cmocka_unit_test(completes_itself_from_a_greengrass_core),
 		cmocka_unit_test(the_environment_gives_the_region_last),

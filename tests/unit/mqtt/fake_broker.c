@@ -72,6 +72,10 @@ static bool take_packet(struct fake_peer *peer, int type, const unsigned char *p
 	loop_stop(b->loop);
 	if (type == CONNECT && !s->silent) {
 		peer->connected = true;
+		if (s->forbids_wills && (p[7] & 0x04)) {
+			drop(peer);
+			return false;
+		}
 		b->connect_n = n < sizeof(b->connect) ? n : sizeof(b->connect);
 		memcpy(b->connect, p, b->connect_n);
 		answer(peer, s->greeting ? s->greeting : "\x20\x02\x00\x00",
@@ -89,6 +93,11 @@ static bool take_packet(struct fake_peer *peer, int type, const unsigned char *p
 		answer(peer, "\xd0\x00", 2);
 	if (type != PUBLISH)
 		return true;
+	if (s->forbids && strlen(s->forbids) == ((size_t)p[0] << 8 | p[1]) &&
+		memcmp(s->forbids, p + 2, strlen(s->forbids)) == 0) {
+		drop(peer);
+		return false;
+	}
 	keep_message(b, p, n, &at);
 	if (!s->no_puback)
 		answer(peer, (const char[]){0x40, 2, (char)p[at], (char)p[at + 1]}, 4);

@@ -17,6 +17,8 @@ struct fake_script {
 	bool closes;         ///< Behind the greeting.
 	bool resets;         ///< At the first byte that comes.
 	unsigned closes_at;  ///< Behind this many PUBACKs; 0: never.
+	const char *forbids; ///< A topic: whoever publishes to it is dropped, as AWS IoT Core does.
+	bool forbids_wills;  ///< So is, before an answer, whoever has a last will.
 	bool no_puback;      ///< Takes messages without a word.
 	bool no_pong;        ///< Does not answer pings.
 	bool byte_by_byte;   ///< Each answer in pieces of one byte.

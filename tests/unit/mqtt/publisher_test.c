@@ -29,6 +29,8 @@ struct world {
 	uint64_t retry_ms[8];
 	char why[LM_ERR_MSG_SIZE];
 	bool tells; ///< Of its connections, on "p".
+	unsigned refused;
+	char topic[32]; ///< The last that was refused.
 };
 
 static char directory[64];
@@ -91,6 +93,15 @@ static void on_drained(void *ctx)
 	end_if(w, WHEN_DRAINED);
 }
 
+static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
+{
+	struct world *w = ctx;
+
+	assert_true(retry_ms >= 60 * 1000);
+	(void)snprintf(w->topic, sizeof(w->topic), "%s", topic);
+	w->refused++;
+}
+
 static char *on_presence(void *ctx, enum publisher_presence what)
 {
 	static const char *const words[] = {"connected", "ended", "lost"};
@@ -111,6 +122,7 @@ static void start(struct world *w, const struct fake_script *scripts, unsigned n
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
+		.set_aside = on_set_aside,
 		.presence_topic = w->tells ? "p" : NULL,
 		.presence = on_presence,
 		.ctx = w,
@@ -616,6 +628,101 @@ static void a_reset_between_two_events_ends_in_another_attempt(void **state)
 	expect_on_disk((const char *[]){"0", "1"}, 2);
 }
 
+static void a_topic_that_ends_connections_is_set_aside(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.forbids = "own"}, 1);
+	RUN_UNTIL(w, w->connected == 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "own", LM_STR("x"), NULL), LM_OK);
+	RUN_UNTIL(w, w->refused == 1);
+	assert_string_equal(w->topic, "own");
+	assert_string_equal(publisher_set_aside(w->publisher, 0), "own");
+	assert_null(publisher_set_aside(w->publisher, 1));
+	// From now on it ends no connection, and holds up nothing.
+	RUN_UNTIL(w, publisher_is_connected(w->publisher));
+	unsigned accepted = w->broker.accepted;
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "own", LM_STR("y"), NULL), LM_OK);
+	send_numbers(w, 3);
+	RUN_UNTIL(w, publisher_is_drained(w->publisher));
+	assert_int_equal(w->broker.messages_n, 3);
+	assert_true(publisher_is_connected(w->publisher));
+	assert_int_equal(w->broker.accepted, accepted);
+	assert_int_equal(publisher_counts(w->publisher).set_aside, 2);
+	publisher_destroy(lm_take(w->publisher));
+	expect_on_disk((const char *[]){"x", "y"}, 2);
+}
+
+static void only_the_topic_that_is_refused_is_set_aside(void **state)
+{
+	struct world *w = *state;
+
+	// All in flight at once: each is suspect, and tried alone.
+	start(w, &(struct fake_script){.forbids = "own"}, 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "own", LM_STR("x"), NULL), LM_OK);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_PROGRESS, "other", LM_STR("y"), NULL), LM_OK);
+	send_numbers(w, 2);
+	RUN_UNTIL(w, w->refused == 1 && publisher_is_drained(w->publisher));
+	assert_string_equal(w->topic, "own");
+	assert_int_equal(w->refused, 1);
+	assert_string_equal(w->broker.messages[0], "t 0"); // a status goes first
+	assert_int_equal(publisher_counts(w->publisher).messages, 1);
+}
+
+static void a_status_that_is_refused_stays_and_holds_up_nothing(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){.forbids = "t"}, 1);
+	send_numbers(w, 2);
+	RUN_UNTIL(w, w->refused == 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "own", LM_STR("x"), NULL), LM_OK);
+	RUN_UNTIL(w, publisher_is_drained(w->publisher));
+	assert_int_equal(w->broker.messages_n, 1);
+	assert_string_equal(w->broker.messages[0], "own x");
+	publisher_destroy(lm_take(w->publisher));
+	expect_on_disk((const char *[]){"0", "1"}, 2);
+}
+
+static void a_last_will_that_is_refused_is_left_out(void **state)
+{
+	struct world *w = *state;
+
+	w->tells = true;
+	start(w, &(struct fake_script){.forbids_wills = true, .forbids = "p"}, 1);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.messages_n, 1);
+	assert_int_equal(w->broker.accepted, 3);
+	assert_string_equal(w->topic, "p");
+	assert_true(publisher_is_drained(w->publisher));
+}
+
+static void a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "old", LM_STR("x"), NULL), LM_OK);
+	publisher_redirect(w->publisher, OUTBOX_EVENT, "new");
+	RUN_UNTIL(w, w->drained == 1);
+	assert_string_equal(w->broker.messages[0], "new x");
+	publisher_destroy(lm_take(w->publisher));
+	fake_broker_stop(&w->broker);
+	start(w, &(struct fake_script){.closes = true}, 1);
+	assert_int_equal(
+		publisher_send(w->publisher, OUTBOX_EVENT, "old", LM_STR("y"), NULL), LM_OK);
+	publisher_redirect(w->publisher, OUTBOX_EVENT, NULL);
+	assert_int_equal(publisher_counts(w->publisher).messages, 0);
+	assert_int_equal(publisher_counts(w->publisher).dropped_event, 1);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -662,6 +769,11 @@ int main(void)
 		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
 		PUBLISHER_TEST(a_reset_between_two_events_ends_in_another_attempt),
 		PUBLISHER_TEST(a_message_of_a_key_is_taken_once_also_after_a_restart),
+		PUBLISHER_TEST(a_topic_that_ends_connections_is_set_aside),
+		PUBLISHER_TEST(only_the_topic_that_is_refused_is_set_aside),
+		PUBLISHER_TEST(a_status_that_is_refused_stays_and_holds_up_nothing),
+		PUBLISHER_TEST(a_last_will_that_is_refused_is_left_out),
+		PUBLISHER_TEST(a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 
