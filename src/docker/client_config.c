@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "sys/json.h"
 
+enum { CONFIG_MAX = 2 << 20 };
+
 void client_config_finish(struct client_config *c)
 {
 	registry_list_finish(&c->logins);
@@ -195,4 +197,36 @@ const char *client_config_helper_of(const struct client_config *c, const char *h
 		if (strcmp(c->helpers[i].host, host) == 0)
 			return c->helpers[i].suffix;
 	return c->store;
+}
+
+static int add_piece(const char *piece, size_t n, void *ctx)
+{
+	return lm_buf_add(ctx, piece, n) ? 0 : -1;
+}
+
+lm_rc client_config_with_logins(struct lm_str text, const struct registry_list *logins,
+	struct lm_secret *ret, struct lm_err *err)
+{
+	static const char *const replaced[] = {
+		"auths", "credsStore", "credHelpers", "currentContext"};
+	lm_auto_secret struct lm_secret ours = {0};
+	lm_auto_json json_t *root = NULL;
+	lm_auto_json json_t *auths = NULL;
+	lm_rc rc = registry_config_json(logins->items, logins->n, &ours, err);
+
+	if (!rc)
+		rc = load(lm_secret_str(&ours), &auths, err);
+	if (rc)
+		return rc;
+	if (load(text, &root, NULL))
+		root = json_object();
+	for (size_t i = 0; i < LM_ARRAY_SIZE(replaced); i++)
+		(void)json_object_del(root, replaced[i]);
+	(void)json_object_update(root, auths);
+	lm_auto_buf struct lm_buf out = LM_BUF_SECRET(CONFIG_MAX);
+	if (json_dump_callback(root, add_piece, &out, JSON_COMPACT) || out.overflow)
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"a config.json with all logins is larger than %d bytes", CONFIG_MAX);
+	lm_secret_set(ret, lm_buf_str(&out));
+	return LM_OK;
 }

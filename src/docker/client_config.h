@@ -34,3 +34,9 @@ void client_config_finish(struct client_config *c);
 
 /// The suffix of the helper for a registry's host (as in struct registry_address), or NULL.
 const char *client_config_helper_of(const struct client_config *c, const char *host);
+
+/// A config.json as `text`, a person's own (n 0: there is none), with `logins` in place of all
+/// logins and credential helpers in it, and without a context, which would lead to another engine.
+/// One that is no JSON object counts as none. LM_E_TOO_LARGE, and as registry_config_json.
+lm_rc client_config_with_logins(struct lm_str text, const struct registry_list *logins,
+	struct lm_secret *ret, struct lm_err *err);

@@ -3,12 +3,13 @@
 
 #include "base/cleanup.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "docker/compose_output.h"
 #include "sys/process.h"
 
 enum {
 	GRACE_MS = 10 * 1000, ///< compose ends what it is doing at SIGTERM.
-	ARGS_MAX = 24,
+	ARGS_MAX = 24,        ///< Without services.
 };
 
 /// One run and what is collected from its lines.
@@ -59,14 +60,17 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
 }
 
 struct command {
-	const char *verb;       ///< "up", for messages too.
-	const char *options[4]; ///< NULL-ended.
+	const char *verb;            ///< "up", for messages too.
+	const char *options[4];      ///< NULL-ended.
+	const char *const *services; ///< Behind the options.
+	size_t services_n;
 	struct lm_buf *output;
 };
 
-static void build_args(
-	const struct compose_job *job, const struct command *command, const char *args[ARGS_MAX])
+/// NULL-ended; what it points to is borrowed. The caller frees it.
+static const char **make_args(const struct compose_job *job, const struct command *command)
 {
+	const char **args = lm_xcalloc(ARGS_MAX + command->services_n, sizeof(const char *));
 	size_t n = 0;
 	args[n++] = job->compose->program;
 	if (job->compose->plugin)
@@ -80,14 +84,15 @@ static void build_args(
 	args[n++] = command->verb;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(command->options) && command->options[i]; i++)
 		args[n++] = command->options[i];
-	args[n] = NULL;
+	for (size_t i = 0; i < command->services_n; i++)
+		args[n++] = command->services[i];
+	return args;
 }
 
 static lm_rc run_command(const struct compose_job *job, const struct command *command,
 	const struct wait_limit *limit, struct lm_err *err)
 {
-	const char *args[ARGS_MAX];
-	build_args(job, command, args);
+	lm_auto_free const char **args = make_args(job, command);
 	const char *name = job->compose->plugin ? "docker compose" : "docker-compose";
 	lm_auto(run_finish) struct run r = {.job = job,
 		.clean = LM_BUF(LIMIT_LOG_LINE * 2),
@@ -136,6 +141,13 @@ lm_rc compose_down(const struct compose_job *job, bool remove_orphans,
 {
 	struct command command = {
 		.verb = "down", .options = {remove_orphans ? "--remove-orphans" : NULL}};
+	return run_command(job, &command, limit, err);
+}
+
+lm_rc compose_build(const struct compose_job *job, const char *const *services, size_t n,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	struct command command = {.verb = "build", .services = services, .services_n = n};
 	return run_command(job, &command, limit, err);
 }
 

@@ -191,6 +191,9 @@ struct pulls {
 	size_t n;
 	size_t failed_n;
 	size_t failed; ///< The first one.
+
+	const char **builders; ///< The services whose images are built.
+	size_t builders_n;
 };
 
 static void pulls_finish(struct pulls *p)
@@ -204,6 +207,7 @@ static void pulls_finish(struct pulls *p)
 	free(p->items);
 	free(p->images);
 	free(p->here);
+	free(p->builders);
 }
 
 static void tell_digest(const struct work *w, const char *image, const char *digest)
@@ -325,7 +329,25 @@ static lm_rc renew(
 		       : freshen_token(p, item, err);
 }
 
-/// Decides for each image whether it is pulled. The digests of those that stay are reported.
+/// `build` of docker-compose 2 makes all of `build.platforms`, which not every engine can keep;
+/// `up` makes the one that runs here. A service whose name looks like an option is left to it, too.
+static bool is_built_before_up(const struct compose_image *image)
+{
+	return !image->builds_for_many && *image->builder != '-';
+}
+
+static void add_builder(struct pulls *p, const struct compose_image *image)
+{
+	if (!is_built_before_up(image))
+		return;
+	for (size_t i = 0; i < p->builders_n; i++)
+		if (strcmp(p->builders[i], image->builder) == 0)
+			return;
+	p->builders[p->builders_n++] = image->builder;
+}
+
+/// Decides for each image whether it is pulled or built. The digests of those that stay are
+/// reported.
 static lm_rc choose(struct pulls *p, struct lm_err *err)
 {
 	const struct work *w = p->w;
@@ -342,7 +364,9 @@ static lm_rc choose(struct pulls *p, struct lm_err *err)
 		enum image_action action = image_action_decide(&c);
 		if (action == IMAGE_PULL)
 			rc = add_pull(p, image, here, err);
-		else if (action == IMAGE_KEEP && image->is_named)
+		else if (action == IMAGE_BUILD)
+			add_builder(p, image);
+		else if (image->is_named)
 			tell_digest(w, image->name, found.digest ? found.digest : "");
 		if (rc)
 			return rc;
@@ -356,10 +380,12 @@ static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 	const struct image_case c = case_of(p->w, p->images[item], p->here[item], p->mode);
 
 	if (p->items[item].may_fail) {
+		bool is_built = image_action_without_pull(&c) == IMAGE_BUILD;
+
 		lm_info("%s: %s", why->msg,
-			image_action_without_pull(&c) == IMAGE_BUILD
-				? "building it instead"
-				: "keeping the one on this device");
+			is_built ? "building it instead" : "keeping the one on this device");
+		if (is_built)
+			add_builder(p, p->images[item]);
 		return;
 	}
 	if (p->failed_n++ == 0)
@@ -375,6 +401,30 @@ static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 			"ECR refuses, check that the role and the repository's policy allow "
 			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
 	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
+}
+
+/// The last look before anything is stopped: what was pulled may be for another platform than was
+/// asked for, if its registry has no other, or if two services want it for two.
+static lm_rc check_all_here(const struct work *w, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct compose_image *image = &w->images.items[i];
+		lm_auto(engine_image_finish) struct engine_image found = {0};
+		bool fits = false;
+		lm_rc rc = images_find(w, image, &found, &fits, err);
+
+		if (rc)
+			return rc;
+		if (image->builder ? found.id || !is_built_before_up(image) : fits)
+			continue;
+		list_missing(image, &found, &missing);
+	}
+	return missing.len == 0
+		       ? LM_OK
+		       : lm_fail(err, LM_E_NOT_FOUND, 0, "%s, although it was pulled or built",
+				 lm_buf_cstr(&missing));
 }
 
 /// It was pulled because what is here is for another platform, or nothing is.
@@ -402,6 +452,7 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 	p.items = lm_xcalloc(most, sizeof(*p.items));
 	p.images = lm_xcalloc(most, sizeof(const struct compose_image *));
 	p.here = lm_xcalloc(most, sizeof(*p.here));
+	p.builders = lm_xcalloc(most, sizeof(*p.builders));
 	p.auths = lm_xcalloc(most, sizeof(*p.auths));
 	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
 	lm_rc rc = images_check(w, mode, err);
@@ -412,5 +463,9 @@ lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err)
 	rc = engine_pull(&w->engine, p.items, p.n, &options, &w->limit, err);
 	if (rc == LM_E_DENIED)
 		rc = explain_refusal(&p, err);
-	return rc && p.failed_n > 0 ? explain_platform(&p, err) : rc;
+	if (rc)
+		return p.failed_n > 0 ? explain_platform(&p, err) : rc;
+	if (p.builders_n > 0)
+		rc = application_build(w, p.builders, p.builders_n, err);
+	return rc ? rc : check_all_here(w, err);
 }

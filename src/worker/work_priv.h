@@ -94,6 +94,8 @@ lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err
 /// Whether the engine has anything that carries our project's label.
 lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err);
 lm_rc application_up(struct work *w, struct lm_err *err);
+/// Builds the images of these services.
+lm_rc application_build(struct work *w, const char *const *services, size_t n, struct lm_err *err);
 /// Removes all that carries our project's label; each thing goes to the log.
 lm_rc application_remove(struct work *w, struct lm_err *err);
 

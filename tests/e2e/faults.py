@@ -567,6 +567,12 @@ def offline_without_images(scene):
 
 
 @fault
+def pull_policy_never(scene):
+    text = "services:\n  web:\n    image: localhost:9/gone:1\n    pull_policy: never\n"
+    return scene.store(text)
+
+
+@fault
 def offline_without_local_copy(scene):
     group = in_s3(scene)
     scene.device.environment["AWS_ENDPOINT_URL_S3"] = f"http://localhost:{free_port()}"

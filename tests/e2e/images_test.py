@@ -39,6 +39,31 @@ def built(engine, service):
     return engine.containers()[service].labels.get("built") == "here"
 
 
+def test_an_image_that_another_service_builds_is_built(context, engine):
+    # The one that uses it comes first in the file.
+    text = services("version: '3.4'\n", app=[f"image: {SHARED}"], web=["build: .", f"image: {SHARED}"])
+    for more in (NO_PULL, {}):
+        engine.forget_image(SHARED)
+        result = context.deploy(text, **more)
+        assert result["result"] == "success", result
+        assert built(engine, "web") and built(engine, "app")
+        engine.remove_containers()
+
+
+def test_what_can_be_built_is_pulled_first_and_built_if_that_fails(context, engine, registry, image):
+    text = services(web=["build: .", f"image: {image}"])
+    secrets = [context.device.put_secret("harbour", registry.secret())]
+    assert context.deploy(text, secrets=secrets)["result"] == "success"
+    assert not built(engine, "web")
+    engine.remove_containers()
+    engine.forget_image(image)
+    assert context.deploy(text)["result"] == "success"  # without the secret
+    assert "building it instead" in context.worker.log
+    assert built(engine, "web")
+    engine.remove_containers()
+    engine.forget_image(image)
+
+
 def test_pull_policy_never_is_kept(dock_with, compose, engine, here):
     dock = dock_with(compose)
     assert dock.deploy(services(web=[f"image: {here}", "pull_policy: never"]))["result"] == "success"

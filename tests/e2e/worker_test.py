@@ -236,18 +236,18 @@ def build_file(dock, dockerfile):
             "    command: [\"sleep\", \"1000000\"]\n    init: true\n")
 
 
-def test_stops_in_the_middle_of_up(dock, engine, local):
+def test_stops_in_the_middle_of_a_build(dock, engine, local):
     text = build_file(dock, f"FROM {local}\nRUN echo it has begun && sleep 1000000\n")
     worker = dock.start(text=text)
 
     def on_line(line):
-        if line == {"stage": "up", "state": "begin"}:
+        if line == {"stage": "pull", "state": "begin"}:
             worker.say("go")
             wait_until(lambda: "it has begun" in worker.log, 60, lambda: worker.log)
             worker.terminate()
 
     result = worker.run(on_line)
-    assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "up", "starting")
+    assert (result["result"], result["stage"], result["effect"]) == ("cancelled", "pull", "untouched")
     assert not children(str(dock.device.destination))
     # The container of the build is the engine's, which removes it once its client has gone.
     wait_until(lambda: not engine.docker.containers.list(all=True), 60, "containers are left")

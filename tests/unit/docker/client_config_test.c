@@ -116,6 +116,51 @@ static void refuses_more_logins_than_can_be(void **state)
 	assert_int_equal(client_config_parse(lm_buf_str(&text), &c, &err), LM_E_TOO_LARGE);
 }
 
+static void only_logins_and_the_context_are_replaced(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *own, *expected;
+	} cases[] = {
+		{"", "{\"auths\":{}}"},
+		{"[]", "{\"auths\":{}}"},
+		{"{\"auths\":{\"a.example\":{\"auth\":\"eDp5\"}},\"credsStore\":\"pass\","
+		 "\"credHelpers\":{\"b.example\":\"x\"},\"currentContext\":\"far\","
+		 "\"proxies\":{\"default\":{\"httpProxy\":\"http://p:1\"}},"
+		 "\"cliPluginsExtraDirs\":[\"/opt\"]}",
+			"{\"proxies\":{\"default\":{\"httpProxy\":\"http://p:1\"}},"
+			"\"cliPluginsExtraDirs\":[\"/opt\"],\"auths\":{}}"},
+	};
+	const struct registry_list none = {0};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_secret struct lm_secret text = {0};
+		struct lm_err err = {0};
+		assert_int_equal(
+			client_config_with_logins(lm_str(cases[i].own), &none, &text, &err), LM_OK);
+		assert_true(lm_str_eq(lm_secret_str(&text), lm_str(cases[i].expected)));
+	}
+}
+
+static void the_logins_are_those_of_the_task(void **state)
+{
+	(void)state;
+	lm_auto_registry_list struct registry_list logins = {0};
+	struct registry_credentials login = {
+		.registry = lm_xstrdup("ships.example"), .username = lm_xstrdup("alice")};
+	lm_auto_secret struct lm_secret text = {0};
+	struct lm_err err = {0};
+	lm_secret_set(&login.password, LM_STR("s3cret"));
+	registry_list_add(&logins, &login);
+	assert_int_equal(client_config_with_logins(
+				 LM_STR("{\"auths\":{\"old.example\":{}}}"), &logins, &text, &err),
+		LM_OK);
+	lm_auto_client_config struct client_config read = {0};
+	assert_int_equal(client_config_parse(lm_secret_str(&text), &read, &err), LM_OK);
+	assert_int_equal(read.logins.n, 1);
+	assert_string_equal(read.logins.items[0].username, "alice");
+	assert_int_equal(read.entrusted_n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +169,8 @@ int main(void)
 		cmocka_unit_test(what_it_does_not_know_is_left_alone),
 		cmocka_unit_test(tells_what_is_wrong_and_nothing_of_what_is_in_it),
 		cmocka_unit_test(refuses_more_logins_than_can_be),
+		cmocka_unit_test(only_logins_and_the_context_are_replaced),
+		cmocka_unit_test(the_logins_are_those_of_the_task),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

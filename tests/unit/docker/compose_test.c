@@ -112,6 +112,19 @@ static void hashes_are_asked_for_all_services_of_a_file(void **state)
 	assert_string_equal(lm_buf_cstr(&out), "config --hash=* by /d/c.yml\n");
 }
 
+static void as_many_services_are_built_as_there_are(void **state)
+{
+	struct fixture *f = *state;
+	enum { MANY = 1000 };
+	const char *services[MANY];
+	struct lm_err err = {0};
+	for (size_t i = 0; i < MANY; i++)
+		services[i] = "web";
+	script(f, "shift 6; echo \"$1 $2 $#\"");
+	assert_int_equal(compose_build(&f->job, services, MANY, &forever, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&f->lines), "INFO build web 1001;");
+}
+
 static void up_pulls_nothing_where_it_can_be_told_so(void **state)
 {
 	struct fixture *f = *state;
@@ -211,6 +224,7 @@ int main(void)
 		TEST(passes_the_file_by_its_path_and_collects_the_config),
 		TEST(the_file_may_have_another_name_in_what_is_printed),
 		TEST(hashes_are_asked_for_all_services_of_a_file),
+		TEST(as_many_services_are_built_as_there_are),
 		TEST(up_pulls_nothing_where_it_can_be_told_so),
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),
