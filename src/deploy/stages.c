@@ -148,7 +148,7 @@ static const struct row rows[DEPLOY_STAGES] = {
 	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, .definition = WRONG},
 	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", do_authenticate,
 		do_without_login, .offline = AWAY, .definition = WRONG, .online_only = true},
-	[DEPLOY_ADMIT] = {"admit", "make sure of disk space", do_admit, .definition = WRONG},
+	[DEPLOY_ADMIT] = {"admit", "check disk space and images", do_admit, .definition = WRONG},
 	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY,
 		.definition = WRONG},
 	[DEPLOY_DOWN] = {"down", "stop what runs", do_down, .definition = WRONG,

@@ -534,6 +534,12 @@ def disk_full(scene):
     run("umount", path)
 
 
+@fault
+def pull_policy_never(scene):
+    text = "services:\n  web:\n    image: localhost:9/gone:1\n    pull_policy: never\n"
+    return scene.store(text)
+
+
 # pull
 
 def pulls(scene, image, **more):
@@ -564,12 +570,6 @@ def registry_unreachable(scene):
 @fault
 def offline_without_images(scene):
     return pulls(scene, f"localhost:{free_port()}/demo/web:1", DockerOfflineMode="True")
-
-
-@fault
-def pull_policy_never(scene):
-    text = "services:\n  web:\n    image: localhost:9/gone:1\n    pull_policy: never\n"
-    return scene.store(text)
 
 
 @fault

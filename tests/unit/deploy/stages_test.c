@@ -258,7 +258,7 @@ static void tells_where_it_failed_and_what_became_of_the_old(void **state)
 		{7, "authenticate", DEPLOY_AUTHENTICATE, DEPLOY_UNTOUCHED,
 			"log in to the registries: authenticate broke"},
 		{7, "admit", DEPLOY_ADMIT, DEPLOY_UNTOUCHED,
-			"make sure of disk space: admit broke"},
+			"check disk space and images: admit broke"},
 		{7, "pull", DEPLOY_PULL, DEPLOY_UNTOUCHED, "pull the images: pull broke"},
 		{4, "pull", DEPLOY_PULL, DEPLOY_STOPPED, "pull the images: pull broke"},
 		{3, "pull_missing", DEPLOY_PULL, DEPLOY_UNTOUCHED,
