@@ -6,8 +6,12 @@
 #include "base/encoding.h"
 #include "sys/json.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+/// As the engine counts them, whatever a C library keeps for itself.
+enum { RTMIN = 34, RTMAX = 64 };
 
 bool engine_container_target(struct lm_buf *out, unsigned minor, const char *id)
 {
@@ -65,6 +69,38 @@ static enum engine_restart read_restart_policy(const json_t *container)
 	return strcmp(name, "on-failure") == 0 ? ENGINE_RESTART_ON_FAILURE : ENGINE_RESTART_NO;
 }
 
+/// "SIGQUIT", "QUIT", "3", "RTMIN+3"; "" is SIGTERM. Of the image, unless the container has its
+/// own.
+static int read_stop_signal(const json_t *container)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} names[] = {{"HUP", SIGHUP}, {"INT", SIGINT}, {"QUIT", SIGQUIT}, {"KILL", SIGKILL},
+		{"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"TERM", SIGTERM}, {"ABRT", SIGABRT},
+		{"ALRM", SIGALRM}, {"CONT", SIGCONT}, {"PWR", SIGPWR}, {"WINCH", SIGWINCH},
+		{"RTMIN", RTMIN}, {"RTMAX", RTMAX}};
+	const char *text = json_get_text(json_object_get(container, "Config"), "StopSignal");
+	struct lm_str rest = lm_str(text ? text : "");
+	uint64_t number = 0;
+
+	if (rest.n == 0)
+		return SIGTERM;
+	if (lm_str_to_u64(rest, RTMAX, &number))
+		return (int)number;
+	if (lm_str_starts(rest, LM_STR("SIG")))
+		rest = (struct lm_str){rest.p + 3, rest.n - 3};
+	bool is_below = lm_str_starts(rest, LM_STR("RTMAX-"));
+	struct lm_str name = lm_str_cut(&rest, is_below ? '-' : '+');
+	if (rest.n > 0 && !lm_str_to_u64(rest, RTMAX - RTMIN, &number))
+		return 0;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		if (lm_str_eq_nocase(name, lm_str(names[i].name)))
+			return names[i].number + (is_below ? -(int)number : (int)number);
+	}
+	return 0;
+}
+
 static bool has_ended(const json_t *state)
 {
 	return !json_get_bool(state, "Running", false) || json_get_bool(state, "Restarting", false);
@@ -95,6 +131,7 @@ lm_rc engine_parse_container_state(
 		.oom_killed = json_get_bool(state, "OOMKilled", false),
 		.health = read_health(state),
 		.restart_policy = read_restart_policy(j),
+		.stop_signal = read_stop_signal(j),
 	};
 	(void)snprintf(ret->state, sizeof(ret->state), "%s", read_word(state));
 	return LM_OK;

@@ -28,6 +28,7 @@ struct engine_container_state {
 	int64_t ended_ms;       ///< The end of its last run that has ended; 0: none has.
 	bool oom_killed;
 	enum engine_health health;
+	int stop_signal; ///< By which the engine stops it; 0: one that is not known here.
 	enum engine_restart restart_policy;
 	char state[16]; ///< As engine_container.state.
 };

@@ -46,6 +46,7 @@ void monitor_mind_clock(struct monitor *m)
 		return;
 	// All that is known was known when an event was heard last; by the clock as it is now:
 	int64_t heard_ns = now_ns - (int64_t)(lm_clock_mono_ms() - m->heard_ms) * MONITOR_NS_PER_MS;
+	m->early = (struct resume){0};
 	bound(&r->since_ns, now_ns, heard_ns);
 	bound(&r->floor_ns, now_ns, heard_ns);
 	bound(&r->busy_from_ns, now_ns, heard_ns);

@@ -12,9 +12,16 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
+#include <signal.h>
 #include <stdio.h>
 
-enum { TARGET_MAX = 4096, MS_PER_S = 1000 };
+enum {
+	TARGET_MAX = 4096,
+	MS_PER_S = 1000,
+	/// A program may print before the engine notes that it was started; between two runs is
+	/// more.
+	LOG_SLACK_NS = 50 * MONITOR_NS_PER_MS,
+};
 
 static void ask_next(struct monitor *m);
 
@@ -76,7 +83,9 @@ static void describe_end(
 	struct report *r, const struct known *k, const struct engine_container_state *s)
 {
 	r->restart_count = s->restart_count;
+	r->log_from_ns = k->log_from_ns;
 	if (is_up(s)) {
+		r->log_until_ns = s->started_ms * MONITOR_NS_PER_MS - LOG_SLACK_NS;
 		int64_t more = k->restart_count == REPORT_UNKNOWN
 				       ? s->restart_count > 0
 				       : (int64_t)s->restart_count - k->restart_count;
@@ -84,11 +93,24 @@ static void describe_end(
 		r->count = more > 1 && more < INT32_MAX ? (unsigned)more : 1;
 		return;
 	}
+	r->log_from_ns = s->started_ms * MONITOR_NS_PER_MS - LOG_SLACK_NS;
 	r->exit_code = s->exit_code >= 0 ? s->exit_code : REPORT_UNKNOWN;
 	r->oom_killed = s->oom_killed;
 	r->crash = s->exit_code != 0 || s->oom_killed;
 	if (s->started_ms > 0 && s->ended_ms >= s->started_ms)
 		r->uptime_s = (s->ended_ms - s->started_ms) / MS_PER_S;
+}
+
+/// Whether the end is one that a stop leaves behind, where the event that would tell is lost. Of
+/// one that runs again its restarts are counted if they were by its policy.
+static bool looks_stopped(const struct engine_container_state *s)
+{
+	enum { BY_SIGNAL = 128 };
+
+	if (is_up(s))
+		return s->restart_count == 0;
+	return !s->oom_killed && (s->exit_code == 0 || s->exit_code == BY_SIGNAL + SIGKILL ||
+					 s->exit_code == BY_SIGNAL + s->stop_signal);
 }
 
 static void compare_end(struct monitor *m, struct known *k, const struct engine_container_state *s)
@@ -100,7 +122,7 @@ static void compare_end(struct monitor *m, struct known *k, const struct engine_
 	k->end_found = !is_up(s);
 	judge_death(m, k, &r,
 		(k->ours && monitor_is_busy_still(m, ended_ns(m, s))) ||
-			monitor_was_busy(m, ended_ns(m, s)));
+			(monitor_was_busy(m, ended_ns(m, s)) && looks_stopped(s)));
 }
 
 static void compare_start(
@@ -111,6 +133,7 @@ static void compare_start(
 	k->start_found = true;
 	k->started_ms = 0;
 	k->ours = k->killed = k->oom = false;
+	k->notice = 0;
 	if (!throttle_hides_starts(k))
 		judge_tell(m, k, s->ended_ms > 0 ? REPORT_RESTARTED : REPORT_STARTED,
 			started_ns(m, s));
@@ -131,12 +154,16 @@ static void compare_one(struct monitor *m, struct known *k, const struct engine_
 {
 	bool has_moved = k->touched_ns >= m->compare.asked_ns; // the events know better
 
+	k->stop_signal = s->stop_signal;
 	compare_end(m, k, s);
 	compare_start(m, k, s);
 	if (!has_moved)
 		compare_health(m, k, s);
 	k->started_ns = later(k->started_ns, started_ns(m, s));
 	k->ended_ns = later(k->ended_ns, ended_ns(m, s));
+	if (is_up(s) && s->started_ms > 0)
+		k->log_from_ns =
+			later(k->log_from_ns, s->started_ms * MONITOR_NS_PER_MS - LOG_SLACK_NS);
 	k->restart_count = s->restart_count;
 	if (has_moved)
 		return;
@@ -182,6 +209,7 @@ static void end(struct monitor *m)
 	// Else the next lightermand would find again what was found now.
 	m->resume.since_ns = later(m->resume.since_ns, m->compare.listed_ns);
 	m->has_gap = false;
+	m->early = (struct resume){0};
 	m->heard_ms = lm_clock_mono_ms();
 	monitor_save_later(m);
 	stream_settle(m->stream);

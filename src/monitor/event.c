@@ -9,6 +9,7 @@
 
 enum {
 	NS_PER_S = 1000000000,
+	SIGNAL_HIGHEST = 64,
 	SINCE_TYPES = 22, ///< API 1.22 filters by type, and has Actor.
 };
 
@@ -88,6 +89,7 @@ static const char *text_or_empty(const json_t *object, const char *key)
 static void read_attributes(const json_t *attributes, struct event *e)
 {
 	const char *code = json_get_text(attributes, "exitCode");
+	const char *signal = json_get_text(attributes, "signal");
 	uint64_t number;
 
 	e->name = text_or_empty(attributes, "name");
@@ -95,6 +97,8 @@ static void read_attributes(const json_t *attributes, struct event *e)
 	e->image = text_or_empty(attributes, "image");
 	if (code && lm_str_to_u64(lm_str(code), INT32_MAX, &number))
 		e->exit_code = (int)number;
+	if (signal && lm_str_to_u64(lm_str(signal), SIGNAL_HIGHEST, &number))
+		e->signal = (int)number;
 }
 
 static int64_t read_time(const json_t *j)

@@ -35,6 +35,7 @@ struct event {
 	/// Borrowed from the document; "" if it does not tell.
 	const char *name, *service, *image;
 	int exit_code;             ///< DIE; -1: not told.
+	int signal;                ///< KILL; 0: not told.
 	enum engine_health health; ///< HEALTH
 };
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 enum {
@@ -116,13 +117,9 @@ static void on_start(struct monitor *m, struct known *k, const struct event *e)
 	k->started_ms = m->has_gap ? 0 : lm_clock_mono_ms();
 	k->start_found = k->end_found = false;
 	k->ours = k->killed = k->oom = false;
+	k->notice = 0;
 	if (!told && !throttle_hides_starts(k))
 		judge_tell(m, k, again ? REPORT_RESTARTED : REPORT_STARTED, e->time_ns);
-}
-
-static bool is_ours(const struct monitor *m, const struct known *k, const struct event *e)
-{
-	return k->ours || monitor_was_busy_before(m, e->time_ns);
 }
 
 /// By the times of the events, which are exact; if the clock was set meanwhile, by ours.
@@ -154,7 +151,10 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 	if (k->oom || e->exit_code != CODE_KILLED || k->killed)
 		r.oom_killed = k->oom;
 	r.crash = e->exit_code != 0 || k->oom;
-	judge_death(m, k, &r, told || is_ours(m, k, e));
+	r.notice = monitor_is_busy_still(m, e->time_ns) ? k->notice : 0;
+	r.log_from_ns = k->log_from_ns;
+	k->log_from_ns = e->time_ns;
+	judge_death(m, k, &r, told || k->ours || (r.notice && !r.crash));
 }
 
 static void on_oom(struct monitor *m, struct known *k, const struct event *e)
@@ -165,10 +165,23 @@ static void on_oom(struct monitor *m, struct known *k, const struct event *e)
 	recorder_note_oom(m, k->id);
 }
 
+/// By default these stop a container; others are notices to most (HUP: read your settings), unless
+/// the container is one that is stopped by it.
+static bool is_stop(int signal)
+{
+	return signal == 0 || signal == SIGTERM || signal == SIGKILL || signal == SIGINT ||
+	       signal == SIGQUIT;
+}
+
 static void on_kill(struct monitor *m, struct known *k, const struct event *e)
 {
+	bool stops = is_stop(e->signal) || e->signal == k->stop_signal;
+
 	// Heard as it happens, it is of the job whatever became of the clock.
-	if (monitor_was_busy(m, e->time_ns) || (m->busy && !m->has_gap))
+	bool busy = monitor_was_busy(m, e->time_ns) || (m->busy && !m->has_gap);
+	if (!stops)
+		k->notice = busy && k->stop_signal == 0 ? e->signal : k->notice;
+	else if (busy)
 		k->ours = true;
 	else
 		k->killed = true;
@@ -209,8 +222,32 @@ static int64_t floor_of(const struct monitor *m, const struct event *e)
 	return m->has_gap ? m->gap_ns : e->time_ns;
 }
 
+/// An event of before the time up to which all was read: it tells only whom a job of an earlier
+/// lightermand stopped.
+static void take_early(struct monitor *m, const struct event *e)
+{
+	struct known *k = e->action == EVENT_KILL ? judge_known(m, e->id, floor_of(m, e))
+						  : known_find(&m->known, e->id);
+
+	if (!k)
+		return;
+	if (e->action == EVENT_KILL)
+		on_kill(m, k, e);
+	else if (e->action == EVENT_START)
+		k->ours = k->killed = false;
+	else if (e->action == EVENT_DIE)
+		k->log_from_ns = e->time_ns;
+	else if (e->action == EVENT_DESTROY)
+		judge_forget(m, k);
+}
+
 bool judge_event(struct monitor *m, const struct event *e)
 {
+	if (m->has_gap && (e->time_ns < resume_from(&m->early) ||
+				  resume_has(&m->early, e->key, e->time_ns))) {
+		take_early(m, e);
+		return false;
+	}
 	if (e->action == EVENT_OTHER || !resume_take(&m->resume, e->key, e->time_ns))
 		return false;
 	monitor_save_later(m);

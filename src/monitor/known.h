@@ -21,12 +21,14 @@ struct known {
 	char *name, *service, *image; ///< Owned.
 	enum life life;
 	enum engine_health health;
+	int stop_signal;       ///< By which the engine stops it; 0: not known.
 	int64_t restart_count; ///< As the engine counts; REPORT_UNKNOWN
 	int64_t count_at_end;  ///< It, when the container ended.
 	/// The last start and end that we know of, by the engine's clock; 0: none.
 	int64_t started_ns, ended_ns;
 	uint64_t started_ms; ///< The start, on lm_clock_mono_ms(); 0: it was not heard as it
 			     ///< happened.
+	int64_t log_from_ns; ///< No line of the last run is older; 0: not known.
 	int64_t floor_ns;    ///< What was before is told, or not of interest.
 	int64_t touched_ns;  ///< The last event.
 	/// The last start or end was found by comparing: its event, should it still come, is told
@@ -34,6 +36,8 @@ struct known {
 	bool start_found, end_found;
 	// Since it was started:
 	bool ours;   ///< A job of ours told it to end.
+	int notice;  ///< A signal that came while such a job was at work, and stops few containers;
+		     ///< 0.
 	bool killed; ///< Somebody else did.
 	bool oom;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/log_tail.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -84,6 +85,16 @@ lm_rc log_tail_feed(struct log_tail *t, struct lm_str piece, struct lm_err *err)
 	return LM_OK;
 }
 
+/// One without a time is as good as any.
+static bool is_in_time(const struct log_tail *t, const char *time)
+{
+	int64_t ms = 0;
+
+	if (!time || !lm_time_parse(lm_str(time), &ms))
+		return true;
+	return ms > t->from_ms && (t->until_ms == 0 || ms <= t->until_ms);
+}
+
 void log_tail_feed_json(struct log_tail *t, struct lm_str lines)
 {
 	while (lines.n > 0) {
@@ -92,7 +103,7 @@ void log_tail_feed_json(struct log_tail *t, struct lm_str lines)
 		lm_auto_json json_t *j = json_loadb(line.p, line.n, JSON_ALLOW_NUL, NULL);
 		const json_t *text = json_object_get(j, "log");
 
-		if (json_is_string(text))
+		if (json_is_string(text) && is_in_time(t, json_get_text(j, "time")))
 			keep(t, json_text(text));
 	}
 }

@@ -19,6 +19,9 @@ struct log_tail {
 	unsigned char head[8]; ///< Of the frame that begins.
 	size_t head_n;
 	uint32_t left; ///< Bytes of the frame that are still to come.
+	/// Lines of a file are later than the one and not later than the other, by the time that
+	/// they have there; 0: all of them.
+	int64_t from_ms, until_ms;
 };
 
 void log_tail_init(struct log_tail *t);

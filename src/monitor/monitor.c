@@ -83,11 +83,6 @@ bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns)
 	return m->busy || time_ns <= to_ns + (int64_t)GRACE_S * NS_PER_S;
 }
 
-bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns)
-{
-	return is_within(time_ns, m->left_from_ns, m->left_to_ns);
-}
-
 /// What an earlier job told to end, and did not, it will not have ended.
 static void forget_ours(struct monitor *m)
 {
@@ -121,7 +116,13 @@ static int64_t on_from(void *ctx)
 	struct monitor *m = ctx;
 
 	monitor_mind_clock(m);
-	return resume_from(&m->resume);
+	int64_t from_ns = resume_from(&m->resume);
+
+	// Whom a job stopped of which not all was seen, only its events tell.
+	if (m->early.since_ns > 0 && m->left_from_ns > 0 && m->left_from_ns < from_ns &&
+		from_ns <= m->left_to_ns + (int64_t)GRACE_S * NS_PER_S)
+		return m->left_from_ns;
+	return from_ns;
 }
 
 static void on_opened(void *ctx, unsigned minor)
@@ -180,6 +181,8 @@ static void load(struct monitor *m)
 	if (m->left_open)
 		m->left_to_ns = now_ns;
 	m->resume.busy_from_ns = m->resume.busy_to_ns = 0;
+	if (m->resume.knows_before)
+		m->early = m->resume;
 }
 
 lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,

@@ -31,6 +31,8 @@ struct monitor {
 	struct monitor_events events;
 	char boot[MACHINE_BOOT_SIZE];
 	struct resume resume;
+	struct resume
+		early; ///< As an earlier lightermand left it; all 0 once containers are compared.
 	struct loop_timer *save; ///< To write `resume`.
 	uint64_t saved_ms;       ///< On lm_clock_mono_ms().
 	unsigned put_off;        ///< So often was that.
@@ -72,8 +74,6 @@ void monitor_tell_changed(const struct monitor *m);
 bool monitor_was_busy(const struct monitor *m, int64_t time_ns);
 /// Whether what such a job told to end may only then have ended of it.
 bool monitor_is_busy_still(const struct monitor *m, int64_t time_ns);
-/// Whether that was one of an earlier lightermand, of which not all events were seen.
-bool monitor_was_busy_before(const struct monitor *m, int64_t time_ns);
 
 // judge.c
 /// False: it is none of ours, or was told before.

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "monitor/log_tail.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ enum {
 	ASKING_MAX = 8,      ///< Crashes of which the engine is asked at the same time.
 	TARGET_MAX = 512,
 	MS_PER_S = 1000,
+	NS_PER_S = 1000000000,
+	SINCE_UNTIL = 35, ///< API 1.35 ends a log at a time.
 };
 
 struct recording {
@@ -135,6 +138,8 @@ static void take_state(struct recording *r, const struct engine_container_state 
 
 	r->report.restart_count = s->restart_count;
 	if (k)
+		k->stop_signal = s->stop_signal;
+	if (k)
 		learn(r->owner, k, s);
 	if (life_is_up(life)) // it runs again; how this end came is not told any more
 		return;
@@ -147,15 +152,31 @@ static void take_state(struct recording *r, const struct engine_container_state 
 		r->report.uptime_s = (s->ended_ms - s->started_ms) / MS_PER_S;
 }
 
+/// A job of ours stopped it by a signal that stops few others, or has removed it since.
+static bool is_ours(const struct recording *r, lm_rc rc, const struct engine_container_state *s)
+{
+	if (!r->report.notice || r->told)
+		return false;
+	return rc == LM_E_NOT_FOUND || (rc == LM_OK && s->stop_signal == r->report.notice);
+}
+
 static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct recording *r = ctx;
-	struct engine_container_state state;
+	struct monitor *m = r->owner;
+	struct engine_container_state state = {0};
 	struct lm_err ignored = *why; // it may be removed already: what is known is kept
 
 	engine_get_destroy(lm_take(r->inspect));
-	if (rc == LM_OK && engine_parse_container_state(body, &state, &ignored) == LM_OK)
+	if (rc == LM_OK)
+		rc = engine_parse_container_state(body, &state, &ignored);
+	if (rc == LM_OK)
 		take_state(r, &state);
+	if (is_ours(r, rc, &state)) {
+		remove_one(m, r);
+		ask_more(m);
+		return;
+	}
 	proceed(r);
 }
 
@@ -178,6 +199,24 @@ static void on_logs(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	proceed(r);
 }
 
+static void add_time(struct lm_buf *target, const char *key, int64_t time_ns)
+{
+	if (time_ns > 0)
+		(void)lm_buf_printf(target, "&%s=%" PRId64 ".%09" PRId64, key, time_ns / NS_PER_S,
+			time_ns % NS_PER_S);
+}
+
+/// The last lines of the run that ended; where another has begun since, all up to its beginning.
+static void add_logs_target(struct lm_buf *target, unsigned minor, const struct recording *r)
+{
+	(void)lm_buf_printf(
+		target, "/v1.%u/containers/%s/logs?stdout=1&stderr=1&timestamps=0", minor, r->id);
+	if (r->report.log_until_ns == 0)
+		(void)lm_buf_printf(target, "&tail=%d", LIMIT_CRASH_LINES);
+	add_time(target, "since", r->report.log_from_ns);
+	add_time(target, "until", r->report.log_until_ns);
+}
+
 static void ask(struct recording *r)
 {
 	struct monitor *m = r->owner;
@@ -189,10 +228,10 @@ static void ask(struct recording *r)
 		"ask for a container", MONITOR_ANSWER_MS, on_inspect, r);
 	if (r->report.log)
 		return;
+	if (r->report.log_until_ns > 0 && m->minor < SINCE_UNTIL)
+		return;
 	lm_buf_clear(&target);
-	(void)lm_buf_printf(&target,
-		"/v1.%u/containers/%s/logs?stdout=1&stderr=1&timestamps=0&tail=%d", m->minor, r->id,
-		LIMIT_CRASH_LINES);
+	add_logs_target(&target, m->minor, r);
 	r->logs = engine_get_start_pieces(m->loop, m->engine_socket, lm_buf_cstr(&target),
 		"ask for a container's log", MONITOR_ANSWER_MS, on_log_piece, on_logs, r);
 }
@@ -211,8 +250,10 @@ static void ask_more(struct monitor *m)
 	}
 }
 
-static json_t *read_log(const struct monitor *m, const char *id)
+/// Of the run that ended: the file goes on over restarts. NULL: not known from there.
+static json_t *read_log(const struct monitor *m, const struct report *report)
 {
+	const char *id = report->container_id;
 	lm_auto(log_tail_finish) struct log_tail log = {0};
 	lm_auto_free char *path = NULL;
 	struct lm_err ignored; // another driver, or not our right: the engine is asked
@@ -221,7 +262,12 @@ static json_t *read_log(const struct monitor *m, const char *id)
 		return NULL;
 	path = lm_xasprintf("%s/containers/%s/%s-json.log", m->root_directory, id, id);
 	log_tail_init(&log);
-	return log_tail_read_file(&log, path, &ignored) ? NULL : log_tail_lines(&log);
+	log.from_ms = report->log_from_ns / MONITOR_NS_PER_MS;
+	log.until_ms = report->log_until_ns / MONITOR_NS_PER_MS;
+	if (log_tail_read_file(&log, path, &ignored) ||
+		(log.until_ms > 0 && log.text.len == 0)) // it may be further up
+		return NULL;
+	return log_tail_lines(&log);
 }
 
 static size_t count(const struct monitor *m)
@@ -259,7 +305,7 @@ void recorder_add(struct monitor *m, struct report *report, bool doubtful)
 {
 	report->memory_free = machine_memory_free();
 	report->disk_free = machine_disk_free(m->state_directory);
-	report->log = read_log(m, report->container_id);
+	report->log = read_log(m, report);
 	if (count(m) >= LIMIT_RECORDINGS) {
 		m->events.happened(m->events.ctx, report);
 		keep(m, report);
@@ -269,10 +315,11 @@ void recorder_add(struct monitor *m, struct report *report, bool doubtful)
 	struct recording *r = append(m, report, doubtful);
 	bool late = is_late(m, report);
 	*report = (struct report){0};
-	if (r->report.log && !doubtful && !late)
+	bool waits = late || r->report.notice; // for the engine's answer
+	if (r->report.log && !doubtful && !waits)
 		tell(r);
 	else
-		loop_timer_start(r->timer, late ? TELL_LATE_MS : TELL_MS, 0);
+		loop_timer_start(r->timer, waits ? TELL_LATE_MS : TELL_MS, 0);
 	ask_more(m);
 }
 

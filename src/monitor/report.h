@@ -32,6 +32,11 @@ struct report {
 	unsigned count;                 ///< How many events of this kind it stands for.
 	bool crash;                     ///< DIED, and not as it should.
 	int64_t memory_free, disk_free; ///< Bytes, of the machine.
+	/// The lines of its log are later than the one and not later than the other; 0: not known.
+	int64_t log_from_ns, log_until_ns;
+	/// A signal that came while a job of ours was at work: if the engine stops the container by
+	/// it, the end is ours, and no report. 0: none.
+	int notice;
 };
 
 /// With nothing known but what is given; the texts are copied.

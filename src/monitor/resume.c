@@ -26,11 +26,18 @@ bool resume_is_ahead(int64_t time_ns, int64_t now_ns)
 	return time_ns > now_ns && time_ns - now_ns > (int64_t)AHEAD_S * NS_PER_S;
 }
 
-bool resume_take(struct resume *r, uint64_t key, int64_t time_ns)
+bool resume_has(const struct resume *r, uint64_t key, int64_t time_ns)
 {
 	for (size_t i = 0; i < RESUME_KEYS; i++)
 		if (r->seen[i].key == key && r->seen[i].time_ns == time_ns)
-			return false;
+			return true;
+	return false;
+}
+
+bool resume_take(struct resume *r, uint64_t key, int64_t time_ns)
+{
+	if (resume_has(r, key, time_ns))
+		return false;
 	r->seen[r->next].key = key;
 	r->seen[r->next].time_ns = time_ns;
 	r->next = (r->next + 1) % RESUME_KEYS;

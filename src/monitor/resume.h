@@ -34,6 +34,8 @@ bool resume_is_ahead(int64_t time_ns, int64_t now_ns);
 
 /// An event is new: remembers it. False: it was told before.
 bool resume_take(struct resume *r, uint64_t key, int64_t time_ns);
+/// Whether it was told before; remembers nothing.
+bool resume_has(const struct resume *r, uint64_t key, int64_t time_ns);
 /// From when on to ask. Events are put in order a little after they get their time: earlier than
 /// `since_ns`.
 int64_t resume_from(const struct resume *r);

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from documents import success
+from servers.compose import HeldCompose
 from servers.engine import PROJECT
 from servers.server import Server, wait_until
 
@@ -169,7 +170,7 @@ def test_restarts_by_policy_are_told_and_counted(device, app, engine, local_imag
         ("restarted", "web", None), ("died", "web", 4)]
     records = kept(device, 3)
     assert [record["restart_count"] for record in records] == [2, 2, 1]
-    assert records[0]["log"] == ["again"] * 3
+    assert [record["log"] for record in records] == [["again"]] * 3  # of its own run each
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -208,6 +209,57 @@ def test_what_crashed_while_lightermand_was_away_is_told_after_its_start(device,
     # It is taken up again: the third was stopped by us.
     assert happenings.told("died") == [("died", "first", 3), ("died", "second", 4)]
     assert [record["service"] for record in kept(device, 2)] == ["second", "first"]
+
+
+@pytest.fixture
+def busy(device, app, engine, local_image):
+    """busy(web=…): deploys these services; then a deployment is held at its `config`, with all of them running."""
+    held = HeldCompose(device.host["docker"]["compose"], device.folder / "held", device.user)
+    device.host["docker"]["compose"] = str(held.path)
+
+    def begin(**commands):
+        containers = app(**commands)
+        device.put_object("ships", "docker-compose.yml", services(local_image, other=WAITS, **commands))
+        held.hold("config")
+        with device.begin(device.group(DockerPullBeforeUp="False")):
+            held.wait_held("config")
+        return containers
+
+    return begin
+
+
+def test_what_crashed_while_lightermand_was_killed_in_a_deployment_is_told(device, busy, happenings):
+    web = busy(web=WAITS, steady=WAITS)["web"]
+    device.kill()
+    crash(web, 4, "the end")
+    wait_until(lambda: web.reload() or web.status == "exited", 60, "it runs on")
+    device.start()
+    died = happenings.next("died")
+    assert (died["service"], died["exit_code"], died["log"]) == ("web", 4, ["up", "the end"])
+
+
+def test_a_signal_that_is_a_notice_excuses_no_crash_in_a_deployment(device, busy, happenings):
+    web = busy(web="trap 'exit 5' HUP; while :; do sleep 0.1; done")["web"]
+    happenings.next("started", "web")
+    web.kill("HUP")
+    died = happenings.next("died")
+    assert (died["service"], died["exit_code"]) == ("web", 5)
+
+
+def test_what_we_stop_by_its_own_signal_is_no_crash(device, app, engine, local_image, happenings):
+    app(web={"command": "trap 'exit 6' USR1; while :; do sleep 0.1; done", "stop_signal": "SIGUSR1"})
+    device.cli("stop")
+    happenings.settle(engine, local_image)
+    assert happenings.told("died") == []
+    assert device.cli_json("crashes") == []
+
+
+def test_the_last_lines_are_those_of_the_run_that_ended(app, happenings):
+    app(web={"command": "n=$(cat /n 2>/dev/null || echo 0); echo $((n + 1)) >/n; echo run $n; exit 3",
+             "restart": "on-failure:2"})
+    for number in range(3):
+        died = happenings.next("died")
+        assert died["log"] == [f"run {number}"], died
 
 
 def test_a_stop_of_lightermand_remembers_what_was_told(device, app, engine, local_image, happenings, status_messages):

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "docker/container_state.h"
 
+#include "base/memory.h"
+
 #include "base/cleanup.h"
 
 #include <setjmp.h>
@@ -172,9 +174,29 @@ static void a_target_cannot_be_led_elsewhere(void **unused)
 	assert_false(engine_container_target(&out, 41, ""));
 }
 
+static void the_signal_that_stops_it_is_read_in_each_spelling(void **state)
+{
+	static const struct {
+		const char *text;
+		int signal;
+	} cases[] = {{"", 15}, {"SIGTERM", 15}, {"SIGQUIT", 3}, {"quit", 3}, {"9", 9},
+		{"SIGUSR1", 10}, {"SIGWINCH", 28}, {"SIGRTMIN+3", 37}, {"RTMAX-2", 62}, {"65", 0},
+		{"SIGNONE", 0}, {"SIGRTMIN+x", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_free char *body = lm_xasprintf(
+			"{\"Config\":{\"StopSignal\":\"%s\"},\"State\":{}}", cases[i].text);
+		struct engine_container_state s = {0};
+		assert_int_equal(engine_parse_container_state(lm_str(body), &s, NULL), LM_OK);
+		assert_int_equal(s.stop_signal, cases[i].signal);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_signal_that_stops_it_is_read_in_each_spelling),
 		cmocka_unit_test(reads_one_that_runs),
 		cmocka_unit_test(reads_one_that_has_ended),
 		cmocka_unit_test(reads_how_it_ended),

@@ -240,9 +240,31 @@ static void a_file_that_is_none_is_refused(void **unused)
 
 #define TAIL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void only_lines_of_the_time_that_is_asked_for_are_kept(void **state)
+{
+	static const char lines[] =
+		"{\"log\":\"before\\n\",\"time\":\"2026-01-01T00:00:01.5Z\"}\n"
+		"{\"log\":\"first\\n\",\"time\":\"2026-01-01T00:00:02.000000001Z\"}\n"
+		"{\"log\":\"timeless\\n\"}\n"
+		"{\"log\":\"last\\n\",\"time\":\"2026-01-01T00:00:03Z\"}\n"
+		"{\"log\":\"after\\n\",\"time\":\"2026-01-01T00:00:03.25Z\"}\n";
+	const int64_t zero_ms = 1767225600000;
+
+	(void)state;
+	log_tail_init(&t);
+	t.from_ms = zero_ms + 1500;
+	t.until_ms = zero_ms + 3000;
+	log_tail_feed_json(&t, lm_str(lines));
+	lm_auto_json json_t *found = log_tail_lines(&t);
+	lm_auto_json json_t *expected = json_pack("[s, s, s]", "first", "timeless", "last");
+	assert_true(json_equal(found, expected));
+	log_tail_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_lines_of_the_time_that_is_asked_for_are_kept),
 		TAIL_TEST(joins_the_frames_of_both_streams),
 		TAIL_TEST(takes_the_output_of_a_terminal_as_it_is),
 		TAIL_TEST(output_shorter_than_a_head_is_not_lost),

@@ -478,32 +478,96 @@ static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
 	assert_true(written_since() >= scene.now_ns);
 }
 
-static void what_ended_in_a_job_of_a_killed_lightermand_is_not_told(void **unused)
+/// A lightermand is killed in a job that began a moment ago, and the next one is told these events.
+static void kill_in_a_job(const char *events, unsigned expected)
 {
-	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 1},
-		{EVENTS,
-			scene_text(OK "%s%s", scene_die(0.001, 137),
-				scene_event(200, "health_status: healthy")),
-			FAKE_HANG, 0},
-		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
-		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0}};
-	char path[80];
+		{EVENTS, events, FAKE_HANG, 0}, {LIST, scene_list("running"), FAKE_CLOSE, 0},
+		NO_INFO, {INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
 
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
 	monitor_set_busy(scene.monitor, true);
 	scene.monitor->resume.busy_from_ns = scene.now_ns; // it began just before the end
-	(void)snprintf(path, sizeof(path), "%s", scene.folder);
-	assert_int_equal(resume_save(path, scene.monitor->boot, &scene.monitor->resume,
+	assert_int_equal(resume_save(scene.folder, scene.monitor->boot, &scene.monitor->resume,
 				 scene.monitor->resume.since_ns, NULL),
 		LM_OK);
 	scene.monitor->busy = false; // the end of this run must not tell that it ended
 	scene_restart();
-	scene_wait(1);
+	scene_wait(expected);
 	scene_settle();
-	assert_int_equal(scene.n, 1);
+	assert_int_equal(scene.n, expected);
+}
+
+static void what_a_job_of_a_killed_lightermand_stopped_is_not_told(void **unused)
+{
+	(void)unused;
+	kill_in_a_job(scene_text(OK "%s%s%s", scene_kill(0.4, 15), scene_die(0.5, 137),
+			      scene_event(200, "health_status: healthy")),
+		1);
 	scene_assert(0, REPORT_HEALTHY, REPORT_UNKNOWN);
+}
+
+static void a_crash_in_a_job_of_a_killed_lightermand_is_told(void **unused)
+{
+	(void)unused;
+	kill_in_a_job(scene_text(OK "%s", scene_die(0.5, 3)), 1);
+	scene_assert(0, REPORT_DIED, 3);
+}
+
+static void a_notice_in_a_job_of_ours_excuses_no_crash(void **unused)
+{
+	(void)unused;
+	scene_start_running(0);
+	monitor_set_busy(scene.monitor, true);
+	scene.now_ns = monitor_now_ns();
+	scene_push(scene_kill(0, 1)); // HUP; the engine stops it by TERM
+	scene_push(scene_die(0.001, 129));
+	scene_wait_kept(1);
+	scene_assert(0, REPORT_DIED, 129);
+}
+
+/// It was started since the containers were compared: how it is stopped is not known until asked.
+static void end_by_usr1(const char *stop_signal, size_t died)
+{
+	const char *state = scene_text(OK "{\"Id\":\"b2\",\"Config\":{\"StopSignal\":\"%s\"},"
+					  "\"State\":{\"Status\":\"exited\",\"ExitCode\":138}}",
+		stop_signal);
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{"GET /v1.41/containers/b2/json ", state, FAKE_CLOSE, 0},
+		{"GET /v1.41/containers/b2/logs?", NOT_FOUND, FAKE_CLOSE, 0}};
+	static const char *const events[] = {"start\"", "kill\"", "die\""};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_set_busy(scene.monitor, true);
+	scene.now_ns = monitor_now_ns();
+	for (size_t i = 0; i < LM_ARRAY_SIZE(events); i++)
+		scene_push(scene_text(
+			"{\"Type\":\"container\",\"Action\":\"%s,\"Actor\":{\"ID\":\"b2\","
+			"\"Attributes\":{\"name\":\"app_web_1\",\"com.docker.compose.service\":"
+			"\"web\",\"image\":\"web:1\",\"signal\":\"10\",\"exitCode\":\"138\"}},"
+			"\"timeNano\":%"
+			"lld}\n",
+			events[i], (long long)scene.now_ns + (long long)i));
+	scene_push(scene_event(1, "health_status: healthy"));
+	scene_wait(2);
+	scene_settle();
+	assert_int_equal(scene_count(REPORT_DIED), died);
+}
+
+static void the_stop_signal_of_an_image_stops_it(void **unused)
+{
+	(void)unused;
+	end_by_usr1("SIGUSR1", 0);
+}
+
+static void a_signal_that_is_not_the_images_own_excuses_no_crash(void **unused)
+{
+	(void)unused;
+	end_by_usr1("", 1);
 }
 
 static void many_crashes_are_told_as_a_number(void **unused)
@@ -763,7 +827,11 @@ int main(void)
 		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
 		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
 		MONITOR_TEST(a_crash_that_is_not_told_yet_is_not_noted_as_told),
-		MONITOR_TEST(what_ended_in_a_job_of_a_killed_lightermand_is_not_told),
+		MONITOR_TEST(what_a_job_of_a_killed_lightermand_stopped_is_not_told),
+		MONITOR_TEST(a_crash_in_a_job_of_a_killed_lightermand_is_told),
+		MONITOR_TEST(a_notice_in_a_job_of_ours_excuses_no_crash),
+		MONITOR_TEST(the_stop_signal_of_an_image_stops_it),
+		MONITOR_TEST(a_signal_that_is_not_the_images_own_excuses_no_crash),
 		MONITOR_TEST(many_crashes_are_told_as_a_number),
 		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_told_as_a_number),
 		MONITOR_TEST(health_that_flaps_is_told_as_a_number),

@@ -272,6 +272,11 @@ const char *scene_event(double at_s, const char *action)
 	return make_event(at_s, action, "");
 }
 
+const char *scene_kill(double at_s, int signal)
+{
+	return make_event(at_s, "kill", scene_text(",\"signal\":\"%d\"", signal));
+}
+
 const char *scene_die(double at_s, int exit_code)
 {
 	return make_event(at_s, "die", scene_text(",\"exitCode\":\"%d\"", exit_code));

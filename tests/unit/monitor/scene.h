@@ -77,6 +77,8 @@ void scene_assert(size_t i, enum report_event event, int exit_code);
 const char *scene_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /// An event of container a1.
 const char *scene_event(double at_s, const char *action);
+/// `docker kill -s` with that number.
+const char *scene_kill(double at_s, int signal);
 const char *scene_die(double at_s, int exit_code);
 /// The engine's list with a1 in it.
 const char *scene_list(const char *state);
