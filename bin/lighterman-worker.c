@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum { EXIT_USAGE = 64 };
 
@@ -23,8 +24,6 @@ static const char usage[] = "usage: lighterman-worker [--help | --version]\n"
 #endif
 
 #ifdef CHECKS_LEAKS
-#include <sys/prctl.h>
-
 /// The leak check of such a build reads the process from outside, as a debugger would. The secrets
 /// are wiped by now.
 static void allow_leak_check(void)
@@ -40,6 +39,8 @@ static void allow_leak_check(void)
 int main(int argc, char **argv)
 {
 	lm_secret_harden_process();
+	// One that is run by a descriptor has that one's number for its name.
+	(void)prctl(PR_SET_NAME, "lighterman-worker", 0, 0, 0);
 	secret_json_harden();
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)

@@ -21,6 +21,7 @@ enum {
 	LIMIT_MANIFEST = 4 << 20,        ///< Of an image, or its configuration: registries' own.
 	LIMIT_REGISTRY_TOKEN = 64 << 10, ///< A token server's answer.
 	LIMIT_WORKER_JOB = 8 << 20,
+	LIMIT_ENVIRONMENT = 2 << 20, ///< The kernel's own, with its usual limit for a stack.
 	LIMIT_WORKER_LINE = 64 << 10,
 	/// A group file as a JSON string: each quote, backslash and line end takes two bytes.
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),

@@ -31,3 +31,5 @@ void lm_wipe(void *p, size_t n);
 /// For a program that handles secrets: no core dumps, no ptrace by the same user, and wiping of
 /// freed memory by the allocator is left to lm_secret. Call it first in main().
 void lm_secret_harden_process(void);
+/// Whether no other program of the same user can look into this process.
+bool lm_secret_is_hardened(void);

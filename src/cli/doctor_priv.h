@@ -40,7 +40,9 @@ struct doctor {
 	bool as_user;          ///< The worker runs as the application's user, or as who asks.
 	struct process_user user;
 
-	bool worker_lives, worker_done; ///< It has said something; it has sent its result.
+	/// It can be handed what others must not have; it has said something; it has sent its
+	/// result.
+	bool worker_hardened, worker_lives, worker_done;
 };
 
 // doctor.c

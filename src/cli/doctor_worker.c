@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "cli/doctor_priv.h"
 #include "cli/plain.h"
+#include "deploy/handover.h"
 #include "deploy/launch.h"
 
 #include <signal.h>
@@ -33,6 +34,7 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str text)
 	if (json_parse(text, &line, &ignored))
 		return; // the end without a result is told
 	d->worker_done |= json_object_get(line, "result") != NULL;
+	d->worker_hardened |= json_get_bool(line, "hardened", false);
 	if (!json_get_text(line, "check"))
 		return;
 	if (!d->worker_lives)
@@ -51,6 +53,22 @@ static void make_job(const struct doctor *d, struct lm_buf *out)
 	(void)(json_write(job, out) && lm_buf_putc(out, '\n'));
 }
 
+/// Once nobody else can look into it, it gets what it needs for AWS.
+static bool hand_over(void *ctx, int socket)
+{
+	struct doctor *d = ctx;
+	struct lm_err ignored; // the worker ends without it, which is told
+
+	if (!d->worker_hardened)
+		return false;
+	lm_auto(launch_identity_finish) struct launch_identity identity =
+		launch_open_identity(&d->host);
+	const struct handover rest = {-1, identity.key_fd, identity.certificate_fd};
+
+	(void)!handover_send(socket, &rest, (const char *const *)environ, &ignored);
+	return true;
+}
+
 /// Whom the worker becomes; NULL: nobody else.
 static const struct process_user *worker_user(const struct doctor *d)
 {
@@ -64,18 +82,20 @@ static lm_rc run(struct doctor *d, const char *program, int *ret_status, struct 
 	make_job(d, &job);
 	if (job.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "the definition is too large for a worker");
-	lm_auto(launch_identity_finish) struct launch_identity identity =
-		launch_open_identity(&d->host);
-	const int fds[] = {-1, -1, identity.key_fd, identity.certificate_fd};
+	lm_auto_free char **first = handover_first_environment((const char *const *)environ);
+	const int lock = -1;
 	const struct process_run process = {
 		.spec = {.argv = (const char *const[]){program, NULL},
+			.envp = (const char *const *)first,
 			.directory = "/",
 			.user = worker_user(d),
-			.die_with_parent = true},
+			.die_with_parent = true,
+			.shielded = true},
 		.input = lm_buf_str(&job),
 		.keeps_stdin = true,
-		.more_fds = fds,
-		.more_fds_n = LM_ARRAY_SIZE(fds),
+		.on_stdin = hand_over,
+		.more_fds = &lock,
+		.more_fds_n = 1,
 		.on_line = take_line,
 		.ctx = d,
 		.term_grace_ms = GRACE_MS,

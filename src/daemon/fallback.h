@@ -13,7 +13,7 @@
 struct fallback {
 	/// The member `fallback` of the worker's document (docs/formats.md); NULL: there is none.
 	json_t *document;
-	/// It is a start: descriptor 3 is to hold the generation's own compose file.
+	/// It is a start: what the worker is handed is to hold the generation's own compose file.
 	bool is_start;
 };
 

@@ -212,17 +212,33 @@ static void on_child(void *ctx, int wait_status)
 	finish(job);
 }
 
-static lm_rc make_pipe(int *ret_ours, int *ret_theirs, bool we_write, struct lm_err *err)
+/// A pipe that we read.
+static lm_rc make_pipe(int *ret_ours, int *ret_theirs, struct lm_err *err)
 {
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "make a pipe: %m");
-	*ret_ours = we_write ? ends[1] : ends[0];
-	*ret_theirs = we_write ? ends[0] : ends[1];
+	*ret_ours = ends[0];
+	*ret_theirs = ends[1];
 	if (fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "make a pipe: %m");
 	return LM_OK;
+}
+
+static lm_rc copy_fd(int fd, int *ret, struct lm_err *err)
+{
+	*ret = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 || *ret >= 0 ? LM_OK : lm_fail(err, LM_E_SYS, errno, "keep a file open: %m");
+}
+
+static lm_rc copy_handover(struct handover *to, const struct handover *from, struct lm_err *err)
+{
+	lm_rc rc = copy_fd(from->compose_fd, &to->compose_fd, err);
+
+	if (rc == LM_OK)
+		rc = copy_fd(from->key_fd, &to->key_fd, err);
+	return rc ? rc : copy_fd(from->certificate_fd, &to->certificate_fd, err);
 }
 
 static lm_rc start_process(struct job *job, const struct job_spec *spec, struct lm_err *err)
@@ -230,23 +246,25 @@ static lm_rc start_process(struct job *job, const struct job_spec *spec, struct 
 	lm_auto_close int in = -1;
 	lm_auto_close int out = -1;
 	lm_auto_close int text = -1;
-	lm_rc rc = make_pipe(&job->in_fd, &in, true, err);
+	lm_auto_free char **first = handover_first_environment((const char *const *)environ);
+	lm_rc rc = handover_make_socket(&job->in_fd, &in, err);
 
 	if (rc == LM_OK)
-		rc = make_pipe(&job->out_fd, &out, false, err);
+		rc = make_pipe(&job->out_fd, &out, err);
 	if (rc == LM_OK)
-		rc = make_pipe(&job->err_fd, &text, false, err);
+		rc = make_pipe(&job->err_fd, &text, err);
 	if (rc)
 		return rc;
-	const int fds[] = {
-		in, out, text, spec->compose_fd, spec->lock_fd, spec->key_fd, spec->certificate_fd};
+	const int fds[] = {in, out, text, spec->lock_fd};
 	const struct process_spec process = {
 		.argv = (const char *const[]){spec->program, NULL},
+		.envp = (const char *const *)first,
 		.directory = "/",
 		.user = spec->user,
 		.fds = fds,
 		.fds_n = LM_ARRAY_SIZE(fds),
 		.new_session = true,
+		.shielded = true,
 	};
 	return process_start(&process, &job->pid, err);
 }
@@ -266,7 +284,6 @@ static lm_rc watch(struct job *job, struct lm_err *err)
 	loop_fd_set(job->out_watch, POLLIN);
 	loop_fd_set(job->err_watch, POLLIN);
 	job_note_life(job);
-	job_write_more(job);
 	return LM_OK;
 }
 
@@ -282,6 +299,7 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 		.in_fd = -1,
 		.out_fd = -1,
 		.err_fd = -1,
+		.handover = {-1, -1, -1},
 		.silence_ms = spec->silence_ms,
 		.to_worker = LM_BUF(OUT_MAX),
 		.out = {.pending = LM_BUF(LIMIT_WORKER_LINE)},
@@ -291,7 +309,9 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 	job->grace.timer = loop_timer_create(loop, on_grace, job);
 	if (!json_write(spec->document, &job->to_worker) || !lm_buf_putc(&job->to_worker, '\n'))
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "the definition is too large for a worker");
-	lm_rc rc = start_process(job, spec, err);
+	lm_rc rc = copy_handover(&job->handover, &spec->handover, err);
+	if (rc == LM_OK)
+		rc = start_process(job, spec, err);
 	if (rc)
 		return rc;
 	job->reaped = false;
@@ -339,6 +359,7 @@ void job_destroy(struct job *job)
 	close_pipe(&job->err_fd, &job->err_watch);
 	loop_timer_destroy(job->silence.timer);
 	loop_timer_destroy(job->grace.timer);
+	handover_finish(&job->handover);
 	lm_buf_finish(&job->to_worker);
 	lines_finish(&job->out);
 	lines_finish(&job->err);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "deploy/handover.h"
 #include "sys/json.h"
 #include "sys/loop.h"
 #include "sys/process.h"
@@ -22,11 +23,9 @@ struct job_spec {
 	const char *program;             ///< Path of lighterman-worker.
 	const struct process_user *user; ///< Whom it becomes; NULL: stay who we are.
 	const json_t *document;          ///< The job. Borrowed for the call.
-	int compose_fd;                  ///< Becomes its descriptor 3; stays the caller's.
-	int lock_fd;                     ///< Becomes its descriptor 4; stays the caller's.
-	/// Become its descriptors 5 and 6; stay the caller's. -1: /dev/null.
-	int key_fd, certificate_fd;
-	unsigned silence_ms; ///< Without a line for so long it is ended.
+	int lock_fd;                     ///< Becomes its descriptor 3; stays the caller's.
+	struct handover handover;        ///< What it gets once it is hardened; stays the caller's.
+	unsigned silence_ms;             ///< Without a line for so long it is ended.
 };
 
 enum job_verdict { JOB_SUCCESS, JOB_FAIL, JOB_CANCELLED };

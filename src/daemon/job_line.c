@@ -96,6 +96,10 @@ static bool read_any(const json_t *line, struct job_line *ret)
 	}
 	if (json_object_get(line, "shipped"))
 		return read_shipped(line, ret);
+	if (json_get_bool(line, "hardened", false)) {
+		*ret = (struct job_line){.kind = JOB_LINE_HARDENED};
+		return true;
+	}
 	*ret = (struct job_line){.kind = JOB_LINE_ALIVE};
 	return json_get_bool(line, "alive", false);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 enum job_line_kind {
+	JOB_LINE_HARDENED,
 	JOB_LINE_STAGE,
 	JOB_LINE_IMAGE,
 	JOB_LINE_COMPOSE,

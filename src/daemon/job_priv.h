@@ -24,9 +24,11 @@ struct job {
 	struct job_events events;
 	pid_t pid;
 	bool reaped;
-	bool cancelled; ///< By job_cancel.
+	bool cancelled;           ///< By job_cancel.
+	bool is_hardened;         ///< It said so, and was handed all the rest.
+	struct handover handover; ///< Until then; our own copies.
 	int wait_status;
-	int in_fd, out_fd, err_fd; ///< Our ends of its pipes; -1: closed.
+	int in_fd, out_fd, err_fd; ///< Our ends of its socket and its pipes; -1: closed.
 	struct loop_fd *in_watch, *out_watch, *err_watch;
 	struct loop_child *child;
 	struct patience silence, grace;

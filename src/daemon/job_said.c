@@ -25,6 +25,20 @@ static void begin_stage(struct job *job, const char *stage)
 	job_write_more(job);
 }
 
+/// Nobody can look into it any more: now it gets what others must not have.
+static void hand_over_rest(struct job *job)
+{
+	struct lm_err err = {LM_OK};
+	lm_rc rc = handover_send(job->in_fd, &job->handover, (const char *const *)environ, &err);
+
+	handover_finish(&job->handover);
+	job->is_hardened = true;
+	if (rc && rc != LM_E_NETWORK) // else its end says why
+		job_kill_worker(job, &err);
+	else
+		job_write_more(job);
+}
+
 static void fail_rubbish(struct job *job, struct lm_str line)
 {
 	char shown[4 * 80 + 32];
@@ -41,7 +55,11 @@ static bool is_expected(const struct job *job, enum job_line_kind kind)
 {
 	const struct job_events *e = &job->events;
 
+	if (!job->is_hardened)
+		return kind == JOB_LINE_HARDENED || kind == JOB_LINE_RESULT;
 	switch (kind) {
+	case JOB_LINE_HARDENED:
+		return false;
 	case JOB_LINE_STAGE:
 		return e->begin && e->progress;
 	case JOB_LINE_IMAGE:
@@ -80,6 +98,8 @@ static void hand_over(struct job *job, const json_t *line, const struct job_line
 {
 	void *ctx = job->events.ctx;
 
+	if (parsed->kind == JOB_LINE_HARDENED)
+		hand_over_rest(job);
 	if (parsed->kind == JOB_LINE_STAGE)
 		job->events.progress(ctx, line);
 	if (parsed->kind == JOB_LINE_STAGE && parsed->begins)

@@ -14,10 +14,8 @@ lm_rc start_worker(struct loop *loop, const struct host_settings *host, const st
 		.program = start->program,
 		.user = start->user,
 		.document = start->document,
-		.compose_fd = start->compose_fd,
 		.lock_fd = start->lock_fd,
-		.key_fd = identity.key_fd,
-		.certificate_fd = identity.certificate_fd,
+		.handover = {start->compose_fd, identity.key_fd, identity.certificate_fd},
 		.silence_ms = host->worker_silence_s * 1000,
 	};
 	lm_rc rc = job_start(loop, &spec, events, ret, err);

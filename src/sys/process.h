@@ -39,6 +39,10 @@ struct process_spec {
 	unsigned fds_n;
 	bool new_session;     ///< setsid(); else the child leads a new process group.
 	bool die_with_parent; ///< PR_SET_PDEATHSIG SIGKILL.
+	/// No other program of its user can look into the child from its exec on: the kernel sees
+	/// to that for a program that the user may run and not read (mode 0711); of one that it may
+	/// read, a copy in memory is run that it may not. A script cannot be shielded.
+	bool shielded;
 };
 
 /// Starts a child. A failure inside the child before or at exec is reported here, and the child is
@@ -60,6 +64,9 @@ struct process_run {
 	/// program has to ignore SIGPIPE.
 	struct lm_str input;
 	bool keeps_stdin; ///< It stays open, for a child that ends with it.
+	/// If not NULL, stdin is a unix socket, and `input` waits until this, which is called after
+	/// on_line with that socket, has returned true.
+	bool (*on_stdin)(void *ctx, int socket);
 	/// Descriptors for the child's 3 and onwards, at most 5; -1: /dev/null. Borrowed.
 	const int *more_fds;
 	unsigned more_fds_n;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 enum { MORE_FDS_MAX = 5 };
@@ -21,6 +22,7 @@ struct run {
 	int out[2]; ///< By enum process_stream; -1 once at its end.
 	struct lm_str input;
 	struct lm_buf line[2];
+	bool writes; ///< `input` may go into stdin.
 	bool reaped;
 	int status;
 };
@@ -46,12 +48,27 @@ static lm_rc make_pipe(int *ret_read, int *ret_write, int ours_flag_end, struct 
 	return LM_OK;
 }
 
+static lm_rc make_stdin(struct run *r, int *ret_child, struct lm_err *err)
+{
+	int ends[2];
+
+	r->writes = !r->spec->on_stdin;
+	if (r->writes)
+		return make_pipe(ret_child, &r->in, 1, err);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "make a socket: %m");
+	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	r->in = ends[0];
+	*ret_child = ends[1];
+	return LM_OK;
+}
+
 static lm_rc start(struct run *r, struct lm_err *err)
 {
 	lm_auto_close int child_in = -1;
 	lm_auto_close int child_out = -1;
 	lm_auto_close int child_err = -1;
-	lm_rc rc = make_pipe(&child_in, &r->in, 1, err);
+	lm_rc rc = make_stdin(r, &child_in, err);
 
 	if (!rc)
 		rc = make_pipe(&r->out[PROCESS_STDOUT], &child_out, 0, err);
@@ -74,6 +91,8 @@ static void emit(struct run *r, enum process_stream stream, struct lm_str line)
 		line.n--;
 	if (r->spec->on_line)
 		r->spec->on_line(r->spec->ctx, stream, line);
+	if (!r->writes && r->in >= 0)
+		r->writes = r->spec->on_stdin(r->spec->ctx, r->in);
 }
 
 static void emit_lines(struct run *r, enum process_stream stream, struct lm_str piece)
@@ -152,7 +171,7 @@ static void try_reap(struct run *r)
 static lm_rc pump(
 	struct run *r, const struct wait_limit *limit, unsigned slice_ms, struct lm_err *err)
 {
-	bool idle_in = r->input.n == 0 && r->spec->keeps_stdin;
+	bool idle_in = !r->writes || (r->input.n == 0 && r->spec->keeps_stdin);
 	struct pollfd fds[3] = {{.fd = idle_in ? -1 : r->in, .events = POLLOUT},
 		{.fd = r->out[PROCESS_STDOUT], .events = POLLIN},
 		{.fd = r->out[PROCESS_STDERR], .events = POLLIN}};

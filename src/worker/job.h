@@ -12,12 +12,6 @@
 
 enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_PLAN, JOB_SHIP_LOGS };
 
-// work.c
-/// What lightermand hands to a worker beside its job: open files, and -1 where there is none.
-struct job_files {
-	int compose_fd, key_fd, certificate_fd;
-};
-
 /// A compose file that is known to be what the definition names.
 struct job_copy {
 	char *sha256;  ///< Hexadecimal digits.
@@ -26,7 +20,7 @@ struct job_copy {
 
 /// What offline mode may go on with; all is zero without it.
 struct job_fallback {
-	bool is_start;       ///< Descriptor 3 holds the generation's own compose file.
+	bool is_start;       ///< What was handed over holds the generation's own compose file.
 	char *start_version; ///< Of that; NULL: none.
 	bool placed; ///< A compose file was put at the destination before, so what is there is
 		     ///< ours.

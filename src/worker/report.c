@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -77,12 +78,30 @@ struct wait_limit report_limit(struct report *r, unsigned silence_s)
 		.alive_due_ms = &r->alive_due_ms};
 }
 
+static lm_rc wait_to_read(const struct report *r, struct lm_err *err)
+{
+	struct pollfd in = {.fd = r->in, .events = POLLIN};
+	struct wait_limit limit = {.cancel_fd = r->signal_fd};
+
+	return wait_for(&in, 1, &limit, err);
+}
+
+lm_rc report_take_handover(struct report *r, struct handover *ret, struct lm_err *err)
+{
+	if (!lm_secret_is_hardened())
+		return lm_fail(err, LM_E_SYS, 0,
+			"the system does not keep other programs of this user out of this one");
+	lm_rc rc = report_send(r, json_pack("{s:b}", "hardened", 1), err);
+
+	if (!rc)
+		rc = wait_to_read(r, err);
+	return rc ? rc : handover_receive(r->in, ret, err);
+}
+
 static lm_rc read_more(struct report *r, struct lm_err *err)
 {
 	char piece[16 * 1024];
-	struct pollfd in = {.fd = r->in, .events = POLLIN};
-	struct wait_limit limit = {.cancel_fd = r->signal_fd};
-	lm_rc rc = wait_for(&in, 1, &limit, err);
+	lm_rc rc = wait_to_read(r, err);
 
 	if (rc)
 		return rc;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "deploy/handover.h"
 #include "deploy/stages.h"
 #include "sys/json.h"
 #include "sys/wait.h"
@@ -22,6 +23,10 @@ struct report {
 /// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
 lm_rc report_init(struct report *r, int in, int out, struct lm_err *err);
 void report_finish(struct report *r);
+
+/// Reports that nobody can look into this process any more, and takes what lightermand hands over
+/// then. As handover_receive; LM_E_SYS: one still can.
+lm_rc report_take_handover(struct report *r, struct handover *ret, struct lm_err *err);
 
 /// The limit for everything the job waits for: no deadline, stops when told, shows life well within
 /// the `silence_s` seconds for which lightermand bears silence. `r` is borrowed.

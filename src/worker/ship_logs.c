@@ -116,7 +116,7 @@ static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)
 	return rc;
 }
 
-void ship_logs_run(const struct job *job, struct report *report, const struct job_files *files,
+void ship_logs_run(const struct job *job, struct report *report, const struct handover *files,
 	struct deploy_outcome *ret)
 {
 	lm_auto(shipment_finish) struct shipment s = {.job = job,

@@ -10,5 +10,5 @@
 
 /// Runs the job to its end; there is always an outcome. The first of the files has the log's lines,
 /// whole ones, LIMIT_LOG_CHUNK bytes at most.
-void ship_logs_run(const struct job *job, struct report *report, const struct job_files *files,
+void ship_logs_run(const struct job *job, struct report *report, const struct handover *files,
 	struct deploy_outcome *ret);

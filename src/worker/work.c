@@ -7,7 +7,7 @@
 enum { WITHDRAW_MS = 15 * 1000 }; ///< A job that is cancelled has 30 s in all.
 
 void work_init(
-	struct work *w, const struct job *job, struct report *report, const struct job_files *files)
+	struct work *w, const struct job *job, struct report *report, const struct handover *files)
 {
 	*w = (struct work){.job = job,
 		.report = report,

@@ -46,8 +46,8 @@ static inline const struct connector_definition *work_definition(const struct wo
 	return &w->job->group->connector;
 }
 
-void work_init(struct work *w, const struct job *job, struct report *report,
-	const struct job_files *files);
+void work_init(
+	struct work *w, const struct job *job, struct report *report, const struct handover *files);
 /// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
 void work_withdraw(struct work *w);
 void work_finish(struct work *w);

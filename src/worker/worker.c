@@ -11,26 +11,20 @@
 #include <fcntl.h>
 
 enum {
-	FD_COMPOSE = 3,
-	FD_LOCK = 4,
-	FD_KEY = 5,
-	FD_CERTIFICATE = 6,
+	FD_LOCK = 3,
 	VERSION_MAX = 1024, ///< S3's own limit for the name of a version.
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_CANCELLED = 3 };
 
-/// Nobody but us is to inherit what lightermand gave us; and a descriptor that is missing would
-/// become that of the next file opened.
-static lm_rc take_descriptors(struct lm_err *err)
+/// Nobody but us is to inherit the lock; and a descriptor that is missing would become that of the
+/// next file opened.
+static lm_rc take_lock(struct lm_err *err)
 {
-	static const int fds[] = {FD_COMPOSE, FD_LOCK, FD_KEY, FD_CERTIFICATE};
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(fds); i++)
-		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
-			return lm_fail(err, LM_E_PROTOCOL, errno,
-				"descriptor %d is missing: this program is started by lightermand",
-				fds[i]);
+	if (fcntl(FD_LOCK, F_SETFD, FD_CLOEXEC) < 0)
+		return lm_fail(err, LM_E_PROTOCOL, errno,
+			"descriptor %d is missing: this program is started by lightermand",
+			FD_LOCK);
 	return LM_OK;
 }
 
@@ -103,18 +97,17 @@ static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *
 }
 
 /// Runs the job and sends its result.
-static lm_rc run_job(struct report *r, const struct job *job)
+static lm_rc run_job(struct report *r, const struct job *job, const struct handover *files)
 {
-	static const struct job_files files = {FD_COMPOSE, FD_KEY, FD_CERTIFICATE};
 	struct deploy_outcome outcome;
 
 	if (job->kind == JOB_SHIP_LOGS) {
-		ship_logs_run(job, r, &files, &outcome);
+		ship_logs_run(job, r, files, &outcome);
 		send_result(r, &outcome, NULL);
 		return outcome.rc;
 	}
 	lm_auto(work_finish) struct work w;
-	work_init(&w, job, r, &files);
+	work_init(&w, job, r, files);
 	run_work(&w, job->kind, &outcome);
 	work_withdraw(&w);
 	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
@@ -141,19 +134,36 @@ static int exit_status(lm_rc rc)
 	return rc == LM_E_CANCELLED ? EXIT_CANCELLED : EXIT_FAILED;
 }
 
-int worker_run(void)
+static lm_rc take_job(struct report *r, struct handover *files, struct job *ret, struct lm_err *err)
+{
+	lm_rc rc = report_take_handover(r, files, err);
+
+	if (rc)
+		return rc;
+	take_home();
+	return read_job(r, ret, err);
+}
+
+static int run(void)
 {
 	lm_auto(report_finish) struct report report;
+	lm_auto(handover_finish) struct handover files = {-1, -1, -1};
 	lm_auto_job struct job job = {0};
 	struct lm_err err = {LM_OK};
-	lm_rc lost = take_descriptors(&err); // before anything is opened
-
-	take_home();
+	lm_rc lost = take_lock(&err); // before anything is opened
 	lm_rc rc = report_init(&report, STDIN_FILENO, STDOUT_FILENO, lost ? NULL : &err);
 
 	if (lost)
 		rc = lost;
 	if (!rc)
-		rc = read_job(&report, &job, &err);
-	return exit_status(rc ? refuse_job(&report, &err) : run_job(&report, &job));
+		rc = take_job(&report, &files, &job, &err);
+	return exit_status(rc ? refuse_job(&report, &err) : run_job(&report, &job, &files));
+}
+
+int worker_run(void)
+{
+	int status = run();
+
+	handover_forget_environment();
+	return status;
 }

@@ -5,7 +5,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import tempfile
 import threading
 
 from device import FINDING
@@ -15,13 +17,13 @@ STATUS = {"success": 0, "fail": 1, "cancelled": 3}
 
 
 class Worker:
-    """One run. `compose` is the file behind descriptor 3, or None for /dev/null."""
+    """One run. `compose` is the file that it is handed for the compose file, or None for /dev/null."""
 
     LIMIT_S = 120
 
     def __init__(self, program, device, job, compose=None):
-        """`job` None: nothing is handed over yet."""
-        self.device, self.lines, self.cancelled = device, [], False
+        """`job` None: it comes later, by say()."""
+        self.device, self.lines, self.cancelled, self.compose = device, [], False, str(compose or "/dev/null")
         self.credentials = device.folder / "credentials"
         self.credentials.mkdir(exist_ok=True)
         self.credentials.chmod(0o700)
@@ -31,20 +33,29 @@ class Worker:
             device.user.owns(path)
         self.log_path = device.folder / "worker.log"
         self.log_path.write_text("")
-        with open(self.log_path, "ab") as log:
+        self.stdin, theirs = socket.socketpair()
+        with open(self.log_path, "ab") as log, theirs:
             self.process = subprocess.Popen(
                 ["setpriv", f"--reuid={device.user.uid}", f"--regid={device.user.uid}", "--init-groups",
-                 "sh", "-c", 'exec "$0" 3<>"$1" 4<>"$2" 5</dev/null 6</dev/null', str(program),
-                 str(compose or "/dev/null"), str(self.lock)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=device.environment, cwd="/")
+                 "sh", "-c", 'exec "$0" 3<>"$1"', str(program), str(self.lock)],
+                stdin=theirs, stdout=subprocess.PIPE, stderr=log, env={"PATH": os.defpath}, cwd="/")
+        if self.process.stdout.readline() == b'{"hardened":true}\n':
+            self.hand_over()
         if job is not None:
             self.say(job if isinstance(job, str) else json.dumps(job))
 
+    def hand_over(self):
+        """What nobody else may have: the environment, the compose file, and no key and certificate."""
+        with tempfile.TemporaryFile() as environment, open(self.compose, "r+b", buffering=0) as compose, \
+                open(os.devnull, "rb") as none:
+            environment.write(b"".join(f"{name}={value}\0".encode() for name, value in self.device.environment.items()))
+            environment.seek(0)
+            socket.send_fds(self.stdin, [b"take\n"], [file.fileno() for file in (environment, compose, none, none)])
+
     def say(self, line):
         try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
+            self.stdin.sendall(line.encode() + b"\n")
+        except OSError:  # it has gone, which its end tells
             pass
 
     def terminate(self):
@@ -53,7 +64,7 @@ class Worker:
 
     def hang_up(self):
         self.cancelled = True
-        self.process.stdin.close()
+        self.stdin.close()
 
     def run(self, on_line=lambda line: None):
         """Answers the worker until it ends; returns its result. After terminate() or hang_up() no stage gets its go."""
@@ -73,8 +84,7 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.process.stdout.close()
-            if not self.process.stdin.closed:
-                self.process.stdin.close()
+            self.stdin.close()
         return self.check(status)
 
     def check(self, status):

@@ -18,14 +18,14 @@ DEAF = f"trap '' TERM INT HUP\n{STAY}"
 
 @pytest.fixture
 def with_worker(device, folder):
-    """with_worker(script): `device` has that shell script in the worker's place."""
+    """with_worker(script): `device` has that shell script in the worker's place, behind the line that comes first."""
     def make(script):
         programs = folder / "bin"
         shutil.copytree(device.programs, programs)
         worker = programs / "lighterman-worker"
         worker.unlink()
         if script is not None:
-            worker.write_text(f"#!/bin/sh\n{script}\n")
+            worker.write_text(f"#!/bin/sh\necho '{{\"hardened\":true}}'\n{script}\n")
             worker.chmod(0o755)
         device.programs = programs
 

@@ -2,6 +2,7 @@
 """`meson install` puts everything where systemd and lightermand look for it, and the unit is closed as far as it can be."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -31,6 +32,13 @@ def test_installs_the_programs_beside_each_other(installed):
         assert run(installed / "bin" / name, "--version").startswith(name + " ")
 
 
+def test_the_applications_user_may_run_the_worker_and_not_read_it(installed):
+    """So the kernel keeps that user's other programs out of it from its first instruction on."""
+    assert (installed / "bin/lighterman-worker").stat().st_mode & 0o7777 == 0o711
+    for name in ("lighterman", "lightermand"):
+        assert (installed / "bin" / name).stat().st_mode & 0o7777 == 0o755
+
+
 def test_installs_a_unit_that_starts_the_installed_program(installed):
     unit = (installed / "lib/systemd/system/lightermand.service").read_text(encoding="utf-8")
     assert "\nExecStart=/usr/local/bin/lightermand\n" in unit
@@ -48,6 +56,42 @@ def test_the_unit_has_no_setting_that_systemd_does_not_know(installed, tmp_path)
     path = tmp_path / "lightermand.service"
     path.write_text(unit.replace("/usr/local/bin/lightermand", "/bin/true").replace("Documentation=", "#"), encoding="utf-8")
     assert run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path) == ""
+
+
+# What may come one after the other between SIGTERM and the end: how often, which limit, of which file.
+WAITS = [
+    (1, "CANCEL_GRACE_MS", "daemon/job.c"),          # a deployment under way is cancelled
+    (3, "ROUNDS", "sys/process_kill.c"),             # what is left of it, of the next, and of the last one is killed
+    (1, "LOCK_PATIENCE_MS", "daemon/supervisor.c"),  # a worker of an earlier lightermand
+    (3, "REQUEST_MS", "docker/engine.c"),            # the engine's version, containers, networks
+    (1, "VERSION_MS", "docker/compose_find.c"),      # which docker-compose there is
+    (1, "GRACE_MS", "docker/compose_find.c"),
+    (1, "APPLICATION_DOWN_MS", "worker/work_priv.h"),
+    (1, "GRACE_MS", "docker/compose.c"),             # docker-compose down did not end
+    (1, "REMOVE_MS", "docker/engine.c"),             # by label, where there is no docker-compose
+    (1, "LIST_MS", "worker/application_down.c"),     # what still runs
+    (1, "DRAIN_MS", "daemon/daemon.c"),              # the last messages
+]
+
+
+def limit_ms(name, path):
+    """A constant of the source: a product of numbers."""
+    text = (ROOT / "src" / path).read_text(encoding="utf-8")
+    found = re.search(rf"\b{name} = ([0-9][0-9 *]*)", text)
+    assert found, f"src/{path} has no {name} any more: what does lightermand wait for at its end?"
+    product = 1
+    for factor in found[1].split("*"):
+        product *= int(factor)
+    return product * (limit_ms("ROUND_MS", path) if name == "ROUNDS" else 1)
+
+
+def test_systemd_waits_longer_than_all_that_lightermand_waits_for(installed):
+    """With a margin of a minute and of a tenth: a loaded machine takes its time for what has no limit."""
+    unit = (installed / "lib/systemd/system/lightermand.service").read_text(encoding="utf-8")
+    waits_s = sum(times * limit_ms(name, path) for times, name, path in WAITS) / 1000
+    assert waits_s > limit_ms("APPLICATION_DOWN_MS", "worker/work_priv.h") / 1000
+    stop_s = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1])
+    assert waits_s + max(60, waits_s / 10) <= stop_s, f"lightermand may take {waits_s} s"
 
 
 def test_the_users_and_groups_are_made_once(installed, tmp_path):

@@ -26,7 +26,8 @@ struct fixture {
 	struct loop_timer *limit;
 	struct job *job;
 	unsigned silence_ms;
-	lm_rc refuse; ///< What `begin` answers.
+	int secret_fd; ///< What it is handed.
+	lm_rc refuse;  ///< What `begin` answers.
 	bool cancel_at_begin;
 	unsigned stall_ms;      ///< For so long `begin` takes, and the loop stands still.
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
@@ -47,8 +48,10 @@ static int setup(void **state)
 {
 	static struct fixture f;
 
-	f = (struct fixture){
-		.folder = "/tmp/job_test.XXXXXX", .silence_ms = PATIENCE_MS, .heard = LM_BUF(4096)};
+	f = (struct fixture){.folder = "/tmp/job_test.XXXXXX",
+		.silence_ms = PATIENCE_MS,
+		.secret_fd = -1,
+		.heard = LM_BUF(4096)};
 	assert_non_null(mkdtemp(f.folder));
 	(void)snprintf(f.path, sizeof(f.path), "%s/worker", f.folder);
 	assert_int_equal(loop_create(&f.loop, NULL), LM_OK);
@@ -145,15 +148,13 @@ static void write_script(struct fixture *f, const char *script)
 }
 
 /// Runs the script as a worker to its end.
-static void run(struct fixture *f, const char *script)
+static void run_bare(struct fixture *f, const char *script)
 {
 	lm_auto_json json_t *document = json_pack("{s:s}", "job", "deploy");
 	const struct job_spec spec = {.program = f->path,
 		.document = document,
-		.compose_fd = -1,
 		.lock_fd = -1,
-		.key_fd = -1,
-		.certificate_fd = -1,
+		.handover = {f->secret_fd, -1, -1},
 		.silence_ms = f->silence_ms};
 	const struct job_events deploys = {.begin = on_begin,
 		.progress = on_progress,
@@ -173,6 +174,15 @@ static void run(struct fixture *f, const char *script)
 	assert_int_equal(f->ended, !f->kill_when_shipped);
 }
 
+/// One that is hardened, or says so, and was handed all that it is not given before.
+static void run(struct fixture *f, const char *script)
+{
+	lm_auto_free char *hardened =
+		lm_xasprintf("echo '{\"hardened\":true}'; read -r take; %s", script);
+
+	run_bare(f, hardened);
+}
+
 static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
 {
 	struct fixture *f = *state;
@@ -190,6 +200,47 @@ static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
 	assert_non_null(strstr(lm_buf_cstr(&f->heard), "fetch begin;begin fetch;"));
 	assert_non_null(
 		strstr(lm_buf_cstr(&f->heard), "fetch end;image a:1 sha256:0;compose s 2;"));
+}
+
+/// Before it is hardened, a thief can have what it has.
+static void a_worker_that_is_not_hardened_has_nothing(void **state)
+{
+	struct fixture *f = *state;
+	int secret[2];
+
+	assert_int_equal(pipe(secret), 0);
+	f->secret_fd = secret[0];
+	assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "hunter2", 1), 0);
+	run_bare(f, "env | grep AWS >&2; ls -l /proc/$$/fd >&2\n"
+		    "echo '{\"hardened\":true}'; read -r take; echo \"got $take\" >&2\n"
+		    "echo '{\"result\":\"success\"}'");
+	assert_int_equal(unsetenv("AWS_SECRET_ACCESS_KEY"), 0);
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text got take;"));
+	assert_null(strstr(lm_buf_cstr(&f->heard), "hunter2"));
+	// It has four: stdin, stdout, stderr and the lock; the shell's own is the script.
+	assert_non_null(strstr(lm_buf_cstr(&f->heard), " 3 -> /dev/null"));
+	assert_null(strstr(lm_buf_cstr(&f->heard), " 4 -> "));
+	(void)close(secret[0]);
+	(void)close(secret[1]);
+}
+
+static void what_comes_before_a_worker_is_hardened_ends_it(void **state)
+{
+	static const char *const lines[] = {"{\"stage\":\"pull\",\"state\":\"begin\"}",
+		"{\"alive\":true}", "{\"hardened\":false}",
+		"{\"hardened\":true}'; echo '{\"hardened\":true}"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(lines); i++) {
+		lm_auto_free char *script = lm_xasprintf("echo '%s'; read -r never", lines[i]);
+
+		f->ended = false;
+		run_bare(f, script);
+		assert_int_equal(f->verdict, JOB_FAIL);
+		assert_non_null(strstr(f->message, "not of its protocol"));
+		job_destroy(lm_take(f->job));
+	}
 }
 
 static void a_worker_that_dies_has_failed(void **state)
@@ -397,10 +448,8 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 	lm_auto_json json_t *document = json_object();
 	const struct job_spec spec = {.program = f->path,
 		.document = document,
-		.compose_fd = -1,
 		.lock_fd = -1,
-		.key_fd = -1,
-		.certificate_fd = -1,
+		.handover = {-1, -1, -1},
 		.silence_ms = f->silence_ms};
 	const struct job_events events = {.ended = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};
@@ -416,6 +465,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_worker_gets_its_job_and_a_go_for_each_stage),
+		TEST(a_worker_that_is_not_hardened_has_nothing),
+		TEST(what_comes_before_a_worker_is_hardened_ends_it),
 		TEST(a_worker_that_dies_has_failed),
 		TEST(rubbish_ends_the_worker_and_the_job),
 		TEST(a_line_without_end_ends_the_worker_and_the_job),

@@ -9,7 +9,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -194,6 +197,128 @@ static void kills_a_session_with_what_it_started(void **state)
 	close(ends[0]);
 }
 
+/// What /proc shows of a program that nobody started by this has hardened: who may look into it,
+/// and which file runs.
+struct look {
+	uid_t owner;
+	char exe[256];
+};
+
+static struct look look_at(const char *program, bool shielded)
+{
+	lm_auto(process_user_finish) struct process_user user = {0};
+	struct look look = {0};
+	struct stat st;
+	char path[64];
+	int ends[2];
+	pid_t pid = -1;
+
+	assert_int_equal(process_user_by_name("nobody", &user, &err), LM_OK);
+	assert_int_equal(pipe(ends), 0);
+	struct process_spec spec = {.argv = (const char *const[]){program, NULL},
+		.user = &user,
+		.shielded = shielded,
+		.fds = (const int[]){ends[0], -1, -1},
+		.fds_n = 3};
+	assert_int_equal(process_start(&spec, &pid, &err), LM_OK);
+	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	assert_int_equal(stat(path, &st), 0);
+	look.owner = st.st_uid;
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	assert_true(readlink(path, look.exe, sizeof(look.exe) - 1) > 0);
+	(void)close(ends[0]);
+	(void)close(ends[1]); // it reads to its end
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return look;
+}
+
+static void into_a_shielded_child_only_root_looks(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	struct look look = look_at("/bin/cat", false);
+	assert_int_not_equal(look.owner, 0);
+
+	look = look_at("/bin/cat", true);
+	assert_int_equal(look.owner, 0);
+	assert_non_null(strstr(look.exe, "/memfd:program"));
+}
+
+static void a_program_that_its_user_may_not_read_is_run_as_it_is(void **state)
+{
+	char folder[] = "/tmp/process_test.XXXXXX";
+	char path[64];
+	int status = -1;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(chmod(folder, 0755), 0);
+	(void)snprintf(path, sizeof(path), "%s/cat", folder);
+	struct process_run copy = {
+		.spec = {.argv = (const char *const[]){"/bin/cp", "/bin/cat", path, NULL}}};
+	assert_int_equal(process_run(&copy, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_int_equal(chmod(path, 0711), 0);
+
+	struct look look = look_at(path, true);
+	assert_int_equal(look.owner, 0);
+	assert_string_equal(look.exe, path);
+	look = look_at(path, false); // it is the kernel that sees to it
+	assert_int_equal(look.owner, 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+static void what_a_user_may_not_run_is_not_run_for_being_shielded(void **state)
+{
+	lm_auto(process_user_finish) struct process_user user = {0};
+	char folder[] = "/tmp/process_test.XXXXXX";
+	char path[64];
+	int status = -1;
+	pid_t pid = -1;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(process_user_by_name("nobody", &user, &err), LM_OK);
+	assert_non_null(mkdtemp(folder)); // 0700
+	(void)snprintf(path, sizeof(path), "%s/cat", folder);
+	struct process_run copy = {
+		.spec = {.argv = (const char *const[]){"/bin/cp", "/bin/cat", path, NULL}}};
+	assert_int_equal(process_run(&copy, &WAIT_FOREVER, &status, &err), LM_OK);
+	const struct process_spec spec = {
+		.argv = (const char *const[]){path, NULL}, .user = &user, .shielded = true};
+	assert_int_equal(process_start(&spec, &pid, &err), LM_E_DENIED);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+static bool is_there(void *ctx, int socket)
+{
+	bool *asked = ctx;
+
+	assert_int_equal(send(socket, "first ", 6, 0), 6);
+	*asked = true;
+	return true;
+}
+
+static void input_can_wait_for_a_line(void **state)
+{
+	(void)state;
+	bool asked = false;
+	int status = -1;
+	struct process_run run = shell(SHELL("echo ready; test \"$(cat)\" = 'first second'"));
+
+	run.input = LM_STR("second");
+	run.on_stdin = is_there;
+	run.ctx = &asked;
+	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	assert_true(asked);
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +333,10 @@ int main(void)
 		cmocka_unit_test(the_child_is_that_user_with_all_its_groups),
 		cmocka_unit_test(an_unknown_user_is_told),
 		cmocka_unit_test(kills_a_session_with_what_it_started),
+		cmocka_unit_test(into_a_shielded_child_only_root_looks),
+		cmocka_unit_test(a_program_that_its_user_may_not_read_is_run_as_it_is),
+		cmocka_unit_test(what_a_user_may_not_run_is_not_run_for_being_shielded),
+		cmocka_unit_test(input_can_wait_for_a_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
