@@ -105,7 +105,8 @@ struct deploy_ops {
 	lm_rc (*place)(void *ctx, struct lm_err *err);
 	/// Starts by the new local copy.
 	lm_rc (*up)(void *ctx, struct lm_err *err);
-	/// ForceDeploy: removes what carries our project label and nothing else.
+	/// ForceDeploy: removes what is in the way of `up` and carries our project label, and
+	/// nothing else.
 	lm_rc (*remove_leftovers)(void *ctx, struct lm_err *err);
 	lm_rc (*settle)(void *ctx, struct lm_err *err);
 	/// DEPLOY_BEGIN returns only when the stage is on record elsewhere; the stage acts only

@@ -216,8 +216,7 @@ lm_rc engine_list_networks(const struct engine *e, const char *project,
 	return engine_parse_networks(http_unix_body(h), project, ret, err);
 }
 
-/// DELETE; what is gone already is no error.
-static lm_rc delete_object(const struct engine *e, const char *target,
+lm_rc engine_delete_object(const struct engine *e, const char *target,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
@@ -242,24 +241,29 @@ static void tell(void (*on_removed)(void *ctx, const char *what), void *ctx, con
 	on_removed(ctx, what);
 }
 
+lm_rc engine_remove_container(const struct engine *e, const struct engine_object *container,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	char target[256];
+	(void)snprintf(target, sizeof(target), "/v1.%u/containers/%.128s?force=1", e->version.minor,
+		container->id);
+	lm_rc rc = engine_delete_object(e, target, limit, err);
+	return rc == LM_OK ? LM_OK : lm_wrap(err, "remove container %s", container->name);
+}
+
 static lm_rc remove_containers(const struct engine *e, const char *project,
 	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
 	struct lm_err *err)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
 	lm_rc rc = engine_list_containers(e, project, limit, &list, err);
-	if (rc != LM_OK)
-		return rc;
-	for (size_t i = 0; i < list.n; i++) {
-		char target[256];
-		(void)snprintf(target, sizeof(target), "/v1.%u/containers/%.128s?force=1",
-			e->version.minor, list.items[i].id);
-		rc = delete_object(e, target, limit, err);
-		if (rc != LM_OK)
-			return lm_wrap(err, "remove container %s", list.items[i].name);
-		tell(on_removed, ctx, "container", list.items[i].name);
+	for (size_t i = 0; i < list.n && rc == LM_OK; i++) {
+		const struct engine_object item = {list.items[i].id, list.items[i].name};
+		rc = engine_remove_container(e, &item, limit, err);
+		if (rc == LM_OK)
+			tell(on_removed, ctx, "container", item.name);
 	}
-	return LM_OK;
+	return rc;
 }
 
 /// The names of the containers that hold a network, for a message.
@@ -283,34 +287,63 @@ static void name_holders(
 	}
 }
 
+lm_rc engine_disconnect(const struct engine *e, const struct engine_object *network,
+	const struct engine_object *container, const struct wait_limit *limit, struct lm_err *err)
+{
+	char target[256], body[256];
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+
+	(void)snprintf(target, sizeof(target), "/v1.%u/networks/%.128s/disconnect",
+		e->version.minor, network->id);
+	(void)snprintf(
+		body, sizeof(body), "{\"Container\":\"%.128s\",\"Force\":true}", container->id);
+	struct http_unix_request request = {.socket_path = e->socket_path,
+		.method = "POST",
+		.target = target,
+		.body = lm_str(body),
+		.content_type = "application/json",
+		.body_max = LIMIT_HTTP_ERROR_BODY};
+	lm_rc rc = exchange(&request, REMOVE_MS, limit, &h, err);
+	// 404: one of them is gone.
+	if (rc == LM_OK && !is_success(h) && http_unix_status(h) != 404)
+		rc = engine_answer_error(h, err);
+	return rc == LM_OK ? LM_OK
+			   : lm_wrap(err, "take container %s out of network %s", container->name,
+				     network->name);
+}
+
+lm_rc engine_remove_network(const struct engine *e, const struct engine_object *network,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	char target[256];
+	(void)snprintf(
+		target, sizeof(target), "/v1.%u/networks/%.128s", e->version.minor, network->id);
+	lm_rc rc = engine_delete_object(e, target, limit, err);
+	if (rc == LM_OK)
+		return LM_OK;
+	lm_auto_buf struct lm_buf holders = LM_BUF(512);
+	if (rc != LM_E_TIMEOUT && rc != LM_E_CANCELLED)
+		name_holders(e, network->id, limit, &holders);
+	if (holders.len > 0)
+		return lm_fail(err, LM_E_CONFLICT, 0,
+			"network %s is still used by %s, which is not of this application",
+			network->name, lm_buf_cstr(&holders));
+	return lm_wrap(err, "remove network %s", network->name);
+}
+
 static lm_rc remove_networks(const struct engine *e, const char *project,
 	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
 	struct lm_err *err)
 {
 	lm_auto(engine_networks_finish) struct engine_networks list = {0};
 	lm_rc rc = engine_list_networks(e, project, limit, &list, err);
-	if (rc != LM_OK)
-		return rc;
-	for (size_t i = 0; i < list.n; i++) {
-		const struct engine_network *network = &list.items[i];
-		char target[256];
-		(void)snprintf(target, sizeof(target), "/v1.%u/networks/%.128s", e->version.minor,
-			network->id);
-		rc = delete_object(e, target, limit, err);
-		if (rc == LM_OK) {
-			tell(on_removed, ctx, "network", network->name);
-			continue;
-		}
-		lm_auto_buf struct lm_buf holders = LM_BUF(512);
-		if (rc != LM_E_TIMEOUT && rc != LM_E_CANCELLED)
-			name_holders(e, network->id, limit, &holders);
-		if (holders.len > 0)
-			return lm_fail(err, LM_E_CONFLICT, 0,
-				"network %s is still used by %s, which is not of this application",
-				network->name, lm_buf_cstr(&holders));
-		return lm_wrap(err, "remove network %s", network->name);
+	for (size_t i = 0; i < list.n && rc == LM_OK; i++) {
+		const struct engine_object item = {list.items[i].id, list.items[i].name};
+		rc = engine_remove_network(e, &item, limit, err);
+		if (rc == LM_OK)
+			tell(on_removed, ctx, "network", item.name);
 	}
-	return LM_OK;
+	return rc;
 }
 
 lm_rc engine_remove_project(const struct engine *e, const char *project,

@@ -60,11 +60,30 @@ lm_rc engine_inspect_container(const struct engine *e, const char *id,
 lm_rc engine_list_networks(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct engine_networks *ret, struct lm_err *err);
 
-/// Stops all containers of a project as each of them asks for (its stop signal and grace), several
-/// at once, in no order. What has stopped already is no error.
+/// A container or network. Borrowed.
+struct engine_object {
+	const char *id, *name;
+};
+
+/// Stops containers as each of them asks for (its stop signal and grace), several at once, in no
+/// order. What has stopped already, or is gone, is no error.
+lm_rc engine_stop_containers(const struct engine *e, const struct engine_object *items, size_t n,
+	const struct wait_limit *limit, struct lm_err *err);
+/// The same for all containers of a project.
 lm_rc engine_stop_project(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct lm_err *err);
 
+/// Removes a container (killing it); its volumes stay, anonymous ones too. What is gone already is
+/// no error.
+lm_rc engine_remove_container(const struct engine *e, const struct engine_object *container,
+	const struct wait_limit *limit, struct lm_err *err);
+/// Takes a container out of a network, and lets it run. What is not in it is no error.
+lm_rc engine_disconnect(const struct engine *e, const struct engine_object *network,
+	const struct engine_object *container, const struct wait_limit *limit, struct lm_err *err);
+/// Removes a network that no running container uses. LM_E_CONFLICT: something holds it; the message
+/// names it.
+lm_rc engine_remove_network(const struct engine *e, const struct engine_object *network,
+	const struct wait_limit *limit, struct lm_err *err);
 /// Removes all containers (killing them) and then all networks that carry the project's label, and
 /// nothing else. `on_removed` is told "container NAME" or "network NAME"; may be NULL.
 /// LM_E_CONFLICT: something of a stranger holds one of the networks; the message names it.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/limits.h"
+#include "base/memory.h"
 #include "docker/engine.h"
 #include "docker/engine_priv.h"
 
@@ -11,7 +12,7 @@ enum {
 };
 
 /// Sends the request; the engine answers once the container has stopped.
-static lm_rc begin_stop(const struct engine *e, const struct engine_container *c,
+static lm_rc begin_stop(const struct engine *e, const struct engine_object *c,
 	struct http_unix **ret, struct lm_err *err)
 {
 	char target[256];
@@ -45,12 +46,12 @@ static lm_rc end_stop(struct http_unix *h, const struct wait_limit *limit, struc
 	return engine_answer_error(h, err);
 }
 
-static lm_rc stop_some(const struct engine *e, const struct engine_container *items, size_t n,
+static lm_rc stop_some(const struct engine *e, const struct engine_object *items, size_t n,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	struct http_unix *under_way[AT_ONCE] = {NULL};
 	struct wait_limit within = wait_limit_within(limit, STOP_MS);
-	const struct engine_container *at = items;
+	const struct engine_object *at = items;
 	lm_rc rc = LM_OK;
 
 	for (size_t i = 0; i < n && rc == LM_OK; i++) {
@@ -66,14 +67,25 @@ static lm_rc stop_some(const struct engine *e, const struct engine_container *it
 	return rc == LM_OK ? LM_OK : lm_wrap(err, "stop container %s", at->name);
 }
 
+lm_rc engine_stop_containers(const struct engine *e, const struct engine_object *items, size_t n,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < n && rc == LM_OK; i += AT_ONCE)
+		rc = stop_some(e, items + i, n - i < AT_ONCE ? n - i : AT_ONCE, limit, err);
+	return rc;
+}
+
 lm_rc engine_stop_project(const struct engine *e, const char *project,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
 	lm_rc rc = engine_list_containers(e, project, limit, &list, err);
-	for (size_t i = 0; i < list.n && rc == LM_OK; i += AT_ONCE) {
-		size_t n = list.n - i < AT_ONCE ? list.n - i : AT_ONCE;
-		rc = stop_some(e, list.items + i, n, limit, err);
-	}
-	return rc;
+	if (rc != LM_OK)
+		return rc;
+	lm_auto_free struct engine_object *items = lm_xcalloc(list.n + 1, sizeof(*items));
+	for (size_t i = 0; i < list.n; i++)
+		items[i] = (struct engine_object){list.items[i].id, list.items[i].name};
+	return engine_stop_containers(e, items, list.n, limit, err);
 }

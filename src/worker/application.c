@@ -97,12 +97,15 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 	lm_auto_client_directory struct client_directory client = CLIENT_DIRECTORY_NONE;
 	lm_auto_free char *file = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
 	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
-	lm_rc rc = client_directory_create(w, may_pull(&w->images), &client, err);
+	lm_rc rc = application_replace_networks(w, err);
 
+	if (!rc)
+		rc = client_directory_create(w, may_pull(&w->images), &client, err);
 	if (rc)
 		return rc;
 	struct compose_job job = application_copy_job(w, client.env, file);
-	return compose_up(&job, false, &limit, err);
+	rc = compose_up(&job, false, &limit, err);
+	return rc ? application_explain_conflict(w, rc, err) : LM_OK;
 }
 
 lm_rc application_build(struct work *w, const char *const *services, size_t n, struct lm_err *err)

@@ -20,3 +20,11 @@ struct compose_job application_candidate_job(
 	const struct work *w, char *const *env, const struct candidate *candidate);
 /// By the local copy at `path`.
 struct compose_job application_copy_job(const struct work *w, char *const *env, const char *path);
+
+// application_conflicts.c
+/// Removes networks of ours that this generation of docker-compose refuses: the other one labelled
+/// them otherwise. LM_E_REFUSED: a stranger's container uses one; the message says what to run.
+lm_rc application_replace_networks(const struct work *w, struct lm_err *err);
+/// After `up` has failed with `rc`: if something is in the way, the message names it.
+/// LM_E_CONFLICT: ForceDeploy may help. LM_E_INVALID: the compose file contradicts itself.
+lm_rc application_explain_conflict(const struct work *w, lm_rc rc, struct lm_err *err);

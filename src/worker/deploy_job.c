@@ -75,7 +75,10 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 	const struct application_down how = {.fallback = lm_buf_str(&w->text),
 		.fallback_words = "the new compose file",
 		.timeout_ms = APPLICATION_DOWN_MS};
-	return application_down(w, &how, err);
+	rc = application_down(w, &how, err);
+	if (!rc)
+		application_sweep_networks(w, true);
+	return rc;
 }
 
 static lm_rc do_place(void *ctx, struct lm_err *err)
@@ -93,7 +96,7 @@ static lm_rc do_up(void *ctx, struct lm_err *err)
 
 static lm_rc do_remove_leftovers(void *ctx, struct lm_err *err)
 {
-	return application_remove(ctx, err);
+	return application_remove_conflicts(ctx, err);
 }
 
 static lm_rc do_settle(void *ctx, struct lm_err *err)
@@ -153,6 +156,7 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)
 		return;
+	application_sweep_networks(w, false);
 	uint64_t ms = ret->ended_ms - ret->started_ms;
 	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
 		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),

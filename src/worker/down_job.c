@@ -49,9 +49,11 @@ static lm_rc do_down(struct work *w, struct deploy_outcome *outcome, struct lm_e
 		return rc;
 	outcome->effect = DEPLOY_STOPPING;
 	rc = take_down(w, err);
-	if (!rc)
-		application_warn_left(w);
-	return rc;
+	if (rc)
+		return rc;
+	application_sweep_networks(w, true);
+	application_warn_left(w);
+	return LM_OK;
 }
 
 static lm_rc run_stage(struct work *w, struct deploy_outcome *outcome, struct lm_err *err)

@@ -99,6 +99,13 @@ lm_rc application_build(struct work *w, const char *const *services, size_t n, s
 /// Removes all that carries our project's label; each thing goes to the log.
 lm_rc application_remove(struct work *w, struct lm_err *err);
 
+// application_conflicts.c
+/// Stops and removes what carries our project's label and is in the way of `up`; no more.
+lm_rc application_remove_conflicts(struct work *w, struct lm_err *err);
+/// Removes networks of ours that no container uses any more: after `down` all of them, else those
+/// that the compose file does not have. A failure is warned of.
+void application_sweep_networks(const struct work *w, bool is_down);
+
 // application_down.c
 /// All that a `down` may take (spec: "10-minute timeout for cleanup operations").
 enum { APPLICATION_DOWN_MS = 600 * 1000 };

@@ -608,6 +608,41 @@ def container_name_taken(scene):
 
 
 @fault
+def port_of_container(scene):
+    port = free_port()
+    scene.fixture("engine").docker.containers.run(scene.fixture("local_image"), ["sleep", "1000000"], name="harbour",
+                                                  ports={"80/tcp": port}, detach=True)
+    return scene.service(f'ports: ["{port}:80"]')
+
+
+@fault
+def network_name_taken(scene):
+    scene.fixture("engine").docker.networks.create("quay")
+    return scene.store(f"services:\n  web:\n    image: {scene.fixture('local_image')}\n    networks: [quay]\n"
+                       "networks:\n  quay:\n    name: quay\n")
+
+
+@fault
+def subnet_taken(scene):
+    run("docker", "--host", f"unix://{scene.fixture('engine').SOCKET}", "network", "create", "--subnet", "10.219.0.0/16",
+        "quay")
+    return scene.store(f"services:\n  web:\n    image: {scene.fixture('local_image')}\n    networks: [pier]\n"
+                       "networks:\n  pier:\n    ipam: {config: [{subnet: 10.219.8.0/24}]}\n")
+
+
+@fault
+def network_gone(scene):
+    engine = scene.fixture("engine")
+    scene.own("compose1")
+    group = scene.store(StopContainersOnNewDeployment="False")
+    scene.deploy_well(group)
+    for container in engine.containers().values():
+        container.stop()
+    engine.docker.networks.prune()
+    return group
+
+
+@fault
 def command_missing(scene):
     return scene.service("command: [anchor]")
 

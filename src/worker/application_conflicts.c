@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "docker/conflict.h"
+#include "worker/application_priv.h"
+
+enum { LOOK_MS = 60 * 1000, TEXT_MAX = LM_ERR_MSG_SIZE };
+
+/// What the compose file wants, what there is, and what of it is in the way.
+struct scene {
+	struct compose_resources wanted;
+	struct inventory all;
+	struct listeners listeners;
+	struct conflicts found;
+};
+
+static void scene_finish(struct scene *s)
+{
+	compose_resources_finish(&s->wanted);
+	inventory_finish(&s->all);
+	listeners_finish(&s->listeners);
+	conflicts_finish(&s->found);
+}
+
+static lm_rc look(const struct work *w, struct scene *s, struct lm_err *err)
+{
+	struct wait_limit limit = wait_limit_within(&w->limit, LOOK_MS);
+	lm_rc rc = compose_resources_parse(
+		lm_buf_str(&w->config), COMPOSE_PROJECT, w->compose.generation, &s->wanted, err);
+
+	if (!rc)
+		rc = inventory_take(&w->engine, &limit, &s->all, err);
+	if (rc)
+		return rc;
+	// Without them only what the engine does not know of is not found.
+	(void)!listeners_read(&s->listeners, NULL);
+	const struct conflict_search search = {.project = COMPOSE_PROJECT,
+		.generation = w->compose.generation,
+		.wanted = &s->wanted,
+		.inventory = &s->all,
+		.listeners = &s->listeners};
+	conflict_find(&search, &s->found);
+	return LM_OK;
+}
+
+static bool is_ours(const char *project)
+{
+	return strcmp(project, COMPOSE_PROJECT) == 0;
+}
+
+/// Our containers are taken out of it and run on: docker-compose makes them anew, with their
+/// volumes, as the network is part of their definition.
+static lm_rc remove_network(const struct work *w, const struct inventory *all,
+	const struct inventory_network *n, struct lm_err *err)
+{
+	const struct engine_object network = {n->id, n->name};
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < all->containers_n && !rc; i++) {
+		const struct inventory_container *c = &all->containers[i];
+
+		if (is_ours(c->project) && inventory_is_attached(c, n->id))
+			rc = engine_disconnect(&w->engine, &network,
+				&(struct engine_object){c->id, c->name}, &w->limit, err);
+	}
+	if (!rc)
+		rc = engine_remove_network(&w->engine, &network, &w->limit, err);
+	if (!rc)
+		lm_warn("removed network %s", n->name);
+	return rc;
+}
+
+/// Stops them all, and then removes them.
+static lm_rc remove_containers(
+	const struct work *w, const struct engine_object *items, size_t n, struct lm_err *err)
+{
+	lm_rc rc = engine_stop_containers(&w->engine, items, n, &w->limit, err);
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = engine_remove_container(&w->engine, &items[i], &w->limit, err);
+		if (!rc)
+			lm_warn("removed container %s", items[i].name);
+	}
+	return rc;
+}
+
+static bool is_first(const struct conflicts *list, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (list->items[k].holder == CONFLICT_OURS &&
+			list->items[k].container == list->items[i].container &&
+			list->items[k].network == list->items[i].network)
+			return false;
+	return true;
+}
+
+lm_rc application_remove_conflicts(struct work *w, struct lm_err *err)
+{
+	lm_auto(scene_finish) struct scene s = {0};
+	lm_rc rc = look(w, &s, err);
+	size_t n = 0;
+
+	if (rc)
+		return rc;
+	lm_auto_free struct engine_object *containers =
+		lm_xcalloc(s.found.n + 1, sizeof(*containers));
+	for (size_t i = 0; i < s.found.n; i++) {
+		const struct conflict *c = &s.found.items[i];
+
+		if (c->holder == CONFLICT_OURS && c->container && is_first(&s.found, i))
+			containers[n++] =
+				(struct engine_object){c->container->id, c->container->name};
+	}
+	rc = remove_containers(w, containers, n, err);
+	for (size_t i = 0; i < s.found.n && !rc; i++) {
+		const struct conflict *c = &s.found.items[i];
+
+		if (c->holder == CONFLICT_OURS && c->network && is_first(&s.found, i))
+			rc = remove_network(w, &s.all, c->network, err);
+	}
+	return rc;
+}
+
+static lm_rc class_of(const struct conflicts *list)
+{
+	lm_rc rc = LM_E_REFUSED;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->items[i].holder == CONFLICT_OURS)
+			return LM_E_CONFLICT;
+		if (list->items[i].holder == CONFLICT_FILE)
+			rc = LM_E_INVALID;
+	}
+	return rc;
+}
+
+lm_rc application_explain_conflict(const struct work *w, lm_rc rc, struct lm_err *err)
+{
+	lm_auto(scene_finish) struct scene s = {0};
+	lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
+
+	if ((rc != LM_E_REFUSED && rc != LM_E_CONFLICT) || look(w, &s, NULL) || s.found.n == 0)
+		return rc;
+	conflicts_describe(&s.found, &s.all, &text);
+	// What docker-compose names is what was found; else it may have failed for another reason.
+	if (rc == LM_E_CONFLICT)
+		return lm_fail(err, class_of(&s.found), 0, "docker-compose up failed: %s",
+			lm_buf_cstr(&text));
+	struct lm_err own = *err;
+	return lm_fail(err, class_of(&s.found), 0, "%.600s; %s", own.msg, lm_buf_cstr(&text));
+}
+
+lm_rc application_replace_networks(const struct work *w, struct lm_err *err)
+{
+	lm_auto(scene_finish) struct scene s = {0};
+	lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
+
+	if (w->compose.generation < 2)
+		return LM_OK;
+	lm_rc rc = look(w, &s, err);
+	for (size_t i = 0; i < s.found.n && !rc; i++) {
+		const struct conflict *c = &s.found.items[i];
+
+		if (c->kind != CONFLICT_NETWORK || !is_ours(c->network->project))
+			continue;
+		if (c->holder != CONFLICT_OURS) {
+			conflict_describe(c, &s.all, &text);
+			return lm_fail(err, LM_E_REFUSED, 0, "%s", lm_buf_cstr(&text));
+		}
+		lm_warn("docker-compose %s does not take network %s as it is: it was made by "
+			"another generation of docker-compose, or for another compose file",
+			w->compose.version, c->network->name);
+		rc = remove_network(w, &s.all, c->network, err);
+	}
+	return rc;
+}
+
+/// Whether a container refers to the network, be it stopped.
+static bool is_used(const struct inventory *all, const struct inventory_network *n)
+{
+	for (size_t i = 0; i < all->containers_n; i++)
+		if (inventory_is_attached(&all->containers[i], n->id))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct compose_resources *wanted, const struct inventory_network *n)
+{
+	for (size_t i = 0; i < wanted->networks_n; i++)
+		if (strcmp(wanted->networks[i].name, n->name) == 0)
+			return true;
+	return false;
+}
+
+static lm_rc remove_old_networks(const struct work *w, const struct compose_resources *wanted,
+	const struct inventory *all, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < all->networks_n && !rc; i++) {
+		const struct inventory_network *n = &all->networks[i];
+
+		if (is_ours(n->project) && !is_wanted(wanted, n) && !is_used(all, n))
+			rc = remove_network(w, all, n, err);
+	}
+	return rc;
+}
+
+void application_sweep_networks(const struct work *w, bool is_down)
+{
+	struct wait_limit limit = wait_limit_within(&w->limit, LOOK_MS);
+	lm_auto(compose_resources_finish) struct compose_resources wanted = {0};
+	lm_auto(inventory_finish) struct inventory all = {0};
+	struct lm_err err = {LM_OK};
+	lm_rc rc = is_down ? LM_OK
+			   : compose_resources_parse(lm_buf_str(&w->config), COMPOSE_PROJECT,
+				     w->compose.generation, &wanted, &err);
+
+	if (!rc)
+		rc = inventory_take(&w->engine, &limit, &all, &err);
+	if (!rc)
+		rc = remove_old_networks(w, &wanted, &all, &err);
+	if (rc && rc != LM_E_CANCELLED)
+		lm_warn("cannot remove the networks that are not needed any more: %s, ignoring",
+			err.msg);
+}
