@@ -5,7 +5,13 @@
 #include "docker/conflict.h"
 #include "worker/application_priv.h"
 
-enum { LOOK_MS = 60 * 1000, TEXT_MAX = LM_ERR_MSG_SIZE };
+enum {
+	LOOK_MS = 60 * 1000,
+	TEXT_MAX = LM_ERR_MSG_SIZE,
+	EPHEMERAL_PORT_MIN = 32768, ///< Linux takes those from here on for clients.
+};
+
+#define HOST_BINDING "host_binding_ipv4"
 
 /// What the compose file wants, what there is, and what of it is in the way.
 struct scene {
@@ -149,6 +155,54 @@ lm_rc application_explain_conflict(const struct work *w, lm_rc rc, struct lm_err
 			lm_buf_cstr(&text));
 	struct lm_err own = *err;
 	return lm_fail(err, class_of(&s.found), 0, "%.600s; %s", own.msg, lm_buf_cstr(&text));
+}
+
+/// A container of ours that is in the host's network, or is just being restarted, may be the
+/// program that holds a port.
+static bool may_be_program(const struct inventory_container *c)
+{
+	if (!is_ours(c->project))
+		return false;
+	for (size_t i = 0; i < c->networks_n; i++)
+		if (strcmp(c->network_names[i], "host") == 0)
+			return true;
+	return strcmp(c->state, "restarting") == 0;
+}
+
+static bool is_programs(const struct scene *s, const struct conflict *c)
+{
+	const struct listener *l = c->listener;
+	bool udp = strcmp(c->protocol, "udp") == 0;
+
+	// A client's socket, which is soon gone; or one of IPv6 alone.
+	if ((udp && c->port >= EPHEMERAL_PORT_MIN) || (l->ipv6 && strchr(c->wanted, '.')))
+		return false;
+	for (size_t i = 0; i < s->all.containers_n; i++)
+		if (may_be_program(&s->all.containers[i]))
+			return false;
+	return true;
+}
+
+lm_rc application_list_strangers(const struct work *w, bool sees_programs,
+	void (*found)(void *ctx, const char *text), void *ctx, struct lm_err *err)
+{
+	lm_auto(scene_finish) struct scene s = {0};
+	lm_rc rc = look(w, &s, err);
+
+	// Then the engine listens on other addresses than we think.
+	if (memmem(w->config.data, w->config.len, HOST_BINDING, strlen(HOST_BINDING)))
+		sees_programs = false;
+	for (size_t i = 0; i < s.found.n && !rc; i++) {
+		const struct conflict *c = &s.found.items[i];
+		lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
+
+		if (c->holder == CONFLICT_STRANGER ||
+			(c->holder == CONFLICT_PROGRAM && sees_programs && is_programs(&s, c))) {
+			conflict_describe(c, &s.all, &text);
+			found(ctx, lm_buf_cstr(&text));
+		}
+	}
+	return rc;
 }
 
 lm_rc application_replace_networks(const struct work *w, struct lm_err *err)

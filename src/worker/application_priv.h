@@ -28,3 +28,8 @@ lm_rc application_replace_networks(const struct work *w, struct lm_err *err);
 /// After `up` has failed with `rc`: if something is in the way, the message names it.
 /// LM_E_CONFLICT: ForceDeploy may help. LM_E_INVALID: the compose file contradicts itself.
 lm_rc application_explain_conflict(const struct work *w, lm_rc rc, struct lm_err *err);
+/// Before anything is stopped: calls `found` with a sentence for each thing that the compose file
+/// wants and others hold, whatever becomes of what runs. `sees_programs`: the engine uses the
+/// network that we are in.
+lm_rc application_list_strangers(const struct work *w, bool sees_programs,
+	void (*found)(void *ctx, const char *text), void *ctx, struct lm_err *err);

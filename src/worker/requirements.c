@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "docker/compose_lint.h"
+#include "worker/application_priv.h"
 #include "worker/local_copy.h"
 
 #include <errno.h>
@@ -561,6 +562,11 @@ static lm_rc check_engine_objects(struct search *s, struct lm_err *err)
 	return rc;
 }
 
+static void report_stranger(void *ctx, const char *message)
+{
+	add(ctx, LM_E_CONFLICT, "%s", message);
+}
+
 static void report_lint(void *ctx, const char *message)
 {
 	add(ctx, LM_OK, "%s", message);
@@ -590,6 +596,8 @@ lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *er
 	for (size_t i = 0; i < s.wanted.drivers_n; i++)
 		check_driver(&s, &s.wanted.drivers[i]);
 	rc = check_engine_objects(&s, err);
+	if (!rc)
+		rc = application_list_strangers(w, s.same_host, report_stranger, &s, err);
 	if (rc)
 		return rc;
 	*ret = found;

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from servers.engine import PROJECT, compose_file
-from servers.server import free_port, run
+from servers.server import free_port, run, wait_until
 
 HERE = {"DockerPullBeforeUp": "False"}
 IN_PLACE = {**HERE, "StopContainersOnNewDeployment": "False"}
@@ -37,10 +37,15 @@ def networks(engine):
         filters={"label": f"com.docker.compose.project={PROJECT}"})}
 
 
-def failed(result, *words):
-    assert (result["result"], result["stage"], result["forced"]) == ("fail", "up", False), result
+def failed(result, *words, stage="up"):
+    assert (result["result"], result["stage"], result["forced"]) == ("fail", stage, False), result
     for word in words:
         assert word in result["message"], result
+
+
+def refused(result, *words):
+    """Before anything was stopped, as what is in the way is not ours."""
+    failed(result, *words, stage="resolve")
 
 
 def test_force_deploy_removes_only_what_is_in_the_way(dock_with, compose, engine, local):
@@ -80,7 +85,7 @@ def test_what_is_in_the_way_is_stopped_with_its_grace_and_keeps_its_volumes(dock
 def test_a_port_of_a_strangers_container(dock_with, compose, engine, local, force):
     dock, port = dock_with(compose), free_port()
     theirs = left(engine, local, "theirs", labels=labels("web", "harbour"), ports={"80/tcp": port})
-    failed(dock.deploy(compose_file(None, ["web"], local, ports={"web": port}), **IN_PLACE, **force),
+    refused(dock.deploy(compose_file(None, ["web"], local, ports={"web": port}), **IN_PLACE, **force),
            f"port 127.0.0.1:{port}/tcp of service web is in use by container 'theirs', which is not of this application "
            "(project 'harbour'): run 'docker rm -f theirs', or publish another port")
     theirs.reload()
@@ -101,8 +106,10 @@ def listening(family, address, kind=socket.SOCK_STREAM):
 def test_a_port_of_another_program(dock_with, compose1, local, family, address):
     with listening(family, address) as port:
         result = dock_with(compose1).deploy(compose_file(None, ["web"], local, ports={"web": port}), **IN_PLACE, **FORCE)
+    # A socket of IPv6 may be of IPv6 alone: only `up` finds out.
     failed(result, f"port 127.0.0.1:{port}/tcp of service web is in use by a program of user root: stop it (as root, "
-           f"'ss -ltnp sport = :{port}' names it), or publish another port")
+           f"'ss -ltnp sport = :{port}' names it), or publish another port",
+           stage="up" if family == socket.AF_INET6 else "resolve")
 
 
 def test_a_program_that_may_be_seen_is_named(dock_with, compose2, local, user):
@@ -114,7 +121,7 @@ def test_a_program_that_may_be_seen_is_named(dock_with, compose2, local, user):
         port = int(server.stdout.readline())
         result = dock_with(compose2).deploy(compose_file(None, ["web"], local, ports={"web": port}), **IN_PLACE)
         server.stdin.close()
-    failed(result, f"in use by program 'python3' (PID {server.pid}, user {user.name}): stop it")
+    refused(result, f"in use by program 'python3' (PID {server.pid}, user {user.name}): stop it")
 
 
 NETWORKS = """version: '3.7'
@@ -183,7 +190,7 @@ def test_a_stranger_in_a_network_of_the_other_generation(dock_with, compose1, co
     before = {service: container.id for service, container in engine.containers().items()}
     left(engine, local, "theirs", network="backnet")
     dock.device.host["docker"]["compose"] = compose2.path
-    failed(dock.deploy(text, **IN_PLACE, **FORCE), "container 'theirs' uses",
+    refused(dock.deploy(text, **IN_PLACE, **FORCE), "container 'theirs' uses",
            "run 'docker network disconnect -f backnet theirs'")
     assert {service: container.id for service, container in engine.containers().items()} == before
 
@@ -221,7 +228,7 @@ def test_a_subnet_of_an_earlier_deployment(dock_with, compose, engine, local):
 
 def test_a_strangers_subnet(dock_with, compose, engine, local):
     run("docker", "--host", f"unix://{engine.SOCKET}", "network", "create", "--subnet", "10.214.0.0/16", "theirs")
-    failed(dock_with(compose).deploy(with_subnet(local, "new", "10.214.7.0/24"), **IN_PLACE, **FORCE),
+    refused(dock_with(compose).deploy(with_subnet(local, "new", "10.214.7.0/24"), **IN_PLACE, **FORCE),
            "overlaps with 10.214.0.0/16 of network 'theirs', which is not of this application: run 'docker network rm "
            "theirs', or choose another subnet")
     assert engine.docker.networks.list(names=["theirs"])
@@ -230,7 +237,7 @@ def test_a_strangers_subnet(dock_with, compose, engine, local):
 def test_a_strangers_network_of_that_name(dock_with, compose2, engine, local):
     """Generation 1 takes it."""
     engine.docker.networks.create("backnet")
-    failed(dock_with(compose2).deploy(NETWORKS.format(image=local, project=PROJECT), **IN_PLACE, **FORCE),
+    refused(dock_with(compose2).deploy(NETWORKS.format(image=local, project=PROJECT), **IN_PLACE, **FORCE),
            "the network name 'backnet' is in use by a network, which is not of this application: run 'docker network rm "
            "backnet'")
     assert engine.docker.networks.list(names=["backnet"])
@@ -249,7 +256,7 @@ def test_networks_that_the_file_lost_go_once_the_new_deployment_is_up(dock_with,
 def test_a_generated_name_that_a_stranger_has(dock_with, compose, engine, local):
     name = f"{PROJECT}_web_1" if compose.generation == 1 else f"{PROJECT}-web-1"
     theirs = left(engine, local, name)
-    failed(dock_with(compose).deploy(compose_file(None, ["web"], local), **IN_PLACE, **FORCE),
+    refused(dock_with(compose).deploy(compose_file(None, ["web"], local), **IN_PLACE, **FORCE),
            f"the container name '{name}' of service web is in use by container '{name}', which is not of this "
            f"application: run 'docker rm -f {name}'")
     theirs.reload()
@@ -272,3 +279,32 @@ def test_the_port_moves_from_one_service_to_another(dock_with, compose, engine, 
     assert dock.deploy(compose_file(None, ["a", "b"], local, ports={"a": port}), **IN_PLACE)["result"] == "success"
     assert dock.deploy(compose_file(None, ["a", "b"], local, ports={"b": port}), **IN_PLACE, **FORCE)["result"] == "success"
     assert set(engine.containers()) == {"a", "b"}
+
+
+def test_what_is_not_ours_is_found_before_what_runs_is_stopped(dock_with, compose, engine, local):
+    dock, port = dock_with(compose), free_port()
+    assert dock.deploy(compose_file(None, ["web"], local), **HERE)["result"] == "success"
+    before = engine.containers()["web"].id
+    theirs = left(engine, local, "the-name")
+    with listening(socket.AF_INET, "127.0.0.1") as taken:
+        for wish in ({"container_name": "the-name"}, {"ports": {"web": taken}}):
+            refused(dock.deploy(compose_file(None, ["web"], local, **wish), **HERE, **FORCE))
+            assert engine.containers()["web"].id == before
+    theirs.remove(force=True)
+    assert dock.deploy(compose_file(None, ["web"], local, ports={"web": port}, container_name="the-name"),
+                       **HERE)["result"] == "success"
+
+
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_port_of_our_own_program_is_free_once_it_is_stopped(dock_with, compose2, engine, local):
+    """Its container is in the host's network, so that the engine knows of no port."""
+    dock, port = dock_with(compose2), free_port()
+    text = compose_file(None, ["web"], local, network_mode="host").replace(
+        "sleep 1000000 & wait", f"httpd -f -p {port} -h /www & wait")
+    assert dock.deploy(text, **HERE)["result"] == "success"
+    wait_until(lambda: listens(port), 30, "nobody listens")
+    assert dock.deploy(compose_file(None, ["web"], local, ports={"web": port}), **HERE)["result"] == "success"

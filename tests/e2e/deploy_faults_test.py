@@ -68,7 +68,7 @@ def test_says_which_port_is_taken_and_starts_once_it_is_free(device, engine, bro
     device.start()
     with socket.create_server(("127.0.0.1", port)):
         done = device.deploy(group, status=1)
-        assert_told(device, done, status_messages.next_json(), "up", ELSE, [str(port)])
+        assert_told(device, done, status_messages.next_json(), "resolve", ELSE, [str(port)])
     device.deploy(group)
     assert status_messages.next_json() == success()
     assert set(engine.containers(everything=True)) == {"web"}
