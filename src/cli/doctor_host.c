@@ -31,6 +31,15 @@ static void check_broker(struct doctor *d, const json_t *broker)
 
 	if (!name)
 		name = "a broker";
+	const json_t *refused = json_object_get(broker, "refused_topics");
+	for (size_t i = 0; i < json_array_size(refused); i++) {
+		const char *topic = json_string_value(json_array_get(refused, i));
+		lm_auto_free char *message =
+			lm_xasprintf("%s: refuses the topic %s", name, topic ? topic : "?");
+		doctor_warn(d, message,
+			"allow it in the broker's policy, or switch it off with mqtt.topics in the "
+			"host file");
+	}
 	if (json_get_bool(broker, "connected", false)) {
 		doctor_ok(d, "%s: connected", name);
 		return;

@@ -277,6 +277,12 @@ lm_rc client_publish(
 	return rc;
 }
 
+void client_give_up(struct client *c)
+{
+	c->ending = CLIENT_DROPPED;
+	close_link(c, false);
+}
+
 lm_rc client_check_topic(const char *topic, struct lm_err *err)
 {
 	size_t n = strlen(topic);

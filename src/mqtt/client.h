@@ -27,7 +27,8 @@ struct client_options {
 enum client_ending {
 	CLIENT_FAILED,  ///< No answer, no connection, on our side or the network's.
 	CLIENT_REFUSED, ///< The broker took the connection and ended it in place of accepting us.
-	CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection.
+	CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
+			///< client_give_up.
 };
 
 /// `connected` and `closed` may destroy the client, `acknowledged` must not call it.
@@ -61,6 +62,8 @@ lm_rc client_connect(struct client *c, struct lm_err *err);
 /// message. LM_E_NETWORK and others: the connection is lost, without `closed`.
 lm_rc client_publish(struct client *c, const char *topic, struct lm_str payload, int *ret_id,
 	struct lm_err *err);
+/// Ends the connection, without `closed` and without a goodbye, as the broker takes no messages.
+void client_give_up(struct client *c);
 /// LM_E_INVALID: not a topic to publish to (wildcards, control characters, not UTF-8).
 lm_rc client_check_topic(const char *topic, struct lm_err *err);
 /// Of the last that ended.

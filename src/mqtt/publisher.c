@@ -17,6 +17,9 @@ enum {
 	WINDOW_MAX = 20,
 	/// Of payloads; one message is always sent. It bounds what libmosquitto keeps in memory.
 	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
+	/// Without an acknowledgement, though the broker may answer pings; a dead connection is
+	/// found within two keep-alive intervals.
+	ACKNOWLEDGE_MS = 150 * 1000,
 	/// Until messages that could not be read are tried again.
 	UNREADABLE_MS = 10 * 1000,
 	/// In a turn of the loop: each is synced.
@@ -57,8 +60,9 @@ struct in_flight {
 struct publisher {
 	struct outbox *outbox;
 	struct client *client;
-	struct loop_timer *timer;      ///< The next attempt; while connected, to send what waits.
-	struct loop_timer *save_timer; ///< To save more of what is held.
+	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
+	struct loop_timer *acknowledge_timer; ///< While something is in flight.
+	struct loop_timer *save_timer;        ///< To save more of what is held.
 	struct publisher_events events;
 	char *presence_topic;
 	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
@@ -99,6 +103,8 @@ static void add_to_window(
 	p->lanes[lane].topic = lm_xstrdup(topic);
 	p->window[p->window_n++] = (struct in_flight){.id = id, .lane = lane, .seq = seq, .n = n};
 	p->window_bytes += n;
+	if (!loop_timer_active(p->acknowledge_timer))
+		loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
 }
 
 static void end_set_aside(void *ctx)
@@ -215,6 +221,7 @@ static void on_closed(void *ctx, const char *why)
 		p->will_refusals = 0;
 	p->connected = false;
 	free(lm_take(p->broken));
+	loop_timer_stop(p->acknowledge_timer);
 	p->window_n = 0;
 	p->window_bytes = 0;
 	outbox_return_all(p->outbox);
@@ -255,9 +262,23 @@ static void on_acknowledged(void *ctx, int id)
 		clear_lane(p, p->window[i].lane);
 		p->window_bytes -= p->window[i].n;
 		p->window[i] = p->window[--p->window_n];
+		loop_timer_stop(p->acknowledge_timer);
+		if (p->window_n > 0)
+			loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
 		loop_timer_start(p->timer, 0, 0);
 		return;
 	}
+}
+
+static void on_unacknowledged(void *ctx)
+{
+	struct publisher *p = ctx;
+	lm_auto_free char *why = lm_xasprintf(
+		"the MQTT broker %s has acknowledged no message for %d s; check that it works",
+		publisher_name(p), ACKNOWLEDGE_MS / 1000);
+
+	client_give_up(p->client);
+	on_closed(p, why);
 }
 
 /// Tells that the connection is there or ends, past the outbox: with the connection gone it would
@@ -374,6 +395,7 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 		p->lanes[LANE_PRESENCE].topic = lm_xstrdup(events->presence_topic);
 	p->timer = loop_timer_create(loop, on_timer, p);
 	p->save_timer = loop_timer_create(loop, save_some, p);
+	p->acknowledge_timer = loop_timer_create(loop, on_unacknowledged, p);
 	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
 	if (rc == LM_OK)
 		rc = outbox_open(directory, &p->outbox, err);
@@ -411,6 +433,7 @@ void publisher_destroy(struct publisher *p)
 	}
 	loop_timer_destroy(p->timer);
 	loop_timer_destroy(p->save_timer);
+	loop_timer_destroy(p->acknowledge_timer);
 	outbox_close(p->outbox);
 	free(p->broken);
 	free(p->fault);

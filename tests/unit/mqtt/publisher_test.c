@@ -34,6 +34,16 @@ struct world {
 };
 
 static char directory[64];
+static bool hurries; ///< The limit for acknowledgements is over at once.
+
+void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+
+void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
+{
+	__real_loop_timer_start(t, hurries && delay_ms == 150 * 1000 ? 1 : delay_ms, repeat_ms);
+}
+
 static char big[LIMIT_MQTT_PAYLOAD];
 
 static int setup(void **state)
@@ -42,6 +52,7 @@ static int setup(void **state)
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/publisher_test.XXXXXX");
 	assert_non_null(mkdtemp(directory));
+	hurries = false;
 	assert_int_equal(loop_create(&w->loop, NULL), LM_OK);
 	*state = w;
 	return 0;
@@ -723,6 +734,23 @@ static void a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits(void **
 	assert_int_equal(publisher_counts(w->publisher).dropped_event, 1);
 }
 
+static void a_broker_that_acknowledges_nothing_is_connected_to_again(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.no_puback = true}, {0}};
+
+	start(w, scripts, 2);
+	RUN_UNTIL(w, w->connected == 1);
+	hurries = true;
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->disconnected == 1);
+	assert_non_null(strstr(w->why, "has acknowledged no message for 150 s"));
+	hurries = false;
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->connected, 2);
+	expect_message(w, w->broker.messages_n - 1, 0);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -769,6 +797,7 @@ int main(void)
 		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
 		PUBLISHER_TEST(a_reset_between_two_events_ends_in_another_attempt),
 		PUBLISHER_TEST(a_message_of_a_key_is_taken_once_also_after_a_restart),
+		PUBLISHER_TEST(a_broker_that_acknowledges_nothing_is_connected_to_again),
 		PUBLISHER_TEST(a_topic_that_ends_connections_is_set_aside),
 		PUBLISHER_TEST(only_the_topic_that_is_refused_is_set_aside),
 		PUBLISHER_TEST(a_status_that_is_refused_stays_and_holds_up_nothing),
