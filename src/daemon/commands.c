@@ -194,16 +194,32 @@ static void run_metrics(struct request *r, const json_t *request)
 static const struct command {
 	const char *name;
 	void (*run)(struct request *r, const json_t *request);
+	/// It only asks for what is known here. A plan does not: it does what its definition names
+	/// as the user that it names, with the device's credentials.
+	bool only_reads;
 } COMMANDS[] = {
-	{"crashes", run_crashes},
+	{"crashes", run_crashes, .only_reads = true},
 	{"deploy", run_deploy},
-	{"logs", run_logs},
+	{"logs", run_logs, .only_reads = true},
 	{"plan", run_plan},
-	{"metrics", run_metrics},
+	{"metrics", run_metrics, .only_reads = true},
 	{"start", run_start},
-	{"status", run_status},
+	{"status", run_status, .only_reads = true},
 	{"stop", run_stop},
 };
+
+static void run_command(struct request *r, const struct command *command, const json_t *request)
+{
+	if (command->only_reads || control_may_act(r->client)) {
+		command->run(r, request);
+		return;
+	}
+	lm_auto_free char *text = lm_xasprintf(
+		"'%s' is for root and members of controlGroup; members of controlReadGroup may use "
+		"status, logs, crashes and metrics",
+		command->name);
+	end_request(r, control_last_line(1, text));
+}
 
 static void on_request(void *ctx, struct control_client *client, const json_t *request)
 {
@@ -214,7 +230,7 @@ static void on_request(void *ctx, struct control_client *client, const json_t *r
 	control_set_data(client, r);
 	for (size_t i = 0; name && i < LM_ARRAY_SIZE(COMMANDS); i++) {
 		if (strcmp(COMMANDS[i].name, name) == 0) {
-			COMMANDS[i].run(r, request);
+			run_command(r, &COMMANDS[i], request);
 			return;
 		}
 	}
@@ -245,7 +261,8 @@ lm_rc commands_create(struct loop *loop, const struct host_settings *host,
 
 	c->from = *from;
 	c->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
-	lm_rc rc = control_create(loop, path, host->control_group, &handler, &c->control, err);
+	const struct control_groups groups = {host->control_group, host->control_read_group};
+	lm_rc rc = control_create(loop, path, &groups, &handler, &c->control, err);
 	if (rc)
 		return rc;
 	*ret = lm_take(c);

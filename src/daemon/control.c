@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define NO_GROUP ((gid_t)-1)
+
 enum {
+	EXIT_UNREACHABLE = 3, ///< As where the socket file refuses.
 	ACCEPT_PAUSE_MS = 1000,
 	GROUP_MAX = 1 << 20, ///< One entry of the group database, with all its members.
 };
@@ -53,15 +56,12 @@ json_t *control_last_line(int status, const char *message)
 	return json_pack("{s:i, s:s?}", "exit", status, "message", message);
 }
 
-/// A connection beyond the most that are served: a new socket takes a line at once.
-static void turn_away(const struct control *c, int fd)
+/// A connection that is not served: a new socket takes a line at once.
+static void turn_away(int fd, int status, const char *why)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(LM_ERR_MSG_SIZE);
-	char text[96];
+	lm_auto_json json_t *refusal = control_last_line(status, why);
 
-	(void)snprintf(text, sizeof(text),
-		"too many clients: %zu are being served, try again later", c->n);
-	lm_auto_json json_t *refusal = control_last_line(1, text);
 	(void)json_write(refusal, &line);
 	(void)lm_buf_putc(&line, '\n');
 	(void)send(fd, line.data, line.len, MSG_NOSIGNAL);
@@ -104,6 +104,25 @@ static bool is_trusted(int fd)
 	return uid == 0 || uid == geteuid();
 }
 
+/// The mode of the socket file may let in more than may ask.
+static enum control_access find_access(const struct control *c, int fd, bool trusted)
+{
+	if (trusted || (c->all_gid != NO_GROUP && socket_unix_peer_is_in(fd, c->all_gid)))
+		return CONTROL_ALL;
+	if (c->read_gid != NO_GROUP && socket_unix_peer_is_in(fd, c->read_gid))
+		return CONTROL_READ;
+	return CONTROL_NOTHING;
+}
+
+static void turn_away_crowd(const struct control *c, int fd)
+{
+	char text[96];
+
+	(void)snprintf(text, sizeof(text),
+		"too many clients: %zu are being served, try again later", c->n);
+	turn_away(fd, 1, text);
+}
+
 static void on_connection(void *ctx, short events)
 {
 	struct control *c = ctx;
@@ -115,25 +134,43 @@ static void on_connection(void *ctx, short events)
 	if (rc == LM_OK && fd < 0)
 		return;
 	bool trusted = rc == LM_OK && is_trusted(fd);
+	enum control_access access = rc == LM_OK ? find_access(c, fd, trusted) : CONTROL_NOTHING;
+	if (rc == LM_OK && access == CONTROL_NOTHING) {
+		turn_away(fd, EXIT_UNREACHABLE,
+			"you may not use the control socket: run it as root or as a member of the "
+			"group in lightermand's controlGroup or controlReadGroup");
+		return;
+	}
 	if (rc == LM_OK && !make_place(c, trusted)) {
-		turn_away(c, fd);
+		turn_away_crowd(c, fd);
 		return;
 	}
 	if (rc == LM_OK)
-		rc = control_client_create(c, &fd, trusted, &err);
+		rc = control_client_create(c, &fd, trusted, access, &err);
 	if (rc != LM_OK)
 		pause_accepting(c, &err);
 	else
 		c->warned = false;
 }
 
-lm_rc control_create(struct loop *loop, const char *path, const char *group,
+/// A socket file has one group; with two the kernel has to let in everybody.
+static lm_rc listen_for(struct control *c, struct lm_err *err)
+{
+	bool has_all = c->all_gid != NO_GROUP, has_read = c->read_gid != NO_GROUP;
+	mode_t mode = has_all && has_read ? 0666 : has_all || has_read ? 0660 : 0600;
+
+	return socket_unix_listen(c->path, mode, has_all ? c->all_gid : c->read_gid, &c->fd, err);
+}
+
+lm_rc control_create(struct loop *loop, const char *path, const struct control_groups *groups,
 	const struct control_handler *handler, struct control **ret, struct lm_err *err)
 {
-	gid_t gid = (gid_t)-1;
+	gid_t all_gid = NO_GROUP, read_gid = NO_GROUP;
 	struct stat st = {0};
-	lm_rc rc = group ? find_group(group, &gid, err) : LM_OK;
+	lm_rc rc = groups->all ? find_group(groups->all, &all_gid, err) : LM_OK;
 
+	if (rc == LM_OK && groups->read)
+		rc = find_group(groups->read, &read_gid, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "control socket '%s'", path);
 	lm_auto(control_destroy_p) struct control *c = lm_xcalloc(1, sizeof(*c));
@@ -141,7 +178,9 @@ lm_rc control_create(struct loop *loop, const char *path, const char *group,
 	c->loop = loop;
 	c->path = lm_xstrdup(path);
 	c->handler = *handler;
-	rc = socket_unix_listen(path, group ? 0660 : 0600, gid, &c->fd, err);
+	c->all_gid = all_gid;
+	c->read_gid = read_gid;
+	rc = listen_for(c, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "control socket");
 	if (lstat(path, &st) == 0) {

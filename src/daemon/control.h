@@ -7,8 +7,8 @@
 /// No client can harm another or the daemon: at most LIMIT_CONTROL_CLIENTS at a time (a further one
 /// takes the place of one that has not asked yet, or is told so and closed), and some more for
 /// trusted ones, which are root's and our own user's; a request has a ceiling and a time limit; and
-/// a client that reads slowly loses progress lines, then its connection. Access is the socket
-/// file's: root, and one group.
+/// a client that reads slowly loses progress lines, then its connection. Root and our own user may
+/// do everything, members of two groups as control_groups says, and others nothing.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -20,6 +20,12 @@
 struct control;
 struct control_client;
 
+/// Whom the socket lets in beside root and our own user; NULL: nobody.
+struct control_groups {
+	const char *all; ///< Its members may do everything: with a definition that is root's power.
+	const char *read; ///< Its members may only ask.
+};
+
 struct control_handler {
 	/// A complete request (an object; borrowed for the call). The handler answers, now or
 	/// later, with control_send and finally control_end.
@@ -30,10 +36,11 @@ struct control_handler {
 	void *ctx;
 };
 
-/// Makes the socket `path`: mode 0600, or 0660 with the group named `group` (NULL: none).
-/// LM_E_CONFLICT: another program answers there. LM_E_NOT_FOUND: no such group. As
+/// Makes the socket `path`: mode 0600, or 0660 with the group that is named, or 0666 with two, as a
+/// file has one group only. Who may do what depends on the credentials of each client, never on
+/// that mode alone. LM_E_CONFLICT: another program answers there. LM_E_NOT_FOUND: no such group. As
 /// socket_unix_listen.
-lm_rc control_create(struct loop *loop, const char *path, const char *group,
+lm_rc control_create(struct loop *loop, const char *path, const struct control_groups *groups,
 	const struct control_handler *handler, struct control **ret, struct lm_err *err);
 /// Removes the socket and closes all clients: whose request was handed over is `gone`. Takes NULL.
 void control_destroy(struct control *c);
@@ -53,3 +60,5 @@ json_t *control_last_line(int status, const char *message);
 void control_set_data(struct control_client *client, void *data);
 void *control_data(const struct control_client *client);
 bool control_is_trusted(const struct control_client *client);
+/// Whether the client may do more than ask.
+bool control_may_act(const struct control_client *client);

@@ -32,6 +32,7 @@ struct control_client {
 	struct control_client *next;
 	enum phase phase;
 	bool trusted;
+	enum control_access access;
 	int fd;
 	struct loop_fd *watch;
 	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
@@ -201,6 +202,11 @@ bool control_is_trusted(const struct control_client *client)
 	return client->trusted;
 }
 
+bool control_may_act(const struct control_client *client)
+{
+	return client->access == CONTROL_ALL;
+}
+
 void control_client_give_up(struct control *c, bool for_trusted)
 {
 	struct control_client *oldest = NULL;
@@ -350,7 +356,8 @@ static void on_time(void *ctx)
 	control_end(client, control_last_line(1, text));
 }
 
-lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_err *err)
+lm_rc control_client_create(
+	struct control *c, int *fd, bool trusted, enum control_access access, struct lm_err *err)
 {
 	struct control_client *client = lm_xcalloc(1, sizeof(*client));
 	lm_rc rc = loop_fd_create(c->loop, *fd, on_ready, client, &client->watch, err);
@@ -362,6 +369,7 @@ lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_
 	client->fd = lm_take_fd(*fd);
 	client->control = c;
 	client->trusted = trusted;
+	client->access = access;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
 	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
 	client->timer = loop_timer_create(c->loop, on_time, client);

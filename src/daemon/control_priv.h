@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+enum control_access { CONTROL_NOTHING, CONTROL_READ, CONTROL_ALL };
+
 struct control {
 	struct loop *loop;
 	char *path;
@@ -16,13 +18,15 @@ struct control {
 	struct loop_fd *watch;
 	struct loop_timer *retry; ///< Accepting is paused until it fires.
 	bool warned;
+	gid_t all_gid, read_gid; ///< (gid_t)-1: no group.
 	struct control_handler handler;
 	struct control_client *clients; ///< The newest first.
 	size_t n;
 };
 
 /// Takes over a connection; `*fd` is -1 afterwards. `trusted`: root's, or our own user's.
-lm_rc control_client_create(struct control *c, int *fd, bool trusted, struct lm_err *err);
+lm_rc control_client_create(
+	struct control *c, int *fd, bool trusted, enum control_access access, struct lm_err *err);
 /// Gives up the oldest client, if there is one, that has not sent its request yet; a trusted one
 /// only for another.
 void control_client_give_up(struct control *c, bool for_trusted);

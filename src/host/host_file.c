@@ -43,6 +43,7 @@ static const struct key KEYS[] = {
 	{NULL, "defaultUser", TEXT, AT(default_user), 0, 0},
 	{NULL, "allowRoot", BOOL, AT(allow_root), 0, 0},
 	{NULL, "controlGroup", TEXT, AT(control_group), 0, 0},
+	{NULL, "controlReadGroup", TEXT, AT(control_read_group), 0, 0},
 	{NULL, "logShippingSeconds", NUMBER, AT(log_shipping_s), 1, SHIPPING_MAX_S},
 	{NULL, "workerSilenceSeconds", NUMBER, AT(worker_silence_s), 1, SILENCE_MAX_S},
 	{"credentials", "roleAlias", TEXT, AT(credentials.role_alias), 0, 0},

@@ -55,6 +55,7 @@ struct host_settings {
 	char *docker_socket;
 	char *docker_compose;      ///< NULL: look for it.
 	char *control_group;       ///< Group that may use the control socket; NULL: root only.
+	char *control_read_group;  ///< Group that may only ask; NULL: none.
 	unsigned log_shipping_s;   ///< How long lines wait, to be shipped together.
 	char *metrics_textfile;    ///< Where metrics are written for others to read; NULL: nowhere.
 	unsigned worker_silence_s; ///< A worker that prints nothing for so long is ended.

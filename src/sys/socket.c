@@ -2,6 +2,7 @@
 #include "sys/socket.h"
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -126,4 +127,24 @@ uid_t socket_unix_peer_uid(int fd)
 	socklen_t size = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : (uid_t)-1;
+}
+
+bool socket_unix_peer_is_in(int fd, gid_t group)
+{
+	enum { GROUPS_MAX = 65536 }; // the kernel's own
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return false;
+	if (peer.gid == group)
+		return true;
+	lm_auto_free gid_t *groups = lm_xcalloc(GROUPS_MAX, sizeof(*groups));
+	size = GROUPS_MAX * sizeof(*groups);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+		return false;
+	for (size_t i = 0; i < size / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
 }

@@ -19,3 +19,5 @@ lm_rc socket_unix_listen(
 lm_rc socket_unix_accept(int listen_fd, int *ret_fd, struct lm_err *err);
 /// The user that connected, of an accepted client; (uid_t)-1 if the kernel does not tell.
 uid_t socket_unix_peer_uid(int fd);
+/// Whether that user connected as a member of the group, its primary one or a supplementary one.
+bool socket_unix_peer_is_in(int fd, gid_t group);

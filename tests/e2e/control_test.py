@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket is open to root and one group, and no member of it keeps the others out."""
 import contextlib
+import dataclasses
 import os
 import stat
 
@@ -27,6 +28,18 @@ def group_device(device, stranger):
     """Open to the group of that name, which has one member."""
     device.host["controlGroup"] = stranger.name
     return device
+
+
+@contextlib.contextmanager
+def with_group(user, number):
+    """As a supplementary group of that user."""
+    before = os.getgroups()
+    os.setgroups([number])
+    try:
+        with acting_as(user):
+            yield
+    finally:
+        os.setgroups(before)
 
 
 def ask_as(user, device, command, **more):
@@ -89,3 +102,38 @@ def test_the_umask_of_whoever_starts_it_keeps_no_member_out(group_device, strang
     assert stat.S_IMODE(run.stat().st_mode) == 0o755
     # Workers pass as the application's user.
     group_device.deploy(group_device.local_group(["web"], local_image))
+
+
+READING = ("status", "logs", "crashes", "metrics")
+ACTING = ("deploy", "plan", "start", "stop")
+
+
+@pytest.mark.parametrize("also", [None, "controlGroup"])
+def test_members_of_the_reading_group_ask_and_do_nothing(device, user, stranger, also, local_image):
+    """By their primary group or by another; strangers get a sentence, whatever the socket file lets in."""
+    device.host["controlReadGroup"] = stranger.name
+    if also:
+        device.host[also] = user.name
+    device.start()
+    device.deploy(device.local_group(["web"], local_image))
+    mode = stat.S_IMODE((device.folder / "run/control.sock").stat().st_mode)
+    assert mode == (0o666 if also else 0o660)
+    group = device.local_group(["other"], local_image).read_text()
+    for command in READING:
+        assert ask_as(stranger, device, command)["exit"] == 0
+    for command in ACTING:
+        last = ask_as(stranger, device, command, group=group)
+        assert last["exit"] == 1 and f"'{command}' is for root and members of controlGroup" in last["message"], last
+    outsider = dataclasses.replace(stranger, uid=64999)
+    with with_group(outsider, stranger.uid):
+        assert device.ask("status")["exit"] == 0
+        assert device.ask("stop")["exit"] == 1
+    if also:
+        last = ask_as(outsider, device, "status")
+        assert last["exit"] == 3 and "controlReadGroup" in last["message"]
+        assert ask_as(user, device, "stop")["exit"] == 0
+    else:
+        with pytest.raises(PermissionError):
+            ask_as(outsider, device, "status")
+    assert device.status["deployment"]["generation"] == 1
+    assert device.status["state"] == ("stopped" if also else "running")

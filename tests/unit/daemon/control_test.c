@@ -86,6 +86,8 @@ static void stop_loop(void *ctx)
 	loop_stop(f.loop);
 }
 
+static const struct control_groups NOBODY = {NULL, NULL};
+
 static void on_request(void *ctx, struct control_client *client, const json_t *request)
 {
 	(void)ctx;
@@ -124,7 +126,9 @@ static int setup(void **state)
 	f.turn = loop_timer_create(f.loop, stop_loop, NULL);
 	loop_timer_start(f.limit, 30000, 0);
 	*state = &f;
-	return control_create(f.loop, "s", NULL, &handler, &f.control, NULL);
+	const struct group *group = getgrgid(getegid());
+	const struct control_groups groups = {.all = group ? group->gr_name : NULL};
+	return control_create(f.loop, "s", &groups, &handler, &f.control, NULL);
 }
 
 static void close_peer(struct peer *p)
@@ -730,7 +734,8 @@ static void two_servers_cannot_share_a_socket(void **state)
 	struct control *second = NULL;
 	struct lm_err err;
 
-	assert_int_equal(control_create(f.loop, "s", NULL, &handler, &second, &err), LM_E_CONFLICT);
+	assert_int_equal(
+		control_create(f.loop, "s", &NOBODY, &handler, &second, &err), LM_E_CONFLICT);
 	assert_string_equal(
 		err.msg, "control socket: another program answers at 's': end it first");
 	assert_null(second);
@@ -745,22 +750,73 @@ static void the_socket_is_roots_and_one_groups(void **state)
 	struct stat st;
 	struct lm_err err;
 
-	assert_int_equal(stat("s", &st), 0);
+	assert_int_equal(control_create(f.loop, "t", &NOBODY, &handler, &second, &err), LM_OK);
+	assert_int_equal(stat("t", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(control_create(f.loop, "t", "no-such-group", &handler, &second, &err),
-		LM_E_NOT_FOUND);
+	control_destroy(second);
+	const struct control_groups absent[] = {
+		{.all = "no-such-group"}, {.read = "no-such-group"}};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(absent); i++)
+		assert_int_equal(control_create(f.loop, "t", &absent[i], &handler, &second, &err),
+			LM_E_NOT_FOUND);
 	assert_string_equal(err.msg, "control socket 't': there is no group 'no-such-group': "
 				     "create it (groupadd no-such-group)");
 	assert_int_equal(access("t", F_OK), -1);
 	if (!group)
 		skip();
-	assert_int_equal(
-		control_create(f.loop, "t", group->gr_name, &handler, &second, &err), LM_OK);
-	assert_int_equal(stat("t", &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0660);
-	assert_int_equal(st.st_gid, getegid());
-	control_destroy(second);
-	assert_int_equal(access("t", F_OK), -1);
+	const struct {
+		struct control_groups groups;
+		mode_t mode;
+	} modes[] = {{{.all = group->gr_name}, 0660}, {{.read = group->gr_name}, 0660},
+		{{group->gr_name, group->gr_name}, 0666}};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(modes); i++) {
+		assert_int_equal(
+			control_create(f.loop, "t", &modes[i].groups, &handler, &second, &err),
+			LM_OK);
+		assert_int_equal(stat("t", &st), 0);
+		assert_int_equal(st.st_mode & 07777, modes[i].mode);
+		assert_int_equal(st.st_gid, getegid());
+		control_destroy(second);
+		assert_int_equal(access("t", F_OK), -1);
+	}
+}
+
+/// As where the mode of the socket file lets in more than the groups say.
+static void who_is_in_no_group_gets_a_sentence(void **state)
+{
+	(void)state;
+	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
+
+	control_destroy(f.control);
+	assert_int_equal(control_create(f.loop, "s", &NOBODY, &handler, &f.control, NULL), LM_OK);
+	connect_peer(&f.peer);
+	assert_non_null(strstr(answer_of(&f.peer), "{\"exit\":3,\"message\":\"you may not use"));
+	assert_int_equal(f.requests, 0);
+}
+
+static void may_only_ask(struct fixture *unused)
+{
+	(void)unused;
+	assert_false(control_may_act(f.client));
+	control_end(f.client, control_last_line(0, NULL));
+}
+
+static void who_is_in_the_reading_group_may_only_ask(void **state)
+{
+	(void)state;
+	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
+	const struct group *group = getgrgid(getegid());
+	const struct control_groups groups = {.read = group ? group->gr_name : NULL};
+
+	if (!group)
+		skip();
+	control_destroy(f.control);
+	assert_int_equal(control_create(f.loop, "s", &groups, &handler, &f.control, NULL), LM_OK);
+	f.answer = may_only_ask;
+	connect_peer(&f.peer);
+	say("{\"command\":\"status\"}\n");
+	assert_string_equal(answer_of(&f.peer), "{\"exit\":0,\"message\":null}\n");
+	assert_int_equal(f.requests, 1);
 }
 
 static void takes_null(void **state)
@@ -804,6 +860,8 @@ int main(void)
 		CONTROL_TEST(a_socket_of_another_program_stays),
 		CONTROL_TEST(two_servers_cannot_share_a_socket),
 		CONTROL_TEST(the_socket_is_roots_and_one_groups),
+		CONTROL_TEST(who_is_in_no_group_gets_a_sentence),
+		CONTROL_TEST(who_is_in_the_reading_group_may_only_ask),
 		cmocka_unit_test(takes_null),
 	};
 
