@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
 
 enum {
@@ -172,8 +173,28 @@ static bool set_pem(
 		      : curl_easy_setopt(e, file, path) == CURLE_OK;
 }
 
+/// libcurl reads once more before it closes a connection, so this also sees the alert that arrived
+/// while we were sending, as TLS 1.3 has it: libcurl itself then knows of a broken pipe only.
+static void on_tls_info(const SSL *ssl, int where, int value)
+{
+	struct https *h = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (where == SSL_CB_READ_ALERT && value >> 8 == SSL3_AL_FATAL)
+		h->alert = value & 0xff;
+}
+
+/// `ctx` is the struct https: the connection may outlast the transfer that opened it.
+static CURLcode on_tls_context(CURL *e, void *tls, void *ctx)
+{
+	(void)e;
+	if (!SSL_CTX_set_app_data(tls, ctx))
+		return CURLE_OUT_OF_MEMORY;
+	SSL_CTX_set_info_callback(tls, on_tls_info);
+	return CURLE_OK;
+}
+
 /// What we show of ourselves.
-static bool set_identity(struct transfer *t)
+static bool set_identity(struct https *h, struct transfer *t)
 {
 	const struct https_request *r = &t->request;
 	CURL *e = t->easy;
@@ -185,7 +206,9 @@ static bool set_identity(struct transfer *t)
 		       r->certificate_text) &&
 	       set_pem(e, CURLOPT_SSLKEY, r->private_key, CURLOPT_SSLKEY_BLOB,
 		       r->private_key_text) &&
-	       curl_easy_setopt(e, CURLOPT_KEYPASSWD, "") == CURLE_OK;
+	       curl_easy_setopt(e, CURLOPT_KEYPASSWD, "") == CURLE_OK &&
+	       curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls_context) == CURLE_OK &&
+	       curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, h) == CURLE_OK;
 }
 
 static void set_rest(struct transfer *t)
@@ -215,6 +238,7 @@ lm_rc https_attempt_start(struct https *h, struct transfer *t, struct lm_err *er
 	t->header_bytes = 0;
 	t->headers_too_large = t->body_too_large = t->body_cut = false;
 	t->curl_text[0] = '\0';
+	t->alert = h->alert = -1;
 
 	lm_rc rc = prepare_headers(t, err);
 	if (rc != LM_OK)
@@ -222,7 +246,7 @@ lm_rc https_attempt_start(struct https *h, struct transfer *t, struct lm_err *er
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		abort(); // no memory
-	if (!set_security(h, t) || !set_identity(t))
+	if (!set_security(h, t) || !set_identity(h, t))
 		return lm_fail(err, LM_E_SYS, 0, "this libcurl cannot do verified TLS");
 	set_limits(t);
 	set_method(t);
@@ -297,6 +321,7 @@ lm_rc https_attempt_end(
 		rc = take_body(t, err);
 		*ret_retry = rc == LM_OK && is_worth_retrying(t);
 	} else {
+		t->alert = h->alert;
 		rc = https_describe_failure(t, code, ret_retry, err);
 	}
 	https_attempt_drop(h, t);

@@ -1,10 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "aws/certificate_dates.h"
 #include "aws/https_priv.h"
+#include "base/clock.h"
+
+#include <openssl/ssl.h>
 
 /// libcurl's own words, or its general ones for the code.
 static const char *words(const struct transfer *t, CURLcode code)
 {
 	return t->curl_text[0] ? t->curl_text : curl_easy_strerror(code);
+}
+
+/// An alert with which TLS rejects a certificate; "access denied" is what some send instead.
+static bool rejects_certificate(int alert)
+{
+	return (alert >= SSL_AD_BAD_CERTIFICATE && alert <= SSL_AD_CERTIFICATE_UNKNOWN) ||
+	       alert == SSL_AD_UNKNOWN_CA || alert == SSL_AD_ACCESS_DENIED;
+}
+
+/// Whether the server ended the connection instead of answering. A server that sends no alert is
+/// judged by the certificate's dates.
+static bool was_ended(const struct transfer *t, CURLcode code)
+{
+	return t->alert >= 0 || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_RECV_ERROR ||
+	       code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING;
+}
+
+/// By the dates of the certificate that we show. True: `err` is filled.
+static bool is_out_of_its_time(const struct transfer *t, struct lm_str host, struct lm_err *err)
+{
+	const struct https_request *r = &t->request;
+	int64_t now_ms = lm_clock_wall_ms();
+	struct certificate_dates dates;
+	char when[LM_TIME_SIZE];
+
+	if (!certificate_dates_read(r->certificate, r->certificate_text, &dates))
+		return false;
+	if (dates.until_ms < now_ms)
+		(void)!lm_fail(err, LM_E_DENIED, 0,
+			"the device's certificate '%s' expired at %s and %.*s does not accept it; "
+			"give the device a new one, or set its clock if that is wrong",
+			r->certificate, lm_time_format_iso(dates.until_ms, when), LM_STR_ARG(host));
+	else if (dates.from_ms > now_ms)
+		(void)!lm_fail(err, LM_E_DENIED, 0,
+			"the device's certificate '%s' is not valid before %s and %.*s does not "
+			"accept it; set the device's clock if that is wrong, or wait",
+			r->certificate, lm_time_format_iso(dates.from_ms, when), LM_STR_ARG(host));
+	else if (t->alert == SSL_AD_CERTIFICATE_EXPIRED)
+		(void)!lm_fail(err, LM_E_DENIED, 0,
+			"%.*s does not accept the device's certificate '%s': it has expired there, "
+			"but is valid until %s by the device's clock; set the clock",
+			LM_STR_ARG(host), r->certificate, lm_time_format_iso(dates.until_ms, when));
+	else
+		return false;
+	return true;
+}
+
+/// Whether the server does not accept the certificate that we show: `err` then says why.
+static bool is_certificate_refused(
+	const struct transfer *t, CURLcode code, struct lm_str host, struct lm_err *err)
+{
+	const struct https_request *r = &t->request;
+
+	if (!r->certificate || !was_ended(t, code))
+		return false;
+	if (is_out_of_its_time(t, host, err))
+		return true;
+	if (!rejects_certificate(t->alert))
+		return false;
+	if (t->alert == SSL_AD_UNKNOWN_CA)
+		(void)!lm_fail(err, LM_E_DENIED, 0,
+			"%.*s does not know the authority that issued the device's certificate "
+			"'%s'; use a certificate that is registered there",
+			LM_STR_ARG(host), r->certificate);
+	else
+		(void)!lm_fail(err, LM_E_DENIED, 0,
+			"%.*s does not accept the device's certificate '%s' (%s); check that it is "
+			"registered there, active and not revoked",
+			LM_STR_ARG(host), r->certificate, SSL_alert_desc_string_long(t->alert));
+	return true;
 }
 
 static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str host,
@@ -104,6 +178,8 @@ lm_rc https_describe_failure(
 	struct lm_str host = https_origin_host(t->request.origin);
 
 	*ret_retry = false;
+	if (is_certificate_refused(t, code, host, err))
+		return LM_E_DENIED;
 	if (t->headers_too_large)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s has too many headers",
 			LM_STR_ARG(host));

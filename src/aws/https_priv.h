@@ -23,6 +23,7 @@ struct transfer {
 	size_t header_bytes;
 	bool headers_too_large, body_too_large, body_cut;
 	char curl_text[CURL_ERROR_SIZE];
+	int alert; ///< The TLS alert with which the server ended it, as SSL_AD_...; -1: none seen.
 
 	struct https_answer answer;
 };
@@ -31,6 +32,8 @@ struct https {
 	CURLM *multi;
 	char *ca_bundle;            ///< NULL: the system's.
 	uint64_t alive_at_ms;       ///< When the caller was last shown that we are alive.
+	int alert;                  ///< The last TLS alert from a server that asked for our
+				    ///< certificate, since the attempt began; -1: none.
 	struct transfer *transfers; ///< All under way or waiting, in the order they were started.
 };
 

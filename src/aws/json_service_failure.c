@@ -94,13 +94,15 @@ static lm_rc describe_identity(const struct service_failure *f, struct lm_err *e
 {
 	if (json_service_is_expired(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the temporary credentials from %s are over (%s: %s); get new ones",
-			f->source, f->error->code, f->error->message);
+			"the temporary credentials from %s are over (%s%s%s); get new ones",
+			f->source, f->error->code, f->error->message[0] ? ": " : "",
+			f->error->message);
 	if (is_unknown_key(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"%s does not know access key %.64s from %s (%s: %s); check key and session "
+			"%s does not know access key %.64s from %s (%s%s%s); check key and session "
 			"token, both from the same source, and that their partition is %s",
-			f->service, f->access_key_id, f->source, f->error->code, f->error->message,
+			f->service, f->access_key_id, f->source, f->error->code,
+			f->error->message[0] ? ": " : "", f->error->message,
 			endpoint_partition(f->region));
 	return is_signature(f->error) ? describe_signature(f, err) : LM_OK;
 }
@@ -127,9 +129,9 @@ static lm_rc describe_refusal(const struct service_failure *f, struct lm_err *er
 		   : passes                                                 ? LM_E_REFUSED
 									    : LM_E_DENIED;
 
-	return lm_fail(err, rc, 0, "%s refuses: %s, %s (HTTP %d, after %u attempt%s)", f->service,
-		f->error->code, f->error->message, f->answer->status, f->answer->attempts,
-		f->answer->attempts == 1 ? "" : "s");
+	return lm_fail(err, rc, 0, "%s refuses: %s%s%s (HTTP %d, after %u attempt%s)", f->service,
+		f->error->code, f->error->message[0] ? ", " : "", f->error->message,
+		f->answer->status, f->answer->attempts, f->answer->attempts == 1 ? "" : "s");
 }
 
 lm_rc json_service_describe(const struct service_failure *f, struct lm_err *err)

@@ -274,7 +274,8 @@ static bool is_wrong_region(int status, struct lm_str header, const struct s3_er
 {
 	return status == 301 || status == 307 ||
 	       (status == 400 &&
-		       (header.n || strcmp(e->code, "AuthorizationHeaderMalformed") == 0));
+		       (header.n || strcmp(e->code, "AuthorizationHeaderMalformed") == 0 ||
+			       strcmp(e->code, "IllegalLocationConstraintException") == 0));
 }
 
 /// Amazon S3: "Request redirection and the REST API". True if the job goes on, or has ended.

@@ -6,7 +6,12 @@
 
 #include <string.h>
 
-enum { NAME_MAX_SHOWN = 120, NAME_SIZE = 4 * NAME_MAX_SHOWN + 32 };
+enum {
+	NAME_MAX_SHOWN = 120,
+	NAME_SIZE = 4 * NAME_MAX_SHOWN + 32,
+	SAYS_MAX = 320,
+	SAYS_SIZE = 4 * SAYS_MAX + 64,
+};
 
 /// The names of a request, as a person can read them.
 struct names {
@@ -16,6 +21,21 @@ struct names {
 static void shorten(const char *s, char out[NAME_SIZE])
 {
 	(void)lm_str_shorten(lm_str(s ? s : ""), NAME_MAX_SHOWN, out, NAME_SIZE);
+}
+
+/// What S3 says itself, to be put behind a sentence of ours; "" if that is no more than the code.
+static const char *says(const struct s3_failure *f, char out[SAYS_SIZE])
+{
+	struct lm_str message = lm_str_trim(lm_str(f->error.message));
+	char shown[4 * SAYS_MAX + 32];
+
+	out[0] = '\0';
+	while (message.n && message.p[message.n - 1] == '.')
+		message.n--;
+	if (message.n && !lm_str_eq_nocase(message, LM_STR("Access Denied")))
+		(void)snprintf(out, SAYS_SIZE, " (S3 says: %s)",
+			lm_str_shorten(message, SAYS_MAX, shown, sizeof(shown)));
+	return out;
 }
 
 static lm_rc no_object(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -35,23 +55,40 @@ static lm_rc no_bucket(const struct s3_failure *f, const struct names *n, struct
 
 static lm_rc bad_version(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
+	char words[SAYS_SIZE];
+
 	if (!f->request->version)
-		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s", n->key,
-			n->bucket, f->error.message);
+		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s%s", n->key,
+			n->bucket, f->error.code, says(f, words));
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
 		"bucket '%s' has no object '%s' of version '%s': S3 says that this is no version "
-		"id (%s)",
-		n->bucket, n->key, n->version, f->error.message);
+		"id%s",
+		n->bucket, n->key, n->version, says(f, words));
 }
 
 static lm_rc access_denied(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
+	const char *action = f->request->version ? "s3:GetObjectVersion" : "s3:GetObject";
+	char words[SAYS_SIZE];
+
+	(void)says(f, words);
+	if (strstr(words, "kms:") || strstr(words, "KMS"))
+		return lm_fail(err, LM_E_DENIED, 0,
+			"object '%s' of bucket '%s' cannot be decrypted: the role needs "
+			"kms:Decrypt "
+			"on the object's KMS key%s",
+			n->key, n->bucket, words);
+	if (strstr(words, "explicit deny"))
+		return lm_fail(err, LM_E_DENIED, 0,
+			"access to object '%s' of bucket '%s' is denied: a policy forbids it by an "
+			"explicit deny, which no other policy can outweigh%s",
+			n->key, n->bucket, words);
 	return lm_fail(err, LM_E_DENIED, 0,
 		"access to object '%s' of bucket '%s' is denied: the role needs %s on "
 		"arn:%s:s3:::%s/%s (S3 answers the same for an object that does not exist, if the "
-		"role may not list the bucket)",
-		n->key, n->bucket, f->request->version ? "s3:GetObjectVersion" : "s3:GetObject",
-		endpoint_partition(f->request->region), n->bucket, n->key);
+		"role may not list the bucket)%s",
+		n->key, n->bucket, action, endpoint_partition(f->request->region), n->bucket,
+		n->key, words);
 }
 
 static lm_rc wrong_secret(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -74,10 +111,12 @@ static lm_rc unknown_key(const struct s3_failure *f, const struct names *n, stru
 
 static lm_rc expired(const struct s3_failure *f, const struct names *n, struct lm_err *err)
 {
+	char words[SAYS_SIZE];
+
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"the temporary credentials from %s are over (%s: %s); get new ones", f->source,
-		f->error.code, f->error.message);
+		"the temporary credentials from %s are over (%s); get new ones%s", f->source,
+		f->error.code, says(f, words));
 }
 
 static lm_rc bad_token(const struct s3_failure *f, const struct names *n, struct lm_err *err)
@@ -158,6 +197,7 @@ static bool is_passing(const struct s3_failure *f)
 lm_rc s3_describe_failure(const struct s3_failure *f, struct lm_err *err)
 {
 	struct lm_str marker = header_list_get(&f->answer->headers, "x-amz-delete-marker");
+	char words[SAYS_SIZE];
 	struct names n;
 
 	shorten(f->request->bucket, n.bucket);
@@ -180,7 +220,7 @@ lm_rc s3_describe_failure(const struct s3_failure *f, struct lm_err *err)
 	if (!f->error.code[0])
 		return describe_without_code(f, &n, err);
 	return lm_fail(err, is_passing(f) ? LM_E_REFUSED : LM_E_DENIED, 0,
-		"S3 refuses object '%s' of bucket '%s': %s, %s (HTTP %d, after %u attempt%s)",
-		n.key, n.bucket, f->error.code, f->error.message, f->answer->status,
-		f->answer->attempts, f->answer->attempts == 1 ? "" : "s");
+		"S3 refuses object '%s' of bucket '%s': %s (HTTP %d, after %u attempt%s)%s", n.key,
+		n.bucket, f->error.code, f->answer->status, f->answer->attempts,
+		f->answer->attempts == 1 ? "" : "s", says(f, words));
 }

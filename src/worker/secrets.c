@@ -26,14 +26,16 @@ static bool is_repeated(char *const *arns, size_t i)
 	return false;
 }
 
-/// Where failures go: the first to the caller, the others to the log.
+/// Where failures go: the first to the caller, with how many there are; the others to the log.
 struct failures {
 	struct lm_err *err;
 	lm_rc first;
+	size_t n;
 };
 
 static void note_failure(struct failures *f, lm_rc rc, const struct lm_err *why)
 {
+	f->n += rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT;
 	if (f->first == LM_OK) {
 		f->first = rc;
 		if (f->err)
@@ -113,6 +115,9 @@ lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t
 		get_from_cloud(source->cloud, arns, n, &got, &failures);
 	if (source->cloud) // whatever else was started there
 		rc = cloud_run(source->cloud, failures.first ? NULL : err);
+	if (failures.first && failures.n > 1 && err)
+		(void)!lm_wrap(err, "%zu secrets cannot be read (all are in the log); the first",
+			failures.n);
 	if (failures.first)
 		return failures.first;
 	if (rc)

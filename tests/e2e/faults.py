@@ -13,6 +13,7 @@ import signal
 import socket
 
 from device import SECRET_ARN
+from servers.authority import Authority
 from servers.engine import compose_file
 from servers.old_engine import VersionOnlyEngine
 from servers.s3 import S3
@@ -307,6 +308,11 @@ def secret_missing(scene):
     return scene.store(secrets=[SECRET_ARN.format(name="nobody")])
 
 
+@fault
+def secrets_missing(scene):
+    return scene.store(secrets=[SECRET_ARN.format(name=name) for name in ("nobody", "missing", "none")])
+
+
 def secret(value):
     """A secret of that value, a text."""
     def prepare(scene):
@@ -368,6 +374,34 @@ def aws_role_refused(scene):
     scene.device.host["credentials"] = role.attach("errors-device", "Other")
     scene.device.host["thingName"] = "Gateway"
     return group
+
+
+def with_certificate(scene, certificate, key):
+    """A device that shows that certificate to AWS IoT, and the group file."""
+    role = scene.fixture("role_credentials")
+    group = in_s3(scene)
+    scene.device.host["credentials"] = {**role.attach("errors-device", "Gateway"), "certificate": str(certificate),
+                                        "privateKey": str(key)}
+    scene.device.host["thingName"] = "Gateway"
+    return group
+
+
+@fault
+def device_certificate_expired(scene):
+    authority = scene.fixture("role_credentials").authority
+    return with_certificate(scene, *authority.issue("errors-expired", days=-1))
+
+
+@fault
+def device_certificate_early(scene):
+    authority = scene.fixture("role_credentials").authority
+    return with_certificate(scene, *authority.issue("errors-early", from_days=1))
+
+
+@fault
+def device_certificate_unknown(scene):
+    stranger = Authority(scene.fixture("sandbox") / "errors-stranger", "Another authority")
+    return with_certificate(scene, *stranger.issue("errors-device"))
 
 
 @fault

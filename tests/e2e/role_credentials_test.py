@@ -85,12 +85,37 @@ def test_iot_has_no_such_role_alias(load, iot):
     assert_refused(load(iot(role_alias="other")), "not found", "no role alias 'other'", "Role alias does not exist")
 
 
-def test_iot_lets_nobody_in_without_its_authoritys_certificate(role_credentials, sandbox, load, iot):
-    stranger = Authority(sandbox / "stranger", "Another authority")
+@pytest.fixture(params=["1.2", "1.3"])
+def tls_version(request, role_credentials):
+    """The test runs with each: with 1.3 the server's alert comes when the handshake has long been done."""
+    role_credentials.use_tls(request.param)
+    yield request.param
+    role_credentials.use_tls(None)
+
+
+def test_iot_lets_nobody_in_without_its_authoritys_certificate(role_credentials, tls_version, sandbox, load, iot):
+    stranger = Authority(sandbox / f"stranger-{tls_version}", "Another authority")
     certificate, key = stranger.issue("lighter-1-device")
     answers = load(iot(certificate=str(certificate), private_key=str(key), attempts=2))
-    assert_refused(answers, "network", "the AWS IoT credentials provider: ")
+    assert_refused(answers, "denied", "the AWS IoT credentials provider: ",
+                   f"does not know the authority that issued the device's certificate '{certificate}'")
     assert not role_credentials.requests
+
+
+@pytest.mark.parametrize("from_days, days, words", [(-3, -1, "expired at "), (1, 3, "is not valid before ")])
+def test_a_certificate_out_of_its_time_is_named(role_credentials, tls_version, load, iot, from_days, days, words):
+    certificate, key = role_credentials.authority.issue(f"odd-{days}-{tls_version}", days=days, from_days=from_days)
+    answers = load(iot(certificate=str(certificate), private_key=str(key), attempts=2))
+    assert_refused(answers, "denied", f"the device's certificate '{certificate}' {words}", "does not accept it", "clock")
+    assert not role_credentials.requests
+
+
+def test_a_certificate_that_only_the_server_takes_for_expired_is_a_matter_of_clocks(role_credentials, tls_version, load,
+                                                                                    iot):
+    certificate, key = role_credentials.authority.issue(f"slow-{tls_version}", days=-1)
+    answers = load(iot(certificate=str(certificate), private_key=str(key), attempts=2, ca=None), clock="-2d",
+                   AWS_CA_BUNDLE=str(role_credentials.authority.certificate))
+    assert_refused(answers, "denied", "it has expired there, but is valid until", "set the clock")
 
 
 def test_the_provider_must_be_who_it_says(sandbox, load, iot):

@@ -20,14 +20,15 @@ class Authority:
             x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(self.key, hashes.SHA256())
         self.certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name, hosts=("localhost", "127.0.0.1"), days=2):
-        """A certificate for both sides of TLS and its key, as files; made once for each name."""
+    def issue(self, name, hosts=("localhost", "127.0.0.1"), days=2, from_days=-3):
+        """A certificate for both sides of TLS and its key, as files; made once for each name. It is valid from
+        `from_days` to `days` from now."""
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         if certificate.exists():
             return certificate, key
         private = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        built = self._builder(subject, private, days).add_extension(
+        built = self._builder(subject, private, days, from_days).add_extension(
             x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False).sign(
                 self.key, hashes.SHA256())
         certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
@@ -37,10 +38,10 @@ class Authority:
         key.chmod(0o644)
         return certificate, key
 
-    def _builder(self, subject, key, days=2):
+    def _builder(self, subject, key, days=2, from_days=-3):
         now = datetime.datetime.utcnow()
         return (x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key())
-                .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=3))
+                .serial_number(x509.random_serial_number()).not_valid_before(now + datetime.timedelta(days=from_days))
                 .not_valid_after(now + datetime.timedelta(days=days)))
 
 

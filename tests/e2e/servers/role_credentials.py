@@ -27,6 +27,7 @@ class RoleCredentials:
         self.authority = authority
         self.lock = threading.Lock()
         self.servers = {}
+        self.tls_version = None
         self.reset()
 
     def reset(self):
@@ -51,6 +52,12 @@ class RoleCredentials:
             server = Listener(handler, self, self._tls() if service == "iot" else None)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             self.servers[service] = server
+
+    def use_tls(self, version):
+        """Of this version only: "1.2" or "1.3"; None: of both."""
+        self.tls_version = version
+        self.stop()
+        self.start()
 
     def stop(self):
         self.ended.set()
@@ -101,6 +108,9 @@ class RoleCredentials:
         context.load_cert_chain(*self.authority.issue("iot-credentials-provider"))
         context.load_verify_locations(self.authority.certificate)
         context.verify_mode = ssl.CERT_REQUIRED
+        if self.tls_version:
+            context.minimum_version = context.maximum_version = {
+                "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[self.tls_version]
         return context
 
 

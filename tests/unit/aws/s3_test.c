@@ -311,6 +311,17 @@ static void signs_again_for_the_region_in_the_document(void **state)
 	assert_corrected_to_us_west_2(answers, 2, 1);
 }
 
+static void signs_again_where_another_region_cannot_serve_the_bucket(void **state)
+{
+	const struct loopback_answer answers[] = {{ERROR("400 Bad Request", "",
+							  "<Code>IllegalLocationConstraintException"
+							  "</Code>")},
+		{"HTTP/1.1 403 Forbidden\r\nx-amz-bucket-region: us-west-2\r\n\r\n"}, {OBJECT("")}};
+
+	(void)state;
+	assert_corrected_to_us_west_2(answers, 3, 2);
+}
+
 static void asks_the_bucket_where_it_is(void **state)
 {
 	const struct loopback_answer answers[] = {
@@ -339,7 +350,7 @@ static void corrects_the_region_once_only(void **state)
 	run(&x, answers, 2);
 	assert_int_equal(x.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(x.server), 2);
-	assert_non_null(strstr(x.err.msg, "PermanentRedirect, elsewhere"));
+	assert_non_null(strstr(x.err.msg, "(S3 says: elsewhere)"));
 	finish(&x);
 }
 
@@ -426,7 +437,7 @@ static void words_what_s3_refuses(void **state)
 			 "specified</Message>"),
 			"v1", LM_E_NOT_FOUND,
 			"of version 'v1': S3 says that this is no version id "
-			"(Invalid version id specified)"},
+			"(S3 says: Invalid version id specified)"},
 		{ERROR("404 Not Found", "x-amz-delete-marker: true\r\n", "<Code>NoSuchKey</Code>"),
 			NULL, LM_E_NOT_FOUND,
 			"bucket 'apps' has no object 'dir/a b.yml' any more: it was "
@@ -458,14 +469,36 @@ static void words_what_s3_refuses(void **state)
 			 "<Code>SlowDown</Code><Message>Please reduce your request "
 			 "rate.</Message>"),
 			NULL, LM_E_REFUSED,
-			"S3 refuses object 'dir/a b.yml' of bucket 'apps': SlowDown, "
-			"Please reduce your request rate. (HTTP 503, after 2 attempts)"},
+			"S3 refuses object 'dir/a b.yml' of bucket 'apps': SlowDown (HTTP 503, "
+			"after 2 attempts) (S3 says: Please reduce your request rate)"},
+		{ERROR("409 Conflict", "", "<Code>OddCode</Code><Message></Message>"), NULL,
+			LM_E_DENIED, "of bucket 'apps': OddCode (HTTP 409, after 1 attempt)"},
+		{ERROR("403 Forbidden", "",
+			 "<Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/x/y "
+			 "is "
+			 "not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k "
+			 "because no "
+			 "identity-based policy allows the kms:Decrypt action</Message>"),
+			NULL, LM_E_DENIED,
+			"cannot be decrypted: the role needs kms:Decrypt on the object's KMS key "
+			"(S3 says: User: arn:aws:sts::1:assumed-role/x/y is not authorized"},
+		{ERROR("403 Forbidden", "",
+			 "<Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
+			 "s3:GetObject on resource: r with an explicit deny in a resource-based "
+			 "policy</Message>"),
+			NULL, LM_E_DENIED,
+			"is denied: a policy forbids it by an explicit deny, which no other policy "
+			"can outweigh (S3 says: User: u is not"},
+		{ERROR("403 Forbidden", "",
+			 "<Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
+			 "s3:GetObject on resource: r</Message>"),
+			NULL, LM_E_DENIED, "may not list the bucket) (S3 says: User: u is not"},
 		{ERROR("400 Bad Request", "",
 			 "<Code>KeyTooLongError</Code><Message>Your key is too long"
 			 "</Message>"),
 			NULL, LM_E_DENIED,
-			"KeyTooLongError, Your key is too long (HTTP 400, after 1 "
-			"attempt)"},
+			"KeyTooLongError (HTTP 400, after 1 attempt) (S3 says: Your key is too "
+			"long)"},
 		{"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", NULL, LM_E_REFUSED,
 			"answers HTTP 502 for object 'dir/a b.yml' of bucket 'apps', after 2 "
 			"attempts"},
@@ -556,6 +589,7 @@ int main(void)
 		cmocka_unit_test(signs_again_for_the_region_in_the_header),
 		cmocka_unit_test(signs_again_for_the_region_in_the_document),
 		cmocka_unit_test(asks_the_bucket_where_it_is),
+		cmocka_unit_test(signs_again_where_another_region_cannot_serve_the_bucket),
 		cmocka_unit_test(corrects_the_region_once_only),
 		cmocka_unit_test(believes_no_region_that_cannot_be_one),
 		cmocka_unit_test(says_so_when_nobody_knows_the_region),

@@ -76,6 +76,21 @@ static void one_that_fails_is_named_without_its_content(void **state)
 	assert_null(secrets.items);
 }
 
+static void says_how_many_fail(void **state)
+{
+	(void)state;
+	struct registry_list secrets = {0};
+	struct lm_err err = {LM_OK};
+	write_secret("one", LM_STR("{}"), 0600);
+	write_secret("two", LM_STR("[]"), 0600);
+	assert_int_equal(get(2, &secrets, &err), LM_E_INVALID);
+	assert_true(lm_str_starts(lm_str(err.msg),
+		LM_STR("2 secrets cannot be read (all are in the log); the first: ")));
+	assert_non_null(strstr(err.msg, ARN("one")));
+	assert_null(strstr(err.msg, ARN("two")));
+	assert_null(secrets.items);
+}
+
 static void note_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	(void)level;
@@ -114,6 +129,7 @@ int main(void)
 			gets_every_secret_of_the_directory_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			one_that_fails_is_named_without_its_content, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(says_how_many_fail, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			warns_of_a_file_that_everybody_can_read, set_up, tear_down),
 		cmocka_unit_test(without_secrets_no_store_is_needed),
