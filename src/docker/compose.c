@@ -163,6 +163,11 @@ static bool knows_pull_option(const struct compose *compose)
 	return major > 2 || (major == 2 && minor >= 15);
 }
 
+bool compose_up_pulls_again(const struct compose *compose)
+{
+	return compose->generation >= 2 && !knows_pull_option(compose);
+}
+
 lm_rc compose_up(const struct compose_job *job, bool remove_orphans, const struct wait_limit *limit,
 	struct lm_err *err)
 {

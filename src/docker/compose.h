@@ -45,7 +45,10 @@ lm_rc compose_down(const struct compose_job *job, bool remove_orphans,
 /// Builds the images of `n` services, none of whose names begins with a dash.
 lm_rc compose_build(const struct compose_job *job, const char *const *services, size_t n,
 	const struct wait_limit *limit, struct lm_err *err);
-/// `up -d`, which pulls nothing: generation 1 pulls what is not there, so all must be. Without
+/// Whether `up` pulls images with `pull_policy: always` that are there already: it cannot be kept
+/// from it before docker-compose 2.15.
+bool compose_up_pulls_again(const struct compose *compose);
+/// `up -d`, which pulls nothing else: generation 1 pulls what is not there, so all must be. Without
 /// `remove_orphans`, containers of services that are no longer in the file run on.
 lm_rc compose_up(const struct compose_job *job, bool remove_orphans, const struct wait_limit *limit,
 	struct lm_err *err);

@@ -83,11 +83,11 @@ lm_rc application_exists(const struct work *w, bool *ret, struct lm_err *err)
 	return rc;
 }
 
-/// Whether `up` may still pull: for the builds that are left to it.
-static bool may_pull(const struct compose_images *images)
+/// Whether `up` may still pull: for the builds that are left to it, or again.
+static bool may_pull(const struct work *w)
 {
-	for (size_t i = 0; i < images->n; i++)
-		if (images->items[i].builder)
+	for (size_t i = 0; i < w->images.n; i++)
+		if (w->images.items[i].builder || images_is_pulled_by_up(w, &w->images.items[i]))
 			return true;
 	return false;
 }
@@ -100,7 +100,7 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 	lm_rc rc = application_replace_networks(w, err);
 
 	if (!rc)
-		rc = client_directory_create(w, may_pull(&w->images), &client, err);
+		rc = client_directory_create(w, may_pull(w), &client, err);
 	if (rc)
 		return rc;
 	struct compose_job job = application_copy_job(w, client.env, file);

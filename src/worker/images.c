@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "docker/compose.h"
 #include "docker/compose_variables.h"
 #include "docker/platform.h"
 #include "docker/pull.h"
@@ -159,6 +160,25 @@ static struct image_case case_of(
 		.image = image, .here = here, .generation = w->compose.generation, .mode = mode};
 }
 
+bool images_is_pulled_by_up(const struct work *w, const struct compose_image *image)
+{
+	return compose_up_pulls_again(&w->compose) && !image->builder &&
+	       (image->policies & 1U << COMPOSE_PULL_ALWAYS) != 0;
+}
+
+/// Offline mode needs an `up` that pulls nothing.
+static lm_rc check_up_offline(const struct work *w, struct lm_err *err)
+{
+	for (size_t i = 0; i < w->images.n; i++)
+		if (images_is_pulled_by_up(w, &w->images.items[i]))
+			return lm_fail(err, LM_E_REFUSED, 0,
+				"docker-compose %s pulls image %s even offline, as its pull_policy "
+				"is always: install docker-compose 2.15 or later, or change "
+				"pull_policy",
+				w->compose.version, w->images.items[i].name);
+	return LM_OK;
+}
+
 lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
@@ -175,7 +195,9 @@ lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *e
 		if (image_action_decide(&c) == IMAGE_MISSING)
 			list_missing(image, &found, &missing);
 	}
-	return missing.len > 0 ? fail_missing(mode, &missing, err) : LM_OK;
+	if (missing.len > 0)
+		return fail_missing(mode, &missing, err);
+	return mode == DEPLOY_PULL_LOCAL ? check_up_offline(w, err) : LM_OK;
 }
 
 /// Which images are pulled, and with what.

@@ -76,7 +76,10 @@ lm_rc images_resolve(struct work *w, struct lm_err *err);
 /// platform that is asked for.
 lm_rc images_find(const struct work *w, const struct compose_image *image, struct engine_image *ret,
 	bool *ret_here, struct lm_err *err);
-/// LM_E_NOT_FOUND: images are not here, and may be neither pulled nor built.
+/// Whether this docker-compose's `up` pulls it whatever is here.
+bool images_is_pulled_by_up(const struct work *w, const struct compose_image *image);
+/// LM_E_NOT_FOUND: images are not here, and may be neither pulled nor built. LM_E_REFUSED: offline,
+/// and `up` would pull nevertheless.
 lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err);
 lm_rc images_pull(struct work *w, enum deploy_pull mode, struct lm_err *err);
 

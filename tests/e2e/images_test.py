@@ -2,6 +2,7 @@
 """Which images are pulled, kept or built, with both generations of docker-compose."""
 import pytest
 
+from servers import compose as composes
 from servers.engine import PROJECT
 from servers.server import free_port
 
@@ -84,6 +85,33 @@ def test_pull_policy_always_pulls_in_every_deployment_of_generation_2(dock_with,
     else:
         assert (result["result"], result["stage"], result["effect"]) == ("fail", "pull", "untouched")
         assert f"pull image {here}: " in result["message"]
+
+
+@pytest.fixture
+def old_compose(dock_with, compose2, folder):
+    """A device with a docker-compose 2 whose `up` has no --pull."""
+    program = folder / "docker-compose"
+    program.write_text("#!/bin/sh\n"
+                       "case $* in version*) echo 2.14.2; exit ;; *--pull*) echo unknown flag: --pull >&2; exit 16 ;; esac\n"
+                       f"exec {compose2.path} \"$@\"\n")
+    program.chmod(0o755)
+    return dock_with(composes.Compose(2, str(program)))
+
+
+def test_an_up_that_pulls_by_itself_has_the_logins(old_compose, engine, registry, image):
+    text = services(web=[f"image: {image}", "pull_policy: always"])
+    result = old_compose.deploy(text, secrets=[old_compose.device.put_secret("harbour", registry.secret())])
+    assert result["result"] == "success", result
+    assert set(engine.containers()) == {"web"}
+
+
+def test_an_up_that_would_pull_offline_is_not_begun(old_compose, engine, here):
+    assert old_compose.deploy(services(web=[f"image: {here}"]), **NO_PULL)["result"] == "success"
+    before = engine.containers()["web"].id
+    result = old_compose.deploy(services(web=[f"image: {here}", "pull_policy: always"]), **OFFLINE)
+    assert (result["result"], result["error"], result["effect"]) == ("fail", "InternalError", "untouched")
+    assert f"docker-compose 2.14.2 pulls image {here} even offline" in result["message"], result
+    assert engine.containers()["web"].id == before
 
 
 def test_offline_pull_policy_always_takes_what_is_here(dock_with, compose, engine, here):

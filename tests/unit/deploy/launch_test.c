@@ -116,6 +116,29 @@ static void the_folder_for_credentials_begins_empty(void **state)
 	assert_int_equal(access(folder, F_OK), -1);
 }
 
+static void what_a_killed_job_leaves_goes_with_all_that_is_in_it(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_free char *deep = lm_path_join(f->folder, "credentials/docker/buildx/refs");
+	lm_auto_free char *config = lm_path_join(f->folder, "credentials/docker/config.json");
+	lm_auto_free char *link = lm_path_join(f->folder, "credentials/docker/cli-plugins");
+	lm_auto_free char *own = lm_path_join(f->folder, "own");
+	lm_auto_free char *plugin = lm_path_join(f->folder, "own/docker-buildx");
+	lm_auto_free char *path = NULL;
+	const struct process_user user = {
+		.uid = geteuid(), .gid = getegid(), .name = (char[]){"me"}};
+
+	assert_int_equal(lm_dir_make(deep, 0700, &f->err), LM_OK);
+	assert_int_equal(lm_file_replace(AT_FDCWD, config, LM_STR("secret"), 0600, &f->err), LM_OK);
+	assert_int_equal(lm_dir_make(own, 0755, &f->err), LM_OK);
+	assert_int_equal(lm_file_replace(AT_FDCWD, plugin, LM_STR("x"), 0755, &f->err), LM_OK);
+	assert_int_equal(symlink(own, link), 0);
+	assert_int_equal(launch_make_credentials(&f->host, &user, &path, &f->err), LM_OK);
+	assert_int_equal(access(config, F_OK), -1);
+	assert_int_equal(rmdir(path), 0); // nothing is left in it
+	assert_int_equal(access(plugin, F_OK), 0);
+}
+
 static void write_file(struct fixture *f, const char *name, mode_t mode)
 {
 	lm_auto_free char *path = lm_path_join(f->folder, name);
@@ -186,6 +209,7 @@ int main(void)
 		TEST(root_must_be_allowed),
 		TEST(the_lock_tells_who_has_it),
 		TEST(the_folder_for_credentials_begins_empty),
+		TEST(what_a_killed_job_leaves_goes_with_all_that_is_in_it),
 		TEST(the_devices_key_is_opened_for_the_credentials_provider_alone),
 		TEST(what_is_no_file_is_not_opened_for_a_worker),
 	};

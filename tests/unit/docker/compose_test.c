@@ -144,6 +144,8 @@ static void up_pulls_nothing_where_it_can_be_told_so(void **state)
 		assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
 		assert_string_equal(lm_buf_cstr(&f->lines),
 			cases[i].is_told ? "INFO up -d --pull=never;" : "INFO up -d;");
+		assert_int_equal(compose_up_pulls_again(&f->compose),
+			cases[i].generation == 2 && !cases[i].is_told);
 	}
 }
 
