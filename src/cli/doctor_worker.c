@@ -63,7 +63,7 @@ static bool hand_over(void *ctx, int socket)
 		return false;
 	lm_auto(launch_identity_finish) struct launch_identity identity =
 		launch_open_identity(&d->host);
-	const struct handover rest = {-1, identity.key_fd, identity.certificate_fd};
+	const struct handover rest = {-1, identity.key_fd, identity.certificate_fd, -1};
 
 	(void)!handover_send(socket, &rest, (const char *const *)environ, &ignored);
 	return true;

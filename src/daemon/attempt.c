@@ -135,11 +135,12 @@ static lm_rc start_deployment(struct supervisor *s, struct lm_err *err)
 
 	return rc ? rc
 		  : supervisor_start_job(s, "deploy", s->attempt.group, compose, fallback.document,
-			    &events, err);
+			    s->attempt.previous, &events, err);
 }
 
 /// The generation has an attempt under way in the store; runs it.
-static void run(struct supervisor *s, unsigned n, struct group *group, bool resumes)
+static void run(
+	struct supervisor *s, unsigned n, unsigned previous, struct group *group, bool resumes)
 {
 	struct lm_err err = {LM_OK};
 
@@ -148,6 +149,7 @@ static void run(struct supervisor *s, unsigned n, struct group *group, bool resu
 	s->stage[0] = '\0';
 	s->attempt = (struct attempt){
 		.generation = n,
+		.previous = previous,
 		.resumes = resumes,
 		.group = group,
 		.started_ms = lm_clock_wall_ms(),
@@ -218,12 +220,14 @@ void attempt_begin_deploy(struct supervisor *s, struct order *order)
 	unsigned n = 0;
 	struct lm_err err = {LM_OK};
 
+	unsigned previous = takedown_previous(s, order->group);
+
 	s->waiter = order->waiter;
 	order->waiter = (struct supervisor_waiter){0};
 	if (begin_generation(s, order->group, order->reuse, &n, &err))
 		refuse(s, &err);
 	else
-		run(s, n, lm_take(order->group), order->resumes);
+		run(s, n, previous, lm_take(order->group), order->resumes);
 }
 
 unsigned attempt_find_generation(const struct supervisor *s)
@@ -238,6 +242,7 @@ void attempt_begin_start(struct supervisor *s, struct order *order)
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err err = {LM_OK};
 	unsigned n = attempt_find_generation(s);
+	unsigned previous = 0;
 
 	s->waiter = order->waiter;
 	order->waiter = (struct supervisor_waiter){0};
@@ -246,12 +251,14 @@ void attempt_begin_start(struct supervisor *s, struct order *order)
 			       "nothing was deployed yet: use 'lighterman deploy FILE'");
 	if (rc == LM_OK && store_state(s->store)->stopped)
 		rc = store_set_stopped(s->store, false, &err);
-	if (rc == LM_OK)
+	if (rc == LM_OK) {
+		previous = takedown_previous(s, group);
 		rc = store_rerun(s->store, n, &err);
+	}
 	if (rc) {
 		refuse(s, &err);
 		return;
 	}
 	daemon_log_apply(group);
-	run(s, n, lm_take(group), order->resumes);
+	run(s, n, previous, lm_take(group), order->resumes);
 }

@@ -238,7 +238,9 @@ static lm_rc copy_handover(struct handover *to, const struct handover *from, str
 
 	if (rc == LM_OK)
 		rc = copy_fd(from->key_fd, &to->key_fd, err);
-	return rc ? rc : copy_fd(from->certificate_fd, &to->certificate_fd, err);
+	if (rc == LM_OK)
+		rc = copy_fd(from->certificate_fd, &to->certificate_fd, err);
+	return rc ? rc : copy_fd(from->previous_fd, &to->previous_fd, err);
 }
 
 static lm_rc start_process(struct job *job, const struct job_spec *spec, struct lm_err *err)
@@ -299,7 +301,7 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 		.in_fd = -1,
 		.out_fd = -1,
 		.err_fd = -1,
-		.handover = {-1, -1, -1},
+		.handover = {-1, -1, -1, -1},
 		.silence_ms = spec->silence_ms,
 		.to_worker = LM_BUF(OUT_MAX),
 		.out = {.pending = LM_BUF(LIMIT_WORKER_LINE)},

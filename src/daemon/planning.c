@@ -108,7 +108,8 @@ static void begin(struct supervisor *s, const struct group *group)
 	lm_info("a plan is being made: %s from bucket %s, connector version %u",
 		group->connector.key, group->connector.bucket, group->connector.version);
 	// Its compose file is kept nowhere.
-	if (supervisor_start_job(s, "plan", group, -1, fallback.document, &events, &err) == LM_OK)
+	if (supervisor_start_job(s, "plan", group, -1, fallback.document,
+		    takedown_previous(s, group), &events, &err) == LM_OK)
 		return;
 	job_destroy(lm_take(s->job));
 	s->planning = false;

@@ -284,6 +284,7 @@ static lm_rc start_shipping(struct shipping *s, int log_fd, int lock_fd, struct 
 		.document = document,
 		.compose_fd = log_fd,
 		.lock_fd = lock_fd,
+		.previous_fd = -1,
 		.needs_aws = true,
 	};
 	return start_worker(s->loop, s->host, &start, &events, &s->job, err);

@@ -15,7 +15,8 @@ lm_rc start_worker(struct loop *loop, const struct host_settings *host, const st
 		.user = start->user,
 		.document = start->document,
 		.lock_fd = start->lock_fd,
-		.handover = {start->compose_fd, identity.key_fd, identity.certificate_fd},
+		.handover = {start->compose_fd, identity.key_fd, identity.certificate_fd,
+			start->previous_fd},
 		.silence_ms = host->worker_silence_s * 1000,
 	};
 	lm_rc rc = job_start(loop, &spec, events, ret, err);

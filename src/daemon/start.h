@@ -16,7 +16,7 @@ struct start {
 	const char *program;
 	const struct process_user *user;
 	const json_t *document;
-	int compose_fd, lock_fd;
+	int compose_fd, lock_fd, previous_fd;
 	bool needs_aws;
 };
 

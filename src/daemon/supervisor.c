@@ -240,11 +240,30 @@ lm_rc supervisor_read_group(
 	return rc ? lm_wrap(err, "the stored definition of generation %u", n) : LM_OK;
 }
 
+/// Without it the worker goes by the new definition's destination alone.
+static void find_previous(struct supervisor *s, unsigned n, char **ret_destination, int *ret_fd)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (n == 0)
+		return;
+	if (supervisor_read_group(s, n, &group, &err)) {
+		lm_warn("%s, ignoring", err.msg);
+		return;
+	}
+	*ret_destination = lm_xstrdup(group->connector.destination);
+	(void)!store_read_compose(s->store, n, ret_fd, &err); // not kept yet
+}
+
 lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct group *group,
-	int compose_fd, const json_t *fallback, const struct job_events *events, struct lm_err *err)
+	int compose_fd, const json_t *fallback, unsigned previous, const struct job_events *events,
+	struct lm_err *err)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
 	lm_auto_free char *credentials = NULL;
+	lm_auto_free char *previous_destination = NULL;
+	lm_auto_close int previous_fd = -1;
 	lm_auto_close int lock = -1;
 	pid_t holder = 0;
 	lm_rc rc = launch_find_user(s->host, &group->connector, &user, err);
@@ -257,15 +276,17 @@ lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct 
 		rc = launch_make_credentials(s->host, &user, &credentials, err);
 	if (rc)
 		return rc;
+	find_previous(s, previous, &previous_destination, &previous_fd);
 	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
-	lm_auto_json json_t *document =
-		launch_make_document(kind, group, s->host, credentials, &compose, fallback);
+	lm_auto_json json_t *document = launch_make_document(
+		kind, group, s->host, credentials, &compose, fallback, previous_destination);
 	const struct start start = {
 		.program = s->worker,
 		.user = &user,
 		.document = document,
 		.compose_fd = compose_fd,
 		.lock_fd = lock,
+		.previous_fd = previous_fd,
 		.needs_aws = strcmp(kind, "down") != 0,
 	};
 	return start_worker(s->loop, s->host, &start, events, &s->job, err);

@@ -27,6 +27,7 @@ struct order {
 /// A deployment under way, or one whose end is still to be recorded.
 struct attempt {
 	unsigned generation;
+	unsigned previous; ///< What ran when it began; 0: nothing.
 	bool resumes;
 	struct group *group;
 	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
@@ -87,8 +88,10 @@ struct supervisor {
 /// Begins the order that waits, if nothing is being done.
 void supervisor_next(struct supervisor *s);
 /// Starts a worker. `compose_fd` stays the caller's. `fallback` as in launch_make_document.
+/// `previous` is the generation that runs, whose compose file and destination the worker gets as
+/// well; 0: none.
 lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct group *group,
-	int compose_fd, const json_t *fallback, const struct job_events *events,
+	int compose_fd, const json_t *fallback, unsigned previous, const struct job_events *events,
 	struct lm_err *err);
 /// The job that has ended, for the caller to destroy, with the folder for its credentials removed.
 struct job *supervisor_take_job(struct supervisor *s);
@@ -126,6 +129,9 @@ bool ending_record(struct supervisor *s);
 void ending_finish(struct ending *e);
 
 // takedown.c
+/// The generation that runs while one with the definition `group` is deployed; 0: none. Before its
+/// attempt begins.
+unsigned takedown_previous(struct supervisor *s, const struct group *group);
 /// The generation by which to take down, or 0: there is nothing to.
 unsigned takedown_generation(const struct supervisor *s);
 /// Whether the end of the program takes the application down.

@@ -10,15 +10,43 @@
 
 enum { SINCE_STOP_PARAMETER = 6 };
 
+/// The interrupted attempt, if it is its compose file that lies at the destination; else 0.
+static unsigned find_half_deployed(const struct store_state *state)
+{
+	enum deploy_stage stage = deploy_stage_from_name(state->open_stage);
+
+	return state->open && stage != DEPLOY_STAGES && stage >= DEPLOY_UP ? state->open : 0;
+}
+
 unsigned takedown_generation(const struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
-	enum deploy_stage stage = deploy_stage_from_name(state->open_stage);
+	unsigned n = find_half_deployed(state);
 
-	// From `up` on it is the interrupted one's compose file that lies at the destination.
-	if (state->open && stage != DEPLOY_STAGES && stage >= DEPLOY_UP)
-		return state->open;
+	if (n)
+		return n;
 	return state->current ? state->current : state->newest;
+}
+
+/// Whether a generation had another destination than `group` has.
+static bool has_moved(struct supervisor *s, unsigned n, const struct group *group)
+{
+	lm_auto(group_destroy_p) struct group *old = NULL;
+	struct lm_err err;
+
+	return supervisor_read_group(s, n, &old, &err) == LM_OK &&
+	       strcmp(old->connector.destination, group->connector.destination) != 0;
+}
+
+unsigned takedown_previous(struct supervisor *s, const struct group *group)
+{
+	const struct store_state *state = store_state(s->store);
+	unsigned n = find_half_deployed(state);
+
+	// An attempt that was to move the application and is made again: what it was to leave.
+	if (n && !has_moved(s, n, group) && state->current)
+		return state->current;
+	return n ? n : state->current;
 }
 
 bool takedown_is_due(struct supervisor *s)
@@ -94,7 +122,7 @@ static lm_rc start_takedown(struct supervisor *s, unsigned n, struct lm_err *err
 	if (rc)
 		return rc;
 	(void)!store_read_compose(s->store, n, &compose, &ignored);
-	return supervisor_start_job(s, "down", s->down_group, compose, NULL, &events, err);
+	return supervisor_start_job(s, "down", s->down_group, compose, NULL, 0, &events, err);
 }
 
 void takedown_begin(struct supervisor *s)

@@ -14,6 +14,7 @@
 /// Open files; -1 where there is none.
 struct handover {
 	int compose_fd, key_fd, certificate_fd;
+	int previous_fd; ///< The compose file of the generation that runs.
 };
 
 /// What a program has to be started with: variables that the loader and the C library read before

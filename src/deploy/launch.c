@@ -199,7 +199,8 @@ void launch_identity_finish(struct launch_identity *i)
 
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose, const json_t *fallback)
+	const struct launch_compose *compose, const json_t *fallback,
+	const char *previous_destination)
 {
 	json_t *document = json_object();
 
@@ -213,5 +214,8 @@ json_t *launch_make_document(const char *kind, const struct group *group,
 				compose->version));
 	if (fallback)
 		json_object_set(document, "fallback", (json_t *)fallback);
+	if (previous_destination)
+		json_object_set_new(document, "previous",
+			json_pack("{s:s}", "destination", previous_destination));
 	return document;
 }

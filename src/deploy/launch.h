@@ -55,6 +55,8 @@ struct launch_compose {
 };
 
 /// The job's document; a new reference. `fallback` is borrowed; NULL: there is none.
+/// `previous_destination` is that of the generation that runs; NULL: none does.
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose, const json_t *fallback);
+	const struct launch_compose *compose, const json_t *fallback,
+	const char *previous_destination);

@@ -18,29 +18,31 @@ static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
 }
 
-static struct compose_job make_job(const struct work *w, char *const *env, const char *file)
+static struct compose_job make_job(
+	const struct work *w, const struct work_place *place, char *const *env, const char *file)
 {
 	return (struct compose_job){.compose = &w->compose,
 		.project = COMPOSE_PROJECT,
 		// A `down` must work without the destination, too.
-		.directory = w->destination_fd >= 0 ? work_definition(w)->destination : "/",
+		.directory = place->fd >= 0 ? place->directory : "/",
 		.file = file,
 		.env = (const char *const *)env,
 		.on_line = log_line};
 }
 
-struct compose_job application_candidate_job(
-	const struct work *w, char *const *env, const struct candidate *candidate)
+struct compose_job application_candidate_job(const struct work *w, const struct work_place *place,
+	char *const *env, const struct candidate *candidate)
 {
-	struct compose_job job = make_job(w, env, candidate->path);
+	struct compose_job job = make_job(w, place, env, candidate->path);
 
 	job.file_shown = work_definition(w)->key;
 	return job;
 }
 
-struct compose_job application_copy_job(const struct work *w, char *const *env, const char *path)
+struct compose_job application_copy_job(
+	const struct work *w, const struct work_place *place, char *const *env, const char *path)
 {
-	return make_job(w, env, path);
+	return make_job(w, place, env, path);
 }
 
 lm_rc application_write_secret_candidate(
@@ -54,16 +56,15 @@ lm_rc application_write_secret_candidate(
 	return candidate_create(fd, directory, text, ret, err);
 }
 
-lm_rc application_write_candidate(
-	const struct work *w, struct lm_str text, struct candidate *ret, struct lm_err *err)
+lm_rc application_write_candidate(const struct work *w, const struct work_place *place,
+	struct lm_str text, struct candidate *ret, struct lm_err *err)
 {
-	const char *directory = work_definition(w)->destination;
 	lm_rc rc = LM_E_NOT_FOUND;
 
-	if (w->destination_fd >= 0)
-		rc = candidate_create(w->destination_fd, directory, text, ret, err);
+	if (place->fd >= 0)
+		rc = candidate_create(place->fd, place->directory, text, ret, err);
 	else
-		(void)!lm_fail(err, rc, 0, "there is no directory '%s'", directory);
+		(void)!lm_fail(err, rc, 0, "there is no directory '%s'", place->directory);
 	if (rc == LM_OK || !w->job->credentials_directory) // a check has none
 		return rc;
 	lm_debug("%s; docker-compose reads the compose file in '%s'", err->msg,
@@ -95,7 +96,8 @@ static bool may_pull(const struct work *w)
 lm_rc application_up(struct work *w, struct lm_err *err)
 {
 	lm_auto_client_directory struct client_directory client = CLIENT_DIRECTORY_NONE;
-	lm_auto_free char *file = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
+	const struct work_place place = work_destination(w);
+	lm_auto_free char *file = lm_path_join(place.directory, LOCAL_COPY_NAME);
 	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
 	lm_rc rc = application_replace_networks(w, err);
 
@@ -103,7 +105,7 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 		rc = client_directory_create(w, may_pull(w), &client, err);
 	if (rc)
 		return rc;
-	struct compose_job job = application_copy_job(w, client.env, file);
+	struct compose_job job = application_copy_job(w, &place, client.env, file);
 	rc = compose_up(&job, false, &limit, err);
 	return rc ? application_explain_conflict(w, rc, err) : LM_OK;
 }
@@ -111,15 +113,16 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 lm_rc application_build(struct work *w, const char *const *services, size_t n, struct lm_err *err)
 {
 	lm_auto_client_directory struct client_directory client = CLIENT_DIRECTORY_NONE;
+	const struct work_place place = work_destination(w);
 	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
 	struct wait_limit limit = wait_limit_within(&w->limit, UP_MS);
 	lm_rc rc = client_directory_create(w, true, &client, err);
 
 	if (!rc)
-		rc = application_write_candidate(w, lm_buf_str(&w->text), &candidate, err);
+		rc = application_write_candidate(w, &place, lm_buf_str(&w->text), &candidate, err);
 	if (rc)
 		return rc;
-	struct compose_job job = application_candidate_job(w, client.env, &candidate);
+	struct compose_job job = application_candidate_job(w, &place, client.env, &candidate);
 	return compose_build(&job, services, n, &limit, err);
 }
 

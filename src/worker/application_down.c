@@ -57,39 +57,41 @@ static lm_rc fail_timeout(
 		names.len > 0 ? lm_buf_cstr(&names) : "nothing");
 }
 
-static lm_rc down_by_text(
-	struct work *w, struct lm_str text, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc down_by_text(struct work *w, const struct application_down *how,
+	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
-	lm_rc rc = application_write_candidate(w, text, &candidate, err);
+	lm_rc rc = application_write_candidate(w, &how->place, how->fallback, &candidate, err);
 
 	if (rc)
 		return rc;
-	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	struct compose_job job = application_candidate_job(w, &how->place, w->env, &candidate);
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
 /// Whether the local copy is worth giving to docker-compose.
-static lm_rc check_local_copy(const struct work *w, struct lm_err *err)
+static lm_rc check_local_copy(
+	const struct work *w, const struct work_place *place, struct lm_err *err)
 {
-	const char *directory = work_definition(w)->destination;
 	lm_auto_buf struct lm_buf copy = LM_BUF(LIMIT_COMPOSE_FILE);
 
-	if (w->destination_fd < 0)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no directory '%s'", directory);
-	lm_rc rc = local_copy_read(w->destination_fd, directory, &copy, err);
+	if (place->fd < 0)
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "the directory '%s' cannot be used",
+			place->directory);
+	lm_rc rc = local_copy_read(place->fd, place->directory, &copy, err);
 	return rc ? rc : compose_file_check(lm_buf_str(&copy), w->compose.generation, err);
 }
 
 /// By the local copy itself: a disk that is full must not keep anything running.
-static lm_rc down_by_local_copy(struct work *w, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc down_by_local_copy(struct work *w, const struct work_place *place,
+	const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_auto_free char *path = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
-	lm_rc rc = check_local_copy(w, err);
+	lm_auto_free char *path = lm_path_join(place->directory, LOCAL_COPY_NAME);
+	lm_rc rc = check_local_copy(w, place, err);
 
 	if (rc)
 		return rc;
-	struct compose_job job = application_copy_job(w, w->env, path);
+	struct compose_job job = application_copy_job(w, place, w->env, path);
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
@@ -102,13 +104,13 @@ static bool is_copys_fault(lm_rc rc)
 static lm_rc down_by_files(struct work *w, const struct application_down *how,
 	const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_rc rc = down_by_local_copy(w, limit, err);
+	lm_rc rc = down_by_local_copy(w, &how->place, limit, err);
 
 	if (!is_copys_fault(rc) || how->fallback.n == 0)
 		return rc;
 	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
 		err->msg, how->fallback_words);
-	return down_by_text(w, how->fallback, limit, err);
+	return down_by_text(w, how, limit, err);
 }
 
 /// Without docker-compose, or without a file that it takes: the label tells what is ours.

@@ -6,20 +6,21 @@
 #include "worker/candidate.h"
 #include "worker/work_priv.h"
 
-/// Puts a compose file that is not the local copy where docker-compose can read it: beside the
-/// local copy, or where that cannot be (no destination, a full disk) in the job's directory in
-/// memory.
-lm_rc application_write_candidate(
-	const struct work *w, struct lm_str text, struct candidate *ret, struct lm_err *err);
+/// Puts a compose file that is not the local copy where docker-compose can read it: in `place`,
+/// beside the local copy, or where that cannot be (no destination, a full disk) in the job's
+/// directory in memory.
+lm_rc application_write_candidate(const struct work *w, const struct work_place *place,
+	struct lm_str text, struct candidate *ret, struct lm_err *err);
 /// For texts that may hold resolved secrets: in memory only.
 lm_rc application_write_secret_candidate(
 	const struct work *w, struct lm_str text, struct candidate *ret, struct lm_err *err);
-/// By a candidate, which messages call by the definition's key. Borrows all three. Each line that
-/// compose prints goes to the log.
-struct compose_job application_candidate_job(
-	const struct work *w, char *const *env, const struct candidate *candidate);
+/// In `place`, by a candidate, which messages call by the definition's key. Borrows all. Each line
+/// that compose prints goes to the log.
+struct compose_job application_candidate_job(const struct work *w, const struct work_place *place,
+	char *const *env, const struct candidate *candidate);
 /// By the local copy at `path`.
-struct compose_job application_copy_job(const struct work *w, char *const *env, const char *path);
+struct compose_job application_copy_job(
+	const struct work *w, const struct work_place *place, char *const *env, const char *path);
 
 // application_conflicts.c
 /// Removes networks of ours that this generation of docker-compose refuses: the other one labelled

@@ -17,6 +17,7 @@ lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
 		rc = prepare_compose(w, err);
 	if (rc)
 		return rc;
+	prepare_previous(w);
 	lm_info("Docker Engine %s, docker-compose %s (%s)", w->engine.version.engine,
 		w->compose.version, w->compose.program);
 	return LM_OK;
@@ -25,6 +26,25 @@ lm_rc deploy_job_prepare(struct work *w, struct lm_err *err)
 static lm_rc do_prepare(void *ctx, struct lm_err *err)
 {
 	return deploy_job_prepare(ctx, err);
+}
+
+/// The moment at which nothing needs the old generation's files any more: it can be gone back to
+/// by what lightermand keeps.
+static void clean_up(const struct work *w)
+{
+	const struct previous *p = &w->previous;
+	bool removed = false;
+	struct lm_err err = {LM_OK};
+
+	application_sweep_networks(w, false);
+	if (previous_remove_copy(p, &removed, &err))
+		lm_warn("the local copy of the earlier deployment stays: %s", err.msg);
+	else if (removed)
+		lm_info("removed the local copy of the earlier deployment in '%s'", p->directory);
+	else if (p->moved && p->directory_fd < 0)
+		lm_warn("the local copy of the earlier deployment in '%s' stays, as that directory "
+			"cannot be used: remove it, if it is there",
+			p->directory);
 }
 
 static lm_rc do_fetch(void *ctx, struct lm_err *err)
@@ -72,8 +92,13 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 
 	if (rc || !exists) // then docker-compose need not be started at all
 		return rc;
-	const struct application_down how = {.fallback = lm_buf_str(&w->text),
-		.fallback_words = "the new compose file",
+	bool is_kept = w->previous.text.len > 0;
+	const struct application_down how = {.place = work_running_place(w),
+		.fallback = lm_buf_str(is_kept ? &w->previous.text : &w->text),
+		.fallback_words =
+			is_kept ? "the generation's compose file" : "the new compose file",
+		// The new file's paths mean nothing there.
+		.by_label = w->previous.moved,
 		.timeout_ms = APPLICATION_DOWN_MS};
 	rc = application_down(w, &how, err);
 	if (!rc)
@@ -156,7 +181,7 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)
 		return;
-	application_sweep_networks(w, false);
+	clean_up(w);
 	uint64_t ms = ret->ended_ms - ret->started_ms;
 	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
 		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),

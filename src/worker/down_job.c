@@ -30,7 +30,8 @@ static lm_rc take_down(struct work *w, struct lm_err *err)
 	lm_rc found = prepare_compose(w, &no_compose);
 	if (!found)
 		read_kept(w);
-	const struct application_down how = {.fallback = lm_buf_str(&w->text),
+	const struct application_down how = {.place = work_destination(w),
+		.fallback = lm_buf_str(&w->text),
 		.fallback_words = "the generation's compose file",
 		.by_label = true,
 		.no_compose = found ? &no_compose : NULL,

@@ -23,12 +23,13 @@ enum {
 static lm_rc run_config(struct work *w, struct lm_str text, const struct wait_limit *limit,
 	struct lm_buf *ret_config, struct lm_err *err)
 {
+	const struct work_place place = work_destination(w);
 	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
-	lm_rc rc = application_write_candidate(w, text, &candidate, err);
+	lm_rc rc = application_write_candidate(w, &place, text, &candidate, err);
 
 	if (rc)
 		return rc;
-	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	struct compose_job job = application_candidate_job(w, &place, w->env, &candidate);
 	return compose_config(&job, limit, ret_config, err);
 }
 

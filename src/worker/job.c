@@ -23,6 +23,7 @@ void job_finish(struct job *job)
 	free(job->credentials_directory);
 	free(job->compose_stamp);
 	free(job->compose_version);
+	free(job->previous_destination);
 	*job = (struct job){0};
 }
 
@@ -106,6 +107,20 @@ static lm_rc read_fallback(const json_t *document, struct job_fallback *ret, str
 	return read_copies(json_object_get(fallback, "copies"), ret, err);
 }
 
+static lm_rc read_previous_destination(const json_t *document, char **ret, struct lm_err *err)
+{
+	const json_t *previous = json_object_get(document, "previous");
+	const char *path = json_get_text(previous, "destination");
+
+	if (!previous || json_is_null(previous))
+		return LM_OK;
+	if (!path || !lm_path_is_absolute(lm_str(path)))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"previous must have a destination, which must be an absolute path");
+	*ret = lm_xstrdup(path);
+	return LM_OK;
+}
+
 /// The member, or null.
 static const json_t *member(const json_t *document, const char *key)
 {
@@ -142,6 +157,8 @@ static lm_rc read_members(const json_t *document, struct job *job, struct lm_err
 		rc = read_compose(document, job, err);
 	if (!rc)
 		rc = read_fallback(document, &job->fallback, err);
+	if (!rc)
+		rc = read_previous_destination(document, &job->previous_destination, err);
 	if (!rc)
 		rc = read_host(document, &job->host, err);
 	return rc;

@@ -36,7 +36,8 @@ struct job {
 	/// The docker-compose that an earlier job found; both NULL if none did.
 	char *compose_stamp, *compose_version;
 	struct job_fallback fallback;
-	bool as_user; ///< Of a check: this process is the application's user.
+	char *previous_destination; ///< Of the generation that runs; NULL: none does.
+	bool as_user;               ///< Of a check: this process is the application's user.
 };
 
 /// LM_E_INVALID: the group breaks a rule (the definition's fault). LM_E_PROTOCOL: anything else is

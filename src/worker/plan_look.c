@@ -20,19 +20,19 @@ enum {
 #define CERTIFICATES "/etc/docker/certs.d"
 
 /// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
-static lm_rc hash(const struct work *w, struct lm_str text, struct lm_str config,
-	struct compose_hashes *ret, struct lm_err *err)
+static lm_rc hash(const struct work *w, const struct work_place *place, struct lm_str text,
+	struct lm_str config, struct compose_hashes *ret, struct lm_err *err)
 {
 	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
 	lm_auto_buf struct lm_buf hashes = LM_BUF(HASHES_MAX);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
 	lm_rc rc = w->compose.generation < 2
-			   ? application_write_candidate(w, text, &candidate, err)
+			   ? application_write_candidate(w, place, text, &candidate, err)
 			   : application_write_secret_candidate(w, config, &candidate, err);
 
 	if (rc)
 		return rc;
-	struct compose_job job = application_candidate_job(w, w->env, &candidate);
+	struct compose_job job = application_candidate_job(w, place, w->env, &candidate);
 	rc = compose_hash(&job, &limit, &hashes, err);
 	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
 }
@@ -60,15 +60,16 @@ static lm_rc hash_local_copy(struct planning *p, struct lm_err *err)
 	const struct work *w = p->w;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
 	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
-	lm_auto_free char *path = lm_path_join(work_definition(w)->destination, LOCAL_COPY_NAME);
-	struct compose_job job = application_copy_job(w, w->env, path);
+	const struct work_place place = work_running_place(w);
+	lm_auto_free char *path = lm_path_join(place.directory, LOCAL_COPY_NAME);
+	struct compose_job job = application_copy_job(w, &place, w->env, path);
 	struct wait_limit limit = wait_limit_within(&w->limit, CONFIG_MS);
-	lm_rc rc = local_copy_read(w->destination_fd, work_definition(w)->destination, &text, err);
+	lm_rc rc = local_copy_read(place.fd, place.directory, &text, err);
 
 	if (!rc)
 		rc = compose_config(&job, &limit, &config, err);
 	if (!rc)
-		rc = hash(w, lm_buf_str(&text), lm_buf_str(&config), &p->old_hashes, err);
+		rc = hash(w, &place, lm_buf_str(&text), lm_buf_str(&config), &p->old_hashes, err);
 	return go_without(rc, err);
 }
 
@@ -86,6 +87,7 @@ static bool goes_down(const struct planning *p)
 lm_rc plan_look_at_services(struct planning *p, struct lm_err *err)
 {
 	struct work *w = p->w;
+	const struct work_place place = work_destination(w);
 	struct lm_str config = lm_buf_str(&w->config);
 	lm_rc rc = compose_ties_parse(config, w->compose.generation, &p->ties, err);
 
@@ -95,7 +97,7 @@ lm_rc plan_look_at_services(struct planning *p, struct lm_err *err)
 	if (rc || p->containers.n == 0) // then there is nothing to compare with
 		return rc;
 	p->takes_down = goes_down(p);
-	rc = go_without(hash(w, lm_buf_str(&w->text), config, &p->hashes, err), err);
+	rc = go_without(hash(w, &place, lm_buf_str(&w->text), config, &p->hashes, err), err);
 	if (!rc && !p->takes_down && has_late_hashes(&p->ties))
 		rc = hash_local_copy(p, err);
 	return rc;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "docker/compose_env.h"
@@ -141,4 +142,33 @@ lm_rc prepare_destination(struct work *w, struct lm_err *err)
 		warn_exposed(path, &st);
 	w->destination_fd = lm_take_fd(fd);
 	return LM_OK;
+}
+
+/// As lightermand kept it. One that cannot serve is left empty.
+static void read_previous(struct work *w)
+{
+	struct lm_buf *text = &w->previous.text;
+	struct lm_err err = {LM_OK};
+	lm_rc rc = LM_OK;
+
+	if (w->previous_fd >= 0)
+		rc = lm_fd_read_all(w->previous_fd, "the compose file of what runs", text, &err);
+	if (!rc && text->len > 0)
+		rc = compose_file_check(lm_buf_str(text), w->compose.generation, &err);
+	if (!rc)
+		return;
+	lm_warn("%s, ignoring", err.msg);
+	lm_buf_clear(text);
+}
+
+void prepare_previous(struct work *w)
+{
+	const char *directory = w->job->previous_destination;
+	struct lm_err err = {LM_OK};
+
+	if (!directory)
+		return;
+	if (previous_open(&w->previous, directory, w->destination_fd, &err))
+		lm_warn("the directory of what runs cannot be used: %s", err.msg);
+	read_previous(w);
 }

@@ -13,7 +13,9 @@ void work_init(
 		.report = report,
 		.limit = report_limit(report, job->host.worker_silence_s),
 		.compose_fd = files->compose_fd,
+		.previous_fd = files->previous_fd,
 		.destination_fd = -1,
+		.previous = PREVIOUS_NONE,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE),
 		.own = LM_BUF(LIMIT_COMPOSE_FILE),
 		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
@@ -42,6 +44,7 @@ void work_finish(struct work *w)
 	compose_finish(&w->compose);
 	compose_env_free(w->env);
 	lm_cleanup_close(&w->destination_fd);
+	previous_finish(&w->previous);
 	lm_buf_finish(&w->text);
 	lm_buf_finish(&w->own);
 	lm_buf_finish(&w->config);

@@ -11,21 +11,30 @@
 #include "docker/engine.h"
 #include "worker/cloud.h"
 #include "worker/job.h"
+#include "worker/previous.h"
 #include "worker/report.h"
 #include "worker/secrets.h"
 #include "worker/tokens.h"
 #include "worker/user_logins.h"
 
+/// A directory in which docker-compose works: `.env` and relative paths are looked up there.
+struct work_place {
+	const char *directory;
+	int fd; ///< -1: it cannot be used.
+};
+
 struct work {
 	const struct job *job; ///< Its group may be NULL for a check.
 	struct report *report;
 	struct wait_limit limit; ///< Of the whole job.
+	int previous_fd;         ///< The compose file of the generation that runs; -1: none.
 	int compose_fd; ///< lightermand's compose file: to be written by a deploy, read by a down.
 
-	struct engine engine;   ///< socket_path is NULL until it is open.
-	struct compose compose; ///< program is NULL until it is found.
-	char **env;             ///< For docker-compose.
-	int destination_fd;     ///< -1: not open.
+	struct engine engine;     ///< socket_path is NULL until it is open.
+	struct compose compose;   ///< program is NULL until it is found.
+	char **env;               ///< For docker-compose.
+	int destination_fd;       ///< -1: not open.
+	struct previous previous; ///< Of a deployment.
 
 	struct lm_buf text;  ///< The compose file of this deployment.
 	bool fell_back;      ///< It is not what was fetched, if anything was.
@@ -46,6 +55,19 @@ static inline const struct connector_definition *work_definition(const struct wo
 	return &w->job->group->connector;
 }
 
+static inline struct work_place work_destination(const struct work *w)
+{
+	return (struct work_place){work_definition(w)->destination, w->destination_fd};
+}
+
+/// Where the local copy is by which what runs was started.
+static inline struct work_place work_running_place(const struct work *w)
+{
+	return w->previous.moved
+		       ? (struct work_place){w->previous.directory, w->previous.directory_fd}
+		       : work_destination(w);
+}
+
 void work_init(
 	struct work *w, const struct job *job, struct report *report, const struct handover *files);
 /// Takes back what outlives the job: logins of ours in the keeping of the user's helpers.
@@ -61,6 +83,9 @@ lm_rc prepare_engine(struct work *w, struct lm_err *err);
 lm_rc prepare_compose(struct work *w, struct lm_err *err);
 /// Opens the destination, which must be there and be ours to write.
 lm_rc prepare_destination(struct work *w, struct lm_err *err);
+/// Opens the destination of the generation that runs, and reads its compose file. What cannot be
+/// used is warned of.
+void prepare_previous(struct work *w);
 
 // fetch.c
 lm_rc fetch_all(struct work *w, struct lm_err *err);
@@ -115,7 +140,8 @@ enum { APPLICATION_DOWN_MS = 600 * 1000 };
 
 /// How to take down what runs. All borrowed.
 struct application_down {
-	struct lm_str fallback; ///< A compose file, if the local copy does not serve; n 0: none.
+	struct work_place place; ///< Where the application's local copy is.
+	struct lm_str fallback;  ///< A compose file, if the local copy does not serve; n 0: none.
 	const char *fallback_words; ///< What that is.
 	bool by_label; ///< Without a file that serves, or without docker-compose: by our label.
 	const struct lm_err *no_compose; ///< Why docker-compose cannot be run; NULL: it can.

@@ -147,7 +147,7 @@ static lm_rc take_job(struct report *r, struct handover *files, struct job *ret,
 static int run(void)
 {
 	lm_auto(report_finish) struct report report;
-	lm_auto(handover_finish) struct handover files = {-1, -1, -1};
+	lm_auto(handover_finish) struct handover files = {-1, -1, -1, -1};
 	lm_auto_job struct job job = {0};
 	struct lm_err err = {LM_OK};
 	lm_rc lost = take_lock(&err); // before anything is opened

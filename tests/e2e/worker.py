@@ -50,7 +50,7 @@ class Worker:
                 open(os.devnull, "rb") as none:
             environment.write(b"".join(f"{name}={value}\0".encode() for name, value in self.device.environment.items()))
             environment.seek(0)
-            socket.send_fds(self.stdin, [b"take\n"], [file.fileno() for file in (environment, compose, none, none)])
+            socket.send_fds(self.stdin, [b"take\n"], [file.fileno() for file in (environment, compose, none, none, none)])
 
     def say(self, line):
         try:

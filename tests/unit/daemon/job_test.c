@@ -154,7 +154,7 @@ static void run_bare(struct fixture *f, const char *script)
 	const struct job_spec spec = {.program = f->path,
 		.document = document,
 		.lock_fd = -1,
-		.handover = {f->secret_fd, -1, -1},
+		.handover = {f->secret_fd, -1, -1, -1},
 		.silence_ms = f->silence_ms};
 	const struct job_events deploys = {.begin = on_begin,
 		.progress = on_progress,
@@ -449,7 +449,7 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 	const struct job_spec spec = {.program = f->path,
 		.document = document,
 		.lock_fd = -1,
-		.handover = {-1, -1, -1},
+		.handover = {-1, -1, -1, -1},
 		.silence_ms = f->silence_ms};
 	const struct job_events events = {.ended = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};

@@ -119,6 +119,7 @@ static lm_rc down(struct fixture *f, struct application_down how, struct lm_err 
 {
 	if (!how.timeout_ms)
 		how.timeout_ms = APPLICATION_DOWN_MS;
+	how.place = work_destination(&f->work);
 	return application_down(&f->work, &how, err);
 }
 

@@ -29,7 +29,8 @@ static void reads_a_deploy(void **state)
 	struct lm_err err = {LM_OK};
 	assert_int_equal(
 		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
-		      ",\"compose\":{\"stamp\":\"s\",\"version\":\"1.29.2\"}}",
+		      ",\"compose\":{\"stamp\":\"s\",\"version\":\"1.29.2\"},"
+		      "\"previous\":{\"destination\":\"/old\"}}",
 			&job, &err),
 		LM_OK);
 	assert_int_equal(job.kind, JOB_DEPLOY);
@@ -38,6 +39,7 @@ static void reads_a_deploy(void **state)
 	assert_string_equal(job.credentials_directory, "/run/l/1");
 	assert_string_equal(job.compose_stamp, "s");
 	assert_string_equal(job.compose_version, "1.29.2");
+	assert_string_equal(job.previous_destination, "/old");
 }
 
 static void reads_what_a_deploy_may_fall_back_to(void **state)
@@ -79,6 +81,7 @@ static void a_down_needs_no_compose(void **state)
 	assert_int_equal(job.kind, JOB_DOWN);
 	assert_null(job.compose_stamp);
 	assert_null(job.compose_version);
+	assert_null(job.previous_destination);
 }
 
 static void a_check_may_have_no_definition(void **state)
@@ -126,6 +129,8 @@ static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 			"the job: credentials_directory must be an absolute path"},
 		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",
 			"the job: compose must have a stamp and a version"},
+		{"{\"job\":\"plan\"," DIRECTORY ",\"previous\":{\"destination\":\"old\"}}",
+			"the job: previous must have a destination"},
 		{"{\"job\":\"down\"," DIRECTORY ",\"group\":" GROUP "}", "the job: host: "},
 		{"{\"job\":\"down\"," DIRECTORY ",\"host\":{\"docker\":{\"socket\":\"x\"}}}",
 			"the job: host: docker.socket: "},
