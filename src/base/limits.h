@@ -62,9 +62,11 @@ enum {
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_YAML_DOCUMENTS = 100, ///< In one compose file.
 	LIMIT_SERVICES = 1000,
-	LIMIT_LISTENERS = 10000,   ///< Sockets of each kind that programs of this device listen on.
-	LIMIT_RESOURCES = 10000,   ///< Containers, ports, networks of a compose file, of each kind.
-	LIMIT_LAYERS = 500,        ///< Of an image; engines take 127.
+	LIMIT_LISTENERS = 10000, ///< Sockets of each kind that programs of this device listen on.
+	LIMIT_COMPOSE_VALUES =
+		400000,          ///< That messages must not repeat; of a file of LIMIT_YAML_NODES.
+	LIMIT_RESOURCES = 10000, ///< Containers, ports, networks of a compose file, of each kind.
+	LIMIT_LAYERS = 500,      ///< Of an image; engines take 127.
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
 	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.

@@ -2,28 +2,59 @@
 #include "docker/compose.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "docker/compose_output.h"
+#include "docker/compose_references.h"
+#include "docker/compose_values.h"
 #include "sys/process.h"
 
 enum {
 	GRACE_MS = 10 * 1000, ///< compose ends what it is doing at SIGTERM.
 	ARGS_MAX = 24,        ///< Without services.
+	HELD_MAX = 16 << 10,
+	LONG_SHOWN_MAX = 1000,
+	FILES_MAX = 64, ///< That the compose file refers to.
 };
 
 /// One run and what is collected from its lines.
 struct run {
 	const struct compose_job *job;
 	struct compose_reason reason;
-	struct lm_buf clean, shown;
+	struct compose_quotes quotes;
+	struct compose_values *values; ///< NULL until they are needed.
+	struct lm_buf file;            ///< The compose file, from then on.
+	bool in_long[2];               ///< By stream: the line before had no end.
+	struct lm_buf held; ///< Lines of which it is not known yet whether they are errors.
+	struct lm_buf clean, text, stripped, masked;
 };
+
+static void run_init(struct run *r, const struct compose_job *job)
+{
+	enum { LINE_MAX_BYTES = LIMIT_LOG_LINE * 4 };
+
+	*r = (struct run){.job = job,
+		.file = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
+		.held = LM_BUF(HELD_MAX),
+		.clean = LM_BUF_SECRET(LINE_MAX_BYTES),
+		.text = LM_BUF_SECRET(LINE_MAX_BYTES),
+		.stripped = LM_BUF_SECRET(LINE_MAX_BYTES),
+		.masked = LM_BUF(LINE_MAX_BYTES)};
+	compose_reason_init(&r->reason);
+}
 
 static void run_finish(struct run *r)
 {
 	compose_reason_finish(&r->reason);
+	compose_values_destroy(r->values);
+	lm_buf_finish(&r->file);
+	lm_buf_finish(&r->held);
 	lm_buf_finish(&r->clean);
-	lm_buf_finish(&r->shown);
+	lm_buf_finish(&r->text);
+	lm_buf_finish(&r->stripped);
+	lm_buf_finish(&r->masked);
 }
 
 /// Copies a line with another name for the compose file, as whoever reads it knows none of a file
@@ -45,18 +76,163 @@ static void show_file(const struct compose_job *job, struct lm_str line, struct 
 	}
 }
 
+/// Reads what docker-compose itself reads; what cannot be read has no values for it either.
+static bool read_beside(const struct compose_job *job, const char *path, struct lm_buf *out)
+{
+	lm_auto_free char *joined =
+		*path == '/' ? lm_xstrdup(path) : lm_path_join(job->directory, path);
+
+	lm_buf_clear(out);
+	return lm_file_read(joined, out, NULL) == LM_OK;
+}
+
+static void load_values(struct run *r)
+{
+	lm_auto_buf struct lm_buf more = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
+	struct compose_values *v = compose_values_create();
+	bool env = false;
+	const char *path;
+
+	r->values = v;
+	compose_values_add_environment(v, r->job->env);
+	if (read_beside(r->job, ".env", &more))
+		compose_values_add_env_file(v, lm_buf_str(&more));
+	if (lm_file_read(r->job->file, &r->file, NULL) == LM_OK)
+		compose_values_add_file(v, lm_buf_str(&r->file));
+	// Those files may name more, which then are behind them. Their paths count from other
+	// directories, too; what docker-compose 2 finds there is not looked for.
+	for (size_t i = 0; i < FILES_MAX && (path = compose_values_file(v, i, &env)); i++) {
+		if (!read_beside(r->job, path, &more))
+			continue;
+		if (env)
+			compose_values_add_env_file(v, lm_buf_str(&more));
+		else
+			compose_values_add_file(v, lm_buf_str(&more));
+	}
+}
+
+static void log_as(const struct run *r, enum lm_level level, struct lm_str line)
+{
+	if (r->job->on_line && line.n > 0)
+		r->job->on_line(r->job->ctx, level, line);
+}
+
+/// Logs the lines that were held.
+static void release_held(struct run *r, enum lm_level level)
+{
+	struct lm_str rest = lm_buf_str(&r->held);
+
+	while (rest.n > 0)
+		log_as(r, level, lm_str_cut(&rest, '\n'));
+	lm_buf_clear(&r->held);
+}
+
+static void log_line(struct run *r, enum compose_line_kind kind, struct lm_str line)
+{
+	static const enum lm_level levels[] = {[COMPOSE_DETAIL] = LM_DEBUG,
+		[COMPOSE_PROGRESS] = LM_INFO,
+		[COMPOSE_WARNING] = LM_WARN,
+		[COMPOSE_ERROR] = LM_ERROR};
+
+	if (kind == COMPOSE_UNDECIDED) {
+		if (r->held.len + line.n + 1 > r->held.max)
+			release_held(r, LM_INFO);
+		(void)lm_buf_add_str(&r->held, line);
+		(void)lm_buf_putc(&r->held, '\n');
+		return;
+	}
+	if (kind != COMPOSE_DETAIL)
+		release_held(r, kind == COMPOSE_ERROR ? LM_ERROR : LM_INFO);
+	log_as(r, levels[kind], line);
+}
+
+struct uses {
+	struct lm_str name;
+	size_t glued, others;
+};
+
+static void count_use(
+	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
+{
+	struct uses *u = ctx;
+
+	(void)place;
+	if (lm_str_eq(reference->name, u->name))
+		*(reference->glued ? &u->glued : &u->others) += 1;
+}
+
+/// A line that says which variable is not set. Where a `$` is in the middle of words, what follows
+/// it is more likely a part of a password than a name. False: it is another line.
+static bool take_unset(struct run *r, struct lm_str line)
+{
+	struct uses uses = {.name = compose_line_unset(line)};
+
+	if (uses.name.n == 0)
+		return false;
+	(void)!compose_references_each(lm_buf_str(&r->file), count_use, &uses, NULL);
+	lm_buf_clear(&r->masked);
+	if (uses.glued > 0 && uses.others == 0) {
+		(void)lm_buf_puts(&r->masked,
+			"a $ in the middle of a value begins no variable that is set: write $$ for "
+			"a $ that belongs to the value");
+		return true;
+	}
+	(void)lm_buf_printf(&r->masked, "the variable %.*s is not set, and counts as empty",
+		LM_STR_ARG(uses.name));
+	if (r->job->on_unset)
+		r->job->on_unset(r->job->ctx, uses.name);
+	return true;
+}
+
+/// What of a line may be shown, in `masked`. False: nothing.
+static bool make_shown(struct run *r, enum compose_line_kind *ret_kind)
+{
+	const struct compose *compose = r->job->compose;
+
+	*ret_kind = compose_line_read(lm_buf_str(&r->clean), &r->text);
+	if (!compose_quotes_strip(&r->quotes, lm_buf_str(&r->text), &r->stripped))
+		return false;
+	if (take_unset(r, lm_buf_str(&r->text)))
+		return true;
+	show_file(r->job, lm_buf_str(&r->stripped), &r->text);
+	lm_buf_clear(&r->masked);
+	compose_values_mask(r->values, lm_buf_str(&r->text), &r->masked);
+	if (compose->generation >= 2)
+		return true;
+	compose_line_explain_key(lm_buf_str(&r->masked), compose->version, &r->text);
+	lm_buf_clear(&r->masked);
+	(void)lm_buf_add_str(&r->masked, lm_buf_str(&r->text));
+	return true;
+}
+
 static void take_line(void *ctx, enum process_stream stream, struct lm_str line)
 {
-	(void)stream;
 	struct run *r = ctx;
-	compose_line_clean(line, &r->clean);
-	show_file(r->job, lm_buf_str(&r->clean), &r->shown);
-	struct lm_str clean = lm_buf_str(&r->shown);
-	if (lm_str_trim(clean).n == 0)
+	enum compose_line_kind kind;
+	bool *in_long = &r->in_long[stream];
+	bool goes_on = *in_long;
+
+	// A value could be cut where a long line is: of such a line only the beginning is shown.
+	*in_long = line.n >= LIMIT_LOG_LINE;
+	if (goes_on)
 		return;
-	compose_reason_add(&r->reason, clean);
-	if (r->job->on_line)
-		r->job->on_line(r->job->ctx, compose_line_level(clean), lm_str_trim(clean));
+	compose_line_clean(line, &r->clean);
+	if (lm_str_trim(lm_buf_str(&r->clean)).n == 0)
+		return;
+	if (!r->values)
+		load_values(r);
+	if (!make_shown(r, &kind))
+		return;
+	struct lm_str shown = lm_buf_str(&r->masked);
+	if (*in_long && shown.n > LONG_SHOWN_MAX)
+		shown.n = LONG_SHOWN_MAX;
+	if (stream == PROCESS_STDERR || kind == COMPOSE_ERROR)
+		compose_reason_add(&r->reason, kind, shown);
+	else if (kind == COMPOSE_UNDECIDED)
+		kind = COMPOSE_PROGRESS;
+	if (r->reason.traceback && shown.n > 0 && shown.p[0] == ' ')
+		kind = COMPOSE_DETAIL; // where Python failed
+	log_line(r, kind, lm_str_trim(shown));
 }
 
 struct command {
@@ -94,10 +270,8 @@ static lm_rc run_command(const struct compose_job *job, const struct command *co
 {
 	lm_auto_free const char **args = make_args(job, command);
 	const char *name = job->compose->plugin ? "docker compose" : "docker-compose";
-	lm_auto(run_finish) struct run r = {.job = job,
-		.clean = LM_BUF(LIMIT_LOG_LINE * 2),
-		.shown = LM_BUF(LIMIT_LOG_LINE * 4)};
-	compose_reason_init(&r.reason);
+	lm_auto(run_finish) struct run r;
+	run_init(&r, job);
 	struct process_run run = {
 		.spec = {.argv = args,
 			.envp = job->env,
@@ -110,6 +284,7 @@ static lm_rc run_command(const struct compose_job *job, const struct command *co
 	};
 	int status = 0;
 	lm_rc rc = process_run(&run, limit, &status, err);
+	release_held(&r, rc || status ? LM_ERROR : LM_INFO);
 	if (rc != LM_OK)
 		return lm_wrap(err, "%s %s", name, command->verb);
 	if (status == 0)

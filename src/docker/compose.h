@@ -4,7 +4,9 @@
 /// Runs docker-compose for one project. Argument vectors only. Never logs; never retries.
 /// Each call returns when the child has been reaped. At the limit or on cancel its process group is
 /// ended first: LM_E_TIMEOUT, LM_E_CANCELLED. A failure of compose itself is LM_E_REFUSED or
-/// LM_E_CONFLICT (compose_output.h) with compose's own last error lines.
+/// LM_E_CONFLICT (compose_output.h) with compose's own first error and the number of others. Values
+/// of the compose file, its env files and the environment are in no line and no message
+/// (compose_values.h).
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -29,6 +31,8 @@ struct compose_job {
 	const char *const *env; ///< From compose_env_make.
 	/// Called for each line that compose prints, cleaned. May be NULL.
 	void (*on_line)(void *ctx, enum lm_level level, struct lm_str line);
+	/// Called for each variable that the compose file uses and that is not set. May be NULL.
+	void (*on_unset)(void *ctx, struct lm_str name);
 	void *ctx;
 };
 

@@ -44,7 +44,7 @@ static char *stamp_of(const char *path)
 struct version_lines {
 	struct lm_buf first; ///< First line of stdout.
 	struct compose_reason reason;
-	struct lm_buf clean;
+	struct lm_buf clean, text;
 };
 
 static void take_version_line(void *ctx, enum process_stream stream, struct lm_str line)
@@ -54,13 +54,15 @@ static void take_version_line(void *ctx, enum process_stream stream, struct lm_s
 	struct lm_str clean = lm_str_trim(lm_buf_str(&v->clean));
 	if (stream == PROCESS_STDOUT && v->first.len == 0)
 		(void)lm_buf_add_str(&v->first, clean);
-	compose_reason_add(&v->reason, clean);
+	enum compose_line_kind kind = compose_line_read(lm_buf_str(&v->clean), &v->text);
+	compose_reason_add(&v->reason, kind, lm_buf_str(&v->text));
 }
 
 static void version_lines_finish(struct version_lines *v)
 {
 	lm_buf_finish(&v->first);
 	lm_buf_finish(&v->clean);
+	lm_buf_finish(&v->text);
 	compose_reason_finish(&v->reason);
 }
 
@@ -85,7 +87,7 @@ static lm_rc ask_version(struct compose *c, const char *const *env, const struct
 	const char *const plain[] = {c->program, "version", "--short", NULL};
 	const char *const plugin[] = {c->program, "compose", "version", "--short", NULL};
 	lm_auto(version_lines_finish) struct version_lines lines = {
-		.first = LM_BUF(VERSION_MAX), .clean = LM_BUF(64 << 10)};
+		.first = LM_BUF(VERSION_MAX), .clean = LM_BUF(64 << 10), .text = LM_BUF(64 << 10)};
 	compose_reason_init(&lines.reason);
 	struct process_run run = {
 		.spec = {.argv = c->plugin ? plugin : plain, .envp = env, .die_with_parent = true},

@@ -189,6 +189,88 @@ static void a_failure_has_composes_words_and_class(void **state)
 		lm_buf_cstr(&f->lines));
 }
 
+static void lines_that_nothing_marks_are_errors_if_it_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "echo 'first words' >&2; echo 'Creating x ...' >&2; echo 'second words' >&2\n"
+		  "exit 1");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "docker-compose up failed: second words");
+	assert_string_equal(
+		lm_buf_cstr(&f->lines), "INFO first words;INFO Creating x ...;ERROR second words;");
+	lm_buf_clear(&f->lines);
+	script(f, "echo 'first words' >&2");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&f->lines), "INFO first words;");
+}
+
+static void put(struct fixture *f, const char *name, const char *text)
+{
+	struct lm_err err = {0};
+	lm_auto_free char *path = lm_path_join(f->dir, name);
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_str(text), 0600, &err), LM_OK);
+}
+
+static void no_value_is_in_what_it_prints(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
+	static const char *const env[] = {"PATH=/usr/bin:/bin", "OUTSIDE=from-outside", NULL};
+	f->job.file = file;
+	f->job.env = env;
+	put(f, "c.yml",
+		"services:\n  web:\n    image: a\n    environment: {A: of-the-file}\n"
+		"    env_file: web.env\n    extends: {file: base.yml, service: b}\n");
+	put(f, ".env", "B=of-dot-env\n");
+	put(f, "web.env", "C=of-env-file\n");
+	put(f, "base.yml", "services: {b: {labels: {l: of-the-base}}}\n");
+	script(f, "echo of-the-file; echo of-dot-env >&2; echo ERROR: of-env-file >&2\n"
+		  "echo ERROR: of-the-base >&2; echo ERROR: from-outside >&2; exit 1");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_string_equal(err.msg, "docker-compose up failed: ***");
+	assert_null(strstr(lm_buf_cstr(&f->lines), "of-"));
+	assert_null(strstr(lm_buf_cstr(&f->lines), "from-"));
+}
+
+static void of_a_line_without_end_the_beginning_is_shown(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	script(f, "echo \"ERROR: begins $(head -c 60000 /dev/zero | tr '\\0' x) ends\" >&2\n"
+		  "echo ERROR: the next >&2; exit 1");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_non_null(strstr(err.msg, "begins xxx"));
+	assert_non_null(strstr(lm_buf_cstr(&f->lines), "ERROR ERROR: the next;"));
+	assert_null(strstr(lm_buf_cstr(&f->lines), "ends"));
+	assert_true(f->lines.len < 1200);
+}
+
+static void note_unset(void *ctx, struct lm_str name)
+{
+	struct fixture *f = ctx;
+	(void)lm_buf_printf(&f->lines, "unset %.*s;", LM_STR_ARG(name));
+}
+
+static void tells_of_variables_that_are_not_set_and_of_dollars_in_passwords(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
+	f->job.file = file;
+	f->job.on_unset = note_unset;
+	put(f, "c.yml", "services: {web: {image: 'a:$TAG', environment: {P: 'pa$word'}}}\n");
+	script(f, "echo 'The TAG variable is not set. Defaulting to a blank string.' >&2\n"
+		  "echo 'time=\"2026\" level=warning msg=\"The \\\"word\\\" variable is not set. "
+		  "Defaulting to a blank string.\"' >&2");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&f->lines),
+		"unset TAG;WARN the variable TAG is not set, and counts as empty;"
+		"WARN a $ in the middle of a value begins no variable that is set: write $$ for a "
+		"$ that belongs to the value;");
+}
+
 static void a_silent_failure_tells_how_it_ended(void **state)
 {
 	struct fixture *f = *state;
@@ -231,6 +313,10 @@ int main(void)
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),
 		TEST(a_failure_has_composes_words_and_class),
+		TEST(lines_that_nothing_marks_are_errors_if_it_fails),
+		TEST(no_value_is_in_what_it_prints),
+		TEST(of_a_line_without_end_the_beginning_is_shown),
+		TEST(tells_of_variables_that_are_not_set_and_of_dollars_in_passwords),
 		TEST(a_silent_failure_tells_how_it_ended),
 		TEST(a_compose_that_hangs_is_ended),
 		TEST(a_config_over_its_ceiling_is_refused),

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/compose_references.h"
+
+#include "base/cleanup.h"
+#include "sys/yaml.h"
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool is_name_byte(char c)
+{
+	return is_letter(c) || (c >= '0' && c <= '9');
+}
+
+static struct lm_str take_name(struct lm_str text, size_t at)
+{
+	size_t n = 0;
+
+	if (at < text.n && is_letter(text.p[at]))
+		while (at + n < text.n && is_name_byte(text.p[at + n]))
+			n++;
+	return (struct lm_str){text.p + at, n};
+}
+
+/// Where the brace that is open at `at` (just behind it) is closed; `text.n` if nowhere.
+static size_t find_end(struct lm_str text, size_t at)
+{
+	unsigned depth = 1;
+
+	for (; at < text.n; at++) {
+		if (text.p[at] == '{' && text.p[at - 1] == '$')
+			depth++;
+		else if (text.p[at] == '}' && --depth == 0)
+			return at;
+	}
+	return text.n;
+}
+
+/// `${NAME}`, `${NAME:-text}` and so on, whose '$' is at `at`.
+static bool read_braced(struct lm_str text, size_t at, struct compose_reference *ret)
+{
+	size_t end = find_end(text, at + 2);
+	struct lm_str name = take_name(text, at + 2);
+	size_t rest = at + 2 + name.n;
+
+	if (end == text.n || name.n == 0)
+		return false;
+	*ret = (struct compose_reference){.begins = at, .ends = end + 1, .name = name};
+	if (rest < end && text.p[rest] == ':')
+		rest++;
+	if (rest < end && memchr("-?+", text.p[rest], 3)) {
+		ret->required = text.p[rest] == '?';
+		ret->instead = (struct lm_str){text.p + rest + 1, end - rest - 1};
+	}
+	return true;
+}
+
+static bool read_plain(struct lm_str text, size_t at, struct compose_reference *ret)
+{
+	struct lm_str name = take_name(text, at + 1);
+
+	if (name.n == 0)
+		return false;
+	*ret = (struct compose_reference){.begins = at,
+		.ends = at + 1 + name.n,
+		.name = name,
+		.glued = at > 0 && is_name_byte(text.p[at - 1]) && text.p[at - 1] != '_'};
+	return true;
+}
+
+bool compose_reference_next(struct lm_str text, size_t *at, struct compose_reference *ret)
+{
+	for (size_t i = *at; i + 1 < text.n; i++) {
+		if (text.p[i] != '$')
+			continue;
+		if (text.p[i + 1] == '$') {
+			i++;
+			continue;
+		}
+		bool found =
+			text.p[i + 1] == '{' ? read_braced(text, i, ret) : read_plain(text, i, ret);
+		if (found) {
+			*at = ret->ends;
+			return true;
+		}
+	}
+	*at = text.n;
+	return false;
+}
+
+struct walk {
+	void (*found)(void *ctx, const struct compose_reference *reference,
+		const struct compose_place *place);
+	void *ctx;
+	struct compose_place place;
+};
+
+static void walk_text(const struct walk *w, struct lm_str text)
+{
+	struct compose_reference r;
+
+	for (size_t at = 0; compose_reference_next(text, &at, &r);) {
+		w->found(w->ctx, &r, &w->place);
+		if (!r.required && r.instead.n > 0)
+			walk_text(w, r.instead);
+	}
+}
+
+static void walk_node(struct walk *w, const struct yaml_node *node, unsigned depth)
+{
+	struct lm_str *const levels[] = {&w->place.section, &w->place.name, &w->place.option};
+
+	if (yaml_kind(node) == YAML_SCALAR) {
+		walk_text(w, yaml_text(node));
+		return;
+	}
+	for (size_t i = 0; i < yaml_size(node); i++) {
+		if (yaml_kind(node) == YAML_SEQUENCE) {
+			walk_node(w, yaml_item(node, i), depth + LM_ARRAY_SIZE(levels));
+			continue;
+		}
+		if (depth < LM_ARRAY_SIZE(levels))
+			*levels[depth] = yaml_text(yaml_key(node, i));
+		walk_node(w, yaml_value(node, i), depth + 1);
+		if (depth < LM_ARRAY_SIZE(levels))
+			*levels[depth] = LM_STR("");
+	}
+}
+
+lm_rc compose_references_each(struct lm_str file,
+	void (*found)(void *ctx, const struct compose_reference *reference,
+		const struct compose_place *place),
+	void *ctx, struct lm_err *err)
+{
+	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+	lm_rc rc = yaml_parse(file, &doc, err);
+
+	if (rc)
+		return rc;
+	struct walk w = {.found = found, .ctx = ctx};
+	const struct yaml_node *root = yaml_root(doc);
+	// Format 1 has its services at the top.
+	bool has_sections = yaml_get(root, "services") || yaml_get(root, "include");
+	w.place.section = has_sections ? LM_STR("") : LM_STR("services");
+	walk_node(&w, root, has_sections ? 0 : 1);
+	return LM_OK;
+}
+
+struct description {
+	struct lm_str name;
+	struct lm_buf *out;
+	size_t others;
+};
+
+static void describe_place(struct lm_buf *out, const struct compose_place *place)
+{
+	struct lm_str section = place->section;
+
+	if (lm_str_ends(section, LM_STR("s")) && place->name.n > 0)
+		section.n--; // "services" has one service of that name
+	if (place->option.n > 0)
+		(void)lm_buf_printf(out, "%.*s of ", LM_STR_ARG(place->option));
+	(void)lm_buf_printf(out, "%.*s%s%.*s", LM_STR_ARG(section), place->name.n > 0 ? " " : "",
+		LM_STR_ARG(place->name));
+}
+
+static void describe_reference(
+	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
+{
+	struct description *d = ctx;
+
+	if (reference->glued || !lm_str_eq(reference->name, d->name))
+		return;
+	if (d->out->len > 0)
+		d->others++;
+	else
+		describe_place(d->out, place);
+}
+
+void compose_references_describe(struct lm_str file, struct lm_str name, struct lm_buf *out)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(out->max);
+	struct description d = {.name = name, .out = &text};
+
+	if (compose_references_each(file, describe_reference, &d, NULL) || text.len == 0)
+		return;
+	(void)lm_buf_add_str(out, lm_buf_str(&text));
+	if (d.others > 0)
+		(void)lm_buf_printf(out, " and %zu more", d.others);
+}

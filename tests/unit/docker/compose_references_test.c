@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/compose_references.h"
+
+#include "base/cleanup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void finds_references_in_every_form(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	struct lm_str text =
+		LM_STR("$A ${B} ${C:-x${D}y} ${E?why} pa$word $$no ${ $1 ${F+z} a_$G $");
+	struct compose_reference r;
+	for (size_t at = 0; compose_reference_next(text, &at, &r);)
+		(void)lm_buf_printf(&out, "%.*s(%.*s)%s%s;", LM_STR_ARG(r.name),
+			LM_STR_ARG(r.instead), r.required ? "!" : "", r.glued ? "?" : "");
+	assert_string_equal(lm_buf_cstr(&out), "A();B();C(x${D}y);E(why)!;word()?;F(z);G();");
+}
+
+static void note(
+	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
+{
+	(void)lm_buf_printf(ctx, "%.*s/%.*s/%.*s %.*s;", LM_STR_ARG(place->section),
+		LM_STR_ARG(place->name), LM_STR_ARG(place->option), LM_STR_ARG(reference->name));
+}
+
+static void knows_where_they_stand(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	struct lm_err err = {LM_OK};
+	assert_int_equal(compose_references_each(
+				 LM_STR("services:\n"
+					"  web: {image: 'a:$T', environment: [{K: '$U'}], x: ok}\n"
+					"networks: {n: {driver: '${V:-${W}}'}}\n"),
+				 note, &out, &err),
+		LM_OK);
+	assert_string_equal(lm_buf_cstr(&out),
+		"services/web/image T;services/web/environment U;networks/n/driver "
+		"V;networks/n/driver W;");
+	lm_buf_clear(&out);
+	assert_int_equal(
+		compose_references_each(LM_STR("web: {image: '$T'}\n"), note, &out, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "services/web/image T;");
+	assert_int_equal(compose_references_each(LM_STR("a: ["), note, &out, &err), LM_E_INVALID);
+}
+
+static void describes_the_first_place(void **state)
+{
+	(void)state;
+	static const char file[] = "services:\n"
+				   "  web: {image: 'a:$T', labels: ['$T', 'pa$word']}\n"
+				   "  db: {image: 'b:$T'}\n";
+	static const char *const cases[][2] = {
+		{"T", "image of service web and 2 more"}, {"word", ""}, {"NONE", ""}};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_buf struct lm_buf out = LM_BUF(1000);
+		compose_references_describe(lm_str(file), lm_str(cases[i][0]), &out);
+		assert_string_equal(lm_buf_cstr(&out), cases[i][1]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_references_in_every_form),
+		cmocka_unit_test(knows_where_they_stand),
+		cmocka_unit_test(describes_the_first_place),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
