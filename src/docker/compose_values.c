@@ -506,7 +506,8 @@ static int compare_values(const void *a, const void *b)
 
 static bool is_readable(const struct compose_values *v, char *text)
 {
-	if (bsearch(&text, v->names.items, v->names.n, sizeof(text), compare_texts))
+	// Without items there is no array, which bsearch does not take.
+	if (v->names.n > 0 && bsearch(&text, v->names.items, v->names.n, sizeof(text), compare_texts))
 		return true;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(WORDS); i++)
 		if (strcmp(text, WORDS[i]) == 0)

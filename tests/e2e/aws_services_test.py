@@ -169,7 +169,7 @@ def test_one_bad_secret_does_not_harm_the_others(secrets_manager, drive):
     secrets_manager.deleted.add(arns[1])
     secrets_manager.misbehave("throttle", "throttle", "throttle")
     kinds = [answer["rc"] for answer in drive(secrets_manager, secrets=arns, attempts=5)["secrets"]]
-    assert kinds == ["ok", "refused", "ok"]
+    assert kinds == ["ok", "denied", "ok"]
 
 
 def test_says_what_is_wrong_with_a_secret(secrets_manager, drive):
@@ -185,7 +185,7 @@ def test_says_what_is_wrong_with_a_secret(secrets_manager, drive):
         assert arns[name] in answer["message"]
     assert_refused(answers["gone"], "not found", "there is no secret")
     assert_refused(answers["empty"], "not found", "has no value yet")
-    assert_refused(answers["deleted"], "refused", "is scheduled for deletion")
+    assert_refused(answers["deleted"], "denied", "is scheduled for deletion")
     assert_refused(answers["locked"], "denied", "the role needs kms:Decrypt")
     assert_refused(answers["foreign"], "denied", "the role needs kms:Decrypt")
     assert_refused(answers["plain"], "invalid", "is not JSON")

@@ -243,7 +243,6 @@ static void of_many_the_first_are_described(void **state)
 	(void)state;
 	static const char file[] = "services: {db: {scale: 5, network_mode: none}}";
 	lm_auto_buf struct lm_buf containers = LM_BUF(4000);
-	lm_auto(compose_resources_finish) struct compose_resources wanted = {0};
 
 	for (unsigned i = 1; i <= 5; i++)
 		(void)lm_buf_printf(&containers,

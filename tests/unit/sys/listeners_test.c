@@ -94,8 +94,9 @@ static void finds_a_socket_of_ours_and_its_program(void **state)
 static void finds_the_container_in_a_control_group(void **state)
 {
 	(void)state;
-	static const char *const with[] = {"0::/system.slice/docker-" ID ".scope\n",
-		"12:memory:/docker/" ID "\n1:name=systemd:/docker/" ID "\n", "0::/" ID};
+	static const char two_lines[] = "12:memory:/docker/" ID "\n1:name=systemd:/docker/" ID "\n";
+	static const char *const with[] = {
+		"0::/system.slice/docker-" ID ".scope\n", two_lines, "0::/" ID};
 	static const char *const without[] = {
 		"", "0::/init.scope\n", "0::/docker/" ID "0\n", "0::/docker/0123456789abcdef\n"};
 	char id[65] = "";
