@@ -50,7 +50,7 @@ static bool read_braced(struct lm_str text, size_t at, struct compose_reference 
 	*ret = (struct compose_reference){.begins = at, .ends = end + 1, .name = name};
 	if (rest < end && text.p[rest] == ':')
 		rest++;
-	if (rest < end && memchr("-?+", text.p[rest], 3)) {
+	if (rest < end && text.p[rest] && strchr("-?+", text.p[rest])) {
 		ret->required = text.p[rest] == '?';
 		ret->instead = (struct lm_str){text.p + rest + 1, end - rest - 1};
 	}

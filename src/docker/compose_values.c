@@ -77,13 +77,12 @@ void compose_values_destroy(struct compose_values *v)
 /// Bytes that docker-compose writes in another way when it quotes, or at which it cuts.
 static bool is_quoting(char c)
 {
-	return (unsigned char)c < 0x20 || (unsigned char)c >= 0x7f ||
-	       memchr("'\"`\\{}", c, 6) != NULL;
+	return (unsigned char)c < 0x20 || (unsigned char)c >= 0x7f || strchr("'\"`\\{}", c) != NULL;
 }
 
 static bool is_separator(char c)
 {
-	return is_quoting(c) || memchr(" \t:=,;/@&?|()[]<>#$", c, 19) != NULL;
+	return is_quoting(c) || strchr(" \t:=,;/@&?|()[]<>#$", c) != NULL;
 }
 
 static bool is_number(struct lm_str s)
@@ -507,7 +506,8 @@ static int compare_values(const void *a, const void *b)
 static bool is_readable(const struct compose_values *v, char *text)
 {
 	// Without items there is no array, which bsearch does not take.
-	if (v->names.n > 0 && bsearch(&text, v->names.items, v->names.n, sizeof(text), compare_texts))
+	if (v->names.n > 0 &&
+		bsearch(&text, v->names.items, v->names.n, sizeof(text), compare_texts))
 		return true;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(WORDS); i++)
 		if (strcmp(text, WORDS[i]) == 0)

@@ -137,13 +137,13 @@ def test_what_is_there_is_no_problem(deployed, engine, local_image):
 
 def test_what_another_service_makes_is_not_refused(deployed, engine, local_image):
     """The one that needs it waits until it is there."""
-    folder = deployed.destination / "shared"
+    folder = deployed.destination / "common"
     folder.mkdir()
-    text = compose_text(local_image, ["volumes: ['./shared:/shared']"])
-    text = text.replace(SLEEP, '["sh", "-c", "echo x > /shared/made; trap \'exit 0\' TERM; sleep 1000000 & wait"]')
+    text = compose_text(local_image, ["volumes: ['./common:/common']"])
+    text = text.replace(SLEEP, '["sh", "-c", "echo x > /common/made; trap \'exit 0\' TERM; sleep 1000000 & wait"]')
     text += f"""  after:
     image: {local_image}
-    volumes: [{{type: bind, source: ./shared/made, target: /made}}]
+    volumes: [{{type: bind, source: ./common/made, target: /made}}]
     command: {SLEEP}
     stop_grace_period: 1s
 """

@@ -82,7 +82,7 @@ static void env_files_and_the_environment_count(void **state)
 		"PATH=/usr/bin:/bin", "TOKEN=from-outside", "HOME=/root/x", "N=8080", NULL};
 	struct compose_values *v = compose_values_create();
 	compose_values_add_env_file(v, LM_STR("# a comment\nexport A='in-quotes' # why\r\n"
-					      "B = with blanks \nno name here\nC=\nD=\"open\n"));
+					      "B = with blanks \nno name here\nC=\nE=\"open\n"));
 	compose_values_add_environment(v, env);
 	assert_masked(
 		v, "in-quotes, with blanks, no name here, from-outside", "***, ***, ***, ***");
