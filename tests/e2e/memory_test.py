@@ -21,7 +21,7 @@ CONTAINERS_TOPIC = "dockerapplicationdeploymentconnector/message/containers"
 
 # Plays success, with as much as a worker may say. Its stages wait for `go`, as lightermand wants it.
 CHATTY_WORKER = """#!/bin/sh
-echo '{\\"hardened\\":true}'
+echo '{"hardened":true}'
 read -r take
 read -r job
 case $job in *'"job":"down"'*) stages=down effect=stopped ;;
