@@ -12,7 +12,8 @@
 
 enum {
 	CANCEL_GRACE_MS = 30 * 1000, ///< docker-compose gets 10 s of it.
-	OUT_MAX = LIMIT_WORKER_JOB + 4096,
+	ORDER_MAX = 4096,
+	OUT_MAX = LIMIT_WORKER_JOB + ORDER_MAX,
 };
 
 static void close_pipe(int *fd, struct loop_fd **watch)
@@ -324,6 +325,14 @@ lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job
 		return rc;
 	*ret = lm_take(job);
 	return LM_OK;
+}
+
+void job_order(struct job *job, const char *line)
+{
+	job->idle = false;
+	job->to_worker.max = ORDER_MAX;
+	(void)(lm_buf_puts(&job->to_worker, line) && lm_buf_putc(&job->to_worker, '\n'));
+	job_write_more(job);
 }
 
 void job_cancel(struct job *job)

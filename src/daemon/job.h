@@ -55,6 +55,8 @@ struct job_events {
 	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
 	/// Logs does not keep `rejected`, counted from the last of these events on.
 	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
+	/// It waits for job_order.
+	void (*idle)(void *ctx);
 	/// A line of its stderr.
 	void (*text)(void *ctx, struct lm_str line);
 	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
@@ -66,6 +68,8 @@ struct job_events {
 /// Starts a worker. `events` is copied. As process_start.
 lm_rc job_start(struct loop *loop, const struct job_spec *spec, const struct job_events *events,
 	struct job **ret, struct lm_err *err);
+/// Answers a worker that has begun a stage or is idle, with a line.
+void job_order(struct job *job, const char *line);
 /// Tells it to stop. It has 30 s for that; then what is left of it is killed.
 void job_cancel(struct job *job);
 /// Kills it at once and hands over what it has said until then, but not its end. To be destroyed.

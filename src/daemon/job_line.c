@@ -100,6 +100,10 @@ static bool read_any(const json_t *line, struct job_line *ret)
 		*ret = (struct job_line){.kind = JOB_LINE_HARDENED};
 		return true;
 	}
+	if (json_object_get(line, "idle")) {
+		*ret = (struct job_line){.kind = JOB_LINE_IDLE};
+		return json_get_bool(line, "idle", false);
+	}
 	*ret = (struct job_line){.kind = JOB_LINE_ALIVE};
 	return json_get_bool(line, "alive", false);
 }

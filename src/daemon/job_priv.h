@@ -25,6 +25,7 @@ struct job {
 	pid_t pid;
 	bool reaped;
 	bool cancelled;           ///< By job_cancel.
+	bool idle;                ///< It waits for job_order.
 	bool is_hardened;         ///< It said so, and was handed all the rest.
 	struct handover handover; ///< Until then; our own copies.
 	int wait_status;

@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-enum { GO_MAX = 4096 };
-
 static void begin_stage(struct job *job, const char *stage)
 {
 	struct lm_err err = {LM_OK};
@@ -20,9 +18,7 @@ static void begin_stage(struct job *job, const char *stage)
 		job_kill_worker(job, &err);
 		return;
 	}
-	job->to_worker.max = GO_MAX;
-	(void)lm_buf_puts(&job->to_worker, "go\n");
-	job_write_more(job);
+	job_order(job, "go");
 }
 
 /// Nobody can look into it any more: now it gets what others must not have.
@@ -70,6 +66,8 @@ static bool is_expected(const struct job *job, enum job_line_kind kind)
 		return e->copy;
 	case JOB_LINE_SHIPPED:
 		return e->shipped;
+	case JOB_LINE_IDLE:
+		return e->idle;
 	case JOB_LINE_PLAN:
 		return e->plan;
 	case JOB_LINE_ALIVE:
@@ -80,11 +78,13 @@ static bool is_expected(const struct job *job, enum job_line_kind kind)
 }
 
 /// What is kept of a line is bounded by this: a stage begins once and then ends once, and an image
-/// is one of a service.
+/// is one of a service. One that is idle ships nothing.
 static bool is_due(struct job *job, const struct job_line *line)
 {
 	if (line->kind == JOB_LINE_IMAGE)
 		return ++job->images <= LIMIT_SERVICES;
+	if (line->kind == JOB_LINE_IDLE || line->kind == JOB_LINE_SHIPPED)
+		return !job->idle;
 	if (line->kind != JOB_LINE_STAGE || !(line->begins || line->ends))
 		return true;
 	enum stage_state *state = &job->stages[deploy_stage_from_name(line->stage)];
@@ -114,6 +114,10 @@ static void hand_over(struct job *job, const json_t *line, const struct job_line
 		job->events.plan(ctx, line);
 	else if (parsed->kind == JOB_LINE_SHIPPED)
 		job->events.shipped(ctx, parsed->shipped, parsed->rejected);
+	else if (parsed->kind == JOB_LINE_IDLE) {
+		job->idle = true;
+		job->events.idle(ctx);
+	}
 }
 
 void job_take_line(void *ctx, struct lm_str text)

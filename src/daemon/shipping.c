@@ -19,6 +19,17 @@ enum {
 	LOCK_AGAIN_MS = 5 * 1000, ///< A worker of an earlier lightermand ends by itself.
 	BACKOFF_MAX_MS = 15 * 60 * 1000,
 	SAID_MAX = 16 << 10, ///< Of a worker's own words.
+	// A worker that has shipped costs memory, and one that is started costs credentials:
+	OFTEN_MS = 30 * 1000,         ///< It stays if batches come at least so often,
+	STAY_MS = 60 * 1000,          ///< for so long without any,
+	TASK_MAX_MS = 15 * 60 * 1000, ///< unless it is as old as this.
+};
+
+enum worker_phase {
+	WORKER_NONE,
+	WORKER_BUSY,    ///< It has a batch.
+	WORKER_IDLE,    ///< It waits for the next one.
+	WORKER_EXITING, ///< By our order, with nothing left to ship.
 };
 
 struct shipping {
@@ -40,6 +51,13 @@ struct shipping {
 
 	// Of the worker that runs, or ran last:
 	struct job *job;
+	enum worker_phase phase;
+	uint64_t began_ms;       ///< On lm_clock_mono_ms(), as what follows.
+	uint64_t before_ms;      ///< When the last batch of the one before it was shipped; 0: none.
+	uint64_t shipped_ms;     ///< When the last batch was; 0: none yet.
+	bool outdated;           ///< It goes by what was set before; this batch is its last.
+	struct loop_timer *stay; ///< Runs while it is WORKER_IDLE.
+	// Of its batch:
 	size_t taken;
 	uint64_t shipped, rejected;
 	struct lm_buf said, said_before;
@@ -65,6 +83,18 @@ static void on_time(void *ctx)
 	begin(s);
 }
 
+static void release_worker(struct shipping *s)
+{
+	loop_timer_stop(s->stay);
+	s->phase = WORKER_EXITING;
+	job_order(s->job, "end");
+}
+
+static void on_idle_too_long(void *ctx)
+{
+	release_worker(ctx);
+}
+
 struct shipping *shipping_create(struct loop *loop, const struct host_settings *host)
 {
 	struct shipping *s = lm_xcalloc(1, sizeof(*s));
@@ -75,7 +105,14 @@ struct shipping *shipping_create(struct loop *loop, const struct host_settings *
 		.said = LM_BUF(SAID_MAX),
 		.said_before = LM_BUF(SAID_MAX)};
 	s->timer = loop_timer_create(loop, on_time, s);
+	s->stay = loop_timer_create(loop, on_idle_too_long, s);
 	return s;
+}
+
+static void put_back(struct shipping *s)
+{
+	if (s->spool) // else it could not be opened anew
+		spool_put_back(s->spool);
 }
 
 static void stop_worker(struct shipping *s)
@@ -84,7 +121,9 @@ static void stop_worker(struct shipping *s)
 		return;
 	job_kill(s->job);
 	job_destroy(lm_take(s->job));
-	spool_put_back(s->spool);
+	loop_timer_stop(s->stay);
+	s->phase = WORKER_NONE;
+	put_back(s);
 	s->overdue = true;
 }
 
@@ -94,6 +133,7 @@ void shipping_destroy(struct shipping *s)
 		return;
 	stop_worker(s);
 	loop_timer_destroy(s->timer);
+	loop_timer_destroy(s->stay);
 	spool_close(s->spool);
 	json_decref(s->group);
 	lm_buf_finish(&s->said);
@@ -136,6 +176,9 @@ static void open_spool(struct shipping *s, unsigned space_kb)
 void shipping_apply(struct shipping *s, const struct group *group, const struct logger *logger)
 {
 	s->on = logger->on;
+	s->outdated = true;
+	if (s->phase == WORKER_IDLE)
+		release_worker(s);
 	if (!s->on) {
 		loop_timer_stop(s->timer);
 		s->due_ms = 0;
@@ -210,7 +253,7 @@ static void succeed(struct shipping *s)
 	tell_lost(s);
 	if (!spool_waits(s->spool))
 		return;
-	// More was there than one worker takes, or what came meanwhile has waited.
+	// More was there than one batch takes, or what came meanwhile has waited.
 	if (s->taken >= LIMIT_LOG_CHUNK - LIMIT_LOG_LINE || s->overdue)
 		start_timer(s, 0);
 	else
@@ -248,13 +291,61 @@ static void on_text(void *ctx, struct lm_str line)
 	s->quiet = false;
 }
 
+/// Whether the next batch comes soon: as lines are shipped, as they came, or as they wait.
+static bool is_often(const struct shipping *s)
+{
+	if (delay_ms(s, LM_INFO) <= OFTEN_MS)
+		return true;
+	if (s->before_ms && s->began_ms - s->before_ms <= OFTEN_MS)
+		return true;
+	return s->due_ms && s->due_ms <= s->shipped_ms + OFTEN_MS;
+}
+
+static bool stays(const struct shipping *s)
+{
+	return !s->outdated && is_often(s) && s->shipped_ms - s->began_ms < TASK_MAX_MS;
+}
+
+static void on_idle(void *ctx)
+{
+	struct shipping *s = ctx;
+
+	if (!s->on || s->shipped != s->taken) { // on_ended says what is wrong
+		job_order(s->job, "end");
+		return;
+	}
+	s->shipped_ms = lm_clock_mono_ms();
+	spool_empty(s->spool);
+	tell_rejected(s);
+	succeed(s);
+	if (stays(s)) {
+		s->phase = WORKER_IDLE;
+		loop_timer_start(s->stay, STAY_MS, 0);
+	} else
+		release_worker(s);
+}
+
+/// Nothing was in the hands of a worker that was idle: however it ended, nothing has failed.
+static void finish_idle_worker(struct shipping *s)
+{
+	if (s->overdue)
+		start_timer(s, 0);
+}
+
 static void on_ended(void *ctx, const struct job_result *result)
 {
 	struct shipping *s = ctx;
 	lm_auto(job_destroy_p) struct job *job = lm_take(s->job); // has `result`
+	enum worker_phase phase = s->phase;
 
 	(void)job;
-	spool_put_back(s->spool);
+	loop_timer_stop(s->stay);
+	s->phase = WORKER_NONE;
+	put_back(s);
+	if (phase != WORKER_BUSY) {
+		finish_idle_worker(s);
+		return;
+	}
 	tell_rejected(s);
 	if (s->on && result->verdict == JOB_SUCCESS && s->shipped == s->taken)
 		succeed(s);
@@ -270,8 +361,11 @@ static lm_rc start_shipping(struct shipping *s, int log_fd, int lock_fd, struct 
 	lm_auto(process_user_finish) struct process_user user = {0};
 	lm_auto_json json_t *document = json_pack("{s:s, s:O, s:o}", "job", "ship-logs", "group",
 		s->group, "host", host_to_json(s->host));
-	const struct job_events events = {
-		.shipped = on_shipped, .text = on_text, .ended = on_ended, .ctx = s};
+	const struct job_events events = {.shipped = on_shipped,
+		.idle = on_idle,
+		.text = on_text,
+		.ended = on_ended,
+		.ctx = s};
 	lm_rc rc = launch_find_user(s->host, &s->user, &user, err);
 
 	if (rc == LM_OK && !s->worker)
@@ -303,24 +397,50 @@ static lm_rc take(struct shipping *s, int *ret_fd, struct lm_err *err)
 	return rc;
 }
 
-static void begin_worker(struct shipping *s, int lock_fd)
+/// The next batch, in `*ret_fd`.
+static lm_rc begin_batch(struct shipping *s, int *ret_fd, struct lm_err *err)
 {
 	struct lm_buf before = s->said_before;
-	struct lm_err err = {LM_OK};
-	int fd = -1;
 
 	s->said_before = s->said;
 	s->said = before;
 	lm_buf_clear(&s->said);
 	s->shipped = s->rejected = 0;
-	lm_rc rc = take(s, &fd, &err);
+	return take(s, ret_fd, err);
+}
+
+static void continue_worker(struct shipping *s)
+{
+	struct lm_err err = {LM_OK};
+	int fd = -1; // it has that already
+
+	loop_timer_stop(s->stay);
+	if (begin_batch(s, &fd, &err)) {
+		stop_worker(s);
+		fail(s, err.msg);
+		return;
+	}
+	s->phase = WORKER_BUSY;
+	job_order(s->job, "more");
+}
+
+static void begin_worker(struct shipping *s, int lock_fd)
+{
+	struct lm_err err = {LM_OK};
+	int fd = -1;
+
+	s->outdated = false;
+	s->began_ms = lm_clock_mono_ms();
+	s->before_ms = s->shipped_ms;
+	lm_rc rc = begin_batch(s, &fd, &err);
 	if (rc == LM_OK)
 		rc = start_shipping(s, fd, lock_fd, &err);
-	if (rc == LM_OK)
+	if (rc == LM_OK) {
+		s->phase = WORKER_BUSY;
 		return;
+	}
 	job_destroy(lm_take(s->job));
-	if (s->spool)
-		spool_put_back(s->spool);
+	put_back(s);
 	fail(s, err.msg);
 }
 
@@ -330,9 +450,13 @@ static void begin(struct shipping *s)
 	pid_t holder = 0;
 	struct lm_err err = {LM_OK};
 
-	s->overdue = s->paused || s->job;
+	s->overdue = s->paused || (s->job && s->phase != WORKER_IDLE);
 	if (s->overdue || !s->on || !s->spool || !spool_waits(s->spool))
 		return;
+	if (s->phase == WORKER_IDLE) {
+		continue_worker(s);
+		return;
+	}
 	lm_rc rc = launch_lock(s->host, &lock, &holder, &err);
 	if (rc == LM_E_CONFLICT)
 		start_timer(s, LOCK_AGAIN_MS);

@@ -4,8 +4,9 @@
 /// Log lines on their way to CloudWatch Logs: kept in a spool (`<stateDirectory>/cloudwatch`), and
 /// shipped from there by workers (job `ship-logs`), as lightermand holds no AWS credentials.
 ///
-/// Lines wait for others to go with them, so that a worker is not started for each. One worker at a
-/// time, and none while anybody else has a job: shipping_pause kills it, at worst a batch is
+/// Lines wait for others to go with them, so that a worker is not started for each; if they do not
+/// wait for long, a worker ships one batch after the other, with the same credentials. One worker
+/// at a time, and none while anybody else has a job: shipping_pause kills it, at worst a batch is
 /// shipped twice. Failures are tried again with growing pauses, and only the first of a series is
 /// told. What is said about shipping itself is not shipped, but for how many lines were lost: it
 /// could never come to an end. From the loop's thread; logs.

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 
 #define CURSOR "cursor"
 
@@ -70,7 +72,7 @@ lm_rc spool_open(const char *directory, unsigned space_kb, struct spool **ret, s
 {
 	lm_auto(spool_close_p) struct spool *s = lm_xcalloc(1, sizeof(*s));
 
-	*s = (struct spool){.dir_fd = -1, .fd = -1, .taken_fd = -1};
+	*s = (struct spool){.dir_fd = -1, .fd = -1, .taken_fd = -1, .reader_fd = -1};
 	s->directory = lm_xstrdup(directory);
 	set_bound(s, space_kb);
 	lm_rc rc = lm_dir_make(directory, 0700, err);
@@ -95,6 +97,7 @@ void spool_close(struct spool *s)
 	if (!s)
 		return;
 	lm_cleanup_close(&s->taken_fd);
+	lm_cleanup_close(&s->reader_fd);
 	lm_cleanup_close(&s->fd);
 	lm_cleanup_close(&s->dir_fd);
 	free(s->files);
@@ -170,41 +173,63 @@ static size_t whole_lines(int fd, size_t n)
 	return last ? n - tail + (size_t)(last + 1 - end) : n;
 }
 
-static lm_rc seal(int fd, size_t n, struct lm_err *err)
+static lm_rc fail_file(struct lm_err *err)
 {
-	enum { SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+	return lm_fail(err, LM_E_SYS, errno, "make a file in memory: %m");
+}
 
-	if (ftruncate(fd, (off_t)n) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-		fcntl(fd, F_ADD_SEALS, SEALS) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "make a file in memory: %m");
+/// Whoever ships the lines may be another user, who cannot open the file for more than reading.
+static lm_rc make_file(struct spool *s, struct lm_err *err)
+{
+	char path[64];
+	lm_auto_close int fd = memfd_create("log", MFD_CLOEXEC);
+
+	if (fd < 0 || fchmod(fd, 0600) < 0)
+		return fail_file(err);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	s->reader_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->reader_fd < 0)
+		return fail_file(err);
+	s->taken_fd = lm_take_fd(fd);
 	return LM_OK;
 }
 
-lm_rc spool_take(struct spool *s, int *ret_fd, size_t *ret_n, struct lm_err *err)
+static lm_rc copy_lines(struct spool *s, size_t *ret_n, struct lm_err *err)
 {
-	lm_auto_close int fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	size_t n = 0, piece = 1;
 
-	if (fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "make a file in memory: %m");
 	spool_files_skip_gap(s);
 	while (spool_files_have(s, s->cursor + n) && n < LIMIT_LOG_CHUNK && piece > 0) {
-		lm_rc rc = copy_piece(s, fd, s->cursor + n, LIMIT_LOG_CHUNK - n, &piece, err);
+		lm_rc rc =
+			copy_piece(s, s->taken_fd, s->cursor + n, LIMIT_LOG_CHUNK - n, &piece, err);
 
 		if (rc != LM_OK)
 			return rc;
 		n += piece;
 	}
-	n = whole_lines(fd, n);
+	n = whole_lines(s->taken_fd, n);
 	if (n == 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no line in '%s'", s->directory);
-	lm_rc rc = seal(fd, n, err);
-	if (rc != LM_OK)
+	if (ftruncate(s->taken_fd, (off_t)n) < 0 || lseek(s->reader_fd, 0, SEEK_SET) < 0)
+		return fail_file(err);
+	*ret_n = n;
+	return LM_OK;
+}
+
+lm_rc spool_take(struct spool *s, int *ret_fd, size_t *ret_n, struct lm_err *err)
+{
+	size_t n = 0;
+	lm_rc rc = s->taken_fd < 0 ? make_file(s, err) : LM_OK;
+
+	if (rc == LM_OK)
+		rc = copy_lines(s, &n, err);
+	if (rc != LM_OK) {
+		spool_put_back(s);
 		return rc;
-	s->taken_fd = lm_take_fd(fd);
+	}
 	s->taken = s->done = s->dropped = s->cursor;
 	s->taken_end = s->taken + n;
-	*ret_fd = s->taken_fd;
+	*ret_fd = s->reader_fd;
 	*ret_n = n;
 	return LM_OK;
 }
@@ -234,7 +259,17 @@ lm_rc spool_shipped(struct spool *s, uint64_t n, struct lm_err *err)
 void spool_put_back(struct spool *s)
 {
 	lm_cleanup_close(&s->taken_fd);
-	s->taken_fd = -1;
+	lm_cleanup_close(&s->reader_fd);
+	s->taken_fd = s->reader_fd = -1;
+}
+
+void spool_empty(struct spool *s)
+{
+	if (s->taken_fd < 0)
+		return;
+	s->taken = s->taken_end = s->done = s->dropped = s->cursor;
+	if (ftruncate(s->taken_fd, 0) < 0 || lseek(s->taken_fd, 0, SEEK_SET) < 0)
+		spool_put_back(s);
 }
 
 uint64_t spool_lost(const struct spool *s)

@@ -35,16 +35,19 @@ void spool_add(struct spool *s, struct lm_str line);
 bool spool_waits(const struct spool *s);
 
 /// Copies the lines that wait, from the first on and at most LIMIT_LOG_CHUNK bytes, to a file in
-/// memory that nobody can change, and reads from its beginning. `*ret_fd` stays the spool's, until
-/// spool_put_back. Call it when a line waits and nothing is taken out. LM_E_NOT_FOUND, LM_E_SYS:
-/// the files are not as they were left, or the system refuses; to open the spool anew mends the
-/// former.
+/// memory. `*ret_fd` reads from its beginning and cannot change it; it stays the spool's, and the
+/// same, until spool_put_back. Call it when a line waits and nothing is taken out. LM_E_NOT_FOUND,
+/// LM_E_SYS: the files are not as they were left, or the system refuses; to open the spool anew
+/// mends the former.
 lm_rc spool_take(struct spool *s, int *ret_fd, size_t *ret_n, struct lm_err *err);
 /// The first `n` bytes of what was taken are shipped. LM_E_INVALID: that cannot be. LM_E_SYS: the
 /// cursor could not be written; after a restart these lines are shipped again.
 lm_rc spool_shipped(struct spool *s, uint64_t n, struct lm_err *err);
 /// What was taken and is not shipped waits again.
 void spool_put_back(struct spool *s);
+/// So it does, but the file stays, empty: the next spool_take puts the lines where whoever has its
+/// descriptor already reads them.
+void spool_empty(struct spool *s);
 
 /// Lines that went without having been shipped, since this was last cleared.
 uint64_t spool_lost(const struct spool *s);

@@ -25,7 +25,8 @@ struct spool {
 	uint64_t cursor; ///< What is before this place is shipped, or lost.
 	uint64_t lost;   ///< Lines.
 
-	int taken_fd; ///< -1: nothing is taken out.
+	int taken_fd;  ///< -1: nothing is taken out.
+	int reader_fd; ///< The same file, for whoever ships it.
 	uint64_t taken, taken_end;
 	uint64_t done;    ///< Up to here what was taken is shipped.
 	uint64_t dropped; ///< Up to here it was pushed out meanwhile, and counted as lost.

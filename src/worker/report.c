@@ -78,6 +78,15 @@ struct wait_limit report_limit(struct report *r, unsigned silence_s)
 		.alive_due_ms = &r->alive_due_ms};
 }
 
+lm_rc report_wait(struct report *r, unsigned silence_s, struct lm_err *err)
+{
+	struct pollfd in = {.fd = r->in, .events = POLLIN};
+	struct wait_limit limit = report_limit(r, silence_s);
+
+	limit.cancel_fd = r->signal_fd;
+	return wait_for(&in, 1, &limit, err);
+}
+
 static lm_rc wait_to_read(const struct report *r, struct lm_err *err)
 {
 	struct pollfd in = {.fd = r->in, .events = POLLIN};

@@ -36,6 +36,10 @@ struct wait_limit report_limit(struct report *r, unsigned silence_s);
 /// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.
 lm_rc report_read_line(struct report *r, size_t max, struct lm_str *ret, struct lm_err *err);
 
+/// Waits for a line, or for the end that report_read_line then finds, and shows life meanwhile.
+/// LM_E_CANCELLED: SIGTERM.
+lm_rc report_wait(struct report *r, unsigned silence_s, struct lm_err *err);
+
 /// A text for a report: what is not UTF-8 in it (words of other programs) is written as \xNN.
 json_t *report_text(const char *text);
 /// Writes a document as one line and drops the reference. LM_E_SYS: nobody reads any more.

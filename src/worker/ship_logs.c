@@ -36,18 +36,32 @@ static void shipment_finish(struct shipment *s)
 	free(s->events);
 }
 
-static lm_rc prepare(struct shipment *s, int log_fd, struct lm_err *err)
+static void forget_batch(struct shipment *s)
+{
+	lm_buf_finish(&s->text);
+	free(s->events);
+	s->events = NULL;
+	s->events_n = 0;
+}
+
+static lm_rc read_batch(struct shipment *s, int log_fd, struct lm_err *err)
+{
+	s->text = LM_BUF(LIMIT_LOG_CHUNK);
+	lm_rc rc = lm_fd_read_all(log_fd, "the log", &s->text, err);
+
+	if (!rc)
+		s->events_n = log_text_split(lm_buf_str(&s->text), lm_clock_wall_ms(), &s->events);
+	return rc;
+}
+
+static lm_rc prepare(struct shipment *s, struct lm_err *err)
 {
 	const struct host_settings *host = &s->job->host;
 	const struct group *group = s->job->group;
 	char machine[MACHINE_SIZE] = "";
-	lm_rc rc = lm_fd_read_all(log_fd, "the log", &s->text, err);
 
-	if (rc)
-		return rc;
 	if (gethostname(machine, sizeof(machine) - 1) < 0)
 		machine[0] = '\0';
-	s->events_n = log_text_split(lm_buf_str(&s->text), lm_clock_wall_ms(), &s->events);
 	s->region = host->region ? host->region : group->connector.region;
 	s->group = log_group_name(s->region);
 	s->core = log_core_name(host, group, machine);
@@ -55,7 +69,7 @@ static lm_rc prepare(struct shipment *s, int log_fd, struct lm_err *err)
 	return cloud_open(&s->cloud, err);
 }
 
-/// One batch.
+/// One request.
 static lm_rc put(struct shipment *s, const struct cloudwatch_logs_request *request,
 	struct cloudwatch_logs_result *ret, struct lm_err *err)
 {
@@ -77,7 +91,7 @@ static size_t bytes_of(const struct shipment *s, size_t n)
 	return end < s->text.len ? end : s->text.len;
 }
 
-/// The next batch; `*from` moves behind it.
+/// The next request; `*from` moves behind it.
 static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 {
 	const struct log_event *events = &s->events[*from];
@@ -106,13 +120,48 @@ static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 		err);
 }
 
-static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)
+/// What lightermand had in the file when it gave its order.
+static lm_rc ship_batch(struct shipment *s, int log_fd, struct lm_err *err)
 {
 	size_t from = 0;
-	lm_rc rc = prepare(s, log_fd, err);
+	lm_rc rc = read_batch(s, log_fd, err);
 
 	while (!rc && from < s->events_n)
 		rc = ship_next(s, &from, err);
+	forget_batch(s);
+	return rc;
+}
+
+/// Whether there is another batch. lightermand decides how long we wait for that.
+static lm_rc wait_for_order(struct shipment *s, bool *ret_more, struct lm_err *err)
+{
+	struct lm_str order;
+	lm_rc rc = report_send(s->report, json_pack("{s:b}", "idle", 1), err);
+
+	if (!rc)
+		rc = report_wait(s->report, s->job->host.worker_silence_s, err);
+	if (!rc)
+		rc = report_read_line(s->report, LIMIT_WORKER_LINE, &order, err);
+	if (rc)
+		return rc;
+	*ret_more = lm_str_eq(order, LM_STR("more"));
+	if (*ret_more || lm_str_eq(order, LM_STR("end")))
+		return LM_OK;
+	return lm_fail(err, LM_E_PROTOCOL, 0,
+		"lightermand sent something else than 'more' or 'end'; are lightermand and "
+		"lighterman-worker of the same version?");
+}
+
+static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)
+{
+	bool more = true;
+	lm_rc rc = prepare(s, err);
+
+	while (!rc && more) {
+		rc = ship_batch(s, log_fd, err);
+		if (!rc)
+			rc = wait_for_order(s, &more, err);
+	}
 	return rc;
 }
 

@@ -2,7 +2,9 @@
 """The connector log, where a group's loggers want it: in a file, and in CloudWatch Logs."""
 import datetime
 import json
+import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -173,6 +175,103 @@ def test_nothing_of_shipping_delays_a_deployment(shipping_device, held, cloudwat
     cloudwatch_logs.reset()
     device.start()
     wait_shipped(device, cloudwatch_logs, "lightermand has ended")
+
+
+@pytest.fixture
+def role_device(shipping_device, cloudwatch_logs, role_credentials):
+    """It ships with a role's credentials, which are numbered, and makes a line every second."""
+    shipping_device.host["credentials"] = role_credentials.attach("lighter-1-device", "Gateway")
+    cloudwatch_logs.keys = {f"ASIA{i:04}": (f"secret-{i}", f"token-{i}") for i in range(1, 100)}
+    return shipping_device
+
+
+def wait_batches(cloudwatch_logs, n):
+    wanted = len(cloudwatch_logs.batches) + n
+    wait_until(lambda: len(cloudwatch_logs.batches) >= wanted, 30 + 3 * n, "too little is shipped")
+
+
+def test_one_worker_ships_batch_after_batch_with_the_same_credentials(role_device, held, cloudwatch_logs, role_credentials,
+                                                                      local_image):
+    device = role_device
+    device.start()
+    group = device.local_group(["web"], local_image, loggers=BOTH, DockerContainerStatusLogFrequency="1")
+    device.deploy(group)
+    wait_batches(cloudwatch_logs, 1)
+    issued = role_credentials.issued
+    wait_batches(cloudwatch_logs, 20)
+    assert role_credentials.issued <= issued + 1
+    found = wait_shipped(device, cloudwatch_logs, "is deployed")
+    assert len(set(found)) == len(found)
+    # It gives way to whoever else wants a worker.
+    idle, = workers()
+    held.hold("up")
+    with device.begin(group) as deployment:
+        held.wait_held("up")
+        assert len(workers()) == 1 and workers() != [idle]
+        held.release()
+        assert deployment.end()["exit"] == 0
+    wait_batches(cloudwatch_logs, 3)
+    device.kill()
+    wait_until(lambda: not workers(), 30, "a worker outlives lightermand")
+
+
+def test_errors_one_after_the_other_are_shipped_with_the_same_credentials(role_device, cloudwatch_logs, role_credentials,
+                                                                          local_image):
+    """Though other lines wait for long."""
+    device = role_device
+    device.host["logShippingSeconds"] = 3600
+    device.start()
+    device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
+    wrong, issued = device.group(name="wrong.json", ForceDeploy="perhaps"), []
+    for _ in range(4):
+        before = len(cloudwatch_logs.batches)
+        device.deploy(wrong, status=2)
+        wait_until(lambda n=before: len(cloudwatch_logs.batches) > n, 60, "the error is not shipped")
+        issued.append(role_credentials.issued)
+    # Once there were two within half a minute, the worker stays.
+    assert issued[1:] == [issued[1]] * 3, issued
+
+
+def test_a_worker_that_ships_on_renews_its_credentials(role_device, cloudwatch_logs, role_credentials, local_image):
+    device = role_device
+    role_credentials.lifetime_s = 303  # five minutes before their end they are renewed
+    device.start()
+    device.deploy(device.local_group(["web"], local_image, loggers=BOTH, DockerContainerStatusLogFrequency="1"))
+    wait_batches(cloudwatch_logs, 1)
+    worker, issued = workers(), role_credentials.issued
+    wait_until(lambda: role_credentials.issued >= issued + 2, 60, "they are not renewed")
+    wait_batches(cloudwatch_logs, 2)
+    assert workers() == worker
+    assert "ship the log to CloudWatch Logs" not in device.log
+
+
+def test_the_end_of_a_worker_that_waits_is_no_failure(role_device, cloudwatch_logs, local_image):
+    device = role_device
+    device.start()
+    device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
+    wait_shipped(device, cloudwatch_logs, "is deployed")
+    idle, = workers()
+    os.kill(idle, signal.SIGKILL)
+    wait_until(lambda: not workers(), 30, "it does not end")
+    device.deploy(device.local_group(["web", "more"], local_image, loggers=BOTH))
+    wait_shipped(device, cloudwatch_logs, "generation 2 is deployed")
+    assert "ship the log to CloudWatch Logs" not in device.log
+
+
+def test_a_spool_that_is_gone_while_a_worker_waits_does_no_harm(role_device, cloudwatch_logs, local_image):
+    """Somebody clears the state directory, and a file stands in the spool's place."""
+    device = role_device
+    device.start()
+    device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
+    wait_shipped(device, cloudwatch_logs, "is deployed")
+    assert len(workers()) == 1
+    folder = device.folder / "state/cloudwatch"
+    shutil.rmtree(folder)
+    folder.write_text("")
+    device.deploy(device.local_group(["web", "more"], local_image, loggers=BOTH))
+    device.wait_log("no log can be shipped to CloudWatch Logs")
+    assert device.status["last_deployment"]["success"]
+    assert device.stop() == 0
 
 
 def test_lines_that_are_too_old_are_told_and_not_tried_again(shipping_device, cloudwatch_logs, local_image):

@@ -32,6 +32,7 @@ static void knows_every_line_of_the_protocol(void **state)
 		{"{\"copy\":{\"sha256\":\"" SHA256 "\",\"version\":\"\"}}", JOB_LINE_COPY},
 		{"{\"plan\":{\"service\":{\"service\":\"web\"}}}", JOB_LINE_PLAN},
 		{"{\"shipped\":4711,\"rejected\":0}", JOB_LINE_SHIPPED},
+		{"{\"idle\":true}", JOB_LINE_IDLE},
 		{"{\"alive\":true}", JOB_LINE_ALIVE},
 		{"{\"result\":\"success\",\"stage\":null}", JOB_LINE_RESULT},
 		{"{\"result\":\"cancelled\",\"stage\":\"up\"}", JOB_LINE_RESULT},
@@ -64,6 +65,8 @@ static void refuses_everything_else(void **state)
 		"../x\","
 		"\"version\":\"\"}}",
 		"{\"alive\":1}",
+		"{\"idle\":false}",
+		"{\"idle\":\"true\"}",
 		"{\"stage\":\"unheard\",\"state\":\"begin\"}",
 		"{\"stage\":\"pull\",\"state\":\"over\"}",
 		"{\"stage\":\"pull\"}",

@@ -32,6 +32,7 @@ struct fixture {
 	unsigned stall_ms;      ///< For so long `begin` takes, and the loop stands still.
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
 	bool kill_when_shipped; ///< Then it has no end.
+	char *order;            ///< What it gets when it is idle for the first time.
 	struct lm_buf heard;
 	bool ended;
 	enum job_verdict verdict;
@@ -117,6 +118,15 @@ static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
 		loop_stop(f->loop);
 }
 
+static void on_idle(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_puts(&f->heard, "idle;");
+	if (f->order)
+		job_order(f->job, lm_take(f->order));
+}
+
 static void on_text(void *ctx, struct lm_str line)
 {
 	struct fixture *f = ctx;
@@ -163,8 +173,11 @@ static void run_bare(struct fixture *f, const char *script)
 		.text = on_text,
 		.ended = on_ended,
 		.ctx = f};
-	const struct job_events ships = {
-		.shipped = on_shipped, .text = on_text, .ended = on_ended, .ctx = f};
+	const struct job_events ships = {.shipped = on_shipped,
+		.idle = on_idle,
+		.text = on_text,
+		.ended = on_ended,
+		.ctx = f};
 	struct lm_err err = {LM_OK};
 
 	write_script(f, script);
@@ -308,6 +321,38 @@ static void a_worker_reports_what_it_has_shipped(void **state)
 	       "echo '{\"shipped\":150,\"rejected\":0}'; echo '{\"result\":\"success\"}'");
 	assert_int_equal(f->verdict, JOB_SUCCESS);
 	assert_string_equal(lm_buf_cstr(&f->heard), "shipped 100 2;shipped 150 0;");
+}
+
+static void a_worker_that_is_idle_gets_an_order(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ships = true;
+	f->order = (char[]){"more"};
+	run(f, "read -r job; echo '{\"shipped\":100,\"rejected\":0}'; echo '{\"idle\":true}'\n"
+	       "read -r order; test \"$order\" = more || exit\n"
+	       "echo '{\"shipped\":50,\"rejected\":0}'; echo '{\"result\":\"success\"}'");
+	assert_int_equal(f->verdict, JOB_SUCCESS);
+	assert_string_equal(lm_buf_cstr(&f->heard), "shipped 100 0;idle;shipped 50 0;");
+}
+
+static void a_worker_that_is_idle_ships_nothing(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const lines[] = {"{\"shipped\":1,\"rejected\":0}", "{\"idle\":true}"};
+
+	f->ships = true;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(lines); i++) {
+		lm_auto_free char *script = lm_xasprintf(
+			"read -r job; echo '{\"idle\":true}'; echo '%s'; read -r never", lines[i]);
+
+		f->ended = false;
+		run(f, script);
+		assert_int_equal(f->verdict, JOB_FAIL);
+		assert_non_null(strstr(f->message, "not of its protocol"));
+		job_destroy(lm_take(f->job));
+	}
+	assert_string_equal(lm_buf_cstr(&f->heard), "idle;idle;");
 }
 
 static void what_a_killed_worker_had_said_counts_and_its_end_is_not_told(void **state)
@@ -472,6 +517,8 @@ int main(void)
 		TEST(a_line_without_end_ends_the_worker_and_the_job),
 		TEST(lines_of_another_job_end_the_worker_and_the_job),
 		TEST(a_worker_reports_what_it_has_shipped),
+		TEST(a_worker_that_is_idle_gets_an_order),
+		TEST(a_worker_that_is_idle_ships_nothing),
 		TEST(what_a_killed_worker_had_said_counts_and_its_end_is_not_told),
 		TEST(silence_ends_the_worker_and_the_job),
 		TEST(a_loop_that_stood_still_does_not_end_a_worker_that_waits),

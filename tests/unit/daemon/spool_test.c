@@ -276,6 +276,36 @@ static void what_was_taken_cannot_be_changed(void **state)
 	assert_int_equal(ftruncate(fd, 1), -1);
 }
 
+/// A large batch before a small one, and one of which nothing is shipped.
+static void the_next_batch_is_where_the_first_was(void **state)
+{
+	(void)state;
+	char text[512];
+	int fd = -1, again = -1;
+
+	start(128);
+	add(500, 100);
+	assert_int_equal(spool_take(f.spool, &fd, &f.taken, &err), LM_OK);
+	assert_shipped(f.taken);
+	lm_auto_close int theirs = dup(fd);
+	spool_empty(f.spool);
+	assert_int_equal(read(theirs, text, sizeof(text)), 0);
+	assert_int_equal(spool_shipped(f.spool, 1, &err), LM_E_INVALID);
+	assert_false(spool_waits(f.spool));
+	add(2, 100);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(spool_take(f.spool, &again, &f.taken, &err), LM_OK);
+		assert_int_equal(again, fd);
+		assert_int_equal(read(theirs, text, sizeof(text)), 200);
+		assert_memory_equal(text, "line 000500 ", 12);
+		spool_empty(f.spool);
+	}
+	add(2000, 100); // pushes out what was put back
+	assert_true(spool_lost(f.spool) > 0);
+	spool_put_back(f.spool);
+	assert_true(spool_waits(f.spool));
+}
+
 static void a_torn_line_is_removed(void **state)
 {
 	(void)state;
@@ -406,6 +436,7 @@ int main(void)
 		SPOOL_TEST(what_is_pushed_out_while_it_is_shipped_is_not_lost),
 		SPOOL_TEST(a_chunk_has_a_ceiling_and_ends_with_a_line),
 		SPOOL_TEST(what_was_taken_cannot_be_changed),
+		SPOOL_TEST(the_next_batch_is_where_the_first_was),
 		SPOOL_TEST(a_torn_line_is_removed),
 		SPOOL_TEST(a_power_cut_that_took_shipped_lines_does_no_harm),
 		SPOOL_TEST(a_file_that_lost_its_end_is_read_as_far_as_it_goes),

@@ -119,6 +119,22 @@ static void shows_life_three_times_while_silence_is_borne(void **state)
 			report_limit(&t->report, table[i].silence_s).alive_ms, table[i].alive_ms);
 }
 
+static void shows_life_until_a_line_comes(void **state)
+{
+	struct talk *t = *state;
+	struct lm_err err = {LM_OK};
+	struct lm_str line;
+	t->report.alive_due_ms = 1; // long ago
+	say(t, "more\n");
+	assert_int_equal(report_wait(&t->report, 1, &err), LM_OK);
+	expect(t, "{\"alive\":true}\n");
+	assert_int_equal(report_read_line(&t->report, 100, &line, &err), LM_OK);
+	assert_true(lm_str_eq(line, LM_STR("more")));
+	close(lm_take_fd(t->in[1]));
+	assert_int_equal(report_wait(&t->report, 1, &err), LM_OK);
+	assert_int_equal(report_read_line(&t->report, 100, &line, &err), LM_E_CANCELLED);
+}
+
 static void a_reader_that_has_gone_is_an_error_not_a_signal(void **state)
 {
 	struct talk *t = *state;
@@ -138,6 +154,7 @@ int main(void)
 			words_that_are_not_utf_8_arrive_nevertheless, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			shows_life_three_times_while_silence_is_borne, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(shows_life_until_a_line_comes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_reader_that_has_gone_is_an_error_not_a_signal, set_up, tear_down),
 		// Last: the signal stays pending in this process.
