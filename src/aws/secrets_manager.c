@@ -90,7 +90,9 @@ static lm_rc describe(const char *arn, const struct service_outcome *o, struct l
 			return rc;
 	}
 	*err = o->err;
-	return o->rc;
+	if (err->rc == LM_E_INVALID) // a setting of this device: LM_E_INVALID is for the value
+		err->rc = LM_E_DENIED;
+	return err->rc;
 }
 
 static lm_rc take_text(

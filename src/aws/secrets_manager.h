@@ -32,8 +32,8 @@ struct secret_result {
 /// Starts fetching a secret; https_run carries it out, beside whatever else was started. All is
 /// borrowed until https_run has returned. `ret` is filled by then:
 /// LM_E_NOT_FOUND (secret, or it has no value), LM_E_DENIED (rights, keys, signature, clock, KMS;
-/// scheduled for deletion, or another code of the service, which is in the sentence), LM_E_INVALID
-/// (the ARN, or the value as in secret_value_parse), and the rest as in
+/// settings of this device; scheduled for deletion, or another code of the service, which is in the
+/// sentence), LM_E_INVALID (the ARN, or the value as in secret_value_parse), and the rest as in
 /// json_service_start.
 void secrets_manager_start(struct https *https, const struct secret_request *request,
 	struct credentials_provider *credentials, struct secret_result *ret);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/endpoint.h"
+#include "aws/shared_config.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "worker/check_priv.h"
@@ -45,7 +46,7 @@ void check_region(struct checkup *c)
 	if (!region) {
 		(void)!lm_fail(&err, LM_E_NOT_FOUND, 0,
 			"neither the host file, nor a Greengrass core's config.json, nor "
-			"AWS_REGION, nor a definition names a region");
+			"AWS_REGION, nor the AWS profile, nor a definition names a region");
 		check_wrong(c, &err, "set region in the host file");
 	} else if (!endpoint_is_region(lm_str(region))) {
 		(void)!lm_fail(&err, LM_E_INVALID, 0, "'%.64s' cannot be a region", region);
@@ -225,6 +226,13 @@ static void fail_date(struct checkup *c, struct lm_err *err)
 		check_wrong(c, err, NULL);
 }
 
+static bool can_read_sdk_files(void)
+{
+	lm_auto_shared_config struct shared_config config = {0};
+
+	return shared_config_load(&config, NULL) == LM_OK;
+}
+
 void check_clock(struct checkup *c)
 {
 	const char *region = region_of(c);
@@ -234,6 +242,8 @@ void check_clock(struct checkup *c)
 		check_skip(c, "not needed: nothing comes from S3");
 	else if (!region)
 		check_skip(c, "not checked: no region is known");
+	else if (!can_read_sdk_files())
+		check_skip(c, "not checked: the settings of the AWS SDKs cannot be read");
 	else if (ask_date(c, region, &date))
 		fail_date(c, &date.err);
 	else if (!date.server_ms)

@@ -73,7 +73,10 @@ static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_e
 			r->region, f->region);
 	if (rc) {
 		*err = f->object_from_s3 ? r->err : f->object_err;
-		return rc;
+		// The definition's names are valid: it is a setting of this device that is not.
+		if (f->object_from_s3 && rc == LM_E_INVALID)
+			err->rc = LM_E_DENIED;
+		return err->rc;
 	}
 	*ret = *object;
 	*object = (struct stored_object){0};

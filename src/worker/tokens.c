@@ -91,6 +91,9 @@ static void take(struct token *token, struct cloud *c)
 	struct ecr_result *next = &token->next;
 
 	cloud_note(c, "ECR", next->clock_offset_ms);
+	if (next->rc ==
+		LM_E_INVALID) // a setting of this device, which is no fault of the definition
+		next->rc = next->err.rc = LM_E_DENIED;
 	if (next->rc != LM_OK || !next->username)
 		return;
 	int64_t left_ms = next->expires_ms - lm_clock_wall_ms() - next->clock_offset_ms;
@@ -120,11 +123,10 @@ lm_rc tokens_renew(struct tokens *t, struct cloud *c, struct lm_str host, struct
 		return rc;
 	start(token, c);
 	(void)!cloud_run(c, err); // its failure is the token's
-	rc = token->next.rc;
-	if (rc && err)
-		*err = token->next.err;
 	take(token, c);
-	return rc;
+	if (token->next.rc && err)
+		*err = token->next.err;
+	return token->next.rc;
 }
 
 bool tokens_has(const struct tokens *t, struct lm_str host)

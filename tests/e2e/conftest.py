@@ -16,6 +16,7 @@ from servers.authority import Authority  # noqa: E402
 from servers.aws_services import CloudWatchLogs, Ecr, SecretsManager  # noqa: E402
 from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
 from servers.engine import Engine  # noqa: E402
+from servers.locked_s3 import LockedS3  # noqa: E402
 from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
@@ -177,6 +178,7 @@ _secrets_manager = _lazy(lambda request: SecretsManager())
 _ecr = _lazy(lambda request: Ecr())
 _cloudwatch_logs = _lazy(lambda request: CloudWatchLogs())
 _sts = _lazy(lambda request: Sts())
+_locked_s3 = _lazy(lambda request: LockedS3())
 
 
 @pytest.fixture
@@ -197,6 +199,13 @@ def sts(_sts):
     """A stand-in for AWS STS, without roles and well-behaved."""
     _running(_sts).reset()
     return _sts
+
+
+@pytest.fixture
+def locked_s3(_locked_s3):
+    """A stand-in for S3, whose objects cannot be decrypted."""
+    _running(_locked_s3).reset()
+    return _locked_s3
 
 
 @pytest.fixture

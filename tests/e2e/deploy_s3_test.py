@@ -55,6 +55,28 @@ def test_finds_credentials_in_the_home_of_the_user(device_with, folder, compose1
     assert set(engine.containers()) == {"web"}
 
 
+def test_the_region_of_the_profile_counts_where_nothing_else_names_one(cloud_device, s3, local_image):
+    """S3 here is in eu-west-1, and says so to whoever signs for another region."""
+    device, config = cloud_device, cloud_device.folder / "aws-config"
+    s3.put(bucket(s3, "e2e-region"), "app.yml", compose_file(None, ["web"], local_image).encode())
+    del device.host["region"], device.environment["AWS_REGION"]
+    device.environment.update(AWS_CONFIG_FILE=str(config), AWS_PROFILE="quay")
+    device.region = "us-east-2"
+    group = device.group(bucket="e2e-region", key="app.yml", **LOCAL)
+    elsewhere = "bucket 'e2e-region' is in region eu-west-1, not in "
+    config.write_text("[default]\nregion = us-west-2\n[profile quay]\nregion = eu-west-1\n")
+    device.start()
+    device.deploy(group)
+    assert elsewhere not in device.log
+    done = device.cli("doctor", group, "--config", device.write_host_file(), check=False)
+    assert "eu-west-1, as this device is set up" in done.stdout, done.stdout
+    # Another region of the profile, and none: then it is the definition's.
+    for text, region in (("region = us-west-1\n", "us-west-1"), ("", "us-east-2")):
+        config.write_text(f"[profile quay]\n{text}")
+        device.deploy(group)
+        assert elsewhere + region in device.log
+
+
 def test_deploys_an_old_version_and_then_the_latest(cloud_device, s3, engine, local_image, status_messages):
     """Version 1 of the connector, which knew both."""
     bucket(s3, "e2e-versions", versions=True)

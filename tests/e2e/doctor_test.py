@@ -170,6 +170,52 @@ def no_credentials(device, request):
     del device.environment["AWS_ACCESS_KEY_ID"], device.environment["AWS_SECRET_ACCESS_KEY"]
 
 
+def sdk_config(device, request, text, **variables):
+    """The keys of the environment give way to an AWS config file with that text."""
+    device.use_s3(request.getfixturevalue("s3"))
+    config = device.folder / "aws-config"
+    config.write_text(text)
+    del device.environment["AWS_ACCESS_KEY_ID"], device.environment["AWS_SECRET_ACCESS_KEY"]
+    device.environment.update(AWS_CONFIG_FILE=str(config), **variables)
+
+
+def broken_sdk_config(device, request):
+    sdk_config(device, request, "[default]\nregion\n")
+
+
+def no_profile(device, request):
+    sdk_config(device, request, "[default]\n", AWS_PROFILE="harbour")
+
+
+def profile_of_a_person(device, request):
+    sdk_config(device, request, "[default]\nsso_session = quay\nsso_account_id = 1\n[sso-session quay]\n")
+
+
+def failing_program(device, request):
+    program = device.folder / "signing-helper"
+    program.write_text("#!/bin/sh\necho 'no key in the security module' >&2; exit 1\n")
+    program.chmod(0o755)
+    sdk_config(device, request, f"[default]\ncredential_process = {program}\n")
+
+
+def denied_role(device, request):
+    sts = request.getfixturevalue("sts")
+    secret, _ = sts.keys["AKIDLASTING"]
+    sdk_config(device, request, f"[default]\nrole_arn = {sts.role('ship')}\nsource_profile = base\n[profile base]\n"
+               f"aws_access_key_id = AKIDLASTING\naws_secret_access_key = {secret}\n", AWS_ENDPOINT_URL_STS=sts.endpoint)
+
+
+def no_services_section(device, _):
+    config = device.folder / "aws-config"
+    config.write_text("[default]\nservices = harbour\n")
+    del device.host["objectStore"]
+    device.environment.update(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="wr0ng-k3y", AWS_CONFIG_FILE=str(config))
+
+
+def locked_object(device, request):
+    device.use_s3(request.getfixturevalue("locked_s3"))
+
+
 def no_s3(device, _):
     del device.host["objectStore"]
     device.environment.update(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="wr0ng-k3y",
@@ -244,6 +290,13 @@ FAULTS = {
     guarded_destination: (1, "destination", ["lmtest", "/app"]),
     small_disk: (1, "free space", ["MinFreeDiskMB", "/app"]),
     no_credentials: (1, "AWS credentials", ["AWS_ACCESS_KEY_ID", "environment"]),
+    broken_sdk_config: (1, "AWS credentials", ["aws-config", "line 2"]),
+    no_profile: (1, "AWS credentials", ["AWS_PROFILE", "harbour"]),
+    profile_of_a_person: (1, "AWS credentials", ["sso_session", "credential_process or a role_arn"]),
+    failing_program: (1, "AWS credentials", ["signing-helper", "exit status 1", "no key in the security module"]),
+    denied_role: (1, "AWS credentials", ["role/ship", "sts:AssumeRole", "AKIDLASTING"]),
+    no_services_section: (1, "compose file", ["[services harbour]"]),
+    locked_object: (1, "compose file", ["kms:Decrypt", "docker-compose.yml"]),
     no_s3: (1, "compose file", ["localhost", "9"]),
     wrong_key: (1, "compose file", ["SignatureDoesNotMatch", S3.ACCESS_KEY]),
     no_object: (1, "compose file", ["ships", "none.yml", "DockerComposeFileS3Key"]),

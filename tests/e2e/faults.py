@@ -439,6 +439,81 @@ def s3_is_no_s3(scene):
     return group
 
 
+@fault
+def s3_kms_denied(scene):
+    s3 = scene.fixture("locked_s3")
+    scene.own().use_s3(s3)
+    return scene.device.group(**LOCAL)
+
+
+def with_profile(scene, text, **variables):
+    """A device whose AWS config file has that text, and the group file."""
+    group = in_s3(scene)
+    config = scene.device.folder / "aws-config"
+    config.write_text(text)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del scene.device.environment[name]
+    scene.device.environment.update(AWS_CONFIG_FILE=str(config), **variables)
+    return group
+
+
+def profile(text, **variables):
+    """A fault that is nothing but that AWS config file."""
+    return lambda scene: with_profile(scene, text, **variables)
+
+
+FAULTS.update({
+    "aws_config_broken": profile("[default]\nregion\n"),
+    "aws_profile_missing": profile("[default]\nregion = eu-west-1\n", AWS_PROFILE="harbour"),
+    "aws_profile_of_a_person": profile("[profile harbour]\nsso_session = quay\nsso_account_id = 123456789012\n"
+                                       "sso_role_name = ship\n[sso-session quay]\nsso_region = eu-west-1\n"
+                                       "sso_start_url = https://quay.awsapps.com/start\n", AWS_PROFILE="harbour"),
+})
+
+
+@fault
+def aws_program_missing(scene):
+    return with_profile(scene, "[default]\ncredential_process = /opt/signing-helper --key a\n")
+
+
+def with_signing_helper(*lines):
+    """A credential_process of these lines of shell."""
+    def prepare(scene):
+        group = with_profile(scene, "")
+        program = scene.device.folder / "signing-helper"
+        program.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        program.chmod(0o755)
+        (scene.device.folder / "aws-config").write_text(f"[default]\ncredential_process = {program}\n")
+        return group
+
+    return prepare
+
+
+FAULTS.update({
+    "aws_program_fails": with_signing_helper("echo 'no key in the security module' >&2", "exit 1"),
+    "aws_program_talks": with_signing_helper("echo Welcome"),
+})
+
+
+@fault
+def aws_role_denied(scene):
+    sts = scene.fixture("sts")
+    secret, _ = sts.keys["AKIDLASTING"]
+    return with_profile(scene, f"[default]\nrole_arn = {sts.role('ship')}\nsource_profile = base\n[profile base]\n"
+                        f"aws_access_key_id = AKIDLASTING\naws_secret_access_key = {secret}\n",
+                        AWS_ENDPOINT_URL_STS=sts.endpoint)
+
+
+@fault
+def aws_services_missing(scene):
+    group = in_s3(scene)
+    config = scene.device.folder / "aws-config"
+    config.write_text("[default]\nservices = harbour\n")
+    del scene.device.environment["AWS_ENDPOINT_URL_S3"]
+    scene.device.environment["AWS_CONFIG_FILE"] = str(config)
+    return group
+
+
 def in_secrets_manager(scene, change):
     """A group file with a secret of Secrets Manager's, after `change` has had that server."""
     manager = scene.fixture("secrets_manager")
@@ -448,6 +523,13 @@ def in_secrets_manager(scene, change):
     arn = manager.put("harbour", {"username": "a", "password": "b", "registryUrl": "localhost:1"})
     change(manager, arn)
     return scene.store(secrets=[arn])
+
+
+@fault
+def manager_endpoint_malformed(scene):
+    group = in_secrets_manager(scene, lambda manager, arn: None)
+    scene.device.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = "harbour"
+    return group
 
 
 FAULTS.update({

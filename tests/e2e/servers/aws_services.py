@@ -44,6 +44,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format, *args):  # pylint: disable=redefined-builtin
         pass
 
+    def do_GET(self):
+        self.do_POST()
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.service.one_request(self.headers):
@@ -89,7 +92,7 @@ class AwsService:
 
     SIGNING_NAME = TARGET_PREFIX = VARIABLE = None
     ACCOUNT = "123456789012"
-    ANSWER_TYPE = CONTENT_TYPE
+    METHOD, SIGNER, ANSWER_TYPE = "POST", botocore.auth.SigV4Auth, CONTENT_TYPE
 
     def __init__(self, region="eu-west-1"):
         self.region = region
@@ -231,9 +234,9 @@ class AwsService:
                           f"{now + SKEW:%Y%m%dT%H%M%SZ} ({now:%Y%m%dT%H%M%SZ} + 5 min.)")
 
     def signature(self, key, secret, path, headers, names, stamp, body):
-        signer = botocore.auth.SigV4Auth(botocore.credentials.Credentials(key, secret), self.SIGNING_NAME, self.region)
+        signer = self.SIGNER(botocore.credentials.Credentials(key, secret), self.SIGNING_NAME, self.region)
         request = botocore.awsrequest.AWSRequest(
-            method="POST", url=f"http://{headers['Host']}{path}", data=body,
+            method=self.METHOD, url=f"http://{headers['Host']}{path}", data=body,
             headers={name: headers.get(name, "") for name in names})
         request.context["timestamp"] = stamp
         return signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)

@@ -87,6 +87,21 @@ static void a_token_that_is_held_is_a_login(void **state)
 	registry_credentials_finish(&c);
 }
 
+static void a_setting_that_is_wrong_is_no_fault_of_the_definition(void **state)
+{
+	(void)state;
+	lm_auto(tokens_finish) struct tokens t = {0};
+	struct cloud cloud = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(tokens_want(&t, LM_STR(MINE), NULL), LM_OK);
+	t.items[0]->next.rc =
+		lm_fail(&t.items[0]->next.err, LM_E_INVALID, 0, "AWS_ENDPOINT_URL is wrong");
+	tokens_settle(&t, &cloud);
+	assert_int_equal(tokens_failure(&t, LM_STR(MINE), &err), LM_E_DENIED);
+	assert_int_equal(err.rc, LM_E_DENIED);
+	assert_string_equal(err.msg, "AWS_ENDPOINT_URL is wrong");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +110,7 @@ int main(void)
 		cmocka_unit_test(a_text_full_of_registries_is_no_fault_but_too_many_images_are),
 		cmocka_unit_test(a_token_is_renewed_five_minutes_before_its_end),
 		cmocka_unit_test(a_token_that_is_held_is_a_login),
+		cmocka_unit_test(a_setting_that_is_wrong_is_no_fault_of_the_definition),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
