@@ -24,6 +24,8 @@ from servers.sts import Sts  # noqa: E402
 from users import add_user  # noqa: E402
 from worker import Dock  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 
 def pytest_addoption(parser):
     parser.addoption("--programs", help="the folder of lightermand, lighterman-worker and lighterman")
@@ -258,6 +260,19 @@ def device_with(folder, programs, user, engine):
 def device(device_with, compose1):
     """A device that uses docker-compose 1.29, with directories as its stores."""
     return device_with(compose1)
+
+
+@pytest.fixture
+def plain_device(device, folder):
+    """`device` with the programs of the gcc build, below `folder`: they may be replaced. Sanitizers take memory, and their
+    leak check opens a hardened process to others."""
+    programs = folder / "bin"
+    programs.mkdir()
+    programs.chmod(0o755)
+    for name in ("lightermand", "lighterman-worker", "lighterman"):
+        shutil.copy(ROOT / "build/bin" / name, programs)
+    device.programs = programs
+    return device
 
 
 @pytest.fixture(scope="session")

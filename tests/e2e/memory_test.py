@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lightermand costs in memory (the gcc build, which is what people run: sanitizers need memory of their own)."""
 import pathlib
-import shutil
 
 import pytest
 
@@ -10,7 +9,6 @@ from servers.engine import compose_file
 from servers.eventful_engine import EventfulEngine
 from servers.server import wait_until
 
-BUILD = pathlib.Path(__file__).resolve().parents[2] / "build/bin"
 # Only the worker has those, for as long as a job lasts.
 NEVER_MAPPED = ("libcurl", "libyaml", "libnghttp2", "libssh2", "libgnutls", "libldap", "libkrb5", "libbrotli")
 
@@ -38,18 +36,6 @@ done
 echo "{\\"result\\":\\"success\\",\\"stage\\":null,\\"error\\":null,\\"message\\":null,\\"compose_version\\":null,\
 \\"effect\\":\\"$effect\\",\\"offline\\":false,\\"forced\\":false}"
 """
-
-
-@pytest.fixture
-def lean(device, folder):
-    """`device` with the programs of the gcc build, below `folder`: they may be replaced."""
-    programs = folder / "bin"
-    programs.mkdir()
-    programs.chmod(0o755)
-    for name in ("lightermand", "lighterman-worker", "lighterman"):
-        shutil.copy(BUILD / name, programs)
-    device.programs = programs
-    return device
 
 
 class Memory:
@@ -93,52 +79,52 @@ def wait_status_lines(device, ticks):
         wait_until(lambda: last() > before, 60, "no status lines come")
 
 
-def test_watching_a_hundred_containers_takes_two_megabytes(lean, engine, broker, local_image):
+def test_watching_a_hundred_containers_takes_two_megabytes(plain_device, engine, broker, local_image):
     """After as many status lines as there are in an hour, and events; and with TLS to the broker no more than 8 MB are
     ever resident."""
     names = [f"service{n}" for n in range(100)]
-    lean.use_broker(broker)
-    lean.put_object("ships", "docker-compose.yml", compose_file(None, names, local_image))
-    lean.start(lean.group(DockerPullBeforeUp="False", StopContainersOnNewDeployment="False",
+    plain_device.use_broker(broker)
+    plain_device.put_object("ships", "docker-compose.yml", compose_file(None, names, local_image))
+    plain_device.start(plain_device.group(DockerPullBeforeUp="False", StopContainersOnNewDeployment="False",
                           DockerContainerStatusLogFrequency="1"))
-    lean.wait_status(lambda status: status["state"] == "running", 300)
+    plain_device.wait_status(lambda status: status["state"] == "running", 300)
     assert len(engine.containers()) == 100
-    wait_connected(lean)
-    wait_status_lines(lean, 6)
+    wait_connected(plain_device)
+    wait_status_lines(plain_device, 6)
     for container in list(engine.containers().values())[:10]:
         container.kill()
-    wait_status_lines(lean, 6)
-    assert len(lean.cli_json("crashes")) == 10
-    Memory(lean.process.pid).wait_at_most(Pss=2048, Rss=5120)
-    lean.stop()
+    wait_status_lines(plain_device, 6)
+    assert len(plain_device.cli_json("crashes")) == 10
+    Memory(plain_device.process.pid).wait_at_most(Pss=2048, Rss=5120)
+    plain_device.stop()
 
-    lean.use_broker(broker, "tls")
-    lean.start()
-    lean.wait_status(lambda status: status["state"] == "running", 300)
-    wait_connected(lean)
-    assert len(lean.status["containers"]) == 100
-    Memory(lean.process.pid).wait_at_most(Rss=8192)
+    plain_device.use_broker(broker, "tls")
+    plain_device.start()
+    plain_device.wait_status(lambda status: status["state"] == "running", 300)
+    wait_connected(plain_device)
+    assert len(plain_device.status["containers"]) == 100
+    Memory(plain_device.process.pid).wait_at_most(Rss=8192)
 
 
-def test_what_only_a_worker_needs_is_not_mapped(lean, broker):
-    lean.use_broker(broker, "tls")
-    lean.start()
-    wait_connected(lean)
-    maps = pathlib.Path(f"/proc/{lean.process.pid}/maps").read_text(encoding="utf-8")
+def test_what_only_a_worker_needs_is_not_mapped(plain_device, broker):
+    plain_device.use_broker(broker, "tls")
+    plain_device.start()
+    wait_connected(plain_device)
+    maps = pathlib.Path(f"/proc/{plain_device.process.pid}/maps").read_text(encoding="utf-8")
     assert "libmosquitto" in maps
     assert [name for name in NEVER_MAPPED if name in maps] == []
 
 
-def test_does_not_grow_with_deployments_and_what_workers_say(lean, broker):
-    (lean.programs / "lighterman-worker").write_text(CHATTY_WORKER)
-    lean.use_broker(broker)
-    lean.start()
-    group = lean.group()
-    memory = Memory(lean.process.pid)
+def test_does_not_grow_with_deployments_and_what_workers_say(plain_device, broker):
+    (plain_device.programs / "lighterman-worker").write_text(CHATTY_WORKER)
+    plain_device.use_broker(broker)
+    plain_device.start()
+    group = plain_device.group()
+    memory = Memory(plain_device.process.pid)
 
     def deploy(times):
         for _ in range(times):
-            with lean.begin(group) as deployment:
+            with plain_device.begin(group) as deployment:
                 assert deployment.end()["exit"] == 0
         assert workers() == []
 
@@ -146,17 +132,17 @@ def test_does_not_grow_with_deployments_and_what_workers_say(lean, broker):
     early = memory.wait_settled()
     deploy(180)
     memory.wait_no_more_than(early)  # a leak of a kilobyte a deployment would show
-    assert lean.status["deployment"]["generation"] == 200
+    assert plain_device.status["deployment"]["generation"] == 200
 
 
-def test_does_not_grow_with_what_happens_to_containers(lean, broker, folder):
+def test_does_not_grow_with_what_happens_to_containers(plain_device, broker, folder):
     """Crashes with their logs, and health that changes: each is told, or counted."""
-    lean.use_broker(broker)
-    lean.host["docker"]["socket"] = str(folder / "engine.sock")
+    plain_device.use_broker(broker)
+    plain_device.host["docker"]["socket"] = str(folder / "engine.sock")
     with EventfulEngine(folder / "engine.sock") as engine, broker.subscriber(CONTAINERS_TOPIC) as subscriber:
-        lean.start()
-        wait_connected(lean)
-        memory = Memory(lean.process.pid)
+        plain_device.start()
+        wait_connected(plain_device)
+        memory = Memory(plain_device.process.pid)
 
         def happen(rounds):
             for _ in range(rounds):
@@ -177,4 +163,4 @@ def test_does_not_grow_with_what_happens_to_containers(lean, broker, folder):
         early = memory.wait_settled()
         happen(20)
         memory.wait_no_more_than(early)
-        assert len(lean.cli_json("crashes")) == 50
+        assert len(plain_device.cli_json("crashes")) == 50

@@ -81,7 +81,13 @@ def test_a_watchdog_for_another_process_hears_nothing(device, manager):
 def test_no_worker_can_speak_in_its_name(device, folder, manager):
     programs, seen = folder / "bin", device.destination / "seen"
     shutil.copytree(device.programs, programs)
-    (programs / "lighterman-worker").write_text(f"#!/bin/sh\nenv >{seen}\n")
+    (programs / "lighterman-worker").write_text(f"""#!/usr/bin/python3
+import os, socket
+print('{{"hardened":true}}', flush=True)
+_, (environment, *_), *_ = socket.recv_fds(socket.socket(fileno=0), 5, 5)
+with open("{seen}", "wb") as file:
+    file.write(os.pread(environment, 1 << 20, 0) + b"".join(name + b"=" for name in os.environb))
+""")
     device.programs = programs
     device.environment.update(manager.environment, WATCHDOG_USEC="60000000", WATCHDOG_PID="1")
     device.start()

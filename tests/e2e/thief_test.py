@@ -33,8 +33,9 @@ def thief(user, folder, victim=1):
 
 
 @pytest.fixture
-def rich(device):
+def rich(plain_device):
     """A device with what a thief would like to have: a key that only root may read, and AWS's variables."""
+    device = plain_device
     device.host["docker"]["socket"] = str(device.folder / "no-engine")  # a task is soon over: many can start
     for name in ("privateKey", "certificate"):
         path = device.folder / f"{name}.pem"
@@ -76,4 +77,3 @@ def test_the_thief_gets_nothing_out_of_a_worker(rich, folder, user, local_image,
     robbed = [loot for loot in robber.loot if "lighterman" in loot["program"] or SECRET in json.dumps(loot)
               or "privateKey.pem" in loot["loot"] or "certificate.pem" in loot["loot"]]
     assert robbed == []
-    (rich.programs / "lighterman-worker").chmod(0o755)

@@ -345,7 +345,7 @@ def test_a_stranger_in_the_way_is_named_and_not_touched(dock_with, compose, engi
     text = local_file(local, "web", container_name="the-name")
     theirs = container(engine, local, "the-name", {"com.docker.compose.project": "theirs"})
     result = dock.deploy(text, ForceDeploy="True", **HERE)
-    assert (result["result"], result["stage"], result["error"]) == ("fail", "up", "InternalError")
+    assert (result["result"], result["stage"], result["error"]) == ("fail", "resolve", "InternalError")
     assert "the-name" in result["message"]
     theirs.reload()
     assert theirs.status == "running"
@@ -363,7 +363,7 @@ def test_goes_on_offline_with_what_is_here(dock, engine, local):
     assert set(engine.containers()) == {"web"}
     dock.device.local_copy.write_text(local_file("worker/never:1", "web"))
     result = dock.deploy(DockerOfflineMode="true")
-    assert (result["result"], result["stage"], result["error"]) == ("fail", "pull", "InternalError")
+    assert (result["result"], result["stage"], result["error"]) == ("fail", "admit", "InternalError")
     assert "worker/never:1" in result["message"]
 
 

@@ -44,7 +44,8 @@ def test_json_is_the_plan(daemon, group):  # noqa: F811
     daemon.answer(*STAGES, {"warning": "w"}, *PLAN)
     done = ask(daemon, "plan", group, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == {**SUMMARY, "services": [SERVICE], "images": [IMAGE], "warnings": ["w"]}
+    assert json.loads(done.stdout) == {**SUMMARY, "services": [SERVICE], "images": [IMAGE], "problems": [],
+                                        "warnings": ["w"]}
 
 
 def test_stages_leave_nothing_on_a_terminal(daemon, group):  # noqa: F811
