@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import shares  # noqa: E402
 from device import Device  # noqa: E402
 from servers import compose as composes  # noqa: E402
 from servers.authority import Authority  # noqa: E402
@@ -30,6 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def pytest_addoption(parser):
     parser.addoption("--programs", help="the folder of lightermand, lighterman-worker and lighterman")
     parser.addoption("--compose2", help="a docker-compose of the second generation")
+    parser.addoption("--share", metavar="FOLDER", help="run only modules that no other run with this folder has taken")
 
 
 def pytest_configure(config):
@@ -38,6 +40,14 @@ def pytest_configure(config):
     for name in ("programs", "compose2"):
         if not config.getoption(name):
             pytest.exit(f"--{name} is missing: run the tests with `scripts/test e2e [-k WORD]`", 64)
+
+
+def pytest_runtestloop(session):
+    folder = session.config.getoption("--share")
+    if not folder or session.testsfailed or session.config.option.collectonly:
+        return None
+    shares.run(session, shares.taken(session.items, folder))
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)

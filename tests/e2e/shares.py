@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several runs of pytest, each in a sandbox of its own, share the tests: a run takes the next module that no other has taken.
+
+A folder holds a file for each module that was taken."""
+import itertools
+import os
+import pathlib
+
+
+def is_first_to_take(folder, module):
+    """Of all runs that share `folder`."""
+    try:
+        os.close(os.open(pathlib.Path(folder) / module.replace("/", "."), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def taken(items, folder):
+    """Those of `items` whose modules this run is the first to take, each module only when it is reached."""
+    for module, tests in itertools.groupby(items, key=lambda item: item.nodeid.partition("::")[0]):
+        if is_first_to_take(folder, module):
+            yield from tests
+
+
+def run(session, items):
+    """As pytest's own loop. Each test needs to know the one after it, which keeps the fixtures that both use."""
+    following = next(items, None)
+    while following:
+        item, following = following, next(items, None)
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
