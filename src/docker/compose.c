@@ -2,10 +2,12 @@
 #include "docker/compose.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "docker/compose_env.h"
 #include "docker/compose_output.h"
 #include "docker/compose_references.h"
 #include "docker/compose_values.h"
@@ -84,6 +86,33 @@ static bool read_beside(const struct compose_job *job, const char *path, struct 
 
 	lm_buf_clear(out);
 	return lm_file_read(joined, out, NULL) == LM_OK;
+}
+
+/// Whether a line of `.env` sets the variable to more than nothing.
+static bool sets(struct lm_str line, struct lm_str name)
+{
+	static const char export[] = "export ";
+
+	line = lm_str_trim(line);
+	if (lm_str_starts(line, lm_str(export)))
+		line = lm_str_trim(
+			(struct lm_str){line.p + sizeof(export) - 1, line.n - sizeof(export) + 1});
+	struct lm_str key = lm_str_trim(lm_str_cut(&line, '='));
+	return lm_str_eq(key, name) && lm_str_trim(line).n > 0;
+}
+
+/// Whether docker-compose has a value for the variable, from the environment or else from `.env`.
+static bool is_set(const struct compose_job *job, const char *name)
+{
+	lm_auto_buf struct lm_buf dot_env = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
+	const char *value = compose_env_get(job->env, lm_str(name));
+
+	if (value || !read_beside(job, ".env", &dot_env))
+		return value && *value;
+	for (struct lm_str rest = lm_buf_str(&dot_env); rest.n > 0;)
+		if (sets(lm_str_cut(&rest, '\n'), lm_str(name)))
+			return true;
+	return false;
 }
 
 static void load_values(struct run *r)
@@ -265,16 +294,39 @@ static const char **make_args(const struct compose_job *job, const struct comman
 	return args;
 }
 
+/// The environment of generation 1, which gives up on the engine after 60 s unless it is set
+/// otherwise: the engine has as long as docker-compose itself. NULL: it stays as it is.
+static char **make_patient_env(const struct compose_job *job, const struct wait_limit *limit)
+{
+	enum { WITHOUT_LIMIT_S = 3600, LEAST_S = 60 };
+	uint64_t now = lm_clock_mono_ms(), left_s = WITHOUT_LIMIT_S;
+	char value[24];
+
+	if (job->compose->generation >= 2 || is_set(job, "COMPOSE_HTTP_TIMEOUT"))
+		return NULL;
+	if (limit->deadline_ms > 0)
+		left_s = limit->deadline_ms > now ? (limit->deadline_ms - now) / 1000 : 0;
+	(void)snprintf(value, sizeof(value), "%llu",
+		(unsigned long long)(left_s > LEAST_S ? left_s : LEAST_S));
+	return compose_env_with(job->env, "COMPOSE_HTTP_TIMEOUT", value);
+}
+
+static void free_env(char ***env)
+{
+	compose_env_free(*env);
+}
+
 static lm_rc run_command(const struct compose_job *job, const struct command *command,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto_free const char **args = make_args(job, command);
 	const char *name = job->compose->plugin ? "docker compose" : "docker-compose";
+	lm_auto(free_env) char **patient = make_patient_env(job, limit);
 	lm_auto(run_finish) struct run r;
 	run_init(&r, job);
 	struct process_run run = {
 		.spec = {.argv = args,
-			.envp = job->env,
+			.envp = patient ? (const char *const *)patient : job->env,
 			.directory = job->directory,
 			.die_with_parent = true},
 		.on_line = take_line,

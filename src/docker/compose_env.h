@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The environment for docker-compose. What a compose file may interpolate is kept; what would
-/// change what compose talks to, what loads into it, or what would show containers the role's keys
-/// is not: AWS_* (but for the Region), DOCKER_*, COMPOSE_*, LIGHTERMAN_*, LD_*, and systemd's
-/// NOTIFY_SOCKET, WATCHDOG_*, LISTEN_*, CREDENTIALS_DIRECTORY, JOURNAL_STREAM, INVOCATION_ID.
+/// The environment for docker-compose. Compose files may use all variables that lightermand has,
+/// but for those that are secrets of lightermand or lead to them, and those that would have
+/// docker-compose connect elsewhere or load other code (docs/formats.md lists them). What
+/// docker-compose would also take from `.env`, and must not, is set to nothing.
+
+#include "base/str.h"
 
 struct compose_env_settings {
 	const char *docker_socket; ///< Becomes DOCKER_HOST.
@@ -14,4 +16,12 @@ struct compose_env_settings {
 /// `parent` is NULL-ended (environ, with a cast). The result is NULL-ended; free it with
 /// compose_env_free.
 char **compose_env_make(const char *const *parent, const struct compose_env_settings *settings);
+/// The same with one more variable, or another value for it.
+char **compose_env_with(const char *const *env, const char *name, const char *value);
 void compose_env_free(char **env);
+/// The variable's value, or NULL. Borrowed.
+const char *compose_env_get(const char *const *env, struct lm_str name);
+
+/// Why docker-compose does not get this variable as `parent` or `.env` have it: "it is a secret …".
+/// NULL: it does, or `parent` has none of that name.
+const char *compose_env_reason(const char *const *parent, struct lm_str name);

@@ -108,6 +108,20 @@ static void walk_text(const struct walk *w, struct lm_str text)
 	}
 }
 
+/// Below `environment` and `args` a name alone hands the variable of that name on.
+static void walk_handed(const struct walk *w, const struct yaml_node *node)
+{
+	for (size_t i = 0; i < yaml_size(node); i++) {
+		bool listed = yaml_kind(node) == YAML_SEQUENCE;
+		const struct yaml_node *name = listed ? yaml_item(node, i) : yaml_key(node, i);
+		struct compose_reference r = {.name = take_name(yaml_text(name), 0)};
+		bool alone = listed || yaml_is_null(yaml_value(node, i));
+
+		if (alone && r.name.n > 0 && r.name.n == yaml_text(name).n)
+			w->found(w->ctx, &r, &w->place);
+	}
+}
+
 static void walk_node(struct walk *w, const struct yaml_node *node, unsigned depth)
 {
 	struct lm_str *const levels[] = {&w->place.section, &w->place.name, &w->place.option};
@@ -121,8 +135,11 @@ static void walk_node(struct walk *w, const struct yaml_node *node, unsigned dep
 			walk_node(w, yaml_item(node, i), depth + LM_ARRAY_SIZE(levels));
 			continue;
 		}
+		struct lm_str key = yaml_text(yaml_key(node, i));
 		if (depth < LM_ARRAY_SIZE(levels))
-			*levels[depth] = yaml_text(yaml_key(node, i));
+			*levels[depth] = key;
+		if (lm_str_eq(key, LM_STR("environment")) || lm_str_eq(key, LM_STR("args")))
+			walk_handed(w, yaml_value(node, i));
 		walk_node(w, yaml_value(node, i), depth + 1);
 		if (depth < LM_ARRAY_SIZE(levels))
 			*levels[depth] = LM_STR("");

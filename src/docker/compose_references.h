@@ -28,7 +28,8 @@ struct compose_place {
 	struct lm_str section, name, option;
 };
 
-/// Calls `found` for each reference in the values of a compose file. LM_E_INVALID: it is not YAML.
+/// Calls `found` for each reference in the values of a compose file, and for each variable that
+/// `environment` or `args` hand on by its name alone. LM_E_INVALID: it is not YAML.
 lm_rc compose_references_each(struct lm_str file,
 	void (*found)(void *ctx, const struct compose_reference *reference,
 		const struct compose_place *place),

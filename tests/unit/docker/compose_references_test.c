@@ -50,6 +50,22 @@ static void knows_where_they_stand(void **state)
 	assert_int_equal(compose_references_each(LM_STR("a: ["), note, &out, &err), LM_E_INVALID);
 }
 
+static void a_name_alone_hands_a_variable_on(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		compose_references_each(
+			LM_STR("services:\n"
+			       "  a: {environment: [X, Y=1, 'b c'], build: {args: {Z: }}}\n"
+			       "  b: {environment: {V: , W: '1'}, labels: [L]}\n"),
+			note, &out, &err),
+		LM_OK);
+	assert_string_equal(lm_buf_cstr(&out),
+		"services/a/environment X;services/a/build Z;services/b/environment V;");
+}
+
 static void describes_the_first_place(void **state)
 {
 	(void)state;
@@ -70,6 +86,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_references_in_every_form),
 		cmocka_unit_test(knows_where_they_stand),
+		cmocka_unit_test(a_name_alone_hands_a_variable_on),
 		cmocka_unit_test(describes_the_first_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,6 +234,30 @@ static void no_value_is_in_what_it_prints(void **state)
 	assert_null(strstr(lm_buf_cstr(&f->lines), "from-"));
 }
 
+static void generation_1_waits_for_the_engine_as_long_as_we_for_it(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	struct wait_limit limit = wait_limit_within(&forever, 500 * 1000);
+	static const char *const own[] = {"PATH=/usr/bin:/bin", "COMPOSE_HTTP_TIMEOUT=7", NULL};
+	const char *const *env = f->job.env;
+	script(f, "t=${COMPOSE_HTTP_TIMEOUT:-none}; test \"$t\" -gt 400 2>/dev/null && t=long; "
+		  "echo Step $t");
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	f->job.env = own;
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	f->job.env = env;
+	put(f, ".env", "COMPOSE_HTTP_TIMEOUT=9\n");
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	put(f, ".env", "A=1\n export COMPOSE_HTTP_TIMEOUT = 9");
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	put(f, ".env",
+		"#COMPOSE_HTTP_TIMEOUT=9\nCOMPOSE_HTTP_TIMEOUT=\nX=COMPOSE_HTTP_TIMEOUT=9\n");
+	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	assert_string_equal(lm_buf_cstr(&f->lines),
+		"INFO Step long;INFO Step 7;INFO Step none;INFO Step none;INFO Step long;");
+}
+
 static void of_a_line_without_end_the_beginning_is_shown(void **state)
 {
 	struct fixture *f = *state;
@@ -315,6 +339,7 @@ int main(void)
 		TEST(a_failure_has_composes_words_and_class),
 		TEST(lines_that_nothing_marks_are_errors_if_it_fails),
 		TEST(no_value_is_in_what_it_prints),
+		TEST(generation_1_waits_for_the_engine_as_long_as_we_for_it),
 		TEST(of_a_line_without_end_the_beginning_is_shown),
 		TEST(tells_of_variables_that_are_not_set_and_of_dollars_in_passwords),
 		TEST(a_silent_failure_tells_how_it_ended),
