@@ -53,6 +53,8 @@ enum {
 	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
+	LIMIT_UNSET_NAMES = 4 << 10, ///< Of variables that a compose file uses in vain.
+
 	LIMIT_JSON_DEPTH = 32,
 	/// As json_count counts. 10,000 subscriptions take 90,000, all else that V1 allows no
 	/// 60,000.

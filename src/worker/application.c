@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "worker/client_directory.h"
+#include "worker/hints.h"
 #include "worker/local_copy.h"
 
 #include <errno.h>
@@ -14,8 +15,16 @@ enum { UP_MS = 3600 * 1000 }; ///< It may have to build images.
 
 static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 {
-	(void)ctx;
-	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
+	const struct work *w = ctx;
+	struct lm_err shown = {LM_OK}; // an error is a message like others
+
+	if (level != LM_ERROR || !hints_has_id(line)) {
+		lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
+		return;
+	}
+	(void)!lm_fail(&shown, LM_E_REFUSED, 0, "%.*s", LM_STR_ARG(line));
+	hints_name_containers_in(w, &shown);
+	lm_log(level, "docker-compose: %s", shown.msg);
 }
 
 static struct compose_job make_job(
@@ -27,7 +36,8 @@ static struct compose_job make_job(
 		.directory = place->fd >= 0 ? place->directory : "/",
 		.file = file,
 		.env = (const char *const *)env,
-		.on_line = log_line};
+		.on_line = log_line,
+		.ctx = (void *)w};
 }
 
 struct compose_job application_candidate_job(const struct work *w, const struct work_place *place,
@@ -107,7 +117,11 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 		return rc;
 	struct compose_job job = application_copy_job(w, &place, client.env, file);
 	rc = compose_up(&job, false, &limit, err);
-	return rc ? application_explain_conflict(w, rc, err) : LM_OK;
+	if (!rc)
+		return LM_OK;
+	rc = application_explain_conflict(w, rc, err);
+	hints_name_containers_in(w, err);
+	return hints_explain(w, HINTS_START, rc, err);
 }
 
 lm_rc application_build(struct work *w, const char *const *services, size_t n, struct lm_err *err)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "worker/application_priv.h"
+#include "worker/hints.h"
 #include "worker/local_copy.h"
 
 enum {
@@ -143,6 +144,8 @@ lm_rc application_down(struct work *w, const struct application_down *how, struc
 	} else {
 		what = "docker-compose down";
 		rc = down_by_files(w, how, &limit, err);
+		if (rc)
+			hints_name_containers_in(w, err);
 	}
 	if (how->by_label && may_go_by_label(rc)) {
 		struct lm_err why = *err;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/hints.h"
 #include "worker/local_copy.h"
 #include "worker/requirements.h"
 #include "worker/work_priv.h"
@@ -66,7 +67,9 @@ static lm_rc do_resolve(void *ctx, struct lm_err *err)
 {
 	lm_rc rc = images_resolve(ctx, err);
 
-	return rc ? rc : requirements_enforce(ctx, err);
+	if (!rc && (rc = requirements_enforce(ctx, err)) != LM_OK)
+		rc = hints_explain(ctx, HINTS_START, rc, err);
+	return rc;
 }
 
 static lm_rc do_authenticate(void *ctx, struct lm_err *err)
@@ -76,12 +79,12 @@ static lm_rc do_authenticate(void *ctx, struct lm_err *err)
 
 static lm_rc do_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	return admit_deployment(ctx, mode, err);
+	return hints_explain(ctx, HINTS_IMAGES, admit_deployment(ctx, mode, err), err);
 }
 
 static lm_rc do_pull(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	return images_pull(ctx, mode, err);
+	return hints_explain(ctx, HINTS_IMAGES, images_pull(ctx, mode, err), err);
 }
 
 static lm_rc do_down(void *ctx, struct lm_err *err)

@@ -7,6 +7,7 @@
 #include "docker/platform.h"
 #include "docker/pull.h"
 #include "worker/application_priv.h"
+#include "worker/hints.h"
 #include "worker/image_action.h"
 #include "worker/registries.h"
 #include "worker/work_priv.h"
@@ -19,6 +20,11 @@ enum {
 	QUESTION_MAX = 1024,
 };
 
+static void note_unset(void *ctx, struct lm_str name)
+{
+	hints_note_unset(ctx, name);
+}
+
 /// Resolves `text`, a compose file that is to be read in the destination.
 static lm_rc run_config(struct work *w, struct lm_str text, const struct wait_limit *limit,
 	struct lm_buf *ret_config, struct lm_err *err)
@@ -30,6 +36,8 @@ static lm_rc run_config(struct work *w, struct lm_str text, const struct wait_li
 	if (rc)
 		return rc;
 	struct compose_job job = application_candidate_job(w, &place, w->env, &candidate);
+	job.on_unset = note_unset;
+	job.ctx = w;
 	return compose_config(&job, limit, ret_config, err);
 }
 
@@ -78,6 +86,7 @@ static void forget_resolved(struct work *w)
 	compose_services_finish(&w->services);
 	free(lm_take(w->default_platform));
 	lm_buf_clear(&w->config);
+	lm_buf_clear(&w->unset);
 }
 
 /// docker-compose has the last word on the file; where it refuses what we found to be wrong, ours
@@ -115,6 +124,10 @@ lm_rc images_resolve(struct work *w, struct lm_err *err)
 	}
 	if (!rc)
 		rc = choose_services(w, &limit, err);
+	if (rc)
+		rc = hints_explain(w, HINTS_FILE, rc, err);
+	else
+		rc = hints_check_images(w, err);
 	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "docker/compose_lint.h"
 #include "worker/application_priv.h"
+#include "worker/hints.h"
 #include "worker/local_copy.h"
 
 #include <errno.h>
@@ -592,6 +593,7 @@ lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *er
 	s.same_host = is_same_host(&s.facts);
 	look_at_own_view(&s);
 	compose_lint(lm_buf_str(&w->text), w->compose.generation, report_lint, &s);
+	hints_list_withheld(w, report_lint, &s);
 	check_paths(&s);
 	for (size_t i = 0; i < s.wanted.drivers_n; i++)
 		check_driver(&s, &s.wanted.drivers[i]);

@@ -18,6 +18,7 @@ void work_init(
 		.previous = PREVIOUS_NONE,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE),
 		.own = LM_BUF(LIMIT_COMPOSE_FILE),
+		.unset = LM_BUF(LIMIT_UNSET_NAMES),
 		.config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG),
 		.cloud = {.host = &job->host,
 			.key_fd = files->key_fd,
@@ -47,6 +48,7 @@ void work_finish(struct work *w)
 	previous_finish(&w->previous);
 	lm_buf_finish(&w->text);
 	lm_buf_finish(&w->own);
+	lm_buf_finish(&w->unset);
 	lm_buf_finish(&w->config);
 	free(w->store_version);
 	registry_list_finish(&w->secrets);

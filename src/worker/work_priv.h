@@ -44,7 +44,8 @@ struct work {
 	struct registry_list secrets; ///< The logins that the definition names.
 	struct tokens tokens;         ///< Those for ECR.
 	struct user_logins user;      ///< Those that the user has by hand.
-	struct lm_buf config;         ///< What docker-compose made of it; may hold passwords.
+	struct lm_buf unset;  ///< Variables that the file uses and that are not set, a line each.
+	struct lm_buf config; ///< What docker-compose made of it; may hold passwords.
 	struct compose_services services;
 	char *default_platform;       ///< DOCKER_DEFAULT_PLATFORM; NULL: none is set.
 	struct compose_images images; ///< Of the active services.

@@ -560,6 +560,7 @@ FAULTS.update({
     "compose_env_file_missing": lambda scene: scene.service("env_file: harbour.env"),
     "compose_variable_malformed": lambda scene: scene.service('command: "${HARBOUR"'),
     "compose_variable_required": lambda scene: scene.service('command: "${HARBOUR_NAME:?is not set}"'),
+    "compose_option_variable": lambda scene: scene.service("volumes: ['${HARBOUR_DATA}:/data']"),
     "compose_network_undefined": lambda scene: scene.service("networks: [quay]"),
 })
 
@@ -584,6 +585,23 @@ FAULTS.update({
         "deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]}]}}}"),
     "external_volume_missing": top("volumes: {data: {external: true, name: nowhere}}", "volumes: ['data:/data']"),
 })
+
+
+@fault
+def compose_image_variable(scene):
+    return scene.store(compose_file(None, ["web"], "harbour/local:${HARBOUR_TAG}"))
+
+
+@fault
+def compose_image_empty(scene):
+    scene.own("compose1")
+    return scene.store(compose_file(None, ["web"], "''"))
+
+
+@fault
+def compose_variable_withheld(scene):
+    scene.own().environment["AWS_ROLE_ARN"] = "arn:aws:iam::123456789012:role/harbour"
+    return scene.service("hostname: '${AWS_ROLE_ARN:?is not set}'")
 
 
 @fault
@@ -761,6 +779,13 @@ def network_gone(scene):
 @fault
 def command_missing(scene):
     return scene.service("command: [anchor]")
+
+
+@fault
+def dependency_unhealthy(scene):
+    image = scene.fixture("local_image")
+    text = compose_file(None, ["db"], image, healthcheck="{test: [CMD, 'false'], interval: 1s, retries: 1}")
+    return scene.store(text + f"  web: {{image: '{image}', depends_on: {{db: {{condition: service_healthy}}}}}}\n")
 
 
 # settle
