@@ -2,6 +2,7 @@
 #include "worker/application_priv.h"
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "worker/client_directory.h"
@@ -11,20 +12,20 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { UP_MS = 3600 * 1000 }; ///< It may have to build images.
+enum {
+	UP_MS = 3600 * 1000, ///< It may have to build images.
+	NAMES_MS = 2000,
+};
 
 static void log_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	const struct work *w = ctx;
-	struct lm_err shown = {LM_OK}; // an error is a message like others
+	lm_auto_buf struct lm_buf named = LM_BUF(LIMIT_LOG_LINE);
 
-	if (level != LM_ERROR || !hints_has_id(line)) {
-		lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
-		return;
-	}
-	(void)!lm_fail(&shown, LM_E_REFUSED, 0, "%.*s", LM_STR_ARG(line));
-	hints_name_containers_in(w, &shown);
-	lm_log(level, "docker-compose: %s", shown.msg);
+	// docker-compose waits meanwhile.
+	if (level == LM_ERROR && hints_find_names(w, line, NAMES_MS, &named))
+		line = lm_buf_str(&named);
+	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
 }
 
 static struct compose_job make_job(
@@ -119,9 +120,13 @@ lm_rc application_up(struct work *w, struct lm_err *err)
 	rc = compose_up(&job, false, &limit, err);
 	if (!rc)
 		return LM_OK;
+	const struct lm_err own = *err;
 	rc = application_explain_conflict(w, rc, err);
+	bool is_conflict = strcmp(own.msg, err->msg) != 0;
+	if (!is_conflict)
+		return hints_explain_up(w, rc, err);
 	hints_name_containers_in(w, err);
-	return hints_explain(w, HINTS_START, rc, err);
+	return rc;
 }
 
 lm_rc application_build(struct work *w, const char *const *services, size_t n, struct lm_err *err)

@@ -68,7 +68,7 @@ static lm_rc do_resolve(void *ctx, struct lm_err *err)
 	lm_rc rc = images_resolve(ctx, err);
 
 	if (!rc && (rc = requirements_enforce(ctx, err)) != LM_OK)
-		rc = hints_explain(ctx, HINTS_START, rc, err);
+		rc = hints_explain(ctx, HINTS_NEEDS, rc, err);
 	return rc;
 }
 
@@ -129,7 +129,7 @@ static lm_rc do_remove_leftovers(void *ctx, struct lm_err *err)
 
 static lm_rc do_settle(void *ctx, struct lm_err *err)
 {
-	return settle_application(ctx, err);
+	return hints_explain(ctx, HINTS_HEALTH, settle_application(ctx, err), err);
 }
 
 static lm_rc do_report(void *ctx, const struct deploy_event *event, struct lm_err *err)

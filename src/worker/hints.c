@@ -51,14 +51,6 @@ static void put_place(const struct work *w, struct lm_str name, struct lm_buf *o
 			(int)(place.len < PLACE_MAX ? place.len : PLACE_MAX), lm_buf_cstr(&place));
 }
 
-static void collect_withheld(
-	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
-{
-	(void)place;
-	if (!reference->glued && compose_env_reason((const char *const *)environ, reference->name))
-		add_line(ctx, reference->name);
-}
-
 static void put_withheld(const struct work *w, struct lm_str name, struct lm_buf *out)
 {
 	(void)lm_buf_printf(out, "%.*s", LM_STR_ARG(name));
@@ -68,30 +60,6 @@ static void put_withheld(const struct work *w, struct lm_str name, struct lm_buf
 		compose_env_reason((const char *const *)environ, name));
 }
 
-void hints_list_withheld(
-	const struct work *w, void (*found)(void *ctx, const char *text), void *ctx)
-{
-	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
-
-	(void)!compose_references_each(lm_buf_str(&w->text), collect_withheld, &names, NULL);
-	for (struct lm_str rest = lm_buf_str(&names); rest.n > 0;) {
-		lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
-
-		(void)lm_buf_puts(&text, "variable ");
-		put_withheld(w, lm_str_cut(&rest, '\n'), &text);
-		found(ctx, lm_buf_cstr(&text));
-	}
-}
-
-/// Looks whether a variable is used where it may be to blame.
-struct search {
-	struct lm_str name;
-	enum hints_about about;
-	struct lm_str service; ///< n 0: any.
-	bool used;             ///< Anywhere.
-	bool found;
-};
-
 static bool is_any(struct lm_str text, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -100,105 +68,169 @@ static bool is_any(struct lm_str text, const char *const *names, size_t n)
 	return false;
 }
 
-static bool may_matter(enum hints_about about, struct lm_str option)
+static bool may_matter(enum hints_about about, const struct compose_place *place)
 {
 	static const char *const of_images[] = {"image", "platform", "pull_policy", "build"};
+	static const char *const needs[] = {"volumes", "devices", "secrets", "configs", "networks",
+		"env_file", "build", "external_links", "runtime", "deploy", "logging"};
 	// An empty value of these is an application's own matter.
 	static const char *const values[] = {"environment", "labels", "annotations"};
 
-	return about == HINTS_IMAGES ? is_any(option, of_images, LM_ARRAY_SIZE(of_images))
-				     : !is_any(option, values, LM_ARRAY_SIZE(values));
+	switch (about) {
+	case HINTS_IMAGES:
+		return is_any(place->option, of_images, LM_ARRAY_SIZE(of_images));
+	case HINTS_NEEDS:
+		return !lm_str_eq(place->section, LM_STR("services")) ||
+		       is_any(place->option, needs, LM_ARRAY_SIZE(needs));
+	case HINTS_FILE:
+	case HINTS_START:
+		return !is_any(place->option, values, LM_ARRAY_SIZE(values));
+	case HINTS_HEALTH:
+		break;
+	}
+	return true;
 }
+
+/// The variables that a compose file uses, of those that are not set or withheld; names, a line
+/// each.
+struct uses {
+	const struct work *w;
+	enum hints_about about;
+	struct lm_str service; ///< n 0: any.
+	struct lm_buf used;    ///< Not set, and used anywhere.
+	struct lm_buf unset;   ///< Not set, and used where it may be to blame.
+	struct lm_buf withheld;
+};
 
 static void note_use(
 	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
 {
-	struct search *s = ctx;
+	struct uses *u = ctx;
+	bool matters = may_matter(u->about, place) &&
+		       (u->service.n == 0 || lm_str_eq(place->name, u->service));
 
-	if (!lm_str_eq(reference->name, s->name))
+	if (reference->glued)
 		return;
-	s->used = true;
-	s->found |= may_matter(s->about, place->option) &&
-		    (s->service.n == 0 || lm_str_eq(place->name, s->service));
+	// What is withheld is not called unset.
+	if (compose_env_reason((const char *const *)environ, reference->name)) {
+		if (matters)
+			add_line(&u->withheld, reference->name);
+		return;
+	}
+	if (!has_line(lm_buf_str(&u->w->unset), reference->name))
+		return;
+	add_line(&u->used, reference->name);
+	if (matters)
+		add_line(&u->unset, reference->name);
+}
+
+static void uses_find(
+	struct uses *u, const struct work *w, enum hints_about about, struct lm_str service)
+{
+	*u = (struct uses){.w = w,
+		.about = about,
+		.service = service,
+		.used = LM_BUF(NAMES_MAX),
+		.unset = LM_BUF(NAMES_MAX),
+		.withheld = LM_BUF(NAMES_MAX)};
+	(void)!compose_references_each(lm_buf_str(&w->text), note_use, u, NULL);
+	if (about != HINTS_FILE)
+		return;
+	for (struct lm_str rest = lm_buf_str(&w->unset); rest.n > 0;) {
+		struct lm_str name = lm_str_cut(&rest, '\n');
+
+		// It is in a file that this one refers to.
+		if (!has_line(lm_buf_str(&u->used), name) &&
+			!compose_env_reason((const char *const *)environ, name))
+			add_line(&u->unset, name);
+	}
+}
+
+static void uses_finish(struct uses *u)
+{
+	lm_buf_finish(&u->used);
+	lm_buf_finish(&u->unset);
+	lm_buf_finish(&u->withheld);
+}
+
+void hints_list_withheld(
+	const struct work *w, void (*found)(void *ctx, const char *text), void *ctx)
+{
+	lm_auto(uses_finish) struct uses uses = {0};
+
+	uses_find(&uses, w, HINTS_HEALTH, LM_STR(""));
+	for (struct lm_str rest = lm_buf_str(&uses.withheld); rest.n > 0;) {
+		lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
+
+		(void)lm_buf_puts(&text, "variable ");
+		put_withheld(w, lm_str_cut(&rest, '\n'), &text);
+		found(ctx, lm_buf_cstr(&text));
+	}
 }
 
 /// Whether a failure of that class may come from a value that is empty. A registry that cannot be
 /// reached makes the engine refuse a pull, too.
 static bool may_come_from_values(enum hints_about about, lm_rc rc)
 {
-	return rc == LM_E_INVALID || rc == LM_E_NOT_FOUND || rc == LM_E_DENIED ||
-	       (rc == LM_E_REFUSED && about != HINTS_IMAGES);
-}
-
-struct hints {
-	struct lm_buf text;
-	size_t n;
-};
-
-static void add_unset(const struct work *w, struct lm_str name, struct hints *to)
-{
-	if (to->n++ >= SHOWN_MAX)
-		return;
-	(void)lm_buf_printf(
-		&to->text, "%s%.*s is not set", to->n > 1 ? ", " : "", LM_STR_ARG(name));
-	put_place(w, name, &to->text);
-}
-
-static void collect_unset(
-	const struct work *w, enum hints_about about, struct lm_str service, struct hints *to)
-{
-	for (struct lm_str rest = lm_buf_str(&w->unset); rest.n > 0;) {
-		struct search s = {
-			.name = lm_str_cut(&rest, '\n'), .about = about, .service = service};
-
-		// What is withheld is explained otherwise.
-		if (compose_env_reason((const char *const *)environ, s.name))
-			continue;
-		(void)!compose_references_each(lm_buf_str(&w->text), note_use, &s, NULL);
-		if (s.found || (!s.used && about == HINTS_FILE)) // in a file that it refers to
-			add_unset(w, s.name, to);
-	}
-	if (to->n > SHOWN_MAX)
-		(void)lm_buf_printf(&to->text, " and %zu more", to->n - SHOWN_MAX);
-	if (to->n > 0)
-		(void)lm_buf_printf(&to->text, ": set %s in '%s/.env'", to->n > 1 ? "them" : "it",
-			work_definition(w)->destination);
-}
-
-static void collect_withheld_uses(const struct work *w, enum hints_about about, struct hints *to)
-{
-	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
-
-	(void)!compose_references_each(lm_buf_str(&w->text), collect_withheld, &names, NULL);
-	for (struct lm_str rest = lm_buf_str(&names); rest.n > 0 && to->n < SHOWN_MAX;) {
-		struct search s = {.name = lm_str_cut(&rest, '\n'), .about = about};
-
-		(void)!compose_references_each(lm_buf_str(&w->text), note_use, &s, NULL);
-		if (!s.found)
-			continue;
-		if (to->n++ > 0)
-			(void)lm_buf_puts(&to->text, "; ");
-		put_withheld(w, s.name, &to->text);
+	switch (rc) {
+	case LM_E_INVALID:
+	case LM_E_NOT_FOUND:
+	case LM_E_DENIED:
+		return true;
+	case LM_E_REFUSED:
+		return about != HINTS_IMAGES && about != HINTS_NEEDS;
+	case LM_E_TIMEOUT:
+		return about == HINTS_HEALTH;
+	default:
+		return false;
 	}
 }
 
-static lm_rc append(const struct hints *hints, struct lm_err *err)
+static void put_unset(const struct uses *uses, struct lm_buf *out)
 {
-	return lm_fail(
-		err, LM_E_INVALID, 0, "%.*s; %s", MESSAGE_MAX, err->msg, lm_buf_cstr(&hints->text));
+	size_t n = 0;
+
+	for (struct lm_str rest = lm_buf_str(&uses->unset); rest.n > 0; n++) {
+		struct lm_str name = lm_str_cut(&rest, '\n');
+
+		if (n >= SHOWN_MAX)
+			continue;
+		(void)lm_buf_printf(out, "%s%.*s is not set", n > 0 ? ", " : "", LM_STR_ARG(name));
+		put_place(uses->w, name, out);
+	}
+	if (n > SHOWN_MAX)
+		(void)lm_buf_printf(out, " and %zu more", n - SHOWN_MAX);
+	if (n > 0)
+		(void)lm_buf_printf(out, ": set %s in '%s/.env'", n > 1 ? "them" : "it",
+			work_definition(uses->w)->destination);
+}
+
+/// Appends what was found to the message. Returns whether there is anything.
+static bool append(const struct uses *uses, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
+	struct lm_str withheld = lm_buf_str(&uses->withheld);
+
+	put_unset(uses, &text);
+	if (withheld.n > 0) { // the others are in the log
+		(void)lm_buf_puts(&text, text.len > 0 ? "; " : "");
+		put_withheld(uses->w, lm_str_cut(&withheld, '\n'), &text);
+	}
+	if (text.len > 0)
+		(void)!lm_fail(err, err->rc, err->sys, "%.*s; %s", MESSAGE_MAX, err->msg,
+			lm_buf_cstr(&text));
+	return text.len > 0;
 }
 
 lm_rc hints_explain(const struct work *w, enum hints_about about, lm_rc rc, struct lm_err *err)
 {
-	struct hints hints = {.text = LM_BUF(TEXT_MAX)};
+	lm_auto(uses_finish) struct uses uses = {0};
 
 	if (!may_come_from_values(about, rc))
 		return rc;
-	collect_unset(w, about, LM_STR(""), &hints);
-	collect_withheld_uses(w, about, &hints);
-	if (hints.n > 0)
-		rc = append(&hints, err);
-	lm_buf_finish(&hints.text);
+	uses_find(&uses, w, about, LM_STR(""));
+	if (append(&uses, err) && about != HINTS_HEALTH)
+		err->rc = rc = LM_E_INVALID;
 	return rc;
 }
 
@@ -215,19 +247,14 @@ static lm_rc check_image(const struct compose_service *s, struct lm_err *err)
 static lm_rc check_service(
 	const struct work *w, const struct compose_service *s, struct lm_err *err)
 {
-	struct hints hints = {.text = LM_BUF(TEXT_MAX)};
-	lm_rc rc = check_image(s, err);
+	lm_auto(uses_finish) struct uses uses = {0};
 
-	if (rc) {
-		(void)!lm_wrap(err, "image of service %s", s->name);
-		collect_unset(w, HINTS_IMAGES, lm_str(s->name), &hints);
-		if (hints.n > 0)
-			rc = append(&hints, err);
-		else if (s->image) // the engine has the last word on a name
-			rc = LM_OK;
-	}
-	lm_buf_finish(&hints.text);
-	return rc;
+	if (check_image(s, err) == LM_OK)
+		return LM_OK;
+	(void)!lm_wrap(err, "image of service %s", s->name);
+	uses_find(&uses, w, HINTS_IMAGES, lm_str(s->name));
+	// Without a variable to blame the engine has the last word on a name.
+	return append(&uses, err) || !s->image ? LM_E_INVALID : LM_OK;
 }
 
 lm_rc hints_check_images(const struct work *w, struct lm_err *err)
@@ -267,11 +294,6 @@ static struct lm_str next_id(struct lm_str text)
 	return (struct lm_str){text.p + text.n, 0};
 }
 
-bool hints_has_id(struct lm_str text)
-{
-	return next_id(text).n > 0;
-}
-
 static const struct engine_container *find_container(
 	const struct engine_containers *list, struct lm_str id)
 {
@@ -306,14 +328,42 @@ bool hints_name_containers(
 	return found;
 }
 
-void hints_name_containers_in(const struct work *w, struct lm_err *err)
+bool hints_find_names(
+	const struct work *w, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
+	struct wait_limit limit = wait_limit_within(&w->limit, timeout_ms);
+
+	return next_id(text).n > 0 &&
+	       engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, NULL) == LM_OK &&
+	       hints_name_containers(&list, text, out);
+}
+
+void hints_name_containers_in(const struct work *w, struct lm_err *err)
+{
 	lm_auto_buf struct lm_buf text = LM_BUF(sizeof(err->msg) * 4);
+
+	if (hints_find_names(w, lm_str(err->msg), LIST_MS, &text))
+		(void)!lm_fail(err, err->rc, err->sys, "%s", lm_buf_cstr(&text));
+}
+
+/// Whether a container of ours has ended with an error or fails its health check.
+static bool has_failed(const struct work *w)
+{
+	lm_auto(engine_containers_finish) struct engine_containers list = {0};
 	struct wait_limit limit = wait_limit_within(&w->limit, LIST_MS);
 
-	if (hints_has_id(lm_str(err->msg)) &&
-		engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, NULL) == LM_OK &&
-		hints_name_containers(&list, lm_str(err->msg), &text))
-		(void)!lm_fail(err, err->rc, err->sys, "%s", lm_buf_cstr(&text));
+	if (engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, NULL))
+		return false;
+	for (size_t i = 0; i < list.n; i++)
+		if (list.items[i].health == ENGINE_UNHEALTHY || list.items[i].exit_code > 0)
+			return true;
+	return false;
+}
+
+lm_rc hints_explain_up(const struct work *w, lm_rc rc, struct lm_err *err)
+{
+	hints_name_containers_in(w, err);
+	bool by_application = w->unset.len > 0 && rc == LM_E_REFUSED && has_failed(w);
+	return hints_explain(w, by_application ? HINTS_HEALTH : HINTS_START, rc, err);
 }

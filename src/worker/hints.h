@@ -20,21 +20,26 @@ lm_rc hints_check_images(const struct work *w, struct lm_err *err);
 /// What has failed.
 enum hints_about {
 	HINTS_FILE,   ///< To resolve the compose file.
+	HINTS_NEEDS,  ///< To find what it refers to on this device.
 	HINTS_IMAGES, ///< To find or pull its images.
 	HINTS_START,  ///< To start it.
+	HINTS_HEALTH, ///< The application itself.
 };
 
 /// Appends to the message the variables that may be to blame: "…; APP_TAG is not set (image of
-/// service web): …". Then the class is LM_E_INVALID. Where the failure has other reasons (the
-/// network, time, a conflict), or no variable has to do with it, nothing changes. Returns the
-/// class.
+/// service web): …". Then the class is LM_E_INVALID, except for HINTS_HEALTH. Where the failure has
+/// other reasons (the network, a conflict), or no variable has to do with it, nothing changes.
+/// Returns the class.
 lm_rc hints_explain(const struct work *w, enum hints_about about, lm_rc rc, struct lm_err *err);
+/// The same for a failed `up`; the message also gets names in the place of ids of containers.
+lm_rc hints_explain_up(const struct work *w, lm_rc rc, struct lm_err *err);
 
 /// Copies a text with names in the place of the ids of our containers. Clears `out` first. False:
 /// it has none.
 bool hints_name_containers(
 	const struct engine_containers *list, struct lm_str text, struct lm_buf *out);
+/// The same; asks the engine, but only if there is something like an id.
+bool hints_find_names(
+	const struct work *w, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out);
 /// The same for a message.
 void hints_name_containers_in(const struct work *w, struct lm_err *err);
-/// Whether a text may have an id of a container. Pure.
-bool hints_has_id(struct lm_str text);

@@ -117,6 +117,7 @@ services:
     image: IMAGE
     stop_grace_period: 1s
     command: [sh, -c, "trap 'exit 0' TERM; sleep 1000000 & wait"]
+    environment: {PASSWORD: '${HARBOUR_PASSWORD}'}
     healthcheck: {test: [CMD, 'false'], interval: 1s, retries: 2, start_period: 0s}
   web:
     image: IMAGE
@@ -131,6 +132,8 @@ def test_a_dependency_that_is_not_healthy_is_named(dock_with, compose, local_ima
     result = dock.deploy(UNHEALTHY.replace("IMAGE", local_image), **NO_PULL)
     assert (result["result"], result["stage"]) == ("fail", "up"), result
     assert re.search(r"\bdb\b|[_-]db[_-]1", result["message"]) and "unhealthy" in result["message"], result
+    assert "HARBOUR_PASSWORD is not set (environment of service db)" in result["message"], result
+    assert result["error"] == "InternalError", result
     errors = [line for line in dock.worker.log.splitlines() if "docker-compose: " in line and "[ERROR]" in line]
     assert errors and not re.search(r"\b[0-9a-f]{12}\b", result["message"] + "".join(errors)), dock.worker.log
     dock.down(**NO_PULL)
