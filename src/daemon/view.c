@@ -6,13 +6,20 @@
 
 #include <stdlib.h>
 
+/// Also of what has not begun yet: a worker of an earlier lightermand may have to exit first.
+static bool is_deploying(const struct supervisor *s)
+{
+	return (s->job && !s->planning) || s->ending.pending || s->order.kind == ORDER_DEPLOY ||
+	       s->order.kind == ORDER_START;
+}
+
 static const char *state_word(const struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
 
-	if (s->down_group)
+	if (s->down_group || s->order.kind == ORDER_STOP)
 		return "stopping";
-	if ((s->job && !s->planning) || s->ending.pending)
+	if (is_deploying(s))
 		return "deploying";
 	if (state->stopped && state->newest)
 		return "stopped";
@@ -32,9 +39,13 @@ char *supervisor_describe(const struct supervisor *s)
 
 	if (s->down_group)
 		return lm_xasprintf("taking down generation %u", s->down_generation);
-	if ((s->job && !s->planning) || s->ending.pending)
+	if (s->attempt.generation)
 		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
 			s->stage[0] ? ": " : "", s->stage);
+	if (is_deploying(s))
+		return lm_xstrdup("about to deploy");
+	if (s->order.kind == ORDER_STOP)
+		return lm_xstrdup("about to take down the application");
 	if (state->stopped && state->newest)
 		return lm_xstrdup("the application is stopped");
 	if (state->current)
