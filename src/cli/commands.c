@@ -27,8 +27,9 @@ const struct command COMMANDS[] = {
 		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
 		command_plan},
 	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
-		"Prints what is deployed, the job under way, each container, how the last\n"
-		"deployment ended, and the brokers.",
+		"Prints what is deployed, the job under way, each container with its restarts\n"
+		"and uptime, how the last deployment ended, and the brokers. Names containers\n"
+		"that end again and again.",
 		command_status},
 	{"crashes", NULL, OPTION_JSON, "the last crashes of containers, with their last lines",
 		"Prints the last crashes of the application's containers, the latest first:\n"
@@ -44,7 +45,8 @@ const struct command COMMANDS[] = {
 		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"
 		"destination, AWS credentials, compose file, secrets, registries, broker, clock,\n"
 		"disks. Prints a line for each: ok, or what is wrong and how to mend it. Changes\n"
-		"nothing and needs no lightermand. Run it as the user that lightermand runs as\n"
+		"nothing. Goes by the host file of the lightermand that runs, if one does and\n"
+		"--config names no other. Run it as the user that lightermand runs as\n"
 		"(root, mostly) and with the same AWS_ variables.",
 		command_doctor},
 	{"metrics", NULL, OPTION_JSON, "what can be measured, for Prometheus",

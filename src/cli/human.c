@@ -29,6 +29,21 @@ char *human_duration(int64_t ms, char out[HUMAN_SIZE])
 	return out;
 }
 
+char *human_age(int64_t s, char out[HUMAN_SIZE])
+{
+	long long n = s > 0 ? s : 0;
+
+	if (n < MINUTE_S)
+		(void)snprintf(out, HUMAN_SIZE, "%lld s", n);
+	else if (n < HOUR_S)
+		(void)snprintf(out, HUMAN_SIZE, "%lld min", n / MINUTE_S);
+	else if (n < DAY_S)
+		(void)snprintf(out, HUMAN_SIZE, "%lld h", n / HOUR_S);
+	else
+		(void)snprintf(out, HUMAN_SIZE, "%lld d", n / DAY_S);
+	return out;
+}
+
 char *human_ago(int64_t then_ms, int64_t now_ms, char out[HUMAN_SIZE])
 {
 	long long s;
@@ -37,15 +52,9 @@ char *human_ago(int64_t then_ms, int64_t now_ms, char out[HUMAN_SIZE])
 		(void)snprintf(out, HUMAN_SIZE, "in the future");
 		return out;
 	}
-	s = s > 0 ? s / SECOND_MS : 0;
-	if (s < MINUTE_S)
-		(void)snprintf(out, HUMAN_SIZE, "%lld s ago", s);
-	else if (s < HOUR_S)
-		(void)snprintf(out, HUMAN_SIZE, "%lld min ago", s / MINUTE_S);
-	else if (s < DAY_S)
-		(void)snprintf(out, HUMAN_SIZE, "%lld h ago", s / HOUR_S);
-	else
-		(void)snprintf(out, HUMAN_SIZE, "%lld d ago", s / DAY_S);
+	char age[HUMAN_SIZE];
+
+	(void)snprintf(out, HUMAN_SIZE, "%.*s ago", HUMAN_SIZE - 8, human_age(s / SECOND_MS, age));
 	return out;
 }
 

@@ -9,6 +9,8 @@ enum { HUMAN_SIZE = 64 };
 
 /// "4.2 s", "3 min 12 s", "2 h 5 min", "3 d 4 h". Negative is 0.
 char *human_duration(int64_t ms, char out[HUMAN_SIZE]);
+/// "12 s", "5 min", "3 h", "2 d". Negative is 0.
+char *human_age(int64_t s, char out[HUMAN_SIZE]);
 /// "12 s ago", "5 min ago", "3 h ago", "2 d ago"; "in the future" if `then_ms` is after `now_ms`
 /// (a clock was set) by more than a minute.
 char *human_ago(int64_t then_ms, int64_t now_ms, char out[HUMAN_SIZE]);

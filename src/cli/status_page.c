@@ -171,7 +171,7 @@ static void add_brokers(const json_t *status, struct lm_buf *out)
 	}
 }
 
-enum { SERVICE, IMAGE, STATE, HEALTH, NAME, CELLS };
+enum { SERVICE, IMAGE, STATE, HEALTH, RESTARTS, UPTIME, NAME, CELLS };
 
 struct row {
 	char *cells[CELLS];
@@ -194,6 +194,24 @@ static char *health_cell(const json_t *container)
 	return plain_text(health && strcmp(health, "none") != 0 ? health : "-");
 }
 
+static char *number_cell(const json_t *container, const char *key)
+{
+	const json_t *number = json_object_get(container, key);
+
+	if (!json_is_integer(number))
+		return lm_xstrdup("-");
+	return lm_xasprintf("%lld", (long long)json_integer_value(number));
+}
+
+static char *uptime_cell(const json_t *container)
+{
+	const json_t *uptime = json_object_get(container, "uptime_s");
+	char age[HUMAN_SIZE];
+
+	return lm_xstrdup(
+		json_is_integer(uptime) ? human_age(json_integer_value(uptime), age) : "-");
+}
+
 static struct row make_row(const json_t *container)
 {
 	return (struct row){{
@@ -201,6 +219,8 @@ static struct row make_row(const json_t *container)
 		[IMAGE] = plain_text(json_get_text(container, "image")),
 		[STATE] = state_cell(container),
 		[HEALTH] = health_cell(container),
+		[RESTARTS] = number_cell(container, "restarts"),
+		[UPTIME] = uptime_cell(container),
 		[NAME] = plain_text(json_get_text(container, "name")),
 	}};
 }
@@ -212,6 +232,8 @@ static struct row make_head(void)
 		[IMAGE] = lm_xstrdup("IMAGE"),
 		[STATE] = lm_xstrdup("STATE"),
 		[HEALTH] = lm_xstrdup("HEALTH"),
+		[RESTARTS] = lm_xstrdup("RESTARTS"),
+		[UPTIME] = lm_xstrdup("UPTIME"),
 		[NAME] = lm_xstrdup("CONTAINER"),
 	}};
 }
@@ -266,10 +288,42 @@ static void add_containers(const json_t *status, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
+/// "web (app_web_1): ended again 4 s ago with exit code 1, restarted 7 times; see …"
+static void add_loop(const json_t *container, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *loop = json_object_get(container, "loop");
+	const char *kind = json_get_text(loop, "kind");
+	bool crashes = kind && strcmp(kind, "crash") == 0;
+	char ago[HUMAN_SIZE];
+
+	if (!json_is_object(loop))
+		return;
+	add_label(out, crashes ? "crash loop" : "restart loop");
+	add_member(out, container, "service", "");
+	if (json_get_text(container, "name")) {
+		add_member(out, container, "name", " (");
+		(void)lm_buf_putc(out, ')');
+	}
+	(void)lm_buf_printf(out, ": ended again %s",
+		human_ago(json_get_int(loop, "last_end_ms", now_ms), now_ms, ago));
+	add_number(out, loop, "exit_code", " with exit code ");
+	add_number(out, container, "restarts", ", restarts: ");
+	(void)lm_buf_puts(out, crashes ? "; see `lighterman crashes`\n" : "\n");
+}
+
+static void add_loops(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *containers = json_object_get(status, "containers");
+
+	for (size_t i = 0; i < json_array_size(containers); i++)
+		add_loop(json_array_get(containers, i), now_ms, out);
+}
+
 void status_page_add(const json_t *status, int64_t now_ms, struct lm_buf *out)
 {
 	add_state(status, out);
 	add_job(status, out);
+	add_loops(status, now_ms, out);
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);
 	add_brokers(status, out);

@@ -8,6 +8,7 @@
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "docker/compose.h"
+#include "docker/container_state.h"
 
 #include <string.h>
 
@@ -104,11 +105,51 @@ static const char *health_word(enum engine_health health)
 	return words[health];
 }
 
-static json_t *container_to_json(const struct engine_container *c)
+static json_t *count_or_null(int64_t n)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "service", c->service, "name",
-		c->name, "image", c->image, "state", c->state, "status", c->status, "health",
-		health_word(c->health), "exit_code", c->exit_code);
+	return n < 0 ? json_null() : json_integer(n);
+}
+
+static bool is_in_state(const struct engine_container *c, const char *word)
+{
+	return strcmp(c->state, word) == 0;
+}
+
+/// Whether it ends again and again; one that stays down is in no loop any more.
+static json_t *loop_to_json(const struct engine_container *c, const struct monitor_container *known)
+{
+	if (!known->loops || !(is_in_state(c, "running") || is_in_state(c, "restarting")))
+		return json_null();
+	return json_pack("{s:s, s:o, s:I}", "kind", known->last_crashed ? "crash" : "restart",
+		"exit_code", count_or_null(known->last_exit_code), "last_end_ms",
+		(json_int_t)known->last_end_ms);
+}
+
+/// The list tells a container's age roughly, and at least that.
+static int64_t container_uptime_s(
+	const struct engine_container *c, const struct monitor_container *known)
+{
+	if (!is_in_state(c, "running") && !is_in_state(c, "paused"))
+		return -1;
+	return known->uptime_s >= 0 ? known->uptime_s : engine_status_age_s(c->status);
+}
+
+static json_t *container_to_json(const struct monitor *monitor, const struct engine_container *c)
+{
+	struct monitor_container known = {.restart_count = -1, .uptime_s = -1};
+
+	(void)monitor_look_up(monitor, c->id, &known);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "service",
+		c->service, "name", c->name, "image", c->image, "state", c->state, "status",
+		c->status, "health", health_word(c->health), "exit_code", c->exit_code, "restarts",
+		count_or_null(known.restart_count), "uptime_s",
+		count_or_null(container_uptime_s(c, &known)), "loop", loop_to_json(c, &known));
+}
+
+/// NULL for a path that JSON cannot hold: the member is then left out.
+static json_t *host_file_to_json(const char *path)
+{
+	return path ? json_string(path) : json_null();
 }
 
 static void on_containers(
@@ -119,10 +160,12 @@ static void on_containers(
 	json_t *containers = rc ? json_null() : json_array();
 
 	for (size_t i = 0; rc == LM_OK && i < list->n; i++)
-		json_array_append_new(containers, container_to_json(&list->items[i]));
+		json_array_append_new(
+			containers, container_to_json(r->commands->from.monitor, &list->items[i]));
 	json_object_set_new(status, "containers", containers);
 	if (rc)
 		json_object_set_new(status, "containers_error", json_string(err->msg));
+	json_object_set_new(status, "host_file", host_file_to_json(r->commands->from.host_file));
 	json_object_set_new(status, "brokers", outgoing_to_json(r->commands->from.outgoing));
 	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);

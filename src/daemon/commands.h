@@ -20,6 +20,7 @@ struct commands_sources {
 	struct outgoing *outgoing;
 	struct monitor *monitor;
 	struct telemetry *telemetry;
+	const char *host_file; ///< The path of what was read; NULL: there was none.
 };
 
 /// Opens `<runtimeDirectory>/control.sock`. All is borrowed and outlives the commands. As

@@ -240,7 +240,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	const struct commands_sources sources = {.supervisor = d->supervisor,
 		.outgoing = d->outgoing,
 		.monitor = d->monitor,
-		.telemetry = d->telemetry};
+		.telemetry = d->telemetry,
+		.host_file = d->host.file};
 	return commands_create(d->loop, &d->host, &sources, &d->commands, err);
 }
 

@@ -30,6 +30,8 @@ static void bound_known(struct known *k, int64_t now_ns, int64_t heard_ns)
 		if (k->floor_ns < heard_ns)
 			k->floor_ns = heard_ns;
 	}
+	if (resume_is_ahead(crash_loop_last_ns(&k->crash_loop), now_ns))
+		k->crash_loop = (struct crash_loop){0};
 	bound(&k->ended_ns, now_ns, heard_ns);
 	bound(&k->floor_ns, now_ns, heard_ns);
 	bound(&k->touched_ns, now_ns, heard_ns);

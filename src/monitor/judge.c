@@ -10,10 +10,24 @@
 enum {
 	NS_PER_S = 1000000000,
 	CODE_KILLED = 137, ///< SIGKILL: by whom, the code does not tell.
+	/// What exits with 0 and is started again counts as a loop if it was up for less than that;
+	/// the engine waits longer from one such start to the next.
+	SHORT_RUN_S = 10,
 };
+
+/// A crash that an earlier lightermand recorded.
+static void recall_crash(void *ctx, const char *id)
+{
+	struct known *k = ctx;
+	int64_t time_ns;
+
+	if (report_id_read(id, k->id, &time_ns))
+		crash_loop_add(&k->crash_loop, time_ns, REPORT_UNKNOWN, true);
+}
 
 struct known *judge_known(struct monitor *m, const char *id, int64_t floor_ns)
 {
+	bool is_new = !known_find(&m->known, id);
 	struct known *k = known_add(&m->known, id, floor_ns);
 	char text[128];
 
@@ -26,6 +40,8 @@ struct known *judge_known(struct monitor *m, const char *id, int64_t floor_ns)
 	}
 	if (k)
 		k->owner = m;
+	if (k && is_new)
+		ring_each(m->ring, recall_crash, k);
 	return k;
 }
 
@@ -54,6 +70,15 @@ static bool is_doubtful(const struct report *r)
 	return r->oom_killed == REPORT_UNKNOWN;
 }
 
+/// An end counts to a loop unless somebody caused it.
+static void note_loop_end(struct known *k, const struct report *r)
+{
+	bool was_short = r->uptime_s != REPORT_UNKNOWN && r->uptime_s < SHORT_RUN_S;
+
+	if (!k->killed && (r->crash || was_short))
+		crash_loop_add(&k->crash_loop, r->time_ns, r->exit_code, r->crash);
+}
+
 void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours)
 {
 	char id[REPORT_ID_SIZE];
@@ -63,6 +88,7 @@ void judge_death(struct monitor *m, struct known *k, struct report *r, bool ours
 		report_finish(r);
 		return;
 	}
+	note_loop_end(k, r);
 	if (!throttle_passes(m, k, r))
 		return;
 	if (r->crash) {
@@ -87,13 +113,15 @@ static void on_create(struct monitor *m, struct known *k, const struct event *e)
 	k->restart_count = 0;
 }
 
-/// A restart by the engine's own policy; one by a person is not counted by it either.
+/// A restart by the engine's own policy counts; with one by a person the engine begins anew.
 static void count_restart(struct known *k)
 {
-	bool is_policy = k->ended_ns > 0 && !k->killed && !k->ours;
-
+	if (k->ended_ns == 0 || k->restart_count == REPORT_UNKNOWN)
+		return;
+	if (k->killed || k->ours)
+		k->restart_count = 0;
 	// Asked about the crash, the engine may have told the new count already.
-	if (is_policy && k->restart_count != REPORT_UNKNOWN && k->restart_count == k->count_at_end)
+	else if (k->restart_count == k->count_at_end)
 		k->restart_count++;
 }
 
@@ -122,14 +150,14 @@ static void on_start(struct monitor *m, struct known *k, const struct event *e)
 		judge_tell(m, k, again ? REPORT_RESTARTED : REPORT_STARTED, e->time_ns);
 }
 
-/// By the times of the events, which are exact; if the clock was set meanwhile, by ours.
-static int64_t uptime_s(const struct monitor *m, const struct known *k, const struct event *e)
+int64_t judge_uptime_s(const struct monitor *m, const struct known *k, int64_t time_ns)
 {
-	int64_t told_ns = k->started_ns > 0 ? e->time_ns - k->started_ns : REPORT_UNKNOWN;
+	int64_t told_ns = k->started_ns > 0 ? time_ns - k->started_ns : REPORT_UNKNOWN;
 	int64_t heard_ns = (int64_t)(lm_clock_mono_ms() - k->started_ms) * MONITOR_NS_PER_MS;
 
 	if (k->started_ms > 0 && !m->has_gap &&
-		(resume_is_ahead(told_ns, heard_ns) || resume_is_ahead(heard_ns, told_ns)))
+		(told_ns < 0 || resume_is_ahead(told_ns, heard_ns) ||
+			resume_is_ahead(heard_ns, told_ns)))
 		return heard_ns / NS_PER_S;
 	return told_ns >= 0 ? told_ns / NS_PER_S : REPORT_UNKNOWN;
 }
@@ -147,7 +175,7 @@ static void on_die(struct monitor *m, struct known *k, const struct event *e)
 	k->start_found = k->end_found = false;
 	k->ours = k->ours && monitor_is_busy_still(m, e->time_ns);
 	r.exit_code = e->exit_code;
-	r.uptime_s = uptime_s(m, k, e);
+	r.uptime_s = judge_uptime_s(m, k, e->time_ns);
 	if (k->oom || e->exit_code != CODE_KILLED || k->killed)
 		r.oom_killed = k->oom;
 	r.crash = e->exit_code != 0 || k->oom;

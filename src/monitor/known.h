@@ -4,6 +4,7 @@
 /// The containers of the application as they are known: what events and comparisons made of them.
 
 #include "docker/answer.h"
+#include "monitor/crash_loop.h"
 #include "monitor/event.h"
 #include "monitor/life.h"
 #include "monitor/report.h"
@@ -42,6 +43,7 @@ struct known {
 	bool oom;
 
 	struct throttle throttles[THROTTLE_KINDS];
+	struct crash_loop crash_loop; ///< Of the ends that nobody caused.
 };
 
 struct known_table {

@@ -255,19 +255,41 @@ uint64_t monitor_revision(const struct monitor *m)
 	return monitor_sight(m) == MONITOR_SEES ? m->revision + 1 : 0;
 }
 
+static struct monitor_container describe_known(const struct monitor *m, const struct known *k)
+{
+	int64_t now_ns = monitor_now_ns();
+
+	return (struct monitor_container){
+		.name = k->name,
+		.service = k->service,
+		.image = k->image,
+		.state = life_word(k->life),
+		.health = k->health,
+		.restart_count = k->restart_count,
+		.uptime_s = life_is_up(k->life) ? judge_uptime_s(m, k, now_ns) : REPORT_UNKNOWN,
+		.loops = crash_loop_is_on(&k->crash_loop, now_ns),
+		.last_end_ms = crash_loop_last_ns(&k->crash_loop) / MONITOR_NS_PER_MS,
+		.last_exit_code = k->crash_loop.exit_code,
+		.last_crashed = k->crash_loop.crashed,
+	};
+}
+
+bool monitor_look_up(const struct monitor *m, const char *id, struct monitor_container *ret)
+{
+	const struct known *k = known_find(&m->known, id);
+
+	if (!k || monitor_sight(m) != MONITOR_SEES)
+		return false;
+	*ret = describe_known(m, k);
+	return true;
+}
+
 void monitor_each(const struct monitor *m,
 	void (*each)(void *ctx, const struct monitor_container *container), void *ctx)
 {
 	for (size_t i = 0; i < m->known.n; i++) {
-		const struct known *k = m->known.items[i];
-		const struct monitor_container container = {
-			.name = k->name,
-			.service = k->service,
-			.image = k->image,
-			.state = life_word(k->life),
-			.health = k->health,
-			.restart_count = k->restart_count,
-		};
+		const struct monitor_container container = describe_known(m, m->known.items[i]);
+
 		each(ctx, &container);
 	}
 }

@@ -72,7 +72,17 @@ struct monitor_container {
 	const char *name, *service, *image;
 	const char *state; ///< The engine's word.
 	enum engine_health health;
-	int64_t restart_count; ///< REPORT_UNKNOWN
+	int64_t restart_count; ///< By its restart policy; REPORT_UNKNOWN
+	int64_t uptime_s;      ///< Of the run that goes on; REPORT_UNKNOWN
+	/// It ends again and again (crash_loop.h). If so: when it did last (wall clock), with which
+	/// exit code (REPORT_UNKNOWN), and whether that was a crash.
+	bool loops;
+	int64_t last_end_ms;
+	int last_exit_code;
+	bool last_crashed;
 };
+/// The container with that ID; false if it is not known, or if what is known may not be so any
+/// more.
+bool monitor_look_up(const struct monitor *m, const char *id, struct monitor_container *ret);
 void monitor_each(const struct monitor *m,
 	void (*each)(void *ctx, const struct monitor_container *container), void *ctx);

@@ -86,6 +86,9 @@ void judge_tell(struct monitor *m, struct known *k, enum report_event event, int
 struct report judge_report(const struct known *k, enum report_event event, int64_t time_ns);
 /// Tells what a flood held back, and forgets the container.
 void judge_forget(struct monitor *m, struct known *k);
+/// For how long a container that was started is up, at a time of the engine's clock: by the times
+/// of the events, which are exact; if the clock was set meanwhile, by ours. REPORT_UNKNOWN
+int64_t judge_uptime_s(const struct monitor *m, const struct known *k, int64_t time_ns);
 /// As known_add; that there are too many is told, once.
 struct known *judge_known(struct monitor *m, const char *id, int64_t floor_ns);
 

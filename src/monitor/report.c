@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -15,6 +16,7 @@ enum {
 	NAME_MAX_SHOWN = 256,
 	SIGNAL_BASE = 128, ///< An exit code is this plus the signal.
 	SIGNAL_MAX = 64,
+	TIME_DIGITS = 16, ///< Of an id.
 };
 
 static const struct {
@@ -78,6 +80,21 @@ char *report_id(const struct report *r, char out[REPORT_ID_SIZE])
 	(void)snprintf(out, REPORT_ID_SIZE, "%016" PRIx64 "%.12s%04x", (uint64_t)r->time_ns,
 		r->container_id, (unsigned)r->event);
 	return out;
+}
+
+bool report_id_read(const char *id, const char *container_id, int64_t *ret_time_ns)
+{
+	struct report r = {.event = REPORT_DIED, .container_id = (char *)container_id};
+	char again[REPORT_ID_SIZE];
+
+	if (strlen(id) < TIME_DIGITS)
+		return false;
+	lm_auto_free char *digits = lm_xasprintf("%.*s", TIME_DIGITS, id);
+	r.time_ns = (int64_t)strtoull(digits, NULL, 16);
+	if (r.time_ns <= 0 || strcmp(report_id(&r, again), id) != 0)
+		return false;
+	*ret_time_ns = r.time_ns;
+	return true;
 }
 
 static json_t *number_or_null(int64_t n)

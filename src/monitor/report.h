@@ -48,6 +48,8 @@ void report_finish(struct report *r);
 int report_signal(const struct report *r);
 /// The same for the same happening, whenever it is told.
 char *report_id(const struct report *r, char out[REPORT_ID_SIZE]);
+/// Reads a death's id: whether it is of that container, and when it died.
+bool report_id_read(const char *id, const char *container_id, int64_t *ret_time_ns);
 
 /// docs/formats.md, "MQTT", topic `containers`; a new reference.
 json_t *report_to_message(const struct report *r);

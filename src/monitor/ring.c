@@ -179,6 +179,12 @@ bool ring_has(const struct ring *r, const char *id)
 	return false;
 }
 
+void ring_each(const struct ring *r, void (*each)(void *ctx, const char *id), void *ctx)
+{
+	for (size_t i = 0; i < r->n; i++)
+		each(ctx, r->entries[i].id);
+}
+
 json_t *ring_to_json(const struct ring *r)
 {
 	json_t *list = json_array();

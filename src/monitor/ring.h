@@ -25,5 +25,7 @@ LM_DEFINE_CLEANUP(struct ring, ring_close)
 lm_rc ring_add(struct ring *r, const json_t *record, struct lm_err *err);
 /// Whether a record with that `id` is there.
 bool ring_has(const struct ring *r, const char *id);
+/// Calls `each` with the `id` of each record, oldest first; "" if it cannot be read.
+void ring_each(const struct ring *r, void (*each)(void *ctx, const char *id), void *ctx);
 /// The records, newest first, as an array; a new reference. One that cannot be read is left out.
 json_t *ring_to_json(const struct ring *r);

@@ -39,9 +39,11 @@ static void shows_everything_in_columns(void **state)
 		"\"started_ms\":1597153140700,\"ended_ms\":1597153144909,\"stages\":[]},"
 		"\"containers\":["
 		"{\"service\":\"web\",\"name\":\"app_web_1\",\"image\":\"ships/web:1\","
-		"\"state\":\"running\",\"status\":\"Up\",\"health\":\"healthy\",\"exit_code\":0},"
+		"\"state\":\"running\",\"status\":\"Up\",\"health\":\"healthy\",\"exit_code\":-1,"
+		"\"restarts\":0,\"uptime_s\":3720,\"loop\":null},"
 		"{\"service\":\"database\",\"name\":\"app_database_1\",\"image\":\"db\","
-		"\"state\":\"exited\",\"status\":\"Exited\",\"health\":\"none\",\"exit_code\":3}],"
+		"\"state\":\"exited\",\"status\":\"Exited\",\"health\":\"none\",\"exit_code\":3,"
+		"\"restarts\":12,\"uptime_s\":null,\"loop\":null}],"
 		"\"brokers\":[{\"name\":\"local\",\"connected\":true,\"waiting\":0,\"error\":null}]"
 		"}",
 		"state            running\n"
@@ -54,9 +56,9 @@ static void shows_everything_in_columns(void **state)
 		"broker           local: connected\n"
 		"lightermand      0.1.0\n"
 		"\n"
-		"SERVICE   IMAGE        STATE       HEALTH   CONTAINER\n"
-		"web       ships/web:1  running     healthy  app_web_1\n"
-		"database  db           exited (3)  -        app_database_1\n");
+		"SERVICE   IMAGE        STATE       HEALTH   RESTARTS  UPTIME  CONTAINER\n"
+		"web       ships/web:1  running     healthy  0         1 h     app_web_1\n"
+		"database  db           exited (3)  -        12        -       app_database_1\n");
 }
 
 static void an_empty_device_says_so(void **state)
@@ -105,8 +107,40 @@ static void names_from_outside_cannot_command_the_terminal(void **state)
 		"brokers          none: status messages are not sent\n"
 		"lightermand      0.1.0\n"
 		"\n"
-		"SERVICE  IMAGE  STATE    HEALTH  CONTAINER\n"
-		"港口     i      running  -       a\\x1b[2J\\x0ab\n");
+		"SERVICE  IMAGE  STATE    HEALTH  RESTARTS  UPTIME  CONTAINER\n"
+		"港口     i      running  -       -         -       a\\x1b[2J\\x0ab\n");
+}
+
+static void names_what_ends_again_and_again(void **state)
+{
+	(void)state;
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":["
+		    "{\"service\":\"web\",\"name\":\"app_web_1\",\"image\":\"i\","
+		    "\"state\":\"restarting\",\"health\":\"none\",\"exit_code\":1,\"restarts\":7,"
+		    "\"uptime_s\":null,\"loop\":{\"kind\":\"crash\",\"exit_code\":1,"
+		    "\"last_end_ms\":1597153440909}},"
+		    "{\"service\":\"job\",\"name\":\"app_job_1\",\"image\":\"i\","
+		    "\"state\":\"running\",\"health\":\"none\",\"exit_code\":-1,\"restarts\":3,"
+		    "\"uptime_s\":2,\"loop\":{\"kind\":\"restart\",\"exit_code\":0,"
+		    "\"last_end_ms\":1597153442909}},"
+		    "{\"service\":\"old\",\"name\":\"app_old_1\",\"image\":\"i\","
+		    "\"state\":\"running\",\"health\":\"none\",\"exit_code\":-1,"
+		    "\"restarts\":null,\"uptime_s\":2,\"loop\":{\"kind\":\"crash\","
+		    "\"exit_code\":null,\"last_end_ms\":1597153442909}}]}",
+		"state            running\n"
+		"crash loop       web (app_web_1): ended again 4 s ago with exit code 1, "
+		"restarts: 7; see `lighterman crashes`\n"
+		"restart loop     job (app_job_1): ended again 2 s ago with exit code 0, "
+		"restarts: 3\n"
+		"crash loop       old (app_old_1): ended again 2 s ago; see `lighterman crashes`\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"\n"
+		"SERVICE  IMAGE  STATE       HEALTH  RESTARTS  UPTIME  CONTAINER\n"
+		"web      i      restarting  -       7         -       app_web_1\n"
+		"job      i      running     -       3         2 s     app_job_1\n"
+		"old      i      running     -       -         2 s     app_old_1\n");
 }
 
 static void bears_members_of_other_types(void **state)
@@ -127,8 +161,19 @@ static void bears_members_of_other_types(void **state)
 		"broker           : not connected\n"
 		"lightermand      \n"
 		"\n"
-		"SERVICE  IMAGE  STATE  HEALTH  CONTAINER\n"
-		"-        -      -      -       -\n");
+		"SERVICE  IMAGE  STATE  HEALTH  RESTARTS  UPTIME  CONTAINER\n"
+		"-        -      -      -       -         -       -\n");
+	assert_page("{\"containers\":[{\"restarts\":\"7\",\"uptime_s\":-5,\"loop\":{\"kind\":7}},"
+		    "{\"loop\":[],\"uptime_s\":1.5,\"restarts\":true}]}",
+		"state            -\n"
+		"restart loop     : ended again 0 s ago\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      \n"
+		"\n"
+		"SERVICE  IMAGE  STATE  HEALTH  RESTARTS  UPTIME  CONTAINER\n"
+		"-        -      -      -       -         0 s     -\n"
+		"-        -      -      -       -         -       -\n");
 }
 
 int main(void)
@@ -138,6 +183,7 @@ int main(void)
 		cmocka_unit_test(an_empty_device_says_so),
 		cmocka_unit_test(tells_what_failed_and_who_is_away),
 		cmocka_unit_test(names_from_outside_cannot_command_the_terminal),
+		cmocka_unit_test(names_what_ends_again_and_again),
 		cmocka_unit_test(bears_members_of_other_types),
 	};
 

@@ -730,6 +730,85 @@ static void others_see_the_containers_as_they_are_known(void **unused)
 	assert_int_equal(n, 1);
 }
 
+static struct monitor_container look_up(void)
+{
+	struct monitor_container c;
+
+	assert_true(monitor_look_up(scene.monitor, "a1", &c));
+	return c;
+}
+
+/// Crashes with exit code 3 and is started again, three times.
+static void crash_three_times(void)
+{
+	for (int i = 0; i < 3; i++) {
+		scene_push(scene_die(i + 0.1, 3));
+		scene_push(scene_event(i + 0.2, "start"));
+	}
+	scene_wait(6);
+}
+
+static void three_crashes_soon_after_each_other_are_a_loop(void **unused)
+{
+	(void)unused;
+	struct monitor_container ignored;
+
+	scene_start_running(0);
+	assert_false(look_up().loops);
+	assert_in_range(look_up().uptime_s, 59, 120);
+	assert_false(monitor_look_up(scene.monitor, "b2", &ignored));
+	crash_three_times();
+	assert_true(look_up().loops);
+	assert_true(look_up().last_crashed);
+	assert_int_equal(look_up().last_exit_code, 3);
+	assert_int_equal(
+		look_up().last_end_ms, (scene.now_ns + INT64_C(2100000000)) / MONITOR_NS_PER_MS);
+	assert_in_range(look_up().uptime_s, 0, 30);
+	// It is known to the next lightermand, too.
+	scene_wait_kept(3);
+	scene_restart();
+	assert_false(monitor_look_up(scene.monitor, "a1", &ignored));
+	scene_settle();
+	assert_true(look_up().loops);
+	assert_true(look_up().last_crashed);
+	assert_int_equal(look_up().last_exit_code, REPORT_UNKNOWN);
+}
+
+static void one_that_exits_at_once_again_and_again_loops_too(void **unused)
+{
+	(void)unused;
+	scene_start_running(0);
+	// After a minute it was no short run.
+	scene_push(scene_die(0, 0));
+	scene_push(scene_event(0.1, "start"));
+	for (int i = 1; i < 3; i++) {
+		scene_push(scene_die(i, 0));
+		scene_push(scene_event(i + 0.1, "start"));
+	}
+	scene_wait(6);
+	assert_false(look_up().loops);
+	scene_push(scene_die(3, 0));
+	scene_wait(7);
+	assert_true(look_up().loops);
+	assert_false(look_up().last_crashed);
+	assert_int_equal(look_up().last_exit_code, 0);
+	assert_int_equal(look_up().uptime_s, REPORT_UNKNOWN);
+}
+
+static void what_a_person_restarts_is_in_no_loop_and_counts_anew(void **unused)
+{
+	(void)unused;
+	scene_start_running(7);
+	for (int i = 0; i < 4; i++) {
+		scene_push(scene_kill(i + 0.1, 15));
+		scene_push(scene_die(i + 0.2, 0));
+		scene_push(scene_event(i + 0.3, "start"));
+	}
+	scene_wait(8);
+	assert_false(look_up().loops);
+	assert_int_equal(look_up().restart_count, 0);
+}
+
 static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unused)
 {
 	(void)unused;
@@ -840,6 +919,9 @@ int main(void)
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
 		MONITOR_TEST(others_see_the_containers_as_they_are_known),
+		MONITOR_TEST(three_crashes_soon_after_each_other_are_a_loop),
+		MONITOR_TEST(one_that_exits_at_once_again_and_again_loops_too),
+		MONITOR_TEST(what_a_person_restarts_is_in_no_loop_and_counts_anew),
 		MONITOR_TEST(each_event_is_another_revision_and_a_lost_engine_is_none),
 		MONITOR_TEST(others_hear_of_changes_that_are_not_told),
 		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
