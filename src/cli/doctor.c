@@ -111,15 +111,6 @@ void doctor_skip(struct doctor *d, const char *format, ...)
 	tell(d, json_null(), false, message, NULL);
 }
 
-char *doctor_socket_path(const struct doctor *d)
-{
-	if (d->call->socket_path)
-		return lm_xstrdup(d->call->socket_path);
-	if (!d->has_host)
-		return lm_xstrdup(CLIENT_SOCKET_DEFAULT);
-	return lm_path_join(d->host.runtime_directory, "control.sock");
-}
-
 /// Makes the checks from where it is up to (and without) number `to`.
 static void advance(struct doctor *d, size_t to)
 {
@@ -176,6 +167,7 @@ static void doctor_finish(struct doctor *d)
 {
 	json_decref(d->checks);
 	json_decref(d->status);
+	free(d->socket_path);
 	host_finish(&d->host);
 	group_destroy(d->group);
 	process_user_finish(&d->user);

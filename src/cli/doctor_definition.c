@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/path.h"
 #include "cli/ask.h"
 #include "cli/doctor_priv.h"
 #include "cli/input.h"
+#include "cli/socket_path.h"
 #include "deploy/launch.h"
 
 #include <string.h>
@@ -12,22 +14,80 @@
 
 static const char no_host[] = "not checked: the host file is invalid";
 
+/// First, as lightermand knows which host file it uses.
+static void ask_status(struct doctor *d)
+{
+	lm_auto_json json_t *last = NULL;
+	int ignored;
+
+	d->socket_path = d->call->config && !d->call->socket_path
+				 ? socket_path_by_host_file(d->call->config)
+				 : socket_path_of(d->call);
+	d->ask_rc =
+		ask_lightermand(d->socket_path, "status", &d->limit, &last, &ignored, &d->ask_err);
+	d->cancelled = d->ask_rc == LM_E_CANCELLED;
+	d->status = json_incref(json_object_get(last, "status"));
+}
+
+static void tell_host_file(struct doctor *d, const char *of_lightermand)
+{
+	if (of_lightermand && d->host.file)
+		doctor_ok(d, "%s, which the running lightermand uses", d->host.file);
+	else if (json_is_null(json_object_get(d->status, "host_file")) && !d->host.file)
+		doctor_ok(d, "none, as the running lightermand: the defaults count");
+	else if (d->host.file)
+		doctor_ok(d, "%s", d->host.file);
+	else
+		doctor_ok(d,
+			"there is none at " HOST_FILE_DEFAULT
+			": the defaults count; if lightermand is started with another, name it "
+			"with --config");
+}
+
 void doctor_check_host_file(struct doctor *d)
 {
-	const char *path = d->call->config;
+	const char *path = d->call->config, *of_lightermand = NULL;
 	struct lm_err err = {0};
 
 	d->daemon_uid = geteuid();
+	ask_status(d);
+	if (d->cancelled)
+		return;
+	if (!path)
+		path = of_lightermand = json_get_text(d->status, "host_file");
 	if (host_load(path, &d->host, &err)) {
 		d->invalid = true;
 		doctor_wrong(d, err.msg, NULL);
 		return;
 	}
 	d->has_host = true;
-	if (!path && access(HOST_FILE_DEFAULT, F_OK) < 0)
-		doctor_ok(d, "there is none at " HOST_FILE_DEFAULT ": the defaults count");
-	else
-		doctor_ok(d, "%s", path ? path : HOST_FILE_DEFAULT);
+	tell_host_file(d, of_lightermand);
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return strcmp(a, b) == 0 ||
+	       (stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+		       one.st_ino == other.st_ino);
+}
+
+/// What is checked is perhaps not what lightermand goes by.
+static void compare_host_files(struct doctor *d)
+{
+	const json_t *member = json_object_get(d->status, "host_file");
+	const char *used = json_string_value(member);
+
+	if (!d->has_host || !member || (!used && !d->host.file) ||
+		(used && d->host.file && is_same_file(used, d->host.file)))
+		return;
+	lm_auto_free char *message = lm_xasprintf("it uses %s, and what is checked here is %s",
+		used ? used : "no host file", d->host.file ? d->host.file : "the defaults");
+	doctor_warn(d, message,
+		d->call->config
+			? "leave out --config, or restart lightermand with that file"
+			: "restart lightermand: it was started before that file was written");
 }
 
 static void tell_group(struct doctor *d, const char *path)
@@ -97,14 +157,14 @@ void doctor_check_group_file(struct doctor *d)
 	d->invalid |= d->group_is_invalid;
 }
 
-static void tell_lightermand(struct doctor *d, const char *path)
+static void tell_lightermand(struct doctor *d)
 {
 	const char *version = json_get_text(d->status, "version");
 	struct stat st;
 
-	if (stat(path, &st) == 0)
+	if (stat(d->socket_path, &st) == 0)
 		d->daemon_uid = st.st_uid;
-	doctor_ok(d, "answers at '%s', version %s", path, version ? version : "unknown");
+	doctor_ok(d, "answers at '%s', version %s", d->socket_path, version ? version : "unknown");
 	if (version && strcmp(version, LM_VERSION) != 0)
 		doctor_warn(d, "lightermand is not of the same version as lighterman, " LM_VERSION,
 			"restart it after an update (systemctl restart lightermand)");
@@ -112,21 +172,12 @@ static void tell_lightermand(struct doctor *d, const char *path)
 
 void doctor_check_lightermand(struct doctor *d)
 {
-	lm_auto_free char *path = doctor_socket_path(d);
-	lm_auto_json json_t *last = NULL;
-	struct lm_err err = {0};
-	int ignored;
-
-	lm_rc rc = ask_lightermand(path, "status", &d->limit, &last, &ignored, &err);
-	d->cancelled = rc == LM_E_CANCELLED;
-	if (d->cancelled)
-		return;
-	if (rc) {
-		doctor_wrong(d, err.msg, NULL);
+	if (d->ask_rc) {
+		doctor_wrong(d, d->ask_err.msg, NULL);
 		return;
 	}
-	d->status = json_incref(json_object_get(last, "status"));
-	tell_lightermand(d, path);
+	tell_lightermand(d);
+	compare_host_files(d);
 }
 
 static const struct connector_definition *definition_of(const struct doctor *d)

@@ -34,10 +34,13 @@ struct doctor {
 	struct host_settings host;
 	struct group *group;   ///< NULL: none, or it is invalid.
 	bool group_is_invalid; ///< Then the application's user is not known either.
-	json_t *status;        ///< lightermand's; NULL: it does not answer.
-	uid_t daemon_uid;      ///< Of lightermand, or of who would start it.
-	bool has_user;         ///< There is such a user.
-	bool as_user;          ///< The worker runs as the application's user, or as who asks.
+	char *socket_path;     ///< Of lightermand.
+	lm_rc ask_rc;          ///< It does not answer, for that reason.
+	struct lm_err ask_err;
+	json_t *status;   ///< Its; NULL: it does not answer.
+	uid_t daemon_uid; ///< Of lightermand, or of who would start it.
+	bool has_user;    ///< There is such a user.
+	bool as_user;     ///< The worker runs as the application's user, or as who asks.
 	struct process_user user;
 
 	/// It can be handed what others must not have; it has said something; it has sent its
@@ -53,8 +56,6 @@ void doctor_wrong(struct doctor *d, const char *message, const char *mend);
 void doctor_skip(struct doctor *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /// A line of a worker; the checks that come before it are made first. Borrowed.
 void doctor_take(struct doctor *d, const json_t *check);
-/// The path of lightermand's control socket. The caller frees.
-char *doctor_socket_path(const struct doctor *d);
 
 typedef void doctor_check(struct doctor *d);
 

@@ -7,6 +7,7 @@
 #include "host/greengrass_priv.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /// The connector's own, whose topic is fixed.
 #define STATUS_TOPIC "dockerapplicationdeploymentconnector/message/status"
@@ -345,15 +346,29 @@ lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct l
 	return LM_OK;
 }
 
-/// The host file's document; an empty object for a missing default file.
-static lm_rc read_file(const char *path, json_t **ret, struct lm_err *err)
+/// Whoever is in another directory finds the file by this, too.
+static char *absolute_path(const char *path)
 {
-	lm_rc rc = json_read_file(path ? path : HOST_FILE_DEFAULT, LIMIT_HOST_FILE, ret, err);
+	lm_auto_free char *directory = NULL;
+
+	if (lm_path_is_absolute(lm_str(path)))
+		return lm_xstrdup(path);
+	directory = getcwd(NULL, 0);
+	return directory ? lm_path_join(directory, path) : lm_xstrdup(path);
+}
+
+/// The host file's document and path; an empty object and NULL for a missing default file.
+static lm_rc read_file(const char *path, json_t **ret, char **ret_path, struct lm_err *err)
+{
+	const char *name = path ? path : HOST_FILE_DEFAULT;
+	lm_rc rc = json_read_file(name, LIMIT_HOST_FILE, ret, err);
 
 	if (rc == LM_E_NOT_FOUND && !path) {
 		*ret = json_object();
 		return LM_OK;
 	}
+	if (!rc)
+		*ret_path = absolute_path(name);
 	return rc;
 }
 
@@ -361,7 +376,7 @@ lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err)
 {
 	lm_auto_host struct host_settings host = {0};
 	lm_auto_json json_t *document = NULL;
-	lm_rc rc = read_file(path, &document, err);
+	lm_rc rc = read_file(path, &document, &host.file, err);
 
 	if (rc)
 		return rc;
@@ -449,5 +464,6 @@ void host_finish(struct host_settings *host)
 	}
 	free(host->brokers);
 	free_texts(KEYS, LM_ARRAY_SIZE(KEYS), host);
+	free(host->file);
 	*host = (struct host_settings){0};
 }

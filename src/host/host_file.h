@@ -40,6 +40,7 @@ struct host_iot {
 };
 
 struct host_settings {
+	char *file; ///< The absolute path of what host_load read; NULL: there was no file.
 	char *greengrass_root;
 	char *write_directory; ///< Stands in for greengrass_root where logs go; NULL: not set.
 	char *state_directory, *runtime_directory;

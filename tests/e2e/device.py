@@ -162,10 +162,10 @@ class Device:
         assert not found, f"a sanitizer found something:\n{text[max(0, found.start() - 2000):found.start() + 8000]}"
         assert not hung, f"lightermand had to be killed: it still ran {self.STOP_S} s after SIGTERM:\n{self.stderr}"
 
-    def cli(self, *words, check=True, timeout=120):
+    def cli(self, *words, check=True, timeout=120, cwd=None):
         """Runs `lighterman`; the result has returncode, stdout and stderr."""
         done = run(self.programs / "lighterman", "--socket", self.folder / "run/control.sock", *words, check=False,
-                   timeout=timeout, env=self.environment)
+                   timeout=timeout, env=self.environment, cwd=cwd)
         assert not FINDING.search(done.stderr), f"a sanitizer found something:\n{done.stderr}"
         assert not check or done.returncode == 0, \
             f"lighterman {' '.join(map(str, words))}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -466,3 +466,50 @@ def test_changes_nothing(quick, engine, local):
     doctor(quick, local)
     assert state() == before and engine.containers(everything=True) == {}
     assert Engine.SOCKET  # the engine was asked
+
+
+def doctor_without_config(device, *words, where="/", **more):
+    return Findings(device.cli("doctor", *words, "--json", check=False, cwd=where, **more))
+
+
+def test_goes_by_the_host_file_of_the_running_lightermand(quick, local):
+    """Which that was started with, wherever that is, however it was named."""
+    quick.write_host_file()
+    quick.start()
+    host = quick.folder / "host.json"
+    for found in (doctor_without_config(quick, local), doctor(quick, local)):
+        assert (found.wrong, found.status) == (set(), 0), found.checks
+        assert str(host) in found.text("host file")
+        assert not found.warns("lightermand")
+        assert str(quick.folder / "state") in found.text("state directory")
+    assert "which the running lightermand uses" in doctor_without_config(quick, local).text("host file")
+    # By a path of another spelling it is the same file; another file is another.
+    other = quick.folder / "other.json"
+    other.symlink_to(host)
+    assert not Findings(quick.cli("doctor", local, "--config", other, "--json", check=False)).warns("lightermand")
+    other.unlink()
+    shutil.copy(host, other)
+    found = Findings(quick.cli("doctor", local, "--config", other, "--json", check=False))
+    assert found.warns("lightermand") and not found.wrong
+    assert str(host) in found.text("lightermand") and str(other) in found.text("lightermand")
+    # What is wrong with it is said of it.
+    host.write_text("{")
+    found = doctor_without_config(quick, local)
+    assert (found.wrong, found.status) == ({"host file"}, 2) and str(host) in found.text("host file")
+    host.unlink()
+    found = doctor_without_config(quick, local)
+    assert (found.wrong, found.status) == ({"host file"}, 2) and str(host) in found.text("host file")
+
+
+def test_a_relative_host_file_of_lightermand_is_found_from_elsewhere(quick, local):
+    quick.write_host_file()
+    quick.start(wrap=("sh", "-c", f'cd {quick.folder}; exec "$1" --config host.json', "sh"))
+    assert quick.status["host_file"] == str(quick.folder / "host.json")
+    found = doctor_without_config(quick, local, where="/tmp")
+    assert (found.wrong, found.status) == (set(), 0), found.checks
+
+
+def test_says_which_host_file_it_used_without_lightermand(quick, local):
+    found = doctor_without_config(quick, local)
+    assert "lightermand" in found.wrong
+    assert "/etc/lighterman/lighterman.json" in found.text("host file") and "--config" in found.text("host file")

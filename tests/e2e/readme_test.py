@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from servers.engine import compose_file
-from servers.server import run, wait_until
+from servers.server import Server, accepts, run, wait_until
 from users import add_user, join
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,6 +30,21 @@ def commands():
     return [line for block in blocks("sh") for line in block.splitlines() if line]
 
 
+class Mosquitto(Server):
+    """The broker of README's host file."""
+
+    def __init__(self, folder, where):
+        super().__init__(folder)
+        self.port = where["port"]
+        self.write("mosquitto.conf", f"user root\nlistener {self.port} {where['host']}\nallow_anonymous true\n")
+
+    def commands(self):
+        return [["mosquitto", "-c", str(self.folder / "mosquitto.conf")]]
+
+    def is_ready(self):
+        return accepts(self.port)
+
+
 @pytest.fixture
 def machine(folder, sandbox, programs, engine):
     """A checkout with README's two files in it, and /srv, user 1000 and an image as README's reader has them."""
@@ -44,7 +59,10 @@ def machine(folder, sandbox, programs, engine):
     (folder / "build").mkdir()
     (folder / "build/bin").symlink_to(programs)
     allow_user()
+    broker = Mosquitto(folder / "broker", json.loads(host)["mqtt"])
+    broker.start()
     yield folder
+    broker.stop()
     run("umount", "--lazy", "/srv")
 
 
@@ -106,10 +124,16 @@ def test_every_command_of_the_readme_works(machine, engine):
 def start(words, machine):
     with open(machine / "lightermand.log", "ab") as log:
         daemon = subprocess.Popen(words, cwd=machine, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    wait_until(lambda: run("build/bin/lighterman", "status", cwd=machine, check=False).returncode == 0, 30,
+    wait_until(lambda: is_connected(machine), 30,
                lambda: f"lightermand does not answer:\n{(machine / 'lightermand.log').read_text()}",
                hopeless=lambda: daemon.poll() is not None)
     return daemon
+
+
+def is_connected(machine):
+    """lightermand answers, and the broker it."""
+    done = run("build/bin/lighterman", "status", "--json", cwd=machine, check=False)
+    return done.returncode == 0 and all(broker["connected"] for broker in json.loads(done.stdout)["brokers"])
 
 
 def demo(machine):
