@@ -69,6 +69,20 @@ lm_rc lm_wrap(struct lm_err *err, const char *format, ...)
 	return err->rc;
 }
 
+lm_rc lm_rc_of_errno(int sys)
+{
+	switch (sys) {
+	case ENOENT:
+	case ENOTDIR:
+		return LM_E_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+		return LM_E_DENIED;
+	default:
+		return LM_E_SYS;
+	}
+}
+
 const char *lm_rc_name(lm_rc rc)
 {
 	switch (rc) {

@@ -47,5 +47,8 @@ lm_rc lm_fail(struct lm_err *err, lm_rc rc, int sys, const char *format, ...)
 /// Puts "<words>: " in front of the message and returns the class already in `err`.
 lm_rc lm_wrap(struct lm_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/// The class of a failure with a file or directory of that errno: LM_E_NOT_FOUND, LM_E_DENIED,
+/// LM_E_SYS.
+lm_rc lm_rc_of_errno(int sys);
 /// The class as a short word for logs and tests ("timeout", "denied", …). Static storage.
 const char *lm_rc_name(lm_rc rc);

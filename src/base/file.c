@@ -10,25 +10,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static lm_rc rc_of_errno(int sys)
-{
-	switch (sys) {
-	case ENOENT:
-	case ENOTDIR:
-		return LM_E_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-		return LM_E_DENIED;
-	default:
-		return LM_E_SYS;
-	}
-}
-
 static lm_rc fail_errno(struct lm_err *err, const char *what, const char *name)
 {
 	int sys = errno;
 
-	return lm_fail(err, rc_of_errno(sys), sys, "%s '%s': %m", what, name);
+	return lm_fail(err, lm_rc_of_errno(sys), sys, "%s '%s': %m", what, name);
 }
 
 lm_rc lm_fd_read_all(int fd, const char *name, struct lm_buf *out, struct lm_err *err)

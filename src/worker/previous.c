@@ -9,20 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static lm_rc class_of(int sys)
-{
-	switch (sys) {
-	case ENOENT:
-	case ENOTDIR:
-		return LM_E_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-		return LM_E_DENIED;
-	default:
-		return LM_E_SYS;
-	}
-}
-
 /// Whether both are open on one directory, whatever their paths.
 static bool is_same(const struct stat *a, int b_fd)
 {
@@ -40,7 +26,7 @@ lm_rc previous_open(
 	p->directory = directory;
 	p->moved = true;
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return lm_fail(err, class_of(errno), errno, "open '%s': %m", directory);
+		return lm_fail(err, lm_rc_of_errno(errno), errno, "open '%s': %m", directory);
 	if (is_same(&st, destination_fd)) {
 		p->moved = false;
 		return LM_OK;
@@ -49,7 +35,7 @@ lm_rc previous_open(
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' belongs to user %u", directory,
 			(unsigned)st.st_uid);
 	if (faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
-		return lm_fail(err, class_of(errno), errno, "read '%s': %m", directory);
+		return lm_fail(err, lm_rc_of_errno(errno), errno, "read '%s': %m", directory);
 	p->directory_fd = lm_take_fd(fd);
 	return LM_OK;
 }
@@ -76,8 +62,8 @@ lm_rc previous_remove_copy(const struct previous *p, bool *ret_removed, struct l
 	if (!lm_str_eq(lm_buf_str(&copy), lm_buf_str(&p->text)))
 		return LM_OK;
 	if (unlinkat(p->directory_fd, LOCAL_COPY_NAME, 0) < 0)
-		return lm_fail(err, class_of(errno), errno, "remove '%s/%s': %m", p->directory,
-			LOCAL_COPY_NAME);
+		return lm_fail(err, lm_rc_of_errno(errno), errno, "remove '%s/%s': %m",
+			p->directory, LOCAL_COPY_NAME);
 	*ret_removed = true;
 	return LM_OK;
 }
