@@ -10,12 +10,6 @@
 
 #define LABEL_PROJECT "com.docker.compose.project"
 
-static char *copy_text(const json_t *object, const char *key)
-{
-	const char *text = json_get_text(object, key);
-	return lm_xstrdup(text ? text : "");
-}
-
 /// "1.<minor>". False if it is none.
 static bool read_api_minor(const char *text, unsigned *ret)
 {
@@ -127,7 +121,7 @@ static enum engine_health health_of(const json_t *item, const char *status)
 	return strstr(status, "(health: starting)") ? ENGINE_HEALTH_STARTING : ENGINE_HEALTH_NONE;
 }
 
-static char *container_name(const json_t *item)
+char *engine_container_name(const json_t *item)
 {
 	// A container that others link to has names like "/other/alias" too.
 	size_t i;
@@ -145,14 +139,14 @@ static void read_container(const json_t *item, struct engine_container *c)
 {
 	const json_t *labels = json_object_get(item, "Labels");
 	const char *oneoff = json_get_text(labels, "com.docker.compose.oneoff");
-	c->id = copy_text(item, "Id");
-	c->name = container_name(item);
-	c->service = copy_text(labels, "com.docker.compose.service");
-	c->image = copy_text(item, "Image");
-	c->image_id = copy_text(item, "ImageID");
-	c->config_hash = copy_text(labels, "com.docker.compose.config-hash");
-	c->compose_version = copy_text(labels, "com.docker.compose.version");
-	c->status = copy_text(item, "Status");
+	c->id = json_copy_text(item, "Id");
+	c->name = engine_container_name(item);
+	c->service = json_copy_text(labels, "com.docker.compose.service");
+	c->image = json_copy_text(item, "Image");
+	c->image_id = json_copy_text(item, "ImageID");
+	c->config_hash = json_copy_text(labels, "com.docker.compose.config-hash");
+	c->compose_version = json_copy_text(labels, "com.docker.compose.version");
+	c->status = json_copy_text(item, "Status");
 	const char *state = json_get_text(item, "State");
 	c->state = lm_xstrdup(state ? state : state_of_status(c->status));
 	c->oneoff = oneoff && strcmp(oneoff, "True") == 0;
@@ -232,7 +226,7 @@ lm_rc engine_parse_networks(
 		if (!is_of_project(item, project))
 			continue;
 		ret->items[ret->n++] = (struct engine_network){
-			.id = copy_text(item, "Id"), .name = copy_text(item, "Name")};
+			.id = json_copy_text(item, "Id"), .name = json_copy_text(item, "Name")};
 	}
 	return LM_OK;
 }

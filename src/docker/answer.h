@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,10 @@ struct engine_container {
 	int exit_code;   ///< Of a container that has ended; -1: unknown or still running.
 	int64_t created; ///< Seconds since 1970.
 };
+
+/// The name of a container in the engine's list, without the leading '/'; "" if it has none. The
+/// caller frees.
+char *engine_container_name(const json_t *item);
 
 struct engine_containers {
 	struct engine_container *items;

@@ -39,13 +39,6 @@ void engine_facts_finish(struct engine_facts *facts)
 	*facts = (struct engine_facts){0};
 }
 
-static char *copy_text(const json_t *object, const char *key)
-{
-	const char *text = json_get_text(object, key);
-
-	return lm_xstrdup(text ? text : "");
-}
-
 static struct engine_names read_names(const json_t *list)
 {
 	struct engine_names names = {
@@ -102,8 +95,8 @@ lm_rc engine_parse_info(struct lm_str body, struct engine_facts *ret, struct lm_
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the Docker daemon's answer about itself is not a JSON object");
 	const json_t *plugins = json_object_get(info, "Plugins");
-	*ret = (struct engine_facts){.host_name = copy_text(info, "Name"),
-		.root_directory = copy_text(info, "DockerRootDir"),
+	*ret = (struct engine_facts){.host_name = json_copy_text(info, "Name"),
+		.root_directory = json_copy_text(info, "DockerRootDir"),
 		.rootless = read_rootless(info),
 		.in_swarm = read_in_swarm(info),
 		.volume_drivers = read_names(json_object_get(plugins, "Volume")),
@@ -196,7 +189,7 @@ lm_rc engine_parse_volume(struct lm_str body, struct engine_volume *ret, struct 
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the Docker daemon's answer about a volume is not a JSON object");
 	json_t *options = json_object_get(volume, "Options");
-	*ret = (struct engine_volume){.driver = copy_text(volume, "Driver"),
+	*ret = (struct engine_volume){.driver = json_copy_text(volume, "Driver"),
 		.options = lm_xcalloc(json_object_size(options) + 1, sizeof(*ret->options))};
 	json_object_foreach(options, key, value)
 	{

@@ -10,28 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static char *copy_member(const json_t *object, const char *key)
-{
-	const char *text = json_get_text(object, key);
-
-	return lm_xstrdup(text ? text : "");
-}
-
-/// Without the leading '/'; names like "/other/alias" are links of others.
-static char *copy_name(const json_t *item)
-{
-	size_t i;
-	json_t *name;
-
-	json_array_foreach(json_object_get(item, "Names"), i, name)
-	{
-		const char *text = json_string_value(name);
-		if (text && text[0] == '/' && !strchr(text + 1, '/'))
-			return lm_xstrdup(text + 1);
-	}
-	return lm_xstrdup("");
-}
-
 static void read_ports(const json_t *item, struct inventory_container *c)
 {
 	const json_t *ports = json_object_get(item, "Ports");
@@ -45,9 +23,9 @@ static void read_ports(const json_t *item, struct inventory_container *c)
 
 		if (number <= 0 || number > UINT16_MAX)
 			continue;
-		c->ports[c->ports_n++] = (struct inventory_port){.ip = copy_member(port, "IP"),
+		c->ports[c->ports_n++] = (struct inventory_port){.ip = json_copy_text(port, "IP"),
 			.port = (unsigned)number,
-			.protocol = copy_member(port, "Type")};
+			.protocol = json_copy_text(port, "Type")};
 	}
 }
 
@@ -75,12 +53,12 @@ static void read_container(const json_t *item, struct inventory_container *c)
 	const json_t *labels = json_object_get(item, "Labels");
 	const char *oneoff = json_get_text(labels, "com.docker.compose.oneoff");
 
-	c->id = copy_member(item, "Id");
-	c->name = copy_name(item);
-	c->project = copy_member(labels, "com.docker.compose.project");
-	c->service = copy_member(labels, "com.docker.compose.service");
+	c->id = json_copy_text(item, "Id");
+	c->name = engine_container_name(item);
+	c->project = json_copy_text(labels, "com.docker.compose.project");
+	c->service = json_copy_text(labels, "com.docker.compose.service");
 	c->oneoff = oneoff && strcmp(oneoff, "True") == 0;
-	c->state = copy_member(item, "State");
+	c->state = json_copy_text(item, "State");
 	read_ports(item, c);
 	read_attached(item, c);
 }
@@ -92,10 +70,10 @@ static void read_network(const json_t *item, struct inventory_network *n)
 	size_t i;
 	json_t *pool;
 
-	n->id = copy_member(item, "Id");
-	n->name = copy_member(item, "Name");
-	n->project = copy_member(labels, "com.docker.compose.project");
-	n->key = copy_member(labels, "com.docker.compose.network");
+	n->id = json_copy_text(item, "Id");
+	n->name = json_copy_text(item, "Name");
+	n->project = json_copy_text(labels, "com.docker.compose.project");
+	n->key = json_copy_text(labels, "com.docker.compose.network");
 	n->subnets = lm_xcalloc(json_array_size(pools) + 1, sizeof(*n->subnets));
 	json_array_foreach(pools, i, pool)
 	{

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/secret.h"
 
 static bool too_deep(const json_t *j, unsigned depth)
@@ -126,6 +127,13 @@ const char *json_type_name(const json_t *j)
 const char *json_get_text(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
+}
+
+char *json_copy_text(const json_t *object, const char *key)
+{
+	const char *text = json_get_text(object, key);
+
+	return lm_xstrdup(text ? text : "");
 }
 
 struct lm_str json_text(const json_t *string)

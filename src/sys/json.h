@@ -34,6 +34,8 @@ bool json_write(const json_t *j, struct lm_buf *out);
 const char *json_type_name(const json_t *j);
 /// The member's text, or NULL if it is absent or no string. Borrowed.
 const char *json_get_text(const json_t *object, const char *key);
+/// A copy of it; "" if it is absent or no string. The caller frees.
+char *json_copy_text(const json_t *object, const char *key);
 struct lm_str json_text(const json_t *string);
 /// The member as integer, or `fallback`.
 int64_t json_get_int(const json_t *object, const char *key, int64_t fallback);
