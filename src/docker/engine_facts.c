@@ -128,12 +128,6 @@ lm_rc engine_parse_plugins(struct lm_str body, struct engine_facts *to, struct l
 	return LM_OK;
 }
 
-static lm_rc get(const struct engine *e, const char *target, const struct wait_limit *limit,
-	struct http_unix **ret, struct lm_err *err)
-{
-	return engine_get_answer(e->socket_path, target, limit, ret, err);
-}
-
 lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	struct engine_facts *ret, struct lm_err *err)
 {
@@ -143,13 +137,13 @@ lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
 	(void)lm_buf_printf(&target, "/v1.%u/info", e->version.minor);
-	lm_rc rc = get(e, lm_buf_cstr(&target), limit, &info, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &info, err);
 	if (!rc)
 		rc = engine_parse_info(http_unix_body(info), &found, err);
 	lm_buf_clear(&target);
 	(void)lm_buf_printf(&target, "/v1.%u/plugins", e->version.minor);
 	if (!rc && e->version.minor >= PLUGINS_MINOR_MIN) {
-		rc = get(e, lm_buf_cstr(&target), limit, &plugins, err);
+		rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &plugins, err);
 		if (!rc)
 			rc = engine_parse_plugins(http_unix_body(plugins), &found, err);
 	}
@@ -210,7 +204,7 @@ static lm_rc inspect(const struct engine *e, const char *section, const char *na
 	(void)lm_percent_encode(&target, lm_str(name), false);
 	if (target.overflow)
 		return lm_fail(err, LM_E_INVALID, 0, "a name in the compose file is too long");
-	return get(e, lm_buf_cstr(&target), limit, ret, err);
+	return engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, ret, err);
 }
 
 lm_rc engine_inspect_volume(const struct engine *e, const char *name,

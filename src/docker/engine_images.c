@@ -7,7 +7,7 @@
 #include "docker/engine_priv.h"
 #include "sys/json.h"
 
-enum { REQUEST_MS = 60 * 1000, TARGET_MAX = 1024 };
+enum { TARGET_MAX = 1024 };
 
 void engine_image_list_finish(struct engine_image_list *list)
 {
@@ -61,28 +61,6 @@ lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, st
 	return LM_OK;
 }
 
-static lm_rc get(const struct engine *e, const char *target, const struct wait_limit *limit,
-	struct http_unix **ret, struct lm_err *err)
-{
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	const struct http_unix_request request = {.socket_path = e->socket_path,
-		.method = "GET",
-		.target = target,
-		.body_max = LIMIT_ENGINE_BODY};
-	struct wait_limit within = wait_limit_within(limit, REQUEST_MS);
-	lm_rc rc = engine_connect(&request, &h, err);
-
-	if (rc)
-		return rc;
-	rc = http_unix_finish(h, &within, err);
-	if (rc)
-		return lm_wrap(err, "ask the Docker daemon");
-	if (http_unix_status(h) / 100 != 2)
-		return engine_answer_error(h, err);
-	*ret = lm_take(h);
-	return LM_OK;
-}
-
 static lm_rc list_images(const struct engine *e, const struct wait_limit *limit,
 	struct engine_image_list *ret, struct lm_err *err)
 {
@@ -90,7 +68,7 @@ static lm_rc list_images(const struct engine *e, const struct wait_limit *limit,
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
 	(void)lm_buf_printf(&target, "/v1.%u/images/json", e->version.minor);
-	lm_rc rc = get(e, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	return rc ? rc : engine_parse_image_list(http_unix_body(h), ret, err);
 }
 
@@ -105,7 +83,7 @@ static lm_rc get_layers(const struct engine *e, const char *id, const struct wai
 	(void)lm_buf_puts(&target, "/json");
 	if (target.overflow)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the id of an image is too long");
-	lm_rc rc = get(e, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	return rc ? rc : engine_parse_image_layers(http_unix_body(h), ret, err);
 }
 
