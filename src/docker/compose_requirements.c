@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "docker/compose_resources.h"
 #include "sys/yaml.h"
 
 struct reader {
@@ -82,12 +83,6 @@ static bool is_true(const struct yaml_node *mapping, const char *key)
 	return lm_str_eq_nocase(yaml_get_text(mapping, key), LM_STR("true"));
 }
 
-/// Formats before 3.5 name an external volume inside `external`.
-static bool is_external(const struct yaml_node *object)
-{
-	return yaml_get_of(object, "external", YAML_MAPPING) || is_true(object, "external");
-}
-
 /// Whether "bind" or "rbind" is among mount options: "size=1m,bind".
 static bool has_bind(struct lm_str options)
 {
@@ -113,7 +108,7 @@ static void read_volume_device(struct reader *r, struct lm_str service, struct l
 	bool is_local = driver.n == 0 || lm_str_eq(driver, LM_STR("local")) ||
 			lm_str_eq(driver, LM_STR("default"));
 
-	if (!is_local || is_external(definition))
+	if (!is_local || compose_is_external(definition))
 		return;
 	// "//server/share" is cifs, ":/path" nfs.
 	if (has_bind(yaml_get_text(options, "o")) || lm_str_starts(device, LM_STR("/dev/")))
@@ -197,7 +192,7 @@ static void read_files(struct reader *r, struct lm_str name, const struct yaml_n
 		lm_auto_free char *key = copy(source);
 		const struct yaml_node *definition = yaml_get_of(definitions, key, YAML_MAPPING);
 
-		if (!is_external(definition))
+		if (!compose_is_external(definition))
 			add_path(r, &file, name, source, yaml_get_text(definition, "file"));
 	}
 }
@@ -245,18 +240,15 @@ static void add_network(struct reader *r, struct lm_str text)
 	lm_auto_free char *key = copy(text);
 	const struct yaml_node *networks = yaml_get_of(r->root, "networks", YAML_MAPPING);
 	const struct yaml_node *network = yaml_get_of(networks, key, YAML_MAPPING);
-	struct lm_str name = yaml_get_text(network, "name");
 
-	if (!is_external(network) || has_network(to, key))
+	if (!compose_is_external(network) || has_network(to, key))
 		return;
 	struct compose_external *items = grow(r, to->networks, to->networks_n, sizeof(*items));
 	if (!items)
 		return;
-	if (name.n == 0)
-		name = yaml_get_text(yaml_get_of(network, "external", YAML_MAPPING), "name");
 	to->networks = items;
 	items[to->networks_n++] = (struct compose_external){
-		.name = copy(name.n > 0 ? name : text), .key = lm_take(key)};
+		.name = compose_resource_name(r->project, text, network), .key = lm_take(key)};
 }
 
 /// In no `networks` at all, but without a `network_mode`, a service is in `default`.
@@ -326,18 +318,11 @@ static void add_volume(struct reader *r, struct lm_str key, const struct yaml_no
 	if (!items)
 		return;
 	to->volumes = items;
-	struct lm_str name = yaml_get_text(volume, "name");
 	struct compose_volume added = {.key = copy(key),
-		.external = is_external(volume),
+		.name = compose_resource_name(r->project, key, volume),
+		.external = compose_is_external(volume),
 		.driver = copy(yaml_get_text(volume, "driver"))};
-	if (name.n == 0)
-		name = yaml_get_text(yaml_get_of(volume, "external", YAML_MAPPING), "name");
-	if (name.n > 0)
-		added.name = copy(name);
-	else if (added.external)
-		added.name = copy(key);
-	else
-		added.name = lm_xasprintf("%s_%.*s", r->project, LM_STR_ARG(key));
+
 	if (!added.external) {
 		read_options(volume, &added);
 		add_driver(r, COMPOSE_DRIVER_VOLUME, key, lm_str(added.driver));
@@ -360,7 +345,7 @@ static void read_network_drivers(struct reader *r)
 	for (size_t i = 0; networks && i < yaml_size(networks); i++) {
 		const struct yaml_node *network = yaml_value(networks, i);
 
-		if (!is_external(network))
+		if (!compose_is_external(network))
 			add_driver(r, COMPOSE_DRIVER_NETWORK, yaml_text(yaml_key(networks, i)),
 				yaml_get_text(network, "driver"));
 	}

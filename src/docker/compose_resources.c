@@ -175,17 +175,24 @@ static void read_service(struct reader *r, struct lm_str name, const struct yaml
 		r->wants_default = true;
 }
 
-/// Formats before 3.5 name an external network inside `external`.
-static bool read_external(const struct yaml_node *network, struct lm_str *name)
+bool compose_is_external(const struct yaml_node *definition)
 {
-	const struct yaml_node *external = yaml_get_of(network, "external", YAML_MAPPING);
+	return yaml_get_of(definition, "external", YAML_MAPPING) ||
+	       lm_str_eq_nocase(yaml_get_text(definition, "external"), LM_STR("true"));
+}
 
-	if (external) {
-		if (name->n == 0)
-			*name = yaml_get_text(external, "name");
-		return true;
-	}
-	return lm_str_eq_nocase(yaml_get_text(network, "external"), LM_STR("true"));
+char *compose_resource_name(
+	const char *project, struct lm_str key, const struct yaml_node *definition)
+{
+	struct lm_str name = yaml_get_text(definition, "name");
+
+	if (name.n == 0)
+		name = yaml_get_text(yaml_get_of(definition, "external", YAML_MAPPING), "name");
+	if (name.n > 0)
+		return copy(name);
+	if (compose_is_external(definition))
+		return copy(key);
+	return lm_xasprintf("%s_%.*s", project, LM_STR_ARG(key));
 }
 
 static void read_subnets(const struct yaml_node *network, struct compose_network *to)
@@ -212,15 +219,10 @@ static void add_network(struct reader *r, struct lm_str key, const struct yaml_n
 	if (!items)
 		return;
 	to->networks = items;
-	struct lm_str name = yaml_get_text(network, "name");
-	struct compose_network added = {
-		.key = copy(key), .external = read_external(network, &name)};
-	if (name.n > 0)
-		added.name = copy(name);
-	else if (added.external)
-		added.name = copy(key);
-	else
-		added.name = lm_xasprintf("%s_%.*s", r->project, LM_STR_ARG(key));
+	struct compose_network added = {.key = copy(key),
+		.name = compose_resource_name(r->project, key, network),
+		.external = compose_is_external(network)};
+
 	read_subnets(network, &added);
 	items[to->networks_n++] = added;
 }

@@ -41,6 +41,15 @@ struct compose_resources {
 	size_t networks_n;
 };
 
+struct yaml_node;
+
+/// Whether a volume, network, secret or config of the file is made by others. `definition` may be
+/// NULL; formats before 3.5 name what is external inside `external`.
+bool compose_is_external(const struct yaml_node *definition);
+/// What the engine calls a volume or network that the file calls `key`. The caller frees.
+char *compose_resource_name(
+	const char *project, struct lm_str key, const struct yaml_node *definition);
+
 /// `generation` is docker-compose's: 1 joins generated names with '_', 2 with '-'; 1 prints
 /// services of profiles that nobody asked for too, which are left out. Ports that the engine
 /// chooses are left out. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind).
