@@ -193,10 +193,14 @@ static lm_rc check_up_offline(const struct work *w, struct lm_err *err)
 	return LM_OK;
 }
 
-lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+/// Whether an image that is not there as it should be fails the deployment; `found` is what has its
+/// name, `here` whether that fits.
+typedef bool missing_if(const struct work *w, const struct compose_image *image,
+	const struct engine_image *found, bool here, enum deploy_pull mode);
 
+static lm_rc list_all_missing(const struct work *w, missing_if *is_missing, enum deploy_pull mode,
+	struct lm_buf *missing, struct lm_err *err)
+{
 	for (size_t i = 0; i < w->images.n; i++) {
 		const struct compose_image *image = &w->images.items[i];
 		lm_auto(engine_image_finish) struct engine_image found = {0};
@@ -205,10 +209,28 @@ lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *e
 
 		if (rc)
 			return rc;
-		const struct image_case c = case_of(w, image, here, mode);
-		if (image_action_decide(&c) == IMAGE_MISSING)
-			list_missing(image, &found, &missing);
+		if (is_missing(w, image, &found, here, mode))
+			list_missing(image, &found, missing);
 	}
+	return LM_OK;
+}
+
+static bool is_missing_before_pull(const struct work *w, const struct compose_image *image,
+	const struct engine_image *found, bool here, enum deploy_pull mode)
+{
+	const struct image_case c = case_of(w, image, here, mode);
+	(void)found;
+
+	return image_action_decide(&c) == IMAGE_MISSING;
+}
+
+lm_rc images_check(const struct work *w, enum deploy_pull mode, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+	lm_rc rc = list_all_missing(w, is_missing_before_pull, mode, &missing, err);
+
+	if (rc)
+		return rc;
 	if (missing.len > 0)
 		return fail_missing(mode, &missing, err);
 	return mode == DEPLOY_PULL_LOCAL ? check_up_offline(w, err) : LM_OK;
@@ -439,24 +461,23 @@ static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
 }
 
+static bool is_missing_after_pull(const struct work *w, const struct compose_image *image,
+	const struct engine_image *found, bool here, enum deploy_pull mode)
+{
+	(void)w;
+	(void)mode;
+	return image->builder ? !found->id && is_built_before_up(image) : !here;
+}
+
 /// The last look before anything is stopped: what was pulled may be for another platform than was
 /// asked for, if its registry has no other, or if two services want it for two.
 static lm_rc check_all_here(const struct work *w, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+	lm_rc rc = list_all_missing(w, is_missing_after_pull, DEPLOY_PULL_ALL, &missing, err);
 
-	for (size_t i = 0; i < w->images.n; i++) {
-		const struct compose_image *image = &w->images.items[i];
-		lm_auto(engine_image_finish) struct engine_image found = {0};
-		bool fits = false;
-		lm_rc rc = images_find(w, image, &found, &fits, err);
-
-		if (rc)
-			return rc;
-		if (image->builder ? found.id || !is_built_before_up(image) : fits)
-			continue;
-		list_missing(image, &found, &missing);
-	}
+	if (rc)
+		return rc;
 	return missing.len == 0
 		       ? LM_OK
 		       : lm_fail(err, LM_E_NOT_FOUND, 0, "%s, although it was pulled or built",
