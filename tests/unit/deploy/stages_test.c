@@ -427,14 +427,59 @@ static void removes_nothing_without_force_deploy_or_conflict(void **state)
 	}
 }
 
+/// What fails, and what a deployment in offline mode does then to succeed all the same.
+struct fallback_row {
+	const char *fails;
+	lm_rc rc;
+	const char *calls;
+};
+
+static void check_fallbacks(const struct fallback_row *table, size_t n, bool has_own)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
+		options.offline_mode = true;
+		options.has_own = has_own;
+		auto_fake struct fake f = fake();
+		f.fails = table[i].fails;
+		f.rc = table[i].rc;
+		struct deploy_outcome o = run(&f, options);
+
+		assert_string_equal(lm_buf_cstr(&f.calls), table[i].calls);
+		assert_int_equal(o.rc, LM_OK);
+		assert_true(o.offline);
+	}
+}
+
+/// What fails, and fails the deployment.
+struct no_fallback_row {
+	unsigned version;
+	bool offline;
+	const char *fails;
+	lm_rc rc;
+};
+
+static void check_no_fallbacks(const struct no_fallback_row *table, size_t n, bool has_own)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(table[i].version);
+		options.offline_mode = table[i].offline;
+		options.has_own = has_own;
+		auto_fake struct fake f = fake();
+		f.fails = table[i].fails;
+		f.rc = table[i].rc;
+		struct deploy_outcome o = run(&f, options);
+
+		assert_int_equal(o.rc, table[i].rc);
+		assert_false(o.offline);
+		assert_null(strstr(lm_buf_cstr(&f.calls), "local"));
+	}
+}
+
 static void offline_mode_goes_on_with_what_is_on_this_device(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *fails;
-		lm_rc rc;
-		const char *calls;
-	} table[] = {
+	static const struct fallback_row table[] = {
 		{"fetch", LM_E_NETWORK,
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"fetch", LM_E_TIMEOUT,
@@ -446,28 +491,13 @@ static void offline_mode_goes_on_with_what_is_on_this_device(void **state)
 		{"pull", LM_E_TIMEOUT, FIRST "pull pull_local down place up"},
 	};
 
-	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
-		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
-		options.offline_mode = true;
-		auto_fake struct fake f = fake();
-		f.fails = table[i].fails;
-		f.rc = table[i].rc;
-		struct deploy_outcome o = run(&f, options);
-
-		assert_string_equal(lm_buf_cstr(&f.calls), table[i].calls);
-		assert_int_equal(o.rc, LM_OK);
-		assert_true(o.offline);
-	}
+	check_fallbacks(table, LM_ARRAY_SIZE(table), false);
 }
 
 static void a_start_goes_on_with_its_own_whatever_the_reason(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *fails;
-		lm_rc rc;
-		const char *calls;
-	} table[] = {
+	static const struct fallback_row table[] = {
 		{"fetch", LM_E_NOT_FOUND,
 			"prepare fetch fetch_local resolve admit pull_local down place up"},
 		{"fetch", LM_E_DENIED,
@@ -478,44 +508,17 @@ static void a_start_goes_on_with_its_own_whatever_the_reason(void **state)
 		{"pull", LM_E_NOT_FOUND, FIRST "pull take_own resolve pull_local down place up"},
 	};
 
-	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
-		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
-		options.offline_mode = options.has_own = true;
-		auto_fake struct fake f = fake();
-		f.fails = table[i].fails;
-		f.rc = table[i].rc;
-		struct deploy_outcome o = run(&f, options);
-
-		assert_string_equal(lm_buf_cstr(&f.calls), table[i].calls);
-		assert_int_equal(o.rc, LM_OK);
-		assert_true(o.offline);
-	}
+	check_fallbacks(table, LM_ARRAY_SIZE(table), true);
 }
 
 static void its_own_helps_in_offline_mode_only_and_against_no_order_to_stop(void **state)
 {
 	(void)state;
-	static const struct {
-		unsigned version;
-		bool offline;
-		const char *fails;
-		lm_rc rc;
-	} table[] = {{7, true, "fetch", LM_E_CANCELLED}, {7, true, "resolve", LM_E_INVALID},
-		{7, true, "prepare", LM_E_NETWORK}, {7, false, "fetch", LM_E_NETWORK},
-		{6, true, "fetch", LM_E_NETWORK}};
+	static const struct no_fallback_row table[] = {{7, true, "fetch", LM_E_CANCELLED},
+		{7, true, "resolve", LM_E_INVALID}, {7, true, "prepare", LM_E_NETWORK},
+		{7, false, "fetch", LM_E_NETWORK}, {6, true, "fetch", LM_E_NETWORK}};
 
-	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
-		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(table[i].version);
-		options.offline_mode = table[i].offline;
-		options.has_own = true;
-		auto_fake struct fake f = fake();
-		f.fails = table[i].fails;
-		f.rc = table[i].rc;
-		struct deploy_outcome o = run(&f, options);
-
-		assert_int_equal(o.rc, table[i].rc);
-		assert_false(o.offline);
-	}
+	check_no_fallbacks(table, LM_ARRAY_SIZE(table), true);
 }
 
 static void offline_mode_names_both_failures(void **state)
@@ -539,28 +542,12 @@ static void offline_mode_names_both_failures(void **state)
 static void offline_mode_does_not_hide_a_wrong_definition(void **state)
 {
 	(void)state;
-	static const struct {
-		unsigned version;
-		bool offline;
-		const char *fails;
-		lm_rc rc;
-	} table[] = {{7, true, "fetch", LM_E_NOT_FOUND}, {7, true, "fetch", LM_E_DENIED},
-		{7, true, "fetch", LM_E_CANCELLED}, {7, true, "authenticate", LM_E_DENIED},
-		{7, true, "prepare", LM_E_NETWORK}, {7, false, "fetch", LM_E_NETWORK},
-		{6, true, "fetch", LM_E_NETWORK}};
+	static const struct no_fallback_row table[] = {{7, true, "fetch", LM_E_NOT_FOUND},
+		{7, true, "fetch", LM_E_DENIED}, {7, true, "fetch", LM_E_CANCELLED},
+		{7, true, "authenticate", LM_E_DENIED}, {7, true, "prepare", LM_E_NETWORK},
+		{7, false, "fetch", LM_E_NETWORK}, {6, true, "fetch", LM_E_NETWORK}};
 
-	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
-		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(table[i].version);
-		options.offline_mode = table[i].offline;
-		auto_fake struct fake f = fake();
-		f.fails = table[i].fails;
-		f.rc = table[i].rc;
-		struct deploy_outcome o = run(&f, options);
-
-		assert_int_equal(o.rc, table[i].rc);
-		assert_false(o.offline);
-		assert_null(strstr(lm_buf_cstr(&f.calls), "local"));
-	}
+	check_no_fallbacks(table, LM_ARRAY_SIZE(table), false);
 }
 
 static void starts_nothing_that_is_not_on_record(void **state)
