@@ -137,3 +137,13 @@ def test_a_dependency_that_is_not_healthy_is_named(dock_with, compose, local_ima
     errors = [line for line in dock.worker.log.splitlines() if "docker-compose: " in line and "[ERROR]" in line]
     assert errors and not re.search(r"\b[0-9a-f]{12}\b", result["message"] + "".join(errors)), dock.worker.log
     dock.down(**NO_PULL)
+
+
+def test_a_plan_shows_what_is_withheld(device_with, compose, local_image):
+    device = device_with(compose)
+    device.environment["AWS_ROLE_SESSION_NAME"] = "harbour"
+    device.put_object("ships", "docker-compose.yml", head(local_image) + "    hostname: '${AWS_ROLE_SESSION_NAME:-a}'\n")
+    device.start()
+    [problem] = device.cli_json("plan", device.group(**NO_PULL))["problems"]
+    assert problem["level"] == "warning", problem
+    assert problem["message"].startswith("variable AWS_ROLE_SESSION_NAME (hostname of service web) is not handed to")
