@@ -109,15 +109,16 @@ static lm_rc read_line(struct reader *r, struct lm_str line, struct lm_err *err)
 	}
 	if (trimmed.p[0] == '[')
 		return read_section(r, trimmed, err);
-	size_t mark = lm_str_find(trimmed, '=');
+	size_t mark = lm_str_find(trimmed, '='), colon = lm_str_find(trimmed, ':');
+	mark = colon < mark ? colon : mark;
 	if (mark == trimmed.n || mark == 0)
 		return refuse(r, "is neither [section] nor key = value nor a comment", err);
 	if (!r->in_section)
 		return refuse(r, "stands before the first [section]", err);
 
-	struct lm_str value = trimmed;
-	r->key = lm_str_trim(lm_str_cut(&value, '='));
-	value = lm_str_trim(value);
+	struct lm_str value =
+		lm_str_trim((struct lm_str){trimmed.p + mark + 1, trimmed.n - mark - 1});
+	r->key = lm_str_trim((struct lm_str){trimmed.p, mark});
 	r->key_has_value = without_comment(value).n > 0;
 	r->indent = indent;
 	add_entry(r, r->key, LM_STR(""), value);

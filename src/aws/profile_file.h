@@ -6,10 +6,10 @@
 /// files to globally configure AWS SDKs and tools",
 /// https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html.)
 ///
-/// Keys compare without regard to case; of a key that is there twice the last counts; " #" and " ;"
-/// begin a comment behind a value. Lines that are indented deeper than a key without a value are
-/// settings nested in it ("s3 =", and below it "addressing_style = path"); behind a key with a
-/// value they are passed over.
+/// A ':' may stand in place of the first '=', as in botocore. Keys compare without regard to case;
+/// of a key that is there twice the last counts; " #" and " ;" begin a comment behind a value.
+/// Lines that are indented deeper than a key without a value are settings nested in it ("s3 =", and
+/// below it "addressing_style = path"); behind a key with a value they are passed over.
 
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -337,6 +337,8 @@ LIKE_BOTOCORE = {
     "program in the credentials file": ({}, "[default]\ncredential_process = '{program}'\n", ""),
     "program behind a web identity": (WEB, None, "[default]\ncredential_process = '{program}'\n"),
     "old token": ({**ENV, "AWS_SECURITY_TOKEN": "old", "AWS_SESSION_TOKEN": "new"}, None, ""),
+    "colons": ({}, None, "[default]\n" + KEYS.replace(" =", ":")),
+    "a colon before an equals sign": ({}, None, "[default]\naws_access_key_id: AKID\naws_secret_access_key : a=b:c\n"),
     "old token alone": ({**ENV, "AWS_SECURITY_TOKEN": "old"}, None, ""),
     "old token of a profile": ({}, f"[default]\n{KEYS}aws_session_token = new\naws_security_token = old\n", ""),
 }

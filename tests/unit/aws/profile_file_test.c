@@ -151,6 +151,20 @@ static void reads_what_is_nested_in_a_key_without_a_value(void **state)
 		"");
 }
 
+static void a_colon_may_end_a_key(void **state)
+{
+	lm_auto_view struct view v = find("[default]\n"
+					  "aws_access_key_id: A=B:C\n"
+					  "endpoint_url = http://localhost:1\n"
+					  "region :\n",
+		PROFILE_FILE_CREDENTIALS);
+
+	(void)state;
+	assert_key(&v, "default", "aws_access_key_id", "A=B:C");
+	assert_key(&v, "default", "endpoint_url", "http://localhost:1");
+	assert_key(&v, "default", "region", "");
+}
+
 static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
 {
 	static const struct {
@@ -189,6 +203,7 @@ int main(void)
 		cmocka_unit_test(wants_the_word_profile_in_the_config_file),
 		cmocka_unit_test(takes_keys_that_people_write_in_other_ways),
 		cmocka_unit_test(reads_what_is_nested_in_a_key_without_a_value),
+		cmocka_unit_test(a_colon_may_end_a_key),
 		cmocka_unit_test(names_the_line_that_makes_no_sense_without_showing_it),
 		cmocka_unit_test(an_empty_file_has_no_profile),
 	};
