@@ -119,7 +119,8 @@ lm_rc handover_send(
 	return send_descriptors(socket, fds, err);
 }
 
-/// The descriptors of a message; how many came.
+/// The descriptors of a message, and how many came. The padding of the control message has room for
+/// more than DESCRIPTORS, which a lightermand of another version may send: those are closed.
 static size_t unpack(struct msghdr *message, int *fds)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
@@ -127,7 +128,15 @@ static size_t unpack(struct msghdr *message, int *fds)
 	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 		return 0;
 	size_t n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	memcpy(fds, CMSG_DATA(header), n * sizeof(int));
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (i < DESCRIPTORS)
+			fds[i] = fd;
+		else
+			(void)close(fd);
+	}
 	return n;
 }
 
@@ -205,7 +214,7 @@ lm_rc handover_receive(int socket, struct handover *ret, struct lm_err *err)
 			fds[AT_COMPOSE], fds[AT_KEY], fds[AT_CERTIFICATE], fds[AT_PREVIOUS]};
 		return LM_OK;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < DESCRIPTORS; i++)
 		(void)close(fds[i]);
 	return rc;
 }

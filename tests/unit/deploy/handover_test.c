@@ -137,6 +137,49 @@ static void anything_else_is_refused(void **state)
 	(void)close(pipe_fds[1]);
 }
 
+/// With `n` descriptors of `fd`.
+static void send_many(int socket, int fd, size_t n)
+{
+	char line[] = "take\n";
+	_Alignas(struct cmsghdr) char control[256] = {0};
+	struct iovec data = {line, sizeof(line) - 1};
+	struct msghdr message = {.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int))};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(n * sizeof(int));
+	for (size_t i = 0; i < n; i++)
+		memcpy(CMSG_DATA(header) + i * sizeof(int), &fd, sizeof(int));
+	assert_int_equal(sendmsg(socket, &message, 0), 5);
+}
+
+static void another_number_of_descriptors_is_refused_and_none_stays_open(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n <= 9; n++) {
+		lm_auto_close int ours = -1;
+		lm_auto_close int theirs = -1;
+		struct handover got;
+		struct lm_err err;
+
+		if (n == 5) // what is agreed
+			continue;
+		assert_int_equal(handover_make_socket(&ours, &theirs, NULL), LM_OK);
+		int before = dup(ours);
+		assert_int_equal(close(before), 0);
+		send_many(ours, ours, n);
+		assert_int_equal(handover_receive(theirs, &got, &err), LM_E_PROTOCOL);
+		assert_non_null(strstr(err.msg, "of the same version?"));
+		int after = dup(ours); // the lowest that is free
+		assert_int_equal(after, before);
+		assert_int_equal(close(after), 0);
+	}
+}
+
 static void an_environment_has_a_ceiling(void **state)
 {
 	lm_auto_free char *large = lm_xmalloc(LIMIT_ENVIRONMENT + 1);
@@ -174,6 +217,7 @@ int main(void)
 		cmocka_unit_test(environment_and_descriptors_arrive),
 		cmocka_unit_test(an_end_instead_is_the_order_to_stop),
 		cmocka_unit_test(anything_else_is_refused),
+		cmocka_unit_test(another_number_of_descriptors_is_refused_and_none_stays_open),
 		cmocka_unit_test(an_environment_has_a_ceiling),
 		cmocka_unit_test(a_worker_that_has_gone_is_told_apart),
 	};
