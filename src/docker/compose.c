@@ -19,6 +19,7 @@ enum {
 	HELD_MAX = 16 << 10,
 	LONG_SHOWN_MAX = 1000,
 	FILES_MAX = 64, ///< That the compose file refers to.
+	PLACE_MAX = 300,
 };
 
 /// One run and what is collected from its lines.
@@ -115,29 +116,42 @@ static bool is_set(const struct compose_job *job, const char *name)
 	return false;
 }
 
-static void load_values(struct run *r)
+/// Calls `take` for .env and for each file that the compose file refers to, which may name more.
+/// Their paths count from other directories, too; what docker-compose 2 finds there is not looked
+/// for.
+static void each_other_file(
+	const struct run *r, void (*take)(void *ctx, bool is_env, struct lm_str text), void *ctx)
 {
-	lm_auto_buf struct lm_buf more = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
-	struct compose_values *v = compose_values_create();
+	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
 	bool env = false;
 	const char *path;
 
-	r->values = v;
-	compose_values_add_environment(v, r->job->env);
-	if (read_beside(r->job, ".env", &more))
-		compose_values_add_env_file(v, lm_buf_str(&more));
+	if (read_beside(r->job, ".env", &text))
+		take(ctx, true, lm_buf_str(&text));
+	for (size_t i = 0; i < FILES_MAX && (path = compose_values_file(r->values, i, &env)); i++)
+		if (read_beside(r->job, path, &text))
+			take(ctx, env, lm_buf_str(&text));
+}
+
+static void add_other_file(void *ctx, bool is_env, struct lm_str text)
+{
+	struct compose_values *v = ctx;
+
+	if (is_env)
+		compose_values_add_env_file(v, text);
+	else
+		compose_values_add_file(v, text);
+}
+
+static void load_values(struct run *r)
+{
+	r->values = compose_values_create();
+	compose_values_add_environment(r->values, r->job->env);
 	if (lm_file_read(r->job->file, &r->file, NULL) == LM_OK)
-		compose_values_add_file(v, lm_buf_str(&r->file));
-	// Those files may name more, which then are behind them. Their paths count from other
-	// directories, too; what docker-compose 2 finds there is not looked for.
-	for (size_t i = 0; i < FILES_MAX && (path = compose_values_file(v, i, &env)); i++) {
-		if (!read_beside(r->job, path, &more))
-			continue;
-		if (env)
-			compose_values_add_env_file(v, lm_buf_str(&more));
-		else
-			compose_values_add_file(v, lm_buf_str(&more));
-	}
+		compose_values_add_file(r->values, lm_buf_str(&r->file));
+	if (r->job->resolved.n > 0)
+		compose_values_add_file(r->values, r->job->resolved);
+	each_other_file(r, add_other_file, r->values);
 }
 
 static void log_as(const struct run *r, enum lm_level level, struct lm_str line)
@@ -177,33 +191,74 @@ static void log_line(struct run *r, enum compose_line_kind kind, struct lm_str l
 
 struct uses {
 	struct lm_str name;
-	size_t glued, others;
+	size_t doubtful, others;
+	struct lm_buf place; ///< Of the first that is doubtful.
 };
+
+static void uses_finish(struct uses *u)
+{
+	lm_buf_finish(&u->place);
+}
 
 static void count_use(
 	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
 {
 	struct uses *u = ctx;
 
-	(void)place;
-	if (lm_str_eq(reference->name, u->name))
-		*(reference->glued ? &u->glued : &u->others) += 1;
+	if (!lm_str_eq(reference->name, u->name))
+		return;
+	if (!compose_reference_is_doubtful(reference, place)) {
+		u->others++;
+		return;
+	}
+	if (u->doubtful++ == 0)
+		compose_place_describe(place, &u->place);
+}
+
+/// Docker-compose 2 has variables in env files, too.
+static void count_in_env_file(struct uses *u, struct lm_str text)
+{
+	struct compose_place place = {.option = LM_STR("environment")};
+	struct compose_reference r;
+
+	while (text.n > 0) {
+		place.text = lm_str_cut(&text, '\n');
+		for (size_t at = 0; compose_reference_next(place.text, &at, &r);) {
+			if (!lm_str_eq(r.name, u->name))
+				continue;
+			if (!compose_reference_is_doubtful(&r, &place))
+				u->others++;
+			else if (u->doubtful++ == 0)
+				(void)lm_buf_puts(&u->place, "an env file");
+		}
+	}
+}
+
+static void count_in_other_file(void *ctx, bool is_env, struct lm_str text)
+{
+	if (is_env)
+		count_in_env_file(ctx, text);
+	else
+		(void)!compose_references_each(text, count_use, ctx, NULL);
 }
 
 /// A line that says which variable is not set. Where a `$` is in the middle of words, what follows
 /// it is more likely a part of a password than a name. False: it is another line.
 static bool take_unset(struct run *r, struct lm_str line)
 {
-	struct uses uses = {.name = compose_line_unset(line)};
+	lm_auto(uses_finish) struct uses uses = {
+		.name = compose_line_unset(line), .place = LM_BUF(PLACE_MAX)};
 
 	if (uses.name.n == 0)
 		return false;
 	(void)!compose_references_each(lm_buf_str(&r->file), count_use, &uses, NULL);
+	each_other_file(r, count_in_other_file, &uses);
 	lm_buf_clear(&r->masked);
-	if (uses.glued > 0 && uses.others == 0) {
-		(void)lm_buf_puts(&r->masked,
-			"a $ in the middle of a value begins no variable that is set: write $$ for "
-			"a $ that belongs to the value");
+	if (uses.doubtful > 0 && uses.others == 0) {
+		(void)lm_buf_printf(&r->masked,
+			"a $ in the value of %s begins no variable that is set: write $$ for a $ "
+			"that belongs to the value, and ${NAME} for a variable",
+			lm_buf_cstr(&uses.place));
 		return true;
 	}
 	(void)lm_buf_printf(&r->masked, "the variable %.*s is not set, and counts as empty",

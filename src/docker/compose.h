@@ -29,6 +29,8 @@ struct compose_job {
 	const char *file;
 	const char *file_shown; ///< What lines and messages call it; NULL: by its path.
 	const char *const *env; ///< From compose_env_make.
+	/// What `config` made of the file, for values that only there are put together; or empty.
+	struct lm_str resolved;
 	/// Called for each line that compose prints, cleaned. May be NULL.
 	void (*on_line)(void *ctx, enum lm_level level, struct lm_str line);
 	/// Called for each variable that the compose file uses and that is not set. May be NULL.

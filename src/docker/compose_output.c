@@ -222,6 +222,13 @@ static const struct quote QUOTES[] = {
 	{"unexpected character ", " near ", NULL, true, NULL},
 	{"", "unterminated quoted value ", NULL, true, NULL},
 	{"", "Invalid template: ", NULL, true, NULL},
+	// YAML, where a value begins with '*' or '!'.
+	{"", "found undefined alias '", "'", false, NULL},
+	{"", "found undefined tag handle '", "'", false, NULL},
+	{"", "constructor for the tag '", "'", false, NULL},
+	{"", "unknown anchor '", "' referenced", false, NULL},
+	{"", "anchor '", "' value contains itself", false, NULL},
+	{"", "cannot decode ", " as a ", false, NULL},
 };
 
 /// The first of `word` in `s` from `at` on; `s.n` if there is none.

@@ -47,7 +47,8 @@ static bool read_braced(struct lm_str text, size_t at, struct compose_reference 
 
 	if (end == text.n || name.n == 0)
 		return false;
-	*ret = (struct compose_reference){.begins = at, .ends = end + 1, .name = name};
+	*ret = (struct compose_reference){
+		.begins = at, .ends = end + 1, .name = name, .braced = true};
 	if (rest < end && text.p[rest] == ':')
 		rest++;
 	if (rest < end && text.p[rest] && strchr("-?+", text.p[rest])) {
@@ -90,6 +91,31 @@ bool compose_reference_next(struct lm_str text, size_t *at, struct compose_refer
 	return false;
 }
 
+/// Whether passwords may stand there.
+static bool may_be_secret(const struct compose_place *place)
+{
+	static const char *const options[] = {"environment", "command", "entrypoint", "labels",
+		"healthcheck", "logging", "driver_opts", "content", "build", "<<"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(options); i++)
+		if (lm_str_eq(place->option, lm_str(options[i])))
+			return true;
+	return lm_str_starts(place->section, LM_STR("x-"));
+}
+
+bool compose_reference_is_doubtful(
+	const struct compose_reference *reference, const struct compose_place *place)
+{
+	const struct compose_reference *r = reference;
+
+	if (r->braced || r->glued || !may_be_secret(place))
+		return r->glued;
+	for (size_t i = 0; i < r->name.n; i++)
+		if (r->name.p[i] >= 'a' && r->name.p[i] <= 'z')
+			return true;
+	return r->begins > 0 && !strchr("/:=,;?&.-_ \t\n\"'([", place->text.p[r->begins - 1]);
+}
+
 struct walk {
 	void (*found)(void *ctx, const struct compose_reference *reference,
 		const struct compose_place *place);
@@ -97,14 +123,16 @@ struct walk {
 	struct compose_place place;
 };
 
-static void walk_text(const struct walk *w, struct lm_str text)
+static void walk_text(struct walk *w, struct lm_str text)
 {
 	struct compose_reference r;
 
+	w->place.text = text;
 	for (size_t at = 0; compose_reference_next(text, &at, &r);) {
 		w->found(w->ctx, &r, &w->place);
 		if (!r.required && r.instead.n > 0)
 			walk_text(w, r.instead);
+		w->place.text = text;
 	}
 }
 
@@ -114,7 +142,8 @@ static void walk_handed(const struct walk *w, const struct yaml_node *node)
 	for (size_t i = 0; i < yaml_size(node); i++) {
 		bool listed = yaml_kind(node) == YAML_SEQUENCE;
 		const struct yaml_node *name = listed ? yaml_item(node, i) : yaml_key(node, i);
-		struct compose_reference r = {.name = take_name(yaml_text(name), 0)};
+		struct compose_reference r = {
+			.name = take_name(yaml_text(name), 0), .braced = true};
 		bool alone = listed || yaml_is_null(yaml_value(node, i));
 
 		if (alone && r.name.n > 0 && r.name.n == yaml_text(name).n)
@@ -146,22 +175,33 @@ static void walk_node(struct walk *w, const struct yaml_node *node, unsigned dep
 	}
 }
 
+static void walk_document(struct walk *w, const struct yaml_node *root)
+{
+	static const char *const sections[] = {
+		"services", "include", "networks", "volumes", "secrets", "configs"};
+	bool has_sections = false;
+
+	// Format 1 has its services at the top.
+	for (size_t i = 0; i < LM_ARRAY_SIZE(sections); i++)
+		has_sections |= yaml_get(root, sections[i]) != NULL;
+	w->place.section = has_sections ? LM_STR("") : LM_STR("services");
+	walk_node(w, root, has_sections ? 0 : 1);
+}
+
 lm_rc compose_references_each(struct lm_str file,
 	void (*found)(void *ctx, const struct compose_reference *reference,
 		const struct compose_place *place),
 	void *ctx, struct lm_err *err)
 {
-	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
-	lm_rc rc = yaml_parse(file, &doc, err);
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
+	lm_rc rc = yaml_parse_all(file, &docs, &n, err);
 
 	if (rc)
 		return rc;
-	struct walk w = {.found = found, .ctx = ctx};
-	const struct yaml_node *root = yaml_root(doc);
-	// Format 1 has its services at the top.
-	bool has_sections = yaml_get(root, "services") || yaml_get(root, "include");
-	w.place.section = has_sections ? LM_STR("") : LM_STR("services");
-	walk_node(&w, root, has_sections ? 0 : 1);
+	for (size_t i = 0; i < n; i++)
+		walk_document(&(struct walk){.found = found, .ctx = ctx}, yaml_root(docs[i]));
+	yaml_destroy_all(docs, n);
 	return LM_OK;
 }
 
@@ -171,7 +211,7 @@ struct description {
 	size_t others;
 };
 
-static void describe_place(struct lm_buf *out, const struct compose_place *place)
+void compose_place_describe(const struct compose_place *place, struct lm_buf *out)
 {
 	struct lm_str section = place->section;
 
@@ -188,12 +228,12 @@ static void describe_reference(
 {
 	struct description *d = ctx;
 
-	if (reference->glued || !lm_str_eq(reference->name, d->name))
+	if (!lm_str_eq(reference->name, d->name) || compose_reference_is_doubtful(reference, place))
 		return;
 	if (d->out->len > 0)
 		d->others++;
 	else
-		describe_place(d->out, place);
+		compose_place_describe(place, d->out);
 }
 
 void compose_references_describe(struct lm_str file, struct lm_str name, struct lm_buf *out)

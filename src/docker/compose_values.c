@@ -17,6 +17,7 @@ enum {
 	PIECE_MIN = 6,     ///< Of what is between quotes and the like.
 	ANYWHERE_MIN = 8,  ///< From here on also inside of words.
 	WORDLIKE_MIN = 16, ///< From here on a word counts as a secret whatever it looks like.
+	CUT_MIN = 8,       ///< Of a value whose end was cut off.
 	KEY = 4,           ///< Bytes by which values are looked up.
 	FILES_MAX = 64,
 };
@@ -138,13 +139,52 @@ static void add_piece(struct compose_values *v, struct lm_str piece)
 		add_value(v, piece);
 }
 
+/// As it stands in quotes in messages: of Go and JSON with `quote` '"', of Python with '\''.
+static void add_quoted(struct compose_values *v, struct lm_str text, char quote)
+{
+	lm_auto_buf struct lm_buf quoted = LM_BUF_SECRET(2 * text.n);
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		bool escaped = c == quote || c == '\\' || c == '\n' || c == '\t' || c == '\r';
+
+		if (escaped)
+			(void)lm_buf_putc(&quoted, '\\');
+		(void)lm_buf_putc(&quoted, c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : c);
+	}
+	add_value(v, lm_buf_str(&quoted));
+}
+
 /// A text without references to variables: whole, in what is left of it once it is quoted, and in
 /// the words that docker-compose may cut it into.
 static void add_literal(struct compose_values *v, struct lm_str text)
 {
+	bool escapable = false;
+
+	for (size_t i = 0; i < text.n; i++)
+		escapable |= is_quoting(text.p[i]);
 	add_value(v, text);
+	if (escapable) {
+		add_quoted(v, text, '"');
+		add_quoted(v, text, '\'');
+		add_quoted(v, text, '\\');
+	}
 	split(v, text, is_quoting, add_piece);
 	split(v, text, is_separator, add_word);
+}
+
+/// What docker-compose makes of a text: each "$$" in it stands for a '$'.
+static void add_unescaped(struct compose_values *v, struct lm_str text)
+{
+	lm_auto_buf struct lm_buf plain = LM_BUF_SECRET(text.n);
+
+	for (size_t i = 0; i < text.n; i++) {
+		(void)lm_buf_putc(&plain, text.p[i]);
+		if (text.p[i] == '$' && i + 1 < text.n && text.p[i + 1] == '$')
+			i++;
+	}
+	if (plain.len < text.n)
+		add_literal(v, lm_buf_str(&plain));
 }
 
 /// A value as it stands in a file. Names of variables in it may be shown, unless they are part of a
@@ -155,6 +195,7 @@ static void add_text(struct compose_values *v, struct lm_str text)
 	size_t at = 0, begin = 0;
 
 	add_value(v, text);
+	add_unescaped(v, text);
 	while (compose_reference_next(text, &at, &r)) {
 		add_literal(v, (struct lm_str){text.p + begin, r.begins - begin});
 		if (r.glued)
@@ -166,17 +207,44 @@ static void add_text(struct compose_values *v, struct lm_str text)
 	add_literal(v, (struct lm_str){text.p + begin, text.n - begin});
 }
 
+/// Whether it may be base64 that is padded at its end, or a line of it.
+static bool is_padded(struct lm_str text)
+{
+	bool lower = false;
+
+	for (size_t i = 0; i < text.n; i++)
+		lower |= islower((unsigned char)text.p[i]) != 0;
+	return lower && text.n >= 2 * VALUE_MIN && text.n % 4 == 0;
+}
+
+/// Splits "NAME=VALUE". False: it is something else that has a '=' in it, or has none.
+static bool read_pair(struct lm_str text, struct lm_str *ret_name, struct lm_str *ret_value)
+{
+	struct lm_str value = text;
+	struct lm_str name = lm_str_trim(lm_str_cut(&value, '='));
+
+	if (lm_str_find(text, '=') == text.n || name.n == 0)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (!isalnum((unsigned char)name.p[i]) && !strchr("_.-/", name.p[i]))
+			return false;
+	if ((value.n == 0 || lm_str_eq(value, LM_STR("="))) && is_padded(lm_str_trim(text)))
+		return false;
+	*ret_name = name;
+	*ret_value = value;
+	return true;
+}
+
 /// "NAME=VALUE": the name may be shown.
 static void add_pair(struct compose_values *v, struct lm_str text)
 {
-	struct lm_str value = text;
-	struct lm_str name = lm_str_cut(&value, '=');
+	struct lm_str name, value;
 
-	if (name.n == text.n) {
+	if (!read_pair(text, &name, &value)) {
 		add_text(v, text);
 		return;
 	}
-	set_add(&v->names, lm_str_trim(name), true);
+	set_add(&v->names, name, true);
 	add_text(v, value);
 }
 
@@ -357,6 +425,25 @@ static void add_option(struct compose_values *v, struct lm_str option, const str
 		add_values(v, node);
 }
 
+/// A mapping of options, and what is merged into it ("<<"), which may be several of them.
+static void add_options(struct compose_values *v, const struct yaml_node *options)
+{
+	if (yaml_kind(options) == YAML_SCALAR)
+		add_values(v, options);
+	for (size_t i = 0; i < yaml_size(options); i++) {
+		if (yaml_kind(options) == YAML_SEQUENCE) {
+			add_options(v, yaml_item(options, i));
+			continue;
+		}
+		struct lm_str option = yaml_text(yaml_key(options, i));
+		add_key(v, yaml_key(options, i));
+		if (lm_str_eq(option, LM_STR("<<")))
+			add_options(v, yaml_value(options, i));
+		else
+			add_option(v, option, yaml_value(options, i));
+	}
+}
+
 /// A mapping of names to mappings of options.
 static void add_section(struct compose_values *v, const struct yaml_node *section)
 {
@@ -364,12 +451,10 @@ static void add_section(struct compose_values *v, const struct yaml_node *sectio
 		const struct yaml_node *item = yaml_value(section, i);
 
 		add_key(v, yaml_key(section, i));
-		if (yaml_kind(item) != YAML_MAPPING)
+		if (yaml_kind(item) == YAML_MAPPING)
+			add_options(v, item);
+		else
 			add_values(v, item);
-		for (size_t j = 0; yaml_kind(item) == YAML_MAPPING && j < yaml_size(item); j++) {
-			add_key(v, yaml_key(item, j));
-			add_option(v, yaml_text(yaml_key(item, j)), yaml_value(item, j));
-		}
 	}
 	if (yaml_kind(section) != YAML_MAPPING)
 		add_values(v, section);
@@ -407,14 +492,36 @@ static bool is_line_end(char c)
 	return c == '\n' || c == '\r';
 }
 
+/// A line of what is not YAML, maybe "- key: value": also what stands behind the key.
+static void add_line(struct compose_values *v, struct lm_str line)
+{
+	const char *colon = memmem(line.p, line.n, ": ", 2);
+	struct lm_str value = line;
+
+	add_text(v, line);
+	if (colon)
+		value = (struct lm_str){colon + 2, (size_t)(line.p + line.n - colon) - 2};
+	value = lm_str_trim(value);
+	// What a value begins with may have a meaning in YAML.
+	while (value.n > 0 && strchr("-*&!|>@%\"' ", value.p[0]))
+		value = (struct lm_str){value.p + 1, value.n - 1};
+	while (value.n > 0 && strchr("\"'", value.p[value.n - 1]))
+		value.n--;
+	add_pair(v, value);
+}
+
 void compose_values_add_file(struct compose_values *v, struct lm_str text)
 {
-	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
 
-	if (yaml_parse(text, &doc, NULL) == LM_OK)
-		add_root(v, yaml_root(doc));
-	else
-		split(v, text, is_line_end, add_text);
+	if (yaml_parse_all(text, &docs, &n, NULL)) {
+		split(v, text, is_line_end, add_line);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		add_root(v, yaml_root(docs[i]));
+	yaml_destroy_all(docs, n);
 }
 
 static void add_env_line(struct compose_values *v, struct lm_str line)
@@ -424,9 +531,8 @@ static void add_env_line(struct compose_values *v, struct lm_str line)
 		return;
 	if (lm_str_starts(line, LM_STR("export ")))
 		line = lm_str_trim((struct lm_str){line.p + 7, line.n - 7});
-	struct lm_str value = line;
-	struct lm_str name = lm_str_cut(&value, '=');
-	if (name.n == line.n) // the middle of a value of several lines, or rubbish
+	struct lm_str name, value;
+	if (!read_pair(line, &name, &value)) // the middle of a value of several lines, or rubbish
 		value = line;
 	value = lm_str_trim(value);
 	add_text(v, value);
@@ -551,11 +657,26 @@ static bool stands_at(struct lm_str line, size_t at, const char *value, size_t n
 	return !before && !behind;
 }
 
+/// How much of a value stands at `at` whose end was cut off, with "..." or the end of the line
+/// behind; or 0.
+static size_t match_cut(struct lm_str line, size_t at, const char *value)
+{
+	size_t n = 0;
+
+	while (at + n < line.n && value[n] &&
+		(char)tolower((unsigned char)line.p[at + n]) == value[n])
+		n++;
+	struct lm_str behind = {line.p + at + n, line.n - at - n};
+	bool cut = behind.n == 0 || lm_str_starts(behind, LM_STR("...")) ||
+		   lm_str_starts(behind, LM_STR("\xe2\x80\xa6"));
+	return n >= CUT_MIN && cut ? n : 0;
+}
+
 /// The length of the longest value that stands at `at`, or 0.
 static size_t match(const struct compose_values *v, struct lm_str line, size_t at)
 {
 	char key[KEY + 1] = {0};
-	size_t low = 0, high = v->values.n;
+	size_t low = 0, high = v->values.n, cut = 0;
 
 	if (line.n - at < VALUE_MIN)
 		return 0;
@@ -574,8 +695,10 @@ static size_t match(const struct compose_values *v, struct lm_str line, size_t a
 
 		if (stands_at(line, at, v->values.items[low], n))
 			return n;
+		size_t part = match_cut(line, at, v->values.items[low]);
+		cut = part > cut ? part : cut;
 	}
-	return 0;
+	return cut;
 }
 
 void compose_values_mask(struct compose_values *v, struct lm_str line, struct lm_buf *out)

@@ -37,6 +37,7 @@ static struct compose_job make_job(
 		.directory = place->fd >= 0 ? place->directory : "/",
 		.file = file,
 		.env = (const char *const *)env,
+		.resolved = lm_buf_str(&w->config),
 		.on_line = log_line,
 		.ctx = (void *)w};
 }

@@ -99,6 +99,15 @@ static void quoted_values_are_taken_out(void **state)
 			"***"},
 		{"error decoding 'services[web].mem_limit': invalid size: 's'",
 			"error decoding 'services[web].mem_limit': invalid size: ***"},
+		{"yaml.composer.ComposerError: found undefined alias 'secret'",
+			"yaml.composer.ComposerError: found undefined alias '***'"},
+		{"yaml: unknown anchor 'secret' referenced",
+			"yaml: unknown anchor '***' referenced"},
+		{"yaml.constructor.ConstructorError: could not determine a constructor for the "
+		 "tag '!secret'",
+			"yaml.constructor.ConstructorError: could not determine a constructor for "
+			"the tag '***'"},
+		{"found undefined tag handle '!secret!'", "found undefined tag handle '***'"},
 		{"service \"web\" refers to undefined network quay: invalid compose project", NULL},
 		{"required variable X is missing a value: set it", NULL},
 	};

@@ -66,6 +66,32 @@ static void a_name_alone_hands_a_variable_on(void **state)
 		"services/a/environment X;services/a/build Z;services/b/environment V;");
 }
 
+static void note_doubtful(
+	void *ctx, const struct compose_reference *reference, const struct compose_place *place)
+{
+	if (compose_reference_is_doubtful(reference, place))
+		(void)lm_buf_printf(ctx, "%.*s;", LM_STR_ARG(reference->name));
+}
+
+static void doubts_dollars_that_may_belong_to_passwords(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(1000);
+	static const char file[] = "x-app: &app {environment: {P: $one}}\n"
+				   "services:\n"
+				   "  web:\n"
+				   "    image: 'r/$app:$tag'\n"
+				   "    environment: [P=$two, 'Q=a!$three', 'R=p@$FOUR', "
+				   "'S=$HOST:$PORT', 'T=${five}']\n"
+				   "    labels: {l: 'a.$SIX', m: 'pa${SEVEN}'}\n"
+				   "    hostname: 'a$eight'\n"
+				   "  db: {<<: *app}\n"
+				   "---\n"
+				   "volumes: {v: {driver_opts: {o: 'password=$nine'}}}\n";
+	assert_int_equal(compose_references_each(lm_str(file), note_doubtful, &out, NULL), LM_OK);
+	assert_string_equal(lm_buf_cstr(&out), "one;two;three;FOUR;eight;one;nine;");
+}
+
 static void describes_the_first_place(void **state)
 {
 	(void)state;
@@ -87,6 +113,7 @@ int main(void)
 		cmocka_unit_test(finds_references_in_every_form),
 		cmocka_unit_test(knows_where_they_stand),
 		cmocka_unit_test(a_name_alone_hands_a_variable_on),
+		cmocka_unit_test(doubts_dollars_that_may_belong_to_passwords),
 		cmocka_unit_test(describes_the_first_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,8 +291,42 @@ static void tells_of_variables_that_are_not_set_and_of_dollars_in_passwords(void
 	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"unset TAG;WARN the variable TAG is not set, and counts as empty;"
-		"WARN a $ in the middle of a value begins no variable that is set: write $$ for a "
-		"$ that belongs to the value;");
+		"WARN a $ in the value of environment of service web begins no variable that is "
+		"set: write $$ for a $ that belongs to the value, and ${NAME} for a variable;");
+}
+
+static void dollars_in_passwords_of_other_files_are_not_named_either(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
+	f->job.file = file;
+	f->job.on_unset = note_unset;
+	put(f, "c.yml", "services: {web: {extends: {file: b.yml}, env_file: e}}\n");
+	put(f, "b.yml", "services: {web: {command: --password=$catfish}}\n");
+	put(f, "e", "P=pa$word\n");
+	put(f, ".env", "Q=\"p$SW0RD\"\n");
+	script(f, "for i in catfish word SW0RD; do echo \"The $i variable is not set. Defaulting "
+		  "to a "
+		  "blank string.\" >&2; done");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_null(strstr(lm_buf_cstr(&f->lines), "unset"));
+	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of command of service web"));
+	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of an env file"));
+	assert_null(strstr(lm_buf_cstr(&f->lines), "catfish"));
+	assert_null(strstr(lm_buf_cstr(&f->lines), "word"));
+	assert_null(strstr(lm_buf_cstr(&f->lines), "SW0RD"));
+}
+
+static void what_only_the_resolved_file_puts_together_is_a_value_too(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {0};
+	f->job.resolved = LM_STR("services: {web: {image: a, environment: {P: swo7fish}}}\n");
+	script(f, "echo 'ERROR: data: username=u,password=swo7fish: no such device' >&2; exit 1");
+	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_null(strstr(err.msg, "swo7fish"));
+	assert_non_null(strstr(err.msg, "username=u,password=***: no such device"));
 }
 
 static void a_silent_failure_tells_how_it_ended(void **state)
@@ -342,6 +376,8 @@ int main(void)
 		TEST(generation_1_waits_for_the_engine_as_long_as_we_for_it),
 		TEST(of_a_line_without_end_the_beginning_is_shown),
 		TEST(tells_of_variables_that_are_not_set_and_of_dollars_in_passwords),
+		TEST(dollars_in_passwords_of_other_files_are_not_named_either),
+		TEST(what_only_the_resolved_file_puts_together_is_a_value_too),
 		TEST(a_silent_failure_tells_how_it_ended),
 		TEST(a_compose_that_hangs_is_ended),
 		TEST(a_config_over_its_ceiling_is_refused),

@@ -99,6 +99,86 @@ static void what_is_no_yaml_counts_line_by_line(void **state)
 	compose_values_destroy(v);
 }
 
+static void values_are_found_as_docker_compose_unescapes_them_and_quotes_them_again(void **state)
+{
+	(void)state;
+	struct compose_values *v = of_file("services:\n"
+					   "  web:\n"
+					   "    image: a\n"
+					   "    environment:\n"
+					   "      A: swo$$fi\n"
+					   "      B: \"ab\\\"cd'ef\\\\gh\"\n"
+					   "      C: \"ab\\ncd\\nef\"\n");
+	assert_masked(v, "swo$$fi swo$fi", "*** ***");
+	assert_masked(v, "`ab\"cd'ef\\gh` \"ab\\\"cd'ef\\\\gh\" 'ab\"cd\\'ef\\\\gh'",
+		"`***` \"***\" '***'");
+	assert_masked(v, "'ab\\ncd\\nef'", "'***'");
+	compose_values_destroy(v);
+}
+
+static void a_sign_of_equality_alone_makes_no_name(void **state)
+{
+	(void)state;
+	struct compose_values *v =
+		of_file("services:\n"
+			"  web:\n"
+			"    image: a\n"
+			"    command: [serve, c3dvcmRmaXNo, c3dvcmRmaXNoc3c=, c3dvcmRmaXNoYQ==]\n"
+			"    environment: [EMPTY_2=, NAME=swordfish]\n"
+			"    healthcheck: {test: 'ping -pswordfish --timeout=9'}\n");
+	assert_masked(v, "c3dvcmRmaXNo c3dvcmRmaXNoc3c= c3dvcmRmaXNoYQ==", "*** *** ***");
+	assert_masked(v, "EMPTY_2 NAME ping -pswordfish --timeout=9", "EMPTY_2 NAME ***");
+	compose_values_destroy(v);
+	v = compose_values_create();
+	compose_values_add_env_file(v, LM_STR("KEY=\"-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n"
+					      "hkiG9w0BAQEF\nAaSCBK==\n-----END KEY-----\"\n"));
+	assert_masked(v, "KEY hkiG9w0BAQEF AaSCBK==", "KEY *** ***");
+	compose_values_destroy(v);
+}
+
+static void a_value_that_was_cut_off_is_a_value(void **state)
+{
+	(void)state;
+	struct compose_values *v = of_file("services:\n"
+					   "  web:\n"
+					   "    image: a\n"
+					   "    environment: {P: correct horse battery staple}\n");
+	assert_masked(v, "`correct horse...` as a number, correct horse bat",
+		"`***...` as a number, ***");
+	assert_masked(v, "correct horse of another", "correct horse of another");
+	compose_values_destroy(v);
+}
+
+static void each_document_counts_and_each_line_of_none(void **state)
+{
+	(void)state;
+	struct compose_values *v =
+		of_file("services: {web: {image: a, environment: {A: swordfish}}}"
+			"\n---\nservices: {db: {labels: {B: catfish}}}\n");
+	assert_masked(v, "services[web].stop_grace_period: swordfish catfish",
+		"services[web].stop_grace_period: *** ***");
+	compose_values_destroy(v);
+	v = of_file("services:\n\tweb:\n  - PASSWORD: swordfish\n  - TOKEN=catfish\n"
+		    "    PIN: *starfish\n    e: [\n");
+	assert_masked(v, "swordfish 'catfish' found undefined alias 'starfish'",
+		"*** '***' found undefined alias '***'");
+	compose_values_destroy(v);
+}
+
+static void what_is_merged_into_options_is_options(void **state)
+{
+	(void)state;
+	struct compose_values *v =
+		of_file("x-a: &a {image: 'reg.example/app:9', networks: [inner]}\n"
+			"x-b: &b {restart: sometimes, environment: {P: swordfish}}\n"
+			"services:\n"
+			"  web: {<<: *a}\n"
+			"  db: {<<: [*a, *b]}\n");
+	assert_masked(v, "reg.example/app:9 inner sometimes swordfish",
+		"reg.example/app:9 inner sometimes ***");
+	compose_values_destroy(v);
+}
+
 static void names_the_files_that_a_file_refers_to(void **state)
 {
 	(void)state;
@@ -126,6 +206,12 @@ int main(void)
 		cmocka_unit_test(values_are_found_however_they_are_cut_and_quoted),
 		cmocka_unit_test(env_files_and_the_environment_count),
 		cmocka_unit_test(what_is_no_yaml_counts_line_by_line),
+		cmocka_unit_test(
+			values_are_found_as_docker_compose_unescapes_them_and_quotes_them_again),
+		cmocka_unit_test(a_sign_of_equality_alone_makes_no_name),
+		cmocka_unit_test(a_value_that_was_cut_off_is_a_value),
+		cmocka_unit_test(each_document_counts_and_each_line_of_none),
+		cmocka_unit_test(what_is_merged_into_options_is_options),
 		cmocka_unit_test(names_the_files_that_a_file_refers_to),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
