@@ -50,6 +50,7 @@ static const struct mark {
 	{"Manifests", FORM_RECIPE},
 	{"targetArn", FORM_DEPLOYMENT},
 	{"services", FORM_COMPOSE},
+	{"include", FORM_COMPOSE},
 	{"terraform_version", FORM_TERRAFORM},
 	{"terraform", FORM_TERRAFORM},
 	{"resource", FORM_TERRAFORM},
@@ -153,14 +154,16 @@ static const char *encoding_of(struct lm_str text)
 		lm_str_starts(text, (struct lm_str){"\0\0\xfe\xff", 4}))
 		return "UTF-32";
 	if (lm_str_starts(text, LM_STR("\xff\xfe")) || lm_str_starts(text, LM_STR("\xfe\xff")))
-		return "UTF-16";
+		return "UTF-16"; // whose mark tells the order of bytes
 	for (size_t i = 0; i < n; i++)
 		zeros[i % 4] += text.p[i] == '\0';
 	size_t even = zeros[0] + zeros[2], odd = zeros[1] + zeros[3], half = n / 2;
 	if (n >= 4 && even + odd >= n - n / 4 && (zeros[0] == 0 || zeros[3] == 0))
-		return "UTF-32";
-	if (n >= 4 && ((odd > half / 2 && even == 0) || (even > half / 2 && odd == 0)))
-		return "UTF-16";
+		return zeros[0] == 0 ? "UTF-32LE" : "UTF-32BE";
+	if (n >= 4 && odd > half / 2 && even == 0)
+		return "UTF-16LE";
+	if (n >= 4 && even > half / 2 && odd == 0)
+		return "UTF-16BE";
 	return NULL;
 }
 
@@ -290,6 +293,26 @@ static bool is_before_content(struct lm_str line)
 	       (trimmed.p[0] == '%' && lm_str_starts(trimmed, LM_STR("%YAML")));
 }
 
+/// Of YAML alone: in JSON it is an array of a group's resources, too.
+static enum form form_of_yaml_key(struct lm_str key)
+{
+	bool is_template =
+		lm_str_eq(key, LM_STR("Resources")) || lm_str_eq(key, LM_STR("Transform"));
+
+	return is_template ? FORM_CLOUDFORMATION : form_of_key(key);
+}
+
+/// Whether a line below another has what only services have: those of a compose file without
+/// `services`, as it was in its first format.
+static bool is_of_service(struct lm_str line)
+{
+	struct lm_str trimmed = lm_str_trim(line);
+	struct lm_str key = yaml_key(trimmed);
+
+	return lm_str_eq(key, LM_STR("build")) ||
+	       (lm_str_eq(key, LM_STR("image")) && trimmed.n > key.n + 1);
+}
+
 static char *explain_yaml(enum form form)
 {
 	if (form == FORM_UNKNOWN || form == FORM_GROUP)
@@ -303,7 +326,7 @@ static char *explain_yaml(enum form form)
 static char *explain_lines(struct lm_str first, struct lm_str rest, size_t indent)
 {
 	struct lm_str line = first;
-	enum form form = FORM_UNKNOWN;
+	enum form form = FORM_UNKNOWN, below = FORM_UNKNOWN;
 	bool yaml = false;
 
 	for (size_t n = 0; n < LINES_MAX; n++) {
@@ -314,11 +337,13 @@ static char *explain_lines(struct lm_str first, struct lm_str rest, size_t inden
 			return copy_rule(FORM_RULES[FORM_TERRAFORM]);
 		if (n == 0)
 			yaml = key.n > 0 || lm_str_starts(inner, LM_STR("- "));
-		form = stronger(form, form_of_key(key));
+		form = stronger(form, form_of_yaml_key(key));
 		do {
 			if (rest.n == 0)
-				return yaml ? explain_yaml(form) : NULL;
+				return yaml ? explain_yaml(form ? form : below) : NULL;
 			line = lm_str_cut(&rest, '\n');
+			if (indent_of(line) > indent && is_of_service(line))
+				below = FORM_COMPOSE;
 		} while (indent_of(line) != indent || is_before_content(line));
 	}
 	return yaml ? explain_yaml(form) : NULL;
@@ -547,12 +572,45 @@ static char *explain_summary(const json_t *document)
 		command);
 }
 
-/// A template as synthesised may have no version; its resources have types.
+/// Of a version of another definition than that of connectors.
+static char *explain_other_definition(const json_t *document)
+{
+	static const char *const wrappers[] = {"Definition", "InitialVersion"};
+	static const char *const kinds[] = {
+		"Functions", "Resources", "Cores", "Devices", "Subscriptions", "Loggers"};
+	static const size_t others = 2; // which no group file has
+	const json_t *version = document;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(wrappers); i++)
+		if (json_is_object(json_object_get(document, wrappers[i])))
+			version = json_object_get(document, wrappers[i]);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(kinds); i++) {
+		if (!json_is_array(json_object_get(version, kinds[i])))
+			continue;
+		if (found || (version == document && i >= others))
+			return NULL; // more of a group
+		found = kinds[i];
+	}
+	if (!found || json_object_get(version, "Connectors"))
+		return NULL;
+	return lm_xasprintf(
+		"has the %c%s of a group, and no connector: give the output of aws greengrass "
+		"get-connector-definition-version",
+		tolower((unsigned char)found[0]), found + 1);
+}
+
+/// A template as synthesised may have no version; its resources have types. One of them may have
+/// been copied out of it.
 static bool is_cloudformation(const json_t *document)
 {
 	const json_t *resources = json_object_get(document, "Resources");
+	const char *own = json_get_text(document, "Type");
 	const char *key;
 	json_t *resource;
+
+	if (own && lm_str_starts(lm_str(own), LM_STR("AWS::")))
+		return true;
 
 	json_object_foreach((json_t *)resources, key, resource)
 	{
@@ -575,6 +633,8 @@ static char *explain_object(const json_t *document)
 		const char *wrapper = find_spelling(document, wrappers[i]);
 		rule = wrapper ? explain_group_version(json_object_get(document, wrapper)) : NULL;
 	}
+	if (!rule)
+		rule = explain_other_definition(document);
 	if (rule)
 		return rule;
 	json_object_foreach((json_t *)document, key, value) form =
