@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -110,10 +111,31 @@ static lm_rc fail_directory(int failure, const char *directory, struct lm_err *e
 		directory);
 }
 
+/// As the place where nothing is mounted is. One that we may not list is taken for a full one.
+static bool is_empty(const char *directory)
+{
+	lm_auto_closedir DIR *dir = opendir(directory);
+	const struct dirent *entry;
+
+	if (!dir)
+		return false;
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return false;
+	return true;
+}
+
 static lm_rc describe(int failure, const char *directory, const char *name, struct lm_err *err)
 {
 	switch (failure) {
 	case ENOENT:
+		if (is_empty(directory))
+			return lm_fail(err, LM_E_NETWORK, failure,
+				"the directory '%s' is empty: mount what belongs there, put the "
+				"files there, or name another in the host file",
+				directory);
+		return lm_fail(
+			err, LM_E_NOT_FOUND, failure, "there is no file '%s/%s'", directory, name);
 	case ENOTDIR:
 		return lm_fail(
 			err, LM_E_NOT_FOUND, failure, "there is no file '%s/%s'", directory, name);

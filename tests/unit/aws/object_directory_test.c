@@ -208,6 +208,25 @@ static void names_a_store_that_does_not_exist(void **state)
 		"directory): mount or create it, or name another in the host file");
 }
 
+static void a_store_where_nothing_is_mounted_is_away(void **state)
+{
+	lm_auto_free char *place = lm_xasprintf("%s/apps/mount-point", store);
+	lm_auto_free char *folder = lm_xasprintf("%s/other", place);
+	struct stored_object o;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(mkdir(place, 0700), 0);
+	assert_int_equal(
+		object_directory_get(place, "apps", "plain", NULL, 100, &o, &err), LM_E_NETWORK);
+	assert_non_null(strstr(err.msg, "is empty: mount what belongs there"));
+	assert_int_equal(
+		object_directory_get(place, "apps", "plain", "null", 100, &o, &err), LM_E_NETWORK);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	assert_int_equal(
+		object_directory_get(place, "apps", "plain", NULL, 100, &o, &err), LM_E_NOT_FOUND);
+}
+
 static void a_store_that_is_a_file_is_not_away(void **state)
 {
 	lm_auto_free char *file = lm_xasprintf("%s/apps/plain", store);
@@ -259,6 +278,7 @@ int main(void)
 		cmocka_unit_test(reads_regular_files_only),
 		cmocka_unit_test(refuses_a_file_over_the_ceiling),
 		cmocka_unit_test(names_a_store_that_does_not_exist),
+		cmocka_unit_test(a_store_where_nothing_is_mounted_is_away),
 		cmocka_unit_test(a_store_that_is_a_file_is_not_away),
 		cmocka_unit_test(a_store_that_fails_to_read_is_away),
 		cmocka_unit_test(the_null_version_is_the_current_object),
