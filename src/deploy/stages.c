@@ -145,10 +145,13 @@ static const struct row rows[DEPLOY_STAGES] = {
 	[DEPLOY_PREPARE] = {"prepare", "check this machine", do_prepare, .definition = WRONG},
 	[DEPLOY_FETCH] = {"fetch", "fetch the compose file, secrets and tokens", do_fetch,
 		do_fetch_local, .offline = AWAY, .definition = WRONG_OBJECT},
-	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, .definition = WRONG},
+	// At a start the store may have another file by now, which cannot be used.
+	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, do_resolve,
+		.definition = WRONG},
 	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", do_authenticate,
 		do_without_login, .offline = AWAY, .definition = WRONG, .online_only = true},
-	[DEPLOY_ADMIT] = {"admit", "check disk space and images", do_admit, .definition = WRONG},
+	[DEPLOY_ADMIT] = {"admit", "check disk space and images", do_admit, do_admit,
+		.definition = WRONG},
 	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY,
 		.definition = WRONG},
 	[DEPLOY_DOWN] = {"down", "stop what runs", do_down, .definition = WRONG,
@@ -244,7 +247,10 @@ static lm_rc do_instead(struct run *run, enum deploy_stage stage, struct lm_err 
 
 	if (stage != DEPLOY_FETCH && run->options.has_own)
 		rc = run->ops->take_own(run->ctx, &changed, err);
-	if (!rc && changed)
+	if (!rc && stage == DEPLOY_RESOLVE && !changed)
+		return lm_fail(
+			err, LM_E_REFUSED, 0, "that is the compose file that was deployed before");
+	if (!rc && stage != DEPLOY_RESOLVE && changed)
 		rc = run->ops->resolve(run->ctx, err);
 	return rc ? rc : rows[stage].instead(run, err);
 }

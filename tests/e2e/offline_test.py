@@ -234,15 +234,22 @@ class Quay:
         self.device.deploy(self.group())
         assert self.messages.next_json() == success("v1", key=self.KEY)
 
-    def away(self, name):
-        """As a stick that was pulled."""
+    def away(self, name, empty=False):
+        """As a stick that was pulled; its mount point may stay."""
         self.stores[name].rename(self.device.folder / f"{name}.away")
+        if empty:
+            self.stores[name].mkdir()
 
     def remove(self, name):
-        """The object, or the secret, was deleted."""
+        """The object, or the secret, was deleted; there are others."""
+        (self.stores[name] / "others").mkdir()
         for path in self.stores[name].rglob("*"):
             if path.is_file():
                 path.unlink()
+
+    def spoil(self):
+        """Somebody has overwritten the object."""
+        self.device.put_object("ships", self.KEY, self.text("newer") + "    no-such-option: 1\n", "v1")
 
     def change_password(self):
         self.device.put_secret("harbour", dict(self.registry.secret(), password="0ld"))
@@ -276,6 +283,7 @@ STARTS = {
     "start-secret-refused": lambda quay: quay.remove("secrets"),
     "start-login-refused": Quay.change_password,
     "start-registry-unreachable": lambda quay: quay.registry.stop(),
+    "start-file-refused": Quay.spoil,
 }
 NEW = {
     "new-unreachable-same": ("v1", lambda quay: quay.away("objects"), "v1"),
@@ -314,6 +322,21 @@ def test_a_start_keeps_its_application(quay, device, engine, situation):
     device.start()
     assert quay.messages.next_json() == success("v1", key=quay.KEY)
     assert set(engine.containers(everything=True)) == {"v1"}
+
+
+def test_a_mount_point_without_its_stick_is_a_store_that_is_away(quay, device, engine):
+    quay.first()
+    before = engine.containers()["v1"].id
+    assert device.stop() == 0
+    for name in quay.stores:
+        quay.away(name, empty=True)
+    device.start()
+    assert quay.messages.next_json() == success("v1", key=quay.KEY)
+    device.deploy(quay.group("v1"))  # new, of the file that is here
+    assert quay.messages.next_json() == success("v1", key=quay.KEY)
+    assert set(engine.containers()) == {"v1"} and engine.containers()["v1"].id != before
+    device.deploy(quay.group("v2"), status=1)
+    assert "is not known to be 'app.yml'" in quay.messages.next_json()["error_message"]
 
 
 @pytest.mark.parametrize("situation", NEW)

@@ -23,6 +23,8 @@ struct fake {
 	lm_rc rc_too;
 	const char *report_fails; ///< "pull begin"
 	lm_rc report_rc;
+	bool own_is_same; ///< The compose file that was deployed before is the one that was
+			  ///< fetched.
 	uint64_t clock_ms;
 	bool silent; ///< A failing operation leaves `err` alone.
 };
@@ -60,10 +62,9 @@ FAKE(up)
 FAKE(remove_leftovers)
 FAKE(settle)
 
-/// The own compose file is another one than that fetched.
 static lm_rc fake_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
 {
-	*ret_changed = true;
+	*ret_changed = !((struct fake *)ctx)->own_is_same;
 	return call(ctx, "take_own", err);
 }
 
@@ -443,6 +444,7 @@ static void check_fallbacks(const struct fallback_row *table, size_t n, bool has
 		auto_fake struct fake f = fake();
 		f.fails = table[i].fails;
 		f.rc = table[i].rc;
+		f.fail_times = 1;
 		struct deploy_outcome o = run(&f, options);
 
 		assert_string_equal(lm_buf_cstr(&f.calls), table[i].calls);
@@ -506,6 +508,11 @@ static void a_start_goes_on_with_its_own_whatever_the_reason(void **state)
 			"prepare fetch resolve authenticate take_own resolve admit pull_local down "
 			"place up"},
 		{"pull", LM_E_NOT_FOUND, FIRST "pull take_own resolve pull_local down place up"},
+		{"resolve", LM_E_INVALID,
+			"prepare fetch resolve take_own resolve admit pull_local down place up"},
+		{"admit", LM_E_NOT_FOUND,
+			"prepare fetch resolve authenticate admit take_own resolve admit "
+			"pull_local down place up"},
 	};
 
 	check_fallbacks(table, LM_ARRAY_SIZE(table), true);
@@ -515,10 +522,27 @@ static void its_own_helps_in_offline_mode_only_and_against_no_order_to_stop(void
 {
 	(void)state;
 	static const struct no_fallback_row table[] = {{7, true, "fetch", LM_E_CANCELLED},
-		{7, true, "resolve", LM_E_INVALID}, {7, true, "prepare", LM_E_NETWORK},
-		{7, false, "fetch", LM_E_NETWORK}, {6, true, "fetch", LM_E_NETWORK}};
+		{7, true, "prepare", LM_E_NETWORK}, {7, false, "fetch", LM_E_NETWORK},
+		{6, true, "fetch", LM_E_NETWORK}, {7, false, "resolve", LM_E_INVALID}};
 
 	check_no_fallbacks(table, LM_ARRAY_SIZE(table), true);
+}
+
+static void a_start_does_not_read_the_same_file_twice(void **state)
+{
+	(void)state;
+	struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
+	options.offline_mode = options.has_own = true;
+	auto_fake struct fake f = fake();
+	f.own_is_same = true;
+	f.fails = "resolve";
+	f.rc = LM_E_INVALID;
+	struct deploy_outcome o = run(&f, options);
+
+	assert_string_equal(lm_buf_cstr(&f.calls), "prepare fetch resolve take_own");
+	assert_int_equal(o.failed, DEPLOY_RESOLVE);
+	assert_string_equal(o.err.msg, "read the compose file: resolve broke; offline: that is the "
+				       "compose file that was deployed before");
 }
 
 static void offline_mode_names_both_failures(void **state)
@@ -653,6 +677,7 @@ int main(void)
 		cmocka_unit_test(offline_mode_goes_on_with_what_is_on_this_device),
 		cmocka_unit_test(a_start_goes_on_with_its_own_whatever_the_reason),
 		cmocka_unit_test(its_own_helps_in_offline_mode_only_and_against_no_order_to_stop),
+		cmocka_unit_test(a_start_does_not_read_the_same_file_twice),
 		cmocka_unit_test(offline_mode_names_both_failures),
 		cmocka_unit_test(offline_mode_does_not_hide_a_wrong_definition),
 		cmocka_unit_test(starts_nothing_that_is_not_on_record),
