@@ -161,6 +161,49 @@ static bool is_local_copy(const struct search *s, const char *path)
 	return strcmp(path, copy) == 0;
 }
 
+/// What keeps the engine from creating the directory `path`: a link that leads nowhere, or
+/// something else that is no directory. NULL: nothing that we can see. The caller frees.
+static char *find_obstacle(const char *path)
+{
+	lm_auto_free char *at = lm_xstrdup(path);
+	struct stat st;
+
+	while (lstat(at, &st) < 0) {
+		char *slash = strrchr(at, '/');
+
+		if ((errno != ENOENT && errno != ENOTDIR) || !slash || slash == at)
+			return NULL;
+		*slash = '\0';
+	}
+	if (stat(at, &st) == 0)
+		return S_ISDIR(st.st_mode) ? NULL : lm_take(at);
+	return errno == ENOENT ? lm_take(at) : NULL;
+}
+
+static void report_missing_bind(struct search *s, const struct compose_path *p)
+{
+	lm_auto_free char *obstacle = p->required ? NULL : find_obstacle(p->path);
+	lm_rc rc = may_come(s, p) ? LM_OK : LM_E_INVALID;
+
+	if (obstacle)
+		add(s, rc,
+			"service '%s': bind source '%s' does not exist, and the Docker daemon "
+			"cannot create it, as '%s' is %s: correct the path, or what is there",
+			p->service, p->path, obstacle,
+			access(obstacle, F_OK) == 0 ? "no directory" : "a link that leads nowhere");
+	else if (p->required)
+		add(s, rc,
+			"service '%s': bind source '%s' does not exist, and the Docker daemon does "
+			"not create it: put it there, or correct the path",
+			p->service, p->path);
+	else
+		add(s, LM_OK,
+			"service '%s': bind source '%s' does not exist; the Docker daemon would "
+			"create a directory there that belongs to root: put the file or directory "
+			"there, or correct the path",
+			p->service, p->path);
+}
+
 static void report_missing(struct search *s, const struct compose_path *p)
 {
 	lm_rc rc = p->required && !may_come(s, p) ? LM_E_INVALID : LM_OK;
@@ -168,18 +211,7 @@ static void report_missing(struct search *s, const struct compose_path *p)
 
 	switch (p->kind) {
 	case COMPOSE_PATH_BIND:
-		if (p->required)
-			add(s, rc,
-				"service '%s': bind source '%s' does not exist, and the Docker "
-				"daemon "
-				"does not create it: put it there, or correct the path",
-				service, path);
-		else
-			add(s, LM_OK,
-				"service '%s': bind source '%s' does not exist; the Docker daemon "
-				"would create a directory there that belongs to root: put the file "
-				"or directory there, or correct the path",
-				service, path);
+		report_missing_bind(s, p);
 		break;
 	case COMPOSE_PATH_DEVICE:
 		add(s, rc,

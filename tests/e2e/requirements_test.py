@@ -81,6 +81,17 @@ def test_what_the_engine_would_refuse_is_refused_before_anything_is_stopped(depl
     assert_refused(deployed, engine, deployed.group(key="next.yml", name="next.json", **LOCAL), *words)
 
 
+@pytest.mark.parametrize("obstacle", ["link", "file"])
+def test_a_bind_source_that_the_engine_cannot_make_is_refused(deployed, engine, local_image, obstacle):
+    (deployed.destination / "link").symlink_to("nowhere")
+    (deployed.destination / "file").write_text("")
+    source = {"link": "./link", "file": "./file/below"}[obstacle]
+    deployed.put_object("ships", "next.yml", compose_text(local_image, [f"volumes: ['{source}:/x']"]))
+    words = {"link": "/link' is a link that leads nowhere", "file": "/file' is no directory"}[obstacle]
+    assert_refused(deployed, engine, deployed.group(key="next.yml", name="next.json", **LOCAL), "'web'",
+                   "bind source", words)
+
+
 def test_a_config_is_a_file_of_docker_compose_2_alone(deployed, compose, engine, local_image):
     deployed.put_object("ships", "next.yml",
                         compose_text(local_image, ["configs: [c]"], "configs: {c: {file: ./none.conf}}\n"))
