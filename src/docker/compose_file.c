@@ -109,16 +109,34 @@ static const struct yaml_node *get_in(
 	return found && yaml_kind(found) == YAML_MAPPING ? yaml_get(found, key) : NULL;
 }
 
-static unsigned read_replicas(const struct yaml_node *service)
+static unsigned read_count(const struct yaml_node *value, unsigned without)
 {
-	const struct yaml_node *value = yaml_get(service, "scale");
-	uint64_t n = 1;
+	uint64_t n = without;
 
-	if (!value)
-		value = get_in(service, "deploy", "replicas");
 	if (value && !lm_str_to_u64(yaml_text(value), REPLICAS_MAX, &n))
-		n = 1;
+		n = without;
 	return (unsigned)n;
+}
+
+static void read_replicas(const struct yaml_node *service, struct compose_service *s)
+{
+	const struct yaml_node *mode = get_in(service, "deploy", "mode");
+	const struct yaml_node *deploy = yaml_get(service, "deploy");
+	const struct yaml_node *placement =
+		deploy && yaml_kind(deploy) == YAML_MAPPING ? yaml_get(deploy, "placement") : NULL;
+	unsigned scale = read_count(yaml_get(service, "scale"), 1);
+
+	s->replicas = yaml_has(service, "scale")
+			      ? scale
+			      : read_count(get_in(service, "deploy", "replicas"), 1);
+	s->replicas_in_1 = s->replicas;
+	if (mode && !lm_str_eq(yaml_text(mode), LM_STR("replicated")))
+		s->replicas_in_1 = scale;
+	else if (placement && yaml_kind(placement) == YAML_MAPPING)
+		s->replicas_in_1 =
+			read_count(yaml_get(placement, "max_replicas_per_node"), s->replicas);
+	if (s->replicas_in_1 > s->replicas)
+		s->replicas_in_1 = s->replicas;
 }
 
 static void add_name(char ***list, size_t *n, struct lm_str name)
@@ -180,7 +198,7 @@ static void read_service(
 	struct lm_str name = yaml_text(key);
 
 	s->name = lm_xmemdup0(name.p, name.n);
-	s->replicas = 1;
+	s->replicas = s->replicas_in_1 = 1;
 	s->active = true;
 	if (yaml_kind(value) != YAML_MAPPING)
 		return;
@@ -191,7 +209,7 @@ static void read_service(
 	s->pull_policy = read_policy(yaml_get(value, "pull_policy"));
 	s->has_build = build && !(yaml_kind(build) == YAML_SCALAR && yaml_is_null(build));
 	s->builds_for_many = platforms && yaml_size(platforms) > 1;
-	s->replicas = read_replicas(value);
+	read_replicas(value, s);
 	read_profiles(yaml_get(value, "profiles"), s);
 	read_needs(value, s);
 }
@@ -316,6 +334,8 @@ lm_rc compose_services_activate(struct compose_services *services, unsigned gene
 		struct compose_service *s = &services->items[i];
 
 		s->active = generation > 1 || is_enabled(s, profiles);
+		if (generation == 1)
+			s->replicas = s->replicas_in_1;
 		active += s->active;
 		for (size_t k = 0; k < s->profiles_n; k++)
 			list_profile(&names, lm_str(s->profiles[k]));

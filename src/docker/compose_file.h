@@ -33,7 +33,10 @@ struct compose_service {
 	bool has_build;
 	bool builds_for_many; ///< `build.platforms` names more than one.
 	unsigned replicas;    ///< `scale`, else `deploy.replicas`, else 1.
-	bool has_profiles;    ///< The key is there, be its list empty.
+	/// Generation 1 counts `deploy.replicas` in the mode `replicated` alone, and no more than
+	/// `deploy.placement.max_replicas_per_node`.
+	unsigned replicas_in_1;
+	bool has_profiles; ///< The key is there, be its list empty.
 	char **profiles;
 	size_t profiles_n;
 	char **needs; ///< Services without which `up` does not start it.
@@ -53,9 +56,9 @@ lm_rc compose_services_parse(
 	struct lm_str config, struct compose_services *ret, struct lm_err *err);
 void compose_services_finish(struct compose_services *services);
 
-/// Sets which services are active. Generation 2 prints none but those; 1 prints all, and starts
-/// those that have no profiles or one of `profiles` (the value of COMPOSE_PROFILES). LM_E_INVALID:
-/// none is active, or one needs another that is not.
+/// Sets which services are active, and how many replicas they have. Generation 2 prints none but
+/// those; 1 prints all, and starts those that have no profiles or one of `profiles` (the value of
+/// COMPOSE_PROFILES). LM_E_INVALID: none is active, or one needs another that is not.
 lm_rc compose_services_activate(struct compose_services *services, unsigned generation,
 	struct lm_str profiles, struct lm_err *err);
 /// Whether any service has profiles.

@@ -8,13 +8,17 @@
 
 #include <stdio.h>
 
-enum { PORT_MAX = 65535 };
+enum {
+	PORT_MAX = 65535,
+	PORTS_MAX = 10 * LIMIT_RESOURCES, ///< There are ranges of tens of thousands.
+};
 
 struct reader {
 	struct compose_resources *to;
 	const char *project;
 	unsigned generation;
-	bool wants_default; ///< A service is in the network `default`.
+	const struct compose_services *services;
+	const struct yaml_node *list; ///< All services that are printed.
 	bool overflow;
 };
 
@@ -23,10 +27,10 @@ static char *copy(struct lm_str s)
 	return lm_xmemdup0(s.p, s.n);
 }
 
-/// One more element for an array of `n`; NULL over LIMIT_RESOURCES.
-static void *grow(struct reader *r, void *items, size_t n, size_t size)
+/// One more element for an array of `n`; NULL over `max`.
+static void *grow(struct reader *r, void *items, size_t n, size_t size, size_t max)
 {
-	if (n >= LIMIT_RESOURCES) {
+	if (n >= max) {
 		r->overflow = true;
 		return NULL;
 	}
@@ -37,7 +41,8 @@ static void *grow(struct reader *r, void *items, size_t n, size_t size)
 static void add_name(struct reader *r, struct lm_str service, char *name)
 {
 	struct compose_resources *to = r->to;
-	struct compose_name *items = grow(r, to->names, to->names_n, sizeof(*items));
+	struct compose_name *items =
+		grow(r, to->names, to->names_n, sizeof(*items), LIMIT_RESOURCES);
 
 	if (!items) {
 		free(name);
@@ -47,28 +52,14 @@ static void add_name(struct reader *r, struct lm_str service, char *name)
 	items[to->names_n++] = (struct compose_name){.service = copy(service), .name = name};
 }
 
-/// How many containers the service gets. Generation 1 takes `deploy.replicas` for a swarm only.
-static size_t count_containers(const struct reader *r, const struct yaml_node *service)
-{
-	struct lm_str text = yaml_get_text(service, "scale");
-	uint64_t n = 1;
-
-	if (text.n == 0 && r->generation > 1)
-		text = yaml_get_text(yaml_get_of(service, "deploy", YAML_MAPPING), "replicas");
-	if (text.n > 0 && !lm_str_to_u64(text, LIMIT_RESOURCES + 1, &n))
-		n = 1;
-	return (size_t)n;
-}
-
-static void read_names(struct reader *r, struct lm_str name, const struct yaml_node *service)
+static void read_names(
+	struct reader *r, struct lm_str name, const struct yaml_node *service, size_t n)
 {
 	struct lm_str fixed = yaml_get_text(service, "container_name");
-	size_t n = count_containers(r, service);
 	char separator = r->generation > 1 ? '-' : '_';
 
 	if (fixed.n > 0) {
-		if (n > 0)
-			add_name(r, name, copy(fixed));
+		add_name(r, name, copy(fixed));
 		return;
 	}
 	for (size_t i = 1; i <= n && !r->overflow; i++)
@@ -101,7 +92,7 @@ static void add_port(struct reader *r, struct lm_str service, struct lm_str ip,
 
 	if (!read_published(published, &port.first, &port.last))
 		return;
-	struct compose_port *items = grow(r, to->ports, to->ports_n, sizeof(*items));
+	struct compose_port *items = grow(r, to->ports, to->ports_n, sizeof(*items), PORTS_MAX);
 	if (!items)
 		return;
 	if (protocol.n == 0)
@@ -159,20 +150,30 @@ static void read_ports(struct reader *r, struct lm_str name, const struct yaml_n
 	}
 }
 
+/// NULL: `up` does not start it.
+static const struct compose_service *find_active(const struct reader *r, struct lm_str name)
+{
+	for (size_t i = 0; i < r->services->n; i++) {
+		const struct compose_service *s = &r->services->items[i];
+
+		if (lm_str_eq(lm_str(s->name), name))
+			return s->active ? s : NULL;
+	}
+	return NULL;
+}
+
 static void read_service(struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
+	const struct compose_service *active = find_active(r, name);
 	struct lm_str mode;
 
-	if (yaml_kind(service) != YAML_MAPPING ||
-		(r->generation == 1 && yaml_has(service, "profiles")))
+	if (yaml_kind(service) != YAML_MAPPING || !active || active->replicas == 0)
 		return;
 	mode = yaml_get_text(service, "network_mode");
-	read_names(r, name, service);
+	read_names(r, name, service, active->replicas);
 	// In another network namespace there is nothing to publish.
 	if (mode.n == 0 || lm_str_eq(mode, LM_STR("bridge")) || lm_str_eq(mode, LM_STR("default")))
 		read_ports(r, name, service);
-	if (mode.n == 0 && !yaml_has(service, "networks"))
-		r->wants_default = true;
 }
 
 bool compose_is_external(const struct yaml_node *definition)
@@ -210,23 +211,67 @@ static void read_subnets(const struct yaml_node *network, struct compose_network
 	}
 }
 
+static void read_options(const struct yaml_node *network, struct compose_network *to)
+{
+	const struct yaml_node *options = yaml_get_of(network, "driver_opts", YAML_MAPPING);
+	size_t n = options ? yaml_size(options) : 0;
+
+	to->options = lm_xcalloc(n + 1, sizeof(*to->options));
+	for (size_t i = 0; i < n; i++)
+		to->options[to->options_n++] = (struct compose_network_option){
+			.key = copy(yaml_text(yaml_key(options, i))),
+			.value = copy(yaml_text(yaml_value(options, i)))};
+}
+
 /// `network` may be NULL: all of it is as docker-compose makes it.
 static void add_network(struct reader *r, struct lm_str key, const struct yaml_node *network)
 {
 	struct compose_resources *to = r->to;
-	struct compose_network *items = grow(r, to->networks, to->networks_n, sizeof(*items));
+	struct compose_network *items =
+		grow(r, to->networks, to->networks_n, sizeof(*items), LIMIT_RESOURCES);
 
 	if (!items)
 		return;
 	to->networks = items;
 	struct compose_network added = {.key = copy(key),
 		.name = compose_resource_name(r->project, key, network),
+		.driver = copy(yaml_get_text(network, "driver")),
+		.internal = copy(yaml_get_text(network, "internal")),
+		.ipv6 = copy(yaml_get_text(network, "enable_ipv6")),
 		.external = compose_is_external(network)};
 
 	read_subnets(network, &added);
+	read_options(network, &added);
 	items[to->networks_n++] = added;
 }
 
+static bool is_in_network(const struct yaml_node *service, struct lm_str key)
+{
+	const struct yaml_node *networks = yaml_get(service, "networks");
+	bool is_map = networks && yaml_kind(networks) == YAML_MAPPING;
+
+	if (!yaml_has(service, "networks"))
+		return lm_str_eq(key, LM_STR("default")) && !yaml_has(service, "network_mode");
+	for (size_t i = 0; networks && i < yaml_size(networks); i++)
+		if (lm_str_eq(yaml_text(is_map ? yaml_key(networks, i) : yaml_item(networks, i)),
+			    key))
+			return true;
+	return false;
+}
+
+/// Whether a service is in it, be it one that is not active.
+static bool is_used(const struct reader *r, struct lm_str key)
+{
+	for (size_t i = 0; r->list && i < yaml_size(r->list); i++) {
+		const struct yaml_node *service = yaml_value(r->list, i);
+
+		if (yaml_kind(service) == YAML_MAPPING && is_in_network(service, key))
+			return true;
+	}
+	return false;
+}
+
+/// Generation 1 makes those that a service is in; 2 prints those that it makes.
 static void read_networks(struct reader *r, const struct yaml_node *root)
 {
 	const struct yaml_node *networks = yaml_get_of(root, "networks", YAML_MAPPING);
@@ -236,31 +281,34 @@ static void read_networks(struct reader *r, const struct yaml_node *root)
 		struct lm_str key = yaml_text(yaml_key(networks, i));
 
 		has_default = has_default || lm_str_eq(key, LM_STR("default"));
-		add_network(r, key, yaml_value(networks, i));
+		if (r->generation > 1 || is_used(r, key))
+			add_network(r, key, yaml_value(networks, i));
 	}
-	if (r->wants_default && !has_default)
+	if (!has_default && is_used(r, LM_STR("default")))
 		add_network(r, LM_STR("default"), NULL);
 }
 
 lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigned generation,
-	struct compose_resources *ret, struct lm_err *err)
+	const struct compose_services *services, struct compose_resources *ret, struct lm_err *err)
 {
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
 	lm_auto(compose_resources_finish) struct compose_resources found = {0};
-	struct reader r = {.to = &found, .project = project, .generation = generation};
+	struct reader r = {
+		.to = &found, .project = project, .generation = generation, .services = services};
 	lm_rc rc = yaml_parse(config, &doc, err);
 
 	if (rc != LM_OK)
 		return lm_wrap(err, "what docker-compose config printed");
 	const struct yaml_node *root = yaml_root(doc);
-	const struct yaml_node *services = yaml_get_of(root, "services", YAML_MAPPING);
-	for (size_t i = 0; services && i < yaml_size(services); i++)
-		read_service(&r, yaml_text(yaml_key(services, i)), yaml_value(services, i));
+	r.list = yaml_get_of(root, "services", YAML_MAPPING);
+	for (size_t i = 0; r.list && i < yaml_size(r.list); i++)
+		read_service(&r, yaml_text(yaml_key(r.list, i)), yaml_value(r.list, i));
 	read_networks(&r, root);
 	if (r.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the compose file asks for more than %d containers, ports or networks",
-			LIMIT_RESOURCES);
+			"the compose file asks for more than %d containers or networks, or %d "
+			"ports",
+			LIMIT_RESOURCES, PORTS_MAX);
 	*ret = found;
 	found = (struct compose_resources){0};
 	return LM_OK;
@@ -282,6 +330,14 @@ void compose_resources_finish(struct compose_resources *r)
 		for (size_t k = 0; k < network->subnets_n; k++)
 			free(network->subnets[k]);
 		free(network->subnets);
+		for (size_t k = 0; k < network->options_n; k++) {
+			free(network->options[k].key);
+			free(network->options[k].value);
+		}
+		free(network->options);
+		free(network->driver);
+		free(network->internal);
+		free(network->ipv6);
 		free(network->key);
 		free(network->name);
 	}

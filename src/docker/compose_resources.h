@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "docker/compose_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,10 +25,19 @@ struct compose_port {
 	char protocol[8]; ///< "tcp", "udp", "sctp"
 };
 
+struct compose_network_option {
+	char *key, *value;
+};
+
 struct compose_network {
-	char *key;  ///< As the file calls it.
-	char *name; ///< As the engine does.
+	char *key;      ///< As the file calls it.
+	char *name;     ///< As the engine does.
+	char *driver;   ///< "": the engine's default.
+	char *internal; ///< "true", "false"; "": the file says nothing.
+	char *ipv6;     ///< The same.
 	bool external;
+	struct compose_network_option *options; ///< `driver_opts`
+	size_t options_n;
 	char **subnets; ///< "172.28.0.0/16"; those that the file fixes.
 	size_t subnets_n;
 };
@@ -50,9 +60,10 @@ bool compose_is_external(const struct yaml_node *definition);
 char *compose_resource_name(
 	const char *project, struct lm_str key, const struct yaml_node *definition);
 
-/// `generation` is docker-compose's: 1 joins generated names with '_', 2 with '-'; 1 prints
-/// services of profiles that nobody asked for too, which are left out. Ports that the engine
-/// chooses are left out. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind).
+/// Of the active services; `services` is what compose_services_parse made of the same text.
+/// `generation` is docker-compose's: 1 joins generated names with '_', 2 with '-'. Ports that the
+/// engine chooses are left out. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind, of
+/// ports ten times as many).
 lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigned generation,
-	struct compose_resources *ret, struct lm_err *err);
+	const struct compose_services *services, struct compose_resources *ret, struct lm_err *err);
 void compose_resources_finish(struct compose_resources *r);

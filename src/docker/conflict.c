@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 struct finder {
 	const struct conflict_search *search;
@@ -107,10 +108,12 @@ static bool holds_port(const struct inventory_container *c, const struct compose
 {
 	for (size_t i = 0; i < c->ports_n; i++) {
 		const struct inventory_port *p = &c->ports[i];
-		struct address held = read_address(p->ip);
 
-		if (p->port == port && strcmp(p->protocol, wanted->protocol) == 0 &&
-			overlap(&held, address))
+		// The port first: there may be tens of thousands.
+		if (p->port != port || strcmp(p->protocol, wanted->protocol) != 0)
+			continue;
+		struct address held = read_address(p->ip);
+		if (overlap(&held, address))
 			return true;
 	}
 	return false;
@@ -163,10 +166,10 @@ static const struct listener *find_port_listener(const struct finder *f,
 	if (!udp && strcmp(wanted->protocol, "tcp") != 0)
 		return NULL;
 	for (size_t i = 0; all && i < all->n; i++) {
+		if (all->items[i].port != port || all->items[i].udp != udp)
+			continue;
 		struct address held = address_of(&all->items[i]);
-
-		if (all->items[i].port == port && all->items[i].udp == udp &&
-			overlap(&held, address))
+		if (overlap(&held, address))
 			return &all->items[i];
 	}
 	return NULL;
@@ -238,13 +241,12 @@ static const struct inventory_container *find_user(
 	return NULL;
 }
 
-static void add_network(struct finder *f, enum conflict_kind kind, const char *wanted,
-	const struct inventory_network *network)
+/// Takes kind, what is wanted and the network from `c`.
+static void add_network(struct finder *f, struct conflict c)
 {
-	struct conflict c = {.kind = kind,
-		.holder = holder_of(f, network->project),
-		.wanted = wanted,
-		.network = network};
+	const struct inventory_network *network = c.network;
+
+	c.holder = holder_of(f, network->project);
 
 	if (c.holder == CONFLICT_OURS) {
 		c.container = find_user(f, network);
@@ -294,13 +296,82 @@ static void find_subnet(
 	for (size_t i = 0; i < wanted->subnets_n; i++)
 		for (size_t k = 0; k < n->subnets_n; k++)
 			if (subnets_overlap(wanted->subnets[i], n->subnets[k])) {
-				add_network(f, CONFLICT_SUBNET, wanted->subnets[i], n);
+				add_network(f, (struct conflict){.kind = CONFLICT_SUBNET,
+						       .wanted = wanted->subnets[i],
+						       .network = n});
 				return;
 			}
 }
 
-/// Generation 2 goes by the label that has the network's key; 1 wrote another one there for
-/// networks with a name of their own, and takes any.
+/// Those that the engine sets by itself, which docker-compose 1 leaves out.
+static bool is_engines_option(const char *key)
+{
+	static const char *const keys[] = {"com.docker.network.driver.overlay.vxlanid_list",
+		"com.docker.network.windowsshim.hnsid",
+		"com.docker.network.windowsshim.networkname"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+static const char *find_wanted_option(const struct compose_network *wanted, const char *key)
+{
+	for (size_t i = 0; i < wanted->options_n; i++)
+		if (strcmp(wanted->options[i].key, key) == 0)
+			return wanted->options[i].value;
+	return NULL;
+}
+
+static bool has_option(const struct inventory_network *n, const char *key)
+{
+	for (size_t i = 0; i < n->options_n; i++)
+		if (strcmp(n->options[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+/// What docker-compose 1 compares, and finds to differ; NULL: nothing. It does not get as far as
+/// subnets.
+static const char *find_difference(
+	const struct compose_network *wanted, const struct inventory_network *n)
+{
+	if (*wanted->driver && strcmp(wanted->driver, n->driver) != 0)
+		return "driver";
+	for (size_t i = 0; i < n->options_n; i++) {
+		const char *value = find_wanted_option(wanted, n->options[i].key);
+
+		if (!is_engines_option(n->options[i].key) &&
+			!(value && strcmp(value, n->options[i].value) == 0))
+			return n->options[i].key;
+	}
+	for (size_t i = 0; i < wanted->options_n; i++)
+		if (!has_option(n, wanted->options[i].key) &&
+			!is_engines_option(wanted->options[i].key))
+			return wanted->options[i].key;
+	if (*wanted->internal && (strcasecmp(wanted->internal, "true") == 0) != n->internal)
+		return "internal";
+	if (*wanted->ipv6 && (strcasecmp(wanted->ipv6, "true") == 0) != n->ipv6)
+		return "enable_ipv6";
+	return NULL;
+}
+
+/// A network that has the name of one of the file's.
+static void find_network(
+	struct finder *f, const struct compose_network *wanted, const struct inventory_network *n)
+{
+	struct conflict c = {.kind = CONFLICT_NETWORK, .wanted = wanted->name, .network = n};
+
+	if (f->search->generation == 1) {
+		c.kind = CONFLICT_NETWORK_CHANGED;
+		c.difference = find_difference(wanted, n);
+	}
+	// Generation 1 wrote another key into the label of networks with a name of their own.
+	if (c.difference || (f->search->generation > 1 && strcmp(n->key, wanted->key) != 0))
+		add_network(f, c);
+}
+
 static void find_networks(struct finder *f)
 {
 	const struct inventory *all = f->search->inventory;
@@ -313,8 +384,8 @@ static void find_networks(struct finder *f)
 
 			if (strcmp(n->name, wanted->name) != 0)
 				find_subnet(f, wanted, n);
-			else if (f->search->generation > 1 && strcmp(n->key, wanted->key) != 0)
-				add_network(f, CONFLICT_NETWORK, wanted->name, n);
+			else
+				find_network(f, wanted, n);
 		}
 	}
 }
@@ -395,6 +466,7 @@ static void describe_wish(const struct conflict *c, struct lm_buf *out)
 	case CONFLICT_SUBNET:
 		(void)lm_buf_printf(out, "the subnet %s", c->wanted);
 		break;
+	case CONFLICT_NETWORK_CHANGED:
 	case CONFLICT_NETWORK_GONE:
 		(void)lm_buf_printf(out, "the network '%s'", c->wanted);
 		break;
@@ -417,6 +489,7 @@ static const char *alternative_of(enum conflict_kind kind)
 		[CONFLICT_NAME] = ", or choose another name in the compose file",
 		[CONFLICT_PORT] = ", or publish another port",
 		[CONFLICT_NETWORK] = ", or choose another name in the compose file",
+		[CONFLICT_NETWORK_CHANGED] = ", or choose another name in the compose file",
 		[CONFLICT_SUBNET] = ", or choose another subnet",
 		[CONFLICT_NETWORK_GONE] = "",
 	};
@@ -444,6 +517,9 @@ static void describe_network(const struct conflict *c, struct lm_buf *out)
 	if (c->kind == CONFLICT_SUBNET)
 		(void)lm_buf_printf(out, " overlaps with %s of network '%s'",
 			n->subnets_n > 0 ? n->subnets[0] : "that", n->name);
+	else if (c->kind == CONFLICT_NETWORK_CHANGED)
+		(void)lm_buf_printf(
+			out, " differs in '%s' from the network of that name", c->difference);
 	else
 		(void)lm_buf_puts(out, " is in use by a network");
 	if (c->container) {
@@ -452,10 +528,13 @@ static void describe_network(const struct conflict *c, struct lm_buf *out)
 		describe_project(c->container->project, out);
 		(void)lm_buf_printf(out, ": run 'docker network disconnect -f %s %s'", n->name,
 			c->container->name);
-	} else if (c->holder == CONFLICT_OURS)
+	} else if (c->holder == CONFLICT_OURS && c->kind == CONFLICT_NETWORK_CHANGED) {
+		(void)lm_buf_puts(out,
+			" of an earlier deployment: run 'lighterman stop' and deploy again" FORCE);
+	} else if (c->holder == CONFLICT_OURS) {
 		(void)lm_buf_printf(out,
 			" of an earlier deployment: run 'docker network rm %s'" FORCE, n->name);
-	else {
+	} else {
 		describe_project(n->project, out);
 		(void)lm_buf_printf(
 			out, ": run 'docker network rm %s'%s", n->name, alternative_of(c->kind));

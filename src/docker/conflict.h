@@ -12,7 +12,8 @@
 enum conflict_kind {
 	CONFLICT_NAME,
 	CONFLICT_PORT,
-	CONFLICT_NETWORK, ///< Its name is taken by one that docker-compose will not use.
+	CONFLICT_NETWORK,         ///< Its name is taken by one that docker-compose will not use.
+	CONFLICT_NETWORK_CHANGED, ///< The same: as it has another definition than in the file.
 	CONFLICT_SUBNET,
 	CONFLICT_NETWORK_GONE, ///< A stopped container refers to a network that was removed.
 };
@@ -37,6 +38,7 @@ struct conflict {
 	const struct inventory_network *network;
 	const struct listener *listener;
 	const char *other_service; ///< CONFLICT_FILE.
+	const char *difference;    ///< CONFLICT_NETWORK_CHANGED: what of it, the first.
 };
 
 struct conflicts {
@@ -46,7 +48,8 @@ struct conflicts {
 
 struct conflict_search {
 	const char *project; ///< Ours.
-	unsigned generation; ///< Of docker-compose: only 2 refuses networks by their labels.
+	unsigned generation; ///< Of docker-compose: 2 refuses networks by their labels, 1 by their
+			     ///< definition.
 	const struct compose_resources *wanted;
 	const struct inventory *inventory;
 	const struct listeners *listeners; ///< NULL: not known.

@@ -67,11 +67,16 @@ static void read_network(const json_t *item, struct inventory_network *n)
 {
 	const json_t *labels = json_object_get(item, "Labels");
 	const json_t *pools = json_object_get(json_object_get(item, "IPAM"), "Config");
+	json_t *options = json_object_get(item, "Options");
 	size_t i;
-	json_t *pool;
+	json_t *pool, *value;
+	const char *key;
 
 	n->id = json_copy_text(item, "Id");
 	n->name = json_copy_text(item, "Name");
+	n->driver = json_copy_text(item, "Driver");
+	n->internal = json_get_bool(item, "Internal", false);
+	n->ipv6 = json_get_bool(item, "EnableIPv6", false);
 	n->project = json_copy_text(labels, "com.docker.compose.project");
 	n->key = json_copy_text(labels, "com.docker.compose.network");
 	n->subnets = lm_xcalloc(json_array_size(pools) + 1, sizeof(*n->subnets));
@@ -81,6 +86,10 @@ static void read_network(const json_t *item, struct inventory_network *n)
 		if (subnet)
 			n->subnets[n->subnets_n++] = lm_xstrdup(subnet);
 	}
+	n->options = lm_xcalloc(json_object_size(options) + 1, sizeof(*n->options));
+	json_object_foreach(options, key, value) if (json_is_string(value))
+		n->options[n->options_n++] = (struct inventory_option){
+		.key = lm_xstrdup(key), .value = lm_xstrdup(json_string_value(value))};
 }
 
 static lm_rc parse_objects(struct lm_str body, const char *what, json_t **ret, struct lm_err *err)
@@ -161,7 +170,13 @@ void inventory_finish(struct inventory *inventory)
 		free(n->name);
 		free(n->project);
 		free(n->key);
+		free(n->driver);
 		finish_texts(n->subnets, n->subnets_n);
+		for (size_t k = 0; k < n->options_n; k++) {
+			free(n->options[k].key);
+			free(n->options[k].value);
+		}
+		free(n->options);
 	}
 	free(inventory->containers);
 	free(inventory->networks);

@@ -33,13 +33,21 @@ struct inventory_container {
 	size_t networks_n;
 };
 
+struct inventory_option {
+	char *key, *value;
+};
+
 struct inventory_network {
 	char *id;
 	char *name;
 	char *project; ///< Label com.docker.compose.project, or "".
 	char *key;     ///< Label com.docker.compose.network, or "".
+	char *driver;
+	bool internal, ipv6;
 	char **subnets;
 	size_t subnets_n;
+	struct inventory_option *options; ///< Of the driver.
+	size_t options_n;
 };
 
 struct inventory {

@@ -32,8 +32,8 @@ static void scene_finish(struct scene *s)
 static lm_rc look(const struct work *w, struct scene *s, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&w->limit, LOOK_MS);
-	lm_rc rc = compose_resources_parse(
-		lm_buf_str(&w->config), COMPOSE_PROJECT, w->compose.generation, &s->wanted, err);
+	lm_rc rc = compose_resources_parse(lm_buf_str(&w->config), COMPOSE_PROJECT,
+		w->compose.generation, &w->services, &s->wanted, err);
 
 	if (!rc)
 		rc = inventory_take(&w->engine, &limit, &s->all, err);
@@ -53,6 +53,25 @@ static lm_rc look(const struct work *w, struct scene *s, struct lm_err *err)
 static bool is_ours(const char *project)
 {
 	return strcmp(project, COMPOSE_PROJECT) == 0;
+}
+
+/// Those of our containers that are in it, and run, are stopped. docker-compose 1 puts them into
+/// the network that it makes instead only when it starts them.
+static lm_rc stop_users(const struct work *w, const struct inventory *all,
+	const struct inventory_network *n, struct lm_err *err)
+{
+	lm_auto_free struct engine_object *users =
+		lm_xcalloc(all->containers_n + 1, sizeof(*users));
+	size_t users_n = 0;
+
+	for (size_t i = 0; i < all->containers_n; i++) {
+		const struct inventory_container *c = &all->containers[i];
+
+		if (is_ours(c->project) && inventory_is_active(c) &&
+			inventory_is_attached(c, n->id))
+			users[users_n++] = (struct engine_object){c->id, c->name};
+	}
+	return engine_stop_containers(&w->engine, users, users_n, &w->limit, err);
 }
 
 /// Our containers are taken out of it and run on: docker-compose makes them anew, with their
@@ -122,7 +141,11 @@ lm_rc application_remove_conflicts(struct work *w, struct lm_err *err)
 	for (size_t i = 0; i < s.found.n && !rc; i++) {
 		const struct conflict *c = &s.found.items[i];
 
-		if (c->holder == CONFLICT_OURS && c->network && is_first(&s.found, i))
+		if (c->holder != CONFLICT_OURS || !c->network || !is_first(&s.found, i))
+			continue;
+		if (c->kind == CONFLICT_NETWORK_CHANGED)
+			rc = stop_users(w, &s.all, c->network, err);
+		if (!rc)
 			rc = remove_network(w, &s.all, c->network, err);
 	}
 	return rc;
@@ -183,6 +206,28 @@ static bool is_programs(const struct scene *s, const struct conflict *c)
 	return true;
 }
 
+/// `down` removes what carries our label; then an external network of that name is missing.
+static void list_external_of_ours(
+	const struct scene *s, void (*found)(void *ctx, const char *text), void *ctx)
+{
+	for (size_t i = 0; i < s->wanted.networks_n; i++) {
+		const struct compose_network *wanted = &s->wanted.networks[i];
+
+		for (size_t k = 0; wanted->external && k < s->all.networks_n; k++) {
+			const struct inventory_network *n = &s->all.networks[k];
+
+			if (strcmp(n->name, wanted->name) != 0 || !is_ours(n->project))
+				continue;
+			lm_auto_free char *text = lm_xasprintf(
+				"network '%s' is external, and network '%s' was made by an earlier "
+				"deployment, with which it goes: run 'lighterman stop' and "
+				"'docker network create %s' first, or leave out 'external'",
+				wanted->key, n->name, n->name);
+			found(ctx, text);
+		}
+	}
+}
+
 lm_rc application_list_strangers(const struct work *w, bool sees_programs,
 	void (*found)(void *ctx, const char *text), void *ctx, struct lm_err *err)
 {
@@ -202,6 +247,8 @@ lm_rc application_list_strangers(const struct work *w, bool sees_programs,
 			found(ctx, lm_buf_cstr(&text));
 		}
 	}
+	if (!rc)
+		list_external_of_ours(&s, found, ctx);
 	return rc;
 }
 
@@ -269,7 +316,7 @@ void application_sweep_networks(const struct work *w, bool is_down)
 	struct lm_err err = {LM_OK};
 	lm_rc rc = is_down ? LM_OK
 			   : compose_resources_parse(lm_buf_str(&w->config), COMPOSE_PROJECT,
-				     w->compose.generation, &wanted, &err);
+				     w->compose.generation, &w->services, &wanted, &err);
 
 	if (!rc)
 		rc = inventory_take(&w->engine, &limit, &all, &err);

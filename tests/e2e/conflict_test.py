@@ -243,6 +243,46 @@ def test_a_strangers_network_of_that_name(dock_with, compose2, engine, local):
     assert engine.docker.networks.list(names=["backnet"])
 
 
+def test_a_network_whose_definition_changed(dock_with, compose1, engine, local):
+    """docker-compose 1 refuses it; its containers keep their volumes and get into the new one."""
+    dock = dock_with(compose1)
+    first = NETWORKS.format(image=local, project=PROJECT)
+    assert dock.deploy(first, **IN_PLACE)["result"] == "success"
+    before = engine.containers()
+    second = first.replace("name: backnet", "{name: backnet, internal: true}")
+    words = "the network 'backnet' differs in 'internal' from the network of that name of an earlier deployment"
+    failed(dock.deploy(second, **IN_PLACE), words, "'lighterman stop'")
+    assert set(engine.containers()) == {"web", "db"}
+    result = dock.deploy(second, **IN_PLACE, **FORCE)
+    assert (result["result"], result["forced"]) == ("success", True), result
+    after = engine.containers()
+    assert {name: container.id for name, container in after.items()} == {name: c.id for name, c in before.items()}
+    assert engine.docker.networks.get("backnet").attrs["Internal"]
+    for container in after.values():
+        assert "backnet" in container.attrs["NetworkSettings"]["Networks"]
+        assert container.attrs["NetworkSettings"]["Networks"]["backnet"]["IPAddress"]
+
+
+def test_an_external_network_that_an_earlier_deployment_made(dock_with, compose, engine, local):
+    """`down` takes it away: that is found before."""
+    dock = dock_with(compose)
+    first = NETWORKS.format(image=local, project=PROJECT)
+    assert dock.deploy(first, **HERE)["result"] == "success"
+    before = {name: container.id for name, container in engine.containers().items()}
+    second = first.replace("name: backnet", "{external: true, name: backnet}").replace("back:\n    {", "back: {")
+    for more in ({}, FORCE):
+        refused(dock.deploy(second, **HERE, **more), "network 'back' is external", "leave out 'external'")
+        assert {name: container.id for name, container in engine.containers().items()} == before
+    assert dock.down()["result"] == "success"
+    engine.docker.networks.create("backnet")
+    try:
+        assert dock.deploy(second, **HERE)["result"] == "success"
+        assert dock.deploy(second, **HERE)["result"] == "success"
+    finally:
+        engine.remove_containers()
+        engine.docker.networks.get("backnet").remove()
+
+
 def test_networks_that_the_file_lost_go_once_the_new_deployment_is_up(dock_with, compose, engine, local):
     dock = dock_with(compose)
     assert dock.deploy(with_subnet(local, "old", "10.215.0.0/16"), **IN_PLACE)["result"] == "success"
@@ -279,6 +319,18 @@ def test_the_port_moves_from_one_service_to_another(dock_with, compose, engine, 
     assert dock.deploy(compose_file(None, ["a", "b"], local, ports={"a": port}), **IN_PLACE)["result"] == "success"
     assert dock.deploy(compose_file(None, ["a", "b"], local, ports={"b": port}), **IN_PLACE, **FORCE)["result"] == "success"
     assert set(engine.containers()) == {"a", "b"}
+
+
+def test_a_service_of_an_active_profile_has_its_conflicts_found_too(dock_with, compose, engine, local):
+    dock, port = dock_with(compose), free_port()
+    (dock.device.destination / ".env").write_text("COMPOSE_PROFILES=debug\n")
+    text = compose_file(None, ["web"], local, ports={"web": port}, profiles="[debug]")
+    assert dock.deploy(compose_file(None, ["old"], local, ports={"old": port}), **IN_PLACE)["result"] == "success"
+    result = dock.deploy(text, **IN_PLACE, **FORCE)
+    assert (result["result"], result["forced"], set(engine.containers())) == ("success", True, {"web"}), result
+    engine.remove_containers()
+    left(engine, local, "theirs", ports={"8080/tcp": ("127.0.0.1", port)})
+    refused(dock.deploy(text, **IN_PLACE), "in use by container 'theirs'")
 
 
 def test_what_is_not_ours_is_found_before_what_runs_is_stopped(dock_with, compose, engine, local):

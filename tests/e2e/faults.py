@@ -14,7 +14,7 @@ import socket
 
 from device import SECRET_ARN
 from servers.authority import Authority
-from servers.engine import compose_file
+from servers.engine import PROJECT, compose_file
 from servers.old_engine import VersionOnlyEngine
 from servers.s3 import S3
 from servers.server import free_port, run
@@ -573,6 +573,7 @@ def top(text, *lines):
 
 FAULTS.update({
     "volume_source_missing": lambda scene: scene.service("volumes: [{type: bind, source: ./none, target: /x}]"),
+    "bind_source_obstructed": lambda scene: scene.service("volumes: ['/etc/passwd/none:/x']"),
     "external_network_missing": top("networks: {quay: {external: true}}", "networks: [quay]"),
     "secret_file_missing": top("secrets: {key: {file: ./none.key}}", "secrets: [key]"),
     "config_file_missing": top("configs: {conf: {file: ./none.conf}}", "configs: [conf]"),
@@ -754,6 +755,22 @@ def network_name_taken(scene):
     scene.fixture("engine").docker.networks.create("quay")
     return scene.store(f"services:\n  web:\n    image: {scene.fixture('local_image')}\n    networks: [quay]\n"
                        "networks:\n  quay:\n    name: quay\n")
+
+
+@fault
+def network_changed(scene):
+    scene.own("compose1")
+    scene.fixture("engine").docker.networks.create("quay")
+    return scene.store(f"version: '3.5'\nservices:\n  web:\n    image: {scene.fixture('local_image')}\n    networks: [quay]\n"
+                       "networks:\n  quay:\n    name: quay\n    internal: true\n")
+
+
+@fault
+def external_network_of_ours(scene):
+    labels = {"com.docker.compose.project": PROJECT, "com.docker.compose.network": "quay"}
+    scene.fixture("engine").docker.networks.create("quay", labels=labels)
+    return scene.store(f"services:\n  web:\n    image: {scene.fixture('local_image')}\n    networks: [quay]\n"
+                       "networks:\n  quay:\n    external: true\n    name: quay\n")
 
 
 @fault

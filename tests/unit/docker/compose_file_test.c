@@ -193,6 +193,32 @@ static void reads_what_decides_about_a_service(void **state)
 	assert_true(a->active && b->active && c->active);
 }
 
+static void replicas_count_as_each_generation_counts_them(void **state)
+{
+	(void)state;
+	const char *config =
+		"services:\n"
+		"  plain: {deploy: {mode: replicated, replicas: 3}}\n"
+		"  global: {deploy: {mode: global, replicas: 3}}\n"
+		"  placed: {deploy: {replicas: 3, placement: {max_replicas_per_node: 2}}}\n"
+		"  scaled: {scale: 2, deploy: {placement: {max_replicas_per_node: 9}}}\n"
+		"  none: {scale: 0}\n"
+		"  odd: {deploy: {mode: [x], placement: [y]}}\n"
+		"  empty:\n";
+	static const unsigned of_1[] = {3, 1, 2, 2, 0, 1, 1}, of_2[] = {3, 3, 3, 2, 0, 1, 1};
+
+	for (unsigned generation = 1; generation <= 2; generation++) {
+		lm_auto(compose_services_finish) struct compose_services services = {0};
+		const unsigned *expected = generation == 1 ? of_1 : of_2;
+
+		parse(config, &services);
+		assert_int_equal(
+			compose_services_activate(&services, generation, LM_STR(""), NULL), LM_OK);
+		for (size_t i = 0; i < services.n; i++)
+			assert_int_equal(services.items[i].replicas, expected[i]);
+	}
+}
+
 static void generation_1_starts_services_by_their_profiles(void **state)
 {
 	(void)state;
@@ -305,6 +331,7 @@ int main(void)
 		cmocka_unit_test(lists_each_image_once_with_who_builds_it),
 		cmocka_unit_test(a_default_platform_is_of_services_that_ask_for_none),
 		cmocka_unit_test(reads_what_decides_about_a_service),
+		cmocka_unit_test(replicas_count_as_each_generation_counts_them),
 		cmocka_unit_test(generation_1_starts_services_by_their_profiles),
 		cmocka_unit_test(profiles_that_cannot_work_are_explained),
 		cmocka_unit_test(an_empty_result_is_explained_by_the_profiles_of_the_file),

@@ -13,20 +13,27 @@
 
 #define PROJECT "p"
 
-static struct compose_resources parse(const char *config, unsigned generation)
+/// `profiles` is the value of COMPOSE_PROFILES.
+static struct compose_resources parse(const char *config, unsigned generation, const char *profiles)
 {
+	lm_auto(compose_services_finish) struct compose_services services = {0};
 	struct compose_resources found = {0};
 	struct lm_err err = {LM_OK};
 
+	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
 	assert_int_equal(
-		compose_resources_parse(lm_str(config), PROJECT, generation, &found, &err), LM_OK);
+		compose_services_activate(&services, generation, lm_str(profiles), &err), LM_OK);
+	assert_int_equal(compose_resources_parse(
+				 lm_str(config), PROJECT, generation, &services, &found, &err),
+		LM_OK);
 	return found;
 }
 
-static void assert_names(const char *config, unsigned generation, const char *names)
+static void assert_names(
+	const char *config, unsigned generation, const char *profiles, const char *names)
 {
 	lm_auto(compose_resources_finish) struct compose_resources found =
-		parse(config, generation);
+		parse(config, generation, profiles);
 	lm_auto_buf struct lm_buf text = LM_BUF(1000);
 
 	for (size_t i = 0; i < found.names_n; i++)
@@ -45,14 +52,36 @@ static void names_are_fixed_or_made_as_each_generation_does(void **state)
 				     "  debug: {profiles: [debug]}\n"
 				     "  odd:\n";
 
-	assert_names(config, 1, "db=the-db web=p_web_1 more=p_more_1 more=p_more_2 ");
-	assert_names(config, 2,
+	assert_names(
+		config, 1, "", "db=the-db web=p_web_1 web=p_web_2 more=p_more_1 more=p_more_2 ");
+	assert_names(config, 2, "",
 		"db=the-db web=p-web-1 web=p-web-2 more=p-more-1 more=p-more-2 debug=p-debug-1 ");
+}
+
+static void a_service_of_an_active_profile_wants_as_much_as_others(void **state)
+{
+	(void)state;
+	static const char config[] =
+		"services:\n"
+		"  web: {network_mode: none}\n"
+		"  debug: {profiles: [debug], container_name: x, ports: ['80:80'],\n"
+		"    networks: {back: null}}\n"
+		"networks: {back: {name: backnet}}";
+	lm_auto(compose_resources_finish) struct compose_resources idle = parse(config, 1, "");
+	lm_auto(compose_resources_finish) struct compose_resources busy = parse(config, 1, "debug");
+
+	assert_int_equal(idle.names_n, 1);
+	assert_int_equal(idle.ports_n, 0);
+	assert_int_equal(idle.networks_n, 1); // docker-compose 1 makes it for that service, too
+	assert_int_equal(busy.names_n, 2);
+	assert_string_equal(busy.names[1].name, "x");
+	assert_int_equal(busy.ports_n, 1);
+	assert_string_equal(busy.networks[0].name, "backnet");
 }
 
 static void assert_ports(const char *config, const char *ports)
 {
-	lm_auto(compose_resources_finish) struct compose_resources found = parse(config, 2);
+	lm_auto(compose_resources_finish) struct compose_resources found = parse(config, 2, "");
 	lm_auto_buf struct lm_buf text = LM_BUF(1000);
 
 	for (size_t i = 0; i < found.ports_n; i++) {
@@ -82,9 +111,26 @@ static void reads_published_ports_in_every_form(void **state)
 	assert_ports("services: {b: {network_mode: bridge, ports: ['80:80']}}", "b::80-80/tcp ");
 }
 
+static void a_range_of_ports_may_be_long(void **state)
+{
+	(void)state;
+	enum { FIRST = 10000, LAST = 20000 }; // as for RTP; docker-compose prints each of them
+	lm_auto_buf struct lm_buf config = LM_BUF(1 << 20);
+
+	(void)lm_buf_puts(&config, "services: {sip: {ports: [");
+	for (unsigned port = FIRST; port <= LAST; port++)
+		(void)lm_buf_printf(
+			&config, "{target: %u, published: %u, protocol: udp}, ", port, port);
+	(void)lm_buf_puts(&config, "]}}");
+	lm_auto(compose_resources_finish) struct compose_resources found =
+		parse(lm_buf_cstr(&config), 2, "");
+	assert_int_equal(found.ports_n, LAST - FIRST + 1);
+	assert_int_equal(found.ports[found.ports_n - 1].last, LAST);
+}
+
 static void assert_networks(const char *config, const char *networks)
 {
-	lm_auto(compose_resources_finish) struct compose_resources found = parse(config, 1);
+	lm_auto(compose_resources_finish) struct compose_resources found = parse(config, 1, "");
 	lm_auto_buf struct lm_buf text = LM_BUF(1000);
 
 	for (size_t i = 0; i < found.networks_n; i++) {
@@ -101,10 +147,11 @@ static void assert_networks(const char *config, const char *networks)
 static void knows_the_engines_names_of_networks(void **state)
 {
 	(void)state;
-	assert_networks("services: {a: {}}\nnetworks: {back: {name: backnet}, front: null, "
-			"pool: {ipam: {config: [{subnet: 10.9.0.0/16}, {gateway: 10.9.0.1}]}}}",
+	assert_networks("services: {a: {networks: {front: null, pool: null, back: null}}, b: {}}\n"
+			"networks: {back: {name: backnet}, front: null, unused: null, pool: {ipam: "
+			"{config: [{subnet: 10.9.0.0/16}, {gateway: 10.9.0.1}]}}}",
 		"back=backnet front=p_front pool=p_pool(10.9.0.0/16) default=p_default ");
-	assert_networks("services: {a: {networks: {x: null}}}\n"
+	assert_networks("services: {a: {networks: [x, z, w, u]}}\n"
 			"networks: {x: {external: {name: y}}, z: {external: true}, "
 			"w: {external: true, name: v}, u: {external: false}}",
 		"x=external y z=external z w=external v u=p_u ");
@@ -115,14 +162,18 @@ static void knows_the_engines_names_of_networks(void **state)
 static void refuses_what_is_no_file_and_too_much(void **state)
 {
 	(void)state;
+	lm_auto(compose_services_finish) struct compose_services services = {0};
 	struct compose_resources found = {0};
 	struct lm_err err = {LM_OK};
 	lm_auto_buf struct lm_buf many = LM_BUF(100);
 
 	assert_int_equal(
-		compose_resources_parse(LM_STR("a: ["), PROJECT, 1, &found, &err), LM_E_INVALID);
+		compose_resources_parse(LM_STR("a: ["), PROJECT, 1, &services, &found, &err),
+		LM_E_INVALID);
 	(void)lm_buf_printf(&many, "services: {a: {scale: %d}}", LIMIT_RESOURCES + 1);
-	assert_int_equal(compose_resources_parse(lm_buf_str(&many), PROJECT, 1, &found, &err),
+	assert_int_equal(compose_services_parse(lm_buf_str(&many), &services, &err), LM_OK);
+	assert_int_equal(
+		compose_resources_parse(lm_buf_str(&many), PROJECT, 1, &services, &found, &err),
 		LM_E_TOO_LARGE);
 	assert_null(found.names);
 }
@@ -131,7 +182,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_fixed_or_made_as_each_generation_does),
+		cmocka_unit_test(a_service_of_an_active_profile_wants_as_much_as_others),
 		cmocka_unit_test(reads_published_ports_in_every_form),
+		cmocka_unit_test(a_range_of_ports_may_be_long),
 		cmocka_unit_test(knows_the_engines_names_of_networks),
 		cmocka_unit_test(refuses_what_is_no_file_and_too_much),
 	};

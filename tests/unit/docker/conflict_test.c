@@ -30,6 +30,7 @@
 static void assert_found(const char *config, const char *containers, const char *networks,
 	const struct listeners *listeners, unsigned generation, const char *expected)
 {
+	lm_auto(compose_services_finish) struct compose_services services = {0};
 	lm_auto(compose_resources_finish) struct compose_resources wanted = {0};
 	lm_auto(inventory_finish) struct inventory all = {0};
 	lm_auto(conflicts_finish) struct conflicts found = {0};
@@ -37,8 +38,10 @@ static void assert_found(const char *config, const char *containers, const char 
 	lm_auto_buf struct lm_buf list = LM_BUF(4000);
 	struct lm_err err = {LM_OK};
 
+	assert_int_equal(compose_services_parse(lm_str(config), &services, &err), LM_OK);
 	assert_int_equal(
-		compose_resources_parse(lm_str(config), "p", generation, &wanted, &err), LM_OK);
+		compose_resources_parse(lm_str(config), "p", generation, &services, &wanted, &err),
+		LM_OK);
 	(void)lm_buf_printf(&list, "[%s]", containers);
 	assert_int_equal(inventory_parse_containers(lm_buf_str(&list), &all, &err), LM_OK);
 	lm_buf_clear(&list);
@@ -197,7 +200,7 @@ static void a_stranger_in_a_network_of_ours_is_named(void **state)
 }
 
 #define POOL                                                                                       \
-	"services: {a: {network_mode: none}}\n"                                                    \
+	"services: {a: {networks: {pool: null}}}\n"                                                \
 	"networks: {pool: {ipam: {config: [{subnet: 10.1.64.0/18}]}}}"
 
 static void subnets_overlap_in_either_direction(void **state)
@@ -216,6 +219,56 @@ static void subnets_overlap_in_either_direction(void **state)
 	assert_found(POOL, "", NETWORK("n1", "old", "p", "old", "fd00::/64"), NULL, 1, "");
 	assert_found(POOL, "", NETWORK("n1", "old", "p", "old", "nonsense"), NULL, 1, "");
 	assert_found(POOL, "", NETWORK("n1", "p_pool", "p", "pool", "10.1.64.0/18"), NULL, 1, "");
+}
+
+#define CHANGED(driver, options, more, project)                                                    \
+	"{\"Id\":\"n1\",\"Name\":\"backnet\",\"Driver\":\"" driver                                 \
+	"\",\"Labels\":{\"com.docker.compose.project\":\"" project "\"},\"Options\":{" options     \
+	"}" more "}"
+#define BACK(definition)                                                                           \
+	"services: {a: {networks: [back]}}\nnetworks: {back: {name: backnet" definition "}}"
+
+static void assert_changed(const char *file, const char *network, const char *option)
+{
+	char text[400] = "";
+
+	if (option)
+		(void)snprintf(text, sizeof(text),
+			"the network 'backnet' differs in '%s' from the network of that name of an "
+			"earlier deployment: run 'lighterman stop' and deploy again, or set "
+			"ForceDeploy to True",
+			option);
+	assert_found(file, "", network, NULL, 1, text);
+}
+
+static void generation_1_minds_a_networks_definition(void **state)
+{
+	(void)state;
+	static const char plain[] = CHANGED("bridge", "", "", "p");
+	static const char mtu[] = CHANGED("bridge", "\"mtu\":\"9000\"", "", "p");
+
+	assert_changed(BACK(""), plain, NULL);
+	assert_changed(BACK(", driver: bridge, internal: false, enable_ipv6: false"), plain, NULL);
+	assert_changed(BACK(", driver: macvlan"), plain, "driver");
+	assert_changed(BACK(", driver_opts: {mtu: 9000}"), mtu, NULL);
+	assert_changed(BACK(", driver_opts: {mtu: 1400}"), mtu, "mtu");
+	assert_changed(BACK(""), mtu, "mtu");
+	assert_changed(BACK(", driver_opts: {mtu: 1400}"), plain, "mtu");
+	assert_changed(BACK(", internal: true"), plain, "internal");
+	assert_changed(BACK(", enable_ipv6: true"), plain, "enable_ipv6");
+	assert_changed(BACK(", internal: true, enable_ipv6: true"),
+		CHANGED("bridge", "", ",\"Internal\":true,\"EnableIPv6\":true", "p"), NULL);
+	assert_changed(BACK(""),
+		CHANGED("overlay", "\"com.docker.network.driver.overlay.vxlanid_list\":\"4097\"",
+			"", "p"),
+		NULL);
+	assert_changed(BACK(", external: true, driver: macvlan"), plain, NULL);
+	assert_found(BACK(", driver: macvlan"), "", CHANGED("bridge", "", "", "q"), NULL, 1,
+		"the network 'backnet' differs in 'driver' from the network of that name, which is "
+		"not of this application (project 'q'): run 'docker network rm backnet', or choose "
+		"another name in the compose file");
+	assert_found(BACK(", driver: macvlan"), "",
+		NETWORK("n1", "backnet", "p", "back", "10.1.0.0/16"), NULL, 2, "");
 }
 
 static void a_stopped_container_may_refer_to_a_network_that_is_gone(void **state)
@@ -271,6 +324,7 @@ int main(void)
 		cmocka_unit_test(only_generation_2_minds_a_networks_labels),
 		cmocka_unit_test(a_stranger_in_a_network_of_ours_is_named),
 		cmocka_unit_test(subnets_overlap_in_either_direction),
+		cmocka_unit_test(generation_1_minds_a_networks_definition),
 		cmocka_unit_test(a_stopped_container_may_refer_to_a_network_that_is_gone),
 		cmocka_unit_test(of_many_the_first_are_described),
 	};
