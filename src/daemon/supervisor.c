@@ -385,6 +385,19 @@ static void on_resume_again(void *ctx)
 	supervisor_resume(ctx);
 }
 
+/// Removes the logins of a worker that was killed together with an earlier lightermand: it may be
+/// long until the next job, which would. A worker that still runs removes its own.
+static void remove_abandoned_logins(const struct host_settings *host)
+{
+	lm_auto_close int lock = -1;
+	pid_t holder = 0;
+	struct lm_err err = {LM_OK};
+
+	if (launch_lock(host, &lock, &holder, &err) == LM_OK &&
+		launch_remove_credentials(host, &err) != LM_OK)
+		lm_warn("remove the folder for credentials: %s, ignoring", err.msg);
+}
+
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct outgoing *outgoing)
 {
@@ -395,6 +408,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->report_again = loop_timer_create(loop, on_report_again, s);
 	s->resume_again = loop_timer_create(loop, on_resume_again, s);
 	s->counts.last_success_ms = view_last_success_ms(s);
+	remove_abandoned_logins(host);
 	reporting_send(s);
 	return s;
 }

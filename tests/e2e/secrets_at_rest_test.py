@@ -122,6 +122,14 @@ def test_a_password_is_shown_nowhere(device_with, compose, engine, registry, bro
     assert files_that_show(SHOWN[0], *watch.at_rest, device.folder / "run") == []
 
 
+def test_logins_that_a_killed_worker_left_are_removed_at_the_start(device):
+    left = device.folder / "run" / "credentials"
+    (left / "docker").mkdir(parents=True)
+    (left / "docker" / "config.json").write_text("{}")
+    device.start()
+    assert not left.exists()
+
+
 def payloads_until_status(messages):
     """All that was published, up to the status; none of it shows a password."""
     found = b""
