@@ -112,7 +112,9 @@ static lm_rc run(const struct credential_helper *h, const char *verb, struct lm_
 	if (lm_str_eq(said, lm_str(not_found)))
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "docker-credential-%s has no login for it",
 			h->suffix);
-	return fail_run(h, verb, status, said.n ? said : lm_buf_str(&words), err);
+	// A helper that fails behind its answer has printed a login.
+	bool is_answer = lm_str_find(said, '{') < said.n;
+	return fail_run(h, verb, status, said.n && !is_answer ? said : lm_buf_str(&words), err);
 }
 
 /// jansson's own message may quote the text, so none of it is passed on.

@@ -148,6 +148,10 @@ static void tells_why_one_fails(void **state)
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_PROTOCOL);
 	assert_null(strstr(f->err.msg, "s3cret"));
+	install(f, "echo '{\"Username\": \"u\", \"Secret\": \"s3cret\"}'; echo closed >&2; exit 1");
+	assert_int_equal(
+		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_REFUSED);
+	assert_string_equal(f->err.msg, "docker-credential-test get fails: closed (exit status 1)");
 	install(f, "head -c 300000 /dev/zero");
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_TOO_LARGE);
