@@ -162,6 +162,19 @@ static struct variant find_variant(const struct shared_config *c, enum aws_servi
 	return v;
 }
 
+/// Whether the dual-stack hosts of a service have the usual domain, not one of their own. (AWS
+/// Secrets Manager User Guide: "Control API access with IAM policies"; botocore, of 2025 on.)
+static bool has_one_domain(enum aws_service service, const struct aws_partition *p)
+{
+	static const char *const partitions[] = {"aws", "aws-cn", "aws-us-gov"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(partitions) && service == AWS_SECRETS_MANAGER; i++) {
+		if (strcmp(p->name, partitions[i]) == 0)
+			return true;
+	}
+	return service == AWS_S3;
+}
+
 static lm_rc resolve_usual(enum aws_service service, const char *region, struct variant v,
 	struct aws_endpoint *ret, struct lm_err *err)
 {
@@ -169,8 +182,7 @@ static lm_rc resolve_usual(enum aws_service service, const char *region, struct 
 	const struct service_hosts *hosts = &services[service].hosts;
 	const char *gov_fips = services[service].gov_fips;
 	const char *host = hosts->usual;
-	// S3's have the usual domain, those of the other services one of their own.
-	bool other_domain = v.dual_stack && service != AWS_S3;
+	bool other_domain = v.dual_stack && !has_one_domain(service, p);
 
 	if (v.fips && service == AWS_S3 && strcmp(p->name, "aws-cn") == 0)
 		return lm_fail(err, LM_E_INVALID, 0,
@@ -207,15 +219,9 @@ lm_rc endpoint_resolve(
 		rc = find_override(&c, &services[service], &url, &name, err);
 	if (rc != LM_OK)
 		return rc;
-	struct variant v = find_variant(&c, service);
-	if (!url.n)
-		return resolve_usual(service, region, v, ret, err);
-	if (v.fips || v.dual_stack)
-		return lm_fail(err, LM_E_INVALID, 0,
-			"%s names an endpoint, and %s is true: of a named endpoint no other kind "
-			"is known; unset one of them",
-			name, v.fips ? USE_FIPS : USE_DUALSTACK);
-	return parse_override(name, url, ret, err);
+	if (url.n) // whatever kind of host is wanted: it is for the services that have no name
+		return parse_override(name, url, ret, err);
+	return resolve_usual(service, region, find_variant(&c, service), ret, err);
 }
 
 void endpoint_finish(struct aws_endpoint *e)

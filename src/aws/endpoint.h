@@ -5,7 +5,8 @@
 /// AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT say so), or what a person named, in this
 /// order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, endpoint_url in the services section of the
 /// AWS profile, endpoint_url of the profile (AWS SDKs and Tools Reference Guide: "Service-specific
-/// endpoints", "Dual-stack and FIPS endpoints").
+/// endpoints", "Dual-stack and FIPS endpoints"). A named one is taken as it is, whatever the two
+/// variables say, as botocore does.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -22,8 +23,8 @@ struct aws_endpoint {
 	bool plain_http; ///< The origin is "http://…"; only if a person said so.
 };
 
-/// LM_E_INVALID: the region cannot be one, or a setting (it is named) holds no usable URL or
-/// contradicts another. Otherwise as shared_config_load.
+/// LM_E_INVALID: the region cannot be one, or a setting (it is named) holds no usable URL, or a
+/// kind of host that there is none of. Otherwise as shared_config_load.
 lm_rc endpoint_resolve(
 	enum aws_service service, const char *region, struct aws_endpoint *ret, struct lm_err *err);
 void endpoint_finish(struct aws_endpoint *e);
