@@ -9,65 +9,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum {
 	RUN_MS = 50 * 1000, ///< Within what a provider gives to all sources.
 	GRACE_MS = 1000,
-	WORDS_MAX = 200,
-	RANDOM_MIN = 16, ///< A run of so many characters may be a key or a token.
 };
 
 #define SOURCE "credential_process"
-
-/// What the program wrote last on stderr.
-struct last_words {
-	char text[WORDS_MAX];
-	size_t n;
-};
-
-static void take_words(void *ctx, enum process_stream stream, struct lm_str line)
-{
-	struct last_words *w = ctx;
-
-	line = lm_str_trim(line);
-	if (stream != PROCESS_STDERR || !line.n)
-		return;
-	w->n = line.n < sizeof(w->text) ? line.n : sizeof(w->text);
-	memcpy(w->text, line.p, w->n);
-}
-
-static bool is_key_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '+' || c == '/' || c == '=' || c == '_' || c == '-';
-}
-
-/// Whether a run of characters looks like a key: long, with digits, small letters and capitals.
-static bool is_random(struct lm_str s)
-{
-	bool digit = false, small = false, capital = false;
-
-	for (size_t i = 0; i < s.n; i++) {
-		digit = digit || (s.p[i] >= '0' && s.p[i] <= '9');
-		small = small || (s.p[i] >= 'a' && s.p[i] <= 'z');
-		capital = capital || (s.p[i] >= 'A' && s.p[i] <= 'Z');
-	}
-	return s.n >= RANDOM_MIN && digit && small && capital;
-}
-
-/// A program that fails may print what it was given or was about to give.
-static void hide_keys(struct last_words *w)
-{
-	for (size_t i = 0; i < w->n;) {
-		size_t n = 0;
-
-		while (i + n < w->n && is_key_char(w->text[i + n]))
-			n++;
-		if (is_random((struct lm_str){w->text + i, n}))
-			memset(w->text + i, '*', n);
-		i += n ? n : 1;
-	}
-}
 
 static bool is_program(const char *path)
 {
@@ -94,16 +43,15 @@ static char *find_program(const char *name)
 	return NULL;
 }
 
-static lm_rc fail_run(const char *program, int status, struct last_words *words, struct lm_err *err)
+/// Nothing of what it printed: no rule knows each secret from a reason.
+static lm_rc fail_run(const char *program, int status, struct lm_err *err)
 {
-	char how[96], shown[4 * WORDS_MAX + 32];
+	char how[96];
 
-	(void)process_describe_status(status, how, sizeof(how));
-	hide_keys(words);
-	(void)lm_str_shorten(
-		(struct lm_str){words->text, words->n}, WORDS_MAX, shown, sizeof(shown));
-	return lm_fail(err, LM_E_REFUSED, 0, "'%s' fails with %s%s%s", program, how,
-		words->n ? ": " : " and says nothing on stderr", shown);
+	return lm_fail(err, LM_E_REFUSED, 0,
+		"'%s' fails with %s; what it prints is not shown, as it may be secret: run it by "
+		"hand as user %u",
+		program, process_describe_status(status, how, sizeof(how)), (unsigned)geteuid());
 }
 
 static lm_rc run(const struct credentials_context *c, const char *program,
@@ -111,14 +59,11 @@ static lm_rc run(const struct credentials_context *c, const char *program,
 {
 	unsigned ms = c->settings->timeout_ms ? c->settings->timeout_ms : (unsigned)RUN_MS;
 	const struct wait_limit within = wait_limit_within(c->limit, ms);
-	struct last_words words = {.n = 0};
 	int status = 0;
 	const struct process_run process = {
 		.spec = {.argv = (const char *const *)command->items,
 			.directory = "/",
 			.die_with_parent = true},
-		.on_line = take_words,
-		.ctx = &words,
 		.output = output,
 		.term_grace_ms = GRACE_MS,
 	};
@@ -134,7 +79,7 @@ static lm_rc run(const struct credentials_context *c, const char *program,
 			       ? lm_fail(err, LM_E_INVALID, 0, "there is no '%s'", program)
 			       : rc;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return fail_run(program, status, &words, err);
+		return fail_run(program, status, err);
 	return LM_OK;
 }
 

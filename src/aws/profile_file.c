@@ -86,13 +86,25 @@ static lm_rc read_section(struct reader *r, struct lm_str line, struct lm_err *e
 	return LM_OK;
 }
 
+/// A line below a key with a value goes on with it. One behind a comment does not: it would be a
+/// part of it.
+static void continue_value(struct lm_str *whole, struct lm_str line)
+{
+	const char *end = whole->p + whole->n;
+
+	if (lm_str_trim((struct lm_str){end, (size_t)(line.p - end)}).n == 0)
+		whole->n = (size_t)(line.p + line.n - whole->p);
+}
+
 /// A line below a key, indented deeper.
 static void read_nested(struct reader *r, struct lm_str line)
 {
 	struct lm_str value = line;
 	struct lm_str nested = lm_str_trim(lm_str_cut(&value, '='));
 
-	if (!r->key_has_value && nested.n && nested.n < line.n)
+	if (r->key_has_value)
+		continue_value(&r->file->entries[r->file->n - 1].whole, line);
+	else if (nested.n && nested.n < line.n)
 		add_entry(r, r->key, nested, lm_str_trim(value));
 }
 

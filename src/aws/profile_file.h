@@ -9,7 +9,8 @@
 /// A ':' may stand in place of the first '=', as in botocore. Keys compare without regard to case;
 /// of a key that is there twice the last counts; " #" and " ;" begin a comment behind a value.
 /// Lines that are indented deeper than a key without a value are settings nested in it ("s3 =", and
-/// below it "addressing_style = path"); behind a key with a value they are passed over.
+/// below it "addressing_style = path"); behind a key with a value they go on with it,
+/// which is for command lines.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -36,7 +37,9 @@ struct profile_entry {
 	struct lm_str key;    ///< Empty: the section's own line.
 	struct lm_str nested; ///< Empty: the key's own value.
 	struct lm_str value;
-	struct lm_str whole; ///< The value with what may be a comment, for command lines.
+	/// The value with what may be a comment and with the lines that go on with it, for command
+	/// lines.
+	struct lm_str whole;
 };
 
 struct profile_file {
@@ -56,7 +59,7 @@ bool profile_file_has(
 /// The value of a key of a profile; empty if it has none.
 struct lm_str profile_file_get(
 	const struct profile_file *f, struct lm_str profile, const char *key);
-/// The same with what may be a comment behind it.
+/// The same with what may be a comment behind it, and the lines that go on with it.
 struct lm_str profile_file_get_whole(
 	const struct profile_file *f, struct lm_str profile, const char *key);
 /// The value of a setting nested in a key; empty if there is none.

@@ -22,6 +22,7 @@ struct broker {
 	char *folder;                      ///< Name of its outbox below outbox/.
 	char connection[PRESENCE_ID_SIZE]; ///< Of the attempt, or the connection, that there is.
 	bool told_away;                    ///< The log knows that it is away.
+	struct lm_err behind; ///< Why it could not take a status, and gets no later ones.
 };
 
 struct outgoing {
@@ -338,16 +339,23 @@ lm_rc outgoing_send_once(
 	lm_rc first = LM_OK;
 
 	for (size_t i = 0; i < o->n; i++) {
-		struct lm_err failed = {LM_OK};
-		lm_rc rc = publisher_send_once(o->brokers[i].publisher, key, OUTBOX_STATUS,
-			STATUS_TOPIC, payload, &failed);
+		struct broker *b = &o->brokers[i];
+		lm_rc rc = b->behind.rc ? b->behind.rc
+					: publisher_send_once(b->publisher, key, OUTBOX_STATUS,
+						  STATUS_TOPIC, payload, &b->behind);
 
 		if (rc && !first) {
-			*err = failed;
+			*err = b->behind;
 			first = rc;
 		}
 	}
 	return first;
+}
+
+void outgoing_send_again(struct outgoing *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		o->brokers[i].behind.rc = LM_OK;
 }
 
 void outgoing_forget_taken(struct outgoing *o)

@@ -36,9 +36,12 @@ lm_rc outgoing_send(
 	struct outgoing *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
 
 /// The same for a status message that is given again until every broker has taken it: those that
-/// have taken one of that key do not get it again, also over a restart.
+/// have taken one of that key do not get it again, also over a restart. A broker that could not
+/// take one gets no later ones until outgoing_send_again, so that they come in their order.
 lm_rc outgoing_send_once(
 	struct outgoing *o, const char *key, struct lm_str payload, struct lm_err *err);
+/// All that some broker could not take is given again from now on, the oldest first.
+void outgoing_send_again(struct outgoing *o);
 /// Every broker has taken all such messages.
 void outgoing_forget_taken(struct outgoing *o);
 

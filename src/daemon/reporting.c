@@ -31,11 +31,16 @@ void reporting_send(struct supervisor *s)
 {
 	lm_auto_free struct store_message *messages = NULL;
 	size_t n = 0;
-	struct lm_err err = {LM_OK};
+	struct lm_err err = {LM_OK}, failed = {LM_OK};
 	lm_rc rc = store_unreported(s->store, &messages, &n, &err);
 
-	for (size_t i = 0; i < n && rc == LM_OK; i++)
-		rc = send_one(s, &messages[i], &err);
+	outgoing_send_again(s->outgoing);
+	// One that stays does not hold up the others, for as many as the outboxes know the names
+	// of.
+	for (size_t i = 0; i < n && (rc == LM_OK || i < LIMIT_OUTBOX_TAKEN); i++) {
+		if (send_one(s, &messages[i], rc == LM_OK ? &err : &failed) != LM_OK)
+			rc = LM_E_SYS;
+	}
 	if (rc == LM_OK) {
 		s->report_tries = 0;
 		outgoing_forget_taken(s->outgoing);

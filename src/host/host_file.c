@@ -7,6 +7,7 @@
 #include "host/greengrass_priv.h"
 
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /// The connector's own, whose topic is fixed.
@@ -249,6 +250,29 @@ static lm_rc read_broker(
 	return rc ? rc : check_broker(b, where, err);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+	return a && b && strcasecmp(a, b) == 0;
+}
+
+/// A broker listed twice would have one outbox, and one name in the metrics, for both.
+static lm_rc check_distinct(const struct host_settings *host, struct lm_err *err)
+{
+	size_t last = host->brokers_n - 1;
+	const struct host_broker *b = &host->brokers[last];
+
+	for (size_t i = 0; i < last; i++) {
+		const struct host_broker *other = &host->brokers[i];
+		bool same_host = is_same(b->host, other->host) && b->port == other->port;
+
+		if (same_host || (b->socket && other->socket && !strcmp(b->socket, other->socket)))
+			return lm_fail(err, LM_E_INVALID, 0,
+				"mqtt[%zu]: is the same broker as mqtt[%zu]; list it once", last,
+				i);
+	}
+	return LM_OK;
+}
+
 static lm_rc read_brokers(const json_t *value, struct host_settings *host, struct lm_err *err)
 {
 	size_t i;
@@ -264,6 +288,8 @@ static lm_rc read_brokers(const json_t *value, struct host_settings *host, struc
 	{
 		lm_auto_free char *where = lm_xasprintf("mqtt[%zu]", i);
 		lm_rc rc = read_broker(item, where, host, err);
+		if (!rc)
+			rc = check_distinct(host, err);
 		if (rc)
 			return rc;
 	}

@@ -70,6 +70,7 @@ struct publisher {
 	struct lane lanes[LANES];
 	unsigned will_refusals; ///< Attempts with a last will that the broker ended, in a row.
 	bool without_will;      ///< The attempt, or connection, that there is.
+	bool will_doubted; ///< Accepted without one: the next attempt says whether that is why.
 	struct in_flight window[WINDOW_MAX];
 	unsigned window_n;
 	size_t window_bytes;
@@ -204,6 +205,19 @@ static void save_some(void *ctx)
 		loop_timer_start(p->save_timer, 0, 0);
 }
 
+/// `refused`: the attempt had a last will, and the broker ended it.
+static void note_will(struct publisher *p, bool refused)
+{
+	if (!refused) {
+		p->will_refusals = 0;
+		p->will_doubted = false;
+	} else if (p->will_doubted) {
+		p->will_refusals = STRIKES_MAX;
+	} else {
+		p->will_refusals++;
+	}
+}
+
 /// The publisher may be no more when this returns.
 static void on_closed(void *ctx, const char *why)
 {
@@ -215,10 +229,7 @@ static void on_closed(void *ctx, const char *why)
 	p->failures++;
 	if (client_ending(p->client) == CLIENT_DROPPED)
 		suspect_window(p);
-	if (client_ending(p->client) == CLIENT_REFUSED && !p->without_will)
-		p->will_refusals++;
-	else
-		p->will_refusals = 0;
+	note_will(p, client_ending(p->client) == CLIENT_REFUSED && !p->without_will);
 	p->connected = false;
 	free(lm_take(p->broken));
 	loop_timer_stop(p->acknowledge_timer);
@@ -232,16 +243,31 @@ static void on_closed(void *ctx, const char *why)
 		p->events.disconnected(p->events.ctx, p->fault, retry_ms);
 }
 
+/// The broker took us without a last will. It refuses the topic, or has only come back from where
+/// it refused everybody: tried with the will again, it says which.
+static void doubt_will(struct publisher *p)
+{
+	p->will_doubted = true;
+	p->will_refusals = 0;
+	p->failures = 0; // the connection itself was good
+	client_give_up(p->client);
+	loop_timer_start(p->timer, 0, 0);
+}
+
 static void on_connected(void *ctx)
 {
 	struct publisher *p = ctx;
+	bool left_out = p->without_will && !p->lanes[LANE_PRESENCE].set_aside;
 
+	if (left_out && !p->will_doubted) {
+		doubt_will(p);
+		return;
+	}
 	p->connected = true;
 	p->connected_ms = lm_clock_mono_ms();
-	// Accepted once the last will is left out: the broker refuses its topic.
-	if (p->without_will && !p->lanes[LANE_PRESENCE].set_aside)
+	if (left_out)
 		set_lane_aside(p, LANE_PRESENCE);
-	p->will_refusals = 0;
+	note_will(p, false);
 	p->presence_due = p->presence_topic && !p->lanes[LANE_PRESENCE].set_aside;
 	set_fault(p, "");
 	loop_timer_start(p->timer, 0, 0);

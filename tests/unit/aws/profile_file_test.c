@@ -165,6 +165,28 @@ static void a_colon_may_end_a_key(void **state)
 	assert_key(&v, "default", "region", "");
 }
 
+static void a_command_goes_on_in_lines_that_are_indented(void **state)
+{
+	static const char text[] = "[default]\n"
+				   "credential_process = sign # 1\r\n"
+				   "\n"
+				   "  --key a=b\r\n"
+				   "\t--more\n"
+				   "region = x\n"
+				   "output = a\n"
+				   "  b\n"
+				   "# a comment\n"
+				   "  c\n";
+	lm_auto_view struct view v = find(text, PROFILE_FILE_CONFIG);
+
+	(void)state;
+	assert_text(profile_file_get_whole(&v.file, LM_STR("default"), "credential_process"),
+		"sign # 1\r\n\n  --key a=b\r\n\t--more");
+	assert_key(&v, "default", "credential_process", "sign");
+	assert_key(&v, "default", "region", "x");
+	assert_text(profile_file_get_whole(&v.file, LM_STR("default"), "output"), "a\n  b");
+}
+
 static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
 {
 	static const struct {
@@ -204,6 +226,7 @@ int main(void)
 		cmocka_unit_test(takes_keys_that_people_write_in_other_ways),
 		cmocka_unit_test(reads_what_is_nested_in_a_key_without_a_value),
 		cmocka_unit_test(a_colon_may_end_a_key),
+		cmocka_unit_test(a_command_goes_on_in_lines_that_are_indented),
 		cmocka_unit_test(names_the_line_that_makes_no_sense_without_showing_it),
 		cmocka_unit_test(an_empty_file_has_no_profile),
 	};

@@ -91,6 +91,11 @@ static void faults_name_the_path_of_the_key(void **state)
 	expect_invalid(
 		"{\"allowRoot\":\"yes\"}", "allowRoot: must be true or false, but is a string");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\"},{}]}", "mqtt[1]: needs either host or socket");
+	expect_invalid("{\"mqtt\":[{\"host\":\"b\"},{\"host\":\"a\",\"port\":1883},"
+		       "{\"host\":\"A\",\"clientId\":\"x\"}]}",
+		"mqtt[2]: is the same broker as mqtt[1]; list it once");
+	expect_invalid("{\"mqtt\":[{\"socket\":\"/s\"},{\"socket\":\"/s\"}]}",
+		"mqtt[1]: is the same broker as mqtt[0]; list it once");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",
 		"mqtt.topics.progress: \"a/#\": must not have the wildcards + and #");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"topics\":{\"progress\":1}}]}",

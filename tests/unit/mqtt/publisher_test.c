@@ -709,9 +709,26 @@ static void a_last_will_that_is_refused_is_left_out(void **state)
 	send_numbers(w, 1);
 	RUN_UNTIL(w, w->drained == 1);
 	assert_int_equal(w->broker.messages_n, 1);
-	assert_int_equal(w->broker.accepted, 3);
+	assert_int_equal(w->broker.accepted, 5); // twice with, without, with and without
 	assert_string_equal(w->topic, "p");
 	assert_true(publisher_is_drained(w->publisher));
+}
+
+static void a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_will(void **state)
+{
+	struct world *w = *state;
+	// Behind a proxy that takes connections also while there is no broker.
+	const struct fake_script scripts[] = {{.resets = true}, {.resets = true}, {0}};
+
+	w->tells = true;
+	start(w, scripts, LM_ARRAY_SIZE(scripts));
+	RUN_UNTIL(w, w->connected == 1 && publisher_is_drained(w->publisher));
+	assert_int_equal(w->broker.accepted, 4);
+	assert_int_equal(w->broker.connect[7] & 0x04, 0x04);
+	assert_int_equal(w->broker.messages_n, 1);
+	assert_string_equal(w->broker.messages[0], "p connected");
+	assert_int_equal(w->refused, 0);
+	assert_null(publisher_set_aside(w->publisher, 0));
 }
 
 static void a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits(void **state)
@@ -802,6 +819,8 @@ int main(void)
 		PUBLISHER_TEST(only_the_topic_that_is_refused_is_set_aside),
 		PUBLISHER_TEST(a_status_that_is_refused_stays_and_holds_up_nothing),
 		PUBLISHER_TEST(a_last_will_that_is_refused_is_left_out),
+		PUBLISHER_TEST(
+			a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_will),
 		PUBLISHER_TEST(a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
