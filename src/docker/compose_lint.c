@@ -7,18 +7,34 @@
 
 #include <inttypes.h>
 
-enum { BASE_60_MAX = 1000000, DUPLICATE_MEMBERS_MAX = 2000 };
+enum { BASE_60_MAX = 1000000, DUPLICATE_MEMBERS_MAX = 2000, MESSAGES_MAX = 50 };
 
-struct lint {
-	void (*found)(void *ctx, const char *message);
-	void *ctx;
+/// What a scalar is for.
+enum use {
+	USE_ANY,
+	USE_TEXT, ///< It is handed on as a text.
+	USE_PORT,
 };
 
-static void report(const struct lint *l, const struct yaml_node *at, const char *words)
-{
-	lm_auto_free char *message =
-		lm_xasprintf("line %u, column %u: %s", yaml_line(at), yaml_column(at), words);
+struct lint {
+	unsigned generation;
+	void (*found)(void *ctx, const char *message);
+	void *ctx;
+	unsigned line, column; ///< Of the last message.
+	size_t left;           ///< Messages that still may come.
+};
 
+/// What aliases stand for comes again, and stands before what was found last.
+static void report(struct lint *l, const struct yaml_node *at, const char *words)
+{
+	unsigned line = yaml_line(at), column = yaml_column(at);
+
+	if (line < l->line || (line == l->line && column <= l->column) || l->left == 0)
+		return;
+	l->line = line;
+	l->column = column;
+	l->left--;
+	lm_auto_free char *message = lm_xasprintf("line %u, column %u: %s", line, column, words);
 	l->found(l->ctx, message);
 }
 
@@ -43,19 +59,60 @@ static bool read_base_60(struct lm_str text, uint64_t *ret)
 	return text.p[text.n - 1] != ':';
 }
 
-static void check_scalar(const struct lint *l, const struct yaml_node *node, bool is_port)
+static void check_base_60(struct lint *l, const struct yaml_node *node, enum use use)
 {
 	struct lm_str text = yaml_text(node);
 	uint64_t number = 0;
 
-	if (!yaml_is_plain(node) || !read_base_60(text, &number))
+	if (l->generation != 1 || !read_base_60(text, &number))
 		return;
-	lm_auto_free char *shown =
-		is_port ? lm_xasprintf("port %.*s", LM_STR_ARG(text)) : lm_xstrdup("a value");
+	if (use != USE_PORT) { // it may be a secret, and the number is as good as it
+		report(l, node,
+			"a value is not in quotes, and docker-compose 1 reads it as a number of "
+			"base 60: put it in quotes");
+		return;
+	}
 	lm_auto_free char *words = lm_xasprintf(
-		"%s is not in quotes, and docker-compose 1 reads it as the number %" PRIu64
+		"port %.*s is not in quotes, and docker-compose 1 reads it as the number %" PRIu64
 		" (of base 60): put it in quotes",
-		shown, number);
+		LM_STR_ARG(text), number);
+	report(l, node, words);
+}
+
+/// The base of a number that begins with 0: "022" is 18. 0: it is none.
+static unsigned read_base(unsigned generation, struct lm_str text)
+{
+	const char *digits = "01234567";
+	unsigned base = 8;
+	size_t n = 1;
+
+	if (text.n < 2 || text.p[0] != '0')
+		return 0;
+	if (text.p[1] == 'x') {
+		digits = "0123456789abcdefABCDEF";
+		base = 16;
+		n = 2;
+	} else if (text.p[1] == 'o' && generation > 1) {
+		n = 2;
+	}
+	if (n == text.n)
+		return 0;
+	for (; n < text.n; n++)
+		if (!text.p[n] || !strchr(digits, text.p[n]))
+			return 0;
+	return base;
+}
+
+static void check_base(struct lint *l, const struct yaml_node *node, enum use use)
+{
+	unsigned base = use == USE_ANY ? 0 : read_base(l->generation, yaml_text(node));
+
+	if (base == 0)
+		return;
+	lm_auto_free char *words = lm_xasprintf(
+		"a %s that begins with 0 is not in quotes, and docker-compose reads it "
+		"as a number of base %u: put it in quotes",
+		use == USE_PORT ? "port" : "value", base);
 	report(l, node, words);
 }
 
@@ -69,13 +126,13 @@ static const struct yaml_node *find_before(
 	return NULL;
 }
 
-static void check_key(const struct lint *l, const struct yaml_node *mapping, size_t i)
+static void check_key(struct lint *l, const struct yaml_node *mapping, size_t i)
 {
 	const struct yaml_node *key = yaml_key(mapping, i);
 	struct lm_str text = yaml_text(key);
 
 	// Several merges add up.
-	if (yaml_kind(key) != YAML_SCALAR || lm_str_eq(text, LM_STR("<<")))
+	if (l->generation != 1 || yaml_kind(key) != YAML_SCALAR || lm_str_eq(text, LM_STR("<<")))
 		return;
 	const struct yaml_node *first = find_before(mapping, i, text);
 	if (!first)
@@ -87,28 +144,43 @@ static void check_key(const struct lint *l, const struct yaml_node *mapping, siz
 	report(l, key, words);
 }
 
+static enum use use_below(struct lm_str key)
+{
+	static const struct {
+		const char *key;
+		enum use use;
+	} uses[] = {{"ports", USE_PORT}, {"expose", USE_PORT}, {"environment", USE_TEXT},
+		{"labels", USE_TEXT}, {"args", USE_TEXT}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(uses); i++)
+		if (lm_str_eq(key, lm_str(uses[i].key)))
+			return uses[i].use;
+	return USE_ANY;
+}
+
 /// Aliases are followed: the parser has counted what they stand for.
-static void walk(const struct lint *l, const struct yaml_node *node, bool is_port)
+static void walk(struct lint *l, const struct yaml_node *node, enum use use)
 {
 	size_t n = yaml_size(node);
 
 	switch (yaml_kind(node)) {
 	case YAML_SCALAR:
-		check_scalar(l, node, is_port);
+		if (yaml_is_plain(node)) {
+			check_base_60(l, node, use);
+			check_base(l, node, use);
+		}
 		break;
 	case YAML_SEQUENCE:
 		for (size_t i = 0; i < n; i++)
-			walk(l, yaml_item(node, i), is_port);
+			walk(l, yaml_item(node, i), use);
 		break;
 	case YAML_MAPPING:
 		for (size_t i = 0; i < n; i++) {
-			struct lm_str key = yaml_text(yaml_key(node, i));
-			bool ports =
-				lm_str_eq(key, LM_STR("ports")) || lm_str_eq(key, LM_STR("expose"));
+			enum use below = use_below(yaml_text(yaml_key(node, i)));
 
 			if (i < DUPLICATE_MEMBERS_MAX) // each is compared with those before
 				check_key(l, node, i);
-			walk(l, yaml_value(node, i), ports);
+			walk(l, yaml_value(node, i), use == USE_TEXT ? use : below);
 		}
 		break;
 	}
@@ -117,10 +189,14 @@ static void walk(const struct lint *l, const struct yaml_node *node, bool is_por
 void compose_lint(struct lm_str text, unsigned generation,
 	void (*found)(void *ctx, const char *message), void *ctx)
 {
-	const struct lint l = {.found = found, .ctx = ctx};
-	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+	struct lint l = {
+		.generation = generation, .found = found, .ctx = ctx, .left = MESSAGES_MAX};
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
 
-	// 2 reads YAML 1.2, and refuses keys that stand twice.
-	if (generation == 1 && yaml_parse(text, &doc, NULL) == LM_OK)
-		walk(&l, yaml_root(doc), false);
+	if (yaml_parse_all(text, &docs, &n, NULL))
+		return;
+	for (size_t i = 0; i < n; i++)
+		walk(&l, yaml_root(docs[i]), USE_ANY);
+	yaml_destroy_all(docs, n);
 }
