@@ -221,6 +221,13 @@ enum deploy_pull deploy_pull_mode(const struct deploy_options *options)
 	return effective(options).pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;
 }
 
+bool deploy_pulls_after_down(const struct deploy_options *options)
+{
+	const struct deploy_options o = effective(options);
+
+	return o.stop_containers && order_of(o.version)->stages[0] == DEPLOY_DOWN;
+}
+
 size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stage *out)
 {
 	static const enum deploy_stage first[] = {

@@ -67,6 +67,8 @@ enum deploy_pull {
 bool deploy_is_away(lm_rc rc);
 /// What the stage `pull` would do, as long as it is online.
 enum deploy_pull deploy_pull_mode(const struct deploy_options *options);
+/// Whether what runs is stopped before the stage `pull`.
+bool deploy_pulls_after_down(const struct deploy_options *options);
 
 enum deploy_state { DEPLOY_BEGIN, DEPLOY_PROGRESS, DEPLOY_END, DEPLOY_FAIL };
 

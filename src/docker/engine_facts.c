@@ -99,6 +99,8 @@ lm_rc engine_parse_info(struct lm_str body, struct engine_facts *ret, struct lm_
 		.root_directory = json_copy_text(info, "DockerRootDir"),
 		.rootless = read_rootless(info),
 		.in_swarm = read_in_swarm(info),
+		.has_mirrors = json_array_size(json_object_get(
+				       json_object_get(info, "RegistryConfig"), "Mirrors")) > 0,
 		.volume_drivers = read_names(json_object_get(plugins, "Volume")),
 		.network_drivers = read_names(json_object_get(plugins, "Network")),
 		.log_drivers = read_names(json_object_get(plugins, "Log")),

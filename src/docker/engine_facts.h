@@ -19,6 +19,7 @@ struct engine_facts {
 	char *root_directory; ///< Where it keeps images, as it sees it; "" if it does not say.
 	bool rootless;        ///< It runs as a user, in a mount namespace of its own.
 	bool in_swarm;
+	bool has_mirrors; ///< Of the Docker Hub.
 	/// Legacy plugins that nothing has used yet are missing.
 	struct engine_names volume_drivers, network_drivers, log_drivers;
 	struct engine_names runtimes;

@@ -56,7 +56,11 @@ lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err
 	if (free_bytes(&fs) < w->text.len + SPARE)
 		return lm_fail(err, LM_E_SYS, ENOSPC,
 			"the file system of '%s' is full: make room there", path);
+	const struct deploy_options options = deploy_job_options(work_definition(w));
 	lm_rc rc = images_check(w, mode, err);
+	// Where the pull comes after `down`, it would be too late to find out.
+	if (!rc && mode != DEPLOY_PULL_LOCAL && deploy_pulls_after_down(&options))
+		rc = availability_check(w, mode, err);
 	if (!rc && reserve_mb == 0)
 		return LM_OK;
 	if (!rc)

@@ -116,6 +116,11 @@ lm_rc authenticate_list(struct work *w, struct registry_list *to, struct lm_err 
 /// Logs in with one, once.
 lm_rc authenticate_one(struct work *w, const struct registry_credentials *c, struct lm_err *err);
 
+// availability.c
+/// Asks the registries whether they have the images that are to be pulled, without pulling any.
+/// LM_E_NOT_FOUND: one does not. What cannot be found out is no failure.
+lm_rc availability_check(struct work *w, enum deploy_pull mode, struct lm_err *err);
+
 // admit.c
 lm_rc admit_deployment(struct work *w, enum deploy_pull mode, struct lm_err *err);
 

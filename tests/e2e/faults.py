@@ -758,6 +758,12 @@ def network_name_taken(scene):
 
 
 @fault
+def image_unknown_before_down(scene):
+    image = scene.fixture("open_registry").image("demo/none:1")
+    return scene.store(compose_file(None, ["web"], image), version=4, DockerPullBeforeUp=None)
+
+
+@fault
 def network_changed(scene):
     scene.own("compose1")
     scene.fixture("engine").docker.networks.create("quay")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from documents import success
+from documents import assert_failure, success
 from servers.engine import PROJECT, compose_file
 from servers.server import run
 
@@ -60,6 +60,21 @@ def test_each_version_pulls_and_stops_in_its_order(device, engine, broker, open_
         running = {container.attrs["Image"] for container in engine.containers().values()}
         assert len(running) == 1 and (running == {first}) == (version < 4), (version, parameters)
         assert device.status["deployment"]["connector_version"] == version
+
+
+def test_version_4_asks_for_its_images_before_it_stops_what_runs(device, engine, broker, open_registry, status_messages):
+    image = engine.publish_image(open_registry, "demo/four:1")
+    device.use_broker(broker)
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["one"], image))
+    device.start()
+    device.deploy(device.group(version=4))
+    assert status_messages.next_json() == success()
+    before = engine.containers()["one"].id
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["one"], image.replace(":1", ":none")))
+    device.deploy(device.group(version=4), status=1)
+    assert_failure(status_messages.next_json(), "InternalError", "demo/four:none", "does not have it")
+    assert engine.containers()["one"].id == before
+    assert device.status["last_deployment"]["stage"] == "admit"
 
 
 @pytest.mark.parametrize("version", [6, 7])

@@ -518,6 +518,15 @@ static void a_start_goes_on_with_its_own_whatever_the_reason(void **state)
 	check_fallbacks(table, LM_ARRAY_SIZE(table), true);
 }
 
+static void only_version_4_pulls_after_it_has_stopped_what_runs(void **state)
+{
+	(void)state;
+	for (unsigned version = 1; version <= 7; version++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
+		assert_true(deploy_pulls_after_down(&options) == (version == 4));
+	}
+}
+
 static void its_own_helps_in_offline_mode_only_and_against_no_order_to_stop(void **state)
 {
 	(void)state;
@@ -676,6 +685,7 @@ int main(void)
 		cmocka_unit_test(removes_nothing_without_force_deploy_or_conflict),
 		cmocka_unit_test(offline_mode_goes_on_with_what_is_on_this_device),
 		cmocka_unit_test(a_start_goes_on_with_its_own_whatever_the_reason),
+		cmocka_unit_test(only_version_4_pulls_after_it_has_stopped_what_runs),
 		cmocka_unit_test(its_own_helps_in_offline_mode_only_and_against_no_order_to_stop),
 		cmocka_unit_test(a_start_does_not_read_the_same_file_twice),
 		cmocka_unit_test(offline_mode_names_both_failures),

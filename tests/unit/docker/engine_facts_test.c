@@ -20,7 +20,8 @@ static const struct fake_answer answers[] = {
 		OK "{\"Name\":\"box\",\"DockerRootDir\":\"/var/lib/docker\","
 		   "\"Plugins\":{\"Volume\":[\"local\"],\"Network\":[\"bridge\",1],\"Log\":null},"
 		   "\"Runtimes\":{\"runc\":{}},\"SecurityOptions\":[\"name=seccomp\","
-		   "\"name=rootless\"],\"Swarm\":{\"LocalNodeState\":\"active\"}}",
+		   "\"name=rootless\"],\"Swarm\":{\"LocalNodeState\":\"active\"},"
+		   "\"RegistryConfig\":{\"Mirrors\":[\"https://mirror.invalid/\"]}}",
 		FAKE_CLOSE},
 	{"GET /v1.41/plugins ",
 		OK "[{\"Name\":\"vieux/sshfs:latest\",\"Enabled\":true},{\"Name\":\"off:1\","
@@ -46,7 +47,7 @@ static void asks_the_engine(void **state)
 	assert_int_equal(engine_get_facts(&e, &forever, &facts, &err), LM_OK);
 	assert_string_equal(facts.host_name, "box");
 	assert_string_equal(facts.root_directory, "/var/lib/docker");
-	assert_true(facts.rootless && facts.in_swarm && facts.plugins_known);
+	assert_true(facts.rootless && facts.in_swarm && facts.has_mirrors && facts.plugins_known);
 	assert_true(engine_names_have(&facts.volume_drivers, "local"));
 	assert_int_equal(facts.network_drivers.n, 1);
 	assert_int_equal(facts.log_drivers.n, 0);
@@ -73,7 +74,7 @@ static void an_engine_that_says_little_has_neutral_facts(void **state)
 
 	assert_int_equal(engine_parse_info(LM_STR("{}"), &facts, &err), LM_OK);
 	assert_string_equal(facts.host_name, "");
-	assert_false(facts.rootless || facts.in_swarm || facts.plugins_known);
+	assert_false(facts.rootless || facts.in_swarm || facts.has_mirrors || facts.plugins_known);
 	assert_int_equal(engine_parse_volume(LM_STR("{\"Options\":null}"), &volume, &err), LM_OK);
 	assert_int_equal(volume.options_n, 0);
 	assert_int_equal(engine_parse_plugins(LM_STR("null"), &facts, &err), LM_OK);
