@@ -273,6 +273,60 @@ static void read_build(struct reader *r, struct lm_str name, const struct yaml_n
 	add_path(r, &context, name, LM_STR(""), text);
 }
 
+/// Whether the file makes a container of that name.
+static bool is_own_container(const struct reader *r, struct lm_str name)
+{
+	const struct yaml_node *list = yaml_get_of(r->root, "services", YAML_MAPPING);
+	struct lm_str project = lm_str(r->project);
+
+	if (name.n > project.n && lm_str_starts(name, project) && strchr("-_", name.p[project.n]))
+		return true;
+	for (size_t i = 0; list && i < yaml_size(list); i++)
+		if (lm_str_eq(yaml_get_text(yaml_value(list, i), "container_name"), name))
+			return true;
+	return false;
+}
+
+static void add_partner(struct reader *r, struct lm_str service, struct lm_str name, bool required)
+{
+	struct compose_requirements *to = r->to;
+
+	if (name.n == 0 || is_own_container(r, name))
+		return;
+	struct compose_partner *items = grow(r, to->partners, to->partners_n, sizeof(*items));
+	if (!items)
+		return;
+	to->partners = items;
+	items[to->partners_n++] = (struct compose_partner){
+		.service = copy(service), .name = copy(name), .required = required};
+}
+
+/// "other" in "container:other:ro"; empty for a service.
+static struct lm_str partner_of(struct lm_str text)
+{
+	struct lm_str rest = text;
+
+	return lm_str_eq(lm_str_cut(&rest, ':'), LM_STR("container")) ? lm_str_cut(&rest, ':')
+								      : LM_STR("");
+}
+
+static void read_partners(struct reader *r, struct lm_str name, const struct yaml_node *service)
+{
+	static const char *const namespaces[] = {"network_mode", "pid", "ipc"};
+	const struct yaml_node *volumes = yaml_get_of(service, "volumes_from", YAML_SEQUENCE);
+	const struct yaml_node *links = yaml_get_of(service, "external_links", YAML_SEQUENCE);
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(namespaces); i++)
+		add_partner(r, name, partner_of(yaml_get_text(service, namespaces[i])), true);
+	for (size_t i = 0; volumes && i < yaml_size(volumes); i++)
+		add_partner(r, name, partner_of(yaml_text(yaml_item(volumes, i))), true);
+	for (size_t i = 0; links && i < yaml_size(links); i++) {
+		struct lm_str link = yaml_text(yaml_item(links, i));
+
+		add_partner(r, name, lm_str_cut(&link, ':'), false);
+	}
+}
+
 static bool is_active(const struct reader *r, struct lm_str name)
 {
 	for (size_t i = 0; i < r->services->n; i++)
@@ -296,6 +350,7 @@ static void read_service(struct reader *r, struct lm_str name, const struct yaml
 	add_driver(r, COMPOSE_DRIVER_RUNTIME, name, yaml_get_text(service, "runtime"));
 	read_device_requests(r, name, service);
 	read_networks(r, service);
+	read_partners(r, name, service);
 }
 
 static void read_options(const struct yaml_node *volume, struct compose_volume *to)
@@ -407,6 +462,11 @@ void compose_requirements_finish(struct compose_requirements *r)
 		free(r->networks[i].key);
 		free(r->networks[i].name);
 	}
+	for (size_t i = 0; i < r->partners_n; i++) {
+		free(r->partners[i].service);
+		free(r->partners[i].name);
+	}
+	free(r->partners);
 	free(r->networks);
 	free(r->paths);
 	free(r->drivers);

@@ -63,6 +63,13 @@ struct compose_external {
 	char *name; ///< As the engine calls it.
 };
 
+/// A container that is not the file's own, and that a service shares something with.
+struct compose_partner {
+	char *service;
+	char *name;
+	bool required; ///< Without it the engine does not start the service.
+};
+
 struct compose_requirements {
 	struct compose_path *paths; ///< Each path once for each service.
 	size_t paths_n;
@@ -72,6 +79,8 @@ struct compose_requirements {
 	size_t volumes_n;
 	struct compose_external *networks;
 	size_t networks_n;
+	struct compose_partner *partners;
+	size_t partners_n;
 };
 
 /// Of the active services; `services` is what compose_services_parse made of the same text.

@@ -584,6 +584,22 @@ static lm_rc check_network(
 	return LM_OK;
 }
 
+static lm_rc check_partner(
+	struct search *s, const struct compose_partner *partner, struct lm_err *err)
+{
+	struct engine_container_state ignored;
+	lm_rc rc =
+		engine_inspect_container(&s->w->engine, partner->name, &s->w->limit, &ignored, err);
+
+	if (rc != LM_E_NOT_FOUND)
+		return rc;
+	add(s, partner->required ? LM_E_INVALID : LM_OK,
+		"service '%s' refers to container '%s' of somebody else's, and the Docker daemon "
+		"has none of that name: start it first, or correct the name",
+		partner->service, partner->name);
+	return LM_OK;
+}
+
 static lm_rc check_engine_objects(struct search *s, struct lm_err *err)
 {
 	lm_rc rc = LM_OK;
@@ -592,6 +608,8 @@ static lm_rc check_engine_objects(struct search *s, struct lm_err *err)
 		rc = check_volume(s, &s->wanted.volumes[i], err);
 	for (size_t i = 0; i < s->wanted.networks_n && !rc; i++)
 		rc = check_network(s, &s->wanted.networks[i], err);
+	for (size_t i = 0; i < s->wanted.partners_n && !rc; i++)
+		rc = check_partner(s, &s->wanted.partners[i], err);
 	return rc;
 }
 

@@ -573,6 +573,7 @@ def top(text, *lines):
 
 FAULTS.update({
     "volume_source_missing": lambda scene: scene.service("volumes: [{type: bind, source: ./none, target: /x}]"),
+    "container_of_others_missing": lambda scene: scene.service("volumes_from: ['container:nobody']"),
     "bind_source_obstructed": lambda scene: scene.service("volumes: ['/etc/passwd/none:/x']"),
     "external_network_missing": top("networks: {quay: {external: true}}", "networks: [quay]"),
     "secret_file_missing": top("secrets: {key: {file: ./none.key}}", "secrets: [key]"),

@@ -69,6 +69,7 @@ REFUSED = {
                       ["'web'", "device driver 'nvidia'"]),
     "external volume": (["volumes: ['data:/data']"], "volumes: {data: {external: true, name: nowhere}}\n",
                         ["'data'", "docker volume create nowhere"]),
+    "network of a container": (["network_mode: 'container:nobody'"], "", ["'web'", "container 'nobody'"]),
     "external network": (["networks: [quay]"], "networks: {quay: {external: true, name: nowhere}}\n",
                          ["'quay'", "docker network create nowhere"]),
 }

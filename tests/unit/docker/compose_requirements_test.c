@@ -57,6 +57,24 @@ static void reads_bind_sources_of_both_generations(void **state)
 		2, "a bind:/s, a bind:/u!, a bind:/v!, a bind:/w!, ");
 }
 
+static void knows_containers_of_others_that_a_service_shares_something_with(void **state)
+{
+	(void)state;
+	lm_auto(compose_requirements_finish) struct compose_requirements found = parse(
+		"services:\n"
+		"  a: {network_mode: 'container:net', pid: 'container:pid', ipc: host,\n"
+		"    volumes_from: ['container:vol:ro', b, 'container:own', 'container:p_b_1'],\n"
+		"    external_links: ['redis:r', plain, p-b-1]}\n"
+		"  b: {container_name: own, network_mode: 'service:a', pid: 'container:'}\n",
+		2);
+	lm_auto_buf struct lm_buf text = LM_BUF(1000);
+
+	for (size_t i = 0; i < found.partners_n; i++)
+		(void)lm_buf_printf(&text, "%s %s%s, ", found.partners[i].service,
+			found.partners[i].name, found.partners[i].required ? "!" : "");
+	assert_string_equal(lm_buf_cstr(&text), "a net!, a pid!, a vol!, a redis, a plain, ");
+}
+
 static void reads_files_devices_and_build_contexts(void **state)
 {
 	(void)state;
@@ -182,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_bind_sources_of_both_generations),
+		cmocka_unit_test(knows_containers_of_others_that_a_service_shares_something_with),
 		cmocka_unit_test(reads_files_devices_and_build_contexts),
 		cmocka_unit_test(a_volume_may_mount_something_of_this_device),
 		cmocka_unit_test(reads_drivers),
