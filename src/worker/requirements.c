@@ -444,30 +444,41 @@ static bool is_harmless(struct lm_str option)
 	return false;
 }
 
+/// Writes mount options. A word behind one that is not shown may be the rest of it, as a password
+/// may have a comma.
+static void show_mount_options(struct lm_buf *out, struct lm_str rest)
+{
+	bool hidden = false;
+
+	while (rest.n > 0) {
+		struct lm_str option = lm_str_cut(&rest, ',');
+		struct lm_str behind = option;
+		struct lm_str name = lm_str_cut(&behind, '=');
+		bool is_word = name.n == option.n;
+
+		hidden = !is_harmless(option) || (is_word && hidden);
+		if (!hidden)
+			(void)lm_buf_add_str(out, option);
+		else if (is_word)
+			(void)lm_buf_puts(out, "…");
+		else
+			(void)lm_buf_printf(out, "%.*s=…", LM_STR_ARG(name));
+		if (rest.n > 0)
+			(void)lm_buf_putc(out, ',');
+	}
+}
+
 /// Writes the value of a driver option for people. Only what is known to be harmless is shown: a
 /// value may be a password, or have one in it.
 static void show_value(struct lm_buf *out, const char *key, const char *value)
 {
-	struct lm_str rest = lm_str(value ? value : "");
-
 	if (!value) {
 		(void)lm_buf_puts(out, "not set");
 		return;
 	}
 	(void)lm_buf_putc(out, '\'');
 	if (strcmp(key, "o") == 0) {
-		while (rest.n > 0) {
-			struct lm_str option = lm_str_cut(&rest, ',');
-			struct lm_str behind = option;
-			struct lm_str name = lm_str_cut(&behind, '=');
-
-			if (is_harmless(option))
-				(void)lm_buf_printf(out, "%.*s", LM_STR_ARG(option));
-			else
-				(void)lm_buf_printf(out, "%.*s=…", LM_STR_ARG(name));
-			if (rest.n > 0)
-				(void)lm_buf_putc(out, ',');
-		}
+		show_mount_options(out, lm_str(value));
 	} else if (strcmp(key, "type") == 0 ||
 		   (strcmp(key, "device") == 0 && !strchr(value, '@'))) {
 		(void)lm_buf_puts(out, value);

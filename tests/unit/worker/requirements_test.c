@@ -55,6 +55,10 @@ static void shows_no_value_that_may_be_a_secret(void **state)
 		"{\"Driver\":\"local\",\"Options\":{\"o\":\"addr=1.2.3.5,password=old\"}}",
 		"'o' is 'addr=1.2.3.4,username=…,password=…' in the compose file and "
 		"'addr=1.2.3.5,password=…' in the volume");
+	assert_differences("{driver_opts: {o: 'rw,password=hunter,two,three,uid=7,ro'}}",
+		"{\"Driver\":\"local\"}",
+		"'o' is 'rw,password=…,…,…,uid=7,ro' in the compose file and not set in the "
+		"volume");
 	assert_differences("{driver_opts: {token: hunter2, device: 'u:hunter2@host:/x'}}",
 		"{\"Driver\":\"local\"}",
 		"'token' is '…' in the compose file and not set in the volume, "
