@@ -293,7 +293,7 @@ FAULTS = {
     broken_sdk_config: (1, "AWS credentials", ["aws-config", "line 2"]),
     no_profile: (1, "AWS credentials", ["AWS_PROFILE", "harbour"]),
     profile_of_a_person: (1, "AWS credentials", ["sso_session", "credential_process or a role_arn"]),
-    failing_program: (1, "AWS credentials", ["signing-helper", "exit status 1", "no key in the security module"]),
+    failing_program: (1, "AWS credentials", ["signing-helper", "exit status 1", "run it by hand as user"]),
     denied_role: (1, "AWS credentials", ["role/ship", "sts:AssumeRole", "AKIDLASTING"]),
     no_services_section: (1, "compose file", ["[services harbour]"]),
     locked_object: (1, "compose file", ["kms:Decrypt", "docker-compose.yml"]),

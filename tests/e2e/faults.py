@@ -305,11 +305,13 @@ def checksum_wrong(scene):
 
 @fault
 def secret_missing(scene):
+    scene.device.put_secret("harbour", {})
     return scene.store(secrets=[SECRET_ARN.format(name="nobody")])
 
 
 @fault
 def secrets_missing(scene):
+    scene.device.put_secret("harbour", {})
     return scene.store(secrets=[SECRET_ARN.format(name=name) for name in ("nobody", "missing", "none")])
 
 
