@@ -236,7 +236,7 @@ def test_every_fault_is_printed_as_validate_does(daemon, group):
 
 @pytest.mark.parametrize("content, sentence", [
     ('{"Connectors": []}'.encode("utf-16"), "is in UTF-16: "),
-    ('{"Connectors": []}'.encode("utf-16-be"), "is in UTF-16: "),
+    ('{"Connectors": []}'.encode("utf-16-be"), "is in UTF-16BE: "),
     (gzip.compress(b'{"Connectors": []}'), "is compressed with gzip: "),
     (b"\x7fELF\x02\x01\x01\0\0\0\0", "is binary data "),
     (b"\xef\xbb\xbf \n", "is blank, "),
