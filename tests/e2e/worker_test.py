@@ -105,6 +105,7 @@ def test_what_compose_refuses_is_told_in_its_words(dock_with, compose, local):
 
 
 def test_a_missing_object_is_the_definitions_fault(dock):
+    dock.device.put_object("ships", "another.yml", "services: {}\n")  # else it may be a mount point without its store
     result = dock.deploy()
     assert (result["stage"], result["error"]) == ("fetch", "InvalidParameter")
     assert "'ships'" in result["message"]
