@@ -190,8 +190,8 @@ static CURLcode on_tls_context(CURL *e, void *tls, void *ctx)
 	if (!SSL_CTX_set_app_data(tls, ctx))
 		return CURLE_OUT_OF_MEMORY;
 	SSL_CTX_set_info_callback(tls, on_tls_info);
-	// libcurl repeats a write from another buffer; OpenSSL would call that a fault of ours, and the
-	// alert behind it would not be read.
+	// libcurl repeats a write from another buffer; OpenSSL would call that a fault of ours, and
+	// the alert behind it would not be read.
 	(void)SSL_CTX_set_mode(tls, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return CURLE_OK;
 }
