@@ -11,7 +11,6 @@
 enum {
 	ASK_MS = 30 * 1000, ///< Registries that do not answer hold nothing up: the pull will tell.
 	ASK_ATTEMPTS = 2,
-	NAMES_MAX = 700,
 };
 
 #define CERTIFICATES "/etc/docker/certs.d"
@@ -66,13 +65,13 @@ static lm_rc add_questions(struct inquiries *q, struct lm_err *err)
 
 	for (size_t i = 0; i < images->n && !rc; i++) {
 		lm_auto(engine_image_finish) struct engine_image found = {0};
-		struct image_case c = {.image = &images->items[i],
-			.generation = q->w->compose.generation,
-			.mode = q->mode};
+		const struct compose_image *image = &images->items[i];
+		bool here = false;
 
-		rc = images_find(q->w, c.image, &found, &c.here, err);
-		if (!rc && !c.image->builder && image_action_decide(&c) == IMAGE_PULL)
-			rc = add_question(q, c.image, err);
+		rc = images_find(q->w, image, &found, &here, err);
+		const struct image_case c = images_case(q->w, image, here, q->mode);
+		if (!rc && !image->builder && image_action_decide(&c) == IMAGE_PULL)
+			rc = add_question(q, image, err);
 	}
 	return rc;
 }
@@ -81,20 +80,29 @@ static lm_rc add_questions(struct inquiries *q, struct lm_err *err)
 /// rest.
 static lm_rc sum_up(const struct inquiries *q, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
+	size_t missing = 0, first = 0;
 
 	for (size_t i = 0; i < q->n; i++) {
 		const struct manifest_answer *a = &q->answers[i];
 
-		if (a->rc == LM_E_NOT_FOUND)
-			(void)lm_buf_printf(&missing, "%simage %s: %s", missing.len > 0 ? "; " : "",
-				q->questions[i].image, a->err.msg);
-		else if (a->rc)
+		if (a->rc == LM_OK)
+			continue;
+		if (a->rc != LM_E_NOT_FOUND)
 			lm_info("image %s: %s; the pull will tell", q->questions[i].image,
 				a->err.msg);
+		else if (missing++ == 0)
+			first = i;
+		else
+			lm_error("image %s: %s", q->questions[i].image, a->err.msg);
 	}
-	return missing.len == 0 ? LM_OK
-				: lm_fail(err, LM_E_NOT_FOUND, 0, "%s", lm_buf_cstr(&missing));
+	if (missing == 0)
+		return LM_OK;
+	(void)!lm_fail(err, LM_E_NOT_FOUND, 0, "image %s: %s", q->questions[first].image,
+		q->answers[first].err.msg);
+	return missing == 1
+		       ? err->rc
+		       : lm_wrap(err, "%zu images cannot be pulled (the log has all); the first",
+				 missing);
 }
 
 lm_rc availability_check(struct work *w, enum deploy_pull mode, struct lm_err *err)

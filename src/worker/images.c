@@ -167,7 +167,7 @@ static lm_rc fail_missing(enum deploy_pull mode, const struct lm_buf *missing, s
 		lm_buf_cstr(missing));
 }
 
-static struct image_case case_of(
+struct image_case images_case(
 	const struct work *w, const struct compose_image *image, bool here, enum deploy_pull mode)
 {
 	return (struct image_case){
@@ -218,7 +218,7 @@ static lm_rc list_all_missing(const struct work *w, missing_if *is_missing, enum
 static bool is_missing_before_pull(const struct work *w, const struct compose_image *image,
 	const struct engine_image *found, bool here, enum deploy_pull mode)
 {
-	const struct image_case c = case_of(w, image, here, mode);
+	const struct image_case c = images_case(w, image, here, mode);
 	(void)found;
 
 	return image_action_decide(&c) == IMAGE_MISSING;
@@ -418,7 +418,7 @@ static lm_rc choose(struct pulls *p, struct lm_err *err)
 
 		if (rc)
 			return rc;
-		const struct image_case c = case_of(w, image, here, p->mode);
+		const struct image_case c = images_case(w, image, here, p->mode);
 		enum image_action action = image_action_decide(&c);
 		if (action == IMAGE_PULL)
 			rc = add_pull(p, image, here, err);
@@ -435,7 +435,7 @@ static lm_rc choose(struct pulls *p, struct lm_err *err)
 static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 {
 	struct pulls *p = ctx;
-	const struct image_case c = case_of(p->w, p->images[item], p->here[item], p->mode);
+	const struct image_case c = images_case(p->w, p->images[item], p->here[item], p->mode);
 
 	if (p->items[item].may_fail) {
 		bool is_built = image_action_without_pull(&c) == IMAGE_BUILD;

@@ -10,6 +10,7 @@
 #include "docker/compose_file.h"
 #include "docker/engine.h"
 #include "worker/cloud.h"
+#include "worker/image_action.h"
 #include "worker/job.h"
 #include "worker/previous.h"
 #include "worker/report.h"
@@ -102,6 +103,9 @@ lm_rc images_resolve(struct work *w, struct lm_err *err);
 /// platform that is asked for.
 lm_rc images_find(const struct work *w, const struct compose_image *image, struct engine_image *ret,
 	bool *ret_here, struct lm_err *err);
+/// What image_action_decide goes by; `here` as images_find has it.
+struct image_case images_case(
+	const struct work *w, const struct compose_image *image, bool here, enum deploy_pull mode);
 /// Whether this docker-compose's `up` pulls it whatever is here.
 bool images_is_pulled_by_up(const struct work *w, const struct compose_image *image);
 /// LM_E_NOT_FOUND: images are not here, and may be neither pulled nor built. LM_E_REFUSED: offline,

@@ -76,6 +76,14 @@ def test_version_4_asks_for_its_images_before_it_stops_what_runs(device, engine,
     assert engine.containers()["one"].id == before
     assert device.status["last_deployment"]["stage"] == "admit"
 
+    text = compose_file(None, ["one", "two"], image)
+    for tag in ("none", "n" * 128):
+        text = text.replace("/four:1", f"/{'quay/' * 20}four:{tag}", 1)
+    device.put_object("ships", "docker-compose.yml", text)
+    device.deploy(device.group(version=4), status=1)
+    assert_failure(status_messages.next_json(), "InternalError", "2 images cannot be pulled", "does not have it")
+    assert engine.containers()["one"].id == before
+
 
 @pytest.mark.parametrize("version", [6, 7])
 def test_without_stopping_services_are_updated_in_place(device, engine, broker, open_registry, status_messages, version):
