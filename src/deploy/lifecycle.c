@@ -1,0 +1,812 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "deploy/lifecycle.h"
+
+#include "base/cleanup.h"
+
+#include <assert.h>
+
+static void act(struct lifecycle_actions *actions, struct lifecycle_action action)
+{
+	assert(actions->n < LIFECYCLE_ACTIONS_MAX);
+	actions->items[actions->n++] = action;
+}
+
+static void answer(struct lifecycle_actions *actions, unsigned client, enum lifecycle_answer text)
+{
+	if (client)
+		act(actions, (struct lifecycle_action){
+				     .kind = ACTION_ANSWER, .client = client, .answer = text});
+}
+
+static void answer_present(
+	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
+{
+	answer(actions, l->client, text);
+	l->client = 0;
+}
+
+static void answer_next(
+	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
+{
+	answer(actions, l->next_client, text);
+	l->next = COMMAND_NONE;
+	l->next_client = 0;
+	l->next_own = false;
+}
+
+static bool is_same_wish(struct lifecycle_wish a, struct lifecycle_wish b)
+{
+	return a.state == b.state && a.generation == b.generation;
+}
+
+/// From now on that is what is worked for.
+static void want(
+	struct lifecycle *l, enum lifecycle_wanted state, unsigned n, struct lifecycle_actions *actions)
+{
+	const struct lifecycle_wish wish = {state, n};
+
+	l->settled = false;
+	if (is_same_wish(l->wanted, wish) && !l->unsaved)
+		return;
+	if (l->wanted.generation != n) {
+		l->touched = false;
+		l->before = (struct lifecycle_wish){0};
+	}
+	l->wanted = wish;
+	l->unsaved = true; // until it is said to be
+	act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
+}
+
+static void stop_timer(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	if (l->waits)
+		act(actions, (struct lifecycle_action){.kind = ACTION_STOP_TIMER});
+	l->waits = false;
+	l->retry_due = false;
+}
+
+/// A failure that is not the last of its series.
+static void retry(struct lifecycle *l)
+{
+	l->retry_due = true;
+	l->tries++;
+}
+
+static bool has_ended_series(const struct lifecycle *l)
+{
+	return l->tries == 0;
+}
+
+/// Something is under way that reports its end.
+static bool is_busy(const struct lifecycle *l)
+{
+	switch (l->activity) {
+	case ACTIVITY_LOOKING:
+	case ACTIVITY_PLANNING:
+	case ACTIVITY_DEPLOYING:
+	case ACTIVITY_CANCELLING:
+	case ACTIVITY_STOPPING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool lifecycle_is_fulfilled(const struct lifecycle *l)
+{
+	switch (l->wanted.state) {
+	case WANTED_UP:
+		return l->actual == ACTUAL_WHOLE && l->runs == l->wanted.generation;
+	case WANTED_DOWN:
+		return l->actual == ACTUAL_NOTHING;
+	case WANTED_NOTHING:
+		break;
+	}
+	return true;
+}
+
+bool lifecycle_is_at_rest(const struct lifecycle *l)
+{
+	return (l->activity == ACTIVITY_IDLE || l->activity == ACTIVITY_RECORDING ||
+		       l->activity == ACTIVITY_EXITED) &&
+	       l->next == COMMAND_NONE && !l->waits && !l->retry_due && !l->restore_due;
+}
+
+static void set_actual(struct lifecycle *l, enum lifecycle_actual actual, unsigned generation)
+{
+	l->actual = actual;
+	l->runs = generation;
+}
+
+/// What is wanted again if a deployment that is ordered now fails before it changes anything.
+static struct lifecycle_wish find_before(const struct lifecycle *l)
+{
+	if (l->wanted.state != WANTED_UP || l->wanted.generation == l->good)
+		return l->wanted;
+	if (!l->touched)
+		return l->before;
+	return (struct lifecycle_wish){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
+}
+
+static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_command command,
+	bool own, struct lifecycle_actions *actions)
+{
+	l->activity = ACTIVITY_DEPLOYING;
+	l->command = command;
+	l->subject = n;
+	l->own = own;
+	act(actions, (struct lifecycle_action){.kind = ACTION_BEGIN,
+			     .generation = n,
+			     .own = own,
+			     .restores = l->goes_back && n != 0 && n == l->good,
+			     .before = n ? (struct lifecycle_wish){0} : find_before(l)});
+}
+
+static void begin_stop(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	l->activity = ACTIVITY_STOPPING;
+	l->command = COMMAND_STOP;
+	act(actions, (struct lifecycle_action){.kind = ACTION_TAKE_DOWN});
+}
+
+static void begin_look(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	l->activity = ACTIVITY_LOOKING;
+	act(actions, (struct lifecycle_action){.kind = ACTION_LOOK});
+}
+
+/// How a stop is answered, once nothing runs.
+static enum lifecycle_answer stop_answer(const struct lifecycle *l)
+{
+	if (l->wanted.state == WANTED_NOTHING)
+		return ANSWER_NOTHING_DEPLOYED;
+	return l->unsaved ? ANSWER_NOT_LASTING : ANSWER_DONE;
+}
+
+/// After the program was told to end. A stop that came before or meanwhile is carried out first.
+static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	bool takes_down = (l->exit_takes_down || l->wanted.state == WANTED_DOWN) &&
+			  l->wanted.state != WANTED_NOTHING && l->actual != ACTUAL_NOTHING;
+
+	if (takes_down && !l->exit_tried) {
+		l->exit_tried = true;
+		if (l->next == COMMAND_STOP) {
+			l->client = l->next_client;
+			l->next_client = 0;
+			l->next = COMMAND_NONE;
+		}
+		begin_stop(l, actions);
+		return;
+	}
+	if (l->next == COMMAND_STOP)
+		answer_next(l, actions,
+			l->actual == ACTUAL_NOTHING ? stop_answer(l) : ANSWER_STOP_LATER);
+	else
+		answer_next(l, actions, ANSWER_ENDING);
+	stop_timer(l, actions);
+	l->restore_due = false;
+	l->activity = ACTIVITY_EXITED;
+	act(actions, (struct lifecycle_action){.kind = ACTION_EXIT});
+}
+
+static void begin_command(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	enum lifecycle_command command = l->next;
+	bool own = l->next_own;
+
+	l->client = l->next_client;
+	l->next = COMMAND_NONE;
+	l->next_client = 0;
+	l->next_own = false;
+	if (!own) {
+		l->tries = 0;
+		l->goes_back = false;
+		l->restore_failed = false;
+		l->restore_due = false;
+		stop_timer(l, actions);
+	}
+	if (command == COMMAND_DEPLOY)
+		begin_deployment(l, 0, command, own, actions);
+	else if (command == COMMAND_START)
+		begin_deployment(l, l->wanted.generation, command, own, actions);
+	else if (l->wanted.state == WANTED_NOTHING)
+		answer_present(l, actions, ANSWER_NOTHING_DEPLOYED);
+	else
+		begin_stop(l, actions);
+}
+
+/// The program's own command waits with its retry; one of a person does not.
+static bool is_next_due(const struct lifecycle *l)
+{
+	return l->next != COMMAND_NONE && !(l->next_own && (l->retry_due || l->waits));
+}
+
+static void rest(struct lifecycle *l)
+{
+	l->activity = l->unsaved || l->unrecorded ? ACTIVITY_RECORDING : ACTIVITY_IDLE;
+}
+
+/// Nothing is under way: what is next?
+static void proceed(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	rest(l);
+	if (l->exits) {
+		proceed_to_exit(l, actions);
+	} else if (is_next_due(l)) {
+		begin_command(l, actions);
+		if (!is_busy(l)) // answered at once
+			proceed(l, actions);
+	} else if (l->restore_due) {
+		l->restore_due = false;
+		l->goes_back = true;
+		begin_deployment(l, l->good, COMMAND_NONE, true, actions);
+	} else if (l->retry_due) {
+		l->retry_due = false;
+		l->waits = true;
+		l->activity = ACTIVITY_WAITING;
+		act(actions,
+			(struct lifecycle_action){.kind = ACTION_SET_TIMER, .tries = l->tries});
+	} else if (l->waits) {
+		l->activity = ACTIVITY_WAITING;
+	} else if (l->settled || lifecycle_is_fulfilled(l)) {
+		return;
+	} else if (l->wanted.state == WANTED_UP) {
+		begin_deployment(l, l->wanted.generation, COMMAND_NONE, true, actions);
+	} else if (l->actual == ACTUAL_UNKNOWN) {
+		l->command = COMMAND_NONE;
+		begin_look(l, actions);
+	} else {
+		begin_stop(l, actions);
+	}
+}
+
+static void cancel(
+	struct lifecycle *l, enum lifecycle_reason reason, struct lifecycle_actions *actions)
+{
+	l->activity = ACTIVITY_CANCELLING;
+	act(actions, (struct lifecycle_action){.kind = ACTION_CANCEL, .reason = reason});
+}
+
+/// A command takes the place of the one that waits, and the way of what gives way to it.
+static void put_next(struct lifecycle *l, const struct lifecycle_event *event,
+	enum lifecycle_reason reason, struct lifecycle_actions *actions)
+{
+	answer_next(l, actions, ANSWER_SUPERSEDED);
+	l->next = event->command;
+	l->next_client = event->client;
+	l->next_own = event->own;
+	if (l->activity == ACTIVITY_PLANNING || l->activity == ACTIVITY_DEPLOYING)
+		cancel(l, reason, actions);
+	else if (!is_busy(l))
+		proceed(l, actions);
+}
+
+static void on_plan(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
+{
+	if (l->exits) {
+		answer(actions, client, ANSWER_ENDING);
+	} else if (is_busy(l) || l->next != COMMAND_NONE) {
+		answer(actions, client, ANSWER_BUSY);
+	} else {
+		l->activity = ACTIVITY_PLANNING;
+		l->command = COMMAND_PLAN;
+		l->client = client;
+		act(actions, (struct lifecycle_action){.kind = ACTION_PLAN});
+	}
+}
+
+static void on_deploy(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	if (l->exits)
+		answer(actions, event->client, ANSWER_ENDING);
+	else
+		put_next(l, event, REASON_DEPLOY, actions);
+}
+
+static void on_start(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_DEPLOY ||
+		       l->next == COMMAND_START;
+
+	if (l->exits) {
+		answer(actions, event->client, ANSWER_ENDING);
+	} else if (deploys) {
+		answer(actions, event->client, ANSWER_BUSY);
+	} else if (l->wanted.state == WANTED_NOTHING) {
+		answer(actions, event->client, ANSWER_NOTHING_DEPLOYED);
+	} else {
+		want(l, WANTED_UP, l->wanted.generation, actions);
+		put_next(l, event, REASON_START, actions);
+	}
+}
+
+/// From now on the application shall be down, whatever becomes of the rest.
+static void on_stop(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	bool has_begun = l->wanted.state != WANTED_NOTHING;
+	bool begins = l->next == COMMAND_DEPLOY || l->activity == ACTIVITY_DEPLOYING ||
+		      l->activity == ACTIVITY_CANCELLING;
+
+	if (!has_begun && !begins) {
+		answer(actions, event->client, ANSWER_NOTHING_DEPLOYED);
+		return;
+	}
+	if (has_begun)
+		want(l, WANTED_DOWN, l->wanted.generation, actions);
+	l->restore_due = false;
+	if (l->activity == ACTIVITY_EXITED)
+		answer(actions, event->client, ANSWER_STOP_LATER);
+	else
+		put_next(l, event, REASON_STOP, actions);
+}
+
+static void on_command(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	switch (event->command) {
+	case COMMAND_DEPLOY:
+		on_deploy(l, event, actions);
+		break;
+	case COMMAND_START:
+		on_start(l, event, actions);
+		break;
+	case COMMAND_STOP:
+		on_stop(l, event, actions);
+		break;
+	case COMMAND_PLAN:
+		on_plan(l, event->client, actions);
+		break;
+	case COMMAND_NONE:
+		break;
+	}
+}
+
+static void on_forget(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
+{
+	if (client == 0)
+		return;
+	if (l->next_client == client)
+		l->next_client = 0;
+	if (l->client != client)
+		return;
+	l->client = 0;
+	if (l->activity == ACTIVITY_PLANNING)
+		cancel(l, REASON_FORGOTTEN, actions);
+}
+
+static void on_end(struct lifecycle *l, bool takes_down, struct lifecycle_actions *actions)
+{
+	if (l->exits)
+		return;
+	l->exits = true;
+	l->exit_takes_down = takes_down;
+	if (l->activity == ACTIVITY_PLANNING || l->activity == ACTIVITY_DEPLOYING)
+		cancel(l, REASON_END, actions);
+	else if (!is_busy(l))
+		proceed(l, actions);
+}
+
+static void on_begun(struct lifecycle *l, unsigned generation)
+{
+	bool is_new = l->command == COMMAND_DEPLOY && l->subject == 0;
+	const struct lifecycle_wish wish = {WANTED_UP, generation};
+
+	l->subject = generation;
+	if (!is_new)
+		return;
+	l->settled = false;
+	l->restore_failed = false;
+	if (is_same_wish(l->wanted, wish))
+		return;
+	const struct lifecycle_wish before = find_before(l);
+	l->before = before.generation == generation ? (struct lifecycle_wish){0} : before;
+	l->wanted = wish; // on record with the generation
+	l->unsaved = false;
+	l->touched = false;
+}
+
+static void publish(struct lifecycle_actions *actions)
+{
+	act(actions, (struct lifecycle_action){.kind = ACTION_PUBLISH});
+}
+
+static void record(struct lifecycle *l, bool success, bool is_told, struct lifecycle_actions *actions)
+{
+	l->unrecorded = true; // until it is said to be
+	act(actions, (struct lifecycle_action){.kind = ACTION_RECORD,
+			     .generation = l->subject,
+			     .success = success,
+			     .publish = is_told});
+}
+
+/// What is wanted failed for good: what was wanted before it, or ran before it, is wanted again. If
+/// there is nothing, it stays what is wanted, until somebody does something.
+static void go_back(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	struct lifecycle_wish wish = l->before;
+
+	l->tries = 0;
+	stop_timer(l, actions);
+	if (l->touched || wish.state == WANTED_NOTHING)
+		wish = (struct lifecycle_wish){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
+	if (wish.state == WANTED_NOTHING || wish.generation == l->wanted.generation) {
+		l->settled = true;
+		return;
+	}
+	want(l, wish.state, wish.generation, actions);
+	l->goes_back = true;
+}
+
+/// Of an attempt of what is wanted, or of one that could not begin. Whether it is published.
+static bool fail_own(
+	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
+{
+	bool is_first = has_ended_series(l);
+
+	if (failure == FAILURE_DEFINITE) {
+		go_back(l, actions);
+		return true;
+	}
+	retry(l);
+	if (l->good && l->good != l->subject && !l->restore_failed &&
+		!(l->actual == ACTUAL_WHOLE && l->runs == l->good))
+		l->restore_due = true;
+	return is_first;
+}
+
+/// Of a deployment that a person ordered: not tried again.
+static bool fail_ordered(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	bool acted = l->touched;
+
+	go_back(l, actions);
+	// What it has changed stays as it is: going back is for those who ask for it.
+	if (acted)
+		l->settled = true;
+	return true;
+}
+
+/// `good`, which was to run until what is wanted does.
+static bool fail_restore(struct lifecycle *l, enum lifecycle_failure failure)
+{
+	bool is_first = !l->restore_failed;
+
+	l->restore_failed = failure == FAILURE_DEFINITE;
+	return is_first && failure == FAILURE_DEFINITE;
+}
+
+/// Whether the failure is to be published.
+static bool fail(
+	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
+{
+	if (l->wanted.state != WANTED_UP || l->subject != l->wanted.generation)
+		return fail_restore(l, failure);
+	if (l->command == COMMAND_DEPLOY && !l->own)
+		return fail_ordered(l, actions);
+	return fail_own(l, failure, actions);
+}
+
+static void end_deployment_failed(
+	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
+{
+	struct lifecycle_actions later = {.n = 0};
+	bool is_told = fail(l, failure, &later);
+
+	record(l, false, is_told, actions);
+	for (size_t i = 0; i < later.n; i++)
+		act(actions, later.items[i]);
+	answer_present(l, actions, ANSWER_FAILED);
+	proceed(l, actions);
+}
+
+static void on_stop_failed(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	set_actual(l, ACTUAL_UNKNOWN, 0);
+	if (has_ended_series(l))
+		publish(actions);
+	answer_present(l, actions, ANSWER_FAILED);
+	if (l->wanted.state == WANTED_DOWN)
+		retry(l);
+	proceed(l, actions);
+}
+
+static void on_deployment_not_begun(
+	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
+{
+	bool is_told = true;
+
+	if (l->command == COMMAND_DEPLOY && l->own && failure == FAILURE_TRANSIENT) {
+		// What it brought waits for the next try.
+		is_told = has_ended_series(l);
+		retry(l);
+		if (l->next == COMMAND_NONE) {
+			l->next = COMMAND_DEPLOY;
+			l->next_own = true;
+		}
+	} else if (l->command != COMMAND_DEPLOY) {
+		is_told = fail(l, failure, actions);
+	}
+	if (is_told)
+		publish(actions);
+	answer_present(l, actions, ANSWER_FAILED);
+	proceed(l, actions);
+}
+
+static void on_not_begun(struct lifecycle *l, enum lifecycle_failure failure,
+	struct lifecycle_actions *actions)
+{
+	if (l->command == COMMAND_PLAN) {
+		answer_present(l, actions, ANSWER_FAILED);
+		proceed(l, actions);
+	} else if (l->activity == ACTIVITY_STOPPING) {
+		on_stop_failed(l, actions);
+	} else {
+		on_deployment_not_begun(l, failure, actions);
+	}
+}
+
+static void on_acts(struct lifecycle *l)
+{
+	set_actual(l, ACTUAL_PARTIAL, l->subject);
+	if (l->subject == l->wanted.generation)
+		l->touched = true;
+}
+
+static void on_deployed(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	set_actual(l, ACTUAL_WHOLE, l->subject);
+	l->good = l->subject;
+	l->goes_back = false;
+	l->restore_failed = false;
+	if (l->subject == l->wanted.generation) {
+		l->tries = 0;
+		l->touched = false;
+		l->before = (struct lifecycle_wish){0};
+		stop_timer(l, actions);
+	}
+	record(l, true, true, actions);
+	answer_present(l, actions, ANSWER_DONE);
+	proceed(l, actions);
+}
+
+static void on_looked(
+	struct lifecycle *l, enum lifecycle_event_kind kind, struct lifecycle_actions *actions)
+{
+	bool after_stop = l->command == COMMAND_STOP;
+
+	if (l->activity != ACTIVITY_LOOKING)
+		return;
+	if (kind == EVENT_RUNS_NOTHING) {
+		set_actual(l, ACTUAL_NOTHING, 0);
+		l->tries = 0;
+		answer_present(l, actions, stop_answer(l));
+		proceed(l, actions);
+	} else if (after_stop) {
+		on_stop_failed(l, actions);
+	} else if (kind == EVENT_RUNS_SOMETHING) {
+		set_actual(l, ACTUAL_PARTIAL, 0);
+		proceed(l, actions);
+	} else {
+		retry(l);
+		proceed(l, actions);
+	}
+}
+
+/// What a restart policy brings up is not what is wanted.
+static void on_engine_back(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	if (l->wanted.state != WANTED_DOWN || is_busy(l) || l->exits)
+		return;
+	set_actual(l, ACTUAL_UNKNOWN, 0);
+	stop_timer(l, actions);
+	proceed(l, actions);
+}
+
+static void on_timer(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	l->waits = false;
+	if (l->activity == ACTIVITY_WAITING)
+		proceed(l, actions);
+}
+
+static void on_debt(struct lifecycle *l, bool *debt, bool owes, struct lifecycle_actions *actions)
+{
+	*debt = owes;
+	if (owes)
+		act(actions, (struct lifecycle_action){.kind = ACTION_SET_DEBT_TIMER});
+	if (l->activity == ACTIVITY_RECORDING || l->activity == ACTIVITY_IDLE)
+		rest(l);
+}
+
+static void on_debt_timer(const struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	if (l->unrecorded)
+		act(actions, (struct lifecycle_action){.kind = ACTION_RECORD_AGAIN});
+	if (l->unsaved)
+		act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
+}
+
+/// The worker, or what was to become one, has ended or is about to act.
+static void on_worker(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	switch (event->kind) {
+	case EVENT_BEGUN:
+		on_begun(l, event->generation);
+		break;
+	case EVENT_NOT_BEGUN:
+		on_not_begun(l, event->failure, actions);
+		break;
+	case EVENT_ACTS:
+		on_acts(l);
+		break;
+	case EVENT_DEPLOYED:
+		on_deployed(l, actions);
+		break;
+	case EVENT_FAILED:
+		if (l->command == COMMAND_STOP)
+			on_stop_failed(l, actions);
+		else
+			end_deployment_failed(l, event->failure, actions);
+		break;
+	case EVENT_CANCELLED:
+		answer_present(l, actions, ANSWER_CANCELLED);
+		proceed(l, actions);
+		break;
+	case EVENT_TORN_DOWN:
+		begin_look(l, actions); // whether that is so
+		break;
+	default: // EVENT_PLANNED
+		answer_present(l, actions, ANSWER_PLANNED);
+		proceed(l, actions);
+		break;
+	}
+}
+
+void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions)
+{
+	switch (event->kind) {
+	case EVENT_RESUME:
+		proceed(l, actions);
+		break;
+	case EVENT_COMMAND:
+		on_command(l, event, actions);
+		break;
+	case EVENT_FORGET:
+		on_forget(l, event->client, actions);
+		break;
+	case EVENT_END:
+		on_end(l, event->takes_down, actions);
+		break;
+	case EVENT_RUNS_NOTHING:
+	case EVENT_RUNS_SOMETHING:
+	case EVENT_ENGINE_AWAY:
+		on_looked(l, event->kind, actions);
+		break;
+	case EVENT_ENGINE_BACK:
+		on_engine_back(l, actions);
+		break;
+	case EVENT_TIMER:
+		on_timer(l, actions);
+		break;
+	case EVENT_SAVED:
+	case EVENT_NOT_SAVED:
+		on_debt(l, &l->unsaved, event->kind == EVENT_NOT_SAVED, actions);
+		break;
+	case EVENT_RECORDED:
+	case EVENT_NOT_RECORDED:
+		on_debt(l, &l->unrecorded, event->kind == EVENT_NOT_RECORDED, actions);
+		break;
+	case EVENT_DEBT_TIMER:
+		on_debt_timer(l, actions);
+		break;
+	default:
+		on_worker(l, event, actions);
+		break;
+	}
+}
+
+struct lifecycle lifecycle_begin(const struct lifecycle_record *record)
+{
+	bool is_good = record->good == record->wanted.generation;
+
+	return (struct lifecycle){
+		.wanted = record->wanted,
+		.before = is_good ? (struct lifecycle_wish){0} : record->before,
+		.good = record->good,
+		.touched = record->touched && !is_good,
+		.actual = record->wanted.state == WANTED_NOTHING ? ACTUAL_NOTHING : ACTUAL_UNKNOWN,
+	};
+}
+
+enum lifecycle_failure lifecycle_failure_of(lm_rc rc)
+{
+	static const enum lifecycle_failure table[] = {
+		[LM_OK] = FAILURE_TRANSIENT,
+		[LM_E_SYS] = FAILURE_TRANSIENT,       // the disk is full, the kernel has no more of something
+		[LM_E_INVALID] = FAILURE_DEFINITE,    // what a person wrote
+		[LM_E_NOT_FOUND] = FAILURE_DEFINITE,  // what a person named
+		[LM_E_DENIED] = FAILURE_TRANSIENT,    // a role not yet attached, a clock not yet set
+		[LM_E_TOO_LARGE] = FAILURE_DEFINITE,  // what a person wrote
+		[LM_E_TIMEOUT] = FAILURE_TRANSIENT,   // the network, a slow start
+		[LM_E_NETWORK] = FAILURE_TRANSIENT,   // the network, the engine
+		[LM_E_PROTOCOL] = FAILURE_TRANSIENT,  // a captive portal, a proxy
+		[LM_E_REFUSED] = FAILURE_TRANSIENT,   // a service that is not well, a container that ends
+		[LM_E_CONFLICT] = FAILURE_TRANSIENT,  // a port that is still taken
+		[LM_E_CANCELLED] = FAILURE_TRANSIENT, // somebody ended the worker
+	};
+
+	return (size_t)rc < LM_ARRAY_SIZE(table) ? table[rc] : FAILURE_TRANSIENT;
+}
+
+const char *lifecycle_activity_name(enum lifecycle_activity activity)
+{
+	static const char *const names[ACTIVITY_COUNT] = {
+		[ACTIVITY_IDLE] = "idle",
+		[ACTIVITY_LOOKING] = "looking",
+		[ACTIVITY_PLANNING] = "planning",
+		[ACTIVITY_DEPLOYING] = "deploying",
+		[ACTIVITY_CANCELLING] = "cancelling",
+		[ACTIVITY_STOPPING] = "stopping",
+		[ACTIVITY_WAITING] = "waiting",
+		[ACTIVITY_RECORDING] = "recording",
+		[ACTIVITY_EXITED] = "exited",
+	};
+
+	return names[activity];
+}
+
+const char *lifecycle_actual_name(enum lifecycle_actual actual)
+{
+	static const char *const names[ACTUAL_COUNT] = {
+		[ACTUAL_UNKNOWN] = "unknown",
+		[ACTUAL_NOTHING] = "nothing",
+		[ACTUAL_WHOLE] = "whole",
+		[ACTUAL_PARTIAL] = "partial",
+	};
+
+	return names[actual];
+}
+
+const char *lifecycle_wanted_name(enum lifecycle_wanted wanted)
+{
+	static const char *const names[] = {
+		[WANTED_NOTHING] = "nothing", [WANTED_UP] = "up", [WANTED_DOWN] = "down"};
+
+	return names[wanted];
+}
+
+const char *lifecycle_event_name(enum lifecycle_event_kind kind)
+{
+	static const char *const names[EVENT_KINDS] = {
+		[EVENT_RESUME] = "resume",
+		[EVENT_COMMAND] = "command",
+		[EVENT_FORGET] = "forget",
+		[EVENT_END] = "end",
+		[EVENT_BEGUN] = "begun",
+		[EVENT_NOT_BEGUN] = "not begun",
+		[EVENT_ACTS] = "acts",
+		[EVENT_DEPLOYED] = "deployed",
+		[EVENT_FAILED] = "failed",
+		[EVENT_CANCELLED] = "cancelled",
+		[EVENT_TORN_DOWN] = "torn down",
+		[EVENT_PLANNED] = "planned",
+		[EVENT_RUNS_NOTHING] = "runs nothing",
+		[EVENT_RUNS_SOMETHING] = "runs something",
+		[EVENT_ENGINE_AWAY] = "engine away",
+		[EVENT_ENGINE_BACK] = "engine back",
+		[EVENT_TIMER] = "timer",
+		[EVENT_SAVED] = "saved",
+		[EVENT_NOT_SAVED] = "not saved",
+		[EVENT_RECORDED] = "recorded",
+		[EVENT_NOT_RECORDED] = "not recorded",
+		[EVENT_DEBT_TIMER] = "debt timer",
+	};
+
+	return names[kind];
+}

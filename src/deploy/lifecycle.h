@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What the application's supervisor does next: what is wanted, what actually runs, what is being
+/// done about the difference, and the one function that changes them.
+///
+/// Pure: a state and an event give the next state and a list of actions. It knows nothing of
+/// workers, files, sockets or clocks; src/daemon/supervisor.c carries out the actions and reports
+/// what came of them as events. docs/architecture.md ("The supervisor") has the table of
+/// transitions, which tests/unit/deploy/lifecycle_test.c compares with this code.
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum lifecycle_wanted { WANTED_NOTHING, WANTED_UP, WANTED_DOWN };
+
+/// What shall be. UP: this generation runs. DOWN: nothing does, and a start takes up this one.
+struct lifecycle_wish {
+	enum lifecycle_wanted state;
+	unsigned generation;
+};
+
+enum lifecycle_actual {
+	ACTUAL_UNKNOWN,
+	ACTUAL_NOTHING, ///< No container of ours runs.
+	ACTUAL_WHOLE,   ///< One generation, as it was deployed with success.
+	ACTUAL_PARTIAL, ///< A deployment or a teardown has begun to change it, and did not finish.
+	ACTUAL_COUNT,
+};
+
+enum lifecycle_activity {
+	ACTIVITY_IDLE,
+	ACTIVITY_LOOKING,    ///< Asks the engine which containers of ours run.
+	ACTIVITY_PLANNING,   ///< A worker makes a plan.
+	ACTIVITY_DEPLOYING,  ///< A worker deploys `subject`.
+	ACTIVITY_CANCELLING, ///< A worker that plans or deploys was told to stop.
+	ACTIVITY_STOPPING,   ///< A worker takes the application down.
+	ACTIVITY_WAITING,    ///< Tries again when the timer fires.
+	ACTIVITY_RECORDING,  ///< Nothing is left but to write down what the disk has refused.
+	ACTIVITY_EXITED,
+	ACTIVITY_COUNT,
+};
+
+enum lifecycle_command { COMMAND_NONE, COMMAND_DEPLOY, COMMAND_START, COMMAND_STOP, COMMAND_PLAN };
+
+enum lifecycle_failure {
+	FAILURE_TRANSIENT, ///< May go away by itself.
+	FAILURE_DEFINITE,  ///< Somebody has to change something first.
+};
+
+enum lifecycle_event_kind {
+	EVENT_RESUME,      ///< The program has started.
+	EVENT_COMMAND,     ///< `command` of `client`; `own`: of the program itself, at its start.
+	EVENT_FORGET,      ///< `client` is gone.
+	EVENT_END,         ///< The program shall end. `takes_down`: the application goes with it.
+	EVENT_BEGUN,       ///< `generation` is on record, and its worker runs.
+	EVENT_NOT_BEGUN,   ///< A worker could not be started: `failure`.
+	EVENT_ACTS,        ///< The worker is about to change containers.
+	EVENT_DEPLOYED,    ///< The worker has deployed.
+	EVENT_FAILED,      ///< The worker has failed: `failure`.
+	EVENT_CANCELLED,   ///< The worker has stopped because it was told to.
+	EVENT_TORN_DOWN,   ///< The worker has taken the application down.
+	EVENT_PLANNED,     ///< The plan has ended, well or not.
+	EVENT_RUNS_NOTHING, ///< The engine says that no container of ours runs,
+	EVENT_RUNS_SOMETHING, ///< or that some do,
+	EVENT_ENGINE_AWAY,    ///< or nothing.
+	EVENT_ENGINE_BACK,    ///< It was away, or was restarted, and answers again.
+	EVENT_TIMER,          ///< That of ACTION_SET_TIMER.
+	EVENT_SAVED,          ///< What is wanted is on disk.
+	EVENT_NOT_SAVED,
+	EVENT_RECORDED, ///< The last outcome is on disk.
+	EVENT_NOT_RECORDED,
+	EVENT_DEBT_TIMER, ///< Time to write down again what the disk has refused.
+	EVENT_KINDS,
+};
+
+struct lifecycle_event {
+	enum lifecycle_event_kind kind;
+	enum lifecycle_command command;
+	enum lifecycle_failure failure;
+	unsigned client; ///< Who waits for an answer; 0: nobody.
+	unsigned generation;
+	bool own;
+	bool takes_down;
+};
+
+enum lifecycle_action_kind {
+	/// Begin an attempt of `generation`, or, with 0, of the definition that the command brought, as
+	/// a new generation that is wanted with `before` (on record together).
+	ACTION_BEGIN,
+	ACTION_TAKE_DOWN, ///< Start the worker that takes down.
+	ACTION_PLAN,      ///< Start the worker that plans.
+	ACTION_CANCEL,    ///< Tell the worker to stop.
+	ACTION_LOOK,      ///< Ask the engine what runs.
+	ACTION_SAVE,      ///< Put on disk what is wanted.
+	/// Record how the attempt ended; `publish`: and tell the world.
+	ACTION_RECORD,
+	ACTION_RECORD_AGAIN, ///< What could not be recorded before.
+	ACTION_PUBLISH,      ///< The failure of something that has no outcome.
+	ACTION_ANSWER,       ///< `client` gets its last line.
+	ACTION_SET_TIMER,    ///< After the failure number `tries` in a row.
+	ACTION_STOP_TIMER,
+	ACTION_SET_DEBT_TIMER,
+	ACTION_EXIT,
+};
+
+enum lifecycle_answer {
+	ANSWER_DONE,
+	ANSWER_NOT_LASTING, ///< Done, but not on disk: a restart would undo it.
+	ANSWER_FAILED,
+	ANSWER_CANCELLED,
+	ANSWER_SUPERSEDED, ///< It waited, and a later command came.
+	ANSWER_ENDING,     ///< The program ends.
+	ANSWER_STOP_LATER, ///< The program ends; its next start takes the application down.
+	ANSWER_BUSY,
+	ANSWER_NOTHING_DEPLOYED,
+	ANSWER_PLANNED,
+};
+
+/// Why a worker was told to stop.
+enum lifecycle_reason {
+	REASON_NONE,
+	REASON_DEPLOY, ///< A newer deployment.
+	REASON_START,
+	REASON_STOP,
+	REASON_END,
+	REASON_FORGOTTEN, ///< Nobody waits for it any more.
+};
+
+struct lifecycle_action {
+	enum lifecycle_action_kind kind;
+	unsigned generation;
+	struct lifecycle_wish before;
+	bool own;      ///< BEGIN: by the program itself.
+	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
+	bool success, publish;
+	unsigned client;
+	unsigned tries;
+	enum lifecycle_answer answer;
+	enum lifecycle_reason reason;
+};
+
+enum { LIFECYCLE_ACTIONS_MAX = 16 };
+
+struct lifecycle_actions {
+	struct lifecycle_action items[LIFECYCLE_ACTIONS_MAX];
+	size_t n;
+};
+
+struct lifecycle {
+	struct lifecycle_wish wanted;
+	/// What is wanted again if `wanted.generation`, which was never deployed with success, fails
+	/// before it has changed anything.
+	struct lifecycle_wish before;
+	unsigned good; ///< Deployed with success last; 0: none.
+	bool touched;  ///< An attempt of `wanted.generation` has changed what runs.
+	bool unsaved;  ///< `wanted` is not on disk yet.
+	bool unrecorded;
+
+	enum lifecycle_actual actual;
+	unsigned runs; ///< WHOLE: this generation. PARTIAL: this one has changed it; 0: unknown.
+
+	enum lifecycle_activity activity;
+	unsigned subject;               ///< DEPLOYING: this generation; 0: not begun yet.
+	enum lifecycle_command command; ///< What the activity is for.
+	unsigned client;                ///< Who waits for it.
+	bool own;                       ///< Nobody ordered it.
+	bool goes_back;                 ///< What is brought up now is what ran before.
+
+	bool settled;     ///< Nothing more is tried: why was published.
+	bool restore_due; ///< `good` is to be brought up before the next try of what is wanted.
+	bool restore_failed;
+	bool retry_due; ///< The timer is to be set,
+	bool waits;     ///< and is.
+	unsigned tries; ///< Failures in a row.
+
+	enum lifecycle_command next; ///< The command that waits,
+	unsigned next_client;        ///< for them,
+	bool next_own;               ///< or of the program itself.
+	bool exits;                  ///< EVENT_END came.
+	bool exit_takes_down;
+	bool exit_tried;
+};
+
+/// What is on record when the program starts.
+struct lifecycle_record {
+	struct lifecycle_wish wanted, before;
+	unsigned good;
+	bool touched; ///< The attempt that was interrupted had changed what runs.
+};
+
+/// The state in which the program starts.
+struct lifecycle lifecycle_begin(const struct lifecycle_record *record);
+/// Changes the state and appends to `actions`.
+void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
+	struct lifecycle_actions *actions);
+/// Nothing is being done, nothing waits, and no timer is set.
+bool lifecycle_is_at_rest(const struct lifecycle *l);
+/// What runs is what is wanted.
+bool lifecycle_is_fulfilled(const struct lifecycle *l);
+/// The one table of failures: by what failed, whichever stage it failed in. LM_OK and
+/// LM_E_CANCELLED (somebody else ended the worker) count as transient.
+enum lifecycle_failure lifecycle_failure_of(lm_rc rc);
+
+/// "idle", "looking", …; static storage.
+const char *lifecycle_activity_name(enum lifecycle_activity activity);
+/// "unknown", "nothing", "whole", "partial"; static storage.
+const char *lifecycle_actual_name(enum lifecycle_actual actual);
+/// "nothing", "up", "down"; static storage.
+const char *lifecycle_wanted_name(enum lifecycle_wanted wanted);
+/// "resume", "command", …; static storage.
+const char *lifecycle_event_name(enum lifecycle_event_kind kind);

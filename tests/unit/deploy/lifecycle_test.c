@@ -1,0 +1,742 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Walks through all that can happen, in every order, to a given depth: commands, workers' results,
+/// signals, an engine that goes away, a disk that fills up, kills and restarts. In every state it
+/// checks what the supervisor promises.
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "deploy/lifecycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	DEPTH = 8,
+	GENERATIONS_MAX = 3,
+	CLIENTS_MAX = 2,
+	STEPS_TO_REST = 64,
+	QUEUE_MAX = 16,
+};
+
+enum worker { WORKER_NONE, WORKER_PLANS, WORKER_DEPLOYS, WORKER_TAKES_DOWN };
+
+/// Everything that the supervisor has to do with. Compared as bytes: made from zeroed memory.
+struct world {
+	struct lifecycle l;
+	// On disk.
+	struct lifecycle_record disk;
+	unsigned newest;
+	unsigned open; ///< The attempt in the journal; 0: none.
+	bool open_acted;
+	// The outcome that the disk has refused.
+	unsigned owed;
+	bool owed_success;
+	// The engine.
+	enum lifecycle_actual runs; ///< Never ACTUAL_UNKNOWN.
+	unsigned runs_generation;
+	bool engine_away;
+	bool disk_full;
+	// The worker.
+	enum worker worker;
+	unsigned worker_generation;
+	bool worker_acted, worker_told;
+	bool looks;
+	bool timer, debt_timer;
+	bool is_exited;
+	bool reuses; ///< The group file's definition is that of the newest generation.
+	enum lifecycle_command waiting[CLIENTS_MAX + 1];
+	// What people were promised.
+	bool told_down;        ///< A stop was accepted, and nothing since that takes it back.
+	bool told_down_before; ///< And so it was before the deployment that was ordered last.
+	bool is_told;          ///< A failure was published since the last command.
+	bool tried_down;       ///< To take down, since the program was told to end.
+	bool takes_down;       ///< It is to.
+	bool failed_acted;     ///< The deployment that failed last had changed what runs.
+};
+
+struct explorer {
+	uint64_t *seen; ///< Hashes; 0: free.
+	size_t seen_size, seen_n;
+	struct world *frontier, *next;
+	size_t frontier_n, next_n, next_size;
+	unsigned char edges[ACTIVITY_COUNT][EVENT_KINDS][ACTIVITY_COUNT];
+	char trace[128]; ///< Of the present step.
+};
+
+static struct explorer *explorer;
+
+static void show(const struct world *w, const char *why)
+{
+	const struct lifecycle *l = &w->l;
+
+	print_error("%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
+		    "subject %u, next %d, settled %d, waits %d, runs %s %u, open %u, worker %d, told %d\n",
+		why, explorer->trace, lifecycle_wanted_name(l->wanted.state), l->wanted.generation,
+		lifecycle_wanted_name(l->before.state), l->before.generation, l->good,
+		lifecycle_actual_name(l->actual), l->runs, lifecycle_activity_name(l->activity),
+		l->subject, (int)l->next, l->settled, l->waits, lifecycle_actual_name(w->runs),
+		w->runs_generation, w->open, (int)w->worker, w->is_told);
+}
+
+static void require(const struct world *w, bool holds, const char *promise)
+{
+	if (holds)
+		return;
+	show(w, promise);
+	fail_msg("%s", promise);
+}
+
+struct queue {
+	struct lifecycle_event items[QUEUE_MAX];
+	size_t n;
+};
+
+static void post(struct queue *q, struct lifecycle_event event)
+{
+	assert_true(q->n < QUEUE_MAX);
+	q->items[q->n++] = event;
+}
+
+static void save_outcome(struct world *w, struct queue *q)
+{
+	if (w->disk_full) {
+		post(q, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
+		return;
+	}
+	if (w->owed_success)
+		w->disk.good = w->owed;
+	if (w->open == w->owed) {
+		w->open = 0;
+		w->open_acted = false;
+	}
+	w->owed = 0;
+	w->owed_success = false;
+	post(q, (struct lifecycle_event){.kind = EVENT_RECORDED});
+}
+
+static void begin_new(struct world *w, const struct lifecycle_action *action, unsigned *ret)
+{
+	bool reuses = action->own && w->reuses && w->newest > 0;
+	unsigned n = reuses ? w->newest : w->newest + 1;
+	const struct lifecycle_wish wish = {WANTED_UP, n};
+
+	w->newest = n;
+	*ret = n;
+	w->told_down_before = w->told_down;
+	w->told_down = false;
+	if (memcmp(&w->disk.wanted, &wish, sizeof(wish)) == 0)
+		return;
+	w->disk.wanted = wish;
+	w->disk.before = action->before.generation == n ? (struct lifecycle_wish){0} : action->before;
+}
+
+static void begin(struct world *w, const struct lifecycle_action *action, struct queue *q)
+{
+	unsigned n = action->generation;
+
+	require(w, w->worker == WORKER_NONE, "at most one worker");
+	if (w->disk_full) {
+		post(q, (struct lifecycle_event){
+				.kind = EVENT_NOT_BEGUN, .failure = FAILURE_TRANSIENT});
+		return;
+	}
+	if (w->owed)
+		save_outcome(w, q);
+	if (n == 0)
+		begin_new(w, action, &n);
+	require(w, n <= w->newest, "only a generation that exists is begun");
+	w->open = n;
+	w->open_acted = false;
+	w->worker = WORKER_DEPLOYS;
+	w->worker_generation = n;
+	w->worker_acted = w->worker_told = false;
+	post(q, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = n});
+}
+
+static void start_worker(struct world *w, enum worker worker)
+{
+	require(w, w->worker == WORKER_NONE, "at most one worker");
+	w->worker = worker;
+	w->worker_acted = w->worker_told = false;
+	w->worker_generation = 0;
+	w->tried_down |= worker == WORKER_TAKES_DOWN;
+}
+
+static void save(struct world *w, struct queue *q)
+{
+	if (w->disk_full) {
+		post(q, (struct lifecycle_event){.kind = EVENT_NOT_SAVED});
+		return;
+	}
+	w->disk.wanted = w->l.wanted;
+	w->disk.before = w->l.before;
+	post(q, (struct lifecycle_event){.kind = EVENT_SAVED});
+}
+
+static void answer(struct world *w, const struct lifecycle_action *action)
+{
+	enum lifecycle_command command = w->waiting[action->client];
+
+	require(w, command != COMMAND_NONE, "each client gets one answer");
+	w->waiting[action->client] = COMMAND_NONE;
+	if (command == COMMAND_STOP && action->answer == ANSWER_DONE) {
+		require(w, w->runs == ACTUAL_NOTHING, "a stop is answered when nothing runs");
+		require(w, w->l.wanted.state != WANTED_DOWN || w->disk.wanted.state == WANTED_DOWN,
+			"a stop that is answered lasts");
+	}
+	if ((command == COMMAND_DEPLOY || command == COMMAND_START) && action->answer == ANSWER_DONE)
+		require(w, w->runs == ACTUAL_WHOLE, "success is what runs");
+}
+
+static void exit_program(struct world *w)
+{
+	require(w, w->worker == WORKER_NONE, "no worker outlives the program");
+	require(w, !w->timer, "no timer outlives the program");
+	if (w->takes_down || w->l.wanted.state == WANTED_DOWN)
+		require(w, w->runs == ACTUAL_NOTHING || w->tried_down,
+			"the end takes down what is not to run on");
+	w->is_exited = true;
+}
+
+static void perform(struct world *w, const struct lifecycle_action *action, struct queue *q)
+{
+	switch (action->kind) {
+	case ACTION_BEGIN:
+		begin(w, action, q);
+		break;
+	case ACTION_TAKE_DOWN:
+		start_worker(w, WORKER_TAKES_DOWN);
+		break;
+	case ACTION_PLAN:
+		start_worker(w, WORKER_PLANS);
+		break;
+	case ACTION_CANCEL:
+		require(w, w->worker == WORKER_PLANS || w->worker == WORKER_DEPLOYS,
+			"only what may be cut short is");
+		w->worker_told = true;
+		break;
+	case ACTION_LOOK:
+		w->looks = true;
+		break;
+	case ACTION_SAVE:
+		save(w, q);
+		break;
+	case ACTION_RECORD:
+		w->owed = action->generation;
+		w->owed_success = action->success;
+		w->is_told |= action->publish && !action->success;
+		save_outcome(w, q);
+		break;
+	case ACTION_RECORD_AGAIN:
+		save_outcome(w, q);
+		break;
+	case ACTION_PUBLISH:
+		w->is_told = true;
+		break;
+	case ACTION_ANSWER:
+		answer(w, action);
+		break;
+	case ACTION_SET_TIMER:
+		w->timer = true;
+		break;
+	case ACTION_STOP_TIMER:
+		w->timer = false;
+		break;
+	case ACTION_SET_DEBT_TIMER:
+		w->debt_timer = true;
+		break;
+	case ACTION_EXIT:
+		exit_program(w);
+		break;
+	}
+}
+
+static void note_promises(struct world *w, const struct lifecycle_event *event)
+{
+	const struct lifecycle *l = &w->l;
+
+	if (event->kind == EVENT_COMMAND && event->command == COMMAND_START &&
+		l->wanted.state == WANTED_UP)
+		w->told_down = false;
+	if (event->kind == EVENT_COMMAND && event->command != COMMAND_PLAN)
+		w->is_told = false;
+	if (event->kind == EVENT_COMMAND && event->command == COMMAND_STOP &&
+		l->wanted.state == WANTED_DOWN && w->disk.wanted.state == WANTED_DOWN)
+		w->told_down = true;
+}
+
+/// The event and all that follows from it at once.
+static void step(struct world *w, struct lifecycle_event first)
+{
+	struct queue q = {.n = 0};
+
+	post(&q, first);
+	for (size_t i = 0; i < q.n; i++) {
+		struct lifecycle_actions actions = {.n = 0};
+		enum lifecycle_activity before = w->l.activity;
+
+		lifecycle_step(&w->l, &q.items[i], &actions);
+		explorer->edges[before][q.items[i].kind][w->l.activity] = 1;
+		for (size_t k = 0; k < actions.n; k++)
+			perform(w, &actions.items[k], &q);
+		if (i == 0)
+			note_promises(w, &first);
+	}
+	if (w->l.tries > 2)
+		w->l.tries = 2; // only whether it is the first one matters
+}
+
+static bool has_clients(const struct world *w)
+{
+	for (unsigned i = 1; i <= CLIENTS_MAX; i++) {
+		if (w->waiting[i] != COMMAND_NONE)
+			return true;
+	}
+	return false;
+}
+
+static void check(const struct world *w)
+{
+	const struct lifecycle *l = &w->l;
+
+	if (!l->unsaved && l->wanted.state != WANTED_NOTHING)
+		require(w, memcmp(&l->wanted, &w->disk.wanted, sizeof(l->wanted)) == 0,
+			"what is wanted is on disk");
+	if (w->told_down)
+		require(w, l->wanted.state == WANTED_DOWN, "what was stopped stays down");
+	if (l->activity == ACTIVITY_EXITED || lifecycle_is_at_rest(l)) {
+		require(w, !has_clients(w), "at rest nobody waits");
+		require(w, w->worker == WORKER_NONE && !w->looks, "at rest no worker runs");
+	}
+	if (l->activity != ACTIVITY_EXITED && lifecycle_is_at_rest(l)) {
+		require(w, lifecycle_is_fulfilled(l) || w->is_told,
+			"at rest what runs is what is wanted, or why not was published");
+		if (w->runs == ACTUAL_PARTIAL && l->good)
+			require(w, w->failed_acted || l->subject == l->good,
+				"what a superseded deployment left half done is put right");
+		if (l->wanted.state == WANTED_DOWN)
+			require(w, w->runs == ACTUAL_NOTHING, "what is stopped does not run");
+		if (l->wanted.state == WANTED_UP && lifecycle_is_fulfilled(l))
+			require(w, w->runs == ACTUAL_WHOLE && w->runs_generation == l->wanted.generation,
+				"what is said to run does");
+	}
+	require(w, l->activity != ACTIVITY_WAITING || w->timer, "who waits has a timer");
+	require(w, l->activity != ACTIVITY_RECORDING || w->debt_timer, "who owes has a timer");
+}
+
+/// The end of the worker, with what it has done.
+static void end_worker(struct world *w, struct lifecycle_event event)
+{
+	w->worker = WORKER_NONE;
+	w->worker_told = w->worker_acted = false;
+	step(w, event);
+}
+
+static bool may_deploy(const struct world *w)
+{
+	return w->newest < GENERATIONS_MAX;
+}
+
+static bool do_command(
+	struct world *w, enum lifecycle_command command, bool has_client, const char *name)
+{
+	unsigned client = 1;
+
+	if (command == COMMAND_DEPLOY && !may_deploy(w))
+		return false;
+	(void)snprintf(explorer->trace, sizeof(explorer->trace), "%s", name);
+	while (client <= CLIENTS_MAX && w->waiting[client] != COMMAND_NONE)
+		client++;
+	if (has_client && client > CLIENTS_MAX)
+		return false;
+	if (has_client)
+		w->waiting[client] = command;
+	step(w, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = command,
+			.client = has_client ? client : 0});
+	return true;
+}
+
+static bool do_forget(struct world *w)
+{
+	if (w->waiting[1] == COMMAND_NONE)
+		return false;
+	w->waiting[1] = COMMAND_NONE;
+	step(w, (struct lifecycle_event){.kind = EVENT_FORGET, .client = 1});
+	return true;
+}
+
+static bool do_end(struct world *w, bool takes_down)
+{
+	if (w->l.exits)
+		return false;
+	w->takes_down = takes_down;
+	w->tried_down = w->worker == WORKER_TAKES_DOWN;
+	step(w, (struct lifecycle_event){.kind = EVENT_END, .takes_down = takes_down});
+	return true;
+}
+
+/// Killed with its worker, and started again, without or with a group file.
+static bool do_restart(struct world *w, bool has_file)
+{
+	struct lifecycle_record record = w->disk;
+
+	if (has_file && record.wanted.state != WANTED_DOWN && !w->reuses && !may_deploy(w))
+		return false;
+	record.touched = w->open == record.wanted.generation && w->open_acted;
+	w->l = lifecycle_begin(&record);
+	w->worker = WORKER_NONE;
+	w->worker_told = w->worker_acted = false;
+	w->looks = w->timer = w->debt_timer = w->is_exited = false;
+	w->owed = 0;
+	w->owed_success = false;
+	memset(w->waiting, 0, sizeof(w->waiting));
+	w->is_told = w->failed_acted = w->takes_down = w->tried_down = false;
+	if (has_file && record.wanted.state != WANTED_DOWN)
+		step(w, (struct lifecycle_event){
+				.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY, .own = true});
+	else
+		step(w, (struct lifecycle_event){.kind = EVENT_RESUME});
+	return true;
+}
+
+static bool do_act(struct world *w)
+{
+	if (w->worker != WORKER_DEPLOYS || w->worker_acted || w->worker_told || w->engine_away)
+		return false;
+	if (w->disk_full) { // the stage cannot be put on record
+		end_worker(w, (struct lifecycle_event){
+				      .kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT});
+		return true;
+	}
+	w->worker_acted = true;
+	w->open_acted = true;
+	w->runs = ACTUAL_PARTIAL;
+	w->runs_generation = w->worker_generation;
+	step(w, (struct lifecycle_event){.kind = EVENT_ACTS});
+	return true;
+}
+
+static bool do_succeed(struct world *w)
+{
+	if (w->worker == WORKER_PLANS) {
+		end_worker(w, (struct lifecycle_event){.kind = EVENT_PLANNED});
+		return true;
+	}
+	if (w->worker == WORKER_NONE || w->engine_away)
+		return false;
+	if (w->worker == WORKER_TAKES_DOWN) {
+		w->runs = ACTUAL_NOTHING;
+		w->runs_generation = 0;
+		end_worker(w, (struct lifecycle_event){.kind = EVENT_TORN_DOWN});
+		return true;
+	}
+	if (!w->worker_acted)
+		return false;
+	w->runs = ACTUAL_WHOLE;
+	w->runs_generation = w->worker_generation;
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+	return true;
+}
+
+static void fail_deployment(struct world *w, enum lifecycle_failure failure)
+{
+	bool untouched = !w->l.touched && w->l.command == COMMAND_DEPLOY && !w->l.own &&
+			 w->l.wanted.state == WANTED_UP && w->told_down_before;
+
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
+	if (untouched && w->l.wanted.state == WANTED_DOWN && !w->l.unsaved)
+		w->told_down = true;
+	if (untouched)
+		require(w, w->l.wanted.state == WANTED_DOWN || w->l.activity == ACTIVITY_DEPLOYING,
+			"a deployment refused after a stop leaves the application stopped");
+}
+
+static bool do_fail(struct world *w, enum lifecycle_failure failure)
+{
+	if (w->worker == WORKER_NONE || w->worker == WORKER_PLANS)
+		return false;
+	w->failed_acted = w->worker == WORKER_DEPLOYS && w->worker_acted;
+	if (w->worker_told)
+		end_worker(w, (struct lifecycle_event){.kind = EVENT_CANCELLED});
+	else if (w->worker == WORKER_DEPLOYS)
+		fail_deployment(w, failure);
+	else
+		end_worker(w,
+			(struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
+	return true;
+}
+
+/// The worker is content, and something runs all the same.
+static bool do_leave_behind(struct world *w)
+{
+	if (w->worker != WORKER_TAKES_DOWN || w->runs == ACTUAL_NOTHING || w->engine_away)
+		return false;
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_TORN_DOWN});
+	return true;
+}
+
+static bool do_look(struct world *w)
+{
+	enum lifecycle_event_kind kind = w->engine_away		  ? EVENT_ENGINE_AWAY
+					 : w->runs == ACTUAL_NOTHING ? EVENT_RUNS_NOTHING
+								     : EVENT_RUNS_SOMETHING;
+
+	if (!w->looks)
+		return false;
+	w->looks = false;
+	step(w, (struct lifecycle_event){.kind = kind});
+	return true;
+}
+
+static bool do_timer(struct world *w)
+{
+	if (!w->timer)
+		return false;
+	w->timer = false;
+	step(w, (struct lifecycle_event){.kind = EVENT_TIMER});
+	return true;
+}
+
+static bool do_debt_timer(struct world *w)
+{
+	if (!w->debt_timer)
+		return false;
+	w->debt_timer = false;
+	step(w, (struct lifecycle_event){.kind = EVENT_DEBT_TIMER});
+	return true;
+}
+
+static bool do_engine(struct world *w)
+{
+	w->engine_away = !w->engine_away;
+	if (!w->engine_away)
+		step(w, (struct lifecycle_event){.kind = EVENT_ENGINE_BACK});
+	return true;
+}
+
+static bool do_disk(struct world *w)
+{
+	w->disk_full = !w->disk_full;
+	return true;
+}
+
+static bool do_reuse(struct world *w)
+{
+	w->reuses = !w->reuses;
+	return true;
+}
+
+enum { HAPPENINGS = 24 };
+
+/// Whatever can happen next: number `i` of it. False: that cannot happen now.
+static bool happen(struct world *w, unsigned i)
+{
+	static const char *const names[HAPPENINGS] = {"deploy", "hangup", "start", "stop", "plan",
+		"forget", "end, takes down", "end", "restart", "restart with a group file", "acts",
+		"success", "transient failure", "definite failure", "leaves something", "look",
+		"timer", "debt timer", "engine", "disk", "reuse", "stop without client"};
+
+	(void)snprintf(explorer->trace, sizeof(explorer->trace), "%s", names[i] ? names[i] : "");
+	switch (i) {
+	case 0:
+		return do_command(w, COMMAND_DEPLOY, true, names[i]);
+	case 1:
+		return do_command(w, COMMAND_DEPLOY, false, names[i]);
+	case 2:
+		return do_command(w, COMMAND_START, true, names[i]);
+	case 3:
+		return do_command(w, COMMAND_STOP, true, names[i]);
+	case 4:
+		return do_command(w, COMMAND_PLAN, true, names[i]);
+	case 5:
+		return do_forget(w);
+	case 6:
+		return do_end(w, true);
+	case 7:
+		return do_end(w, false);
+	case 8:
+		return do_restart(w, false);
+	case 9:
+		return do_restart(w, true);
+	case 10:
+		return do_act(w);
+	case 11:
+		return do_succeed(w);
+	case 12:
+		return do_fail(w, FAILURE_TRANSIENT);
+	case 13:
+		return do_fail(w, FAILURE_DEFINITE);
+	case 14:
+		return do_leave_behind(w);
+	case 15:
+		return do_look(w);
+	case 16:
+		return do_timer(w);
+	case 17:
+		return do_debt_timer(w);
+	case 18:
+		return do_engine(w);
+	case 19:
+		return do_disk(w);
+	case 20:
+		return do_reuse(w);
+	default:
+		return false;
+	}
+}
+
+/// If from now on nobody orders anything and everything works, it comes to rest, and what is
+/// wanted runs unless that was given up.
+static void check_way_to_an_end(const struct world *from)
+{
+	struct world w = *from;
+
+	w.engine_away = w.disk_full = false;
+	for (unsigned i = 0; i < STEPS_TO_REST; i++) {
+		if (lifecycle_is_at_rest(&w.l) && !w.debt_timer)
+			break;
+		(void)snprintf(explorer->trace, sizeof(explorer->trace), "all is well");
+		if (!do_look(&w) && !do_act(&w) && !do_succeed(&w) &&
+			!(w.worker_told && do_fail(&w, FAILURE_TRANSIENT)) && !do_debt_timer(&w))
+			(void)do_timer(&w);
+		check(&w);
+	}
+	require(&w, lifecycle_is_at_rest(&w.l), "every state has a way to an end");
+	require(&w, !w.l.unsaved && !w.l.unrecorded, "nothing is owed for ever");
+	require(&w, !has_clients(&w), "each client gets its answer");
+}
+
+static uint64_t hash_of(const struct world *w)
+{
+	const unsigned char *bytes = (const unsigned char *)w;
+	uint64_t hash = 1469598103934665603u;
+
+	for (size_t i = 0; i < sizeof(*w); i++)
+		hash = (hash ^ bytes[i]) * 1099511628211u;
+	hash ^= hash >> 29;
+	return hash ? hash : 1;
+}
+
+static void grow(struct explorer *e)
+{
+	uint64_t *old = e->seen;
+	size_t old_size = e->seen_size;
+
+	e->seen_size = old_size ? old_size * 2 : 1 << 16;
+	e->seen = lm_xcalloc(e->seen_size, sizeof(*e->seen));
+	for (size_t i = 0; i < old_size; i++) {
+		size_t at = old[i] & (e->seen_size - 1);
+
+		if (!old[i])
+			continue;
+		while (e->seen[at])
+			at = (at + 1) & (e->seen_size - 1);
+		e->seen[at] = old[i];
+	}
+	free(old);
+}
+
+/// Whether the state was never visited before.
+static bool visit(struct explorer *e, const struct world *w)
+{
+	uint64_t hash = hash_of(w);
+
+	if (e->seen_n * 2 >= e->seen_size)
+		grow(e);
+	size_t at = hash & (e->seen_size - 1);
+	while (e->seen[at] && e->seen[at] != hash)
+		at = (at + 1) & (e->seen_size - 1);
+	if (e->seen[at] == hash)
+		return false;
+	e->seen[at] = hash;
+	e->seen_n++;
+	return true;
+}
+
+static void keep(struct explorer *e, const struct world *w)
+{
+	if (e->next_n == e->next_size) {
+		e->next_size = e->next_size ? e->next_size * 2 : 1024;
+		e->next = lm_xrealloc(e->next, e->next_size * sizeof(*e->next));
+	}
+	memcpy(&e->next[e->next_n++], w, sizeof(*w));
+}
+
+static void expand(struct explorer *e, const struct world *from)
+{
+	for (unsigned i = 0; i < HAPPENINGS; i++) {
+		struct world w;
+
+		memcpy(&w, from, sizeof(w));
+		if (!happen(&w, i) || !visit(e, &w))
+			continue;
+		check(&w);
+		check_way_to_an_end(&w);
+		keep(e, &w);
+	}
+}
+
+static void explore(struct explorer *e, unsigned depth)
+{
+	struct world *first = lm_xcalloc(1, sizeof(*first));
+
+	first->runs = ACTUAL_NOTHING;
+	first->l = lifecycle_begin(&first->disk);
+	step(first, (struct lifecycle_event){.kind = EVENT_RESUME});
+	(void)visit(e, first);
+	keep(e, first);
+	free(first);
+	for (unsigned d = 0; d < depth; d++) {
+		free(e->frontier);
+		e->frontier = e->next;
+		e->frontier_n = e->next_n;
+		e->next = NULL;
+		e->next_n = e->next_size = 0;
+		for (size_t i = 0; i < e->frontier_n; i++)
+			expand(e, &e->frontier[i]);
+	}
+}
+
+static void test_every_promise_holds_whatever_happens_in_whatever_order(void **state)
+{
+	(void)state;
+	explore(explorer, DEPTH);
+	print_message("%zu states visited, to a depth of %d events\n", explorer->seen_n, DEPTH);
+	assert_true(explorer->seen_n > 10000);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	explorer = lm_xcalloc(1, sizeof(*explorer));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	free(explorer->seen);
+	free(explorer->frontier);
+	free(explorer->next);
+	free(explorer);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_promise_holds_whatever_happens_in_whatever_order),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
