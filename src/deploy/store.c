@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "deploy/journal.h"
 #include "deploy/store_priv.h"
+#include "deploy/wanted.h"
 #include "sys/json.h"
 
 #include <errno.h>
@@ -177,6 +178,17 @@ static lm_rc try_reuse(
 	return LM_OK;
 }
 
+/// The generation that is deployed again is what is wanted from now on, if it was not before.
+static lm_rc want_reused(
+	struct store *s, unsigned n, struct lifecycle_wish before, struct lm_err *err)
+{
+	const struct lifecycle_wish wish = {WANTED_UP, n}, none = {0};
+
+	if (s->state.wanted.state == WANTED_UP && s->state.wanted.generation == n)
+		return LM_OK;
+	return store_want(s, wish, before.generation == n ? none : before, err);
+}
+
 static lm_rc make_folder(
 	struct store *s, const char *name, struct lm_str definition, struct lm_err *err)
 {
@@ -193,15 +205,18 @@ static lm_rc make_folder(
 	return lm_file_replace(fd, STORE_DEFINITION, definition, 0600, err);
 }
 
-/// The journal comes before the number: whoever has a number and no outcome is in the journal.
-static lm_rc make_generation(
-	struct store *s, unsigned n, struct lm_str definition, struct lm_err *err)
+/// Journal and wish come before the number: whoever has a number and no outcome is in the journal,
+/// and a wish for a number that nobody has counts for nothing.
+static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definition,
+	struct lifecycle_wish before, struct lm_err *err)
 {
 	char temporary[STORE_NAME_SIZE], name[STORE_NAME_SIZE];
 
 	(void)snprintf(temporary, sizeof(temporary), ".new-%u", n);
 	(void)snprintf(name, sizeof(name), "%u", n);
 	lm_rc rc = make_folder(s, temporary, definition, err);
+	if (rc == LM_OK)
+		rc = wanted_write(s->root_fd, (struct lifecycle_wish){WANTED_UP, n}, before, err);
 	if (rc == LM_OK)
 		rc = journal_begin(s->root_fd, n, 1, err);
 	if (rc == LM_OK && renameat(s->generations_fd, temporary, s->generations_fd, name) < 0)
@@ -214,12 +229,13 @@ static lm_rc make_generation(
 	struct lm_err ignored;
 	(void)store_discard(s, n, &ignored);
 	(void)journal_clear(s->root_fd, &ignored);
+	(void)!store_want(s, s->state.wanted, s->state.before, &ignored);
 	(void)lm_tree_remove(s->generations_fd, temporary, &ignored);
 	return lm_wrap(err, "store the definition as generation %u", n);
 }
 
-lm_rc store_begin(
-	struct store *s, struct lm_str definition, bool reuse, unsigned *ret_n, struct lm_err *err)
+lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
+	struct lifecycle_wish before, unsigned *ret_n, struct lm_err *err)
 {
 	lm_auto_free unsigned *numbers = NULL;
 	size_t count = 0;
@@ -234,7 +250,7 @@ lm_rc store_begin(
 		return rc;
 	if (n != 0) {
 		*ret_n = n;
-		return LM_OK;
+		return want_reused(s, n, before, err);
 	}
 	rc = check_idle(s, 0, err);
 	if (rc == LM_OK)
@@ -242,11 +258,13 @@ lm_rc store_begin(
 	if (rc)
 		return rc;
 	n = count > 0 ? numbers[count - 1] + 1 : 1;
-	rc = make_generation(s, n, definition, err);
+	rc = make_generation(s, n, definition, before, err);
 	if (rc)
 		return rc;
 	set_open(s, n, 1);
 	s->state.newest = n;
+	s->state.wanted = (struct lifecycle_wish){WANTED_UP, n};
+	s->state.before = before;
 	*ret_n = n;
 	return LM_OK;
 }
@@ -399,14 +417,17 @@ lm_rc store_image(
 	return LM_OK;
 }
 
-lm_rc store_set_stopped(struct store *s, bool stopped, struct lm_err *err)
+lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
+	struct lm_err *err)
 {
-	lm_rc rc = stopped ? lm_file_replace(s->root_fd, STORE_STOPPED, LM_STR(""), 0600, err)
-			   : lm_tree_remove(s->root_fd, STORE_STOPPED, err);
+	lm_rc rc = wanted.state == WANTED_NOTHING
+			   ? lm_tree_remove(s->root_fd, "wanted", err)
+			   : wanted_write(s->root_fd, wanted, before, err);
 
 	if (rc)
 		return lm_wrap(err, "remember that the application is to be %s",
-			stopped ? "stopped" : "started");
-	s->state.stopped = stopped;
+			wanted.state == WANTED_UP ? "up" : "down");
+	s->state.wanted = wanted;
+	s->state.before = before;
 	return LM_OK;
 }

@@ -12,7 +12,8 @@
 ///                           reported          the attempt whose status message is in the outbox
 ///     <dir>/current, <dir>/last-good          links "generations/<n>"
 ///     <dir>/journal                           the attempt under way
-///     <dir>/stopped                           the person's wish: keep the application down
+///     <dir>/wanted                            what shall be: a link with the text "up <n>" or
+///                                             "down <n>" (deploy/wanted.h)
 ///
 /// A generation is one definition. It is deployed by one or more attempts (again after an
 /// interruption, again at each start of the daemon). What an attempt fetched lies beside as
@@ -29,6 +30,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "deploy/lifecycle.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
@@ -49,7 +51,9 @@ struct store_state {
 	unsigned open;
 	unsigned open_attempt;
 	char open_stage[STORE_STAGE_SIZE]; ///< The last stage recorded, "" if none was.
-	bool stopped;                      ///< store_set_stopped.
+	/// What shall be, and what shall be instead if a generation that was never deployed with
+	/// success changes nothing. They name generations that exist.
+	struct lifecycle_wish wanted, before;
 };
 
 /// Opens, creating `dir` and its parents (0700) where they are missing, and puts in order what a
@@ -68,9 +72,10 @@ const char *store_note(const struct store *s);
 /// Begins the deployment of a definition: a new generation, complete and synced before it has its
 /// number. With `reuse` a definition whose text is that of the interrupted, the current or the
 /// newest generation gets another attempt of that one instead (unless it has a status message that
-/// was not reported yet). LM_E_CONFLICT: another attempt is under way.
-lm_rc store_begin(
-	struct store *s, struct lm_str definition, bool reuse, unsigned *ret_n, struct lm_err *err);
+/// was not reported yet). From the same moment on it is what is wanted, with `before` (unless that
+/// is the same generation). LM_E_CONFLICT: another attempt is under way.
+lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
+	struct lifecycle_wish before, unsigned *ret_n, struct lm_err *err);
 /// Begins another attempt of generation `n`, which may be the interrupted one. LM_E_NOT_FOUND.
 /// LM_E_CONFLICT: another attempt is under way, or a status message of `n` was not reported yet.
 lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err);
@@ -141,8 +146,9 @@ lm_rc store_read_compose(struct store *s, unsigned n, int *ret_fd, struct lm_err
 lm_rc store_read_copies(struct store *s, unsigned n, json_t **ret, struct lm_err *err);
 
 /// Removes all generations but the newest `keep` (at least one), current, last good, the one under
-/// way and those with a message that was not reported.
+/// way, what is wanted and those with a message that was not reported.
 lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err);
 
-/// Makes the wish of `lighterman stop` last (or takes it back).
-lm_rc store_set_stopped(struct store *s, bool stopped, struct lm_err *err);
+/// Makes what is wanted last. Works on a full disk, too.
+lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
+	struct lm_err *err);

@@ -82,6 +82,7 @@ lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err)
 		unsigned n = numbers[i];
 
 		if (n != state->current && n != state->last_good && n != state->open &&
+			n != state->wanted.generation && n != state->before.generation &&
 			!is_message_of(messages, unreported, n))
 			rc = store_discard(s, n, err);
 	}

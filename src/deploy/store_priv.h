@@ -19,7 +19,7 @@
 #define STORE_REPORTED "reported"
 #define STORE_CURRENT "current"
 #define STORE_LAST_GOOD "last-good"
-#define STORE_STOPPED "stopped"
+#define STORE_STOPPED "stopped" ///< Of a release before the link `wanted`.
 
 enum {
 	STORE_OUTCOME_MAX = 1 << 20, ///< A message of LIMIT_MQTT_PAYLOAD, escaped as JSON may be.

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "deploy/journal.h"
 #include "deploy/store_priv.h"
+#include "deploy/wanted.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -131,9 +132,58 @@ static lm_rc resume(struct store *s, struct lm_err *err)
 	return LM_OK;
 }
 
+/// What a release knew that had no link `wanted`: the file `stopped`, and what was under way.
+static lm_rc guess_wanted(struct store *s, struct lm_err *err)
+{
+	struct store_state *state = &s->state;
+	unsigned n = state->open ? state->open : state->current ? state->current : state->newest;
+	struct stat st;
+
+	if (n == 0)
+		return LM_OK;
+	state->wanted = (struct lifecycle_wish){WANTED_UP, n};
+	if (state->current && state->current != n)
+		state->before = (struct lifecycle_wish){WANTED_UP, state->current};
+	if (fstatat(s->root_fd, STORE_STOPPED, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		state->wanted.state = WANTED_DOWN;
+	else if (errno != ENOENT)
+		return lm_fail(err, LM_E_SYS, errno, "look for '%s': %m", STORE_STOPPED);
+	return LM_OK;
+}
+
+/// A wish for a generation that does not exist (any more) is none.
+static lm_rc check_wish(struct store *s, struct lifecycle_wish *wish, struct lm_err *err)
+{
+	bool complete = false;
+	lm_rc rc = wish->generation ? is_complete(s, wish->generation, &complete, err) : LM_OK;
+
+	if (rc == LM_OK && !complete)
+		*wish = (struct lifecycle_wish){0};
+	return rc;
+}
+
+static lm_rc read_wanted(struct store *s, struct lm_err *err)
+{
+	struct store_state *state = &s->state;
+	lm_rc rc = wanted_read(s->root_fd, &state->wanted, &state->before, err);
+
+	if (rc == LM_OK)
+		rc = check_wish(s, &state->wanted, err);
+	if (rc == LM_OK)
+		rc = check_wish(s, &state->before, err);
+	if (rc)
+		return rc;
+	if (state->wanted.state == WANTED_NOTHING) { // its deployment did not begin
+		state->wanted = state->before;
+		state->before = (struct lifecycle_wish){0};
+	}
+	if (state->wanted.state == WANTED_NOTHING)
+		return guess_wanted(s, err);
+	return lm_tree_remove(s->root_fd, STORE_STOPPED, err); // of an earlier release
+}
+
 lm_rc store_recover(struct store *s, struct lm_err *err)
 {
-	struct stat st;
 	lm_rc rc = remove_half_made(s, err);
 
 	if (rc == LM_OK)
@@ -151,9 +201,5 @@ lm_rc store_recover(struct store *s, struct lm_err *err)
 		s->state.current = s->state.last_good;
 	if (s->state.last_good == 0)
 		s->state.last_good = s->state.current;
-	if (fstatat(s->root_fd, STORE_STOPPED, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		s->state.stopped = true;
-	else if (errno != ENOENT)
-		return lm_fail(err, LM_E_SYS, errno, "look for '%s': %m", STORE_STOPPED);
-	return LM_OK;
+	return read_wanted(s, err);
 }

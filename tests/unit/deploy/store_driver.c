@@ -120,7 +120,7 @@ static void begin(struct store *s, const char *definition, bool reuse, bool succ
 {
 	unsigned n = 0;
 
-	TWICE(store_begin(s, lm_str(definition), reuse, &n, &err));
+	TWICE(store_begin(s, lm_str(definition), reuse, store_state(s)->wanted, &n, &err));
 	deploy(s, n, success);
 }
 
@@ -141,8 +141,10 @@ static void run(struct store *s)
 	deploy(s, again, true);
 	begin(s, "definition C", false, true);
 	TWICE(store_prune(s, 1, &err));
-	TWICE(store_set_stopped(s, true, &err));
-	TWICE(store_set_stopped(s, false, &err));
+	const struct lifecycle_wish wanted = store_state(s)->wanted;
+	const struct lifecycle_wish down = {WANTED_DOWN, wanted.generation};
+	TWICE(store_want(s, down, store_state(s)->before, &err));
+	TWICE(store_want(s, wanted, store_state(s)->before, &err));
 	say("done\n");
 }
 

@@ -77,11 +77,13 @@ static void put(const char *name, const char *text)
 	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_str(text), 0600, &err), LM_OK);
 }
 
+static const struct lifecycle_wish NOTHING = {0};
+
 static unsigned begin(const char *definition, bool reuse)
 {
 	unsigned n = 0;
 
-	if (store_begin(s, lm_str(definition), reuse, &n, &err) != LM_OK)
+	if (store_begin(s, lm_str(definition), reuse, NOTHING, &n, &err) != LM_OK)
 		fail_msg("%s", err.msg);
 	return n;
 }
@@ -131,13 +133,25 @@ static void assert_state(unsigned current, unsigned last_good, unsigned newest, 
 	assert_int_equal(st->open, open);
 }
 
+static void assert_wish(struct lifecycle_wish wish, struct lifecycle_wish expected)
+{
+	assert_int_equal(wish.state, expected.state);
+	assert_int_equal(wish.generation, expected.generation);
+}
+
+static void assert_wanted(struct lifecycle_wish wanted, struct lifecycle_wish before)
+{
+	assert_wish(store_state(s)->wanted, wanted);
+	assert_wish(store_state(s)->before, before);
+}
+
 static void a_new_store_is_empty_and_private(void **state)
 {
 	(void)state;
 	struct stat st;
 
 	assert_state(0, 0, 0, 0);
-	assert_false(store_state(s)->stopped);
+	assert_wanted(NOTHING, NOTHING);
 	assert_null(store_note(s));
 	assert_int_equal(stat(dir, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
@@ -202,7 +216,7 @@ static void names_an_interrupted_attempt_and_its_stage(void **state)
 	assert_string_equal(store_state(s)->open_stage, "down");
 
 	// Nothing else begins before it was run again or ended.
-	assert_int_equal(store_begin(s, LM_STR("def C"), true, &n, &err), LM_E_CONFLICT);
+	assert_int_equal(store_begin(s, LM_STR("def C"), true, NOTHING, &n, &err), LM_E_CONFLICT);
 	assert_int_equal(store_rerun(s, 1, &err), LM_E_CONFLICT);
 	assert_int_equal(store_rerun(s, 2, &err), LM_OK);
 	finish(2, true, "{}");
@@ -349,16 +363,89 @@ static void prunes_all_but_what_is_needed(void **state)
 	assert_null(store_note(s));
 }
 
-static void remembers_the_wish_to_be_stopped(void **state)
+static struct lifecycle_wish up(unsigned n)
+{
+	return (struct lifecycle_wish){WANTED_UP, n};
+}
+
+static struct lifecycle_wish down(unsigned n)
+{
+	return (struct lifecycle_wish){WANTED_DOWN, n};
+}
+
+static void begin_after(struct lifecycle_wish before, const char *definition)
+{
+	unsigned n = 0;
+
+	assert_int_equal(
+		store_begin(s, lm_str(definition), false, before, &n, &err), LM_OK);
+}
+
+static void remembers_what_is_wanted_and_what_was_before(void **state)
 {
 	(void)state;
-	assert_int_equal(store_set_stopped(s, true, &err), LM_OK);
+	deploy("def A", true);
 	open_again();
-	assert_true(store_state(s)->stopped);
-	assert_int_equal(store_set_stopped(s, false, &err), LM_OK);
-	assert_int_equal(store_set_stopped(s, false, &err), LM_OK);
+	assert_wanted(up(1), NOTHING);
+	assert_int_equal(store_want(s, down(1), NOTHING, &err), LM_OK);
 	open_again();
-	assert_false(store_state(s)->stopped);
+	assert_wanted(down(1), NOTHING);
+	begin_after(down(1), "def B");
+	assert_wanted(up(2), down(1));
+	open_again();
+	assert_wanted(up(2), down(1));
+	assert_int_equal(store_want(s, down(2), down(1), &err), LM_OK);
+	open_again();
+	assert_wanted(down(2), down(1));
+}
+
+static void a_wish_for_a_generation_that_never_began_gives_way_to_the_one_before(void **state)
+{
+	(void)state;
+	lm_auto_free char *path = lm_xasprintf("%s/wanted", dir);
+
+	deploy("def A", true);
+	assert_int_equal(lm_link_replace(AT_FDCWD, path, "up 2 else down 1", &err), LM_OK);
+	open_again();
+	assert_wanted(down(1), NOTHING);
+	assert_int_equal(lm_link_replace(AT_FDCWD, path, "up 1 else up 7", &err), LM_OK);
+	open_again();
+	assert_wanted(up(1), NOTHING);
+}
+
+static void a_store_of_an_earlier_release_says_what_is_wanted(void **state)
+{
+	(void)state;
+	lm_auto_free char *path = lm_xasprintf("%s/wanted", dir);
+	lm_auto_free char *stopped = lm_xasprintf("%s/stopped", dir);
+
+	deploy("def A", true);
+	(void)begin("def B", false);
+	assert_int_equal(unlink(path), 0);
+	open_again();
+	assert_wanted(up(2), up(1));
+	put("stopped", "");
+	open_again();
+	assert_wanted(down(2), up(1));
+	assert_int_equal(store_want(s, up(2), up(1), &err), LM_OK);
+	open_again();
+	assert_wanted(up(2), up(1));
+	assert_int_equal(access(stopped, F_OK), -1);
+}
+
+static void a_link_that_says_nothing_is_no_wish(void **state)
+{
+	static const char *const texts[] = {"up", "up 0", "up x", "sideways 1", "up 99999999999",
+		"generations/1", " ", "down"};
+	(void)state;
+	lm_auto_free char *path = lm_xasprintf("%s/wanted", dir);
+
+	deploy("def A", true);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(texts); i++) {
+		assert_int_equal(lm_link_replace(AT_FDCWD, path, texts[i], &err), LM_OK);
+		open_again();
+		assert_wanted(up(1), NOTHING);
+	}
 }
 
 static void goes_on_without_what_is_damaged_and_says_so(void **state)
@@ -468,7 +555,8 @@ static void every_input_has_a_ceiling(void **state)
 
 	memset(large, ' ', LIMIT_GROUP_FILE + 1);
 	assert_int_equal(
-		store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false, &n, &err),
+		store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false, NOTHING, &n,
+			&err),
 		LM_E_TOO_LARGE);
 	assert_state(0, 0, 0, 0);
 	n = begin("def A", false);
@@ -553,7 +641,10 @@ int main(void)
 		TEST(a_message_is_listed_until_it_was_reported),
 		TEST(an_outcome_whose_end_was_cut_short_is_carried_through),
 		TEST(prunes_all_but_what_is_needed),
-		TEST(remembers_the_wish_to_be_stopped),
+		TEST(remembers_what_is_wanted_and_what_was_before),
+		TEST(a_wish_for_a_generation_that_never_began_gives_way_to_the_one_before),
+		TEST(a_store_of_an_earlier_release_says_what_is_wanted),
+		TEST(a_link_that_says_nothing_is_no_wish),
 		TEST(goes_on_without_what_is_damaged_and_says_so),
 		TEST(does_not_follow_links_out_of_its_folder),
 		TEST(a_kept_compose_file_is_handed_over_and_its_version_remembered),
