@@ -113,3 +113,14 @@ const char *lm_rc_name(lm_rc rc)
 	}
 	return "unknown";
 }
+
+bool lm_rc_from_name(const char *name, lm_rc *ret)
+{
+	for (int rc = LM_OK; name && rc <= LM_E_CANCELLED; rc++) {
+		if (strcmp(lm_rc_name((lm_rc)rc), name) == 0) {
+			*ret = (lm_rc)rc;
+			return true;
+		}
+	}
+	return false;
+}

@@ -9,6 +9,7 @@
 /// a failure cannot fail; a sentence that is too long is cut at the end and marked with "...".
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 #if defined(__clang__)
 #define LM_MUST_USE __attribute__((warn_unused_result))
@@ -52,3 +53,5 @@ lm_rc lm_wrap(struct lm_err *err, const char *format, ...) __attribute__((format
 lm_rc lm_rc_of_errno(int sys);
 /// The class as a short word for logs and tests ("timeout", "denied", …). Static storage.
 const char *lm_rc_name(lm_rc rc);
+/// The class of that word. False: there is none; `name` may be NULL.
+bool lm_rc_from_name(const char *name, lm_rc *ret);

@@ -53,15 +53,15 @@ static void on_ended(void *ctx, json_t *last)
 	end_request(ctx, json_incref(last));
 }
 
-static struct supervisor_waiter waiter_for(struct request *r)
+static struct waiter waiter_for(struct request *r)
 {
-	return (struct supervisor_waiter){.told = on_told, .ended = on_ended, .ctx = r};
+	return (struct waiter){.told = on_told, .ended = on_ended, .ctx = r};
 }
 
 static void run_deploy(struct request *r, const json_t *request)
 {
 	const json_t *group = json_object_get(request, "group");
-	struct supervisor_waiter waiter = waiter_for(r);
+	struct waiter waiter = waiter_for(r);
 
 	if (!json_is_string(group)) {
 		end_request(r, control_last_line(2, "deploy needs a group file"));
@@ -74,7 +74,7 @@ static void run_deploy(struct request *r, const json_t *request)
 static void run_plan(struct request *r, const json_t *request)
 {
 	const json_t *group = json_object_get(request, "group");
-	struct supervisor_waiter waiter = waiter_for(r);
+	struct waiter waiter = waiter_for(r);
 
 	if (json_is_string(group))
 		supervisor_plan(r->commands->from.supervisor, json_text(group), &waiter);
@@ -84,7 +84,7 @@ static void run_plan(struct request *r, const json_t *request)
 
 static void run_start(struct request *r, const json_t *request)
 {
-	struct supervisor_waiter waiter = waiter_for(r);
+	struct waiter waiter = waiter_for(r);
 
 	(void)request;
 	supervisor_start(r->commands->from.supervisor, &waiter);
@@ -92,7 +92,7 @@ static void run_start(struct request *r, const json_t *request)
 
 static void run_stop(struct request *r, const json_t *request)
 {
-	struct supervisor_waiter waiter = waiter_for(r);
+	struct waiter waiter = waiter_for(r);
 
 	(void)request;
 	supervisor_stop(r->commands->from.supervisor, &waiter);
@@ -156,7 +156,7 @@ static void on_containers(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
 	struct request *r = ctx;
-	json_t *status = supervisor_to_json(r->commands->from.supervisor);
+	json_t *status = supervisor_to_json(r->commands->from.supervisor, rc ? NULL : list);
 	json_t *containers = rc ? json_null() : json_array();
 
 	for (size_t i = 0; rc == LM_OK && i < list->n; i++)

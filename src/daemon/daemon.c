@@ -88,7 +88,7 @@ static void on_end_signal(void *ctx)
 	struct daemon *d = ctx;
 
 	if (d->ending) {
-		lm_info("told to end once more; taking the application down goes on");
+		lm_info("told to end once more; what is being done goes on");
 		return;
 	}
 	d->ending = true;
@@ -137,6 +137,15 @@ static void on_begins(void *ctx, bool acts)
 	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
 }
 
+static void on_engine_back(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	on_happened(ctx);
+	if (d->supervisor)
+		supervisor_engine_back(d->supervisor);
+}
+
 static void on_rests(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -150,7 +159,7 @@ static void on_rests(void *ctx)
 static bool deploy_file(struct daemon *d, bool reuse)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	const struct supervisor_waiter nobody = {0};
+	const struct waiter nobody = {0};
 	struct lm_err err = {LM_OK};
 
 	if (lm_file_read(d->options->group, &text, &err)) {
@@ -220,7 +229,7 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
 	d->happenings =
-		(struct happenings){.outgoing = d->outgoing, .changed = on_happened, .ctx = d};
+		(struct happenings){.outgoing = d->outgoing, .changed = on_happened, .back = on_engine_back, .ctx = d};
 	if (rc == LM_OK)
 		rc = happenings_watch(d->loop, &d->host, &d->happenings, &d->monitor, err);
 	if (rc)

@@ -74,23 +74,24 @@ static json_t *find_start(struct store *store, unsigned n)
 	return json_pack("{s:O?}", "version", json_object_get(outcome, "good_compose_version"));
 }
 
-struct fallback fallback_find(
-	struct store *store, const struct connector_definition *definition, unsigned n)
+struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
+	unsigned n, bool restores)
 {
 	lm_auto_free unsigned *numbers = NULL;
 	size_t count = 0;
 	bool placed = false;
 	struct lm_err ignored;
 
-	if (definition->version < SINCE_OFFLINE || !definition->offline_mode)
+	if (!restores && (definition->version < SINCE_OFFLINE || !definition->offline_mode))
 		return (struct fallback){0};
 	json_t *copies = json_array(), *start = find_start(store, n);
 	if (store_list(store, &numbers, &count, &ignored) == LM_OK)
 		for (size_t i = 0; i < count; i++)
 			add_generation(store, numbers[i], definition, copies, &placed);
 	return (struct fallback){.is_start = start != NULL,
-		.document = json_pack("{s:o, s:b, s:o}", "copies", copies, "placed", (int)placed,
-			"start", start ? start : json_null())};
+		.document = json_pack("{s:o, s:b, s:b, s:o}", "copies", copies, "placed",
+			(int)placed, "restores", (int)restores, "start",
+			start ? start : json_null())};
 }
 
 void fallback_finish(struct fallback *f)

@@ -17,8 +17,9 @@ struct fallback {
 	bool is_start;
 };
 
-/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. What of the
-/// store cannot be read counts for nothing.
-struct fallback fallback_find(
-	struct store *store, const struct connector_definition *definition, unsigned n);
+/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. `restores`: it
+/// brings up what ran before, which does as a start in offline mode whatever the definition says.
+/// What of the store cannot be read counts for nothing.
+struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
+	unsigned n, bool restores);
 void fallback_finish(struct fallback *f);

@@ -38,7 +38,7 @@ static void on_found(void *ctx)
 	const struct happenings *to = ctx;
 
 	lm_info("what happens to the containers is seen again");
-	to->changed(to->ctx);
+	to->back(to->ctx);
 }
 
 static void on_changed(void *ctx)

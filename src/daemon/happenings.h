@@ -13,6 +13,7 @@
 struct happenings {
 	struct outgoing *outgoing;
 	loop_cb *changed; ///< Then called: what the monitor knows has changed.
+	loop_cb *back;    ///< Called instead when the engine answers again.
 	void *ctx;
 };
 

@@ -168,6 +168,7 @@ static struct job_result make_result(const struct job *job, struct lm_err *err)
 		describe_end(job, err);
 	return (struct job_result){
 		.verdict = job->cancelled ? JOB_CANCELLED : JOB_FAIL,
+		.rc = err->rc,
 		.stage = stage,
 		.error = "InternalError",
 		.message = err->msg,

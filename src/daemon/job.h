@@ -33,6 +33,7 @@ enum job_verdict { JOB_SUCCESS, JOB_FAIL, JOB_CANCELLED };
 /// How it ended. Texts are borrowed for the call; NULL where there is none.
 struct job_result {
 	enum job_verdict verdict;
+	lm_rc rc;          ///< What failed.
 	const char *stage; ///< Where it ended.
 	const char *error; ///< "InvalidParameter", "InternalError".
 	const char *message;

@@ -124,11 +124,14 @@ struct job_result job_line_result(const json_t *line)
 	const char *result = json_get_text(line, "result");
 	bool success = strcmp(result, "success") == 0;
 	bool cancelled = strcmp(result, "cancelled") == 0;
+	lm_rc rc = success ? LM_OK : LM_E_PROTOCOL; // of a worker that does not say it
 
+	(void)lm_rc_from_name(json_get_text(line, "class"), &rc);
 	return (struct job_result){
 		.verdict = success     ? JOB_SUCCESS
 			   : cancelled ? JOB_CANCELLED
 				       : JOB_FAIL,
+		.rc = rc,
 		.stage = json_get_text(line, "stage"),
 		.error = json_get_text(line, "error"),
 		.message = json_get_text(line, "message"),

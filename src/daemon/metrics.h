@@ -5,6 +5,7 @@
 /// text is made here. The families are listed in docs/formats.md.
 
 #include "base/buf.h"
+#include "deploy/lifecycle.h"
 #include "deploy/stages.h"
 #include "docker/answer.h"
 #include "mqtt/outbox.h"
@@ -32,6 +33,7 @@ struct metrics_deployments {
 	int64_t last_success_ms;                    ///< Wall clock; 0: never.
 	unsigned generation;                        ///< That is deployed; 0: none.
 	bool stopped;                               ///< It is to stay down.
+	enum lifecycle_activity activity;           ///< What is being done.
 };
 
 enum { METRICS_STATES = 7, METRICS_HEALTHS = ENGINE_UNHEALTHY + 1 };

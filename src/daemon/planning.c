@@ -1,152 +1,128 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A plan: one worker that looks and tells, for one client. It gives way to every order.
-
-#include "daemon/supervisor_priv.h"
+#include "daemon/planning.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "daemon/daemon_log.h"
 #include "daemon/fallback.h"
+#include "daemon/generation.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-static void tell(const struct supervisor_waiter *waiter, json_t *line, bool droppable)
+struct planning {
+	struct store *store;
+	struct workers *workers;
+	struct progress *progress;
+	struct planning_events events;
+	struct job *job;
+	struct group *group;
+};
+
+struct planning *planning_create(struct store *store, struct workers *workers,
+	struct progress *progress, struct group *group, const struct planning_events *events)
 {
-	lm_auto_json json_t *owned = line;
+	struct planning *p = lm_xcalloc(1, sizeof(*p));
 
-	if (owned && waiter->told)
-		waiter->told(waiter->ctx, owned, droppable);
+	*p = (struct planning){.store = store,
+		.workers = workers,
+		.progress = progress,
+		.group = group,
+		.events = *events};
+	return p;
 }
 
-static void end(struct supervisor_waiter *waiter, int status, const char *message)
+void planning_destroy(struct planning *p)
 {
-	lm_auto_json json_t *last = control_last_line(status, message);
-	struct supervisor_waiter told = *waiter;
-
-	*waiter = (struct supervisor_waiter){0};
-	if (told.ended)
-		told.ended(told.ctx, last);
+	if (!p)
+		return;
+	job_destroy(p->job);
+	group_destroy(p->group);
+	free(p);
 }
 
-/// Why nothing can be looked at now; NULL: it can. The caller frees.
-static char *find_obstacle(const struct supervisor *s)
+void planning_cancel(struct planning *p)
 {
-	if (s->order.kind == ORDER_END)
-		return lm_xstrdup("lightermand is ending");
-	if (s->planning)
-		return lm_xstrdup("another plan is being made; try again when it has ended");
-	if (s->down_group)
-		return lm_xstrdup(
-			"the application is being taken down; try again when that has ended");
-	if (s->job || s->ending.pending)
-		return lm_xasprintf("generation %u is being deployed; try again when it has ended",
-			s->attempt.generation);
-	if (s->order.kind != ORDER_NONE)
-		return lm_xstrdup("another command is about to begin; try again when it has ended");
-	return NULL;
+	if (p->job)
+		job_cancel(p->job);
+}
+
+static void tell(const struct planning *p, json_t *line)
+{
+	static const struct waiter nobody;
+
+	waiter_tell(p->progress->waiter ? p->progress->waiter : &nobody, line, false);
 }
 
 static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
-	struct supervisor *s = ctx;
+	struct progress *progress = ((struct planning *)ctx)->progress;
 
 	(void)err;
-	(void)snprintf(s->stage, sizeof(s->stage), "%s", stage);
-	s->stage_began_ms = lm_clock_mono_ms();
+	(void)snprintf(progress->stage, sizeof(progress->stage), "%s", stage);
+	progress->stage_began_ms = lm_clock_mono_ms();
 	return LM_OK; // it changes nothing, so there is nothing to record
 }
 
 static void on_progress(void *ctx, const json_t *line)
 {
-	struct supervisor *s = ctx;
-
-	tell(&s->plan_waiter, json_pack("{s:O}", "progress", line), false);
+	tell(ctx, json_pack("{s:O}", "progress", line));
 }
 
 static void on_plan(void *ctx, const json_t *line)
 {
-	struct supervisor *s = ctx;
+	tell(ctx, json_incref((json_t *)line));
+}
 
-	tell(&s->plan_waiter, json_incref((json_t *)line), false);
+static void on_compose(void *ctx, const char *stamp, const char *version)
+{
+	workers_note_compose(((struct planning *)ctx)->workers, stamp, version);
+}
+
+static void on_text(void *ctx, struct lm_str line)
+{
+	(void)ctx;
+	daemon_log_forward(line);
 }
 
 static void on_ended(void *ctx, const struct job_result *result)
 {
-	struct supervisor *s = ctx;
-	lm_auto(job_destroy_p) struct job *job = supervisor_take_job(s); // has `result`
-	const char *why = lm_take(s->why_cancelled);
-	const char *message = why ? why : result->message;
+	struct planning *p = ctx;
+	lm_auto(job_destroy_p) struct job *job = lm_take(p->job); // has `result`
 
 	(void)job;
-	s->planning = false;
-	supervisor_changed(s);
+	workers_clean_up(p->workers);
 	if (result->verdict == JOB_SUCCESS)
-		end(&s->plan_waiter, 0, NULL);
+		p->events.ended(p->events.ctx, NULL); // may destroy the planning
 	else
-		end(&s->plan_waiter, 1, message ? message : "the worker was told to stop");
-	supervisor_next(s);
+		p->events.ended(p->events.ctx,
+			result->message ? result->message : "the worker was told to stop");
 }
 
-static void begin(struct supervisor *s, const struct group *group)
+lm_rc planning_start(struct planning *p, struct lm_err *err)
 {
+	const struct connector_definition *def = &p->group->connector;
+	lm_auto(fallback_finish) struct fallback fallback = fallback_find(p->store, def, 0, false);
 	const struct job_events events = {
 		.begin = on_begin,
 		.progress = on_progress,
 		.plan = on_plan,
-		.compose = supervisor_note_compose,
-		.text = reporting_text,
+		.compose = on_compose,
+		.text = on_text,
 		.ended = on_ended,
-		.ctx = s,
+		.ctx = p,
 	};
-	struct lm_err err = {LM_OK};
-	lm_auto(fallback_finish) struct fallback fallback =
-		fallback_find(s->store, &group->connector, 0);
+	const struct workers_task task = {
+		.kind = "plan",
+		.group = p->group,
+		.compose_fd = -1, // it is kept nowhere
+		.fallback = fallback.document,
+		.previous = generation_before(p->store, p->group),
+	};
 
-	s->stage[0] = '\0';
-	s->planning = true;
-	watching_begin(s);
-	lm_info("a plan is being made: %s from bucket %s, connector version %u",
-		group->connector.key, group->connector.bucket, group->connector.version);
-	// Its compose file is kept nowhere.
-	if (supervisor_start_job(s, "plan", group, -1, fallback.document,
-		    takedown_previous(s, group), &events, &err) == LM_OK)
-		return;
-	job_destroy(lm_take(s->job));
-	s->planning = false;
-	end(&s->plan_waiter, 1, err.msg);
-	watching_rest(s);
-}
-
-void supervisor_plan(
-	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter)
-{
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	lm_auto_free char *obstacle = NULL;
-	struct supervisor_waiter waits = *waiter;
-	struct lm_err err = {LM_OK};
-
-	if (definition_parse(group_file, &faults, &group, &err)) {
-		for (size_t i = 0; i < faults.n; i++)
-			tell(&waits, supervisor_fault_line(&faults.items[i]), false);
-		end(&waits, 2, err.msg);
-		return;
-	}
-	obstacle = find_obstacle(s);
-	if (obstacle) {
-		end(&waits, 1, obstacle);
-		return;
-	}
-	for (size_t i = 0; i < group->warnings_n; i++)
-		tell(&waits, json_pack("{s:s}", "warning", group->warnings[i]), false);
-	s->plan_waiter = waits;
-	begin(s, group);
-}
-
-void planning_cancel(struct supervisor *s, const char *why)
-{
-	if (!s->planning || s->why_cancelled)
-		return;
-	s->why_cancelled = why;
-	job_cancel(s->job);
+	p->progress->stage[0] = '\0';
+	lm_info("a plan is being made: %s from bucket %s, connector version %u", def->key,
+		def->bucket, def->version);
+	return workers_start(p->workers, &task, &events, &p->job, err);
 }

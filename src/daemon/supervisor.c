@@ -1,82 +1,696 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/supervisor_priv.h"
+#include "daemon/supervisor.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "daemon/control.h"
 #include "daemon/daemon_log.h"
-#include "daemon/start.h"
+#include "daemon/generation.h"
+#include "daemon/supervisor_priv.h"
+#include "docker/compose.h"
 
-#include <signal.h>
-#include <stdio.h>
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	LOCK_AGAIN_MS = 200,
-	LOCK_PATIENCE_MS = 45 * 1000, ///< A worker without lightermand ends within its own grace.
+	RETRY_MS = 15 * 1000,
+	RETRY_MAX_MS = 10 * 60 * 1000,
+	DEBT_MS = 1000,
+	DEBT_MAX_MS = 60 * 1000,
 };
 
-static void end_waiter(struct supervisor_waiter *waiter, json_t *last)
-{
-	lm_auto_json json_t *owned = last;
-	struct supervisor_waiter told = *waiter;
+static void post(struct supervisor *s, struct lifecycle_event event);
 
-	*waiter = (struct supervisor_waiter){0};
-	if (told.ended)
-		told.ended(told.ctx, owned);
+// Who waits ------------------------------------------------------------------------------------
+
+static unsigned add_client(
+	struct supervisor *s, enum lifecycle_command command, const struct waiter *waiter)
+{
+	if (!waiter->ended)
+		return 0;
+	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
+		if (s->clients[i].is_used)
+			continue;
+		s->clients[i] = (struct supervisor_client){true, command, *waiter};
+		return i + 1;
+	}
+	abort(); // each command is answered, or takes the place of one that then is
 }
 
-void supervisor_answer(struct supervisor *s, json_t *last)
+static void end_client(struct supervisor *s, unsigned number, json_t *last)
 {
-	end_waiter(&s->waiter, last);
+	struct waiter waiter = s->clients[number - 1].waiter;
+
+	s->clients[number - 1] = (struct supervisor_client){0};
+	if (s->progress.waiter == &s->clients[number - 1].waiter)
+		s->progress.waiter = NULL;
+	waiter_end(&waiter, last);
 }
 
-static void order_finish(struct order *order)
+static const struct waiter *present_waiter(const struct supervisor *s)
 {
-	group_destroy(order->group);
-	*order = (struct order){0};
+	return s->lifecycle.client ? &s->clients[s->lifecycle.client - 1].waiter : NULL;
 }
 
-static bool is_busy(const struct supervisor *s)
+static void tell_present(struct supervisor *s, json_t *line)
 {
-	return s->job || s->ending.pending;
+	static const struct waiter nobody;
+	const struct waiter *waiter = present_waiter(s);
+
+	waiter_tell(waiter ? waiter : &nobody, line, false);
 }
 
-static void cancel(struct supervisor *s, const char *why)
+// Failures -------------------------------------------------------------------------------------
+
+static void forget_failure(struct supervisor *s)
 {
-	if (!s->job || s->down_group || s->planning || s->why_cancelled)
+	free(s->failure.error);
+	free(s->failure.message);
+	json_decref(s->failure.last_line);
+	s->failure = (struct supervisor_failure){0};
+}
+
+static void note_failure(struct supervisor *s, const char *error, const char *message)
+{
+	forget_failure(s);
+	s->failure = (struct supervisor_failure){
+		.error = lm_xstrdup(error),
+		.message = lm_xstrdup(message),
+		.last_line = control_last_line(1, message),
+	};
+}
+
+static const char *error_name(const struct lm_err *err)
+{
+	bool is_definitions = err->rc == LM_E_INVALID || err->rc == LM_E_TOO_LARGE;
+
+	return is_definitions ? "InvalidParameter" : "InternalError";
+}
+
+// Deployments ----------------------------------------------------------------------------------
+
+static void on_acts(void *ctx)
+{
+	post(ctx, (struct lifecycle_event){.kind = EVENT_ACTS});
+}
+
+/// What a deployment that was ended for this one had already done is part of what happened to what
+/// ran.
+static void add_half_done(struct supervisor *s, struct outcome *outcome)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	bool is_ordered = l->command == COMMAND_DEPLOY && !l->own;
+	char *message;
+
+	if (outcome->success || outcome->effect != DEPLOY_UNTOUCHED || !is_ordered ||
+		l->actual != ACTUAL_PARTIAL || l->runs == 0 || l->runs == outcome->generation)
 		return;
-	s->why_cancelled = why;
-	lm_info("the deployment of generation %u is cancelled: %s", s->attempt.generation, why);
-	job_cancel(s->job);
+	if (l->good)
+		message = lm_xasprintf("%s; generation %u, which it superseded, had already "
+				       "changed what ran, so generation %u is brought up again",
+			outcome->message, l->runs, l->good);
+	else
+		message = lm_xasprintf("%s; generation %u, which it superseded, had already "
+				       "changed what ran",
+			outcome->message, l->runs);
+	free(outcome->message);
+	outcome->message = message;
+	outcome->effect = s->half_done;
 }
 
-/// Puts an order in the place of the one that waits.
-static void give(struct supervisor *s, struct order *order)
+static void note_outcome(struct supervisor *s)
 {
-	if (s->order.kind == ORDER_END) {
-		end_waiter(&order->waiter, control_last_line(1, "lightermand is ending"));
-		order_finish(order);
+	const struct outcome *o = &s->ended;
+	const char *effect = deploy_effect_name(o->effect);
+
+	if (o->cancelled)
+		note_failure(s, o->error, s->why_cancelled ? s->why_cancelled : o->message);
+	else if (o->success)
+		note_failure(s, "", "");
+	else
+		note_failure(s, o->error, o->message);
+	if (o->success) {
+		json_decref(s->failure.last_line);
+		s->failure.last_line = control_last_line(0, NULL);
+	}
+	json_object_set_new(s->failure.last_line, "generation", json_integer(o->generation));
+	if (o->cancelled)
+		return;
+	json_object_set_new(s->failure.last_line, "ms", json_integer((json_int_t)o->ms));
+	json_object_set_new(s->failure.last_line, "effect", json_string(effect));
+}
+
+static void on_deployment_ended(void *ctx, struct outcome *outcome)
+{
+	struct supervisor *s = ctx;
+
+	deployment_destroy(lm_take(s->deployment));
+	outcome_finish(&s->ended);
+	if (!outcome->cancelled)
+		add_half_done(s, outcome);
+	else if (s->lifecycle.actual == ACTUAL_PARTIAL)
+		s->half_done = outcome->effect;
+	s->ended = *outcome;
+	*outcome = (struct outcome){0};
+	note_outcome(s);
+	if (s->ended.success) {
+		post(s, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+	} else if (s->ended.cancelled) {
+		s->counts.ended[METRICS_CANCELLED]++;
+		post(s, (struct lifecycle_event){.kind = EVENT_CANCELLED});
+	} else {
+		post(s, (struct lifecycle_event){
+				.kind = EVENT_FAILED, .failure = s->ended.failure});
+	}
+}
+
+/// An attempt of another generation is still open in the store.
+static lm_rc end_other(struct supervisor *s, unsigned n, struct lm_err *err)
+{
+	unsigned open = store_state(s->store)->open;
+
+	return open && open != n ? outcomes_end_open(s->outcomes, err) : LM_OK;
+}
+
+static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_action *action,
+	unsigned *ret_n, struct lm_err *err)
+{
+	lm_auto_json json_t *json = group_to_json(s->ordered);
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+
+	if (!json_write(json, &text))
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to be kept");
+	lm_rc rc = action->own ? LM_OK : end_other(s, 0, err);
+	if (rc == LM_OK)
+		rc = store_begin(
+			s->store, lm_buf_str(&text), action->own, action->before, ret_n, err);
+	if (rc != LM_E_CONFLICT)
+		return rc;
+	rc = end_other(s, 0, err);
+	return rc ? rc
+		  : store_begin(s->store, lm_buf_str(&text), action->own, action->before, ret_n,
+			    err);
+}
+
+/// The generation whose attempt begins, its definition, and what runs until then.
+static lm_rc begin_attempt(struct supervisor *s, const struct lifecycle_action *action,
+	struct deployment_spec *spec, struct lm_err *err)
+{
+	unsigned n = action->generation;
+
+	// Before another attempt replaces its outcome.
+	lm_rc rc = outcomes_settle(s->outcomes, err);
+	outcomes_send(s->outcomes);
+	if (rc == LM_OK && n == 0) {
+		spec->previous = generation_before(s->store, s->ordered);
+		rc = begin_generation(s, action, &spec->generation, err);
+		if (rc == LM_OK)
+			spec->group = lm_take(s->ordered);
+		return rc;
+	}
+	spec->generation = n;
+	if (rc == LM_OK)
+		rc = generation_read(s->store, n, &spec->group, err);
+	if (rc == LM_OK) {
+		spec->previous = generation_before(s->store, spec->group);
+		rc = end_other(s, n, err);
+	}
+	return rc ? rc : store_rerun(s->store, n, err);
+}
+
+static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
+{
+	lm_error("the deployment cannot begin: %s", err->msg);
+	s->counts.ended[METRICS_FAILED]++;
+	note_failure(s, error_name(err), err->msg);
+	post(s, (struct lifecycle_event){
+			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
+}
+
+static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
+{
+	const struct deployment_events events = {on_acts, on_deployment_ended, s};
+	struct deployment_spec spec = {.restores = action->restores};
+	struct lm_err err = {LM_OK};
+
+	if (begin_attempt(s, action, &spec, &err)) {
+		group_destroy(spec.group);
+		refuse_deployment(s, &err);
 		return;
 	}
-	if (!order->resumes)
-		s->resume_tries = 0;
-	loop_timer_stop(s->resume_again);
-	end_waiter(&s->order.waiter, control_last_line(1, "superseded by a later command"));
-	order_finish(&s->order);
-	s->order = *order;
-	*order = (struct order){0};
-	planning_cancel(s, "given up, as another command came; try again when that has ended");
-	if (s->order.kind == ORDER_DEPLOY)
-		cancel(s, "superseded by a newer deployment");
-	else if (s->order.kind == ORDER_STOP)
-		cancel(s, "the application is to be stopped");
-	else if (s->order.kind == ORDER_END)
-		cancel(s, "lightermand is ending");
-	supervisor_next(s);
+	daemon_log_apply(spec.group);
+	if (spec.restores)
+		lm_info("generation %u ran before: what cannot be fetched is taken from this device",
+			spec.generation);
+	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
+	tell_present(s, json_pack("{s:i}", "generation", (int)spec.generation));
+	s->deployment = deployment_create(s->store, s->workers, &s->progress, &events);
+	deployment_start(s->deployment, &spec);
 }
 
-json_t *supervisor_fault_line(const struct definition_fault *fault)
+static void log_outcome(const struct outcome *o)
+{
+	if (o->success)
+		lm_info("generation %u is deployed, in %.1f s", o->generation,
+			(double)o->ms / 1000);
+	else
+		lm_error("the deployment of generation %u failed in stage %s (%s): %s",
+			o->generation, o->stage, o->error, o->message);
+}
+
+static void count_outcome(struct supervisor *s, const struct outcome *o)
+{
+	bool is_definitions = o->error && strcmp(o->error, "InvalidParameter") == 0;
+
+	if (o->success)
+		s->counts.last_success_ms = o->ended_ms;
+	s->counts.ended[o->success       ? METRICS_SUCCESS
+			: is_definitions ? METRICS_INVALID
+					 : METRICS_FAILED]++;
+}
+
+static void record_outcome(struct supervisor *s, bool is_told)
+{
+	bool success = s->ended.success;
+	uint64_t began_ms = lm_clock_mono_ms();
+	struct lm_err err = {LM_OK};
+
+	count_outcome(s, &s->ended);
+	log_outcome(&s->ended);
+	if (outcomes_record(s->outcomes, &s->ended, is_told, &err) == LM_OK) {
+		if (success)
+			progress_own_stage(&s->progress, "commit", began_ms);
+		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
+		return;
+	}
+	lm_auto_free char *text = lm_xasprintf(
+		"how this deployment ended could not be recorded yet: %s", err.msg);
+	tell_present(s, json_pack("{s:s}", "warning", text));
+	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
+}
+
+static void record_again(struct supervisor *s)
+{
+	struct lm_err ignored; // told when it failed first
+
+	if (outcomes_settle(s->outcomes, &ignored))
+		post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
+	else
+		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
+}
+
+// Stops, plans, questions ------------------------------------------------------------------------
+
+static void on_teardown_ended(void *ctx, const char *why)
+{
+	struct supervisor *s = ctx;
+
+	if (why) {
+		lm_error("take down the application: %s", why);
+		lm_auto_free char *text = lm_xasprintf("take down the application: %s", why);
+		note_failure(s, "InternalError", text);
+	}
+	teardown_destroy(lm_take(s->teardown)); // has `why`
+	post(s, (struct lifecycle_event){.kind = why ? EVENT_FAILED : EVENT_TORN_DOWN});
+}
+
+static void begin_teardown(struct supervisor *s)
+{
+	const struct teardown_events events = {on_teardown_ended, s};
+
+	s->teardown = teardown_create(s->store, s->workers, &s->progress, &events);
+	teardown_start(s->teardown);
+}
+
+static void on_planning_ended(void *ctx, const char *why)
+{
+	struct supervisor *s = ctx;
+
+	if (why)
+		note_failure(s, "InternalError", s->why_cancelled ? s->why_cancelled : why);
+	else
+		forget_failure(s);
+	planning_destroy(lm_take(s->planning)); // has `why`
+	post(s, (struct lifecycle_event){.kind = EVENT_PLANNED});
+}
+
+static void begin_planning(struct supervisor *s)
+{
+	const struct planning_events events = {on_planning_ended, s};
+	struct lm_err err = {LM_OK};
+
+	s->planning = planning_create(
+		s->store, s->workers, &s->progress, lm_take(s->plan_ordered), &events);
+	if (planning_start(s->planning, &err) == LM_OK)
+		return;
+	planning_destroy(lm_take(s->planning));
+	note_failure(s, error_name(&err), err.msg);
+	post(s, (struct lifecycle_event){
+			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
+}
+
+/// Whether a container is the application's, and not one that somebody made beside it.
+static bool runs(const struct engine_container *c)
+{
+	bool is_up = strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
+		     strcmp(c->state, "paused") == 0;
+
+	return is_up && !c->oneoff && c->service[0] != '\0';
+}
+
+static void on_looked(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct supervisor *s = ctx;
+	const struct engine_container *found = NULL;
+
+	for (size_t i = 0; rc == LM_OK && i < list->n && !found; i++)
+		found = runs(&list->items[i]) ? &list->items[i] : NULL;
+	if (rc) {
+		lm_auto_free char *text = lm_xasprintf("find out what runs: %s", err->msg);
+		lm_warn("%s", text);
+		note_failure(s, "InternalError", text);
+		post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_AWAY});
+	} else if (found) {
+		lm_auto_free char *text = lm_xasprintf(
+			"the application is to be down, but container '%s' runs", found->name);
+		lm_info("%s", text);
+		note_failure(s, "InternalError", text);
+		post(s, (struct lifecycle_event){.kind = EVENT_RUNS_SOMETHING});
+	} else {
+		lm_info("the application is down");
+		post(s, (struct lifecycle_event){.kind = EVENT_RUNS_NOTHING});
+	}
+}
+
+static void look(struct supervisor *s)
+{
+	containers_forget(s->containers, s);
+	containers_ask(s->containers, on_looked, s);
+}
+
+static void save(struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	struct lm_err err = {LM_OK};
+
+	if (store_want(s->store, l->wanted, l->before, &err) == LM_OK) {
+		post(s, (struct lifecycle_event){.kind = EVENT_SAVED});
+		return;
+	}
+	lm_error("%s, retrying", err.msg);
+	post(s, (struct lifecycle_event){.kind = EVENT_NOT_SAVED});
+}
+
+// Actions ----------------------------------------------------------------------------------------
+
+static void begin_with_worker(struct supervisor *s, const struct lifecycle_action *action);
+
+static void on_workers_may_start(void *ctx)
+{
+	struct supervisor *s = ctx;
+	const struct lifecycle_action action = s->pending;
+
+	begin_with_worker(s, &action);
+}
+
+static void begin_with_worker(struct supervisor *s, const struct lifecycle_action *action)
+{
+	s->why_cancelled = NULL;
+	s->progress.waiter = present_waiter(s);
+	if (s->watcher.begins)
+		s->watcher.begins(s->watcher.ctx, action->kind != ACTION_PLAN);
+	s->awaits_workers = !workers_may_start(s->workers, on_workers_may_start, s);
+	if (s->awaits_workers)
+		s->pending = *action;
+	else if (action->kind == ACTION_BEGIN)
+		begin_deployment(s, action);
+	else if (action->kind == ACTION_TAKE_DOWN)
+		begin_teardown(s);
+	else
+		begin_planning(s);
+}
+
+static const char *reason_text(enum lifecycle_reason reason, bool plans)
+{
+	static const char *const texts[] = {
+		[REASON_NONE] = "",
+		[REASON_DEPLOY] = "superseded by a newer deployment",
+		[REASON_START] = "superseded by a start",
+		[REASON_STOP] = "the application is to be stopped",
+		[REASON_END] = "lightermand is ending",
+		[REASON_FORGOTTEN] = "nobody waits for it any more",
+	};
+
+	if (plans && reason != REASON_FORGOTTEN)
+		return "given up, as another command came; try again when that has ended";
+	return texts[reason];
+}
+
+/// What has not begun is over at once.
+static void cancel_pending(struct supervisor *s)
+{
+	bool plans = s->pending.kind == ACTION_PLAN;
+
+	workers_forget(s->workers);
+	s->awaits_workers = false;
+	note_failure(s, "InternalError", s->why_cancelled);
+	post(s, (struct lifecycle_event){.kind = plans ? EVENT_PLANNED : EVENT_CANCELLED});
+}
+
+static void cancel(struct supervisor *s, enum lifecycle_reason reason)
+{
+	bool plans = s->planning || (s->awaits_workers && s->pending.kind == ACTION_PLAN);
+
+	s->why_cancelled = reason_text(reason, plans);
+	if (!plans)
+		lm_info("the deployment of generation %u is cancelled: %s", s->lifecycle.subject,
+			s->why_cancelled);
+	if (s->awaits_workers)
+		cancel_pending(s);
+	else if (s->planning)
+		planning_cancel(s->planning);
+	else
+		deployment_cancel(s->deployment);
+}
+
+/// Why a command has to come again later. The caller frees.
+static char *busy_text(const struct supervisor *s, enum lifecycle_command command)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	if (command == COMMAND_START && l->activity == ACTIVITY_DEPLOYING && l->subject)
+		return lm_xasprintf("generation %u is being deployed already", l->subject);
+	if (command == COMMAND_START)
+		return lm_xstrdup("a deployment is about to begin already");
+	if (l->activity == ACTIVITY_PLANNING)
+		return lm_xstrdup("another plan is being made; try again when it has ended");
+	if (l->activity == ACTIVITY_STOPPING || l->activity == ACTIVITY_LOOKING)
+		return lm_xstrdup(
+			"the application is being taken down; try again when that has ended");
+	if (l->activity == ACTIVITY_DEPLOYING && l->subject)
+		return lm_xasprintf(
+			"generation %u is being deployed; try again when it has ended", l->subject);
+	return lm_xstrdup("another command is about to begin; try again when it has ended");
+}
+
+/// Of what was just done.
+static json_t *take_last_line(struct supervisor *s)
+{
+	json_t *last = lm_take(s->failure.last_line);
+
+	return last ? last : control_last_line(0, NULL);
+}
+
+static json_t *last_line(
+	struct supervisor *s, enum lifecycle_answer answer, enum lifecycle_command command)
+{
+	lm_auto_free char *text = NULL;
+
+	switch (answer) {
+	case ANSWER_DONE:
+		return command == COMMAND_STOP ? control_last_line(0, NULL) : take_last_line(s);
+	case ANSWER_NOT_LASTING:
+		return control_last_line(1, "the application is down, but that could not be "
+					    "recorded: a restart of lightermand would bring it up "
+					    "again; see 'lighterman logs'");
+	case ANSWER_FAILED:
+	case ANSWER_CANCELLED:
+	case ANSWER_PLANNED:
+		return take_last_line(s);
+	case ANSWER_SUPERSEDED:
+		return control_last_line(1, "superseded by a later command");
+	case ANSWER_ENDING:
+		return control_last_line(1, "lightermand is ending");
+	case ANSWER_STOP_LATER:
+		return control_last_line(
+			1, "lightermand is ending: its next start takes the application down");
+	case ANSWER_BUSY:
+		text = busy_text(s, command);
+		return control_last_line(1, text);
+	case ANSWER_NOTHING_DEPLOYED:
+		break;
+	}
+	if (command == COMMAND_STOP)
+		return control_last_line(0, "nothing was deployed yet");
+	return control_last_line(1, "nothing was deployed yet: use 'lighterman deploy FILE'");
+}
+
+static void answer(struct supervisor *s, const struct lifecycle_action *action)
+{
+	enum lifecycle_command command = s->clients[action->client - 1].command;
+
+	end_client(s, action->client, last_line(s, action->answer, command));
+}
+
+static void set_retry(struct supervisor *s, unsigned tries)
+{
+	uint64_t delay_ms =
+		RETRY_MS + lm_backoff_ms(tries > 0 ? tries - 1 : 0, RETRY_MS, RETRY_MAX_MS);
+
+	lm_info("it is tried again in %u s", (unsigned)(delay_ms / 1000));
+	s->retry_at_ms = lm_clock_mono_ms() + delay_ms;
+	loop_timer_start(s->retry, delay_ms, 0);
+}
+
+static void set_debt_timer(struct supervisor *s)
+{
+	loop_timer_start(s->debt, lm_backoff_ms(s->debt_tries++, DEBT_MS, DEBT_MAX_MS) + 1, 0);
+}
+
+static void end_program(struct supervisor *s)
+{
+	loop_cb *ended = lm_take(s->ended_cb);
+
+	if (s->lifecycle.unrecorded)
+		lm_warn("the end of the last deployment is not recorded; the next start deploys it "
+			"again");
+	if (s->lifecycle.unsaved)
+		lm_warn("what is wanted is not recorded; the next start does what was wanted before");
+	if (ended)
+		ended(s->ended_ctx);
+}
+
+static void perform(struct supervisor *s, const struct lifecycle_action *action)
+{
+	switch (action->kind) {
+	case ACTION_BEGIN:
+	case ACTION_TAKE_DOWN:
+	case ACTION_PLAN:
+		begin_with_worker(s, action);
+		break;
+	case ACTION_CANCEL:
+		cancel(s, action->reason);
+		break;
+	case ACTION_LOOK:
+		look(s);
+		break;
+	case ACTION_SAVE:
+		save(s);
+		break;
+	case ACTION_RECORD:
+		record_outcome(s, action->publish);
+		break;
+	case ACTION_RECORD_AGAIN:
+		record_again(s);
+		break;
+	case ACTION_PUBLISH:
+		outcomes_refuse(s->outcomes, s->failure.error, s->failure.message);
+		break;
+	case ACTION_ANSWER:
+		answer(s, action);
+		break;
+	case ACTION_SET_TIMER:
+		set_retry(s, action->tries);
+		break;
+	case ACTION_STOP_TIMER:
+		loop_timer_stop(s->retry);
+		break;
+	case ACTION_SET_DEBT_TIMER:
+		set_debt_timer(s);
+		break;
+	case ACTION_EXIT:
+		end_program(s);
+		break;
+	}
+}
+
+// Events -----------------------------------------------------------------------------------------
+
+static void note_debts(struct supervisor *s)
+{
+	if (s->lifecycle.unsaved || s->lifecycle.unrecorded)
+		return;
+	s->debt_tries = 0;
+	loop_timer_stop(s->debt);
+}
+
+static bool is_resting(const struct supervisor *s)
+{
+	return s->lifecycle.activity == ACTIVITY_IDLE ||
+	       s->lifecycle.activity == ACTIVITY_WAITING ||
+	       s->lifecycle.activity == ACTIVITY_RECORDING;
+}
+
+static void tell_watcher(struct supervisor *s)
+{
+	s->progress.waiter = present_waiter(s);
+	if (s->watcher.changed)
+		s->watcher.changed(s->watcher.ctx);
+	if (is_resting(s) && s->watcher.rests)
+		s->watcher.rests(s->watcher.ctx);
+}
+
+/// Takes the events one after the other, and those that follow from them.
+static void take_events(struct supervisor *s)
+{
+	s->steps = true;
+	while (s->events_n > 0) {
+		const struct lifecycle_event event = s->events[0];
+		struct lifecycle_actions actions = {.n = 0};
+
+		memmove(s->events, s->events + 1, --s->events_n * sizeof(*s->events));
+		lifecycle_step(&s->lifecycle, &event, &actions);
+		for (size_t i = 0; i < actions.n; i++)
+			perform(s, &actions.items[i]);
+	}
+	s->steps = false;
+	note_debts(s);
+	tell_watcher(s);
+}
+
+static void post(struct supervisor *s, struct lifecycle_event event)
+{
+	assert(s->events_n < SUPERVISOR_EVENTS);
+	s->events[s->events_n++] = event;
+	if (!s->steps)
+		take_events(s);
+}
+
+static void on_retry(void *ctx)
+{
+	post(ctx, (struct lifecycle_event){.kind = EVENT_TIMER});
+}
+
+static void on_debt(void *ctx)
+{
+	post(ctx, (struct lifecycle_event){.kind = EVENT_DEBT_TIMER});
+}
+
+static void on_progress_changed(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	if (s->watcher.changed)
+		s->watcher.changed(s->watcher.ctx);
+}
+
+// Commands ---------------------------------------------------------------------------------------
+
+static json_t *fault_line(const struct definition_fault *fault)
 {
 	lm_auto_free char *text = fault_text(fault);
 
@@ -85,331 +699,161 @@ json_t *supervisor_fault_line(const struct definition_fault *fault)
 		text);
 }
 
-static void tell(const struct supervisor_waiter *waiter, json_t *line)
-{
-	lm_auto_json json_t *owned = line;
-
-	if (owned && waiter->told)
-		waiter->told(waiter->ctx, owned, false);
-}
-
-static void refuse(struct supervisor *s, const struct definition_faults *faults,
-	const struct lm_err *err, struct supervisor_waiter *waiter)
-{
-	lm_error("the group file is not valid: %s", err->msg);
-	for (size_t i = 0; i < faults->n; i++)
-		tell(waiter, supervisor_fault_line(&faults->items[i]));
-	s->counts.ended[METRICS_INVALID]++;
-	reporting_refuse(s, err->msg);
-	supervisor_changed(s);
-	end_waiter(waiter, control_last_line(2, err->msg));
-}
-
-void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
-	const struct supervisor_waiter *waiter)
+/// Parses a group file; what is wrong with it, and what is only odd, is told to the waiter.
+static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct group **ret,
+	struct lm_err *err)
 {
 	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_rc rc = definition_parse(group_file, &faults, ret, err);
+
+	for (size_t i = 0; rc != LM_OK && i < faults.n; i++)
+		waiter_tell(waiter, fault_line(&faults.items[i]), false);
+	return rc;
+}
+
+static void tell_warnings(const struct group *group, const struct waiter *waiter)
+{
+	for (size_t i = 0; i < group->warnings_n; i++)
+		waiter_tell(waiter, json_pack("{s:s}", "warning", group->warnings[i]), false);
+}
+
+void supervisor_deploy(
+	struct supervisor *s, struct lm_str group_file, bool own, const struct waiter *waiter)
+{
 	lm_auto(group_destroy_p) struct group *group = NULL;
-	struct supervisor_waiter waits = *waiter;
+	struct waiter waits = *waiter;
 	struct lm_err err = {LM_OK};
 
-	if (definition_parse(group_file, &faults, &group, &err)) {
-		refuse(s, &faults, &err, &waits);
+	if (parse(group_file, waiter, &group, &err)) {
+		lm_error("the group file is not valid: %s", err.msg);
+		s->counts.ended[METRICS_INVALID]++;
+		outcomes_refuse(s->outcomes, "InvalidParameter", err.msg);
+		tell_watcher(s);
+		waiter_end(&waits, control_last_line(2, err.msg));
+		if (own)
+			supervisor_resume(s);
 		return;
 	}
 	daemon_log_apply(group);
-	for (size_t i = 0; i < group->warnings_n; i++) {
+	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
-		tell(&waits, json_pack("{s:s}", "warning", group->warnings[i]));
+	tell_warnings(group, waiter);
+	if (!s->lifecycle.exits) {
+		group_destroy(s->ordered);
+		s->ordered = lm_take(group);
 	}
-	struct order order = {
-		.kind = ORDER_DEPLOY,
-		.group = lm_take(group),
-		.reuse = reuse,
-		.resumes = reuse,
-		.waiter = waits,
-	};
-	give(s, &order);
+	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_DEPLOY,
+			.client = add_client(s, COMMAND_DEPLOY, waiter),
+			.own = own});
 }
 
-void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter)
+void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter)
 {
-	struct order order = {.kind = ORDER_START, .waiter = *waiter};
-
-	if (s->job && s->attempt.generation && !s->why_cancelled) {
-		lm_auto_free char *text = lm_xasprintf(
-			"generation %u is being deployed already", s->attempt.generation);
-		end_waiter(&order.waiter, control_last_line(1, text));
-		return;
-	}
-	give(s, &order);
-}
-
-void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waiter)
-{
-	struct order order = {.kind = ORDER_STOP, .waiter = *waiter};
+	struct group *group = NULL;
+	struct waiter waits = *waiter;
 	struct lm_err err = {LM_OK};
 
-	if (takedown_generation(s) == 0 && s->order.kind != ORDER_DEPLOY) {
-		end_waiter(&order.waiter, control_last_line(0, "nothing was deployed yet"));
+	if (parse(group_file, waiter, &group, &err)) {
+		waiter_end(&waits, control_last_line(2, err.msg));
 		return;
 	}
-	// The wish comes first: whatever interrupts the rest, the application stays down.
-	if (store_set_stopped(s->store, true, &err)) {
-		lm_error("%s", err.msg);
-		end_waiter(&order.waiter, control_last_line(1, err.msg));
-		return;
-	}
-	give(s, &order);
+	if (is_resting(s))
+		tell_warnings(group, waiter);
+	group_destroy(s->plan_ordered);
+	s->plan_ordered = group;
+	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_PLAN,
+			.client = add_client(s, COMMAND_PLAN, waiter)});
+}
+
+void supervisor_start(struct supervisor *s, const struct waiter *waiter)
+{
+	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_START,
+			.client = add_client(s, COMMAND_START, waiter)});
+}
+
+void supervisor_stop(struct supervisor *s, const struct waiter *waiter)
+{
+	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_STOP,
+			.client = add_client(s, COMMAND_STOP, waiter)});
 }
 
 void supervisor_resume(struct supervisor *s)
 {
-	struct order order = {.kind = ORDER_START, .resumes = true};
-
-	if (takedown_generation(s) == 0)
+	switch (s->lifecycle.wanted.state) {
+	case WANTED_NOTHING:
 		lm_info("nothing was deployed yet: 'lighterman deploy FILE' does");
-	else if (supervisor_is_stopped(s))
+		break;
+	case WANTED_DOWN:
 		lm_info("the application stays down: 'lighterman start' brings it up");
-	else
-		give(s, &order);
+		break;
+	case WANTED_UP:
+		break;
+	}
+	post(s, (struct lifecycle_event){.kind = EVENT_RESUME});
 }
 
 void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx)
 {
-	struct order order = {.kind = ORDER_END};
-
-	s->ended = done;
+	s->ended_cb = done;
 	s->ended_ctx = ctx;
-	give(s, &order);
+	post(s, (struct lifecycle_event){
+			.kind = EVENT_END, .takes_down = teardown_is_due_at_end(s->store)});
 }
 
 void supervisor_forget(struct supervisor *s, const void *ctx)
 {
-	if (s->waiter.ctx == ctx)
-		s->waiter = (struct supervisor_waiter){0};
-	if (s->order.waiter.ctx == ctx)
-		s->order.waiter = (struct supervisor_waiter){0};
-	if (s->plan_waiter.ctx == ctx) {
-		s->plan_waiter = (struct supervisor_waiter){0};
-		planning_cancel(s, "nobody waits for it any more");
+	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
+		if (!s->clients[i].is_used || s->clients[i].waiter.ctx != ctx)
+			continue;
+		s->clients[i] = (struct supervisor_client){0};
+		post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = i + 1});
 	}
 }
 
-/// A worker that outlived its lightermand has the lock, and 45 s to end by itself.
-static void wait_for_lock(struct supervisor *s, pid_t holder)
+void supervisor_engine_back(struct supervisor *s)
 {
-	uint64_t now = lm_clock_mono_ms();
-
-	if (s->lock_since_ms == 0) {
-		s->lock_since_ms = now;
-		lm_warn("a worker of an earlier lightermand has not ended yet, waiting for it");
-	} else if (holder > 0 && now - s->lock_since_ms > LOCK_PATIENCE_MS) {
-		lm_warn("it has had %d s: killing process %ld and what it started",
-			LOCK_PATIENCE_MS / 1000, (long)holder);
-		process_kill_session(holder, SIGKILL);
-		s->lock_since_ms = now;
-	}
-	loop_timer_start(s->again, LOCK_AGAIN_MS, 0);
+	post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_BACK});
 }
 
-/// Whether a worker may start now; if not, `again` asks again.
-static bool is_free(struct supervisor *s)
+void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher)
 {
-	lm_auto_close int lock = -1;
-	pid_t holder = 0;
-	struct lm_err err = {LM_OK};
-
-	if (launch_lock(s->host, &lock, &holder, &err) == LM_E_CONFLICT) {
-		wait_for_lock(s, holder);
-		return false;
-	}
-	s->lock_since_ms = 0;
-	return true; // what else is wrong is told by the start of the job
+	s->watcher = *watcher;
+	tell_watcher(s);
 }
 
-lm_rc supervisor_read_group(
-	struct supervisor *s, unsigned n, struct group **ret, struct lm_err *err)
+static struct lifecycle_record read_record(const struct store_state *state)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	lm_auto_free char *text = NULL;
-	lm_rc rc = store_read_definition(s->store, n, &text, err);
+	enum deploy_stage stage = deploy_stage_from_name(state->open_stage);
 
-	if (rc == LM_OK)
-		rc = definition_parse(lm_str(text), &faults, ret, err);
-	return rc ? lm_wrap(err, "the stored definition of generation %u", n) : LM_OK;
-}
-
-/// Without it the worker goes by the new definition's destination alone.
-static void find_previous(struct supervisor *s, unsigned n, char **ret_destination, int *ret_fd)
-{
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	struct lm_err err = {LM_OK};
-
-	if (n == 0)
-		return;
-	if (supervisor_read_group(s, n, &group, &err)) {
-		lm_warn("%s, ignoring", err.msg);
-		return;
-	}
-	*ret_destination = lm_xstrdup(group->connector.destination);
-	(void)!store_read_compose(s->store, n, ret_fd, &err); // not kept yet
-}
-
-lm_rc supervisor_start_job(struct supervisor *s, const char *kind, const struct group *group,
-	int compose_fd, const json_t *fallback, unsigned previous, const struct job_events *events,
-	struct lm_err *err)
-{
-	lm_auto(process_user_finish) struct process_user user = {0};
-	lm_auto_free char *credentials = NULL;
-	lm_auto_free char *previous_destination = NULL;
-	lm_auto_close int previous_fd = -1;
-	lm_auto_close int lock = -1;
-	pid_t holder = 0;
-	lm_rc rc = launch_find_user(s->host, &group->connector, &user, err);
-
-	if (rc == LM_OK && !s->worker)
-		rc = launch_find_worker(&s->worker, err);
-	if (rc == LM_OK)
-		rc = launch_lock(s->host, &lock, &holder, err);
-	if (rc == LM_OK)
-		rc = launch_make_credentials(s->host, &user, &credentials, err);
-	if (rc)
-		return rc;
-	find_previous(s, previous, &previous_destination, &previous_fd);
-	const struct launch_compose compose = {s->compose_stamp, s->compose_version};
-	lm_auto_json json_t *document = launch_make_document(
-		kind, group, s->host, credentials, &compose, fallback, previous_destination);
-	const struct start start = {
-		.program = s->worker,
-		.user = &user,
-		.document = document,
-		.compose_fd = compose_fd,
-		.lock_fd = lock,
-		.previous_fd = previous_fd,
-		.needs_aws = strcmp(kind, "down") != 0,
+	return (struct lifecycle_record){
+		.wanted = state->wanted,
+		.before = state->before,
+		.good = state->current,
+		.touched = state->open == state->wanted.generation && stage != DEPLOY_STAGES &&
+			   stage >= DEPLOY_DOWN,
 	};
-	return start_worker(s->loop, s->host, &start, events, &s->job, err);
-}
-
-struct job *supervisor_take_job(struct supervisor *s)
-{
-	struct lm_err err = {LM_OK};
-
-	if (launch_remove_credentials(s->host, &err))
-		lm_warn("remove the folder for credentials: %s, ignoring", err.msg);
-	return lm_take(s->job);
-}
-
-void supervisor_note_compose(void *ctx, const char *stamp, const char *version)
-{
-	struct supervisor *s = ctx;
-
-	free(s->compose_stamp);
-	free(s->compose_version);
-	s->compose_stamp = lm_xstrdup(stamp);
-	s->compose_version = lm_xstrdup(version);
-}
-
-static void finish_end(struct supervisor *s)
-{
-	loop_cb *ended = lm_take(s->ended);
-
-	if (ended)
-		ended(s->ended_ctx);
-}
-
-static void begin_stop(struct supervisor *s, struct order *order)
-{
-	s->waiter = order->waiter;
-	order->waiter = (struct supervisor_waiter){0};
-	if (takedown_generation(s) == 0)
-		supervisor_answer(s, control_last_line(0, "nothing was deployed yet"));
-	else
-		takedown_begin(s);
-}
-
-static void begin_next(struct supervisor *s)
-{
-	if (s->order.kind == ORDER_NONE)
-		return;
-	if (s->order.kind == ORDER_END && s->ending.pending) {
-		lm_warn("the end of generation %u is not recorded; the next start deploys it again",
-			s->attempt.generation);
-		ending_finish(&s->ending);
-	}
-	if (is_busy(s))
-		return;
-	watching_begin(s);
-	if (!is_free(s))
-		return;
-	if (s->order.kind == ORDER_END) { // it stays: nothing may begin any more
-		if (!s->down_ended && takedown_is_due(s))
-			takedown_begin(s);
-		else
-			finish_end(s);
-		return;
-	}
-	struct order order = s->order;
-	s->order = (struct order){0};
-	if (order.kind == ORDER_DEPLOY)
-		attempt_begin_deploy(s, &order);
-	else if (order.kind == ORDER_START)
-		attempt_begin_start(s, &order);
-	else
-		begin_stop(s, &order);
-	order_finish(&order);
-}
-
-void supervisor_next(struct supervisor *s)
-{
-	begin_next(s);
-	watching_rest(s);
-}
-
-static void on_again(void *ctx)
-{
-	struct supervisor *s = ctx;
-
-	if (!s->ending.pending || ending_record(s))
-		supervisor_next(s);
-}
-
-static void on_report_again(void *ctx)
-{
-	reporting_send(ctx);
-}
-
-static void on_resume_again(void *ctx)
-{
-	supervisor_resume(ctx);
-}
-
-/// Removes the logins of a worker that was killed together with an earlier lightermand: it may be
-/// long until the next job, which would. A worker that still runs removes its own.
-static void remove_abandoned_logins(const struct host_settings *host)
-{
-	lm_auto_close int lock = -1;
-	pid_t holder = 0;
-	struct lm_err err = {LM_OK};
-
-	if (launch_lock(host, &lock, &holder, &err) == LM_OK &&
-		launch_remove_credentials(host, &err) != LM_OK)
-		lm_warn("remove the folder for credentials: %s, ignoring", err.msg);
 }
 
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct outgoing *outgoing)
 {
 	struct supervisor *s = lm_xcalloc(1, sizeof(*s));
+	const struct lifecycle_record record = read_record(store_state(store));
 
-	*s = (struct supervisor){.loop = loop, .host = host, .store = store, .outgoing = outgoing};
-	s->again = loop_timer_create(loop, on_again, s);
-	s->report_again = loop_timer_create(loop, on_report_again, s);
-	s->resume_again = loop_timer_create(loop, on_resume_again, s);
-	s->counts.last_success_ms = view_last_success_ms(s);
-	remove_abandoned_logins(host);
-	reporting_send(s);
+	*s = (struct supervisor){.loop = loop, .store = store};
+	s->lifecycle = lifecycle_begin(&record);
+	s->workers = workers_create(loop, host, store);
+	s->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
+	s->outcomes = outcomes_create(loop, store, outgoing);
+	s->progress = (struct progress){
+		.outgoing = outgoing, .changed = on_progress_changed, .ctx = s};
+	s->retry = loop_timer_create(loop, on_retry, s);
+	s->debt = loop_timer_create(loop, on_debt, s);
+	s->counts.last_success_ms = generation_last_success_ms(store);
 	return s;
 }
 
@@ -417,17 +861,18 @@ void supervisor_destroy(struct supervisor *s)
 {
 	if (!s)
 		return;
-	job_destroy(s->job);
-	order_finish(&s->order);
-	attempt_finish(&s->attempt);
-	ending_finish(&s->ending);
-	group_destroy(s->down_group);
-	json_decref(s->stages);
-	loop_timer_destroy(s->again);
-	loop_timer_destroy(s->report_again);
-	loop_timer_destroy(s->resume_again);
-	free(s->worker);
-	free(s->compose_stamp);
-	free(s->compose_version);
+	deployment_destroy(s->deployment);
+	teardown_destroy(s->teardown);
+	planning_destroy(s->planning);
+	outcome_finish(&s->ended);
+	forget_failure(s);
+	group_destroy(s->ordered);
+	group_destroy(s->plan_ordered);
+	progress_finish(&s->progress);
+	loop_timer_destroy(s->retry);
+	loop_timer_destroy(s->debt);
+	outcomes_destroy(s->outcomes);
+	containers_destroy(s->containers);
+	workers_destroy(s->workers);
 	free(s);
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Decides what is done and when: takes orders (deploy, start, stop, end), runs one worker at a
-/// time, keeps the store, and hands status messages to the outboxes.
+/// Decides what is done and when: takes commands (deploy, start, stop, plan, end), runs one worker
+/// at a time, keeps the store, and hands status messages to the outboxes. What it does next is
+/// decided by deploy/lifecycle.h alone; this carries it out.
 ///
-/// One order waits at most: a later one takes its place. A deployment under way is cancelled by a
-/// newer deployment, by a stop and by the end; taking down is never cut short. From the loop's
-/// thread; logs.
+/// From the loop's thread; logs.
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "connector/definition.h"
 #include "daemon/metrics.h"
 #include "daemon/outgoing.h"
+#include "daemon/waiter.h"
 #include "deploy/store.h"
+#include "docker/answer.h"
 #include "host/host_file.h"
 #include "sys/json.h"
 #include "sys/loop.h"
@@ -21,16 +21,6 @@
 #include <stdbool.h>
 
 struct supervisor;
-
-/// Somebody who waits for what becomes of an order. All zero: nobody does.
-struct supervisor_waiter {
-	/// A line of the answer (docs/formats.md, "Control socket"); borrowed. `droppable`: only
-	/// how far something is.
-	void (*told)(void *ctx, json_t *line, bool droppable);
-	/// The last line; borrowed. The waiter is forgotten.
-	void (*ended)(void *ctx, json_t *last);
-	void *ctx;
-};
 
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
@@ -40,35 +30,38 @@ void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 
 /// Deploys the text of a group file. One that is not valid is told to the waiter and published,
-/// nothing more. `reuse`: a definition that was deployed last is not made a new generation.
-void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool reuse,
-	const struct supervisor_waiter *waiter);
+/// nothing more. `own`: it is the program's own start, which is tried again when it fails, and a
+/// definition that was deployed last is not made a new generation.
+void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool own,
+	const struct waiter *waiter);
 /// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
-/// gives way to every order that comes.
+/// gives way to every command that comes.
 void supervisor_plan(
-	struct supervisor *s, struct lm_str group_file, const struct supervisor_waiter *waiter);
-/// Brings up the generation that was interrupted, or the current one, or the last that was tried.
-void supervisor_start(struct supervisor *s, const struct supervisor_waiter *waiter);
+	struct supervisor *s, struct lm_str group_file, const struct waiter *waiter);
+/// Brings up what is wanted, or was before it was stopped.
+void supervisor_start(struct supervisor *s, const struct waiter *waiter);
 /// Takes the application down, and keeps it down until a start or a deployment. Where nothing was
 /// ever deployed or is about to be, that is all it says.
-void supervisor_stop(struct supervisor *s, const struct supervisor_waiter *waiter);
-/// At the program's start, if no group file was named: what supervisor_start does, unless the
-/// application is to stay down or there is nothing to start.
+void supervisor_stop(struct supervisor *s, const struct waiter *waiter);
+/// At the program's start, if no group file was named: works until what runs is what is wanted.
 void supervisor_resume(struct supervisor *s);
 /// Ends what runs, takes the application down unless its definition says that it runs on, then
-/// calls `done`, however that went: the log tells what still runs.
+/// calls `done`, however that went: the log tells what still runs. A stop that comes meanwhile is
+/// carried out first.
 void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
+/// The engine was away, or was restarted, and answers again.
+void supervisor_engine_back(struct supervisor *s);
 
 /// Somebody who has to know what the supervisor does, and to keep out of its workers' way.
 struct supervisor_watcher {
 	/// A worker is about to start: no other may run when this returns. `acts`: it changes what
 	/// runs, and does not only look.
 	void (*begins)(void *ctx, bool acts);
-	/// Nothing is being done, and nothing waits.
+	/// Nothing is being done.
 	void (*rests)(void *ctx);
-	/// A job, or a stage of it, has begun or ended. It must not give orders.
+	/// What `status` shows has changed. It must not give commands.
 	void (*changed)(void *ctx);
 	void *ctx;
 };
@@ -81,10 +74,12 @@ void supervisor_apply_loggers(struct supervisor *s);
 /// deployed, or it is to stay down.
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
-/// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
+/// What goes on, in a few words for people: "deploying generation 3: pull". The one description
+/// that `status`, the service manager and the log have. The caller frees.
 char *supervisor_describe(const struct supervisor *s);
-/// What `status` shows but for containers and brokers; a new reference.
-json_t *supervisor_to_json(struct supervisor *s);
+/// What `status` shows but for containers and brokers; a new reference. `containers`: what the
+/// engine has; NULL: it did not answer.
+json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers *containers);
 /// What of it metrics tell.
 struct metrics_deployments supervisor_measure(const struct supervisor *s);
 /// Whether the application is to stay down.

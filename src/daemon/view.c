@@ -1,83 +1,162 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/supervisor_priv.h"
+/// The supervisor as others see it. Changes nothing.
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "daemon/daemon_log.h"
+#include "daemon/generation.h"
+#include "daemon/supervisor_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/// Also of what has not begun yet: a worker of an earlier lightermand may have to exit first.
-static bool is_deploying(const struct supervisor *s)
+static bool comes_next(const struct lifecycle *l, enum lifecycle_command command)
 {
-	return (s->job && !s->planning) || s->ending.pending || s->order.kind == ORDER_DEPLOY ||
-	       s->order.kind == ORDER_START;
+	return l->next == command;
 }
 
-static const char *state_word(const struct supervisor *s)
+static bool any_runs(const struct engine_containers *containers)
 {
-	const struct store_state *state = store_state(s->store);
+	for (size_t i = 0; containers && i < containers->n; i++) {
+		const struct engine_container *c = &containers->items[i];
 
-	if (s->down_group || s->order.kind == ORDER_STOP)
+		if (c->service[0] && !c->oneoff &&
+			(strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0))
+			return true;
+	}
+	return false;
+}
+
+/// Of an application that shall be down.
+static const char *down_word(const struct lifecycle *l, const struct engine_containers *containers)
+{
+	if (l->actual != ACTUAL_NOTHING)
 		return "stopping";
-	if (is_deploying(s))
+	return any_runs(containers) ? "running" : "stopped"; // somebody else has started some
+}
+
+static const char *state_word(
+	const struct lifecycle *l, const struct engine_containers *containers)
+{
+	if (l->activity == ACTIVITY_STOPPING || comes_next(l, COMMAND_STOP))
+		return "stopping";
+	if (l->activity == ACTIVITY_DEPLOYING || comes_next(l, COMMAND_DEPLOY) ||
+		comes_next(l, COMMAND_START))
 		return "deploying";
-	if (state->stopped && state->newest)
-		return "stopped";
-	if (state->current)
-		return "running";
-	return state->newest ? "failed" : "empty";
+	if (l->wanted.state == WANTED_NOTHING)
+		return "empty";
+	if (l->wanted.state == WANTED_DOWN)
+		return down_word(l, containers);
+	if (l->activity == ACTIVITY_CANCELLING)
+		return "deploying";
+	if (l->waits)
+		return "waiting";
+	return lifecycle_is_fulfilled(l) ? "running" : "failed";
 }
 
 bool supervisor_is_stopped(const struct supervisor *s)
 {
-	return store_state(s->store)->stopped;
+	return s->lifecycle.wanted.state == WANTED_DOWN;
+}
+
+static uint64_t retry_ms(const struct supervisor *s)
+{
+	uint64_t now = lm_clock_mono_ms();
+
+	return s->lifecycle.waits && s->retry_at_ms > now ? s->retry_at_ms - now : 0;
+}
+
+/// What is so while nothing is being done. The caller frees.
+static char *describe_rest(const struct lifecycle *l)
+{
+	if (l->wanted.state == WANTED_NOTHING)
+		return lm_xstrdup("nothing was deployed yet");
+	if (l->wanted.state == WANTED_DOWN)
+		return lm_xstrdup("the application is stopped");
+	if (lifecycle_is_fulfilled(l))
+		return lm_xasprintf("generation %u is deployed", l->wanted.generation);
+	if (l->good && l->wanted.generation == l->good)
+		return lm_xasprintf("the last deployment failed; 'lighterman start' brings up "
+				    "generation %u",
+			l->good);
+	return lm_xstrdup("the last deployment failed");
+}
+
+static char *describe_wait(const struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	unsigned seconds = (unsigned)((retry_ms(s) + 999) / 1000);
+
+	if (l->wanted.state == WANTED_DOWN)
+		return lm_xasprintf(
+			"the application could not be taken down; trying again in %u s", seconds);
+	if (l->next == COMMAND_DEPLOY)
+		return lm_xasprintf(
+			"the group file could not be deployed; trying again in %u s", seconds);
+	if (l->actual == ACTUAL_WHOLE)
+		return lm_xasprintf("generation %u could not be brought up, generation %u runs "
+				    "meanwhile; trying again in %u s",
+			l->wanted.generation, l->runs, seconds);
+	return lm_xasprintf("generation %u could not be brought up; trying again in %u s",
+		l->wanted.generation, seconds);
+}
+
+static char *describe_deployment(const struct supervisor *s)
+{
+	const char *stage = s->progress.stage;
+
+	if (!s->deployment)
+		return lm_xstrdup("about to deploy");
+	return lm_xasprintf("deploying generation %u%s%s", s->lifecycle.subject,
+		stage[0] ? ": " : "", stage);
 }
 
 char *supervisor_describe(const struct supervisor *s)
 {
-	const struct store_state *state = store_state(s->store);
+	lm_auto_free char *rest = NULL;
 
-	if (s->down_group)
-		return lm_xasprintf("taking down generation %u", s->down_generation);
-	if (s->attempt.generation)
-		return lm_xasprintf("deploying generation %u%s%s", s->attempt.generation,
-			s->stage[0] ? ": " : "", s->stage);
-	if (is_deploying(s))
-		return lm_xstrdup("about to deploy");
-	if (s->order.kind == ORDER_STOP)
-		return lm_xstrdup("about to take down the application");
-	if (state->stopped && state->newest)
-		return lm_xstrdup("the application is stopped");
-	if (state->current)
-		return lm_xasprintf("generation %u is deployed", state->current);
-	return lm_xstrdup(
-		state->newest ? "the last deployment failed" : "nothing was deployed yet");
+	switch (s->lifecycle.activity) {
+	case ACTIVITY_LOOKING:
+		return lm_xstrdup("asking the engine what runs");
+	case ACTIVITY_PLANNING:
+		return lm_xstrdup("making a plan");
+	case ACTIVITY_DEPLOYING:
+		return describe_deployment(s);
+	case ACTIVITY_CANCELLING:
+		return lm_xasprintf("ending what was begun: %s", s->why_cancelled);
+	case ACTIVITY_STOPPING:
+		if (!s->teardown)
+			return lm_xstrdup("about to take down the application");
+		return lm_xasprintf("taking down generation %u", s->progress.generation);
+	case ACTIVITY_WAITING:
+		return describe_wait(s);
+	case ACTIVITY_RECORDING:
+		rest = describe_rest(&s->lifecycle);
+		return lm_xasprintf("%s; that could not be recorded yet", rest);
+	case ACTIVITY_EXITED:
+		return lm_xstrdup("ending");
+	default:
+		return describe_rest(&s->lifecycle);
+	}
+}
+
+static json_t *number_or_null(unsigned n)
+{
+	return n ? json_integer(n) : json_null();
 }
 
 static json_t *job_to_json(const struct supervisor *s)
 {
-	if (!s->job)
+	const char *kind = s->planning ? "plan" : s->teardown ? "down" : "deploy";
+	const char *stage = s->progress.stage;
+
+	if (!s->planning && !s->teardown && !s->deployment)
 		return json_null();
-	const char *kind = s->planning ? "plan" : s->down_group ? "down" : "deploy";
-	json_t *generation = s->planning ? json_null()
-					 : json_integer(s->down_group ? s->down_generation
-								      : s->attempt.generation);
-	return json_pack("{s:s, s:o, s:s?, s:I}", "kind", kind, "generation", generation, "stage",
-		s->stage[0] ? s->stage : NULL, "since_ms",
-		(json_int_t)(s->stage[0] ? lm_clock_mono_ms() - s->stage_began_ms : 0));
-}
-
-/// The outcome of a generation's last attempt, or NULL; a new reference.
-static json_t *read_outcome(struct supervisor *s, unsigned n)
-{
-	lm_auto_free char *text = NULL;
-	json_t *outcome = NULL;
-	struct lm_err ignored; // there is none yet
-
-	if (store_read_outcome(s->store, n, &text, &ignored) ||
-		json_parse(lm_str(text), &outcome, &ignored))
-		return NULL;
-	return outcome;
+	return json_pack("{s:s, s:o, s:s?, s:I}", "kind", kind, "generation",
+		s->planning ? json_null() : number_or_null(s->progress.generation), "stage",
+		stage[0] ? stage : NULL, "since_ms",
+		(json_int_t)(stage[0] ? lm_clock_mono_ms() - s->progress.stage_began_ms : 0));
 }
 
 static json_t *member(const json_t *object, const char *key)
@@ -99,10 +178,10 @@ static json_t *deployment_to_json(struct supervisor *s)
 	lm_auto_json json_t *outcome = NULL;
 	struct lm_err ignored; // what is there is shown
 
-	if (n == 0 || supervisor_read_group(s, n, &group, &ignored))
+	if (n == 0 || generation_read(s->store, n, &group, &ignored))
 		return json_null();
 	const struct connector_definition *def = &group->connector;
-	outcome = read_outcome(s, n);
+	outcome = generation_outcome(s->store, n);
 	json_t *deployment = json_object();
 	json_object_set_new(deployment, "generation", json_integer(n));
 	json_object_set_new(deployment, "id", json_string(def->id));
@@ -115,35 +194,11 @@ static json_t *deployment_to_json(struct supervisor *s)
 	return deployment;
 }
 
-/// The outcome that was recorded last, of whichever generation; a new reference, or NULL.
-static json_t *find_last_outcome(struct supervisor *s)
-{
-	lm_auto_free unsigned *numbers = NULL;
-	size_t n = 0;
-	json_t *last = NULL;
-	struct lm_err ignored;
-
-	if (store_list(s->store, &numbers, &n, &ignored))
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		json_t *outcome = read_outcome(s, numbers[i]);
-		bool later = outcome && (!last || json_get_int(outcome, "ended_ms", 0) >
-							  json_get_int(last, "ended_ms", 0));
-
-		if (later) {
-			json_decref(last);
-			last = json_incref(outcome);
-		}
-		json_decref(outcome);
-	}
-	return last;
-}
-
 static json_t *last_deployment_to_json(struct supervisor *s)
 {
 	static const char *const members[] = {"generation", "attempt", "success", "stage", "error",
 		"message", "compose_version", "started_ms", "ended_ms"};
-	lm_auto_json json_t *outcome = find_last_outcome(s);
+	lm_auto_json json_t *outcome = generation_last_outcome(s->store);
 
 	if (!outcome)
 		return json_null();
@@ -151,47 +206,77 @@ static json_t *last_deployment_to_json(struct supervisor *s)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(members); i++)
 		json_object_set_new(last, members[i], member(outcome, members[i]));
 	// While another one runs, the stages known are that one's.
-	bool known = s->stages && !s->attempt.generation;
-	json_object_set_new(last, "stages", known ? json_deep_copy(s->stages) : json_array());
+	bool known = s->progress.stages && !s->deployment;
+	json_object_set_new(last, "stages",
+		known ? json_deep_copy(s->progress.stages) : json_array());
 	return last;
 }
 
-json_t *supervisor_to_json(struct supervisor *s)
+json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers *containers)
 {
+	const struct lifecycle *l = &s->lifecycle;
+	lm_auto_free char *description = supervisor_describe(s);
 	json_t *status = json_object();
 
 	json_object_set_new(status, "version", json_string(LM_VERSION));
-	json_object_set_new(status, "state", json_string(state_word(s)));
+	json_object_set_new(status, "state", json_string(state_word(l, containers)));
+	json_object_set_new(status, "description", json_string(description));
+	json_object_set_new(status, "activity", json_string(lifecycle_activity_name(l->activity)));
+	json_object_set_new(status, "wanted",
+		json_pack("{s:s, s:o}", "state", lifecycle_wanted_name(l->wanted.state),
+			"generation", number_or_null(l->wanted.generation)));
+	json_object_set_new(status, "actual",
+		json_pack("{s:s, s:o}", "state", lifecycle_actual_name(l->actual), "generation",
+			number_or_null(l->runs)));
+	json_object_set_new(status, "retry_ms",
+		l->waits ? json_integer((json_int_t)retry_ms(s)) : json_null());
 	json_object_set_new(status, "job", job_to_json(s));
 	json_object_set_new(status, "deployment", deployment_to_json(s));
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));
 	return status;
 }
 
-int64_t view_last_success_ms(struct supervisor *s)
-{
-	lm_auto_free unsigned *numbers = NULL;
-	size_t n = 0;
-	int64_t last_ms = 0;
-	struct lm_err ignored;
-
-	if (store_list(s->store, &numbers, &n, &ignored))
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		lm_auto_json json_t *outcome = read_outcome(s, numbers[i]);
-		int64_t ended_ms = json_get_int(outcome, "ended_ms", 0);
-
-		if (json_get_bool(outcome, "success", false) && ended_ms > last_ms)
-			last_ms = ended_ms;
-	}
-	return last_ms;
-}
-
 struct metrics_deployments supervisor_measure(const struct supervisor *s)
 {
 	struct metrics_deployments measured = s->counts;
 
+	memcpy(measured.stages, s->progress.totals, sizeof(measured.stages));
 	measured.generation = store_state(s->store)->current;
-	measured.stopped = store_state(s->store)->stopped;
+	measured.stopped = supervisor_is_stopped(s);
+	measured.activity = s->lifecycle.activity;
 	return measured;
+}
+
+void supervisor_apply_loggers(struct supervisor *s)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	unsigned n = s->lifecycle.wanted.generation;
+	struct lm_err ignored; // told when it is started
+
+	if (n && generation_read(s->store, n, &group, &ignored) == LM_OK)
+		daemon_log_apply(group);
+}
+
+static unsigned read_frequency(struct supervisor *s, unsigned n)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (generation_read(s->store, n, &group, &err) == LM_OK)
+		return group->connector.status_log_frequency_s;
+	lm_error("%s; the status of its containers is not logged", err.msg);
+	return 0;
+}
+
+unsigned supervisor_status_frequency_s(struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+
+	if (state->current == 0 || supervisor_is_stopped(s))
+		return 0;
+	if (s->frequency_of != state->current) { // a generation does not change
+		s->frequency_s = read_frequency(s, state->current);
+		s->frequency_of = state->current;
+	}
+	return s->frequency_s;
 }

@@ -175,12 +175,18 @@ struct deploy_options deploy_job_options(const struct connector_definition *d)
 	};
 }
 
+enum { SINCE_OFFLINE = 7 };
+
 void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 {
 	const struct connector_definition *d = work_definition(w);
 	struct deploy_options options = deploy_job_options(d);
 
 	options.has_own = w->job->fallback.is_start;
+	if (w->job->fallback.restores) {
+		options.version = SINCE_OFFLINE;
+		options.offline_mode = true;
+	}
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)
 		return;

@@ -102,6 +102,7 @@ static lm_rc read_fallback(const json_t *document, struct job_fallback *ret, str
 	if (!fallback || json_is_null(fallback))
 		return LM_OK;
 	ret->placed = json_get_bool(fallback, "placed", true);
+	ret->restores = json_get_bool(fallback, "restores", false);
 	ret->is_start = json_is_object(start);
 	ret->start_version = version ? lm_xstrdup(version) : NULL;
 	return read_copies(json_object_get(fallback, "copies"), ret, err);

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/deployment.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "connector/status.h"
+#include "daemon/daemon_log.h"
+#include "daemon/fallback.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct deployment {
+	struct store *store;
+	struct workers *workers;
+	struct progress *progress;
+	struct deployment_events events;
+	struct job *job;
+	unsigned generation;
+	struct group *group;
+	bool is_cancelled;
+	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
+	char *copy_version; ///< or not known to be what the definition names. "": of no version.
+	int64_t started_ms; ///< Wall clock.
+	uint64_t began_ms;  ///< On lm_clock_mono_ms().
+};
+
+struct deployment *deployment_create(struct store *store, struct workers *workers,
+	struct progress *progress, const struct deployment_events *events)
+{
+	struct deployment *d = lm_xcalloc(1, sizeof(*d));
+
+	*d = (struct deployment){.store = store,
+		.workers = workers,
+		.progress = progress,
+		.events = *events,
+		.started_ms = lm_clock_wall_ms(),
+		.began_ms = lm_clock_mono_ms()};
+	return d;
+}
+
+void deployment_destroy(struct deployment *d)
+{
+	if (!d)
+		return;
+	job_destroy(d->job);
+	group_destroy(d->group);
+	free(d->copy_sha256);
+	free(d->copy_version);
+	free(d);
+}
+
+void deployment_cancel(struct deployment *d)
+{
+	d->is_cancelled = true;
+	if (d->job)
+		job_cancel(d->job);
+}
+
+/// From `up` on the compose file is at the destination.
+static lm_rc note_copy(struct deployment *d, struct lm_err *err)
+{
+	if (!d->copy_sha256)
+		return LM_OK;
+	lm_rc rc = store_note_copy(d->store, d->generation, d->copy_sha256, d->copy_version, err);
+	return rc ? lm_wrap(err, "note the compose file of generation %u", d->generation) : LM_OK;
+}
+
+static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+{
+	struct deployment *d = ctx;
+	enum deploy_stage number = deploy_stage_from_name(stage);
+	lm_rc rc = number == DEPLOY_UP ? note_copy(d, err) : LM_OK;
+
+	if (rc == LM_OK)
+		rc = store_journal(d->store, d->generation, stage, err);
+	if (rc == LM_OK && (number == DEPLOY_DOWN || number == DEPLOY_UP))
+		d->events.acts(d->events.ctx);
+	return rc;
+}
+
+static void on_copy(void *ctx, const char *sha256, const char *version)
+{
+	struct deployment *d = ctx;
+
+	free(d->copy_sha256);
+	free(d->copy_version);
+	d->copy_sha256 = lm_xstrdup(sha256);
+	d->copy_version = lm_xstrdup(version);
+}
+
+static bool is_end_of_fetch(const json_t *line)
+{
+	return strcmp(json_get_text(line, "stage"), "fetch") == 0 &&
+	       strcmp(json_get_text(line, "state"), "end") == 0;
+}
+
+static void on_progress(void *ctx, const json_t *line)
+{
+	struct deployment *d = ctx;
+	struct lm_err err = {LM_OK};
+
+	if (is_end_of_fetch(line) && store_compose_keep(d->store, d->generation, &err))
+		lm_error("keep the compose file of generation %u: %s", d->generation, err.msg);
+	progress_stage(d->progress, line);
+}
+
+static void on_image(void *ctx, const char *ref, const char *digest)
+{
+	struct deployment *d = ctx;
+	struct lm_err err = {LM_OK};
+
+	if (store_image(d->store, d->generation, lm_str(ref), lm_str(digest), &err))
+		lm_warn("note the image of generation %u: %s, ignoring", d->generation, err.msg);
+}
+
+static void on_compose(void *ctx, const char *stamp, const char *version)
+{
+	workers_note_compose(((struct deployment *)ctx)->workers, stamp, version);
+}
+
+static void on_text(void *ctx, struct lm_str line)
+{
+	(void)ctx;
+	daemon_log_forward(line);
+}
+
+/// Without a word from the worker: what it can have done by the stage that it had reached.
+static enum deploy_effect guess_effect(const struct progress *p)
+{
+	if (progress_has_done(p, "up"))
+		return DEPLOY_STARTED;
+	if (strcmp(p->stage, "up") == 0)
+		return DEPLOY_STARTING;
+	if (progress_has_done(p, "down"))
+		return DEPLOY_STOPPED;
+	return strcmp(p->stage, "down") == 0 ? DEPLOY_STOPPING : DEPLOY_UNTOUCHED;
+}
+
+/// A success that cannot be one is a failure: nothing that a worker says is believed blindly.
+static struct job_result check_result(const struct deployment *d, const struct job_result *result)
+{
+	struct job_result checked = *result;
+
+	if (result->verdict == JOB_SUCCESS && !progress_has_done(d->progress, "up"))
+		checked = (struct job_result){.verdict = JOB_FAIL,
+			.rc = LM_E_PROTOCOL,
+			.error = "InternalError",
+			.message = "the worker reported success without having started the "
+				   "application; are lightermand and lighterman-worker of the same "
+				   "version?"};
+	if (checked.verdict != JOB_SUCCESS && !checked.error)
+		checked.error = "InternalError";
+	if (checked.verdict != JOB_SUCCESS && !checked.message)
+		checked.message = "it was told to stop";
+	if (checked.verdict != JOB_SUCCESS && !checked.stage)
+		checked.stage = d->progress->stage;
+	return checked;
+}
+
+static char *copy(const char *text)
+{
+	return text ? lm_xstrdup(text) : NULL;
+}
+
+/// What is no fault of the definition may go away by itself.
+static enum lifecycle_failure find_failure(const struct job_result *result)
+{
+	bool is_definitions = result->error && strcmp(result->error, "InvalidParameter") == 0;
+
+	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
+}
+
+static void end(struct deployment *d, const struct job_result *result)
+{
+	const struct connector_definition *def = &d->group->connector;
+	bool success = result->verdict == JOB_SUCCESS;
+	enum deploy_effect effect = deploy_effect_from_name(result->effect);
+	lm_auto(outcome_finish) struct outcome outcome = {
+		.generation = d->generation,
+		.success = success,
+		.cancelled = d->is_cancelled && !success,
+		.failure = find_failure(result),
+		.effect = effect == DEPLOY_EFFECTS ? guess_effect(d->progress) : effect,
+		.stage = success ? NULL : copy(result->stage),
+		.error = success ? NULL : copy(result->error),
+		.message = success ? NULL : copy(result->message),
+		.compose_version = copy(result->compose_version),
+		.success_status =
+			success ? status_success(def->bucket, def->key, result->compose_version)
+				: NULL,
+		.started_ms = d->started_ms,
+		.ended_ms = lm_clock_wall_ms(),
+		.ms = lm_clock_mono_ms() - d->began_ms,
+		.keep = def->policy.keep_generations,
+	};
+
+	d->events.ended(d->events.ctx, &outcome);
+}
+
+static void on_ended(void *ctx, const struct job_result *result)
+{
+	struct deployment *d = ctx;
+	lm_auto(job_destroy_p) struct job *job = lm_take(d->job); // has `result`
+	const struct job_result checked = check_result(d, result);
+
+	(void)job;
+	workers_clean_up(d->workers);
+	end(d, &checked); // may destroy the deployment
+}
+
+static void fail_to_start(struct deployment *d, const struct lm_err *err)
+{
+	const struct job_result result = {
+		.verdict = JOB_FAIL,
+		.rc = err->rc,
+		.stage = "prepare",
+		.error = err->rc == LM_E_INVALID ? "InvalidParameter" : "InternalError",
+		.message = err->msg,
+		.effect = deploy_effect_name(DEPLOY_UNTOUCHED),
+	};
+
+	end(d, &result);
+}
+
+static lm_rc start_worker_of(
+	struct deployment *d, const struct deployment_spec *spec, struct lm_err *err)
+{
+	lm_auto_close int compose = -1;
+	lm_auto(fallback_finish) struct fallback fallback =
+		fallback_find(d->store, &d->group->connector, d->generation, spec->restores);
+	const struct job_events events = {
+		.begin = on_begin,
+		.progress = on_progress,
+		.image = on_image,
+		.compose = on_compose,
+		.copy = on_copy,
+		.text = on_text,
+		.ended = on_ended,
+		.ctx = d,
+	};
+	lm_rc rc =
+		store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
+	const struct workers_task task = {
+		.kind = "deploy",
+		.group = d->group,
+		.compose_fd = compose,
+		.fallback = fallback.document,
+		.previous = spec->previous,
+	};
+
+	return rc ? rc : workers_start(d->workers, &task, &events, &d->job, err);
+}
+
+void deployment_start(struct deployment *d, const struct deployment_spec *spec)
+{
+	const struct group *group = spec->group;
+	unsigned generation = spec->generation;
+	struct lm_err err = {LM_OK};
+
+	d->generation = generation;
+	d->group = spec->group;
+	progress_begin(d->progress, generation, true);
+	lm_info("the deployment of generation %u begins: %s from bucket %s, connector version %u",
+		generation, group->connector.key, group->connector.bucket,
+		group->connector.version);
+	d->progress->changed(d->progress->ctx);
+	progress_own_stage(d->progress, "validate", d->began_ms);
+	if (start_worker_of(d, spec, &err))
+		fail_to_start(d, &err);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One attempt to deploy a generation, from its worker's start to its end. What it is to record of
+/// its stages it does; how it ended is the caller's to record. From the loop's thread; logs.
+
+#include "base/cleanup.h"
+#include "connector/definition.h"
+#include "daemon/outcomes.h"
+#include "daemon/progress.h"
+#include "daemon/workers.h"
+
+struct deployment;
+
+struct deployment_events {
+	/// It is about to change containers; that is on record.
+	void (*acts)(void *ctx);
+	/// Last of all. `outcome` may be moved from; what is left of it is freed.
+	void (*ended)(void *ctx, struct outcome *outcome);
+	void *ctx;
+};
+
+struct deployment_spec {
+	unsigned generation; ///< It has an attempt under way in the store.
+	struct group *group; ///< Taken over.
+	unsigned previous;   ///< As in struct workers_task.
+	bool restores;       ///< As in fallback_find.
+};
+
+/// All is borrowed and outlives the deployment.
+struct deployment *deployment_create(struct store *store, struct workers *workers,
+	struct progress *progress, const struct deployment_events *events);
+/// `ended` comes from within if no worker can be started.
+void deployment_start(struct deployment *d, const struct deployment_spec *spec);
+/// Tells the worker to stop; `ended` comes later.
+void deployment_cancel(struct deployment *d);
+/// A worker that still runs is killed. Takes NULL.
+void deployment_destroy(struct deployment *d);
+LM_DEFINE_CLEANUP(struct deployment, deployment_destroy)

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The generations in the store, as whoever deploys them or takes them down has to know them.
+
+#include "connector/definition.h"
+#include "deploy/store.h"
+
+/// The definition of generation `n` as it was kept. The message names the generation. LM_E_SYS: it
+/// cannot be read or understood: what once was accepted is no fault of whoever wrote it.
+lm_rc generation_read(struct store *s, unsigned n, struct group **ret, struct lm_err *err);
+/// The generation by whose definition what runs is taken down: of those whose containers may run
+/// the first whose definition can be read. LM_E_NOT_FOUND: nothing was deployed. As
+/// generation_read.
+lm_rc generation_to_take_down(
+	struct store *s, unsigned *ret_n, struct group **ret, struct lm_err *err);
+/// The generation that runs while one with the definition `group` is deployed; 0: none. Before its
+/// attempt begins.
+unsigned generation_before(struct store *s, const struct group *group);
+/// How the last attempt of `n` ended, or NULL; a new reference.
+json_t *generation_outcome(struct store *s, unsigned n);
+/// The outcome that was recorded last, of whichever generation; a new reference, or NULL.
+json_t *generation_last_outcome(struct store *s);
+/// When a deployment last succeeded, by the outcomes that are kept; 0: never.
+int64_t generation_last_success_ms(struct store *s);

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/outcomes.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "connector/status.h"
+
+#include <stdlib.h>
+
+enum { AGAIN_MS = 5 * 1000, AGAIN_MAX_MS = 10 * 60 * 1000 };
+
+struct outcomes {
+	struct store *store;
+	struct outgoing *outgoing;
+	struct outcome owed;
+	struct loop_timer *again;
+	unsigned tries;
+};
+
+void outcome_finish(struct outcome *o)
+{
+	free(o->stage);
+	free(o->error);
+	free(o->message);
+	free(o->compose_version);
+	free(o->success_status);
+	*o = (struct outcome){0};
+}
+
+/// Each broker takes it once, however often another refuses it.
+static lm_rc send_one(
+	struct outcomes *o, const struct store_message *message, struct lm_err *err)
+{
+	lm_auto_free char *status = NULL;
+	lm_auto_free char *key = lm_xasprintf("%u.%u", message->generation, message->attempt);
+	lm_rc rc = store_read_status(o->store, message->generation, &status, err);
+
+	if (rc == LM_OK)
+		rc = outgoing_send_once(o->outgoing, key, lm_str(status), err);
+	return rc ? rc : store_reported(o->store, message->generation, err);
+}
+
+void outcomes_send(struct outcomes *o)
+{
+	lm_auto_free struct store_message *messages = NULL;
+	size_t n = 0;
+	struct lm_err err = {LM_OK}, failed = {LM_OK};
+	lm_rc rc = store_unreported(o->store, &messages, &n, &err);
+
+	outgoing_send_again(o->outgoing);
+	// One that stays does not hold up the others, for as many as the outboxes know the names
+	// of.
+	for (size_t i = 0; i < n && (rc == LM_OK || i < LIMIT_OUTBOX_TAKEN); i++) {
+		if (send_one(o, &messages[i], rc == LM_OK ? &err : &failed) != LM_OK)
+			rc = LM_E_SYS;
+	}
+	if (rc == LM_OK) {
+		o->tries = 0;
+		outgoing_forget_taken(o->outgoing);
+		loop_timer_stop(o->again);
+		return;
+	}
+	if (o->tries == 0)
+		lm_error("put the status message into the outbox: %s, retrying", err.msg);
+	loop_timer_start(o->again, lm_backoff_ms(o->tries++, AGAIN_MS, AGAIN_MAX_MS) + 1, 0);
+}
+
+static void on_again(void *ctx)
+{
+	outcomes_send(ctx);
+}
+
+struct outcomes *outcomes_create(struct loop *loop, struct store *store, struct outgoing *outgoing)
+{
+	struct outcomes *o = lm_xcalloc(1, sizeof(*o));
+
+	*o = (struct outcomes){.store = store, .outgoing = outgoing};
+	o->again = loop_timer_create(loop, on_again, o);
+	outcomes_send(o);
+	return o;
+}
+
+void outcomes_destroy(struct outcomes *o)
+{
+	if (!o)
+		return;
+	loop_timer_destroy(o->again);
+	outcome_finish(&o->owed);
+	free(o);
+}
+
+/// From memory, as no disk has it yet.
+static void hold(struct outcomes *o, const char *status)
+{
+	struct lm_err err = {LM_OK};
+
+	if (outgoing_hold(o->outgoing, OUTBOX_STATUS, lm_str(status), &err))
+		lm_error("put the status message into the outbox: %s", err.msg);
+}
+
+static char *make_status(const struct outcome *outcome)
+{
+	if (outcome->success)
+		return lm_xstrdup(outcome->success_status);
+	return status_failure(outcome->error, outcome->message);
+}
+
+static void prune(struct outcomes *o, unsigned keep)
+{
+	struct lm_err err = {LM_OK};
+
+	if (store_prune(o->store, keep ? keep : STORE_KEEP_DEFAULT, &err))
+		lm_warn("%s, ignoring", err.msg);
+}
+
+static lm_rc record(
+	struct outcomes *o, const struct outcome *outcome, const char *status, struct lm_err *err)
+{
+	const struct store_outcome stored = {
+		.success = outcome->success,
+		.stage = outcome->stage,
+		.error = outcome->error,
+		.message = outcome->message,
+		.compose_version = outcome->compose_version,
+		.started_ms = outcome->started_ms,
+		.ended_ms = outcome->ended_ms,
+		.status = lm_str(status),
+	};
+	lm_rc rc = store_finish(o->store, outcome->generation, &stored, err);
+
+	if (rc)
+		return rc;
+	outcomes_send(o);
+	prune(o, outcome->keep);
+	return LM_OK;
+}
+
+lm_rc outcomes_record(
+	struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err)
+{
+	lm_auto_free char *status = is_told ? make_status(outcome) : lm_xstrdup("");
+	lm_rc rc = record(o, outcome, status, err);
+
+	if (rc == LM_OK) {
+		outcome_finish(outcome);
+		return LM_OK;
+	}
+	lm_error("record the end of generation %u: %s, retrying", outcome->generation, err->msg);
+	if (is_told)
+		hold(o, status);
+	outcome_finish(&o->owed);
+	o->owed = *outcome;
+	*outcome = (struct outcome){0};
+	return rc;
+}
+
+lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err)
+{
+	if (o->owed.generation == 0)
+		return LM_OK;
+	lm_rc rc = LM_OK;
+
+	// Unless another attempt of it has begun since.
+	if (store_state(o->store)->open == o->owed.generation)
+		rc = record(o, &o->owed, "", err); // it was told
+	if (rc == LM_OK)
+		outcome_finish(&o->owed);
+	return rc;
+}
+
+lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err)
+{
+	const struct store_state *state = store_state(o->store);
+	const struct store_outcome outcome = {
+		.stage = state->open_stage[0] ? state->open_stage : "validate",
+		.error = "InternalError",
+		.message = "superseded by a newer deployment",
+		.ended_ms = lm_clock_wall_ms(),
+	};
+
+	if (state->open == 0)
+		return LM_OK;
+	return store_finish(o->store, state->open, &outcome, err);
+}
+
+void outcomes_refuse(struct outcomes *o, const char *error, const char *message)
+{
+	lm_auto_free char *status = status_failure(error, message);
+
+	hold(o, status);
+}

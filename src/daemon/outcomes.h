@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// How deployments ended: recorded in the store, and published as status messages. What the disk
+/// refuses is kept in memory, recorded later, and published all the same. From the loop's thread;
+/// logs.
+
+#include "base/error.h"
+#include "daemon/outgoing.h"
+#include "deploy/lifecycle.h"
+#include "deploy/stages.h"
+#include "deploy/store.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/// How an attempt ended. All zero: none did.
+struct outcome {
+	unsigned generation;
+	bool success;
+	bool cancelled; ///< The worker ended as it was told to, or was ended.
+	enum lifecycle_failure failure;
+	enum deploy_effect effect;
+	/// Owned. Stage, error and message: NULL after success; the version: NULL if there is none.
+	char *stage, *error, *message, *compose_version;
+	char *success_status; ///< The status message of a success; owned.
+	int64_t started_ms, ended_ms; ///< Wall clock.
+	uint64_t ms;                  ///< How long it took.
+	unsigned keep;                ///< Generations, by the policy; 0: the default.
+};
+
+void outcome_finish(struct outcome *o);
+
+struct outcomes;
+
+/// All is borrowed and outlives it. Sends what an earlier run could not.
+struct outcomes *outcomes_create(struct loop *loop, struct store *store, struct outgoing *outgoing);
+/// Takes NULL.
+void outcomes_destroy(struct outcomes *o);
+
+/// Records `outcome` and takes its content over. `is_told`: its status message is published. After
+/// an error it is owed: outcomes_settle.
+lm_rc outcomes_record(
+	struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err);
+/// Records what is owed, if anything is.
+lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err);
+/// Ends the attempt that was interrupted, or cancelled, and is not to be taken up any more.
+lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err);
+/// Publishes the failure of something that has no generation, or no attempt.
+void outcomes_refuse(struct outcomes *o, const char *error, const char *message);
+/// Sends each status message that is not known to be in the outboxes; tries again later if that
+/// fails.
+void outcomes_send(struct outcomes *o);

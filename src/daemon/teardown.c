@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/teardown.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "daemon/daemon_log.h"
+#include "daemon/generation.h"
+
+#include <stdlib.h>
+
+enum { SINCE_STOP_PARAMETER = 6 };
+
+struct teardown {
+	struct store *store;
+	struct workers *workers;
+	struct progress *progress;
+	struct teardown_events events;
+	struct job *job;
+	struct group *group;
+};
+
+struct teardown *teardown_create(struct store *store, struct workers *workers,
+	struct progress *progress, const struct teardown_events *events)
+{
+	struct teardown *t = lm_xcalloc(1, sizeof(*t));
+
+	*t = (struct teardown){
+		.store = store, .workers = workers, .progress = progress, .events = *events};
+	return t;
+}
+
+void teardown_destroy(struct teardown *t)
+{
+	if (!t)
+		return;
+	job_destroy(t->job);
+	group_destroy(t->group);
+	free(t);
+}
+
+static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+{
+	(void)ctx;
+	(void)stage;
+	(void)err;
+	return LM_OK; // whatever interrupts it, taking down again does no harm
+}
+
+static void on_progress(void *ctx, const json_t *line)
+{
+	progress_stage(((struct teardown *)ctx)->progress, line);
+}
+
+static void on_compose(void *ctx, const char *stamp, const char *version)
+{
+	workers_note_compose(((struct teardown *)ctx)->workers, stamp, version);
+}
+
+static void on_text(void *ctx, struct lm_str line)
+{
+	(void)ctx;
+	daemon_log_forward(line);
+}
+
+static void on_ended(void *ctx, const struct job_result *result)
+{
+	struct teardown *t = ctx;
+	lm_auto(job_destroy_p) struct job *job = lm_take(t->job); // has `result`
+
+	(void)job;
+	workers_clean_up(t->workers);
+	if (result->verdict == JOB_SUCCESS)
+		t->events.ended(t->events.ctx, NULL); // may destroy the teardown
+	else
+		t->events.ended(t->events.ctx,
+			result->message ? result->message : "the worker was told to stop");
+}
+
+static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
+{
+	lm_auto_close int compose = -1;
+	struct lm_err ignored; // without it the worker goes by the local copy alone
+	const struct job_events events = {
+		.begin = on_begin,
+		.progress = on_progress,
+		.compose = on_compose,
+		.text = on_text,
+		.ended = on_ended,
+		.ctx = t,
+	};
+
+	(void)!store_read_compose(t->store, n, &compose, &ignored);
+	const struct workers_task task = {
+		.kind = "down", .group = t->group, .compose_fd = compose};
+	return workers_start(t->workers, &task, &events, &t->job, err);
+}
+
+void teardown_start(struct teardown *t)
+{
+	unsigned n = 0;
+	struct lm_err err = {LM_OK};
+	lm_rc rc = generation_to_take_down(t->store, &n, &t->group, &err);
+
+	progress_begin(t->progress, n, false);
+	if (rc == LM_OK) {
+		lm_info("taking down the application (generation %u)", n);
+		rc = start_worker_of(t, n, &err);
+	}
+	if (rc)
+		t->events.ended(t->events.ctx, err.msg);
+}
+
+bool teardown_is_due_at_end(struct store *store)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	unsigned n = 0;
+	struct lm_err err = {LM_OK};
+	lm_rc rc = generation_to_take_down(store, &n, &group, &err);
+
+	if (rc == LM_E_NOT_FOUND)
+		return false;
+	if (rc) {
+		lm_error("%s; the application is not taken down", err.msg);
+		return false;
+	}
+	if (group->connector.version < SINCE_STOP_PARAMETER ||
+		group->connector.stop_containers_on_new_deployment)
+		return true;
+	if (store_state(store)->wanted.state == WANTED_UP)
+		lm_info("the application runs on: StopContainersOnNewDeployment is False");
+	return false;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Takes the application down with a worker. It is never cut short. From the loop's thread; logs.
+
+#include "base/cleanup.h"
+#include "daemon/progress.h"
+#include "daemon/workers.h"
+
+struct teardown;
+
+struct teardown_events {
+	/// Last of all. `why` is NULL if the worker has taken the application down; borrowed.
+	void (*ended)(void *ctx, const char *why);
+	void *ctx;
+};
+
+/// Everything is borrowed and outlives it.
+struct teardown *teardown_create(struct store *store, struct workers *workers,
+	struct progress *progress, const struct teardown_events *events);
+/// `ended` comes from within if no worker can be started.
+void teardown_start(struct teardown *t);
+/// A worker that still runs is killed. Takes NULL.
+void teardown_destroy(struct teardown *t);
+LM_DEFINE_CLEANUP(struct teardown, teardown_destroy)
+
+/// Whether the end of the program takes the application down, by its definition.
+bool teardown_is_due_at_end(struct store *store);
