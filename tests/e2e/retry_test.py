@@ -77,12 +77,13 @@ def assert_comes_up(device, engine, messages):
 
 # A start by lightermand itself.
 
+@pytest.mark.parametrize("words", ["", "--group"])
 def test_a_start_on_a_full_state_disk_is_tried_until_there_is_space(device, state_disk, engine, local_image,
-                                                                    status_messages):
+                                                                    status_messages, words):
     deploy_old(device, local_image, status_messages)
     cut_power(device, engine)
     state_disk.fill()
-    device.start()
+    device.start(device.folder / "old.json" if words else None)
     assert_failed(status_messages.next_json(), NO_SPACE)
     assert_waits(device, 1)
     state_disk.free()
@@ -91,14 +92,17 @@ def test_a_start_on_a_full_state_disk_is_tried_until_there_is_space(device, stat
 
 def test_a_start_with_an_unreadable_stored_definition_is_tried_until_it_can_be_read(device, engine, local_image,
                                                                                     status_messages):
+    """What runs when lightermand starts again runs on meanwhile."""
     deploy_old(device, local_image, status_messages)
-    cut_power(device, engine)
+    before = engine.containers()["old"].id
+    device.crash()
     definition = device.folder / "state/application/generations/1/definition.json"
     whole = definition.read_bytes()
     definition.write_bytes(whole[:len(whole) // 2])
     device.start()
     assert_failed(status_messages.next_json(), "definition of generation 1")
     assert_waits(device, 1)
+    assert engine.containers()["old"].id == before
     repaired = definition.with_name("repaired")
     repaired.write_bytes(whole)
     repaired.rename(definition)
