@@ -59,11 +59,11 @@ def assert_waits(device, generation, meanwhile=None):
 
 def assert_runs(device, engine, generation, *services):
     """Exactly these run, as status says, and nothing is to be tried."""
-    status = device.wait_status(lambda status: status["state"] == "running" and status["job"] is None)
+    whole = {"state": "whole", "generation": generation}
+    status = device.wait_status(lambda status: (status["state"], status["job"], status["actual"]) == ("running", None, whole))
     assert set(engine.containers(everything=True)) == set(engine.containers()) == set(services)
     assert status["deployment"]["generation"] == generation
     assert status["wanted"] == {"state": "up", "generation": generation}
-    assert status["actual"] == {"state": "whole", "generation": generation}
     assert status["retry_ms"] is None
 
 
