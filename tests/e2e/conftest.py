@@ -22,6 +22,7 @@ from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
 from servers.sts import Sts  # noqa: E402
+from small_disk import SmallDisk  # noqa: E402
 from users import add_user  # noqa: E402
 from worker import Dock  # noqa: E402
 
@@ -283,6 +284,15 @@ def plain_device(device, folder):
         shutil.copy(ROOT / "build/bin" / name, programs)
     device.programs = programs
     return device
+
+
+@pytest.fixture
+def state_disk(device):
+    """The SmallDisk that the state directory of `device` is on."""
+    disk = SmallDisk(device.folder / "state")
+    yield disk
+    device.end()
+    disk.unmount()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A device as a user sets one up: a host file, a group file, stores, lightermand, and the command line."""
+import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -62,6 +64,16 @@ class Device:
         path = self.folder / "objects" / bucket / (key if version is None else f"{key}@{version}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    @contextlib.contextmanager
+    def store_away(self, name="objects"):
+        """Meanwhile that store is away, as a stick that was pulled; yields where it is."""
+        here, away = self.folder / name, self.folder / f"{name}.away"
+        here.rename(away)
+        try:
+            yield away
+        finally:
+            away.rename(here)
 
     def put_secret(self, name, value):
         """Returns the ARN under which a definition names it."""
@@ -142,6 +154,15 @@ class Device:
     def kill(self):
         """As a crash would; what it left running is not waited for."""
         assert self.stop(signal.SIGKILL) == -signal.SIGKILL
+
+    def crash(self):
+        """As a power cut: lightermand, its worker and what that started are gone at once. What the engine runs stays."""
+        sessions = workers()
+        self.kill()
+        for pid in _of_sessions(sessions):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not _of_sessions(sessions), self.START_S, "a killed worker does not go")
 
     def end(self):
         """For the fixture: whatever the test left, nothing runs afterwards, and no sanitizer found anything."""
@@ -273,6 +294,16 @@ def workers():
                 found.append(int(path.parent.name))
         except (FileNotFoundError, ProcessLookupError):
             pass
+    return found
+
+
+def _of_sessions(leaders):
+    """The processes of the sandbox in the sessions of these."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(entry)) in leaders:
+                found.append(int(entry))
     return found
 
 
