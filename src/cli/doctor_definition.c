@@ -160,11 +160,17 @@ void doctor_check_group_file(struct doctor *d)
 static void tell_lightermand(struct doctor *d)
 {
 	const char *version = json_get_text(d->status, "version");
+	const char *description = json_get_text(d->status, "description");
+	const char *state = json_get_text(d->status, "state");
 	struct stat st;
 
 	if (stat(d->socket_path, &st) == 0)
 		d->daemon_uid = st.st_uid;
-	doctor_ok(d, "answers at '%s', version %s", d->socket_path, version ? version : "unknown");
+	doctor_ok(d, "answers at '%s', version %s%s%s", d->socket_path,
+		version ? version : "unknown", description ? ": " : "",
+		description ? description : "");
+	if (state && (strcmp(state, "waiting") == 0 || strcmp(state, "failed") == 0))
+		doctor_warn(d, description, "see the last deployment in 'lighterman status'");
 	if (version && strcmp(version, LM_VERSION) != 0)
 		doctor_warn(d, "lightermand is not of the same version as lighterman, " LM_VERSION,
 			"restart it after an update (systemctl restart lightermand)");

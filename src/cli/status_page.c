@@ -48,12 +48,17 @@ static void add_number(
 static void add_state(const json_t *status, struct lm_buf *out)
 {
 	const char *state = json_get_text(status, "state");
+	const char *activity = json_get_text(status, "activity");
+	bool says_all = !activity || (strcmp(activity, "idle") == 0 && strcmp(state, "failed") != 0);
 
 	add_label(out, "state");
-	if (state && strcmp(state, "empty") == 0)
+	if (state && strcmp(state, "empty") == 0) {
 		(void)lm_buf_puts(out, "empty: nothing was ever deployed");
-	else
+	} else {
 		add_plain(out, state ? state : "-");
+		if (!says_all)
+			add_member(out, status, "description", ": ");
+	}
 	(void)lm_buf_putc(out, '\n');
 }
 

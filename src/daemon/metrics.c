@@ -114,6 +114,14 @@ static void add_program(struct lm_buf *out, const struct metrics *m)
 	add_plain_seconds(out, "start_time_seconds", m->started_ms);
 }
 
+static void add_activities(struct lm_buf *out, enum lifecycle_activity present)
+{
+	add_family(out, "activity", "gauge", "1 for what lightermand is doing, else 0.");
+	for (unsigned i = 0; i < ACTIVITY_COUNT; i++)
+		add_labelled(out, "activity", "activity",
+			lifecycle_activity_name((enum lifecycle_activity)i), i == present);
+}
+
 static void add_stages(struct lm_buf *out, const struct metrics_stage *stages)
 {
 	add_family(out, "stage_duration_seconds", "summary",
@@ -143,6 +151,7 @@ static void add_deployments(struct lm_buf *out, const struct metrics_deployments
 	add_plain(out, "generation", d->generation);
 	add_family(out, "stopped", "gauge", "1 while the application is to stay down.");
 	add_plain(out, "stopped", d->stopped);
+	add_activities(out, d->activity);
 }
 
 static void add_containers(struct lm_buf *out, const struct metrics_containers *c)

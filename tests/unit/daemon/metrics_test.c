@@ -64,7 +64,18 @@ static const char NEW_PROGRAM[] =
 	"lighterman_generation 0\n"
 	"# HELP lighterman_stopped 1 while the application is to stay down.\n"
 	"# TYPE lighterman_stopped gauge\n"
-	"lighterman_stopped 0\n";
+	"lighterman_stopped 0\n"
+	"# HELP lighterman_activity 1 for what lightermand is doing, else 0.\n"
+	"# TYPE lighterman_activity gauge\n"
+	"lighterman_activity{activity=\"idle\"} 1\n"
+	"lighterman_activity{activity=\"looking\"} 0\n"
+	"lighterman_activity{activity=\"planning\"} 0\n"
+	"lighterman_activity{activity=\"deploying\"} 0\n"
+	"lighterman_activity{activity=\"cancelling\"} 0\n"
+	"lighterman_activity{activity=\"stopping\"} 0\n"
+	"lighterman_activity{activity=\"waiting\"} 0\n"
+	"lighterman_activity{activity=\"recording\"} 0\n"
+	"lighterman_activity{activity=\"exited\"} 0\n";
 
 static struct lm_buf text = LM_BUF(LIMIT_METRICS);
 
@@ -98,7 +109,8 @@ static void counts_deployments_and_stages(void **state)
 		.deployments = {.ended = {3, 2, 1, 4},
 			.last_success_ms = 1700000000120,
 			.generation = 17,
-			.stopped = true}};
+			.stopped = true,
+			.activity = ACTIVITY_WAITING}};
 
 	(void)state;
 	m.deployments.stages[DEPLOY_PULL] = (struct metrics_stage){.n = 2, .ms = 61005};
@@ -111,6 +123,8 @@ static void counts_deployments_and_stages(void **state)
 	expect(&m, "\nlighterman_last_success_timestamp_seconds 1700000000.120\n");
 	expect(&m, "\nlighterman_generation 17\n");
 	expect(&m, "\nlighterman_stopped 1\n");
+	expect(&m, "\nlighterman_activity{activity=\"idle\"} 0\n");
+	expect(&m, "\nlighterman_activity{activity=\"waiting\"} 1\n");
 }
 
 static void counts_containers_by_state_and_health(void **state)

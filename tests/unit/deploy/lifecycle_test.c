@@ -707,7 +707,114 @@ static void explore(struct explorer *e, unsigned depth)
 	}
 }
 
-static void test_every_promise_holds_whatever_happens_in_whatever_order(void **state)
+/// One row for each activity: what happens, and what is done then, as docs/architecture.md shows it.
+static void write_table(const struct explorer *e, struct lm_buf *out)
+{
+	(void)lm_buf_puts(out, "| while | what happens | then |\n|---|---|---|\n");
+	for (unsigned from = 0; from < ACTIVITY_COUNT; from++) {
+		for (unsigned to = 0; to < ACTIVITY_COUNT; to++) {
+			bool first = true;
+
+			for (unsigned kind = 0; kind < EVENT_KINDS; kind++) {
+				if (from == to || !e->edges[from][kind][to])
+					continue;
+				if (first)
+					(void)lm_buf_printf(out, "| %s | ",
+						lifecycle_activity_name((enum lifecycle_activity)from));
+				(void)lm_buf_printf(out, "%s%s", first ? "" : ", ",
+					lifecycle_event_name((enum lifecycle_event_kind)kind));
+				first = false;
+			}
+			if (!first)
+				(void)lm_buf_printf(out, " | %s |\n",
+					lifecycle_activity_name((enum lifecycle_activity)to));
+		}
+	}
+}
+
+static void the_table_in_the_documents_is_what_the_code_does(void **state)
+{
+	lm_auto_buf struct lm_buf expected = LM_BUF(64 << 10), text = LM_BUF(1 << 20);
+	struct lm_err err = {LM_OK};
+
+	(void)state;
+	write_table(explorer, &expected);
+	if (lm_file_read(DOCUMENT, &text, &err) != LM_OK)
+		fail_msg("%s", err.msg);
+	if (strstr(lm_buf_cstr(&text), lm_buf_cstr(&expected)))
+		return;
+	(void)fputs(lm_buf_cstr(&expected), stdout);
+	fail_msg("docs/architecture.md does not have the table above");
+}
+
+static void every_failure_is_transient_or_definite_by_what_failed(void **state)
+{
+	static const lm_rc definite[] = {LM_E_INVALID, LM_E_NOT_FOUND, LM_E_TOO_LARGE};
+	static const lm_rc transient[] = {LM_E_SYS, LM_E_DENIED, LM_E_TIMEOUT, LM_E_NETWORK,
+		LM_E_PROTOCOL, LM_E_REFUSED, LM_E_CONFLICT, LM_E_CANCELLED};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(definite); i++)
+		assert_int_equal(lifecycle_failure_of(definite[i]), FAILURE_DEFINITE);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(transient); i++)
+		assert_int_equal(lifecycle_failure_of(transient[i]), FAILURE_TRANSIENT);
+}
+
+/// Takes one event; whether a failure was published.
+static bool publishes(struct lifecycle *l, struct lifecycle_event event)
+{
+	struct lifecycle_actions actions = {.n = 0};
+	bool published = false;
+
+	lifecycle_step(l, &event, &actions);
+	for (size_t i = 0; i < actions.n; i++)
+		published |= actions.items[i].kind == ACTION_PUBLISH ||
+			     (actions.items[i].kind == ACTION_RECORD && actions.items[i].publish);
+	return published;
+}
+
+static void a_series_of_retries_publishes_its_first_and_its_last_failure(void **state)
+{
+	const struct lifecycle_record record = {.wanted = {WANTED_UP, 1}, .good = 1};
+	const struct lifecycle_event fails = {
+		.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	assert_false(publishes(&l, (struct lifecycle_event){.kind = EVENT_RESUME}));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(l.activity, ACTIVITY_DEPLOYING);
+		assert_int_equal(publishes(&l, fails), i == 0);
+		assert_int_equal(l.activity, ACTIVITY_WAITING);
+		assert_false(publishes(&l, (struct lifecycle_event){.kind = EVENT_TIMER}));
+	}
+	assert_true(publishes(&l, (struct lifecycle_event){
+					  .kind = EVENT_FAILED, .failure = FAILURE_DEFINITE}));
+	assert_true(lifecycle_is_at_rest(&l));
+}
+
+static void what_ran_before_runs_while_an_interrupted_deployment_is_tried_again(void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 2}, .before = {WANTED_UP, 1}, .good = 1, .touched = true};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_RESUME});
+	assert_int_equal(l.subject, 2);
+	(void)publishes(&l, (struct lifecycle_event){
+				    .kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT});
+	assert_int_equal(l.activity, ACTIVITY_DEPLOYING);
+	assert_int_equal(l.subject, 1);
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+	assert_int_equal(l.activity, ACTIVITY_WAITING);
+	assert_int_equal(l.wanted.generation, 2);
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_TIMER});
+	assert_int_equal(l.subject, 2);
+}
+
+static void every_promise_holds_whatever_happens_in_whatever_order(void **state)
 {
 	(void)state;
 	explore(explorer, DEPTH);
@@ -735,7 +842,12 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_promise_holds_whatever_happens_in_whatever_order),
+		cmocka_unit_test(every_promise_holds_whatever_happens_in_whatever_order),
+		cmocka_unit_test(the_table_in_the_documents_is_what_the_code_does),
+		cmocka_unit_test(every_failure_is_transient_or_definite_by_what_failed),
+		cmocka_unit_test(a_series_of_retries_publishes_its_first_and_its_last_failure),
+		cmocka_unit_test(
+			what_ran_before_runs_while_an_interrupted_deployment_is_tried_again),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
