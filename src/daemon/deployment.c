@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "connector/status.h"
 #include "daemon/daemon_log.h"
-#include "daemon/fallback.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -229,7 +228,7 @@ static lm_rc start_worker_of(
 {
 	lm_auto_close int compose = -1;
 	lm_auto(fallback_finish) struct fallback fallback =
-		fallback_find(d->store, &d->group->connector, d->generation, spec->restores);
+		fallback_find(d->store, &d->group->connector, d->generation, spec->use);
 	const struct job_events events = {
 		.begin = on_begin,
 		.progress = on_progress,

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "connector/definition.h"
+#include "daemon/fallback.h"
 #include "daemon/outcomes.h"
 #include "daemon/progress.h"
 #include "daemon/workers.h"
@@ -24,7 +25,7 @@ struct deployment_spec {
 	unsigned generation; ///< It has an attempt under way in the store.
 	struct group *group; ///< Taken over.
 	unsigned previous;   ///< As in struct workers_task.
-	bool restores;       ///< As in fallback_find.
+	enum fallback_use use;
 };
 
 /// All is borrowed and outlives the deployment.

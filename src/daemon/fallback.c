@@ -75,23 +75,24 @@ static json_t *find_start(struct store *store, unsigned n)
 }
 
 struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
-	unsigned n, bool restores)
+	unsigned n, enum fallback_use use)
 {
 	lm_auto_free unsigned *numbers = NULL;
 	size_t count = 0;
 	bool placed = false;
 	struct lm_err ignored;
 
-	if (!restores && (definition->version < SINCE_OFFLINE || !definition->offline_mode))
+	if (use == FALLBACK_ORDINARY &&
+		(definition->version < SINCE_OFFLINE || !definition->offline_mode))
 		return (struct fallback){0};
 	json_t *copies = json_array(), *start = find_start(store, n);
 	if (store_list(store, &numbers, &count, &ignored) == LM_OK)
 		for (size_t i = 0; i < count; i++)
 			add_generation(store, numbers[i], definition, copies, &placed);
 	return (struct fallback){.is_start = start != NULL,
-		.document = json_pack("{s:o, s:b, s:b, s:o}", "copies", copies, "placed",
-			(int)placed, "restores", (int)restores, "start",
-			start ? start : json_null())};
+		.document = json_pack("{s:o, s:b, s:b, s:b, s:o}", "copies", copies, "placed",
+			(int)placed, "restores", (int)(use != FALLBACK_ORDINARY), "keeps",
+			(int)(use == FALLBACK_KEEPS), "start", start ? start : json_null())};
 }
 
 void fallback_finish(struct fallback *f)

@@ -17,9 +17,15 @@ struct fallback {
 	bool is_start;
 };
 
-/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. `restores`: it
-/// brings up what ran before, which does as a start in offline mode whatever the definition says.
-/// What of the store cannot be read counts for nothing.
+enum fallback_use {
+	FALLBACK_ORDINARY,
+	/// It brings up what ran before: as a start in offline mode, whatever the definition says.
+	FALLBACK_RESTORES,
+	FALLBACK_KEEPS, ///< The same, and what of it still runs runs on.
+};
+
+/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. What of the
+/// store cannot be read counts for nothing.
 struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
-	unsigned n, bool restores);
+	unsigned n, enum fallback_use use);
 void fallback_finish(struct fallback *f);

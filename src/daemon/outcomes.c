@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+enum { LATER_MAX = 16 };
 enum { AGAIN_MS = 5 * 1000, AGAIN_MAX_MS = 10 * 60 * 1000 };
 
 struct outcomes {
@@ -17,6 +18,10 @@ struct outcomes {
 	struct outcome owed;
 	struct loop_timer *again;
 	unsigned tries;
+	/// Status messages that are of no outcome, and have to wait until those before them are in
+	/// the outboxes.
+	char *later[LATER_MAX];
+	size_t later_n;
 };
 
 void outcome_finish(struct outcome *o)
@@ -27,6 +32,35 @@ void outcome_finish(struct outcome *o)
 	free(o->compose_version);
 	free(o->success_status);
 	*o = (struct outcome){0};
+}
+
+/// From memory, as no disk has it yet.
+static void hold(struct outcomes *o, const char *status)
+{
+	struct lm_err err = {LM_OK};
+
+	if (outgoing_hold(o->outgoing, OUTBOX_STATUS, lm_str(status), &err))
+		lm_error("put the status message into the outbox: %s", err.msg);
+}
+
+static void hold_later(struct outcomes *o)
+{
+	for (size_t i = 0; i < o->later_n; i++) {
+		hold(o, o->later[i]);
+		free(o->later[i]);
+	}
+	o->later_n = 0;
+}
+
+/// Not before those that are not in the outboxes yet. Takes `status` over.
+static void hold_in_order(struct outcomes *o, char *status)
+{
+	if (o->tries > 0 && o->later_n < LATER_MAX) {
+		o->later[o->later_n++] = status;
+		return;
+	}
+	hold(o, status);
+	free(status);
 }
 
 /// Each broker takes it once, however often another refuses it.
@@ -60,6 +94,7 @@ void outcomes_send(struct outcomes *o)
 		o->tries = 0;
 		outgoing_forget_taken(o->outgoing);
 		loop_timer_stop(o->again);
+		hold_later(o);
 		return;
 	}
 	if (o->tries == 0)
@@ -87,17 +122,9 @@ void outcomes_destroy(struct outcomes *o)
 	if (!o)
 		return;
 	loop_timer_destroy(o->again);
+	hold_later(o);
 	outcome_finish(&o->owed);
 	free(o);
-}
-
-/// From memory, as no disk has it yet.
-static void hold(struct outcomes *o, const char *status)
-{
-	struct lm_err err = {LM_OK};
-
-	if (outgoing_hold(o->outgoing, OUTBOX_STATUS, lm_str(status), &err))
-		lm_error("put the status message into the outbox: %s", err.msg);
 }
 
 static char *make_status(const struct outcome *outcome)
@@ -149,7 +176,7 @@ lm_rc outcomes_record(
 	}
 	lm_error("record the end of generation %u: %s, retrying", outcome->generation, err->msg);
 	if (is_told)
-		hold(o, status);
+		hold_in_order(o, lm_take(status));
 	outcome_finish(&o->owed);
 	o->owed = *outcome;
 	*outcome = (struct outcome){0};
@@ -187,7 +214,5 @@ lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err)
 
 void outcomes_refuse(struct outcomes *o, const char *error, const char *message)
 {
-	lm_auto_free char *status = status_failure(error, message);
-
-	hold(o, status);
+	hold_in_order(o, status_failure(error, message));
 }

@@ -109,11 +109,11 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 		l->actual != ACTUAL_PARTIAL || l->runs == 0 || l->runs == outcome->generation)
 		return;
 	if (l->good)
-		message = lm_xasprintf("%s; generation %u, which it superseded, had already "
+		message = lm_xasprintf("%s; generation %u, which was still being deployed, had already "
 				       "changed what ran, so generation %u is brought up again",
 			outcome->message, l->runs, l->good);
 	else
-		message = lm_xasprintf("%s; generation %u, which it superseded, had already "
+		message = lm_xasprintf("%s; generation %u, which was still being deployed, had already "
 				       "changed what ran",
 			outcome->message, l->runs);
 	free(outcome->message);
@@ -233,7 +233,9 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
 {
 	const struct deployment_events events = {on_acts, on_deployment_ended, s};
-	struct deployment_spec spec = {.restores = action->restores};
+	struct deployment_spec spec = {.use = action->keeps	? FALLBACK_KEEPS
+					      : action->restores ? FALLBACK_RESTORES
+								 : FALLBACK_ORDINARY};
 	struct lm_err err = {LM_OK};
 
 	if (begin_attempt(s, action, &spec, &err)) {
@@ -242,7 +244,7 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 		return;
 	}
 	daemon_log_apply(spec.group);
-	if (spec.restores)
+	if (spec.use != FALLBACK_ORDINARY)
 		lm_info("generation %u ran before: what cannot be fetched is taken from this device",
 			spec.generation);
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});

@@ -41,6 +41,8 @@ static const char *state_word(
 {
 	if (l->activity == ACTIVITY_STOPPING || comes_next(l, COMMAND_STOP))
 		return "stopping";
+	if (l->activity == ACTIVITY_WAITING && l->wanted.state != WANTED_DOWN)
+		return "waiting";
 	if (l->activity == ACTIVITY_DEPLOYING || comes_next(l, COMMAND_DEPLOY) ||
 		comes_next(l, COMMAND_START))
 		return "deploying";

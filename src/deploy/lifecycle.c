@@ -131,6 +131,8 @@ static struct lifecycle_wish find_before(const struct lifecycle *l)
 static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_command command,
 	bool own, struct lifecycle_actions *actions)
 {
+	bool restores = l->goes_back && n != 0 && n == l->good;
+
 	l->activity = ACTIVITY_DEPLOYING;
 	l->command = command;
 	l->subject = n;
@@ -138,7 +140,8 @@ static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_com
 	act(actions, (struct lifecycle_action){.kind = ACTION_BEGIN,
 			     .generation = n,
 			     .own = own,
-			     .restores = l->goes_back && n != 0 && n == l->good,
+			     .restores = restores,
+			     .keeps = restores && l->actual != ACTUAL_PARTIAL && !l->touched,
 			     .before = n ? (struct lifecycle_wish){0} : find_before(l)});
 }
 

@@ -135,6 +135,7 @@ struct lifecycle_action {
 	struct lifecycle_wish before;
 	bool own;      ///< BEGIN: by the program itself.
 	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
+	bool keeps;    ///< BEGIN: nothing has changed what ran, so what of it still runs runs on.
 	bool success, publish;
 	unsigned client;
 	unsigned tries;

@@ -186,6 +186,7 @@ void deploy_job_run(struct work *w, struct deploy_outcome *ret)
 	if (w->job->fallback.restores) {
 		options.version = SINCE_OFFLINE;
 		options.offline_mode = true;
+		options.stop_containers &= !w->job->fallback.keeps;
 	}
 	deploy_run(&options, &ops, w, ret);
 	if (ret->rc != LM_OK)

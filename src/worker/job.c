@@ -103,6 +103,7 @@ static lm_rc read_fallback(const json_t *document, struct job_fallback *ret, str
 		return LM_OK;
 	ret->placed = json_get_bool(fallback, "placed", true);
 	ret->restores = json_get_bool(fallback, "restores", false);
+	ret->keeps = json_get_bool(fallback, "keeps", false);
 	ret->is_start = json_is_object(start);
 	ret->start_version = version ? lm_xstrdup(version) : NULL;
 	return read_copies(json_object_get(fallback, "copies"), ret, err);

@@ -21,7 +21,8 @@ struct job_copy {
 /// What offline mode may go on with; all is zero without it.
 struct job_fallback {
 	bool restores;       ///< What ran before is brought up again: as in offline mode, whatever
-			     ///< the definition says.
+			     ///< the definition says,
+	bool keeps;          ///< and what of it still runs is not stopped.
 	bool is_start;       ///< What was handed over holds the generation's own compose file.
 	char *start_version; ///< Of that; NULL: none.
 	bool placed; ///< A compose file was put at the destination before, so what is there is

@@ -70,7 +70,7 @@ static struct fallback find(const char *definition, unsigned n)
 	lm_auto(group_destroy_p) struct group *group = NULL;
 
 	assert_int_equal(definition_parse(lm_str(definition), &faults, &group, &err), LM_OK);
-	return fallback_find(store, &group->connector, n, false);
+	return fallback_find(store, &group->connector, n, FALLBACK_ORDINARY);
 }
 
 /// "aaaa… v1, bbbb… -" in short: "a:v1 b:".
