@@ -101,12 +101,12 @@ def test_a_group_file_refused_at_sighup_leaves_the_deployment_under_way_alone(
         device, voyage, engine, status_messages, stage):
     device.start(voyage.before)
     assert status_messages.next_json() == voyage.success_before
-    with voyage.held_at(stage), device.begin(voyage.group) as deployment:
+    with voyage.held_at(stage):
+        answer = device.begin(voyage.group).end_later()
         voyage.wait(stage)
         voyage.before.write_text(json.dumps({"Connectors": "none"}))
         device.send(signal.SIGHUP)
         assert_failure(status_messages.next_json(), "InvalidParameter")
-        answer = deployment.end_later()
         if stage == "up":
             voyage.compose.release()
     assert answer.result(120)["exit"] == 0
@@ -186,13 +186,13 @@ def test_stop_during_start_takes_down_at_any_stage(deployed, voyage, engine, wat
 
 
 def test_start_during_a_deployment_changes_nothing(deployed, voyage, engine, status_messages):
-    with voyage.held_at("pull"), deployed.begin(voyage.group) as deployment:
+    with voyage.held_at("pull"):
+        answer = deployed.begin(voyage.group).end_later()
         voyage.wait("pull")
         generation = deployed.status["job"]["generation"]
         for _ in range(2):
             last = deployed.ask("start")
             assert (last["exit"], last["message"]) == (1, f"generation {generation} is being deployed already")
-        answer = deployment.end_later()
     assert answer.result(120)["exit"] == 0
     assert status_messages.next_json() == voyage.success
     assert_runs(deployed, engine, "after.yml", {"first", "second"})

@@ -159,8 +159,8 @@ def test_a_stop_killed_in_the_middle_of_down_is_finished_by_the_next_start(
 def test_a_stop_whose_worker_is_killed_is_tried_again(device, stubborn, engine, watch, status_messages):
     device.start()
     deploy(device, stubborn.group, stubborn.success, status_messages)
-    with watch(), device.control("stop") as stopping:
-        answer = stopping.end_later()
+    with watch():
+        answer = device.control("stop").end_later()
         stubborn.wait_told()
         killed = device.worker()
         os.kill(killed, signal.SIGKILL)
@@ -214,10 +214,8 @@ def test_a_stop_that_the_engine_keeps_from_its_end_is_finished_by_the_next_start
     deploy(device, always, success(key="always.yml"), status_messages)
     with watch():
         with engine.away():
-            with device.control("stop") as stopping:
-                answer = stopping.end_later()
-                wait_failed(device, answer)
-                getattr(device, end)()
+            wait_failed(device, device.control("stop").end_later())
+            getattr(device, end)()
         wait_runs(engine)
         device.start()
         assert_stopped(device, engine)
