@@ -190,7 +190,8 @@ def wait_runs(engine):
     wait_until(lambda: set(engine.containers()) == {"first", "second"}, 60, "the engine does not start them again")
 
 
-def test_a_stop_while_the_engine_is_away_takes_down_once_it_is_back(device, always, engine_that_goes, watch, status_messages):
+def test_a_stop_while_the_engine_is_away_takes_down_once_it_is_back(
+        device, always, engine_that_goes, watch, status_messages):
     engine = engine_that_goes
     device.start()
     deploy(device, always, success(key="always.yml"), status_messages)

@@ -177,8 +177,8 @@ def _pids_of(*names):
 def compose_file(path, services, image, ports=None, grace="1s", on_term="exit 0", **extra):
     """Writes a compose file of `services` (names) that all run `image`, which says that it is up and then waits.
 
-    Each ends at once on SIGTERM, or does what `on_term` says. `ports` maps a service to a port of 127.0.0.1 on which it serves its page;
-    `extra` is added to each service, a line of YAML for each.
+    Each ends at once on SIGTERM, or does what `on_term` says. `ports` maps a service to a port of 127.0.0.1 on which it
+    serves its page; `extra` is added to each service, a line of YAML for each.
     """
     lines = ["version: '3.4'", "services:"]
     for service in services:
