@@ -24,6 +24,8 @@ from servers.s3 import S3  # noqa: E402
 from servers.sts import Sts  # noqa: E402
 from small_disk import SmallDisk  # noqa: E402
 from users import add_user  # noqa: E402
+from voyage import Stubborn, Voyage  # noqa: E402
+from watch import Watch  # noqa: E402
 from worker import Dock  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -329,6 +331,47 @@ def held(device):
     compose = composes.HeldCompose(device.host["docker"]["compose"], device.folder / "compose", device.user)
     device.host["docker"]["compose"] = str(compose.path)
     return compose
+
+
+@pytest.fixture
+def voyage_with(device, held, broker, s3, registry, open_registry, image, open_image, local_image):
+    """voyage_with(**extra): more for each service of a Voyage, see Voyage.load()."""
+    def make(**extra):
+        device.use_broker(broker)
+        device.use_s3(s3)
+        if Voyage.BUCKET not in [found["Name"] for found in s3.client().list_buckets()["Buckets"]]:
+            s3.make_bucket(Voyage.BUCKET)
+        found = Voyage(device, held, {"fetch": s3, "authenticate": registry, "pull": open_registry})
+        return found.load(image, open_image, local_image, device.put_secret("harbour", registry.secret()), **extra)
+
+    return make
+
+
+@pytest.fixture
+def voyage(voyage_with):
+    return voyage_with()
+
+
+@pytest.fixture
+def stubborn(device, local_image):
+    """An application of `device`, not deployed yet, whose teardown stands still until its gate is open."""
+    found = Stubborn(device, local_image)
+    yield found
+    found.gate.open()
+
+
+@pytest.fixture
+def watch(device):
+    """with watch(): meanwhile `device` is asked for its status again and again, see Watch."""
+    return lambda: Watch(device)
+
+
+@pytest.fixture
+def lasting_engine(engine):
+    """`engine`, whose containers run on while it is away."""
+    engine.keep_containers_running(True)
+    yield engine
+    _running(engine).keep_containers_running(False)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of the control socket (docs/formats.md), for tests that act in the middle of a deployment."""
+import concurrent.futures
 import json
 import socket
+import threading
 
 
 class Control:
@@ -45,11 +47,26 @@ class Control:
                 return progress
 
     def end(self):
-        """Reads on to the last line, the one with the exit status, and returns it."""
+        """Reads on to the last line, the one with the exit status, and returns it. Nothing comes after it."""
         while "exit" not in (line := self.next()):
             pass
+        more = self.stream.readline()
+        assert not more, f"after the last line, {line}, came {more}"
         self.close()
         return line
+
+    def end_later(self):
+        """end() in a thread: returns its Future."""
+        future = concurrent.futures.Future()
+
+        def wait():
+            try:
+                future.set_result(self.end())
+            except BaseException as error:  # pylint: disable=broad-except
+                future.set_exception(error)
+
+        threading.Thread(target=wait, daemon=True).start()
+        return future
 
     def stages(self):
         """Those that began, of the lines read so far."""

@@ -1,74 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of lightermand: stopped and killed wherever it was, started again, told to stop, told to read again."""
-import contextlib
 import json
 import shutil
 import signal
 
-import pytest
-
-from device import workers
 from documents import assert_failure, success
 from servers.engine import PROJECT, compose_file
 from servers.server import run
 
 LEFT = {"com.docker.compose.project": PROJECT}  # and no other of its labels, so that `down` does not see it
-
-# What docker-compose is asked in these stages.
-COMMANDS = {"prepare": "version", "resolve": "config", "down": "down", "up": "up"}
-
-
-class Voyage:
-    """A deployment that can be held at each stage that waits for something else, and one that is made before it.
-
-    `admit` and `commit` wait for nothing; the store's own tests cover a kill at each of their writes.
-    """
-
-    BUCKET = "e2e-voyage"
-
-    def __init__(self, device, compose, servers):
-        self.device, self.compose, self.servers = device, compose, servers
-        self.before = self.group = None
-
-    @contextlib.contextmanager
-    def held_at(self, stage):
-        if stage in self.servers:
-            with self.servers[stage].frozen():
-                yield
-        else:
-            self.compose.hold(COMMANDS[stage])
-            yield
-
-    def wait(self, stage):
-        """The deployment under way has come there and is held."""
-        self.device.wait_stage(stage)
-        if stage in COMMANDS:
-            self.compose.wait_held(COMMANDS[stage])
-
-    def assert_nothing_of_it_runs(self):
-        assert workers() == []
-        self.compose.wait_gone()
-
-    @property
-    def success(self):
-        return success(bucket=self.BUCKET, key="after.yml")
-
-
-@pytest.fixture
-def voyage(device, held, broker, s3, registry, open_registry, image, open_image, local_image):
-    device.use_broker(broker)
-    device.use_s3(s3)
-    if Voyage.BUCKET not in [found["Name"] for found in s3.client().list_buckets()["Buckets"]]:
-        s3.make_bucket(Voyage.BUCKET)
-    s3.put(Voyage.BUCKET, "before.yml", compose_file(None, ["old"], local_image).encode())
-    # Logging in waits for one registry, pulling for the other.
-    text = compose_file(None, ["first", "second"], image).replace(f"image: {image}", f"image: {open_image}", 1)
-    s3.put(Voyage.BUCKET, "after.yml", text.encode())
-    found = Voyage(device, held, {"fetch": s3, "authenticate": registry, "pull": open_registry})
-    found.before = device.group(bucket=Voyage.BUCKET, key="before.yml", name="before.json", DockerPullBeforeUp="False")
-    found.group = device.group(bucket=Voyage.BUCKET, key="after.yml", name="after.json",
-                               secrets=[device.put_secret("harbour", registry.secret())])
-    return found
 
 
 def test_sigterm_at_any_stage_takes_all_down_and_the_next_start_goes_on(device, voyage, engine, status_messages):

@@ -2,6 +2,7 @@
 """A Docker Engine of the tests' own, and images made for it: there is no registry to pull from."""
 import contextlib
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -25,12 +26,14 @@ class Engine(Server):
         """`authority` is the one whose certificates it accepts, of registries that are not on 127.0.0.0/8."""
         super().__init__(folder)
         self.authority = authority
+        self.settings = self.write("daemon.json", "{}")
         # With a version named it does not ask the engine, which does not run yet.
         self.docker = docker.DockerClient(base_url=f"unix://{self.SOCKET}", version="1.41", timeout=60)
 
     def commands(self):
         env = ["env", f"SSL_CERT_FILE={self.authority.certificate}"] if self.authority else []
         return [[*env, "dockerd", "--host", f"unix://{self.SOCKET}", "--group", "docker", "--data-root", str(self.folder / "data"),
+                 "--config-file", str(self.settings),
                  "--cgroup-parent", f"/{self.folder.parent.name}", "--log-level", "warn",
                  # Deliberate: with the default of 15 s a container that ignores signals would slow every stop.
                  "--shutdown-timeout", "2"]]
@@ -46,6 +49,24 @@ class Engine(Server):
         if self.running and self.is_ready():
             self.remove_containers()
         super().stop(*signals)
+
+    @contextlib.contextmanager
+    def away(self):
+        """Meanwhile it does not run. Its containers are those that it had, afterwards those run that have such a policy."""
+        super().stop()
+        yield
+        self.start()
+
+    def restart_with_containers(self):
+        """As an upgrade of it does: those that have such a policy run afterwards."""
+        with self.away():
+            pass
+
+    def keep_containers_running(self, keep):
+        """Whether they run on while it is away."""
+        self.settings.write_text(json.dumps({"live-restore": keep}))
+        self.processes[0].send_signal(signal.SIGHUP)
+        wait_until(lambda: self.docker.info()["LiveRestoreEnabled"] == keep, 30, "it does not read its settings again")
 
     def crash(self):
         """As the end of a machine's power: whatever the engine started is gone, and nothing was put in order.
@@ -153,11 +174,11 @@ def _pids_of(*names):
     return found
 
 
-def compose_file(path, services, image, ports=None, grace="1s", **extra):
+def compose_file(path, services, image, ports=None, grace="1s", on_term="exit 0", **extra):
     """Writes a compose file of `services` (names) that all run `image`, which says that it is up and then waits.
 
-    Each ends at once on SIGTERM. `ports` maps a service to a port of 127.0.0.1 on which it serves its page;
-    `extra` is added to each service, a line of YAML for each.
+    Each ends at once on SIGTERM, or does what `on_term` says. `ports` maps a service to a port of 127.0.0.1 on which it
+    serves its page; `extra` is added to each service, a line of YAML for each.
     """
     lines = ["version: '3.4'", "services:"]
     for service in services:
@@ -168,7 +189,7 @@ def compose_file(path, services, image, ports=None, grace="1s", **extra):
             lines += ["    ports:", f"      - \"127.0.0.1:{ports[service]}:8080\""]
             serve = "httpd -f -p 8080 -h /www & "
         lines += ["    command:", "      - sh", "      - -c",
-                  f"      - \"trap 'exit 0' TERM; echo {service} is up; {serve}sleep 1000000 & wait\""]
+                  f"      - \"trap '{on_term}' TERM; echo {service} is up; {serve}sleep 1000000 & wait\""]
     text = "\n".join(lines) + "\n"
     if path is not None:
         pathlib.Path(path).write_text(text)
