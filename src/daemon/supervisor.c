@@ -34,10 +34,11 @@ static unsigned add_client(
 	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
 		if (s->clients[i].is_used)
 			continue;
-		s->clients[i] = (struct supervisor_client){true, command, *waiter};
+		s->clients[i] = (struct supervisor_client){
+			.is_used = true, .command = command, .waiter = *waiter};
 		return i + 1;
 	}
-	abort(); // each command is answered, or takes the place of one that then is
+	abort(); // no more than there are connections
 }
 
 static void end_client(struct supervisor *s, unsigned number, json_t *last)
@@ -47,7 +48,39 @@ static void end_client(struct supervisor *s, unsigned number, json_t *last)
 	s->clients[number - 1] = (struct supervisor_client){0};
 	if (s->progress.waiter == &s->clients[number - 1].waiter)
 		s->progress.waiter = NULL;
+	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
+		if (s->clients[i].is_used && s->clients[i].with == number)
+			end_client(s, i + 1, json_incref(last));
+	}
 	waiter_end(&waiter, last);
+}
+
+/// Another one takes the place of a client that is gone, if some are answered with it.
+static bool replace_client(struct supervisor *s, unsigned number)
+{
+	struct supervisor_client *gone = &s->clients[number - 1];
+
+	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
+		if (!s->clients[i].is_used || s->clients[i].with != number)
+			continue;
+		*gone = s->clients[i];
+		gone->with = 0;
+		s->clients[i] = (struct supervisor_client){0};
+		return true;
+	}
+	return false;
+}
+
+/// The client of the stop that waits, or is carried out with nothing behind it; 0: there is none.
+static unsigned find_stop(const struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	if (l->wanted.state != WANTED_DOWN)
+		return 0;
+	if (l->next == COMMAND_STOP)
+		return l->next_client;
+	return l->next == COMMAND_NONE && l->activity == ACTIVITY_STOPPING ? l->client : 0;
 }
 
 static const struct waiter *present_waiter(const struct supervisor *s)
@@ -778,6 +811,15 @@ void supervisor_start(struct supervisor *s, const struct waiter *waiter)
 
 void supervisor_stop(struct supervisor *s, const struct waiter *waiter)
 {
+	unsigned first = find_stop(s);
+
+	if (first && !s->lifecycle.unsaved) {
+		unsigned number = add_client(s, COMMAND_STOP, waiter);
+
+		if (number)
+			s->clients[number - 1].with = first;
+		return;
+	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_STOP,
 			.client = add_client(s, COMMAND_STOP, waiter)});
@@ -811,8 +853,12 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
 		if (!s->clients[i].is_used || s->clients[i].waiter.ctx != ctx)
 			continue;
-		s->clients[i] = (struct supervisor_client){0};
-		post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = i + 1});
+		if (s->clients[i].with) {
+			s->clients[i] = (struct supervisor_client){0};
+		} else if (!replace_client(s, i + 1)) {
+			s->clients[i] = (struct supervisor_client){0};
+			post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = i + 1});
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 
 /// Inside the supervisor: supervisor.c changes it, view.c shows it.
 
+#include "base/limits.h"
 #include "daemon/containers.h"
 #include "daemon/deployment.h"
 #include "daemon/outcomes.h"
@@ -16,13 +17,14 @@
 #include <stdint.h>
 
 enum {
-	SUPERVISOR_CLIENTS = 8, ///< More than can wait at once: for what is done, and for what is next.
+	SUPERVISOR_CLIENTS = LIMIT_CONTROL_CLIENTS + LIMIT_CONTROL_RESERVED,
 	SUPERVISOR_EVENTS = 16, ///< More than can follow from one.
 };
 
 /// Who waits for a command.
 struct supervisor_client {
 	bool is_used;
+	unsigned with; ///< It is answered together with this one; 0: on its own.
 	enum lifecycle_command command;
 	struct waiter waiter;
 };

@@ -34,6 +34,15 @@ static void answer_next(
 	l->next_own = false;
 }
 
+/// The start that waits behind a stop is not carried out.
+static void answer_start(
+	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
+{
+	answer(actions, l->start_client, text);
+	l->start_waits = false;
+	l->start_client = 0;
+}
+
 static bool is_same_wish(struct lifecycle_wish a, struct lifecycle_wish b)
 {
 	return a.state == b.state && a.generation == b.generation;
@@ -109,7 +118,7 @@ bool lifecycle_is_at_rest(const struct lifecycle *l)
 {
 	return (l->activity == ACTIVITY_IDLE || l->activity == ACTIVITY_RECORDING ||
 		       l->activity == ACTIVITY_EXITED) &&
-	       l->next == COMMAND_NONE && !l->waits && !l->retry_due && !l->restore_due;
+	       l->next == COMMAND_NONE && !l->start_waits && !l->waits && !l->retry_due && !l->restore_due;
 }
 
 static void set_actual(struct lifecycle *l, enum lifecycle_actual actual, unsigned generation)
@@ -187,6 +196,7 @@ static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actio
 			l->actual == ACTUAL_NOTHING ? stop_answer(l) : ANSWER_STOP_LATER);
 	else
 		answer_next(l, actions, ANSWER_ENDING);
+	answer_start(l, actions, ANSWER_ENDING);
 	stop_timer(l, actions);
 	l->restore_due = false;
 	l->activity = ACTIVITY_EXITED;
@@ -199,9 +209,10 @@ static void begin_command(struct lifecycle *l, struct lifecycle_actions *actions
 	bool own = l->next_own;
 
 	l->client = l->next_client;
-	l->next = COMMAND_NONE;
-	l->next_client = 0;
-	l->next_own = false;
+	l->next = l->start_waits ? COMMAND_START : COMMAND_NONE;
+	l->next_client = l->start_client;
+	l->next_own = l->start_waits = false;
+	l->start_client = 0;
 	if (!own) {
 		l->tries = 0;
 		l->goes_back = false;
@@ -276,6 +287,7 @@ static void put_next(struct lifecycle *l, const struct lifecycle_event *event,
 	enum lifecycle_reason reason, struct lifecycle_actions *actions)
 {
 	answer_next(l, actions, ANSWER_SUPERSEDED);
+	answer_start(l, actions, ANSWER_SUPERSEDED);
 	l->next = event->command;
 	l->next_client = event->client;
 	l->next_own = event->own;
@@ -312,7 +324,7 @@ static void on_start(struct lifecycle *l, const struct lifecycle_event *event,
 	struct lifecycle_actions *actions)
 {
 	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_DEPLOY ||
-		       l->next == COMMAND_START;
+		       l->next == COMMAND_START || l->start_waits;
 
 	if (l->exits) {
 		answer(actions, event->client, ANSWER_ENDING);
@@ -320,6 +332,10 @@ static void on_start(struct lifecycle *l, const struct lifecycle_event *event,
 		answer(actions, event->client, ANSWER_BUSY);
 	} else if (l->wanted.state == WANTED_NOTHING) {
 		answer(actions, event->client, ANSWER_NOTHING_DEPLOYED);
+	} else if (l->next == COMMAND_STOP) {
+		want(l, WANTED_UP, l->wanted.generation, actions);
+		l->start_waits = true;
+		l->start_client = event->client;
 	} else {
 		want(l, WANTED_UP, l->wanted.generation, actions);
 		put_next(l, event, REASON_START, actions);
@@ -374,6 +390,8 @@ static void on_forget(struct lifecycle *l, unsigned client, struct lifecycle_act
 		return;
 	if (l->next_client == client)
 		l->next_client = 0;
+	if (l->start_client == client)
+		l->start_client = 0;
 	if (l->client != client)
 		return;
 	l->client = 0;

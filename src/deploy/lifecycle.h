@@ -180,6 +180,8 @@ struct lifecycle {
 	enum lifecycle_command next; ///< The command that waits,
 	unsigned next_client;        ///< for them,
 	bool next_own;               ///< or of the program itself.
+	bool start_waits;            ///< Behind that one, a stop, comes a start,
+	unsigned start_client;       ///< for them.
 	bool exits;                  ///< EVENT_END came.
 	bool exit_takes_down;
 	bool exit_tried;
