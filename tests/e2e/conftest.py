@@ -46,7 +46,7 @@ def pytest_runtestloop(session):
     folder = session.config.getoption("--share")
     if not folder or session.testsfailed or session.config.option.collectonly:
         return None
-    shares.run(session, shares.taken(session.items, folder))
+    shares.run(session, shares.taken(shares.longest_first(session.items), folder))
     return True
 
 
