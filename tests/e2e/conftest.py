@@ -49,7 +49,7 @@ def pytest_runtestloop(session):
     folder = session.config.getoption("--share")
     if not folder or session.testsfailed or session.config.option.collectonly:
         return None
-    shares.run(session, shares.taken(session.items, folder))
+    shares.run(session, shares.taken(shares.longest_first(session.items), folder))
     return True
 
 
@@ -260,6 +260,7 @@ def device_with(folder, programs, user, engine):
         path.mkdir()
         path.chmod(0o755)
         device = Device(path, programs, more.get("user", user), Engine.SOCKET, compose)
+        device.environment.update(composes.QUICK_START)
         devices.callback(device.end)
         make.devices.append(device)
         return device
@@ -314,7 +315,7 @@ def dock_with(folder, program, user, engine):
         path.mkdir()
         path.chmod(0o755)
         dock = Dock(program, Device(path, None, user, Engine.SOCKET, compose))
-        dock.device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
+        dock.device.environment.update(composes.QUICK_START, AWS_EC2_METADATA_DISABLED="true")
         return dock
 
     return make

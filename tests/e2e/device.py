@@ -130,9 +130,14 @@ class Device:
             self.wait_answers()
 
     def wait_answers(self):
-        wait_until(lambda: self.cli("status", check=False).returncode == 0, self.START_S,
-                   lambda: f"lightermand does not answer:\n{self.stderr}",
+        wait_until(self._answers, self.START_S, lambda: f"lightermand does not answer:\n{self.stderr}",
                    hopeless=lambda: self.process.poll() is not None)
+
+    def _answers(self):
+        try:
+            return self.ask("status")["exit"] == 0
+        except (OSError, AssertionError):  # nobody listens yet, or has hung up
+            return False
 
     def send(self, number):
         self.process.send_signal(number)

@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -27,9 +28,13 @@ def run(*words):
                           env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
 
 
-def prepare(driver, folder):
-    done = run(driver, folder, 1, FIRST - 1)
+@pytest.fixture
+def prepare(driver, tmp_path):
+    """prepare(folder): a ring there, as the driver made it once."""
+    made = tmp_path / "made"
+    done = run(driver, made, 1, FIRST - 1)
     assert done.returncode == 0, done.stderr
+    return lambda folder: shutil.copytree(made, folder)
 
 
 def inject(driver, folder, what, name, n):
@@ -37,10 +42,10 @@ def inject(driver, folder, what, name, n):
                FIRST, LAST)
 
 
-def every_place(driver, folder):
+def every_place(driver, prepare, folder):
     """(call, number) of each call of one run, from the ring's opening on."""
     log = folder / "calls"
-    prepare(driver, folder / "counted")
+    prepare(folder / "counted")
     done = run("strace", "-o", log, "-e", "trace=mkdir," + ",".join(CHANGES), driver, folder / "counted", FIRST, LAST)
     assert done.returncode == 0, done.stderr
     seen, places, opened = collections.Counter(), [], False
@@ -75,14 +80,14 @@ def in_parallel(work, places):
             pass
 
 
-def test_any_kill_leaves_the_last_crashes(driver, tmp_path):
-    places = every_place(driver, tmp_path)
+def test_any_kill_leaves_the_last_crashes(driver, prepare, tmp_path):
+    places = every_place(driver, prepare, tmp_path)
     assert len(places) > 80
     killed = []
 
     def work(name, n):
         folder = tmp_path / f"{name}-{n}"
-        prepare(driver, folder)
+        prepare(folder)
         done = inject(driver, folder, "signal=KILL", name, n)
         if done.returncode == 0:
             return  # calls differ a little from run to run
@@ -95,14 +100,14 @@ def test_any_kill_leaves_the_last_crashes(driver, tmp_path):
 
 
 @pytest.mark.parametrize("name,error", [("write", "ENOSPC"), ("fsync", "EIO"), ("renameat", "EIO"), ("openat", "EMFILE")])
-def test_a_disk_that_refuses_costs_only_what_it_refused(driver, tmp_path, name, error):
+def test_a_disk_that_refuses_costs_only_what_it_refused(driver, prepare, tmp_path, name, error):
     def work(_, n):
         folder = tmp_path / f"{name}-{n}"
-        prepare(driver, folder)
+        prepare(folder)
         done = inject(driver, folder, f"error={error}", name, n)
         assert done.returncode in (0, 1)
         if done.returncode == 1:
             assert "crash" in done.stderr or str(folder) in done.stderr, done.stderr
         verify(driver, folder, done)
 
-    in_parallel(work, [place for place in every_place(driver, tmp_path) if place[0] == name])
+    in_parallel(work, [place for place in every_place(driver, prepare, tmp_path) if place[0] == name])

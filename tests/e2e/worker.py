@@ -157,8 +157,11 @@ class Dock:
         return Worker(self.program, self.device, job, self.kept)
 
     def deploy(self, text=None, on_line=lambda line: None, **group):
+        """As lightermand does, it tells the next worker what the last one found out about docker-compose."""
         self.worker = self.start("deploy", text, **group)
-        return self.worker.run(on_line)
+        result = self.worker.run(on_line)
+        self.known = next((line["compose"] for line in self.worker.lines if "compose" in line), self.known)
+        return result
 
     def down(self, kept="", **group):
         self.worker = self.start("down", kept=kept, **group)

@@ -57,7 +57,6 @@ def test_deploys_a_private_image(dock_with, compose, engine, registry, image):
 def test_redeploys_with_other_services(dock_with, compose, engine, local):
     dock = dock_with(compose)
     assert dock.deploy(local_file(local, "web", "old"), **HERE)["result"] == "success"
-    dock.known = next(line["compose"] for line in dock.worker.lines if "compose" in line)
     assert dock.deploy(local_file(local, "web", "new"), **HERE)["result"] == "success"
     assert set(engine.containers(everything=True)) == {"web", "new"}
 

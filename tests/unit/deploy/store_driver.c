@@ -3,8 +3,9 @@
 // A program to be killed: it does with a store what lightermand does, and says on stdout what it
 // was told is done. tests/e2e/store_kill_test.py runs it.
 //
-//     store_driver run DIR     finish what was interrupted, then a few deployments
-//     store_driver check DIR   open the store, verify it, print what it knows
+//     store_driver run DIR      finish what was interrupted, then a few deployments
+//     store_driver check DIR    open the store, verify it, print what it knows
+//     store_driver take-up DIR  check, then run
 //
 // A call that fails is reported on stderr and made once more, as the store promises it may be.
 
@@ -13,6 +14,7 @@
 #include "base/memory.h"
 #include "deploy/store.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -182,6 +184,36 @@ static void check_complete(struct store *s, const char *dir, unsigned n)
 	lm_buf_finish(&text);
 }
 
+/// Nothing that was only being made is left.
+static void check_tidy(const char *dir)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/generations", dir);
+	DIR *generations = opendir(path);
+	const struct dirent *entry;
+
+	if (!generations)
+		wrong(0, "its folder");
+	while ((entry = readdir(generations)))
+		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") != 0 &&
+			strcmp(entry->d_name, "..") != 0)
+			wrong(0, entry->d_name);
+	(void)closedir(generations);
+}
+
+/// How the last attempt at a generation ended, if one did.
+static void say_outcome(struct store *s, unsigned n)
+{
+	lm_auto_free char *text = NULL;
+	struct lm_err err;
+
+	if (store_read_outcome(s, n, &text, &err) != LM_OK)
+		return;
+	json_t *outcome = json_loads(text, 0, NULL);
+	say("outcome %u %d %s\n", n, (int)json_integer_value(json_object_get(outcome, "attempt")),
+		json_is_true(json_object_get(outcome, "success")) ? "good" : "bad");
+	json_decref(outcome);
+}
+
 static void check(struct store *s, const char *dir)
 {
 	const struct store_state *state = store_state(s);
@@ -202,7 +234,8 @@ static void check(struct store *s, const char *dir)
 		say("unreported %u %u\n", messages[i].generation, messages[i].attempt);
 	TWICE(store_list(s, &numbers, &generations, &err));
 	for (size_t i = 0; i < generations; i++)
-		say("generation %u\n", numbers[i]);
+		say_outcome(s, numbers[i]);
+	check_tidy(dir);
 }
 
 int main(int argc, char **argv)
@@ -212,9 +245,9 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 64;
 	TWICE(store_open(argv[2], &s, &err));
-	if (strcmp(argv[1], "run") == 0)
-		run(s);
-	else
+	if (strcmp(argv[1], "run") != 0)
 		check(s, argv[2]);
+	if (strcmp(argv[1], "check") != 0)
+		run(s);
 	return 0;
 }

@@ -722,11 +722,15 @@ static void a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_
 
 	w->tells = true;
 	start(w, scripts, LM_ARRAY_SIZE(scripts));
-	RUN_UNTIL(w, w->connected == 1 && publisher_is_drained(w->publisher));
+	send_numbers(w, 1); // without one, nothing drains
+	RUN_UNTIL(w, w->drained == 1);
+	assert_true(publisher_is_drained(w->publisher));
+	assert_int_equal(w->connected, 1);
 	assert_int_equal(w->broker.accepted, 4);
 	assert_int_equal(w->broker.connect[7] & 0x04, 0x04);
-	assert_int_equal(w->broker.messages_n, 1);
-	assert_string_equal(w->broker.messages[0], "p connected");
+	assert_int_equal(w->broker.messages_n, 2);
+	assert_string_equal(w->broker.messages[0], "t 0");
+	assert_string_equal(w->broker.messages[1], "p connected");
 	assert_int_equal(w->refused, 0);
 	assert_null(publisher_set_aside(w->publisher, 0));
 }
