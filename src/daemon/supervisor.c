@@ -387,13 +387,15 @@ static void begin_planning(struct supervisor *s)
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
 }
 
-/// Whether a container is the application's, and not one that somebody made beside it.
-static bool runs(const struct engine_container *c)
+/// Whether a container of the application, and not one that somebody made beside it, keeps it from
+/// being down. Before it is taken down one that has ended counts, too: the engine may start it
+/// again. Afterwards only one that runs does.
+static bool is_left(const struct engine_container *c, bool after_teardown)
 {
 	bool is_up = strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
 		     strcmp(c->state, "paused") == 0;
 
-	return is_up && !c->oneoff && c->service[0] != '\0';
+	return (is_up || !after_teardown) && !c->oneoff && c->service[0] != '\0';
 }
 
 static void on_looked(
@@ -401,9 +403,10 @@ static void on_looked(
 {
 	struct supervisor *s = ctx;
 	const struct engine_container *found = NULL;
+	bool after_teardown = s->lifecycle.command == COMMAND_STOP;
 
 	for (size_t i = 0; rc == LM_OK && i < list->n && !found; i++)
-		found = runs(&list->items[i]) ? &list->items[i] : NULL;
+		found = is_left(&list->items[i], after_teardown) ? &list->items[i] : NULL;
 	if (rc) {
 		lm_auto_free char *text = lm_xasprintf("find out what runs: %s", err->msg);
 		lm_warn("%s", text);
@@ -411,7 +414,8 @@ static void on_looked(
 		post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_AWAY});
 	} else if (found) {
 		lm_auto_free char *text = lm_xasprintf(
-			"the application is to be down, but container '%s' runs", found->name);
+			"the application is to be down, but there is container '%s' (%s)",
+			found->name, found->state);
 		lm_info("%s", text);
 		note_failure(s, "InternalError", text);
 		post(s, (struct lifecycle_event){.kind = EVENT_RUNS_SOMETHING});

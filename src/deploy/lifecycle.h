@@ -63,8 +63,8 @@ enum lifecycle_event_kind {
 	EVENT_CANCELLED,   ///< The worker has stopped because it was told to.
 	EVENT_TORN_DOWN,   ///< The worker has taken the application down.
 	EVENT_PLANNED,     ///< The plan has ended, well or not.
-	EVENT_RUNS_NOTHING, ///< The engine says that no container of ours runs,
-	EVENT_RUNS_SOMETHING, ///< or that some do,
+	EVENT_RUNS_NOTHING, ///< The engine says that the application is down,
+	EVENT_RUNS_SOMETHING, ///< or that it is not,
 	EVENT_ENGINE_AWAY,    ///< or nothing.
 	EVENT_ENGINE_BACK,    ///< It was away, or was restarted, and answers again.
 	EVENT_TIMER,          ///< That of ACTION_SET_TIMER.

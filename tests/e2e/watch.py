@@ -20,7 +20,7 @@ class Watch:
     """
 
     def __init__(self, device):
-        self.device, self.answers, self.lies = device, 0, []
+        self.device, self.asked, self.answers, self.lies = device, 0, 0, []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
 
@@ -33,10 +33,11 @@ class Watch:
         self.thread.join()
         if kind is None:
             assert not self.lies, f"{len(self.lies)} of {self.answers} answers are not so, as {self.lies[0]}"
-            assert self.answers, "lightermand was never asked"
+            assert self.asked, "lightermand was never asked"
 
     def _look(self):
         while not self.over.wait(PAUSE_S):
+            self.asked += 1
             try:
                 status = self.device.status
             except (OSError, AssertionError):  # it does not run, or was killed meanwhile
