@@ -49,7 +49,8 @@ static void add_state(const json_t *status, struct lm_buf *out)
 {
 	const char *state = json_get_text(status, "state");
 	const char *activity = json_get_text(status, "activity");
-	bool says_all = !activity || (strcmp(activity, "idle") == 0 && strcmp(state, "failed") != 0);
+	bool says_all =
+		!activity || (strcmp(activity, "idle") == 0 && strcmp(state, "failed") != 0);
 
 	add_label(out, "state");
 	if (state && strcmp(state, "empty") == 0) {

@@ -228,8 +228,8 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
 		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
-	d->happenings =
-		(struct happenings){.outgoing = d->outgoing, .changed = on_happened, .back = on_engine_back, .ctx = d};
+	d->happenings = (struct happenings){
+		.outgoing = d->outgoing, .changed = on_happened, .back = on_engine_back, .ctx = d};
 	if (rc == LM_OK)
 		rc = happenings_watch(d->loop, &d->host, &d->happenings, &d->monitor, err);
 	if (rc)

@@ -239,8 +239,7 @@ static lm_rc start_worker_of(
 		.ended = on_ended,
 		.ctx = d,
 	};
-	lm_rc rc =
-		store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
+	lm_rc rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
 	const struct workers_task task = {
 		.kind = "deploy",
 		.group = d->group,

@@ -64,8 +64,7 @@ static void hold_in_order(struct outcomes *o, char *status)
 }
 
 /// Each broker takes it once, however often another refuses it.
-static lm_rc send_one(
-	struct outcomes *o, const struct store_message *message, struct lm_err *err)
+static lm_rc send_one(struct outcomes *o, const struct store_message *message, struct lm_err *err)
 {
 	lm_auto_free char *status = NULL;
 	lm_auto_free char *key = lm_xasprintf("%u.%u", message->generation, message->attempt);
@@ -164,8 +163,7 @@ static lm_rc record(
 	return LM_OK;
 }
 
-lm_rc outcomes_record(
-	struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err)
+lm_rc outcomes_record(struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err)
 {
 	lm_auto_free char *status = is_told ? make_status(outcome) : lm_xstrdup("");
 	lm_rc rc = record(o, outcome, status, err);

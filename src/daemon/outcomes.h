@@ -24,7 +24,7 @@ struct outcome {
 	enum deploy_effect effect;
 	/// Owned. Stage, error and message: NULL after success; the version: NULL if there is none.
 	char *stage, *error, *message, *compose_version;
-	char *success_status; ///< The status message of a success; owned.
+	char *success_status;         ///< The status message of a success; owned.
 	int64_t started_ms, ended_ms; ///< Wall clock.
 	uint64_t ms;                  ///< How long it took.
 	unsigned keep;                ///< Generations, by the policy; 0: the default.

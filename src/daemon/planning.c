@@ -103,7 +103,8 @@ static void on_ended(void *ctx, const struct job_result *result)
 lm_rc planning_start(struct planning *p, struct lm_err *err)
 {
 	const struct connector_definition *def = &p->group->connector;
-	lm_auto(fallback_finish) struct fallback fallback = fallback_find(p->store, def, 0, FALLBACK_ORDINARY);
+	lm_auto(fallback_finish) struct fallback fallback =
+		fallback_find(p->store, def, 0, FALLBACK_ORDINARY);
 	const struct job_events events = {
 		.begin = on_begin,
 		.progress = on_progress,

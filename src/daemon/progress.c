@@ -76,8 +76,8 @@ void progress_stage(struct progress *p, const json_t *line)
 		publish(p, line);
 	}
 	if (p->waiter)
-		waiter_tell(p->waiter, json_pack("{s:O}", "progress", line),
-			only_how_far && !message);
+		waiter_tell(
+			p->waiter, json_pack("{s:O}", "progress", line), only_how_far && !message);
 }
 
 void progress_own_stage(struct progress *p, const char *stage, uint64_t began_ms)

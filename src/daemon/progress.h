@@ -17,8 +17,8 @@ struct progress {
 	loop_cb *changed;            ///< A stage has begun or ended.
 	void *ctx;
 
-	unsigned generation; ///< That it is about.
-	bool counts;         ///< It is a deployment: its stages are remembered.
+	unsigned generation;          ///< That it is about.
+	bool counts;                  ///< It is a deployment: its stages are remembered.
 	char stage[STORE_STAGE_SIZE]; ///< "": none yet.
 	uint64_t stage_began_ms;
 	json_t *stages; ///< Of the last deployment: [{"stage","ms"},…].

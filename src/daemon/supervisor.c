@@ -142,12 +142,14 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 		l->actual != ACTUAL_PARTIAL || l->runs == 0 || l->runs == outcome->generation)
 		return;
 	if (l->good)
-		message = lm_xasprintf("%s; generation %u, which was still being deployed, had already "
-				       "changed what ran, so generation %u is brought up again",
+		message = lm_xasprintf(
+			"%s; generation %u, which was still being deployed, had already "
+			"changed what ran, so generation %u is brought up again",
 			outcome->message, l->runs, l->good);
 	else
-		message = lm_xasprintf("%s; generation %u, which was still being deployed, had already "
-				       "changed what ran",
+		message = lm_xasprintf(
+			"%s; generation %u, which was still being deployed, had already "
+			"changed what ran",
 			outcome->message, l->runs);
 	free(outcome->message);
 	outcome->message = message;
@@ -224,8 +226,8 @@ static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_actio
 		return rc;
 	rc = end_other(s, 0, err);
 	return rc ? rc
-		  : store_begin(s->store, lm_buf_str(&text), action->own, action->before, ret_n,
-			    err);
+		  : store_begin(
+			    s->store, lm_buf_str(&text), action->own, action->before, ret_n, err);
 }
 
 /// The generation whose attempt begins, its definition, and what runs until then.
@@ -266,7 +268,7 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
 {
 	const struct deployment_events events = {on_acts, on_deployment_ended, s};
-	struct deployment_spec spec = {.use = action->keeps	? FALLBACK_KEEPS
+	struct deployment_spec spec = {.use = action->keeps      ? FALLBACK_KEEPS
 					      : action->restores ? FALLBACK_RESTORES
 								 : FALLBACK_ORDINARY};
 	struct lm_err err = {LM_OK};
@@ -278,7 +280,8 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	}
 	daemon_log_apply(spec.group);
 	if (spec.use != FALLBACK_ORDINARY)
-		lm_info("generation %u ran before: what cannot be fetched is taken from this device",
+		lm_info("generation %u ran before: what cannot be fetched is taken from this "
+			"device",
 			spec.generation);
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
 	tell_present(s, json_pack("{s:i}", "generation", (int)spec.generation));
@@ -321,8 +324,8 @@ static void record_outcome(struct supervisor *s, bool is_told)
 		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
 		return;
 	}
-	lm_auto_free char *text = lm_xasprintf(
-		"how this deployment ended could not be recorded yet: %s", err.msg);
+	lm_auto_free char *text =
+		lm_xasprintf("how this deployment ended could not be recorded yet: %s", err.msg);
 	tell_present(s, json_pack("{s:s}", "warning", text));
 	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
 }
@@ -608,7 +611,8 @@ static void end_program(struct supervisor *s)
 		lm_warn("the end of the last deployment is not recorded; the next start deploys it "
 			"again");
 	if (s->lifecycle.unsaved)
-		lm_warn("what is wanted is not recorded; the next start does what was wanted before");
+		lm_warn("what is wanted is not recorded; the next start does what was wanted "
+			"before");
 	if (ended)
 		ended(s->ended_ctx);
 }
@@ -901,8 +905,8 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->workers = workers_create(loop, host, store);
 	s->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	s->outcomes = outcomes_create(loop, store, outgoing);
-	s->progress = (struct progress){
-		.outgoing = outgoing, .changed = on_progress_changed, .ctx = s};
+	s->progress =
+		(struct progress){.outgoing = outgoing, .changed = on_progress_changed, .ctx = s};
 	s->retry = loop_timer_create(loop, on_retry, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);

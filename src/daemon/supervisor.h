@@ -32,12 +32,11 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// Deploys the text of a group file. One that is not valid is told to the waiter and published,
 /// nothing more. `own`: it is the program's own start, which is tried again when it fails, and a
 /// definition that was deployed last is not made a new generation.
-void supervisor_deploy(struct supervisor *s, struct lm_str group_file, bool own,
-	const struct waiter *waiter);
+void supervisor_deploy(
+	struct supervisor *s, struct lm_str group_file, bool own, const struct waiter *waiter);
 /// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
 /// gives way to every command that comes.
-void supervisor_plan(
-	struct supervisor *s, struct lm_str group_file, const struct waiter *waiter);
+void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter);
 /// Brings up what is wanted, or was before it was stopped.
 void supervisor_start(struct supervisor *s, const struct waiter *waiter);
 /// Takes the application down, and keeps it down until a start or a deployment. Where nothing was

@@ -90,8 +90,7 @@ static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 	};
 
 	(void)!store_read_compose(t->store, n, &compose, &ignored);
-	const struct workers_task task = {
-		.kind = "down", .group = t->group, .compose_fd = compose};
+	const struct workers_task task = {.kind = "down", .group = t->group, .compose_fd = compose};
 	return workers_start(t->workers, &task, &events, &t->job, err);
 }
 

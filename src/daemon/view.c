@@ -36,8 +36,7 @@ static const char *down_word(const struct lifecycle *l, const struct engine_cont
 	return any_runs(containers) ? "running" : "stopped"; // somebody else has started some
 }
 
-static const char *state_word(
-	const struct lifecycle *l, const struct engine_containers *containers)
+static const char *state_word(const struct lifecycle *l, const struct engine_containers *containers)
 {
 	if (l->activity == ACTIVITY_STOPPING || comes_next(l, COMMAND_STOP))
 		return "stopping";
@@ -110,8 +109,8 @@ static char *describe_deployment(const struct supervisor *s)
 
 	if (!s->deployment)
 		return lm_xstrdup("about to deploy");
-	return lm_xasprintf("deploying generation %u%s%s", s->lifecycle.subject,
-		stage[0] ? ": " : "", stage);
+	return lm_xasprintf(
+		"deploying generation %u%s%s", s->lifecycle.subject, stage[0] ? ": " : "", stage);
 }
 
 char *supervisor_describe(const struct supervisor *s)
@@ -209,8 +208,8 @@ static json_t *last_deployment_to_json(struct supervisor *s)
 		json_object_set_new(last, members[i], member(outcome, members[i]));
 	// While another one runs, the stages known are that one's.
 	bool known = s->progress.stages && !s->deployment;
-	json_object_set_new(last, "stages",
-		known ? json_deep_copy(s->progress.stages) : json_array());
+	json_object_set_new(
+		last, "stages", known ? json_deep_copy(s->progress.stages) : json_array());
 	return last;
 }
 
@@ -230,8 +229,8 @@ json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers 
 	json_object_set_new(status, "actual",
 		json_pack("{s:s, s:o}", "state", lifecycle_actual_name(l->actual), "generation",
 			number_or_null(l->runs)));
-	json_object_set_new(status, "retry_ms",
-		l->waits ? json_integer((json_int_t)retry_ms(s)) : json_null());
+	json_object_set_new(
+		status, "retry_ms", l->waits ? json_integer((json_int_t)retry_ms(s)) : json_null());
 	json_object_set_new(status, "job", job_to_json(s));
 	json_object_set_new(status, "deployment", deployment_to_json(s));
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));

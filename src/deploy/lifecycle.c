@@ -49,8 +49,8 @@ static bool is_same_wish(struct lifecycle_wish a, struct lifecycle_wish b)
 }
 
 /// From now on that is what is worked for.
-static void want(
-	struct lifecycle *l, enum lifecycle_wanted state, unsigned n, struct lifecycle_actions *actions)
+static void want(struct lifecycle *l, enum lifecycle_wanted state, unsigned n,
+	struct lifecycle_actions *actions)
 {
 	const struct lifecycle_wish wish = {state, n};
 
@@ -118,7 +118,8 @@ bool lifecycle_is_at_rest(const struct lifecycle *l)
 {
 	return (l->activity == ACTIVITY_IDLE || l->activity == ACTIVITY_RECORDING ||
 		       l->activity == ACTIVITY_EXITED) &&
-	       l->next == COMMAND_NONE && !l->start_waits && !l->waits && !l->retry_due && !l->restore_due;
+	       l->next == COMMAND_NONE && !l->start_waits && !l->waits && !l->retry_due &&
+	       !l->restore_due;
 }
 
 static void set_actual(struct lifecycle *l, enum lifecycle_actual actual, unsigned generation)
@@ -311,8 +312,8 @@ static void on_plan(struct lifecycle *l, unsigned client, struct lifecycle_actio
 	}
 }
 
-static void on_deploy(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+static void on_deploy(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	if (l->exits)
 		answer(actions, event->client, ANSWER_ENDING);
@@ -320,8 +321,8 @@ static void on_deploy(struct lifecycle *l, const struct lifecycle_event *event,
 		put_next(l, event, REASON_DEPLOY, actions);
 }
 
-static void on_start(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+static void on_start(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_DEPLOY ||
 		       l->next == COMMAND_START || l->start_waits;
@@ -343,8 +344,8 @@ static void on_start(struct lifecycle *l, const struct lifecycle_event *event,
 }
 
 /// From now on the application shall be down, whatever becomes of the rest.
-static void on_stop(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+static void on_stop(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	bool has_begun = l->wanted.state != WANTED_NOTHING;
 	bool begins = l->next == COMMAND_DEPLOY || l->activity == ACTIVITY_DEPLOYING ||
@@ -363,8 +364,8 @@ static void on_stop(struct lifecycle *l, const struct lifecycle_event *event,
 		put_next(l, event, REASON_STOP, actions);
 }
 
-static void on_command(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+static void on_command(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	switch (event->command) {
 	case COMMAND_DEPLOY:
@@ -435,7 +436,8 @@ static void publish(struct lifecycle_actions *actions)
 	act(actions, (struct lifecycle_action){.kind = ACTION_PUBLISH});
 }
 
-static void record(struct lifecycle *l, bool success, bool is_told, struct lifecycle_actions *actions)
+static void record(
+	struct lifecycle *l, bool success, bool is_told, struct lifecycle_actions *actions)
 {
 	l->unrecorded = true; // until it is said to be
 	act(actions, (struct lifecycle_action){.kind = ACTION_RECORD,
@@ -557,8 +559,8 @@ static void on_deployment_not_begun(
 	proceed(l, actions);
 }
 
-static void on_not_begun(struct lifecycle *l, enum lifecycle_failure failure,
-	struct lifecycle_actions *actions)
+static void on_not_begun(
+	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
 	if (l->command == COMMAND_PLAN) {
 		answer_present(l, actions, ANSWER_FAILED);
@@ -652,8 +654,8 @@ static void on_debt_timer(const struct lifecycle *l, struct lifecycle_actions *a
 }
 
 /// The worker, or what was to become one, has ended or is about to act.
-static void on_worker(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+static void on_worker(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	switch (event->kind) {
 	case EVENT_BEGUN:
@@ -688,8 +690,8 @@ static void on_worker(struct lifecycle *l, const struct lifecycle_event *event,
 	}
 }
 
-void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
-	struct lifecycle_actions *actions)
+void lifecycle_step(
+	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	switch (event->kind) {
 	case EVENT_RESUME:
@@ -749,15 +751,17 @@ enum lifecycle_failure lifecycle_failure_of(lm_rc rc)
 {
 	static const enum lifecycle_failure table[] = {
 		[LM_OK] = FAILURE_TRANSIENT,
-		[LM_E_SYS] = FAILURE_TRANSIENT,       // the disk is full, the kernel has no more of something
-		[LM_E_INVALID] = FAILURE_DEFINITE,    // what a person wrote
-		[LM_E_NOT_FOUND] = FAILURE_DEFINITE,  // what a person named
-		[LM_E_DENIED] = FAILURE_TRANSIENT,    // a role not yet attached, a clock not yet set
-		[LM_E_TOO_LARGE] = FAILURE_DEFINITE,  // what a person wrote
-		[LM_E_TIMEOUT] = FAILURE_TRANSIENT,   // the network, a slow start
-		[LM_E_NETWORK] = FAILURE_TRANSIENT,   // the network, the engine
-		[LM_E_PROTOCOL] = FAILURE_TRANSIENT,  // a captive portal, a proxy
-		[LM_E_REFUSED] = FAILURE_TRANSIENT,   // a service that is not well, a container that ends
+		[LM_E_SYS] =
+			FAILURE_TRANSIENT, // the disk is full, the kernel has no more of something
+		[LM_E_INVALID] = FAILURE_DEFINITE,   // what a person wrote
+		[LM_E_NOT_FOUND] = FAILURE_DEFINITE, // what a person named
+		[LM_E_DENIED] = FAILURE_TRANSIENT,   // a role not yet attached, a clock not yet set
+		[LM_E_TOO_LARGE] = FAILURE_DEFINITE, // what a person wrote
+		[LM_E_TIMEOUT] = FAILURE_TRANSIENT,  // the network, a slow start
+		[LM_E_NETWORK] = FAILURE_TRANSIENT,  // the network, the engine
+		[LM_E_PROTOCOL] = FAILURE_TRANSIENT, // a captive portal, a proxy
+		[LM_E_REFUSED] =
+			FAILURE_TRANSIENT, // a service that is not well, a container that ends
 		[LM_E_CONFLICT] = FAILURE_TRANSIENT,  // a port that is still taken
 		[LM_E_CANCELLED] = FAILURE_TRANSIENT, // somebody ended the worker
 	};

@@ -51,18 +51,18 @@ enum lifecycle_failure {
 };
 
 enum lifecycle_event_kind {
-	EVENT_RESUME,      ///< The program has started.
-	EVENT_COMMAND,     ///< `command` of `client`; `own`: of the program itself, at its start.
-	EVENT_FORGET,      ///< `client` is gone.
-	EVENT_END,         ///< The program shall end. `takes_down`: the application goes with it.
-	EVENT_BEGUN,       ///< `generation` is on record, and its worker runs.
-	EVENT_NOT_BEGUN,   ///< A worker could not be started: `failure`.
-	EVENT_ACTS,        ///< The worker is about to change containers.
-	EVENT_DEPLOYED,    ///< The worker has deployed.
-	EVENT_FAILED,      ///< The worker has failed: `failure`.
-	EVENT_CANCELLED,   ///< The worker has stopped because it was told to.
-	EVENT_TORN_DOWN,   ///< The worker has taken the application down.
-	EVENT_PLANNED,     ///< The plan has ended, well or not.
+	EVENT_RESUME,       ///< The program has started.
+	EVENT_COMMAND,      ///< `command` of `client`; `own`: of the program itself, at its start.
+	EVENT_FORGET,       ///< `client` is gone.
+	EVENT_END,          ///< The program shall end. `takes_down`: the application goes with it.
+	EVENT_BEGUN,        ///< `generation` is on record, and its worker runs.
+	EVENT_NOT_BEGUN,    ///< A worker could not be started: `failure`.
+	EVENT_ACTS,         ///< The worker is about to change containers.
+	EVENT_DEPLOYED,     ///< The worker has deployed.
+	EVENT_FAILED,       ///< The worker has failed: `failure`.
+	EVENT_CANCELLED,    ///< The worker has stopped because it was told to.
+	EVENT_TORN_DOWN,    ///< The worker has taken the application down.
+	EVENT_PLANNED,      ///< The plan has ended, well or not.
 	EVENT_RUNS_NOTHING, ///< The engine says that the application is down,
 	EVENT_RUNS_SOMETHING, ///< or that it is not,
 	EVENT_ENGINE_AWAY,    ///< or nothing.
@@ -87,7 +87,8 @@ struct lifecycle_event {
 };
 
 enum lifecycle_action_kind {
-	/// Begin an attempt of `generation`, or, with 0, of the definition that the command brought, as
+	/// Begin an attempt of `generation`, or, with 0, of the definition that the command
+	/// brought, as
 	/// a new generation that is wanted with `before` (on record together).
 	ACTION_BEGIN,
 	ACTION_TAKE_DOWN, ///< Start the worker that takes down.
@@ -152,8 +153,8 @@ struct lifecycle_actions {
 
 struct lifecycle {
 	struct lifecycle_wish wanted;
-	/// What is wanted again if `wanted.generation`, which was never deployed with success, fails
-	/// before it has changed anything.
+	/// What is wanted again if `wanted.generation`, which was never deployed with success,
+	/// fails before it has changed anything.
 	struct lifecycle_wish before;
 	unsigned good; ///< Deployed with success last; 0: none.
 	bool touched;  ///< An attempt of `wanted.generation` has changed what runs.

@@ -420,9 +420,8 @@ lm_rc store_image(
 lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
 	struct lm_err *err)
 {
-	lm_rc rc = wanted.state == WANTED_NOTHING
-			   ? lm_tree_remove(s->root_fd, "wanted", err)
-			   : wanted_write(s->root_fd, wanted, before, err);
+	lm_rc rc = wanted.state == WANTED_NOTHING ? lm_tree_remove(s->root_fd, "wanted", err)
+						  : wanted_write(s->root_fd, wanted, before, err);
 
 	if (rc)
 		return lm_wrap(err, "remember that the application is to be %s",

@@ -62,7 +62,8 @@ static void send_result(struct report *r, const struct deploy_outcome *o, const 
 	if (version && strlen(version) > VERSION_MAX) // no store has one like that
 		version = NULL;
 	json_t *line = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
-		result_name(o->rc), "class", lm_rc_name(o->rc), "stage", optional_text(stage[0] ? stage : NULL), "error",
+		result_name(o->rc), "class", lm_rc_name(o->rc), "stage",
+		optional_text(stage[0] ? stage : NULL), "error",
 		optional_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
 		optional_text(o->rc ? o->err.msg : NULL), "compose_version", optional_text(version),
 		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",

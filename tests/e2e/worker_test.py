@@ -37,7 +37,7 @@ def test_deploys_a_private_image(dock_with, compose, engine, registry, image):
 
     result = dock.deploy(text, secrets=secrets)
 
-    assert result == {"result": "success", "stage": None, "error": None, "message": None, "compose_version": None,
+    assert result == {"result": "success", "class": "ok", "stage": None, "error": None, "message": None, "compose_version": None,
                       "effect": "started", "offline": False, "forced": False}
     stages = ["prepare", "fetch", "resolve", "authenticate", "admit", "pull", "down", "up"]
     assert dock.worker.stages("begin") == dock.worker.stages("end") == stages
@@ -267,7 +267,7 @@ def test_takes_down_by_the_local_copy(dock_with, compose, engine, local):
     dock = dock_with(compose)
     assert dock.deploy(local_file(local, "web", "db"), **HERE)["result"] == "success"
     result = dock.down()
-    assert result == {"result": "success", "stage": None, "error": None, "message": None, "compose_version": None,
+    assert result == {"result": "success", "class": "ok", "stage": None, "error": None, "message": None, "compose_version": None,
                       "effect": "stopped", "offline": False, "forced": False}
     assert dock.worker.stages("begin") == dock.worker.stages("end") == ["down"]
     assert not engine.containers(everything=True)

@@ -78,8 +78,10 @@ static void show(const struct world *w, const char *why)
 {
 	const struct lifecycle *l = &w->l;
 
-	print_error("%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
-		    "subject %u, next %d, settled %d, waits %d, runs %s %u, open %u, worker %d, told %d\n",
+	print_error(
+		"%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
+		"subject %u, next %d, settled %d, waits %d, runs %s %u, open %u, worker %d, told "
+		"%d\n",
 		why, explorer->trace, lifecycle_wanted_name(l->wanted.state), l->wanted.generation,
 		lifecycle_wanted_name(l->before.state), l->before.generation, l->good,
 		lifecycle_actual_name(l->actual), l->runs, lifecycle_activity_name(l->activity),
@@ -136,7 +138,8 @@ static void begin_new(struct world *w, const struct lifecycle_action *action, un
 	if (memcmp(&w->disk.wanted, &wish, sizeof(wish)) == 0)
 		return;
 	w->disk.wanted = wish;
-	w->disk.before = action->before.generation == n ? (struct lifecycle_wish){0} : action->before;
+	w->disk.before =
+		action->before.generation == n ? (struct lifecycle_wish){0} : action->before;
 }
 
 static void begin(struct world *w, const struct lifecycle_action *action, struct queue *q)
@@ -193,7 +196,8 @@ static void answer(struct world *w, const struct lifecycle_action *action)
 		require(w, w->l.wanted.state != WANTED_DOWN || w->disk.wanted.state == WANTED_DOWN,
 			"a stop that is answered lasts");
 	}
-	if ((command == COMMAND_DEPLOY || command == COMMAND_START) && action->answer == ANSWER_DONE)
+	if ((command == COMMAND_DEPLOY || command == COMMAND_START) &&
+		action->answer == ANSWER_DONE)
 		require(w, w->runs == ACTUAL_WHOLE, "success is what runs");
 }
 
@@ -326,7 +330,9 @@ static void check(const struct world *w)
 		if (l->wanted.state == WANTED_DOWN)
 			require(w, w->runs == ACTUAL_NOTHING, "what is stopped does not run");
 		if (l->wanted.state == WANTED_UP && lifecycle_is_fulfilled(l))
-			require(w, w->runs == ACTUAL_WHOLE && w->runs_generation == l->wanted.generation,
+			require(w,
+				w->runs == ACTUAL_WHOLE &&
+					w->runs_generation == l->wanted.generation,
 				"what is said to run does");
 	}
 	require(w, l->activity != ACTIVITY_WAITING || w->timer, "who waits has a timer");
@@ -471,8 +477,7 @@ static bool do_fail(struct world *w, enum lifecycle_failure failure)
 	else if (w->worker == WORKER_DEPLOYS)
 		fail_deployment(w, failure);
 	else
-		end_worker(w,
-			(struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
+		end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
 	return true;
 }
 
@@ -487,7 +492,7 @@ static bool do_leave_behind(struct world *w)
 
 static bool do_look(struct world *w)
 {
-	enum lifecycle_event_kind kind = w->engine_away		  ? EVENT_ENGINE_AWAY
+	enum lifecycle_event_kind kind = w->engine_away              ? EVENT_ENGINE_AWAY
 					 : w->runs == ACTUAL_NOTHING ? EVENT_RUNS_NOTHING
 								     : EVENT_RUNS_SOMETHING;
 
@@ -707,7 +712,8 @@ static void explore(struct explorer *e, unsigned depth)
 	}
 }
 
-/// One row for each activity: what happens, and what is done then, as docs/architecture.md shows it.
+/// One row for each activity: what happens, and what is done then, as docs/architecture.md shows
+/// it.
 static void write_table(const struct explorer *e, struct lm_buf *out)
 {
 	(void)lm_buf_puts(out, "| while | what happens | then |\n|---|---|---|\n");
@@ -720,7 +726,8 @@ static void write_table(const struct explorer *e, struct lm_buf *out)
 					continue;
 				if (first)
 					(void)lm_buf_printf(out, "| %s | ",
-						lifecycle_activity_name((enum lifecycle_activity)from));
+						lifecycle_activity_name(
+							(enum lifecycle_activity)from));
 				(void)lm_buf_printf(out, "%s%s", first ? "" : ", ",
 					lifecycle_event_name((enum lifecycle_event_kind)kind));
 				first = false;
@@ -776,8 +783,7 @@ static bool publishes(struct lifecycle *l, struct lifecycle_event event)
 static void a_series_of_retries_publishes_its_first_and_its_last_failure(void **state)
 {
 	const struct lifecycle_record record = {.wanted = {WANTED_UP, 1}, .good = 1};
-	const struct lifecycle_event fails = {
-		.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT};
+	const struct lifecycle_event fails = {.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT};
 	struct lifecycle l = lifecycle_begin(&record);
 
 	(void)state;
@@ -788,8 +794,8 @@ static void a_series_of_retries_publishes_its_first_and_its_last_failure(void **
 		assert_int_equal(l.activity, ACTIVITY_WAITING);
 		assert_false(publishes(&l, (struct lifecycle_event){.kind = EVENT_TIMER}));
 	}
-	assert_true(publishes(&l, (struct lifecycle_event){
-					  .kind = EVENT_FAILED, .failure = FAILURE_DEFINITE}));
+	assert_true(publishes(
+		&l, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = FAILURE_DEFINITE}));
 	assert_true(lifecycle_is_at_rest(&l));
 }
 
@@ -802,8 +808,8 @@ static void what_ran_before_runs_while_an_interrupted_deployment_is_tried_again(
 	(void)state;
 	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_RESUME});
 	assert_int_equal(l.subject, 2);
-	(void)publishes(&l, (struct lifecycle_event){
-				    .kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT});
+	(void)publishes(
+		&l, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT});
 	assert_int_equal(l.activity, ACTIVITY_DEPLOYING);
 	assert_int_equal(l.subject, 1);
 	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_ACTS});

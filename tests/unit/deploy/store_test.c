@@ -377,8 +377,7 @@ static void begin_after(struct lifecycle_wish before, const char *definition)
 {
 	unsigned n = 0;
 
-	assert_int_equal(
-		store_begin(s, lm_str(definition), false, before, &n, &err), LM_OK);
+	assert_int_equal(store_begin(s, lm_str(definition), false, before, &n, &err), LM_OK);
 }
 
 static void remembers_what_is_wanted_and_what_was_before(void **state)
@@ -435,8 +434,8 @@ static void a_store_of_an_earlier_release_says_what_is_wanted(void **state)
 
 static void a_link_that_says_nothing_is_no_wish(void **state)
 {
-	static const char *const texts[] = {"up", "up 0", "up x", "sideways 1", "up 99999999999",
-		"generations/1", " ", "down"};
+	static const char *const texts[] = {
+		"up", "up 0", "up x", "sideways 1", "up 99999999999", "generations/1", " ", "down"};
 	(void)state;
 	lm_auto_free char *path = lm_xasprintf("%s/wanted", dir);
 
@@ -554,9 +553,8 @@ static void every_input_has_a_ceiling(void **state)
 	lm_rc rc = LM_OK;
 
 	memset(large, ' ', LIMIT_GROUP_FILE + 1);
-	assert_int_equal(
-		store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false, NOTHING, &n,
-			&err),
+	assert_int_equal(store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false,
+				 NOTHING, &n, &err),
 		LM_E_TOO_LARGE);
 	assert_state(0, 0, 0, 0);
 	n = begin("def A", false);
