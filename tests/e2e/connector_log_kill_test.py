@@ -6,55 +6,29 @@ every second one rotates, and says which it has handed over. All of them must be
 oldest, which the bound pushes out.
 """
 import collections
-import concurrent.futures
-import os
 import pathlib
 import re
-import subprocess
 
 import pytest
+
+from strace import drivers, fail, in_memory, in_parallel, kill, run, trace
 
 SPACE = 1024
 FIRST, LAST, MORE = 1, 40, 20
 LOG = "ggc/var/log/user/us-east-1/aws/DockerApplicationDeployment.log"
 CHANGES = ["write", "openat", "renameat", "unlinkat", "mkdir"]
 
-
-@pytest.fixture
-def driver(request):
-    return pathlib.Path(request.config.getoption("--programs")).parent / "tests/unit/daemon/connector_log_driver"
-
-
-def run(*words):
-    # The leak check of a sanitized build cannot work in a process that strace follows, and says so by failing.
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
-
-
-def inject(driver, root, what, name, n, first=FIRST, last=LAST, space_kb=1):
-    return run("strace", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:{what}:when={n}",
-               driver, root, space_kb, first, last)
+driver, plain_driver = drivers("tests/unit/daemon/connector_log_driver")
 
 
 def every_place(driver, folder, names):
     """(call, number) of each call of one run, from the log's opening on."""
-    log = folder / "calls"
-    done = run("strace", "-o", log, "-e", "trace=" + ",".join(CHANGES), driver, folder / "counted", 1, FIRST, LAST)
-    assert done.returncode == 0, done.stderr
     seen, places = collections.Counter(), []
-    for line in log.read_text().splitlines():
-        name = line.split("(")[0]
-        if name in CHANGES:
-            seen[name] += 1
-            if seen["mkdir"] and name in names:
-                places.append((name, seen[name]))
+    for name in trace(CHANGES, folder / "calls", driver, folder / "counted", 1, FIRST, LAST):
+        seen[name] += 1
+        if seen["mkdir"] and name in names:
+            places.append((name, seen[name]))
     return places
-
-
-def in_parallel(work, places):
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for _ in pool.map(lambda place: work(*place), places):
-            pass
 
 
 def size(n):
@@ -120,34 +94,31 @@ def converge(driver, root, end):
     assert kept(LAST + MORE) <= set(numbers)
 
 
-def test_any_kill_leaves_every_line_once(driver, tmp_path):
-    places = every_place(driver, tmp_path, CHANGES)
+def test_any_kill_leaves_every_line_once(driver, plain_driver, in_memory):
+    places = every_place(plain_driver, in_memory, CHANGES)
     assert len(places) > 120
     killed = []
 
     def work(name, n):
-        root = tmp_path / f"{name}-{n}"
-        done = inject(driver, root, "signal=KILL", name, n)
-        if done.returncode == 0:
-            return  # calls differ a little from run to run
-        assert done.returncode in (-9, 137), done.stderr
-        killed.append((name, n))
-        converge(driver, root, verify(root, handed(done)))
+        root = in_memory / f"{name}-{n}"
+        done = kill(name, n, plain_driver, root, 1, FIRST, LAST)
+        if done.returncode:
+            killed.append((name, n))
+            converge(driver, root, verify(root, handed(done)))
 
     in_parallel(work, places)
     assert len(killed) > 0.9 * len(places)
 
 
-def test_a_second_kill_in_the_same_rotation_does_no_harm(driver, tmp_path):
-    places = every_place(driver, tmp_path, ["renameat"])
-    _, before = every_place(driver, tmp_path, ["openat"])[0]
+def test_a_second_kill_in_the_same_rotation_does_no_harm(driver, plain_driver, in_memory):
+    places = every_place(plain_driver, in_memory, ["renameat"])
+    _, before = every_place(plain_driver, in_memory, ["openat"])[0]
 
     def work(name, n):
         for again, m in (("renameat", 1), ("renameat", 2), ("renameat", 3), ("openat", before + 2), ("write", 1)):
-            root = tmp_path / f"{name}-{n}-{again}-{m}"
-            done = inject(driver, root, "signal=KILL", name, n)
-            end = verify(root, handed(done))
-            done = inject(driver, root, "signal=KILL", again, m, end + 1)
+            root = in_memory / f"{name}-{n}-{again}-{m}"
+            end = verify(root, handed(kill(name, n, plain_driver, root, 1, FIRST, LAST)))
+            done = kill(again, m, plain_driver, root, 1, end + 1, LAST)
             end = verify(root, max(end, handed(done)))
             converge(driver, root, end)
 
@@ -157,13 +128,13 @@ def test_a_second_kill_in_the_same_rotation_does_no_harm(driver, tmp_path):
 @pytest.mark.parametrize("name,error", [("write", "ENOSPC"), ("write", "EIO"), ("openat", "ENOSPC"),
                                         ("openat", "EMFILE"), ("renameat", "ENOSPC"), ("renameat", "EIO"),
                                         ("unlinkat", "EIO")])
-def test_a_line_that_a_fault_costs_is_told(driver, tmp_path, name, error):
-    places = [place for place in every_place(driver, tmp_path, CHANGES) if place[0] == name]
+def test_a_line_that_a_fault_costs_is_told(driver, in_memory, name, error):
+    places = [place for place in every_place(driver, in_memory, CHANGES) if place[0] == name]
     told = []
 
     def work(_, n):
-        root = tmp_path / f"{name}-{n}"
-        done = inject(driver, root, f"error={error}", name, n)
+        root = in_memory / f"{name}-{n}"
+        done = fail(name, error, n, driver, root, 1, FIRST, LAST)
         if done.returncode != 0:
             assert not done.stdout and re.search("No space left|Too many open files", done.stderr), done.stderr
             return  # the log could not be opened, and said so
@@ -187,10 +158,10 @@ def test_a_line_that_a_fault_costs_is_told(driver, tmp_path, name, error):
     assert set(told) <= {"disk full", "Input/output error", "Too many open files"}
 
 
-def test_a_disk_that_stays_full_is_told_with_the_number_of_lines(driver, tmp_path):
-    done = inject(driver, tmp_path, "error=ENOSPC", "write", "10..19", last=30, space_kb=128)
+def test_a_disk_that_stays_full_is_told_with_the_number_of_lines(driver, in_memory):
+    done = fail("write", "ENOSPC", "10..19", driver, in_memory, 128, FIRST, 30)
     assert done.returncode == 0 and handed(done) == 30
-    lines = (tmp_path / LOG).read_text().splitlines()
+    lines = (in_memory / LOG).read_text().splitlines()
     assert [int(line.split()[1]) for line in lines if line.startswith("line")] == [*range(1, 10), *range(20, 31)]
     assert [line.split("-")[-1] for line in lines if not line.startswith("line")] == [
         "10 lines of this log were lost: disk full"]

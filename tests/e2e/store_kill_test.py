@@ -6,59 +6,27 @@ N; "finished N K good|bad"; "sent N K": the status message is in the outbox). Af
 all of it: current and last good complete, the interrupted attempt named, no status message lost.
 """
 import collections
-import concurrent.futures
-import os
-import pathlib
 import re
-import subprocess
 
 import pytest
 
-from conftest import ROOT
+from strace import drivers, fail, in_memory, in_parallel, kill, run, trace
 
 # Calls of our own that change the disk, or make it last.
 CHANGES = ["write", "fsync", "fdatasync", "renameat", "symlinkat", "unlinkat", "mkdirat", "mkdir", "openat", "ftruncate"]
 FAULTS = [("write", "ENOSPC"), ("write", "EIO"), ("fsync", "EIO"), ("fdatasync", "EIO"), ("renameat", "ENOSPC"),
           ("renameat", "EIO"), ("symlinkat", "ENOSPC"), ("mkdirat", "ENOSPC"), ("openat", "ENOSPC"), ("unlinkat", "EIO")]
 
-
-DRIVER = "tests/unit/deploy/store_driver"
-
-
-@pytest.fixture
-def driver(request):
-    return pathlib.Path(request.config.getoption("--programs")).parent / DRIVER
-
-
-@pytest.fixture
-def plain_driver():
-    """The driver of the gcc build, to be killed: up to there a sanitizer has nothing to find that it does not find in a
-    run that is not killed."""
-    return ROOT / "build" / DRIVER
-
-
-def run(*words):
-    # The leak check of a sanitized build cannot work in a process that strace follows, and says so by failing.
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
-
-
-def strace(call, what, driver, store, *more):
-    """A run in which something happens at a call of that name."""
-    return run("strace", *more, "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{what}", driver, "run", store)
+driver, plain_driver = drivers("tests/unit/deploy/store_driver")
 
 
 def calls(driver, folder):
     """How many calls of each kind one run makes, and how many of them its start-up makes before the store is opened."""
-    log = folder / "calls"
-    done = run("strace", "-o", log, "-e", "trace=" + ",".join(CHANGES + ["flock"]), driver, "run", folder / "counted")
-    assert done.returncode == 0, done.stderr
     every, before = collections.Counter(), None
-    for line in log.read_text().splitlines():
-        name = line.split("(")[0]
+    for name in trace([*CHANGES, "flock"], folder / "calls", driver, "run", folder / "counted"):
         if name == "flock":
             before = collections.Counter(every)
-        elif name in CHANGES:
+        else:
             every[name] += 1
     return every, before
 
@@ -119,42 +87,34 @@ def every_place(driver, folder, names):
     return places
 
 
-def in_parallel(work, places):
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for _ in pool.map(lambda place: work(*place), places):
-            pass
-
-
-def test_any_kill_leaves_a_store_that_the_next_start_takes_up(driver, plain_driver, tmp_path):
-    places = every_place(plain_driver, tmp_path, CHANGES)
+def test_any_kill_leaves_a_store_that_the_next_start_takes_up(driver, plain_driver, in_memory):
+    places = every_place(plain_driver, in_memory, CHANGES)
     assert len(places) > 300
     killed = []
 
     def work(name, n):
-        store = tmp_path / f"{name}-{n}"
-        done = strace(name, f"signal=KILL:when={n}", plain_driver, store)
-        if done.returncode == 0:
-            return  # calls differ a little from run to run
-        assert done.returncode in (-9, 137), done.stderr
-        killed.append((name, n))
-        converge(driver, store, done.stdout)
+        store = in_memory / f"{name}-{n}"
+        done = kill(name, n, plain_driver, "run", store)
+        if done.returncode:
+            killed.append((name, n))
+            converge(driver, store, done.stdout)
 
     in_parallel(work, places)
     assert len(killed) > 0.9 * len(places)
 
 
-def test_a_second_kill_while_the_first_is_mended_does_no_harm(driver, plain_driver, tmp_path):
+def test_a_second_kill_while_the_first_is_mended_does_no_harm(driver, plain_driver, in_memory):
     """Killed once in the middle of a deployment's end, then at each call of the start that follows."""
     ends = [("renameat", n) for n in range(4, 14)] + [("symlinkat", 1), ("symlinkat", 2)]
 
     def work(name, n):
         for again, last in (("renameat", 6), ("unlinkat", 6), ("fsync", 8)):
             for m in range(1, last):
-                store = tmp_path / f"{name}-{n}-{again}-{m}"
+                store = in_memory / f"{name}-{n}-{again}-{m}"
                 acks = ""
                 for call, when in ((name, n), (again, m)):
-                    done = strace(call, f"signal=KILL:when={when}", plain_driver, store)
-                    assert done.returncode in (-9, 137), done.stderr
+                    done = kill(call, when, plain_driver, "run", store)
+                    assert done.returncode, (call, when)
                     # An attempt that was begun again under the same number is the same attempt.
                     acks += done.stdout
                 begun = list(dict.fromkeys(re.findall(r"^begun .*$", acks, re.M)))
@@ -165,13 +125,12 @@ def test_a_second_kill_while_the_first_is_mended_does_no_harm(driver, plain_driv
 
 
 @pytest.mark.parametrize("name,error", FAULTS)
-def test_a_failing_call_is_told_in_a_sentence_and_may_be_made_again(driver, tmp_path, name, error):
+def test_a_failing_call_is_told_in_a_sentence_and_may_be_made_again(driver, in_memory, name, error):
     told = []
 
     def work(_, n):
-        store = tmp_path / f"{name}-{n}"
-        # Which stops at those calls alone, and can inject no signal.
-        done = strace(name, f"error={error}:when={n}", driver, store, "--follow-forks", "--seccomp-bpf")
+        store = in_memory / f"{name}-{n}"
+        done = fail(name, error, n, driver, "run", store)
         assert done.returncode == 0, (n, done.stdout, done.stderr)
         for line in done.stderr.splitlines():
             assert re.match(r"error: \S+( \S+)?: .*(No space left on device|Input/output error)", line), line
@@ -179,6 +138,6 @@ def test_a_failing_call_is_told_in_a_sentence_and_may_be_made_again(driver, tmp_
         assert done.stdout.endswith("done\n")
         converge(driver, store, done.stdout)
 
-    places = [place for place in every_place(driver, tmp_path, CHANGES) if place[0] == name]
+    places = [place for place in every_place(driver, in_memory, CHANGES) if place[0] == name]
     in_parallel(work, places)
     assert told
