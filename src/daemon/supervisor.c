@@ -593,7 +593,10 @@ static void set_retry(struct supervisor *s, unsigned tries)
 	uint64_t delay_ms =
 		RETRY_MS + lm_backoff_ms(tries > 0 ? tries - 1 : 0, RETRY_MS, RETRY_MAX_MS);
 
-	lm_info("it is tried again in %u s", (unsigned)(delay_ms / 1000));
+	lm_info("%s is tried again in %u s",
+		s->lifecycle.wanted.state == WANTED_DOWN ? "taking down the application"
+							 : "the start",
+		(unsigned)(delay_ms / 1000));
 	s->retry_at_ms = lm_clock_mono_ms() + delay_ms;
 	loop_timer_start(s->retry, delay_ms, 0);
 }
