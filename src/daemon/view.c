@@ -8,8 +8,10 @@
 #include "daemon/generation.h"
 #include "daemon/supervisor_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static bool comes_next(const struct lifecycle *l, enum lifecycle_command command)
 {
@@ -84,23 +86,35 @@ static char *describe_rest(const struct lifecycle *l)
 	return lm_xstrdup("the last deployment failed");
 }
 
+/// Until when, by the clock on the wall: what the service manager shows is not renewed.
+static const char *retry_time(const struct supervisor *s, char *out, size_t size)
+{
+	time_t at = (time_t)((lm_clock_wall_ms() + (int64_t)retry_ms(s) + 999) / 1000);
+	struct tm tm;
+
+	if (!localtime_r(&at, &tm) || strftime(out, size, "%H:%M:%S", &tm) == 0)
+		(void)snprintf(out, size, "later");
+	return out;
+}
+
 static char *describe_wait(const struct supervisor *s)
 {
 	const struct lifecycle *l = &s->lifecycle;
-	unsigned seconds = (unsigned)((retry_ms(s) + 999) / 1000);
+	char time[16];
+	const char *at = retry_time(s, time, sizeof(time));
 
 	if (l->wanted.state == WANTED_DOWN)
 		return lm_xasprintf(
-			"the application could not be taken down; trying again in %u s", seconds);
+			"the application could not be taken down; trying again at %s", at);
 	if (l->next == COMMAND_DEPLOY)
 		return lm_xasprintf(
-			"the group file could not be deployed; trying again in %u s", seconds);
+			"the group file could not be deployed; trying again at %s", at);
 	if (l->actual == ACTUAL_WHOLE)
 		return lm_xasprintf("generation %u could not be brought up, generation %u runs "
-				    "meanwhile; trying again in %u s",
-			l->wanted.generation, l->runs, seconds);
-	return lm_xasprintf("generation %u could not be brought up; trying again in %u s",
-		l->wanted.generation, seconds);
+				    "meanwhile; trying again at %s",
+			l->wanted.generation, l->runs, at);
+	return lm_xasprintf("generation %u could not be brought up; trying again at %s",
+		l->wanted.generation, at);
 }
 
 static char *describe_deployment(const struct supervisor *s)
