@@ -162,15 +162,18 @@ static void tell_lightermand(struct doctor *d)
 	const char *version = json_get_text(d->status, "version");
 	const char *description = json_get_text(d->status, "description");
 	const char *state = json_get_text(d->status, "state");
+	bool is_odd = state && (strcmp(state, "waiting") == 0 || strcmp(state, "failed") == 0 ||
+				       json_is_integer(json_object_get(d->status, "retry_ms")));
 	struct stat st;
 
 	if (stat(d->socket_path, &st) == 0)
 		d->daemon_uid = st.st_uid;
 	doctor_ok(d, "answers at '%s', version %s%s%s", d->socket_path,
-		version ? version : "unknown", description ? ": " : "",
-		description ? description : "");
-	if (state && (strcmp(state, "waiting") == 0 || strcmp(state, "failed") == 0))
-		doctor_warn(d, description, "see the last deployment in 'lighterman status'");
+		version ? version : "unknown", description && !is_odd ? ": " : "",
+		description && !is_odd ? description : "");
+	if (is_odd)
+		doctor_warn(d, description ? description : state,
+			"see the last deployment in 'lighterman status'");
 	if (version && strcmp(version, LM_VERSION) != 0)
 		doctor_warn(d, "lightermand is not of the same version as lighterman, " LM_VERSION,
 			"restart it after an update (systemctl restart lightermand)");

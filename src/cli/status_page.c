@@ -49,8 +49,12 @@ static void add_state(const json_t *status, struct lm_buf *out)
 {
 	const char *state = json_get_text(status, "state");
 	const char *activity = json_get_text(status, "activity");
-	bool says_all =
-		!activity || (strcmp(activity, "idle") == 0 && strcmp(state, "failed") != 0);
+	const char *wanted = json_get_text(json_object_get(status, "wanted"), "state");
+	bool is_idle = activity && strcmp(activity, "idle") == 0;
+	bool is_failed = state && strcmp(state, "failed") == 0;
+	bool is_beside =
+		state && wanted && strcmp(state, "running") == 0 && strcmp(wanted, "down") == 0;
+	bool says_all = !activity || (is_idle && !is_failed && !is_beside);
 
 	add_label(out, "state");
 	if (state && strcmp(state, "empty") == 0) {

@@ -21,6 +21,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 enum {
@@ -45,6 +46,7 @@ struct daemon {
 	struct commands *commands;
 	struct loop_signal *term, *interrupt, *hangup;
 	struct loop_timer *tidy;
+	char *status; ///< What was said last of what goes on.
 	bool ending;
 };
 
@@ -67,6 +69,7 @@ static void daemon_finish(struct daemon *d)
 	loop_destroy(d->loop);
 	daemon_log_end();
 	host_finish(&d->host);
+	free(d->status);
 }
 
 static void on_drained(void *ctx)
@@ -123,7 +126,11 @@ static void on_changed(void *ctx)
 	lm_auto_free char *status = supervisor_describe(d->supervisor);
 
 	loop_timer_start(d->tidy, TIDY_MS, 0);
+	if (!d->status || strcmp(d->status, status) != 0)
+		lm_debug("%s", status);
 	service_status(d->service, status);
+	free(d->status);
+	d->status = lm_take(status);
 	telemetry_changed(d->telemetry);
 }
 
@@ -163,7 +170,8 @@ static bool deploy_file(struct daemon *d, bool reuse)
 	struct lm_err err = {LM_OK};
 
 	if (lm_file_read(d->options->group, &text, &err)) {
-		lm_error("read the group file: %s", err.msg);
+		(void)!lm_wrap(&err, "read the group file");
+		supervisor_refuse(d->supervisor, &err);
 		return false;
 	}
 	supervisor_deploy(d->supervisor, lm_buf_str(&text), reuse, &nobody);

@@ -74,7 +74,7 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 
 	if (rc == LM_OK)
 		rc = store_journal(d->store, d->generation, stage, err);
-	if (rc == LM_OK && (number == DEPLOY_DOWN || number == DEPLOY_UP))
+	if (rc == LM_OK && deploy_stage_acts(number))
 		d->events.acts(d->events.ctx);
 	return rc;
 }

@@ -80,11 +80,11 @@ void outcomes_send(struct outcomes *o)
 	lm_auto_free struct store_message *messages = NULL;
 	size_t n = 0;
 	struct lm_err err = {LM_OK}, failed = {LM_OK};
+	// One that cannot be read, or stays, does not hold up the others, for as many as the
+	// outboxes know the names of.
 	lm_rc rc = store_unreported(o->store, &messages, &n, &err);
 
 	outgoing_send_again(o->outgoing);
-	// One that stays does not hold up the others, for as many as the outboxes know the names
-	// of.
 	for (size_t i = 0; i < n && (rc == LM_OK || i < LIMIT_OUTBOX_TAKEN); i++) {
 		if (send_one(o, &messages[i], rc == LM_OK ? &err : &failed) != LM_OK)
 			rc = LM_E_SYS;
@@ -195,19 +195,40 @@ lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err)
 	return rc;
 }
 
-lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err)
+static lm_rc end_open(
+	struct outcomes *o, const char *message, struct lm_str status, struct lm_err *err)
 {
 	const struct store_state *state = store_state(o->store);
 	const struct store_outcome outcome = {
 		.stage = state->open_stage[0] ? state->open_stage : "validate",
 		.error = "InternalError",
-		.message = "superseded by a newer deployment",
+		.message = message,
 		.ended_ms = lm_clock_wall_ms(),
+		.status = status,
 	};
 
 	if (state->open == 0)
 		return LM_OK;
 	return store_finish(o->store, state->open, &outcome, err);
+}
+
+lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err)
+{
+	return end_open(o, "given up for another deployment", LM_STR(""), err);
+}
+
+lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err)
+{
+	lm_auto_free char *message = lm_xasprintf(
+		"the deployment of generation %u failed, and lightermand ended before it could "
+		"record why; see the connector log of that time",
+		store_state(o->store)->open);
+	lm_auto_free char *status = status_failure("InternalError", message);
+	lm_rc rc = end_open(o, message, lm_str(status), err);
+
+	if (rc == LM_OK)
+		outcomes_send(o);
+	return rc;
 }
 
 void outcomes_refuse(struct outcomes *o, const char *error, const char *message)

@@ -47,6 +47,8 @@ lm_rc outcomes_record(
 lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err);
 /// Ends the attempt that was interrupted, or cancelled, and is not to be taken up any more.
 lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err);
+/// The same for one whose end an earlier lightermand could not record; published.
+lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err);
 /// Publishes the failure of something that has no generation, or no attempt.
 void outcomes_refuse(struct outcomes *o, const char *error, const char *message);
 /// Sends each status message that is not known to be in the outboxes; tries again later if that

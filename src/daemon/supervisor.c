@@ -220,14 +220,14 @@ static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_actio
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to be kept");
 	lm_rc rc = action->own ? LM_OK : end_other(s, 0, err);
 	if (rc == LM_OK)
-		rc = store_begin(
-			s->store, lm_buf_str(&text), action->own, action->before, ret_n, err);
+		rc = store_begin(s->store, lm_buf_str(&text), action->own, action->before,
+			action->touched, ret_n, err);
 	if (rc != LM_E_CONFLICT)
 		return rc;
 	rc = end_other(s, 0, err);
 	return rc ? rc
-		  : store_begin(
-			    s->store, lm_buf_str(&text), action->own, action->before, ret_n, err);
+		  : store_begin(s->store, lm_buf_str(&text), action->own, action->before,
+			    action->touched, ret_n, err);
 }
 
 /// The generation whose attempt begins, its definition, and what runs until then.
@@ -326,7 +326,8 @@ static void record_outcome(struct supervisor *s, bool is_told)
 	}
 	lm_auto_free char *text =
 		lm_xasprintf("how this deployment ended could not be recorded yet: %s", err.msg);
-	tell_present(s, json_pack("{s:s}", "warning", text));
+	if (s->progress.waiter) // still of the one who waits for it
+		waiter_tell(s->progress.waiter, json_pack("{s:s}", "warning", text), false);
 	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
 }
 
@@ -439,7 +440,7 @@ static void save(struct supervisor *s)
 	const struct lifecycle *l = &s->lifecycle;
 	struct lm_err err = {LM_OK};
 
-	if (store_want(s->store, l->wanted, l->before, &err) == LM_OK) {
+	if (store_want(s->store, l->wanted, l->before, l->touched, &err) == LM_OK) {
 		post(s, (struct lifecycle_event){.kind = EVENT_SAVED});
 		return;
 	}
@@ -794,6 +795,14 @@ void supervisor_deploy(
 			.own = own});
 }
 
+void supervisor_refuse(struct supervisor *s, const struct lm_err *err)
+{
+	lm_error("%s", err->msg);
+	s->counts.ended[METRICS_FAILED]++;
+	outcomes_refuse(s->outcomes, error_name(err), err->msg);
+	tell_watcher(s);
+}
+
 void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter)
 {
 	struct group *group = NULL;
@@ -806,8 +815,12 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 	}
 	if (is_resting(s))
 		tell_warnings(group, waiter);
-	group_destroy(s->plan_ordered);
-	s->plan_ordered = group;
+	if (s->awaits_workers && s->pending.kind == ACTION_PLAN) {
+		group_destroy(group); // that of the plan that waits stays
+	} else {
+		group_destroy(s->plan_ordered);
+		s->plan_ordered = group;
+	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_PLAN,
 			.client = add_client(s, COMMAND_PLAN, waiter)});
@@ -886,15 +899,25 @@ void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *wat
 
 static struct lifecycle_record read_record(const struct store_state *state)
 {
-	enum deploy_stage stage = deploy_stage_from_name(state->open_stage);
-
 	return (struct lifecycle_record){
 		.wanted = state->wanted,
 		.before = state->before,
 		.good = state->current,
-		.touched = state->open == state->wanted.generation && stage != DEPLOY_STAGES &&
-			   stage >= DEPLOY_DOWN,
+		.touched = state->touched,
 	};
+}
+
+/// What is wanted was saved, but not how the attempt ended that changed it.
+static void end_unrecorded(struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+	struct lm_err err = {LM_OK};
+
+	if (state->open == 0 || state->open == state->wanted.generation ||
+		state->open == state->current)
+		return;
+	if (outcomes_give_up_open(s->outcomes, &err))
+		lm_error("%s; retrying with the next deployment", err.msg);
 }
 
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
@@ -913,6 +936,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->retry = loop_timer_create(loop, on_retry, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);
+	end_unrecorded(s);
 	return s;
 }
 

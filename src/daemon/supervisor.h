@@ -34,6 +34,8 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// definition that was deployed last is not made a new generation.
 void supervisor_deploy(
 	struct supervisor *s, struct lm_str group_file, bool own, const struct waiter *waiter);
+/// Publishes and logs that a deployment could not even be ordered.
+void supervisor_refuse(struct supervisor *s, const struct lm_err *err);
 /// Tells the waiter what a deployment of that text would do. Writes nothing, publishes nothing, and
 /// gives way to every command that comes.
 void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter);
@@ -74,7 +76,7 @@ void supervisor_apply_loggers(struct supervisor *s);
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
 /// What goes on, in a few words for people: "deploying generation 3: pull". The one description
-/// that `status`, the service manager and the log have. The caller frees.
+/// that `status`, `doctor`, the service manager and the log show. The caller frees.
 char *supervisor_describe(const struct supervisor *s);
 /// What `status` shows but for containers and brokers; a new reference. `containers`: what the
 /// engine has; NULL: it did not answer.

@@ -24,7 +24,8 @@ static bool any_runs(const struct engine_containers *containers)
 		const struct engine_container *c = &containers->items[i];
 
 		if (c->service[0] && !c->oneoff &&
-			(strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0))
+			(strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
+				strcmp(c->state, "paused") == 0))
 			return true;
 	}
 	return false;
@@ -51,7 +52,9 @@ static const char *state_word(const struct lifecycle *l, const struct engine_con
 		return "empty";
 	if (l->wanted.state == WANTED_DOWN)
 		return down_word(l, containers);
-	if (l->activity == ACTIVITY_CANCELLING)
+	if (l->exit_tried) // up again with the next start of lightermand
+		return "stopping";
+	if (l->activity == ACTIVITY_CANCELLING && l->command != COMMAND_PLAN)
 		return "deploying";
 	if (l->waits)
 		return "waiting";
@@ -107,8 +110,7 @@ static char *describe_wait(const struct supervisor *s)
 		return lm_xasprintf(
 			"the application could not be taken down; trying again at %s", at);
 	if (l->next == COMMAND_DEPLOY)
-		return lm_xasprintf(
-			"the group file could not be deployed; trying again at %s", at);
+		return lm_xasprintf("the group file could not be deployed; trying again at %s", at);
 	if (l->actual == ACTUAL_WHOLE)
 		return lm_xasprintf("generation %u could not be brought up, generation %u runs "
 				    "meanwhile; trying again at %s",
@@ -139,7 +141,10 @@ char *supervisor_describe(const struct supervisor *s)
 	case ACTIVITY_DEPLOYING:
 		return describe_deployment(s);
 	case ACTIVITY_CANCELLING:
-		return lm_xasprintf("ending what was begun: %s", s->why_cancelled);
+		if (s->lifecycle.command == COMMAND_PLAN)
+			return lm_xasprintf("giving up a plan: %s", s->why_cancelled);
+		return lm_xasprintf("cancelling the deployment of generation %u: %s",
+			s->lifecycle.subject, s->why_cancelled);
 	case ACTIVITY_STOPPING:
 		if (!s->teardown)
 			return lm_xstrdup("about to take down the application");
@@ -227,6 +232,17 @@ static json_t *last_deployment_to_json(struct supervisor *s)
 	return last;
 }
 
+static const char BESIDE[] =
+	"the application is to be down, but somebody has started containers of "
+	"it: 'lighterman stop' takes them down";
+
+/// The engine has what lightermand did not start.
+static bool is_contradicted(const struct lifecycle *l, const struct engine_containers *containers)
+{
+	return l->activity == ACTIVITY_IDLE && l->wanted.state == WANTED_DOWN &&
+	       any_runs(containers);
+}
+
 json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers *containers)
 {
 	const struct lifecycle *l = &s->lifecycle;
@@ -235,7 +251,8 @@ json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers 
 
 	json_object_set_new(status, "version", json_string(LM_VERSION));
 	json_object_set_new(status, "state", json_string(state_word(l, containers)));
-	json_object_set_new(status, "description", json_string(description));
+	json_object_set_new(status, "description",
+		json_string(is_contradicted(l, containers) ? BESIDE : description));
 	json_object_set_new(status, "activity", json_string(lifecycle_activity_name(l->activity)));
 	json_object_set_new(status, "wanted",
 		json_pack("{s:s, s:o}", "state", lifecycle_wanted_name(l->wanted.state),

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "deploy/stages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ static void read_stage(struct lm_str line, struct journal_state *state)
 		return;
 	memcpy(state->stage, name.p, name.n);
 	state->stage[name.n] = '\0';
+	state->acted |= deploy_stage_acts(deploy_stage_from_name(state->stage));
 	state->stage_ms = (int64_t)ms;
 }
 

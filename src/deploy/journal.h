@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { JOURNAL_STAGE_SIZE = 32, JOURNAL_MAX = 16 << 10 };
@@ -18,6 +19,7 @@ struct journal_state {
 	unsigned generation; ///< 0: nothing is under way.
 	unsigned attempt;
 	char stage[JOURNAL_STAGE_SIZE]; ///< The last one recorded, "" if none.
+	bool acted;                     ///< A stage is among them that changes what runs.
 	int64_t began_ms, stage_ms;     ///< Wall clock.
 };
 

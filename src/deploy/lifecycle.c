@@ -57,10 +57,8 @@ static void want(struct lifecycle *l, enum lifecycle_wanted state, unsigned n,
 	l->settled = false;
 	if (is_same_wish(l->wanted, wish) && !l->unsaved)
 		return;
-	if (l->wanted.generation != n) {
-		l->touched = false;
+	if (l->wanted.generation != n)
 		l->before = (struct lifecycle_wish){0};
-	}
 	l->wanted = wish;
 	l->unsaved = true; // until it is said to be
 	act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
@@ -138,11 +136,21 @@ static struct lifecycle_wish find_before(const struct lifecycle *l)
 	return (struct lifecycle_wish){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
 }
 
+/// What an attempt has changed outlives it.
+static void save_touched(const struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	if (l->touched && l->wanted.state != WANTED_NOTHING)
+		act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
+}
+
 static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_command command,
 	bool own, struct lifecycle_actions *actions)
 {
 	bool restores = l->goes_back && n != 0 && n == l->good;
 
+	if (n != 0) // the journal forgets what the attempt before has done
+		save_touched(l, actions);
+	l->acted = false;
 	l->activity = ACTIVITY_DEPLOYING;
 	l->command = command;
 	l->subject = n;
@@ -152,6 +160,7 @@ static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_com
 			     .own = own,
 			     .restores = restores,
 			     .keeps = restores && l->actual != ACTUAL_PARTIAL && !l->touched,
+			     .touched = l->touched,
 			     .before = n ? (struct lifecycle_wish){0} : find_before(l)});
 }
 
@@ -176,6 +185,14 @@ static enum lifecycle_answer stop_answer(const struct lifecycle *l)
 	return l->unsaved ? ANSWER_NOT_LASTING : ANSWER_DONE;
 }
 
+/// The same for one that is not carried out any more.
+static enum lifecycle_answer late_stop_answer(const struct lifecycle *l)
+{
+	if (l->actual == ACTUAL_NOTHING || l->wanted.state == WANTED_NOTHING)
+		return stop_answer(l);
+	return l->wanted.state == WANTED_DOWN ? ANSWER_STOP_LATER : ANSWER_ENDING;
+}
+
 /// After the program was told to end. A stop that came before or meanwhile is carried out first.
 static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actions)
 {
@@ -192,11 +209,7 @@ static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actio
 		begin_stop(l, actions);
 		return;
 	}
-	if (l->next == COMMAND_STOP)
-		answer_next(l, actions,
-			l->actual == ACTUAL_NOTHING ? stop_answer(l) : ANSWER_STOP_LATER);
-	else
-		answer_next(l, actions, ANSWER_ENDING);
+	answer_next(l, actions, l->next == COMMAND_STOP ? late_stop_answer(l) : ANSWER_ENDING);
 	answer_start(l, actions, ANSWER_ENDING);
 	stop_timer(l, actions);
 	l->restore_due = false;
@@ -324,8 +337,8 @@ static void on_deploy(
 static void on_start(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
-	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_DEPLOY ||
-		       l->next == COMMAND_START || l->start_waits;
+	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_START ||
+		       (l->next == COMMAND_DEPLOY && !l->next_own) || l->start_waits;
 
 	if (l->exits) {
 		answer(actions, event->client, ANSWER_ENDING);
@@ -359,7 +372,7 @@ static void on_stop(
 		want(l, WANTED_DOWN, l->wanted.generation, actions);
 	l->restore_due = false;
 	if (l->activity == ACTIVITY_EXITED)
-		answer(actions, event->client, ANSWER_STOP_LATER);
+		answer(actions, event->client, late_stop_answer(l));
 	else
 		put_next(l, event, REASON_STOP, actions);
 }
@@ -428,7 +441,6 @@ static void on_begun(struct lifecycle *l, unsigned generation)
 	l->before = before.generation == generation ? (struct lifecycle_wish){0} : before;
 	l->wanted = wish; // on record with the generation
 	l->unsaved = false;
-	l->touched = false;
 }
 
 static void publish(struct lifecycle_actions *actions)
@@ -464,6 +476,13 @@ static void go_back(struct lifecycle *l, struct lifecycle_actions *actions)
 	l->goes_back = true;
 }
 
+/// What was last deployed with success is to run until what is wanted does.
+static void restore(struct lifecycle *l)
+{
+	if (l->good && !l->restore_failed && !(l->actual == ACTUAL_WHOLE && l->runs == l->good))
+		l->restore_due = true;
+}
+
 /// Of an attempt of what is wanted, or of one that could not begin. Whether it is published.
 static bool fail_own(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
@@ -475,20 +494,19 @@ static bool fail_own(
 		return true;
 	}
 	retry(l);
-	if (l->good && l->good != l->subject && !l->restore_failed &&
-		!(l->actual == ACTUAL_WHOLE && l->runs == l->good))
-		l->restore_due = true;
+	save_touched(l, actions);
+	// What a person has stopped comes up by nobody's word but theirs.
+	if (l->good != l->subject && (l->touched || l->before.state != WANTED_DOWN))
+		restore(l);
 	return is_first;
 }
 
 /// Of a deployment that a person ordered: not tried again.
 static bool fail_ordered(struct lifecycle *l, struct lifecycle_actions *actions)
 {
-	bool acted = l->touched;
-
 	go_back(l, actions);
 	// What it has changed stays as it is: going back is for those who ask for it.
-	if (acted)
+	if (l->acted)
 		l->settled = true;
 	return true;
 }
@@ -516,12 +534,10 @@ static bool fail(
 static void end_deployment_failed(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
-	struct lifecycle_actions later = {.n = 0};
-	bool is_told = fail(l, failure, &later);
+	// What is wanted now is saved first: killed between the two, the attempt is found open.
+	bool is_told = fail(l, failure, actions);
 
 	record(l, false, is_told, actions);
-	for (size_t i = 0; i < later.n; i++)
-		act(actions, later.items[i]);
 	answer_present(l, actions, ANSWER_FAILED);
 	proceed(l, actions);
 }
@@ -529,7 +545,7 @@ static void end_deployment_failed(
 static void on_stop_failed(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	set_actual(l, ACTUAL_UNKNOWN, 0);
-	if (has_ended_series(l))
+	if (has_ended_series(l) || l->wanted.state != WANTED_DOWN || l->exits)
 		publish(actions);
 	answer_present(l, actions, ANSWER_FAILED);
 	if (l->wanted.state == WANTED_DOWN)
@@ -550,8 +566,12 @@ static void on_deployment_not_begun(
 			l->next = COMMAND_DEPLOY;
 			l->next_own = true;
 		}
+		restore(l);
 	} else if (l->command != COMMAND_DEPLOY) {
 		is_told = fail(l, failure, actions);
+	} else if (!l->own && l->wanted.state == WANTED_UP && l->wanted.generation != l->good) {
+		// The one whose place it was to take was given up for it.
+		go_back(l, actions);
 	}
 	if (is_told)
 		publish(actions);
@@ -575,19 +595,19 @@ static void on_not_begun(
 static void on_acts(struct lifecycle *l)
 {
 	set_actual(l, ACTUAL_PARTIAL, l->subject);
-	if (l->subject == l->wanted.generation)
-		l->touched = true;
+	l->acted = true;
+	l->touched = true;
 }
 
 static void on_deployed(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	set_actual(l, ACTUAL_WHOLE, l->subject);
+	l->touched = false;
 	l->good = l->subject;
 	l->goes_back = false;
 	l->restore_failed = false;
 	if (l->subject == l->wanted.generation) {
 		l->tries = 0;
-		l->touched = false;
 		l->before = (struct lifecycle_wish){0};
 		stop_timer(l, actions);
 	}
@@ -605,6 +625,7 @@ static void on_looked(
 		return;
 	if (kind == EVENT_RUNS_NOTHING) {
 		set_actual(l, ACTUAL_NOTHING, 0);
+		l->touched = false;
 		l->tries = 0;
 		answer_present(l, actions, stop_answer(l));
 		proceed(l, actions);
@@ -614,6 +635,8 @@ static void on_looked(
 		set_actual(l, ACTUAL_PARTIAL, 0);
 		proceed(l, actions);
 	} else {
+		if (has_ended_series(l))
+			publish(actions);
 		retry(l);
 		proceed(l, actions);
 	}
@@ -622,9 +645,12 @@ static void on_looked(
 /// What a restart policy brings up is not what is wanted.
 static void on_engine_back(struct lifecycle *l, struct lifecycle_actions *actions)
 {
+	if (l->wanted.state == WANTED_NOTHING || l->activity == ACTIVITY_STOPPING)
+		return;
+	if (l->wanted.state == WANTED_DOWN || l->actual == ACTUAL_NOTHING)
+		set_actual(l, ACTUAL_UNKNOWN, 0);
 	if (l->wanted.state != WANTED_DOWN || is_busy(l) || l->exits)
 		return;
-	set_actual(l, ACTUAL_UNKNOWN, 0);
 	stop_timer(l, actions);
 	proceed(l, actions);
 }
@@ -677,6 +703,7 @@ static void on_worker(
 			end_deployment_failed(l, event->failure, actions);
 		break;
 	case EVENT_CANCELLED:
+		save_touched(l, actions);
 		answer_present(l, actions, ANSWER_CANCELLED);
 		proceed(l, actions);
 		break;
@@ -737,13 +764,16 @@ void lifecycle_step(
 struct lifecycle lifecycle_begin(const struct lifecycle_record *record)
 {
 	bool is_good = record->good == record->wanted.generation;
+	bool is_half_changed = record->touched && record->wanted.state == WANTED_UP;
 
 	return (struct lifecycle){
 		.wanted = record->wanted,
 		.before = is_good ? (struct lifecycle_wish){0} : record->before,
 		.good = record->good,
-		.touched = record->touched && !is_good,
-		.actual = record->wanted.state == WANTED_NOTHING ? ACTUAL_NOTHING : ACTUAL_UNKNOWN,
+		.touched = record->touched,
+		.actual = record->wanted.state == WANTED_NOTHING ? ACTUAL_NOTHING
+			  : is_half_changed                      ? ACTUAL_PARTIAL
+								 : ACTUAL_UNKNOWN,
 	};
 }
 

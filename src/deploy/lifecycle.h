@@ -137,6 +137,7 @@ struct lifecycle_action {
 	bool own;      ///< BEGIN: by the program itself.
 	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
 	bool keeps;    ///< BEGIN: nothing has changed what ran, so what of it still runs runs on.
+	bool touched;  ///< BEGIN: something has, and that is on record with what is wanted.
 	bool success, publish;
 	unsigned client;
 	unsigned tries;
@@ -157,7 +158,7 @@ struct lifecycle {
 	/// fails before it has changed anything.
 	struct lifecycle_wish before;
 	unsigned good; ///< Deployed with success last; 0: none.
-	bool touched;  ///< An attempt of `wanted.generation` has changed what runs.
+	bool touched;  ///< An attempt has changed what runs, and none has succeeded since.
 	bool unsaved;  ///< `wanted` is not on disk yet.
 	bool unrecorded;
 
@@ -169,6 +170,7 @@ struct lifecycle {
 	enum lifecycle_command command; ///< What the activity is for.
 	unsigned client;                ///< Who waits for it.
 	bool own;                       ///< Nobody ordered it.
+	bool acted;                     ///< DEPLOYING: it has changed what runs.
 	bool goes_back;                 ///< What is brought up now is what ran before.
 
 	bool settled;     ///< Nothing more is tried: why was published.
@@ -192,7 +194,7 @@ struct lifecycle {
 struct lifecycle_record {
 	struct lifecycle_wish wanted, before;
 	unsigned good;
-	bool touched; ///< The attempt that was interrupted had changed what runs.
+	bool touched; ///< As in struct lifecycle.
 };
 
 /// The state in which the program starts.
@@ -204,8 +206,10 @@ void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
 bool lifecycle_is_at_rest(const struct lifecycle *l);
 /// What runs is what is wanted.
 bool lifecycle_is_fulfilled(const struct lifecycle *l);
-/// The one table of failures: by what failed, whichever stage it failed in. LM_OK and
-/// LM_E_CANCELLED (somebody else ended the worker) count as transient.
+/// The one table of failures that are the definition's fault, or whose cause is not known to be
+/// none: by what failed, whichever stage it failed in. What a worker calls an InternalError is
+/// transient whatever its class: an image that no registry has may come. LM_OK and LM_E_CANCELLED
+/// (somebody else ended the worker) count as transient.
 enum lifecycle_failure lifecycle_failure_of(lm_rc rc);
 
 /// "idle", "looking", …; static storage.

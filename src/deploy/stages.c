@@ -379,6 +379,11 @@ enum deploy_stage deploy_stage_from_name(const char *name)
 	return DEPLOY_STAGES;
 }
 
+bool deploy_stage_acts(enum deploy_stage stage)
+{
+	return stage == DEPLOY_DOWN || stage == DEPLOY_UP;
+}
+
 const char *deploy_state_name(enum deploy_state state)
 {
 	static const char *const names[] = {"begin", "progress", "end", "fail"};

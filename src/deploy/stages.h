@@ -35,6 +35,9 @@ const char *deploy_stage_name(enum deploy_stage stage);
 /// The stage of that name, or DEPLOY_STAGES.
 enum deploy_stage deploy_stage_from_name(const char *name);
 
+/// Whether the stage changes what runs.
+bool deploy_stage_acts(enum deploy_stage stage);
+
 /// What the definition asks for. A setting that `version` does not know has its default, whatever
 /// stands here.
 struct deploy_options {

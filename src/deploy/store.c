@@ -180,13 +180,13 @@ static lm_rc try_reuse(
 
 /// The generation that is deployed again is what is wanted from now on, if it was not before.
 static lm_rc want_reused(
-	struct store *s, unsigned n, struct lifecycle_wish before, struct lm_err *err)
+	struct store *s, unsigned n, struct lifecycle_wish before, bool touched, struct lm_err *err)
 {
 	const struct lifecycle_wish wish = {WANTED_UP, n}, none = {0};
 
 	if (s->state.wanted.state == WANTED_UP && s->state.wanted.generation == n)
 		return LM_OK;
-	return store_want(s, wish, before.generation == n ? none : before, err);
+	return store_want(s, wish, before.generation == n ? none : before, touched, err);
 }
 
 static lm_rc make_folder(
@@ -208,7 +208,7 @@ static lm_rc make_folder(
 /// Journal and wish come before the number: whoever has a number and no outcome is in the journal,
 /// and a wish for a number that nobody has counts for nothing.
 static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definition,
-	struct lifecycle_wish before, struct lm_err *err)
+	struct lifecycle_wish before, bool touched, struct lm_err *err)
 {
 	char temporary[STORE_NAME_SIZE], name[STORE_NAME_SIZE];
 
@@ -216,7 +216,8 @@ static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definiti
 	(void)snprintf(name, sizeof(name), "%u", n);
 	lm_rc rc = make_folder(s, temporary, definition, err);
 	if (rc == LM_OK)
-		rc = wanted_write(s->root_fd, (struct lifecycle_wish){WANTED_UP, n}, before, err);
+		rc = wanted_write(
+			s->root_fd, &(struct wanted){{WANTED_UP, n}, before, touched}, err);
 	if (rc == LM_OK)
 		rc = journal_begin(s->root_fd, n, 1, err);
 	if (rc == LM_OK && renameat(s->generations_fd, temporary, s->generations_fd, name) < 0)
@@ -229,13 +230,13 @@ static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definiti
 	struct lm_err ignored;
 	(void)store_discard(s, n, &ignored);
 	(void)journal_clear(s->root_fd, &ignored);
-	(void)!store_want(s, s->state.wanted, s->state.before, &ignored);
+	(void)!store_want(s, s->state.wanted, s->state.before, s->state.touched, &ignored);
 	(void)lm_tree_remove(s->generations_fd, temporary, &ignored);
 	return lm_wrap(err, "store the definition as generation %u", n);
 }
 
 lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
-	struct lifecycle_wish before, unsigned *ret_n, struct lm_err *err)
+	struct lifecycle_wish before, bool touched, unsigned *ret_n, struct lm_err *err)
 {
 	lm_auto_free unsigned *numbers = NULL;
 	size_t count = 0;
@@ -250,7 +251,7 @@ lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
 		return rc;
 	if (n != 0) {
 		*ret_n = n;
-		return want_reused(s, n, before, err);
+		return want_reused(s, n, before, touched, err);
 	}
 	rc = check_idle(s, 0, err);
 	if (rc == LM_OK)
@@ -258,13 +259,14 @@ lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
 	if (rc)
 		return rc;
 	n = count > 0 ? numbers[count - 1] + 1 : 1;
-	rc = make_generation(s, n, definition, before, err);
+	rc = make_generation(s, n, definition, before, touched, err);
 	if (rc)
 		return rc;
 	set_open(s, n, 1);
 	s->state.newest = n;
 	s->state.wanted = (struct lifecycle_wish){WANTED_UP, n};
 	s->state.before = before;
+	s->state.touched = touched;
 	*ret_n = n;
 	return LM_OK;
 }
@@ -418,15 +420,17 @@ lm_rc store_image(
 }
 
 lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
-	struct lm_err *err)
+	bool touched, struct lm_err *err)
 {
+	const struct wanted written = {wanted, before, touched};
 	lm_rc rc = wanted.state == WANTED_NOTHING ? lm_tree_remove(s->root_fd, "wanted", err)
-						  : wanted_write(s->root_fd, wanted, before, err);
+						  : wanted_write(s->root_fd, &written, err);
 
 	if (rc)
 		return lm_wrap(err, "remember that the application is to be %s",
 			wanted.state == WANTED_UP ? "up" : "down");
 	s->state.wanted = wanted;
 	s->state.before = before;
+	s->state.touched = touched;
 	return LM_OK;
 }

@@ -54,6 +54,7 @@ struct store_state {
 	/// What shall be, and what shall be instead if a generation that was never deployed with
 	/// success changes nothing. They name generations that exist.
 	struct lifecycle_wish wanted, before;
+	bool touched; ///< An attempt has changed what runs, and none has succeeded since.
 };
 
 /// Opens, creating `dir` and its parents (0700) where they are missing, and puts in order what a
@@ -73,9 +74,9 @@ const char *store_note(const struct store *s);
 /// number. With `reuse` a definition whose text is that of the interrupted, the current or the
 /// newest generation gets another attempt of that one instead (unless it has a status message that
 /// was not reported yet). From the same moment on it is what is wanted, with `before` (unless that
-/// is the same generation). LM_E_CONFLICT: another attempt is under way.
+/// is the same generation) and `touched`. LM_E_CONFLICT: another attempt is under way.
 lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
-	struct lifecycle_wish before, unsigned *ret_n, struct lm_err *err);
+	struct lifecycle_wish before, bool touched, unsigned *ret_n, struct lm_err *err);
 /// Begins another attempt of generation `n`, which may be the interrupted one. LM_E_NOT_FOUND.
 /// LM_E_CONFLICT: another attempt is under way, or a status message of `n` was not reported yet.
 lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err);
@@ -120,7 +121,8 @@ struct store_message {
 	unsigned generation, attempt; ///< Together they name the message for good.
 };
 
-/// All of them, oldest generation first; the caller frees the array (NULL if there are none).
+/// All of them that can be read, oldest generation first, also with an error; the caller frees the
+/// array (NULL if there are none).
 lm_rc store_unreported(
 	struct store *s, struct store_message **ret, size_t *ret_count, struct lm_err *err);
 /// The document to send for generation `n`'s last outcome. The caller frees it.
@@ -151,4 +153,4 @@ lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err);
 
 /// Makes what is wanted last. Works on a full disk, too.
 lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
-	struct lm_err *err);
+	bool touched, struct lm_err *err);

@@ -225,21 +225,21 @@ lm_rc store_unreported(
 	size_t count = 0, found = 0;
 	lm_rc rc = store_numbers(s, &numbers, &count, err);
 
-	for (size_t i = 0; i < count && rc == LM_OK; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct store_message message;
 		bool unreported = false;
+		struct lm_err later;
+		lm_rc one = examine(s, numbers[i], &message, &unreported, rc ? &later : err);
 
-		rc = examine(s, numbers[i], &message, &unreported, err);
-		if (rc != LM_OK || !unreported)
+		rc = rc ? rc : one;
+		if (one != LM_OK || !unreported)
 			continue;
 		messages = lm_xrealloc(messages, (found + 1) * sizeof(*messages));
 		messages[found++] = message;
 	}
-	if (rc)
-		return lm_wrap(err, "look for unsent status messages");
 	*ret = lm_take(messages);
 	*ret_count = found;
-	return LM_OK;
+	return rc ? lm_wrap(err, "look for unsent status messages") : LM_OK;
 }
 
 lm_rc store_read_status(struct store *s, unsigned n, char **ret, struct lm_err *err)

@@ -31,7 +31,8 @@ struct store {
 	int root_fd;
 	int generations_fd;
 	struct store_state state;
-	json_t *images; ///< Of the attempt under way; NULL until the first.
+	bool open_acted; ///< After store_open: what was interrupted had changed what runs.
+	json_t *images;  ///< Of the attempt under way; NULL until the first.
 	char *note;
 };
 

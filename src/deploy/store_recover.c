@@ -50,8 +50,9 @@ static lm_rc is_complete(const struct store *s, unsigned n, bool *ret, struct lm
 
 	if (rc == LM_OK)
 		rc = store_file_open(fd, STORE_DEFINITION, &file, err);
-	*ret = rc == LM_OK;
-	return rc == LM_E_NOT_FOUND || rc == LM_E_INVALID ? LM_OK : rc;
+	// What cannot be read now may be read later: only what is not there is not complete.
+	*ret = rc == LM_OK || rc == LM_E_SYS;
+	return rc == LM_E_NOT_FOUND || rc == LM_E_INVALID || rc == LM_E_SYS ? LM_OK : rc;
 }
 
 /// A folder without a definition comes from a removal that failed half-way.
@@ -119,14 +120,15 @@ static lm_rc resume(struct store *s, struct lm_err *err)
 	rc = store_open_generation(s, journal.generation, &fd, err);
 	if (rc == LM_E_NOT_FOUND) // killed before it had its number: it never began
 		return journal_clear(s->root_fd, err);
-	if (rc == LM_OK)
-		rc = store_verdict_read(fd, &verdict, err);
 	if (rc)
 		return rc;
+	if (store_verdict_read(fd, &verdict, err) != LM_OK)
+		verdict = (struct store_verdict){0}; // as if it had not ended
 	if (verdict.attempt >= journal.attempt)
 		return store_commit(s, journal.generation, err);
 	s->state.open = journal.generation;
 	s->state.open_attempt = journal.attempt;
+	s->open_acted = journal.acted;
 	_Static_assert(sizeof(s->state.open_stage) == sizeof(journal.stage), "a stage's name");
 	memcpy(s->state.open_stage, journal.stage, sizeof(journal.stage));
 	return LM_OK;
@@ -165,10 +167,14 @@ static lm_rc check_wish(struct store *s, struct lifecycle_wish *wish, struct lm_
 static lm_rc read_wanted(struct store *s, struct lm_err *err)
 {
 	struct store_state *state = &s->state;
-	lm_rc rc = wanted_read(s->root_fd, &state->wanted, &state->before, err);
+	struct wanted read;
+	lm_rc rc = wanted_read(s->root_fd, &read, err);
 
-	if (rc == LM_OK)
-		rc = check_wish(s, &state->wanted, err);
+	if (rc)
+		return rc;
+	state->wanted = read.wanted;
+	state->before = read.before;
+	rc = check_wish(s, &state->wanted, err);
 	if (rc == LM_OK)
 		rc = check_wish(s, &state->before, err);
 	if (rc)
@@ -176,7 +182,9 @@ static lm_rc read_wanted(struct store *s, struct lm_err *err)
 	if (state->wanted.state == WANTED_NOTHING) { // its deployment did not begin
 		state->wanted = state->before;
 		state->before = (struct lifecycle_wish){0};
+		read.touched = false;
 	}
+	state->touched = read.touched || s->open_acted;
 	if (state->wanted.state == WANTED_NOTHING)
 		return guess_wanted(s, err);
 	return lm_tree_remove(s->root_fd, STORE_STOPPED, err); // of an earlier release

@@ -30,32 +30,44 @@ static bool take_wish(struct lm_str *text, struct lifecycle_wish *ret)
 	return true;
 }
 
-lm_rc wanted_read(int dir_fd, struct lifecycle_wish *ret_wanted, struct lifecycle_wish *ret_before,
-	struct lm_err *err)
+/// Takes the word off the front of `text`, if it is there.
+static bool take_word(struct lm_str *text, struct lm_str word)
+{
+	struct lm_str rest = *text;
+
+	if (!lm_str_eq(lm_str_cut(&rest, ' '), word))
+		return false;
+	*text = rest;
+	return true;
+}
+
+lm_rc wanted_read(int dir_fd, struct wanted *ret, struct lm_err *err)
 {
 	char text[TEXT_SIZE];
 	ssize_t n = readlinkat(dir_fd, WANTED_NAME, text, sizeof(text));
 
-	*ret_wanted = *ret_before = (struct lifecycle_wish){0};
+	*ret = (struct wanted){0};
 	if (n < 0 && errno != ENOENT && errno != EINVAL)
 		return lm_fail(err, LM_E_SYS, errno, "read the link '%s': %m", WANTED_NAME);
 	if (n <= 0)
 		return LM_OK;
 	struct lm_str rest = {text, (size_t)n};
-	if (take_wish(&rest, ret_wanted) && lm_str_eq(lm_str_cut(&rest, ' '), LM_STR("else")))
-		(void)take_wish(&rest, ret_before);
+	if (!take_wish(&rest, &ret->wanted))
+		return LM_OK;
+	ret->touched = take_word(&rest, LM_STR("touched"));
+	if (take_word(&rest, LM_STR("else")))
+		(void)take_wish(&rest, &ret->before);
 	return LM_OK;
 }
 
-lm_rc wanted_write(
-	int dir_fd, struct lifecycle_wish wanted, struct lifecycle_wish before, struct lm_err *err)
+lm_rc wanted_write(int dir_fd, const struct wanted *wanted, struct lm_err *err)
 {
 	char text[TEXT_SIZE], rest[TEXT_SIZE / 2] = "";
 
-	if (before.state != WANTED_NOTHING)
+	if (wanted->before.state != WANTED_NOTHING)
 		(void)snprintf(rest, sizeof(rest), " else %s %u",
-			lifecycle_wanted_name(before.state), before.generation);
-	(void)snprintf(text, sizeof(text), "%s %u%s", lifecycle_wanted_name(wanted.state),
-		wanted.generation, rest);
+			lifecycle_wanted_name(wanted->before.state), wanted->before.generation);
+	(void)snprintf(text, sizeof(text), "%s %u%s%s", lifecycle_wanted_name(wanted->wanted.state),
+		wanted->wanted.generation, wanted->touched ? " touched" : "", rest);
 	return lm_link_replace(dir_fd, WANTED_NAME, text, err);
 }

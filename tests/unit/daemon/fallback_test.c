@@ -55,7 +55,7 @@ static unsigned deploy(const char *definition, const char *sha256, const char *v
 		.compose_version = *version ? version : NULL};
 
 	assert_int_equal(
-		store_begin(store, lm_str(definition), false, (struct lifecycle_wish){0}, &n, &err),
+		store_begin(store, lm_str(definition), false, (struct lifecycle_wish){0}, false, &n, &err),
 		LM_OK);
 	assert_int_equal(store_compose_open(store, n, false, &fd, &err), LM_OK);
 	assert_int_equal(lm_fd_write_all(fd, "compose", LM_STR("services"), &err), LM_OK);

@@ -25,6 +25,8 @@ enum {
 	CLIENTS_MAX = 2,
 	STEPS_TO_REST = 64,
 	QUEUE_MAX = 16,
+	HAPPENINGS = 24,
+	CUTS = 3, ///< The power is cut before one of so many actions.
 };
 
 enum worker { WORKER_NONE, WORKER_PLANS, WORKER_DEPLOYS, WORKER_TAKES_DOWN };
@@ -43,8 +45,12 @@ struct world {
 	// The engine.
 	enum lifecycle_actual runs; ///< Never ACTUAL_UNKNOWN.
 	unsigned runs_generation;
+	unsigned ran; ///< Before nothing did.
 	bool engine_away;
+	bool restarts; ///< It starts again what a restart policy says.
 	bool disk_full;
+	bool refuses; ///< No worker can be started,
+	bool refuses_for_good;
 	// The worker.
 	enum worker worker;
 	unsigned worker_generation;
@@ -55,13 +61,23 @@ struct world {
 	bool reuses; ///< The group file's definition is that of the newest generation.
 	enum lifecycle_command waiting[CLIENTS_MAX + 1];
 	// What people were promised.
-	bool told_down;        ///< A stop was accepted, and nothing since that takes it back.
-	bool told_down_before; ///< And so it was before the deployment that was ordered last.
-	bool is_told;          ///< A failure was published since the last command.
-	bool tried_down;       ///< To take down, since the program was told to end.
-	bool takes_down;       ///< It is to.
-	bool failed_acted;     ///< The deployment that failed last had changed what runs.
+	bool told_down;              ///< A stop was accepted, and nothing since that takes it back.
+	bool told_down_before;       ///< And so it was before the deployment that was ordered last.
+	enum lifecycle_command last; ///< That was ordered; COMMAND_NONE: none since the start.
+	bool is_told;                ///< A failure was published since the last command,
+	bool series_told;            ///< or in the series of tries that goes on.
+	bool tried_down;             ///< To take down, since the program was told to end.
+	bool takes_down;             ///< It is to.
+	bool failed_acted;           ///< The deployment that failed last had changed what runs.
+	// How it came to that; not compared.
+	unsigned char path[DEPTH];
+	unsigned path_n;
 };
+
+static const char *const names[] = {"deploy", "hangup", "start", "stop", "plan", "forget",
+	"end, takes down", "end", "restart", "restart with a group file", "acts", "success",
+	"transient failure", "definite failure", "leaves something", "look", "timer", "debt timer",
+	"engine", "disk", "reuse", "stop without client", "refuses", "restart policy"};
 
 struct explorer {
 	uint64_t *seen; ///< Hashes; 0: free.
@@ -69,7 +85,9 @@ struct explorer {
 	struct world *frontier, *next;
 	size_t frontier_n, next_n, next_size;
 	unsigned char edges[ACTIVITY_COUNT][EVENT_KINDS][ACTIVITY_COUNT];
-	char trace[128]; ///< Of the present step.
+	unsigned cut_after; ///< The power is cut before the action of this number; 0: it is not,
+	bool is_cut;        ///< and was.
+	char trace[128];    ///< Of the present step.
 };
 
 static struct explorer *explorer;
@@ -78,6 +96,9 @@ static void show(const struct world *w, const char *why)
 {
 	const struct lifecycle *l = &w->l;
 
+	for (unsigned i = 0; i < w->path_n; i++)
+		print_error("%s%s, ", names[w->path[i] % HAPPENINGS],
+			w->path[i] < HAPPENINGS ? "" : " (cut)");
 	print_error(
 		"%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
 		"subject %u, next %d, settled %d, waits %d, runs %s %u, open %u, worker %d, told "
@@ -138,8 +159,19 @@ static void begin_new(struct world *w, const struct lifecycle_action *action, un
 	if (memcmp(&w->disk.wanted, &wish, sizeof(wish)) == 0)
 		return;
 	w->disk.wanted = wish;
+	w->disk.touched = action->touched;
 	w->disk.before =
 		action->before.generation == n ? (struct lifecycle_wish){0} : action->before;
+}
+
+/// As the disk, or what the worker needs, decides.
+static bool refuse(struct world *w, struct queue *q)
+{
+	if (!w->refuses)
+		return false;
+	post(q, (struct lifecycle_event){.kind = EVENT_NOT_BEGUN,
+			.failure = w->refuses_for_good ? FAILURE_DEFINITE : FAILURE_TRANSIENT});
+	return true;
 }
 
 static void begin(struct world *w, const struct lifecycle_action *action, struct queue *q)
@@ -147,6 +179,10 @@ static void begin(struct world *w, const struct lifecycle_action *action, struct
 	unsigned n = action->generation;
 
 	require(w, w->worker == WORKER_NONE, "at most one worker");
+	require(w, !action->keeps || w->runs != ACTUAL_PARTIAL || w->runs_generation == n,
+		"what another generation has changed is taken down");
+	if (refuse(w, q))
+		return;
 	if (w->disk_full) {
 		post(q, (struct lifecycle_event){
 				.kind = EVENT_NOT_BEGUN, .failure = FAILURE_TRANSIENT});
@@ -165,13 +201,15 @@ static void begin(struct world *w, const struct lifecycle_action *action, struct
 	post(q, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = n});
 }
 
-static void start_worker(struct world *w, enum worker worker)
+static void start_worker(struct world *w, enum worker worker, struct queue *q)
 {
 	require(w, w->worker == WORKER_NONE, "at most one worker");
+	w->tried_down |= worker == WORKER_TAKES_DOWN;
+	if (refuse(w, q))
+		return;
 	w->worker = worker;
 	w->worker_acted = w->worker_told = false;
 	w->worker_generation = 0;
-	w->tried_down |= worker == WORKER_TAKES_DOWN;
 }
 
 static void save(struct world *w, struct queue *q)
@@ -182,6 +220,9 @@ static void save(struct world *w, struct queue *q)
 	}
 	w->disk.wanted = w->l.wanted;
 	w->disk.before = w->l.before;
+	w->disk.touched = w->l.touched;
+	if (w->l.wanted.state == WANTED_UP && w->last == COMMAND_START)
+		w->told_down = false; // also if the power is cut now
 	post(q, (struct lifecycle_event){.kind = EVENT_SAVED});
 }
 
@@ -218,10 +259,10 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 		begin(w, action, q);
 		break;
 	case ACTION_TAKE_DOWN:
-		start_worker(w, WORKER_TAKES_DOWN);
+		start_worker(w, WORKER_TAKES_DOWN, q);
 		break;
 	case ACTION_PLAN:
-		start_worker(w, WORKER_PLANS);
+		start_worker(w, WORKER_PLANS, q);
 		break;
 	case ACTION_CANCEL:
 		require(w, w->worker == WORKER_PLANS || w->worker == WORKER_DEPLOYS,
@@ -238,13 +279,14 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 		w->owed = action->generation;
 		w->owed_success = action->success;
 		w->is_told |= action->publish && !action->success;
+		w->series_told |= action->publish && !action->success;
 		save_outcome(w, q);
 		break;
 	case ACTION_RECORD_AGAIN:
 		save_outcome(w, q);
 		break;
 	case ACTION_PUBLISH:
-		w->is_told = true;
+		w->is_told = w->series_told = true;
 		break;
 	case ACTION_ANSWER:
 		answer(w, action);
@@ -278,7 +320,13 @@ static void note_promises(struct world *w, const struct lifecycle_event *event)
 		w->told_down = true;
 }
 
-/// The event and all that follows from it at once.
+/// Whether the power is cut before the next action.
+static bool is_cut(void)
+{
+	return explorer->cut_after > 0 && --explorer->cut_after == 0;
+}
+
+/// The event and all that follows from it at once, unless the power is cut.
 static void step(struct world *w, struct lifecycle_event first)
 {
 	struct queue q = {.n = 0};
@@ -290,11 +338,18 @@ static void step(struct world *w, struct lifecycle_event first)
 
 		lifecycle_step(&w->l, &q.items[i], &actions);
 		explorer->edges[before][q.items[i].kind][w->l.activity] = 1;
-		for (size_t k = 0; k < actions.n; k++)
+		for (size_t k = 0; k < actions.n; k++) {
+			if (is_cut()) {
+				explorer->is_cut = true;
+				return;
+			}
 			perform(w, &actions.items[k], &q);
+		}
 		if (i == 0)
 			note_promises(w, &first);
 	}
+	if (w->l.tries == 0)
+		w->series_told = false;
 	if (w->l.tries > 2)
 		w->l.tries = 2; // only whether it is the first one matters
 }
@@ -324,8 +379,10 @@ static void check(const struct world *w)
 	if (l->activity != ACTIVITY_EXITED && lifecycle_is_at_rest(l)) {
 		require(w, lifecycle_is_fulfilled(l) || w->is_told,
 			"at rest what runs is what is wanted, or why not was published");
-		if (w->runs == ACTUAL_PARTIAL && l->good)
-			require(w, w->failed_acted || l->subject == l->good,
+		if (w->runs == ACTUAL_PARTIAL && l->good && !w->refuses)
+			require(w,
+				w->failed_acted || w->runs_generation == l->good ||
+					l->subject == l->good,
 				"what a superseded deployment left half done is put right");
 		if (l->wanted.state == WANTED_DOWN)
 			require(w, w->runs == ACTUAL_NOTHING, "what is stopped does not run");
@@ -335,6 +392,7 @@ static void check(const struct world *w)
 					w->runs_generation == l->wanted.generation,
 				"what is said to run does");
 	}
+	require(w, l->tries == 0 || w->series_told, "the first failure of a series is published");
 	require(w, l->activity != ACTIVITY_WAITING || w->timer, "who waits has a timer");
 	require(w, l->activity != ACTIVITY_RECORDING || w->debt_timer, "who owes has a timer");
 }
@@ -366,9 +424,14 @@ static bool do_command(
 		return false;
 	if (has_client)
 		w->waiting[client] = command;
+	if (command != COMMAND_PLAN)
+		w->last = command;
 	step(w, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = command,
 			.client = has_client ? client : 0});
+	if (command == COMMAND_START && has_client && !explorer->is_cut &&
+		w->waiting[client] == COMMAND_START)
+		require(w, w->l.wanted.state == WANTED_UP, "a start that is accepted is wanted");
 	return true;
 }
 
@@ -398,7 +461,7 @@ static bool do_restart(struct world *w, bool has_file)
 
 	if (has_file && record.wanted.state != WANTED_DOWN && !w->reuses && !may_deploy(w))
 		return false;
-	record.touched = w->open == record.wanted.generation && w->open_acted;
+	record.touched |= w->open_acted;
 	w->l = lifecycle_begin(&record);
 	w->worker = WORKER_NONE;
 	w->worker_told = w->worker_acted = false;
@@ -406,6 +469,8 @@ static bool do_restart(struct world *w, bool has_file)
 	w->owed = 0;
 	w->owed_success = false;
 	memset(w->waiting, 0, sizeof(w->waiting));
+	w->last = COMMAND_NONE;
+	w->series_told = false;
 	w->is_told = w->failed_acted = w->takes_down = w->tried_down = false;
 	if (has_file && record.wanted.state != WANTED_DOWN)
 		step(w, (struct lifecycle_event){
@@ -441,6 +506,7 @@ static bool do_succeed(struct world *w)
 	if (w->worker == WORKER_NONE || w->engine_away)
 		return false;
 	if (w->worker == WORKER_TAKES_DOWN) {
+		w->ran = w->runs_generation;
 		w->runs = ACTUAL_NOTHING;
 		w->runs_generation = 0;
 		end_worker(w, (struct lifecycle_event){.kind = EVENT_TORN_DOWN});
@@ -456,8 +522,8 @@ static bool do_succeed(struct world *w)
 
 static void fail_deployment(struct world *w, enum lifecycle_failure failure)
 {
-	bool untouched = !w->l.touched && w->l.command == COMMAND_DEPLOY && !w->l.own &&
-			 w->l.wanted.state == WANTED_UP && w->told_down_before;
+	bool untouched = !w->worker_acted && !w->l.touched && w->l.command == COMMAND_DEPLOY &&
+			 !w->l.own && w->l.wanted.state == WANTED_UP && w->told_down_before;
 
 	end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
 	if (untouched && w->l.wanted.state == WANTED_DOWN && !w->l.unsaved)
@@ -524,6 +590,12 @@ static bool do_debt_timer(struct world *w)
 static bool do_engine(struct world *w)
 {
 	w->engine_away = !w->engine_away;
+	// It may start again what it ran.
+	if (!w->engine_away && w->restarts && w->ran > 0 && w->worker == WORKER_NONE &&
+		w->runs == ACTUAL_NOTHING) {
+		w->runs = ACTUAL_PARTIAL;
+		w->runs_generation = w->ran;
+	}
 	if (!w->engine_away)
 		step(w, (struct lifecycle_event){.kind = EVENT_ENGINE_BACK});
 	return true;
@@ -541,16 +613,22 @@ static bool do_reuse(struct world *w)
 	return true;
 }
 
-enum { HAPPENINGS = 24 };
+static bool do_refuse(struct world *w)
+{
+	w->refuses = !w->refuses || !w->refuses_for_good;
+	w->refuses_for_good = w->refuses && !w->refuses_for_good;
+	return true;
+}
+
+static bool do_restarts(struct world *w)
+{
+	w->restarts = !w->restarts;
+	return true;
+}
 
 /// Whatever can happen next: number `i` of it. False: that cannot happen now.
 static bool happen(struct world *w, unsigned i)
 {
-	static const char *const names[HAPPENINGS] = {"deploy", "hangup", "start", "stop", "plan",
-		"forget", "end, takes down", "end", "restart", "restart with a group file", "acts",
-		"success", "transient failure", "definite failure", "leaves something", "look",
-		"timer", "debt timer", "engine", "disk", "reuse", "stop without client"};
-
 	(void)snprintf(explorer->trace, sizeof(explorer->trace), "%s", names[i] ? names[i] : "");
 	switch (i) {
 	case 0:
@@ -595,9 +673,27 @@ static bool happen(struct world *w, unsigned i)
 		return do_disk(w);
 	case 20:
 		return do_reuse(w);
+	case 21:
+		return do_command(w, COMMAND_STOP, false, names[i]);
+	case 22:
+		return do_refuse(w);
 	default:
-		return false;
+		return do_restarts(w);
 	}
+}
+
+/// The same, with the power cut before the action of that number that follows from it.
+static bool happen_cut(struct world *w, unsigned i, unsigned cut_after)
+{
+	explorer->cut_after = cut_after;
+	explorer->is_cut = false;
+	bool happens = happen(w, i);
+	explorer->cut_after = 0;
+	if (!happens || !explorer->is_cut)
+		return false;
+	explorer->is_cut = false;
+	(void)strncat(explorer->trace, ", cut", sizeof(explorer->trace) - 6);
+	return do_restart(w, false);
 }
 
 /// If from now on nobody orders anything and everything works, it comes to rest, and what is
@@ -606,7 +702,7 @@ static void check_way_to_an_end(const struct world *from)
 {
 	struct world w = *from;
 
-	w.engine_away = w.disk_full = false;
+	w.engine_away = w.disk_full = w.refuses = w.refuses_for_good = false;
 	for (unsigned i = 0; i < STEPS_TO_REST; i++) {
 		if (lifecycle_is_at_rest(&w.l) && !w.debt_timer)
 			break;
@@ -626,7 +722,7 @@ static uint64_t hash_of(const struct world *w)
 	const unsigned char *bytes = (const unsigned char *)w;
 	uint64_t hash = 1469598103934665603u;
 
-	for (size_t i = 0; i < sizeof(*w); i++)
+	for (size_t i = 0; i < offsetof(struct world, path); i++)
 		hash = (hash ^ bytes[i]) * 1099511628211u;
 	hash ^= hash >> 29;
 	return hash ? hash : 1;
@@ -679,12 +775,15 @@ static void keep(struct explorer *e, const struct world *w)
 
 static void expand(struct explorer *e, const struct world *from)
 {
-	for (unsigned i = 0; i < HAPPENINGS; i++) {
+	for (unsigned i = 0; i < HAPPENINGS * (1 + CUTS); i++) {
 		struct world w;
+		unsigned cut_after = i / HAPPENINGS;
 
 		memcpy(&w, from, sizeof(w));
-		if (!happen(&w, i) || !visit(e, &w))
+		if (!(cut_after ? happen_cut(&w, i % HAPPENINGS, cut_after) : happen(&w, i)) ||
+			!visit(e, &w))
 			continue;
+		w.path[w.path_n++] = (unsigned char)i;
 		check(&w);
 		check_way_to_an_end(&w);
 		keep(e, &w);
@@ -856,5 +955,7 @@ int main(void)
 			what_ran_before_runs_while_an_interrupted_deployment_is_tried_again),
 	};
 
+	if (PLANTED) // it is the walk that has to find the fault
+		cmocka_set_test_filter("every_promise*");
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

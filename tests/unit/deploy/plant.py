@@ -9,9 +9,9 @@ FAULTS = {
     # A deployment after a stop that failed at once left the application wanted up.
     "a_refused_deployment_undoes_a_stop": ("if (l->touched || wish.state == WANTED_NOTHING)", "if (true)"),
     # A start that failed after `down` was not tried again.
-    "only_what_is_untouched_is_tried_again": ("\tretry(l);\n\tif (l->good",
+    "only_what_is_untouched_is_tried_again": ("\tretry(l);\n\tsave_touched",
                                               "\tif (l->touched) {\n\t\tl->settled = true;\n\t\treturn is_first;\n\t}\n"
-                                              "\tretry(l);\n\tif (l->good"),
+                                              "\tretry(l);\n\tsave_touched"),
     # While an outcome could not be recorded no command was carried out.
     "what_cannot_be_recorded_blocks": ("} else if (is_next_due(l)) {",
                                        "} else if (l->unrecorded) {\n\t\treturn;\n\t} else if (is_next_due(l)) {"),

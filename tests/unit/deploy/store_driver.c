@@ -122,7 +122,7 @@ static void begin(struct store *s, const char *definition, bool reuse, bool succ
 {
 	unsigned n = 0;
 
-	TWICE(store_begin(s, lm_str(definition), reuse, store_state(s)->wanted, &n, &err));
+	TWICE(store_begin(s, lm_str(definition), reuse, store_state(s)->wanted, false, &n, &err));
 	deploy(s, n, success);
 }
 
@@ -145,8 +145,8 @@ static void run(struct store *s)
 	TWICE(store_prune(s, 1, &err));
 	const struct lifecycle_wish wanted = store_state(s)->wanted;
 	const struct lifecycle_wish down = {WANTED_DOWN, wanted.generation};
-	TWICE(store_want(s, down, store_state(s)->before, &err));
-	TWICE(store_want(s, wanted, store_state(s)->before, &err));
+	TWICE(store_want(s, down, store_state(s)->before, false, &err));
+	TWICE(store_want(s, wanted, store_state(s)->before, false, &err));
 	say("done\n");
 }
 

@@ -83,7 +83,7 @@ static unsigned begin(const char *definition, bool reuse)
 {
 	unsigned n = 0;
 
-	if (store_begin(s, lm_str(definition), reuse, NOTHING, &n, &err) != LM_OK)
+	if (store_begin(s, lm_str(definition), reuse, NOTHING, false, &n, &err) != LM_OK)
 		fail_msg("%s", err.msg);
 	return n;
 }
@@ -216,7 +216,8 @@ static void names_an_interrupted_attempt_and_its_stage(void **state)
 	assert_string_equal(store_state(s)->open_stage, "down");
 
 	// Nothing else begins before it was run again or ended.
-	assert_int_equal(store_begin(s, LM_STR("def C"), true, NOTHING, &n, &err), LM_E_CONFLICT);
+	assert_int_equal(
+		store_begin(s, LM_STR("def C"), true, NOTHING, false, &n, &err), LM_E_CONFLICT);
 	assert_int_equal(store_rerun(s, 1, &err), LM_E_CONFLICT);
 	assert_int_equal(store_rerun(s, 2, &err), LM_OK);
 	finish(2, true, "{}");
@@ -377,7 +378,7 @@ static void begin_after(struct lifecycle_wish before, const char *definition)
 {
 	unsigned n = 0;
 
-	assert_int_equal(store_begin(s, lm_str(definition), false, before, &n, &err), LM_OK);
+	assert_int_equal(store_begin(s, lm_str(definition), false, before, false, &n, &err), LM_OK);
 }
 
 static void remembers_what_is_wanted_and_what_was_before(void **state)
@@ -386,16 +387,38 @@ static void remembers_what_is_wanted_and_what_was_before(void **state)
 	deploy("def A", true);
 	open_again();
 	assert_wanted(up(1), NOTHING);
-	assert_int_equal(store_want(s, down(1), NOTHING, &err), LM_OK);
+	assert_int_equal(store_want(s, down(1), NOTHING, false, &err), LM_OK);
 	open_again();
 	assert_wanted(down(1), NOTHING);
 	begin_after(down(1), "def B");
 	assert_wanted(up(2), down(1));
 	open_again();
 	assert_wanted(up(2), down(1));
-	assert_int_equal(store_want(s, down(2), down(1), &err), LM_OK);
+	assert_int_equal(store_want(s, down(2), down(1), false, &err), LM_OK);
 	open_again();
 	assert_wanted(down(2), down(1));
+}
+
+static void remembers_that_an_attempt_of_what_is_wanted_has_changed_what_runs(void **state)
+{
+	(void)state;
+	deploy("def A", true);
+	begin_after(up(1), "def B");
+	open_again();
+	assert_false(store_state(s)->touched);
+	assert_int_equal(store_rerun(s, 2, &err), LM_OK);
+	assert_int_equal(store_journal(s, 2, "down", &err), LM_OK);
+	assert_int_equal(store_journal(s, 2, "pull", &err), LM_OK); // as version 4 does
+	open_again();
+	assert_true(store_state(s)->touched);
+	finish(2, false, "{}");
+	assert_int_equal(store_want(s, up(2), up(1), true, &err), LM_OK);
+	open_again();
+	assert_true(store_state(s)->touched);
+	assert_wanted(up(2), up(1));
+	deploy("def C", true);
+	open_again();
+	assert_false(store_state(s)->touched);
 }
 
 static void a_wish_for_a_generation_that_never_began_gives_way_to_the_one_before(void **state)
@@ -426,7 +449,7 @@ static void a_store_of_an_earlier_release_says_what_is_wanted(void **state)
 	put("stopped", "");
 	open_again();
 	assert_wanted(down(2), up(1));
-	assert_int_equal(store_want(s, up(2), up(1), &err), LM_OK);
+	assert_int_equal(store_want(s, up(2), up(1), false, &err), LM_OK);
 	open_again();
 	assert_wanted(up(2), up(1));
 	assert_int_equal(access(stopped, F_OK), -1);
@@ -554,7 +577,7 @@ static void every_input_has_a_ceiling(void **state)
 
 	memset(large, ' ', LIMIT_GROUP_FILE + 1);
 	assert_int_equal(store_begin(s, (struct lm_str){large, LIMIT_GROUP_FILE + 1}, false,
-				 NOTHING, &n, &err),
+				 NOTHING, false, &n, &err),
 		LM_E_TOO_LARGE);
 	assert_state(0, 0, 0, 0);
 	n = begin("def A", false);
@@ -640,6 +663,7 @@ int main(void)
 		TEST(an_outcome_whose_end_was_cut_short_is_carried_through),
 		TEST(prunes_all_but_what_is_needed),
 		TEST(remembers_what_is_wanted_and_what_was_before),
+		TEST(remembers_that_an_attempt_of_what_is_wanted_has_changed_what_runs),
 		TEST(a_wish_for_a_generation_that_never_began_gives_way_to_the_one_before),
 		TEST(a_store_of_an_earlier_release_says_what_is_wanted),
 		TEST(a_link_that_says_nothing_is_no_wish),
