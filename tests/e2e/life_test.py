@@ -198,8 +198,9 @@ def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_imag
     for end in (device.stop, device.kill):
         end()
         device.start()
-        status = device.status
-        assert (status["state"], status["job"], status["containers"]) == ("stopped", None, [])
+        # Once the engine has said that nothing runs.
+        status = device.wait_status(lambda status: status["state"] == "stopped")
+        assert (status["job"], status["containers"]) == (None, [])
     device.cli("start")
     assert status_messages.next_json() == success()
     assert set(engine.containers()) == {"web"}

@@ -65,6 +65,7 @@ def test_stop_at_any_stage_and_sigterm_at_once_leave_nothing_running(device, voy
             deployment = device.begin(voyage.group) if stage == "down" else device.control("start")
             voyage.wait(stage)
             with watch(), deployment, device.control("stop") as stopping:
+                assert device.ask("status")["exit"] == 0  # so that it has read the stop
                 device.send(signal.SIGTERM)
                 assert deployment.end()["exit"] == 1, stage
                 assert stopping.end()["exit"] == 0, stage
@@ -84,6 +85,7 @@ def test_stop_and_sigterm_at_once_take_down_what_runs_on_over_restarts(device, e
     device.start()
     deploy(device, group, success(), status_messages)
     with device.control("stop") as stopping:
+        assert device.ask("status")["exit"] == 0  # so that it has read the stop
         device.send(signal.SIGTERM)
         assert stopping.end()["exit"] == 0
         assert device.wait() == 0

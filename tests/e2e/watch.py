@@ -36,7 +36,7 @@ class Watch:
             assert self.asked, "lightermand was never asked"
 
     def _look(self):
-        while not self.over.wait(PAUSE_S):
+        while not self.asked or not self.over.wait(PAUSE_S):
             self.asked += 1
             try:
                 status = self.device.status
