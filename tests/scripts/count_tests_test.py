@@ -20,6 +20,8 @@ def count(kind, path):
     ("FAIL", "1..3\nok 1 - a\n", "1 1 0"),
     ("TIMEOUT", "", "0 1 0"),
     ("OK", "", "1 0 0"),
+    ("EXPECTEDFAIL", "1..1\nnot ok 1 - a\n", "1 0 0"),
+    ("UNEXPECTEDPASS", "1..1\nok 1 - a\n", "1 1 0"),
     ("OK", "1..2\nok 1 - a\nok 2 # SKIP b\n", "1 0 1"),
     ("OK", "1..2\nok 1 - a\nnot ok 2 # SKIP b\n", "1 0 1"),
 ])

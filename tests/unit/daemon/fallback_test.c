@@ -54,8 +54,8 @@ static unsigned deploy(const char *definition, const char *sha256, const char *v
 		.message = good ? NULL : "m",
 		.compose_version = *version ? version : NULL};
 
-	assert_int_equal(
-		store_begin(store, lm_str(definition), false, (struct lifecycle_wish){0}, false, &n, &err),
+	assert_int_equal(store_begin(store, lm_str(definition), false, (struct lifecycle_wish){0},
+				 false, &n, &err),
 		LM_OK);
 	assert_int_equal(store_compose_open(store, n, false, &fd, &err), LM_OK);
 	assert_int_equal(lm_fd_write_all(fd, "compose", LM_STR("services"), &err), LM_OK);

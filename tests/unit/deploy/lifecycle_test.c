@@ -320,6 +320,46 @@ static void note_promises(struct world *w, const struct lifecycle_event *event)
 		w->told_down = true;
 }
 
+/// States are compared as bytes, also those between the members.
+static void clear_padding(struct lifecycle *l)
+{
+	struct lifecycle clean;
+
+	memset(&clean, 0, sizeof(clean));
+#define COPY(member) clean.member = l->member
+	COPY(wanted);
+	COPY(before);
+	COPY(good);
+	COPY(touched);
+	COPY(unsaved);
+	COPY(unrecorded);
+	COPY(actual);
+	COPY(runs);
+	COPY(activity);
+	COPY(subject);
+	COPY(command);
+	COPY(client);
+	COPY(own);
+	COPY(acted);
+	COPY(goes_back);
+	COPY(settled);
+	COPY(restore_due);
+	COPY(restore_failed);
+	COPY(retry_due);
+	COPY(waits);
+	COPY(tries);
+	COPY(next);
+	COPY(next_client);
+	COPY(next_own);
+	COPY(start_waits);
+	COPY(start_client);
+	COPY(exits);
+	COPY(exit_takes_down);
+	COPY(exit_tried);
+#undef COPY
+	memcpy(l, &clean, sizeof(*l));
+}
+
 /// Whether the power is cut before the next action.
 static bool is_cut(void)
 {
@@ -463,6 +503,7 @@ static bool do_restart(struct world *w, bool has_file)
 		return false;
 	record.touched |= w->open_acted;
 	w->l = lifecycle_begin(&record);
+	clear_padding(&w->l);
 	w->worker = WORKER_NONE;
 	w->worker_told = w->worker_acted = false;
 	w->looks = w->timer = w->debt_timer = w->is_exited = false;
@@ -796,6 +837,7 @@ static void explore(struct explorer *e, unsigned depth)
 
 	first->runs = ACTUAL_NOTHING;
 	first->l = lifecycle_begin(&first->disk);
+	clear_padding(&first->l);
 	step(first, (struct lifecycle_event){.kind = EVENT_RESUME});
 	(void)visit(e, first);
 	keep(e, first);
