@@ -75,8 +75,9 @@ static void stop_timer(struct lifecycle *l, struct lifecycle_actions *actions)
 /// A failure that is not the last of its series.
 static void retry(struct lifecycle *l)
 {
+	if (!l->retry_due) // else what was to run meanwhile could not begin either
+		l->tries++;
 	l->retry_due = true;
-	l->tries++;
 }
 
 static bool has_ended_series(const struct lifecycle *l)
