@@ -7,10 +7,10 @@
 /// What it does not: keep events, or send what did not get through again; the caller does.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "aws/json_service.h"
 #include "aws/log_batch.h"
 #include "base/error.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 #include <stddef.h>

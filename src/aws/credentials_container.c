@@ -101,7 +101,7 @@ static lm_rc ask(const struct credentials_context *c, const struct credentials_a
 		.expiration = "Expiration",
 		.source = "the container endpoint",
 	};
-	const struct aws_pair header = {LM_STR("Authorization"), authorization};
+	const struct http_pair header = {LM_STR("Authorization"), authorization};
 	const struct credentials_request r = {
 		.request =
 			{

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/credentials_http.h"
 
-#include "aws/web_address.h"
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/web_address.h"
 #include "sys/wait.h"
 
 #include <stdlib.h>

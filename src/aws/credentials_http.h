@@ -4,8 +4,8 @@
 /// Shared by the sources of credentials that are asked over HTTP.
 
 #include "aws/credentials_priv.h"
-#include "aws/https.h"
-#include "aws/pair.h"
+#include "http/https.h"
+#include "http/pair.h"
 
 #include <stddef.h>
 
@@ -17,8 +17,8 @@ struct credentials_address {
 	struct lm_str
 		host; ///< Without the port, "[::1]" without its brackets; points into `origin`.
 	bool plain_http;
-	char *path;                                   ///< Not encoded; "/" at least.
-	struct aws_pair query[CREDENTIALS_QUERY_MAX]; ///< Not encoded; points into `query_text`.
+	char *path;                                    ///< Not encoded; "/" at least.
+	struct http_pair query[CREDENTIALS_QUERY_MAX]; ///< Not encoded; points into `query_text`.
 	size_t query_n;
 	char *query_text;
 };
@@ -33,7 +33,7 @@ void credentials_address_finish(struct credentials_address *a);
 /// what else differs from the usual; limits that are 0 there are the settings'.
 struct credentials_request {
 	struct https_request request;
-	const struct aws_pair *headers;
+	const struct http_pair *headers;
 	size_t headers_n;
 };
 

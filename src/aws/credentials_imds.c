@@ -74,7 +74,7 @@ static char *path_below(const struct credentials_address *a, const char *path)
 
 /// An answer of 200; any other is a failure.
 static lm_rc ask(struct session *s, const char *method, const char *path,
-	const struct aws_pair *header, struct https_answer *ret, struct lm_err *err)
+	const struct http_pair *header, struct https_answer *ret, struct lm_err *err)
 {
 	lm_auto_free char *whole = path_below(&s->address, path);
 	const struct credentials_request r = {
@@ -108,7 +108,7 @@ static lm_rc ask(struct session *s, const char *method, const char *path,
 /// Amazon EC2 User Guide: "Use the Instance Metadata Service to access instance metadata".
 static lm_rc open_session(struct session *s, struct lm_err *err)
 {
-	const struct aws_pair lifetime = {
+	const struct http_pair lifetime = {
 		LM_STR("X-aws-ec2-metadata-token-ttl-seconds"), LM_STR(TOKEN_SECONDS)};
 	struct https_answer answer = {0};
 	lm_rc rc = ask(s, "PUT", "/latest/api/token", &lifetime, &answer, err);
@@ -126,7 +126,7 @@ static lm_rc open_session(struct session *s, struct lm_err *err)
 
 static lm_rc get(struct session *s, const char *path, struct https_answer *ret, struct lm_err *err)
 {
-	const struct aws_pair token = {
+	const struct http_pair token = {
 		LM_STR("X-aws-ec2-metadata-token"), lm_secret_str(&s->token)};
 
 	return ask(s, "GET", path, &token, ret, err);

@@ -137,7 +137,7 @@ static lm_rc ask(
 	const struct credentials_settings *s = c->settings;
 	lm_auto_free char *origin = lm_xasprintf("https://%s", s->endpoint);
 	lm_auto_free char *path = lm_xasprintf("/role-aliases/%s/credentials", s->role_alias);
-	const struct aws_pair header = {LM_STR("x-amzn-iot-thingname"), lm_str(s->thing_name)};
+	const struct http_pair header = {LM_STR("x-amzn-iot-thingname"), lm_str(s->thing_name)};
 	const struct credentials_request r = {
 		.request =
 			{

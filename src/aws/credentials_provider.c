@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/credentials_provider.h"
+#include "aws/shared_config.h"
 
-#include "aws/https.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "http/https.h"
 #include "sys/wait.h"
 
 #include <stdlib.h>
@@ -30,7 +31,7 @@ lm_rc credentials_provider_create(const struct credentials_settings *settings,
 	const struct wait_limit *limit, struct credentials_provider **ret, struct lm_err *err)
 {
 	struct https *https = NULL;
-	lm_rc rc = https_create(&https, err);
+	lm_rc rc = shared_config_https(&https, err);
 
 	if (rc != LM_OK)
 		return rc;

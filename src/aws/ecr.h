@@ -7,10 +7,10 @@
 /// 12 hours.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "aws/json_service.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 #include <stdint.h>

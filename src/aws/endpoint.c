@@ -2,8 +2,8 @@
 #include "aws/endpoint.h"
 
 #include "aws/shared_config.h"
-#include "aws/web_address.h"
 #include "base/memory.h"
+#include "http/web_address.h"
 
 #include <stdlib.h>
 

@@ -67,7 +67,7 @@ static void job_end(struct job *j, struct service_outcome *outcome)
 static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
 	struct job *j = ctx;
-	const struct aws_pair own[] = {
+	const struct http_pair own[] = {
 		{LM_STR("Content-Type"), lm_str(content_type)},
 		{LM_STR("X-Amz-Target"), lm_str(j->target)},
 	};

@@ -11,9 +11,9 @@
 
 #include "aws/credentials_provider.h"
 #include "aws/endpoint.h"
-#include "aws/https.h"
 #include "aws/service_error.h"
 #include "base/error.h"
+#include "http/https.h"
 #include "sys/json.h"
 
 #include <stdbool.h>

@@ -23,7 +23,7 @@ struct job {
 	struct s3_result *result;
 
 	struct s3_location at;
-	struct aws_pair query[1];
+	struct http_pair query[1];
 	size_t query_n;
 	const char *method;
 	// How the last attempt was signed:
@@ -375,7 +375,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 		.result = ret,
 	};
 	if (request->version) {
-		j->query[0] = (struct aws_pair){LM_STR("versionId"), lm_str(request->version)};
+		j->query[0] = (struct http_pair){LM_STR("versionId"), lm_str(request->version)};
 		j->query_n = 1;
 	}
 	lm_rc rc = check_names(request, &ret->err);

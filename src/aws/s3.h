@@ -9,9 +9,9 @@
 /// that are over, if there are others.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "aws/stored_object.h"
 #include "base/error.h"
+#include "http/https.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/secret_value.h"
 
-#include "aws/wiping_alloc.h"
 #include "base/memory.h"
+#include "http/wiping_alloc.h"
 #include "sys/json.h"
 
 #include <stdlib.h>

@@ -8,10 +8,10 @@
 /// the program calls secret_json_harden.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "aws/json_service.h"
 #include "aws/secret_value.h"
 #include "base/error.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 #include <stdint.h>

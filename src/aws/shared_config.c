@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -159,4 +160,28 @@ struct lm_str shared_config_setting(
 bool shared_config_flag(const struct shared_config *c, const char *variable, const char *key)
 {
 	return lm_str_eq_nocase(shared_config_setting(c, variable, key, NULL), LM_STR("true"));
+}
+
+lm_rc shared_config_find_ca_bundle(char **ret, struct lm_err *err)
+{
+	lm_auto_shared_config struct shared_config config = {0};
+	const char *name = NULL;
+	lm_rc rc = shared_config_load(&config, err);
+
+	if (rc != LM_OK)
+		return rc;
+	struct lm_str path = shared_config_setting(&config, "AWS_CA_BUNDLE", "ca_bundle", &name);
+	lm_auto_free char *bundle = path.n ? lm_xmemdup0(path.p, path.n) : NULL;
+	if (bundle && access(bundle, R_OK) != 0)
+		return lm_fail(err, LM_E_INVALID, errno, "%s names '%s': %m", name, bundle);
+	*ret = lm_take(bundle);
+	return LM_OK;
+}
+
+lm_rc shared_config_https(struct https **ret, struct lm_err *err)
+{
+	lm_auto_free char *bundle = NULL;
+	lm_rc rc = shared_config_find_ca_bundle(&bundle, err);
+
+	return rc ? rc : https_create(bundle, ret, err);
 }

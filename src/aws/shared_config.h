@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 
@@ -60,6 +61,12 @@ struct lm_str shared_config_setting(const struct shared_config *c, const char *v
 	const char *key, const char **ret_name);
 /// Whether such a setting is "true"; any other text is not.
 bool shared_config_flag(const struct shared_config *c, const char *variable, const char *key);
+
+/// The file of certificate authorities that AWS_CA_BUNDLE, or ca_bundle of the profile, names; NULL
+/// if neither does. The caller frees. LM_E_INVALID: it, or one of the two files, cannot be read.
+lm_rc shared_config_find_ca_bundle(char **ret, struct lm_err *err);
+/// HTTPS with those authorities. Errors of shared_config_find_ca_bundle and https_create.
+lm_rc shared_config_https(struct https **ret, struct lm_err *err);
 
 /// The variable's value; NULL if it is not set or empty.
 const char *shared_config_variable(const char *name);

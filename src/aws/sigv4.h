@@ -8,10 +8,10 @@
 /// Signing of the body is by its SHA-256; neither chunked uploads nor presigned URLs.
 
 #include "aws/credentials.h"
-#include "aws/header_list.h"
-#include "aws/pair.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "http/header_list.h"
+#include "http/pair.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,11 +23,11 @@ struct sigv4_request {
 	const char *method;
 	struct lm_str host; ///< As the Host header says it: with the port if it is not the default.
 	struct lm_str path; ///< Not encoded; begins with '/'.
-	const struct aws_pair *query; ///< Not encoded, any order.
+	const struct http_pair *query; ///< Not encoded, any order.
 	size_t query_n;
 	/// Further headers to sign. Those that proxies and clients change on the way (Connection,
 	/// Expect, User-Agent, …) are left out of the signature.
-	const struct aws_pair *headers;
+	const struct http_pair *headers;
 	size_t headers_n;
 	/// Lower-case hexadecimal SHA-256 of the body (sigv4_sha256_hex), or "UNSIGNED-PAYLOAD".
 	const char *body_sha256;

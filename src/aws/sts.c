@@ -114,7 +114,7 @@ static const char *region_of(const struct credentials_context *c, const char *ar
 
 static void sign(struct call *k, struct header_list *headers)
 {
-	const struct aws_pair type = {LM_STR("Content-Type"), lm_str(content_type)};
+	const struct http_pair type = {LM_STR("Content-Type"), lm_str(content_type)};
 	char hash[SIGV4_SHA256_HEX_SIZE];
 
 	sigv4_sha256_hex(lm_buf_str(&k->body), hash);
@@ -136,13 +136,13 @@ static void sign(struct call *k, struct header_list *headers)
 static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *err)
 {
 	lm_auto_header_list struct header_list signature = {0};
-	struct aws_pair headers[8] = {{LM_STR("Content-Type"), lm_str(content_type)}};
+	struct http_pair headers[8] = {{LM_STR("Content-Type"), lm_str(content_type)}};
 	size_t n = 1;
 
 	if (!k->role->web_identity_token.n)
 		sign(k, &signature);
 	for (size_t i = 0; i < signature.n && n < LM_ARRAY_SIZE(headers); i++)
-		headers[n++] = (struct aws_pair){
+		headers[n++] = (struct http_pair){
 			lm_str(signature.items[i].name), lm_secret_str(&signature.items[i].value)};
 	const struct credentials_request r = {
 		.request =

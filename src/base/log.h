@@ -4,7 +4,7 @@
 /// One log for a program: lines "[<UTC>Z][<LEVEL>]-<file>:<line>,<message>", as Greengrass V1 and
 /// the connector in it wrote them.
 ///
-/// Only floor 4 logs what went wrong; lower floors return errors. A line never holds a secret and
+/// Only layer 5 logs what went wrong; lower layers return errors. A line never holds a secret and
 /// never a raw control character.
 
 #include "base/str.h"

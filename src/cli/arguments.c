@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "connector/faults.h"
+#include "config/faults.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "cli/plain.h"
 #include "cli/usage.h"
 #include "cli/validate.h"
-#include "connector/faults.h"
+#include "config/faults.h"
 #include "sys/json.h"
 
 #include <errno.h>

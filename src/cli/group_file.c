@@ -4,7 +4,7 @@
 #include "cli/follow.h"
 #include "cli/input.h"
 #include "cli/plain.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 
 static void print_json(const struct call *call, const struct answer *answer)
 {

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "cli/client.h"
-#include "host/host_file.h"
+#include "config/host_file.h"
 
 char *socket_path_by_host_file(const char *host_file)
 {

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "cli/client.h"
-#include "host/host_file.h"
+#include "config/host_file.h"
 
 enum { COLUMN = 16 };
 

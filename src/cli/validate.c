@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "cli/command.h"
 #include "cli/input.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 
 static json_t *text_or_null(const char *s)
 {

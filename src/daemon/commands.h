@@ -5,11 +5,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "config/host_file.h"
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
 #include "daemon/telemetry.h"
-#include "host/host_file.h"
-#include "monitor/monitor.h"
+#include "events/monitor.h"
 #include "sys/loop.h"
 
 struct commands;

@@ -9,9 +9,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "connector/definition.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 #include "daemon/shipping.h"
-#include "host/host_file.h"
 
 /// Takes over the program's log. `host` stays borrowed until daemon_log_end. A log that cannot be
 /// opened is no reason not to run: the fault is told on stderr, and tried again with the next

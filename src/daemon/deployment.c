@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "connector/status.h"
+#include "config/status.h"
 #include "daemon/daemon_log.h"
 
 #include <stdlib.h>

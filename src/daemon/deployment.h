@@ -5,7 +5,7 @@
 /// its stages it does; how it ended is the caller's to record. From the loop's thread; logs.
 
 #include "base/cleanup.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 #include "daemon/fallback.h"
 #include "daemon/outcomes.h"
 #include "daemon/progress.h"

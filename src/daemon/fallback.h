@@ -4,7 +4,7 @@
 /// What a deployment in offline mode may go on with when something cannot be fetched
 /// (docs/life.md): found in the store, for the worker.
 
-#include "connector/definition.h"
+#include "config/definition.h"
 #include "deploy/store.h"
 #include "sys/json.h"
 

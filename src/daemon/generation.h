@@ -3,7 +3,7 @@
 
 /// The generations in the store, as whoever deploys them or takes them down has to know them.
 
-#include "connector/definition.h"
+#include "config/definition.h"
 #include "deploy/store.h"
 
 /// The definition of generation `n` as it was kept. The message names the generation. LM_E_SYS: it

@@ -3,7 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "connector/status.h"
+#include "config/status.h"
 #include "docker/compose.h"
 
 static void on_happened(void *ctx, const struct report *report)

@@ -4,9 +4,9 @@
 /// What happens to the containers, from the monitor to the log and to the brokers.
 
 #include "base/error.h"
+#include "config/host_file.h"
 #include "daemon/outgoing.h"
-#include "host/host_file.h"
-#include "monitor/monitor.h"
+#include "events/monitor.h"
 #include "sys/loop.h"
 
 /// Where it goes.

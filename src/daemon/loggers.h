@@ -5,7 +5,7 @@
 /// connector was one. Without any, there is Greengrass's default: a file, INFO, 128 KB. Pure.
 
 #include "base/log.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 
 #include <stdbool.h>
 

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "connector/status.h"
+#include "config/status.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
-#include "connector/status.h"
+#include "config/status.h"
 #include "daemon/presence.h"
 
 #include <dirent.h>

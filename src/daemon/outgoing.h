@@ -6,8 +6,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "config/host_file.h"
 #include "daemon/metrics.h"
-#include "host/host_file.h"
 #include "mqtt/publisher.h"
 #include "sys/json.h"
 #include "sys/loop.h"

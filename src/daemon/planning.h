@@ -5,7 +5,7 @@
 /// the loop's thread; logs.
 
 #include "base/cleanup.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 #include "daemon/progress.h"
 #include "daemon/workers.h"
 

@@ -14,9 +14,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "connector/definition.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 #include "daemon/loggers.h"
-#include "host/host_file.h"
 #include "sys/loop.h"
 
 struct shipping;

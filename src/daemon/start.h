@@ -5,8 +5,8 @@
 /// opened for it, and with the lock, which then tells who has it.
 
 #include "base/error.h"
+#include "config/host_file.h"
 #include "daemon/job.h"
-#include "host/host_file.h"
 #include "sys/loop.h"
 
 #include <stdbool.h>

@@ -10,7 +10,7 @@
 /// changed their state since they were last asked. Logs. From the loop's thread.
 
 #include "base/cleanup.h"
-#include "monitor/monitor.h"
+#include "events/monitor.h"
 #include "sys/loop.h"
 
 struct status_lines;

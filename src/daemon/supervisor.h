@@ -9,12 +9,12 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "config/host_file.h"
 #include "daemon/metrics.h"
 #include "daemon/outgoing.h"
 #include "daemon/waiter.h"
 #include "deploy/store.h"
 #include "docker/answer.h"
-#include "host/host_file.h"
 #include "sys/json.h"
 #include "sys/loop.h"
 

@@ -9,7 +9,7 @@
 #include "daemon/outgoing.h"
 #include "daemon/supervisor.h"
 #include "docker/answer.h"
-#include "monitor/monitor.h"
+#include "events/monitor.h"
 
 #include <stdbool.h>
 

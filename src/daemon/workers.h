@@ -6,10 +6,10 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "connector/definition.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 #include "daemon/job.h"
 #include "deploy/store.h"
-#include "host/host_file.h"
 #include "sys/loop.h"
 
 struct workers;

@@ -6,8 +6,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "connector/definition.h"
-#include "host/host_file.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 #include "sys/json.h"
 #include "sys/process.h"
 

@@ -17,6 +17,35 @@ void engine_image_list_finish(struct engine_image_list *list)
 	*list = (struct engine_image_list){0};
 }
 
+void image_layers_finish(struct image_layers *layers)
+{
+	for (size_t i = 0; i < layers->n; i++)
+		free(layers->digests[i]);
+	free(layers->digests);
+	*layers = (struct image_layers){0};
+}
+
+static size_t common(const struct image_layers *a, const struct image_layers *b)
+{
+	size_t n = 0;
+
+	while (n < a->n && n < b->n && strcmp(a->digests[n], b->digests[n]) == 0)
+		n++;
+	return n;
+}
+
+size_t image_layers_shared(
+	const struct image_layers *wanted, const struct image_layers *here, size_t here_n)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < here_n; i++) {
+		size_t n = common(wanted, &here[i]);
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
 lm_rc engine_parse_image_list(struct lm_str body, struct engine_image_list *ret, struct lm_err *err)
 {
 	lm_auto_json json_t *list = NULL;

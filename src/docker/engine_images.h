@@ -4,7 +4,20 @@
 /// What images an engine has, and of which layers.
 
 #include "docker/engine.h"
-#include "docker/manifest.h"
+
+/// The layers of an image as engines name them, from the base upwards: digests of their unpacked
+/// contents.
+struct image_layers {
+	char **digests;
+	size_t n;
+};
+
+void image_layers_finish(struct image_layers *layers);
+
+/// How many of `wanted` are here already: an engine keeps a layer together with all that is below
+/// it, so it is the longest beginning that `wanted` has in common with one of `here`.
+size_t image_layers_shared(
+	const struct image_layers *wanted, const struct image_layers *here, size_t here_n);
 
 struct engine_image_list {
 	char **ids;

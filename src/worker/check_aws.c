@@ -177,7 +177,7 @@ static lm_rc ask_date(struct checkup *c, const char *region, struct date *ret)
 	lm_rc rc = endpoint_resolve(AWS_S3, region, &e, &ret->err);
 
 	if (!rc)
-		rc = https_create(&https, &ret->err);
+		rc = shared_config_https(&https, &ret->err);
 	if (rc)
 		return rc;
 	const struct https_request request = {.method = "HEAD",

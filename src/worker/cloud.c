@@ -79,7 +79,7 @@ static lm_rc open_way(struct cloud *c, struct lm_err *err)
 	lm_rc rc = make_settings(c, err);
 
 	if (!rc)
-		rc = https_create(&c->https, err);
+		rc = shared_config_https(&c->https, err);
 	if (!rc)
 		rc = credentials_provider_create(&c->settings, c->limit, &c->credentials, err);
 	return rc ? rc : credentials_get(c->credentials, &loaded, err);

@@ -5,10 +5,10 @@
 /// the job's end.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "base/buf.h"
 #include "base/error.h"
-#include "host/host_file.h"
+#include "config/host_file.h"
+#include "http/https.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>

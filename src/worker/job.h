@@ -7,8 +7,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "connector/definition.h"
-#include "host/host_file.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 
 enum job_kind { JOB_DEPLOY, JOB_DOWN, JOB_CHECK, JOB_PLAN, JOB_SHIP_LOGS };
 

@@ -5,8 +5,8 @@
 
 #include "aws/log_batch.h"
 #include "base/str.h"
-#include "connector/definition.h"
-#include "host/host_file.h"
+#include "config/definition.h"
+#include "config/host_file.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #include "aws/sigv4.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/registry_challenge.h"
+#include "registry/challenge.h"
 
 enum {
 	PATH_MAX_LEN = 2048,
@@ -86,14 +86,14 @@ lm_rc inquiry_ask(struct inquiry *q, struct lm_err *err)
 }
 
 /// Asks at an address that the other side named.
-static void ask_at(struct inquiry *q, const struct address *a, const struct aws_pair *more,
+static void ask_at(struct inquiry *q, const struct address *a, const struct http_pair *more,
 	size_t more_n, struct https_request request)
 {
 	size_t n = a->query_n + more_n;
-	lm_auto_free struct aws_pair *query = lm_xcalloc(n + 1, sizeof(*query));
+	lm_auto_free struct http_pair *query = lm_xcalloc(n + 1, sizeof(*query));
 
 	for (size_t i = 0; i < a->query_n; i++)
-		query[i] = (struct aws_pair){lm_str(a->query[i].name), lm_str(a->query[i].value)};
+		query[i] = (struct http_pair){lm_str(a->query[i].name), lm_str(a->query[i].value)};
 	for (size_t i = 0; i < more_n; i++)
 		query[a->query_n + i] = more[i];
 	request.origin = lm_str(a->origin);
@@ -126,7 +126,7 @@ static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct 
 		rc = check_address(q, &a, err);
 	if (rc)
 		return rc;
-	const struct aws_pair more[] = {
+	const struct http_pair more[] = {
 		{LM_STR("scope"), lm_str(scope)}, {LM_STR("service"), lm_str(c->service)}};
 	q->at_token_server = true;
 	ask_at(q, &a, more, *c->service ? 2 : 1,
@@ -273,5 +273,5 @@ lm_rc inquiry_take(struct inquiry *q, const struct https_answer *answer, struct 
 	if (q->step != STEP_CONFIG)
 		return take_manifest(q, body, err);
 	q->over = true;
-	return image_layers_parse(body, &q->answer->layers, err);
+	return manifest_config_layers(body, &q->answer->layers.digests, &q->answer->layers.n, err);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "aws/shared_config.h"
 #include "base/memory.h"
 #include "worker/manifests_priv.h"
 
@@ -85,7 +86,7 @@ lm_rc manifests_ask(const struct manifest_question *questions, size_t n,
 	lm_auto(manifests_finish) struct manifests all = {.options = options};
 	struct wait_limit within = wait_limit_within(limit, options->timeout_ms);
 	struct lm_err why = {LM_OK};
-	lm_rc rc = n > 0 ? https_create(&all.https, &why) : LM_OK;
+	lm_rc rc = n > 0 ? shared_config_https(&all.https, &why) : LM_OK;
 
 	for (size_t i = 0; i < n; i++)
 		ret[i] = (struct manifest_answer){.rc = rc, .err = why};

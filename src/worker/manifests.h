@@ -7,8 +7,9 @@
 /// Passwords go to the registry, or to the token server that it names, and to nobody else.
 
 #include "base/error.h"
-#include "docker/manifest.h"
+#include "docker/engine_images.h"
 #include "docker/registry.h"
+#include "registry/manifest.h"
 #include "sys/wait.h"
 
 struct manifest_question {

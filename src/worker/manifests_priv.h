@@ -3,8 +3,8 @@
 
 /// Between manifests.c, which asks many registries, and manifest_inquiry.c, which talks with one.
 
-#include "aws/https.h"
 #include "docker/images.h"
+#include "http/https.h"
 #include "worker/manifests.h"
 #include "worker/registry_route.h"
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "docker/json_stream.h"
-#include "monitor/event.h"
+#include "events/event.h"
 #include "sys/http_unix.h"
 #include "worker/work_priv.h"
 

@@ -5,7 +5,7 @@
 /// each has to do). Each is in the file named above it.
 
 #include "base/buf.h"
-#include "connector/definition.h"
+#include "config/definition.h"
 #include "docker/compose.h"
 #include "docker/compose_file.h"
 #include "docker/engine.h"

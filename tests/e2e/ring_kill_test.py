@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ring of crashes, killed at every system call that changes it, and with such calls failing.
 
-The program of tests/unit/monitor/ring_driver.c adds numbered records and says which it has added. Afterwards the last 50
+The program of tests/unit/events/ring_driver.c adds numbered records and says which it has added. Afterwards the last 50
 of them must be there, and perhaps the one that was under way.
 """
 import collections
@@ -14,7 +14,7 @@ from strace import drivers, fail, in_memory, in_parallel, kill, run, trace
 KEPT, FIRST, LAST = 50, 45, 56
 CHANGES = ["openat", "write", "fchmod", "fsync", "renameat", "unlinkat"]
 
-driver, plain_driver = drivers("tests/unit/monitor/ring_driver")
+driver, plain_driver = drivers("tests/unit/events/ring_driver")
 
 
 @pytest.fixture

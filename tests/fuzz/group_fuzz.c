@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "connector/definition.h"
+#include "config/definition.h"
 
 #include <stdlib.h>
 

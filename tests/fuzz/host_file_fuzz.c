@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/host_file.h"
+#include "config/host_file.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 /// says, and as lines of the file.
 
 #include "base/limits.h"
-#include "monitor/log_tail.h"
+#include "events/log_tail.h"
 
 #include <stdlib.h>
 

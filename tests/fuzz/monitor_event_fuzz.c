@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 #include "docker/json_stream.h"
-#include "monitor/event.h"
+#include "events/event.h"
 
 #include <ctype.h>
 #include <stdlib.h>

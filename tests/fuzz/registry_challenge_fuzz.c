@@ -3,7 +3,7 @@
 /// How registries ask for credentials, where they send us, and what token servers answer.
 
 #include "base/cleanup.h"
-#include "docker/registry_challenge.h"
+#include "registry/challenge.h"
 
 #include <stdint.h>
 

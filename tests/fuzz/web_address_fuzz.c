@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/web_address.h"
+#include "http/web_address.h"
 
 #include <stdint.h>
 #include <stdlib.h>

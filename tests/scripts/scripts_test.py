@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NAMES = ["setup", "build", "demo", "test", "check", "bench", "fuzz", "check-conformance", "check-floors",
+NAMES = ["setup", "build", "demo", "test", "check", "bench", "fuzz", "check-conformance", "check-layers",
          "count-tests"]
 
 

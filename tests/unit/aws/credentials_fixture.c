@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "credentials_fixture.h"
+#include "aws/shared_config.h"
 
-#include "aws/https.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "http/https.h"
 #include "sys/wait.h"
 
 // cmocka.h wants these before it.
@@ -70,7 +71,7 @@ void fixture_load_with(struct load *l, const struct credentials_settings *settin
 		.deadline_ms = lm_clock_mono_ms() + 30000, .cancel_fd = -1};
 
 	*l = (struct load){0};
-	l->rc = https_create(&https, &l->err);
+	l->rc = shared_config_https(&https, &l->err);
 	if (l->rc == LM_OK)
 		l->rc = credentials_load(https, settings, &limit, &l->credentials, &l->err);
 }

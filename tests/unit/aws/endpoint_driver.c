@@ -2,8 +2,8 @@
 /// Resolves endpoints for tests/e2e/aws_settings_test.py: takes a list of services, regions
 /// and environments (and buckets and keys) as JSON on stdin, prints what came of each as JSON.
 #include "aws/endpoint.h"
-#include "aws/https.h"
 #include "aws/s3.h"
+#include "http/https.h"
 #include "sys/json.h"
 
 #include <stdio.h>

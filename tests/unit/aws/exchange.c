@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exchange.h"
+#include "aws/shared_config.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -24,7 +25,7 @@ void exchange_begin(
 		.limits = {.attempts = 2, .backoff_base_ms = 1, .backoff_max_ms = 2},
 	};
 	(void)setenv(variable, loopback_origin(x->server), 1);
-	assert_int_equal(https_create(&x->https, NULL), LM_OK);
+	assert_int_equal(shared_config_https(&x->https, NULL), LM_OK);
 }
 
 void exchange_run(struct exchange *x)

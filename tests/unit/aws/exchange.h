@@ -5,8 +5,8 @@
 /// endpoint variable names, credentials, and a struct https.
 
 #include "aws/credentials_provider.h"
-#include "aws/https.h"
 #include "aws/json_service.h"
+#include "http/https.h"
 #include "loopback.h"
 
 struct exchange {

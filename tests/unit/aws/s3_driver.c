@@ -2,6 +2,7 @@
 /// Fetches one object for tests/e2e/s3_swift_test.py: takes a request as JSON in its argument and
 /// credentials by the environment, prints what came of it as JSON.
 #include "aws/s3.h"
+#include "aws/shared_config.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "sys/json.h"
@@ -45,7 +46,7 @@ static lm_rc fetch(const json_t *in, struct s3_result *ret, struct lm_err *err)
 	lm_rc rc = credentials_provider_create(&settings, &limit, &p, err);
 
 	if (rc == LM_OK)
-		rc = https_create(&h, err);
+		rc = shared_config_https(&h, err);
 	if (rc == LM_OK)
 		rc = s3_get_object(h, &r, p, &limit, ret, err);
 	return rc;

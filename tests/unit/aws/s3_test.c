@@ -40,7 +40,7 @@ static void fetch_with(
 	const struct wait_limit limit = {
 		.deadline_ms = lm_clock_mono_ms() + 30000, .cancel_fd = -1};
 
-	assert_int_equal(https_create(&h, NULL), LM_OK);
+	assert_int_equal(https_create(NULL, &h, NULL), LM_OK);
 	x->rc = s3_get_object(h, r, p, &limit, &x->result, &x->err);
 }
 

@@ -5,6 +5,7 @@
 #include "aws/cloudwatch_logs.h"
 #include "aws/ecr.h"
 #include "aws/secrets_manager.h"
+#include "aws/shared_config.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -152,7 +153,7 @@ int main(void)
 	};
 	const struct credentials_settings settings = {0}; // the environment's
 
-	if (https_create(&d.https, &err) != LM_OK ||
+	if (shared_config_https(&d.https, &err) != LM_OK ||
 		credentials_provider_create(&settings, &d.wait, &d.credentials, &err) != LM_OK) {
 		(void)fprintf(stderr, "%s\n", err.msg);
 		return 1;

@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static size_t read_pairs(const json_t *array, struct aws_pair **ret)
+static size_t read_pairs(const json_t *array, struct http_pair **ret)
 {
 	size_t n = json_array_size(array);
 
 	*ret = calloc(n + 1, sizeof(**ret));
 	for (size_t i = 0; *ret && i < n; i++) {
 		const json_t *pair = json_array_get(array, i);
-		(*ret)[i] = (struct aws_pair){
+		(*ret)[i] = (struct http_pair){
 			json_text(json_array_get(pair, 0)), json_text(json_array_get(pair, 1))};
 	}
 	return n;
@@ -26,8 +26,8 @@ static void sign(const json_t *in)
 		.access_key_id = strdup(json_string_value(json_object_get(in, "access_key"))),
 	};
 	lm_auto_header_list struct header_list headers = {0};
-	lm_auto_free struct aws_pair *query = NULL;
-	lm_auto_free struct aws_pair *extra = NULL;
+	lm_auto_free struct http_pair *query = NULL;
+	lm_auto_free struct http_pair *extra = NULL;
 	char hash[SIGV4_SHA256_HEX_SIZE];
 
 	lm_secret_set(&c.secret, json_text(json_object_get(in, "secret_key")));

@@ -13,9 +13,9 @@
 /// One published example.
 struct example {
 	const char *method, *host, *path;
-	struct aws_pair query[2];
+	struct http_pair query[2];
 	size_t query_n;
-	struct aws_pair headers[4];
+	struct http_pair headers[4];
 	size_t headers_n;
 	const char *body;
 	const char *signed_headers, *signature;
@@ -221,7 +221,7 @@ static void leaves_out_what_proxies_change(void **state)
 	lm_auto_credentials struct aws_credentials c = {.access_key_id = lm_xstrdup("id")};
 	lm_auto_header_list struct header_list headers = {0};
 	struct sigv4_request r = request_for("ecr", "/");
-	const struct aws_pair extra[] = {P("Connection", "close"), P("User-Agent", "x"),
+	const struct http_pair extra[] = {P("Connection", "close"), P("User-Agent", "x"),
 		P("Expect", "100-continue"), P("X-Amz-Target", "T")};
 
 	(void)state;

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// A group file, read and checked: what our connector is to do, and what of the group it needs.
+///
+/// Pure: no file, no network. Accepts a version object as Greengrass V1 had it
+/// ({"Connectors":[…]}), one under "Definition" or "InitialVersion", or the array of connectors
+/// alone. Every fault is found, not only the first; of a document of another known form
+/// (config/form.h) only that it is one.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "config/faults.h"
+#include "sys/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONNECTOR_NAME "DockerApplicationDeployment"
+enum { CONNECTOR_VERSION_LAST = 7 };
+
+/// Our extensions to a connector entry ("Policy").
+struct connector_policy {
+	bool wait_healthy;
+	unsigned health_timeout_s;
+	unsigned stable_s;        ///< 0: not given, see policy_stable_ms.
+	bool rollback_on_failure; ///< No effect yet, like all below to max_bandwidth_kbps.
+	unsigned probation_s;     ///< 0: none.
+	bool restart_unhealthy;
+	bool prune_images;
+	unsigned max_bandwidth_kbps; ///< 0: no limit.
+	unsigned min_free_disk_mb;   ///< 0: no reserve.
+	unsigned keep_generations;
+	char *compose_file_sha256; ///< 64 hexadecimal digits; NULL: not checked.
+};
+
+/// How long a service without a health check must be up without a restart: StableSeconds, by
+/// default 10 s or half of HealthTimeoutSeconds, whichever is less.
+uint64_t policy_stable_ms(const struct connector_policy *policy);
+
+struct connector_definition {
+	char *id, *arn, *partition, *region;
+	unsigned version; ///< 1 to CONNECTOR_VERSION_LAST.
+	char *bucket, *key;
+	char *object_version; ///< NULL: the latest.
+	char *destination;    ///< Absolute.
+	bool has_user;        ///< DockerUserId was given.
+	uint32_t uid;
+	char **secret_arns;
+	size_t secret_arns_n;
+	unsigned status_log_frequency_s;
+	bool force_deploy;
+	bool pull_before_up; ///< The parameter or its default; versions before 5 decide by
+			     ///< themselves.
+	bool stop_containers_on_new_deployment;
+	bool offline_mode;
+	struct connector_policy policy;
+};
+
+struct group_logger {
+	char *component, *level, *type;
+	unsigned space_kb; ///< Default 128.
+};
+
+struct group_core {
+	char *thing_arn, *certificate_arn;
+	bool sync_shadow;
+};
+
+struct group {
+	struct connector_definition connector;
+	struct group_logger *loggers;
+	size_t loggers_n;
+	struct group_core *cores;
+	size_t cores_n;
+	char **warnings; ///< Whole sentences, with their place.
+	size_t warnings_n;
+	json_t *json; ///< As written, reduced to what we use: see group_to_json.
+};
+
+/// The document in a text, before anything in it is checked; NULL after a fault, which says what
+/// the text is if it is of another form that is known (config/form.h). A UTF-8 byte order mark
+/// is skipped. The caller's.
+json_t *definition_read(struct lm_str text, struct definition_faults *faults);
+/// Parses and checks. On LM_E_INVALID all faults are in `faults` (the caller's, zeroed; free with
+/// faults_finish) and `err` has the first and the number of others. A text over LIMIT_GROUP_FILE is
+/// LM_E_INVALID too. `*ret` is freed with group_destroy.
+lm_rc definition_parse(struct lm_str text, struct definition_faults *faults, struct group **ret,
+	struct lm_err *err);
+/// As definition_parse, for a document that is parsed already (borrowed).
+lm_rc definition_parse_json(const json_t *document, struct definition_faults *faults,
+	struct group **ret, struct lm_err *err);
+void group_destroy(struct group *group);
+LM_DEFINE_CLEANUP(struct group, group_destroy)
+
+/// {"Connectors":[ours],"Cores":[…],"Loggers":[…]}: what definition_parse_json reads back as an
+/// equal group. A new reference.
+json_t *group_to_json(const struct group *group);
+/// Whether two groups say the same (member order does not matter).
+bool group_equal(const struct group *a, const struct group *b);

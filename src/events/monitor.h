@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Sees what happens to the application's containers, and tells it: each once, also over a break in
+/// the engine's stream of events, a restart of the engine and one of ours. Keeps the last crashes
+/// with what is left to learn about them (docs/formats.md, `crashes`).
+///
+/// What a job of ours stops is not told. From the loop's thread; never logs, never waits, and does
+/// nothing while nothing happens. Disk is written when something happened.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "docker/answer.h"
+#include "events/report.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct monitor;
+
+struct monitor_settings {
+	const char *engine_socket, *project;
+	const char *state_directory; ///< `events.json` and `crashes/` are in it.
+};
+
+/// From the loop, and from monitor_destroy. None may destroy the monitor.
+struct monitor_events {
+	/// Something happened; borrowed for the call.
+	void (*happened)(void *ctx, const struct report *report);
+	/// The engine's events cannot be read any more; `why` is a sentence. It is tried again for
+	/// good; what happens meanwhile is told later.
+	void (*lost)(void *ctx, const char *why);
+	/// They can again.
+	void (*found)(void *ctx);
+	/// Something else is wrong, and survived: a sentence.
+	void (*trouble)(void *ctx, const char *what);
+	/// What monitor_each tells may be another: after each event, told or not, after a
+	/// comparison, and when the engine has answered about a crash. Often; NULL: nobody wants to
+	/// know.
+	void (*changed)(void *ctx);
+	void *ctx;
+};
+
+/// `settings` is copied. LM_E_SYS, LM_E_DENIED, LM_E_INVALID: the state directory cannot be used.
+lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
+	const struct monitor_events *events, struct monitor **ret, struct lm_err *err);
+/// What is known of crashes under way is told and kept. Takes NULL.
+void monitor_destroy(struct monitor *m);
+LM_DEFINE_CLEANUP(struct monitor, monitor_destroy)
+
+/// A job of ours begins or ends: containers that are told to stop meanwhile are stopped by us.
+void monitor_set_busy(struct monitor *m, bool busy);
+
+/// The crashes that are kept, newest first; a new reference.
+json_t *monitor_crashes_to_json(const struct monitor *m);
+
+enum monitor_sight {
+	MONITOR_BEGINS, ///< The engine has not been heard yet.
+	MONITOR_LOST,   ///< It is away.
+	MONITOR_SEES,   ///< What is known is so.
+};
+enum monitor_sight monitor_sight(const struct monitor *m);
+/// Another number after each event of a container, whether it is told or not, and after each answer
+/// of the engine that tells something new of one: while it stays the same, nothing has happened to
+/// them. 0: the engine is not seen.
+uint64_t monitor_revision(const struct monitor *m);
+
+/// A container as it is now known. Borrowed for the call.
+struct monitor_container {
+	const char *name, *service, *image;
+	const char *state; ///< The engine's word.
+	enum engine_health health;
+	int64_t restart_count; ///< By its restart policy; REPORT_UNKNOWN
+	int64_t uptime_s;      ///< Of the run that goes on; REPORT_UNKNOWN
+	/// It ends again and again (crash_loop.h). If so: when it did last (wall clock), with which
+	/// exit code (REPORT_UNKNOWN), and whether that was a crash.
+	bool loops;
+	int64_t last_end_ms;
+	int last_exit_code;
+	bool last_crashed;
+};
+/// The container with that ID; false if it is not known, or if what is known may not be so any
+/// more.
+bool monitor_look_up(const struct monitor *m, const char *id, struct monitor_container *ret);
+void monitor_each(const struct monitor *m,
+	void (*each)(void *ctx, const struct monitor_container *container), void *ctx);

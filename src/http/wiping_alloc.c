@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/wiping_alloc.h"
+
+#include "base/secret.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *wiping_malloc(size_t size)
+{
+	return malloc(size);
+}
+
+void *wiping_calloc(size_t n, size_t size)
+{
+	return calloc(n, size);
+}
+
+void wiping_free(void *p)
+{
+	if (p)
+		lm_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+void *wiping_realloc(void *p, size_t size)
+{
+	// realloc() may move the bytes and leave a copy behind, so it is never used to move.
+	size_t old = p ? malloc_usable_size(p) : 0;
+	void *q = malloc(size);
+
+	if (!q)
+		return NULL;
+	if (p) {
+		memcpy(q, p, old < size ? old : size);
+		wiping_free(p);
+	}
+	return q;
+}
+
+char *wiping_strdup(const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *copy = malloc(n);
+
+	if (copy)
+		memcpy(copy, s, n);
+	return copy;
+}

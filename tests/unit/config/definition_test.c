@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/definition.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define ARN(version)                                                                               \
+	"arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationDeployment/versions/" version
+#define REQUIRED                                                                                   \
+	"\"DockerComposeFileS3Bucket\":\"bkt\",\"DockerComposeFileS3Key\":\"key\","                \
+	"\"DockerComposeFileDestinationPath\":\"/d\""
+#define ENTRY(arn, more)                                                                           \
+	"{\"Id\":\"c\",\"ConnectorArn\":\"" arn "\",\"Parameters\":{" REQUIRED more "}}"
+#define GROUP(version, more) "{\"Connectors\":[" ENTRY(ARN(version), more) "]}"
+#define PLACE "Connectors[0] (c): "
+
+static void expect_fault_in(struct lm_str text, const char *line)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {0};
+
+	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
+	assert_null(group);
+	assert_int_equal(faults.n, 1);
+	lm_auto_free char *found = fault_text(&faults.items[0]);
+	bool whole = !faults.items[0].entry && !faults.items[0].parameter;
+	assert_string_equal(found, line);
+	// By itself the sentence has no subject, where the file is named in front of it.
+	assert_string_equal(err.msg + (whole ? strlen("the group file ") : 0), line);
+}
+
+static void expect_fault(const char *text, const char *line)
+{
+	expect_fault_in(lm_str(text), line);
+}
+
+static struct group *expect_valid(struct lm_str text)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	struct group *group = NULL;
+	struct lm_err err = {0};
+
+	lm_rc rc = definition_parse(text, &faults, &group, &err);
+	if (rc)
+		print_error("%s\n", err.msg);
+	assert_int_equal(rc, LM_OK);
+	assert_int_equal(faults.n, 0);
+	return group;
+}
+
+static struct group *read_fixture(const char *name)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto_free char *path = lm_xasprintf("%s/%s", FIXTURES, name);
+	struct lm_err err = {0};
+
+	assert_int_equal(lm_file_read(path, &text, &err), LM_OK);
+	return expect_valid(lm_buf_str(&text));
+}
+
+static void reads_a_group_file_with_all_its_arrays(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = read_fixture("group.json");
+	const struct connector_definition *c = &g->connector;
+
+	(void)state;
+	assert_string_equal(c->id, "MyDockerApplicationDeploymentConnector");
+	assert_string_equal(c->partition, "aws");
+	assert_string_equal(c->region, "eu-west-1");
+	assert_int_equal(c->version, 7);
+	assert_string_equal(c->bucket, "my-compose-files");
+	assert_string_equal(c->key, "production-docker-compose.yml");
+	assert_null(c->object_version);
+	assert_string_equal(c->destination, "/home/username/myCompose");
+	assert_true(c->has_user);
+	assert_int_equal(c->uid, 1000);
+	assert_int_equal(c->secret_arns_n, 1);
+	assert_string_equal(c->secret_arns[0],
+		"arn:aws:secretsmanager:eu-west-1:123456789012:secret:greengrass-registry-AbC123");
+	assert_int_equal(c->status_log_frequency_s, 30);
+	assert_true(c->force_deploy && c->pull_before_up && c->offline_mode);
+	assert_true(c->policy.wait_healthy && c->policy.rollback_on_failure);
+	assert_int_equal(c->policy.probation_s, 60);
+	assert_int_equal(g->loggers_n, 2);
+	assert_int_equal(g->loggers[0].space_kb, 1024);
+	assert_int_equal(g->loggers[1].space_kb, 128);
+	assert_string_equal(g->loggers[1].type, "AWSCloudWatch");
+	assert_int_equal(g->cores_n, 1);
+	assert_true(g->cores[0].sync_shadow);
+	assert_int_equal(g->warnings_n, 2); // policies without effect
+}
+
+static void takes_the_documented_example_as_it_stands(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = read_fixture("create_connector_definition.json");
+
+	(void)state;
+	assert_int_equal(g->connector.version, 5);
+	assert_string_equal(g->connector.region, "region");
+	assert_string_equal(g->connector.object_version, "123");
+	assert_int_equal(g->connector.secret_arns_n, 2);
+	assert_true(g->connector.force_deploy && g->connector.pull_before_up);
+}
+
+static void takes_what_get_connector_definition_version_printed(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = expect_valid(
+		LM_STR("{\"Arn\":\"a\",\"Id\":\"i\",\"Version\":\"v\",\"CreationTimestamp\":\"t\","
+		       "\"Definition\":" GROUP("7", "") "}"));
+
+	(void)state;
+	assert_string_equal(g->connector.bucket, "bkt");
+	assert_int_equal(g->warnings_n, 0);
+}
+
+static void fills_in_the_documented_defaults(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = expect_valid(LM_STR(GROUP("1", "")));
+	const struct connector_definition *c = &g->connector;
+
+	(void)state;
+	assert_int_equal(c->status_log_frequency_s, 300);
+	assert_false(c->has_user || c->force_deploy || c->offline_mode);
+	assert_true(c->pull_before_up && c->stop_containers_on_new_deployment);
+	assert_false(c->policy.wait_healthy || c->policy.rollback_on_failure);
+	assert_int_equal(c->secret_arns_n, 0);
+}
+
+static void version_7_takes_32_bit_users(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g =
+		expect_valid(LM_STR(GROUP("7", ",\"DockerUserId\":\"4294967294\"")));
+
+	(void)state;
+	assert_int_equal(g->connector.uid, 4294967294u);
+	expect_fault(GROUP("7", ",\"DockerUserId\":\"4294967295\""),
+		PLACE "DockerUserId: \"4294967295\": must be a UID, a number from 0 to 4294967294");
+	expect_fault(GROUP("6", ",\"DockerUserId\":\"100000\""),
+		PLACE "DockerUserId: \"100000\": must be a UID of 1 to 5 digits in version 6 "
+		      "(^[0-9]{1,5}$)");
+}
+
+static void booleans_have_no_case(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g =
+		expect_valid(LM_STR(GROUP("7", ",\"ForceDeploy\":\"tRUE\"")));
+
+	(void)state;
+	assert_true(g->connector.force_deploy);
+	expect_fault(GROUP("7", ",\"ForceDeploy\":\"yes\""),
+		PLACE "ForceDeploy: \"yes\": must be \"true\" or \"false\"");
+}
+
+static void refuses_a_later_versions_parameter(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} cases[] = {
+		{GROUP("1", ",\"ForceDeploy\":\"true\""),
+			PLACE "ForceDeploy: \"true\": version 1 of the connector does not know it; "
+			      "it came with version 2"},
+		{GROUP("4", ",\"DockerPullBeforeUp\":\"true\""),
+			PLACE "DockerPullBeforeUp: \"true\": version 4 of the connector does not "
+			      "know it; it came with version 5"},
+		{GROUP("5", ",\"StopContainersOnNewDeployment\":\"true\""),
+			PLACE "StopContainersOnNewDeployment: \"true\": version 5 of the connector "
+			      "does not know it; it came with version 6"},
+		{GROUP("6", ",\"DockerOfflineMode\":\"true\""),
+			PLACE "DockerOfflineMode: \"true\": version 6 of the connector does not "
+			      "know it; it came with version 7"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		expect_fault(cases[i].text, cases[i].line);
+}
+
+static void refuses_what_is_not_json_or_has_the_wrong_type(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} cases[] = {
+		{"[]", "Connectors: no entry is a DockerApplicationDeployment connector "
+		       "(arn:<partition>:greengrass:<region>::/connectors/"
+		       "DockerApplicationDeployment/versions/<1..7>)"},
+		{"null", "null: must be an object, but is null"},
+		{"{\"Definition\":3}", "Definition: 3: must be an object, but is a number"},
+		{"{\"Connectors\":{}}", "Connectors: {}: must be an array, but is an object"},
+		{"{\"Connectors\":[7]}", "Connectors[0]: 7: must be an object, but is a number"},
+		{"{}", "Connectors: is required"},
+		{GROUP("7", ",\"ForceDeploy\":true"),
+			PLACE "ForceDeploy: true: must be a string, but is true"},
+		{GROUP("7", ",\"DockerUserId\":1000"),
+			PLACE "DockerUserId: 1000: must be a string, but is a number"},
+		{GROUP("7", ",\"DockerUserId\":\"\""),
+			PLACE "DockerUserId: \"\": must not be empty"},
+		{GROUP("7", ",\"DockerComposeFileS3Version\":\"a\\u0001\""), PLACE
+			"DockerComposeFileS3Version: \"a\\x01\": must not hold control characters"},
+		{"{\"Connectors\":[" ENTRY(ARN("7"), "") "],\"Loggers\":3}",
+			"Loggers: 3: must be an array, but is a number"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		expect_fault(cases[i].text, cases[i].line);
+}
+
+static void refuses_unknown_parameters_with_a_suggestion(void **state)
+{
+	(void)state;
+	expect_fault(GROUP("7", ",\"ForceDeplyo\":\"true\""),
+		PLACE "ForceDeplyo: \"true\": is not known; did you mean ForceDeploy?");
+	expect_fault(GROUP("7", ",\"Colour\":\"red\""), PLACE "Colour: \"red\": is not known");
+}
+
+static void expect_document_fault(struct lm_str text, const char *contains)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	struct group *group = NULL;
+	struct lm_err err = {0};
+
+	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(faults.n, 1);
+	assert_ptr_equal(strstr(err.msg, "the group file "), err.msg);
+	if (!strstr(faults.items[0].rule, contains))
+		fail_msg("'%s' lacks '%s'", faults.items[0].rule, contains);
+}
+
+static void takes_a_byte_order_mark_and_a_bare_array(void **state)
+{
+	lm_auto(group_destroy_p) struct group *plain = expect_valid(LM_STR(GROUP("7", "")));
+	lm_auto(group_destroy_p) struct group *marked =
+		expect_valid(LM_STR("\xef\xbb\xbf" GROUP("7", "")));
+	lm_auto(group_destroy_p) struct group *array =
+		expect_valid(LM_STR("\xef\xbb\xbf[" ENTRY(ARN("7"), "") "]"));
+
+	(void)state;
+	assert_true(group_equal(plain, marked));
+	assert_true(group_equal(plain, array));
+	expect_fault("[{\"Id\":\"c\",\"ConnectorArn\":\"x\"}]",
+		PLACE "ConnectorArn: \"x\": must be an ARN: "
+		      "arn:<partition>:greengrass:<region>::/connectors/<name>/versions/<number>");
+}
+
+static void names_a_key_in_other_case_once(void **state)
+{
+	(void)state;
+	expect_fault("{\"Connectors\":[{\"id\":\"c\",\"ConnectorArn\":\"" ARN(
+			     "7") "\",\"Parameters\":{" REQUIRED "}}]}",
+		"Connectors[0]: id: \"c\": is not known; did you mean Id?");
+}
+
+static void says_what_a_document_of_another_form_is(void **state)
+{
+	(void)state;
+	expect_document_fault(LM_STR("services:\n  web: {image: x}\n"), "is a compose file: ");
+	expect_document_fault(LM_STR("\xef\xbb\xbf{\"services\": {}}"), "is a compose file: ");
+	expect_document_fault(LM_STR("[{\"Subject\": \"#\"}]"), "is an array of subscriptions: ");
+}
+
+static void refuses_arns_that_are_not_of_a_connector(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} cases[] = {
+		{GROUP("0", ""),
+			PLACE "ConnectorArn: \""
+			      "arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationD…(80 "
+			      "bytes)\": must end in a version from 1 to 7, not '0'"},
+		{GROUP("8", ""),
+			PLACE "ConnectorArn: \""
+			      "arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationD…(80 "
+			      "bytes)\": must end in a version from 1 to 7, not '8'"},
+		{GROUP("07", ""),
+			PLACE "ConnectorArn: \""
+			      "arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationD…(81 "
+			      "bytes)\": must end in a version from 1 to 7, not '07'"},
+		{"{\"Connectors\":[" ENTRY("arn:aws:lambda:eu-west-1::f", "") "]}", PLACE
+			"ConnectorArn: \"arn:aws:lambda:eu-west-1::f\": is an ARN of the service "
+			"'lambda', not of greengrass"},
+		{"{\"Connectors\":[" ENTRY("arn:aws-moon:greengrass:r::x", "") "]}", PLACE
+			"ConnectorArn: \"arn:aws-moon:greengrass:r::x\": has the unknown partition "
+			"'aws-moon' (known: aws, aws-cn, aws-us-gov)"},
+		{"{\"Connectors\":[" ENTRY("hello", "") "]}",
+			PLACE "ConnectorArn: \"hello\": must be an ARN: "
+			      "arn:<partition>:greengrass:<region>::/connectors/<name>/versions/"
+			      "<number>"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		expect_fault(cases[i].text, cases[i].line);
+}
+
+static void takes_every_known_partition(void **state)
+{
+	(void)state;
+	group_destroy(expect_valid(
+		LM_STR("{\"Connectors\":[" ENTRY("arn:aws-cn:greengrass:cn-north-1::/connectors/"
+						 "DockerApplicationDeployment/versions/7",
+			"") "]}")));
+	group_destroy(expect_valid(LM_STR(
+		"{\"Connectors\":[" ENTRY("arn:aws-us-gov:greengrass:us-gov-west-1::/connectors/"
+					  "DockerApplicationDeployment/versions/7",
+			"") "]}")));
+}
+
+static void refuses_a_second_connector_of_ours(void **state)
+{
+	(void)state;
+	expect_fault(
+		"{\"Connectors\":[" ENTRY(ARN("7"), "") ",{\"Id\":\"d\",\"ConnectorArn\":\"" ARN(
+			"6") "\",\"Parameters\":{}}]}",
+		"Connectors[1] (d): ConnectorArn: "
+		"\"arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationD…(80 bytes)\": is a "
+		"second DockerApplicationDeployment connector; Connectors[0] (c) is the first, and "
+		"a "
+		"group may have one");
+}
+
+static void leaves_other_connectors_and_reserved_resources_alone(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = expect_valid(LM_STR("{\"Connectors\":[" ENTRY(
+		ARN("7"),
+		"") ",{\"Id\":\"s\",\"ConnectorArn\":"
+		    "\"arn:aws:greengrass:eu-west-1::/connectors/SNS/versions/4\"}],\"Resources\":"
+		    "[{\"Id\":\"DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_0\"}],\"Extra\":[]}"));
+
+	(void)state;
+	assert_int_equal(g->warnings_n, 3);
+	assert_string_equal(g->warnings[0], "Extra: is not known and left alone");
+	assert_string_equal(g->warnings[1],
+		"Connectors[1] (s): arn:aws:greengrass:eu-west-1::/connectors/SNS/versions/4 is "
+		"another "
+		"connector, left alone");
+	assert_string_equal(g->warnings[2],
+		"Resources[0] (DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_0): the connector made "
+		"this "
+		"resource for its secrets; it is not needed here, ignoring");
+}
+
+static void refuses_texts_that_no_parser_should_take(void **state)
+{
+	static char deep[10000], large[LIMIT_GROUP_FILE + 1];
+
+	(void)state;
+	memset(deep, '[', sizeof(deep));
+	memset(large, ' ', sizeof(large));
+	expect_document_fault((struct lm_str){deep, sizeof(deep)}, "nested more than 32 levels");
+	expect_document_fault(
+		(struct lm_str){large, sizeof(large)}, "is larger than 4194304 bytes");
+	expect_document_fault(LM_STR("hello"), "is not valid JSON: line 1, column ");
+	expect_document_fault(LM_STR(""), "is empty");
+	expect_document_fault(LM_STR("{\"a\":\"\xff\"}"), "it is not UTF-8");
+	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "line 2, column ");
+	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "duplicate object key");
+	expect_document_fault(LM_STR("{\"a\":\"\\u0000\"}"), "line 1, column ");
+}
+
+/// A group file with so many values and keys, as json_count counts them.
+static void fill_values(struct lm_buf *text, size_t n)
+{
+	(void)lm_buf_puts(text, "{\"Connectors\":[" ENTRY(ARN("7"), "") "],\"Functions\":[{}");
+	size_t before = json_count(lm_buf_str(text));
+
+	for (size_t i = before + 1; i < n; i += 2)
+		(void)lm_buf_puts(text, ",{}");
+	(void)lm_buf_puts(text, "]}");
+}
+
+static void refuses_more_values_than_a_group_has(void **state)
+{
+	lm_auto_buf struct lm_buf most = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto_buf struct lm_buf more = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	fill_values(&most, LIMIT_GROUP_VALUES);
+	group_destroy(expect_valid(lm_buf_str(&most)));
+	fill_values(&more, LIMIT_GROUP_VALUES + 2);
+	expect_document_fault(lm_buf_str(&more), "has more than 150000 values and keys");
+}
+
+static void shortens_a_megabyte(void **state)
+{
+	static char mega[1 << 20];
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	memset(mega, 'x', sizeof(mega));
+	(void)lm_buf_puts(
+		&text, "{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN("7") "\",");
+	(void)lm_buf_puts(&text, "\"Parameters\":{" REQUIRED ",\"DockerComposeFileS3Version\":\"");
+	(void)lm_buf_add(&text, mega, sizeof(mega));
+	(void)lm_buf_puts(&text, "\"}}]}");
+	expect_fault_in(lm_buf_str(&text),
+		PLACE "DockerComposeFileS3Version: "
+		      "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		      "…(1048576 bytes)\": must be at most 1024 bytes long");
+}
+
+#define POLICY(members)                                                                            \
+	"{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(                                  \
+		"7") "\",\"Parameters\":{\"DockerComposeFileS3Bucket\":\"bkt\","                   \
+		     "\"DockerComposeFileS3Key\":\"key\","                                         \
+		     "\"DockerComposeFileDestinationPath\":\"/app\"},\"Policy\":{" members "}}]}"
+
+static void policies_without_effect_are_warned_of(void **state)
+{
+	static const char *const names[] = {"RollbackOnFailure", "ProbationSeconds",
+		"RestartUnhealthy", "PruneImages", "MaxBandwidthKBps"};
+	lm_auto(group_destroy_p) struct group *asked = expect_valid(
+		LM_STR(POLICY("\"RollbackOnFailure\":\"true\",\"ProbationSeconds\":\"1\","
+			      "\"RestartUnhealthy\":\"True\",\"PruneImages\":\"true\","
+			      "\"MaxBandwidthKBps\":\"9\"")));
+	lm_auto(group_destroy_p) struct group *off = expect_valid(
+		LM_STR(POLICY("\"RollbackOnFailure\":\"false\",\"ProbationSeconds\":\"0\","
+			      "\"KeepGenerations\":\"9\",\"MinFreeDiskMB\":\"1\","
+			      "\"WaitHealthy\":\"true\"")));
+
+	(void)state;
+	assert_int_equal(off->warnings_n, 0);
+	assert_int_equal(asked->warnings_n, LM_ARRAY_SIZE(names));
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		lm_auto_free char *text = lm_xasprintf("Connectors[0] (c): Policy.%s has no effect "
+						       "in this version of Lighterman",
+			names[i]);
+		assert_string_equal(asked->warnings[i], text);
+	}
+}
+
+static void stable_time_fits_into_the_health_timeout(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms; ///< 0: it is a fault.
+	} cases[] = {
+		{POLICY(""), 10000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\""), 5000},
+		{POLICY("\"HealthTimeoutSeconds\":\"1\""), 500},
+		{POLICY("\"StableSeconds\":\"299\""), 299000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\",\"StableSeconds\":\"9\""), 9000},
+		{POLICY("\"HealthTimeoutSeconds\":\"10\",\"StableSeconds\":\"10\""), 0},
+		{POLICY("\"StableSeconds\":\"300\""), 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(faults_finish) struct definition_faults faults = {0};
+		lm_auto(group_destroy_p) struct group *group = NULL;
+		struct lm_err err = {0};
+		lm_rc rc = definition_parse(lm_str(cases[i].text), &faults, &group, &err);
+
+		assert_int_equal(rc, cases[i].ms ? LM_OK : LM_E_INVALID);
+		if (rc == LM_OK)
+			assert_int_equal(policy_stable_ms(&group->connector.policy), cases[i].ms);
+		else
+			assert_non_null(strstr(err.msg, "StableSeconds: "));
+	}
+}
+
+static void finds_every_fault_at_once(void **state)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	struct group *group = NULL;
+	struct lm_err err = {0};
+	const char *text = "{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(
+		"7") "\","
+		     "\"Parameters\":{\"DockerComposeFileS3Bucket\":\"a\"},"
+		     "\"Policy\":{\"ProbationSeconds\":\"-1\"}}]}";
+
+	(void)state;
+	assert_int_equal(definition_parse(lm_str(text), &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(faults.n, 4);
+	assert_string_equal(faults.items[0].parameter, "DockerComposeFileS3Bucket");
+	assert_string_equal(faults.items[1].parameter, "DockerComposeFileS3Key");
+	assert_string_equal(faults.items[2].parameter, "DockerComposeFileDestinationPath");
+	assert_string_equal(faults.items[3].parameter, "Policy.ProbationSeconds");
+	assert_non_null(strstr(err.msg, "(and 3 more)"));
+}
+
+static void reads_its_own_json_back_as_equal(void **state)
+{
+	lm_auto(group_destroy_p) struct group *a = read_fixture("group.json");
+	lm_auto(group_destroy_p) struct group *b = NULL;
+	lm_auto(group_destroy_p) struct group *other = expect_valid(LM_STR(GROUP("7", "")));
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto_json json_t *json = group_to_json(a);
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(definition_parse_json(json, &faults, &b, &err), LM_OK);
+	assert_true(group_equal(a, b));
+	assert_false(group_equal(a, other));
+	assert_null(json_object_get(json, "Subscriptions"));
+}
+
+static void refuses_secret_lists_of_many_values_unparsed(void **state)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	(void)lm_buf_puts(
+		&text, "{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN("7") "\",");
+	(void)lm_buf_puts(&text, "\"Parameters\":{" REQUIRED ",\"AWSSecretsArnList\":\"[");
+	for (size_t i = 0; i < 300; i++)
+		(void)lm_buf_puts(&text, "[],");
+	(void)lm_buf_puts(&text, "[]]\"}}]}");
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {0};
+	assert_int_equal(definition_parse(lm_buf_str(&text), &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(faults.n, 1);
+	assert_string_equal(faults.items[0].rule, "must hold at most 100 secrets");
+}
+
+static void refuses_secret_lists_that_are_not_lists_of_secrets(void **state)
+{
+	(void)state;
+	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":\"{}\""),
+		PLACE "AWSSecretsArnList: \"{}\": must hold a JSON array of secret ARNs, but holds "
+		      "an object");
+	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":\"[1]\""),
+		PLACE "AWSSecretsArnList: \"[1]\": item 0 must be a string, but is a number");
+	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":[]"),
+		PLACE "AWSSecretsArnList: []: must be a string, but is an array");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_a_group_file_with_all_its_arrays),
+		cmocka_unit_test(takes_the_documented_example_as_it_stands),
+		cmocka_unit_test(takes_what_get_connector_definition_version_printed),
+		cmocka_unit_test(fills_in_the_documented_defaults),
+		cmocka_unit_test(version_7_takes_32_bit_users),
+		cmocka_unit_test(booleans_have_no_case),
+		cmocka_unit_test(refuses_a_later_versions_parameter),
+		cmocka_unit_test(refuses_what_is_not_json_or_has_the_wrong_type),
+		cmocka_unit_test(refuses_unknown_parameters_with_a_suggestion),
+		cmocka_unit_test(takes_a_byte_order_mark_and_a_bare_array),
+		cmocka_unit_test(names_a_key_in_other_case_once),
+		cmocka_unit_test(says_what_a_document_of_another_form_is),
+		cmocka_unit_test(refuses_arns_that_are_not_of_a_connector),
+		cmocka_unit_test(takes_every_known_partition),
+		cmocka_unit_test(refuses_a_second_connector_of_ours),
+		cmocka_unit_test(leaves_other_connectors_and_reserved_resources_alone),
+		cmocka_unit_test(refuses_texts_that_no_parser_should_take),
+		cmocka_unit_test(refuses_more_values_than_a_group_has),
+		cmocka_unit_test(shortens_a_megabyte),
+		cmocka_unit_test(policies_without_effect_are_warned_of),
+		cmocka_unit_test(stable_time_fits_into_the_health_timeout),
+		cmocka_unit_test(finds_every_fault_at_once),
+		cmocka_unit_test(reads_its_own_json_back_as_equal),
+		cmocka_unit_test(refuses_secret_lists_of_many_values_unparsed),
+		cmocka_unit_test(refuses_secret_lists_that_are_not_lists_of_secrets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/host_file.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static char *folder;
+
+static int make_folder(void **state)
+{
+	char template[] = "/tmp/lighterman-host-XXXXXX";
+
+	(void)state;
+	folder = lm_xstrdup(mkdtemp(template));
+	unsetenv("AWS_REGION");
+	unsetenv("AWS_DEFAULT_REGION");
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	struct lm_err err = {0};
+
+	(void)state;
+	lm_rc rc = lm_tree_remove(AT_FDCWD, folder, &err);
+	free(folder);
+	return rc ? -1 : 0;
+}
+
+/// Writes a file in the folder; the caller frees its path.
+static char *put(const char *name, const char *text)
+{
+	char *path = lm_path_join(folder, name);
+	struct lm_err err = {0};
+
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_str(text), 0600, &err), LM_OK);
+	return path;
+}
+
+static void expect_invalid(const char *text, const char *message)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+
+	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
+	assert_int_equal(host_from_json(document, &host, &err), LM_E_INVALID);
+	assert_string_equal(err.msg, message);
+}
+
+static void an_empty_object_means_the_defaults(void **state)
+{
+	lm_auto_json json_t *document = json_object();
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
+	assert_string_equal(host.greengrass_root, "/greengrass");
+	assert_string_equal(host.state_directory, "/var/lib/lighterman");
+	assert_string_equal(host.runtime_directory, "/run/lighterman");
+	assert_string_equal(host.docker_socket, "/var/run/docker.sock");
+	assert_int_equal(host.worker_silence_s, 60);
+	assert_int_equal(host.log_shipping_s, 60);
+	assert_int_equal(host.brokers_n, 0);
+	assert_false(host.allow_root);
+	assert_null(host.region);
+}
+
+static void faults_name_the_path_of_the_key(void **state)
+{
+	(void)state;
+	expect_invalid("{\"colour\":1}", "colour: is not a key of the host file");
+	expect_invalid(
+		"{\"docker\":{\"sokcet\":1}}", "docker.sokcet: is not a key of the host file");
+	expect_invalid("{\"docker\":3}", "docker: must be an object, but is a number");
+	expect_invalid("{\"region\":3}", "region: must be a string, but is a number");
+	expect_invalid("{\"docker\":{\"socket\":\"x\"}}",
+		"docker.socket: \"x\": must be an absolute path");
+	expect_invalid("{\"metrics\":{\"textfile\":\"/m/lighterman.txt\"}}",
+		"metrics.textfile: \"/m/lighterman.txt\": must end in .prom");
+	expect_invalid(
+		"{\"allowRoot\":\"yes\"}", "allowRoot: must be true or false, but is a string");
+	expect_invalid("{\"mqtt\":[{\"host\":\"a\"},{}]}", "mqtt[1]: needs either host or socket");
+	expect_invalid("{\"mqtt\":[{\"host\":\"b\"},{\"host\":\"a\",\"port\":1883},"
+		       "{\"host\":\"A\",\"clientId\":\"x\"}]}",
+		"mqtt[2]: is the same broker as mqtt[1]; list it once");
+	expect_invalid("{\"mqtt\":[{\"socket\":\"/s\"},{\"socket\":\"/s\"}]}",
+		"mqtt[1]: is the same broker as mqtt[0]; list it once");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",
+		"mqtt.topics.progress: \"a/#\": must not have the wildcards + and #");
+	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"topics\":{\"progress\":1}}]}",
+		"mqtt[0].topics.progress: must be a topic, true or false, but is a number");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"containers\":\"\"}}}",
+		"mqtt.topics.containers: must not be empty");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"status\":false}}}",
+		"mqtt.topics.status: is not a key of the host file");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":3}}",
+		"mqtt.topics: must be an object, but is a number");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"connection\":"
+		       "\"dockerapplicationdeploymentconnector/message/status\"}}}",
+		"mqtt.topics.connection: is the topic of status messages; name another");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"port\":0}}",
+		"mqtt.port: must be a number from 1 to 65535");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"certificate\":\"/c\"}}",
+		"mqtt: certificate and privateKey belong together");
+	expect_invalid("[]", "it must be an object, but is an array");
+}
+
+static void topics_of_a_broker_are_read_and_written_back(void **state)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+	const char *text = "{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":false,"
+			   "\"containers\":\"b/c\",\"connection\":true}}}";
+
+	(void)state;
+	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
+	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_true(host.brokers[0].progress.off);
+		assert_string_equal(host.brokers[0].containers.name, "b/c");
+		assert_false(host.brokers[0].connection.off);
+		assert_null(host.brokers[0].connection.name);
+		lm_auto_json json_t *again = host_to_json(&host);
+		host_finish(&host);
+		assert_int_equal(host_from_json(again, &host, &err), LM_OK);
+	}
+}
+
+static void takes_one_broker_or_several(void **state)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+	const char *text =
+		"{\"mqtt\":[{\"host\":\"a\"},{\"host\":\"b\",\"ca\":\"/ca\"},{\"socket\":\"/s\"}]}";
+
+	(void)state;
+	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
+	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
+	assert_int_equal(host.brokers_n, 3);
+	assert_int_equal(host.brokers[0].port, 1883);
+	assert_int_equal(host.brokers[1].port, 8883);
+	assert_string_equal(host.brokers[2].socket, "/s");
+}
+
+static void completes_itself_from_a_greengrass_core(void **state)
+{
+	lm_auto_free char *config_folder = lm_path_join(folder, "config");
+	struct lm_err err = {0};
+	assert_int_equal(lm_dir_make(config_folder, 0700, &err), LM_OK);
+	lm_auto_free char *config = put("config/config.json",
+		"{\"coreThing\":{\"thingArn\":\"arn:aws:iot:eu-central-1:123456789012:thing/Gate\","
+		"\"iotHost\":\"x-ats.iot\"},\"runtime\":{\"allowFunctionsToRunAsRoot\":\"yes\"},"
+		"\"writeDirectory\":\"/data\",\"crypto\":{\"caPath\":\"file:///"
+		"ca.pem\",\"principals\":"
+		"{\"IoTCertificate\":{\"privateKeyPath\":\"pkcs11:object=k\","
+		"\"certificatePath\":\"file:///c.pem\"}}}}");
+	lm_auto_free char *text =
+		lm_xasprintf("{\"greengrassRoot\":\"%s\",\"thingName\":\"Mine\"}", folder);
+	lm_auto_free char *path = put("host.json", text);
+	lm_auto_host struct host_settings host = {0};
+
+	(void)state;
+	assert_int_equal(host_load(path, &host, &err), LM_OK);
+	assert_string_equal(host.thing_name, "Mine");
+	assert_string_equal(host.region, "eu-central-1");
+	assert_string_equal(host.iot.endpoint, "x-ats.iot");
+	assert_string_equal(host.iot.certificate, "/c.pem");
+	assert_string_equal(host.iot.ca, "/ca.pem");
+	assert_null(host.iot.private_key);
+	assert_string_equal(host.write_directory, "/data");
+	assert_true(host.allow_root);
+	assert_int_equal(unlink(config), 0);
+
+	lm_auto_json json_t *json = host_to_json(&host);
+	lm_auto_host struct host_settings again = {0};
+	assert_int_equal(host_from_json(json, &again, &err), LM_OK);
+	lm_auto_json json_t *json_again = host_to_json(&again);
+	assert_true(json_equal(json, json_again));
+}
+
+static void the_environment_gives_the_region_last(void **state)
+{
+	lm_auto_free char *text = lm_xasprintf("{\"greengrassRoot\":\"%s/none\"}", folder);
+	lm_auto_free char *path = put("host.json", text);
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+
+	(void)state;
+	setenv("AWS_DEFAULT_REGION", "us-west-2", 1);
+	assert_int_equal(host_load(path, &host, &err), LM_OK);
+	unsetenv("AWS_DEFAULT_REGION");
+	assert_string_equal(host.region, "us-west-2");
+}
+
+static void a_named_file_must_exist(void **state)
+{
+	lm_auto_free char *path = lm_path_join(folder, "absent.json");
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(host_load(path, &host, &err), LM_E_NOT_FOUND);
+	assert_non_null(strstr(err.msg, path));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_empty_object_means_the_defaults),
+		cmocka_unit_test(faults_name_the_path_of_the_key),
+		cmocka_unit_test(topics_of_a_broker_are_read_and_written_back),
+		cmocka_unit_test(takes_one_broker_or_several),
+		cmocka_unit_test(completes_itself_from_a_greengrass_core),
+		cmocka_unit_test(the_environment_gives_the_region_last),
+		cmocka_unit_test(a_named_file_must_exist),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
