@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The command line. Everything is in src/cli.
 
-#include "cli/command.h"
+#include "cli/main.h"
 
 #include <locale.h>
 #include <stdlib.h>
@@ -9,5 +9,5 @@
 int main(int argc, char **argv)
 {
 	(void)setlocale(LC_CTYPE, ""); // whether the terminal takes UTF-8
-	return command_main(argc, argv, getenv("LIGHTERMAN_SOCKET"), stdout, stderr);
+	return main_run(argc, argv, getenv("LIGHTERMAN_SOCKET"), stdout, stderr);
 }

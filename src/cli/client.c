@@ -3,6 +3,9 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/path.h"
+#include "cli/output.h"
+#include "config/host_file.h"
 #include "sys/socket.h"
 
 #include <errno.h>
@@ -10,7 +13,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { READ_PIECE = 16 * 1024 };
+enum {
+	READ_PIECE = 16 * 1024,
+	ANSWER_S = 30, ///< lightermand gives the Docker daemon 10 s.
+};
 
 struct client {
 	int fd;
@@ -232,4 +238,74 @@ lm_rc client_read(
 		if (rc)
 			return rc;
 	}
+}
+
+char *client_socket_path_of(const char *host_file)
+{
+	lm_auto_host struct host_settings host = {0};
+	lm_auto_json json_t *document = NULL;
+	struct lm_err ignored; // whether lightermand is there is told by asking it
+
+	if (json_read_file(host_file, LIMIT_HOST_FILE, &document, &ignored) ||
+		host_from_json(document, &host, &ignored))
+		return lm_xstrdup(SOCKET_PATH_DEFAULT);
+	return lm_path_join(host.runtime_directory, "control.sock");
+}
+
+char *client_socket_path(const struct call *call)
+{
+	if (call->socket_path)
+		return lm_xstrdup(call->socket_path);
+	return client_socket_path_of(HOST_FILE_DEFAULT);
+}
+
+lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
+	json_t **ret_last, int *ret_exit, struct lm_err *err)
+{
+	lm_auto(client_close_p) struct client *client = NULL;
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", command);
+	struct wait_limit within = wait_limit_within(limit, ANSWER_S * 1000);
+
+	*ret_exit = EXIT_UNREACHABLE;
+	lm_rc rc = client_open(socket_path, request, &within, &client, err);
+	if (!rc || rc == LM_E_CANCELLED)
+		*ret_exit = EXIT_FAILED;
+	while (!rc) {
+		lm_auto_json json_t *line = NULL;
+
+		rc = client_read(client, &within, &line, err);
+		if (!rc && json_object_get(line, "exit")) {
+			*ret_last = lm_take(line);
+			return LM_OK;
+		}
+	}
+	if (rc == LM_E_TIMEOUT) {
+		*ret_exit = EXIT_UNREACHABLE;
+		return lm_fail(err, rc, 0,
+			"lightermand has not answered for %d s: see its log, and restart it if it "
+			"hangs",
+			ANSWER_S);
+	}
+	return rc;
+}
+
+int client_query(const struct call *call, const char *name, json_type type, json_t **ret)
+{
+	lm_auto_free char *path = client_socket_path(call);
+	lm_auto_json json_t *last = NULL;
+	struct lm_err why = {0};
+	int status;
+
+	if (client_ask(path, name, &WAIT_FOREVER, &last, &status, &why))
+		return output_fail(call, status, why.msg);
+	json_t *member = json_object_get(last, name);
+	const char *message = json_get_text(last, "message");
+	if (!member || json_typeof(member) != type) {
+		if (!message)
+			(void)lm_fail(
+				&why, LM_E_PROTOCOL, 0, "lightermand's answer has no %s", name);
+		return output_fail(call, EXIT_FAILED, message ? message : why.msg);
+	}
+	*ret = json_incref(member);
+	return EXIT_DONE;
 }

@@ -2,16 +2,15 @@
 #pragma once
 
 /// lightermand's control socket, from the client's side: one request, then the lines of its answer
-/// (docs/formats.md, "Control socket"). Which line is the last one is for the caller to see.
+/// (docs/formats.md, "Control socket"), the last of which has `exit`.
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "cli/options.h"
 #include "sys/json.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
-
-#define CLIENT_SOCKET_DEFAULT "/run/lighterman/control.sock"
 
 struct client;
 
@@ -34,3 +33,18 @@ lm_rc client_read(
 	struct client *c, const struct wait_limit *limit, json_t **ret, struct lm_err *err);
 /// Whether a line is here already: client_read will not wait.
 bool client_has_line(const struct client *c);
+
+/// The socket that the call names; else that of the default host file. The caller frees.
+char *client_socket_path(const struct call *call) __attribute__((returns_nonnull));
+/// control.sock in the runtimeDirectory of that host file; in the default one if the file does not
+/// set it, is missing, is not valid, or may not be read. The caller frees.
+char *client_socket_path_of(const char *host_file) __attribute__((returns_nonnull));
+
+/// Sends a command and reads to the last line of the answer, a new reference. `*ret_exit` is the
+/// exit status of the program, on failure only. Waits no longer than `limit` allows
+/// (LM_E_CANCELLED), and 30 s at most.
+lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
+	json_t **ret_last, int *ret_exit, struct lm_err *err);
+/// Sends the command `name` and hands over the member of the same name in the answer, which must be
+/// of that type: a new reference. A failure is reported. Returns the exit status.
+int client_query(const struct call *call, const char *name, json_type type, json_t **ret);

@@ -5,9 +5,9 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "cli/client.h"
-#include "cli/interrupt.h"
-#include "cli/plain.h"
-#include "cli/socket_path.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/render.h"
 #include "cli/terminal.h"
 
 enum {
@@ -23,7 +23,7 @@ struct follow {
 	const struct follow_words *words;
 	struct answer *answer;
 	struct progress *progress;
-	struct progress_style style;
+	struct terminal_style style;
 	uint64_t drawn_ms;
 };
 
@@ -31,8 +31,8 @@ static void write_out(const struct follow *f, const struct lm_buf *text)
 {
 	if (text->len == 0)
 		return;
-	command_print(f->call, lm_buf_str(text));
-	(void)command_note_write(f->call, fflush(f->call->out) == 0);
+	output_text(f->call, lm_buf_str(text));
+	(void)output_note(f->call, fflush(f->call->out) == 0);
 }
 
 static void draw(struct follow *f)
@@ -61,13 +61,13 @@ static void erase(struct follow *f)
 /// One line for people on `to`, with the live lines out of the way.
 static void tell(struct follow *f, FILE *to, const char *before, const char *text)
 {
-	lm_auto_free char *shown = plain_text(text);
+	lm_auto_free char *shown = sanitize_text(text);
 
 	if (f->call->json)
 		return;
 	erase(f);
 	bool told = fprintf(to, "%s%s\n", before, shown) >= 0 && fflush(to) == 0;
-	(void)command_note_write(f->call, told || to != f->call->out);
+	(void)output_note(f->call, told || to != f->call->out);
 }
 
 static void take_progress(struct follow *f, const json_t *event)
@@ -183,7 +183,7 @@ static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err 
 static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
-	lm_auto_free char *path = socket_path_of(f->call);
+	lm_auto_free char *path = client_socket_path(f->call);
 	struct wait_limit limit = {.cancel_fd = cancel_fd};
 
 	lm_rc rc = client_open(path, request, &limit, &client, err);
@@ -223,7 +223,7 @@ lm_rc follow_run(const struct call *call, const struct follow_words *words, cons
 		.words = words,
 		.answer = ret,
 		.progress = progress,
-		.style = terminal_style(call->out)};
+		.style = terminal_get_style(call->out)};
 	lm_rc rc = interrupt_init(&interrupt, err);
 	if (rc)
 		return rc;
@@ -249,7 +249,7 @@ json_t *answer_to_json(const struct answer *answer, const char *message)
 	json_t *document = answer->last ? json_copy(answer->last) : json_object();
 
 	if (message) {
-		lm_auto_free char *plain = plain_text(message); // paths need not be UTF-8
+		lm_auto_free char *plain = sanitize_text(message); // paths need not be UTF-8
 		(void)json_object_set_new(document, "exit", json_integer(answer->exit_status));
 		(void)json_object_set_new(document, "message", json_string(plain));
 	}

@@ -5,7 +5,7 @@
 /// are shown as they come (not with --json), and kept.
 
 #include "base/error.h"
-#include "cli/command.h"
+#include "cli/options.h"
 #include "sys/json.h"
 
 struct answer {

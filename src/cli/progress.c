@@ -3,8 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "cli/human.h"
-#include "cli/plain.h"
+#include "cli/render.h"
 
 #include <string.h>
 
@@ -79,7 +78,7 @@ bool progress_is_drawn(const struct progress *p)
 	return p->drawn > 0;
 }
 
-static void add_mark(struct lm_buf *out, const struct progress_style *style, bool good)
+static void add_mark(struct lm_buf *out, const struct terminal_style *style, bool good)
 {
 	const char *mark = style->utf8 ? (good ? "✓" : "✗") : (good ? "+" : "x");
 
@@ -92,22 +91,22 @@ static void add_mark(struct lm_buf *out, const struct progress_style *style, boo
 static void add_images_sum(const struct progress *p, struct lm_buf *out)
 {
 	uint64_t sum = 0;
-	char bytes[HUMAN_SIZE];
+	char bytes[FORMAT_SIZE];
 
 	for (size_t i = 0; i < p->images_n; i++)
 		(void)__builtin_add_overflow(sum, p->images[i].bytes_total, &sum);
 	(void)lm_buf_printf(out, "  %zu image%s", p->images_n, p->images_n == 1 ? "" : "s");
 	if (sum)
-		(void)lm_buf_printf(out, ", %s", human_bytes(sum, bytes));
+		(void)lm_buf_printf(out, ", %s", format_bytes(sum, bytes));
 }
 
 /// The final line of a stage.
-static void print_ended(struct progress *p, const struct progress_style *style, const char *stage,
+static void print_ended(struct progress *p, const struct terminal_style *style, const char *stage,
 	bool good, int64_t ms, struct lm_buf *out)
 {
-	char duration[HUMAN_SIZE];
+	char duration[FORMAT_SIZE];
 
-	(void)human_duration(ms, duration);
+	(void)format_duration(ms, duration);
 	if (!style->moving) {
 		(void)lm_buf_printf(
 			out, "%s: %s %s\n", stage, good ? "done in" : "failed after", duration);
@@ -115,14 +114,14 @@ static void print_ended(struct progress *p, const struct progress_style *style, 
 	}
 	progress_erase(p, out);
 	add_mark(out, style, good);
-	plain_add_padded(out, stage, STAGE_COLUMN);
+	render_padded(out, stage, STAGE_COLUMN);
 	(void)lm_buf_puts(out, duration);
 	if (p->images_n && good)
 		add_images_sum(p, out);
 	(void)lm_buf_putc(out, '\n');
 }
 
-static void take_end(struct progress *p, const struct progress_style *style, const char *stage,
+static void take_end(struct progress *p, const struct terminal_style *style, const char *stage,
 	bool good, const json_t *event, struct lm_buf *out)
 {
 	int64_t ms = json_get_int(event, "ms", 0);
@@ -174,25 +173,25 @@ static uint64_t get_bytes(const json_t *event, const char *key)
 
 static void print_image_done(const struct image *image, const char *stage, struct lm_buf *out)
 {
-	char bytes[HUMAN_SIZE];
+	char bytes[FORMAT_SIZE];
 
 	(void)lm_buf_printf(out, "%s: %s done", stage, image->name);
 	if (image->bytes_total)
-		(void)lm_buf_printf(out, ", %s", human_bytes(image->bytes_total, bytes));
+		(void)lm_buf_printf(out, ", %s", format_bytes(image->bytes_total, bytes));
 	(void)lm_buf_putc(out, '\n');
 }
 
-static void take_image(struct progress *p, const struct progress_style *style, const char *stage,
+static void take_image(struct progress *p, const struct terminal_style *style, const char *stage,
 	const json_t *event, struct lm_buf *out)
 {
-	lm_auto_free char *name = plain_text(json_get_text(event, "image"));
+	lm_auto_free char *name = sanitize_text(json_get_text(event, "image"));
 	const char *status = json_get_text(event, "status");
 	struct image *image = find_image(p, name);
 
 	if (!image)
 		return;
 	free(image->status);
-	image->status = plain_text(status);
+	image->status = sanitize_text(status);
 	image->bytes_done = get_bytes(event, "bytes_done");
 	image->bytes_total = get_bytes(event, "bytes_total");
 	if (image->bytes_done > image->bytes_total)
@@ -203,10 +202,10 @@ static void take_image(struct progress *p, const struct progress_style *style, c
 	image->done |= done;
 }
 
-static void take_sentence(struct progress *p, const struct progress_style *style, const char *stage,
+static void take_sentence(struct progress *p, const struct terminal_style *style, const char *stage,
 	const char *message, struct lm_buf *out)
 {
-	char *sentence = plain_text(message);
+	char *sentence = sanitize_text(message);
 
 	if (!p->sentence || strcmp(p->sentence, sentence) != 0) {
 		progress_erase(p, out);
@@ -216,11 +215,11 @@ static void take_sentence(struct progress *p, const struct progress_style *style
 	p->sentence = sentence;
 }
 
-void progress_take(struct progress *p, const struct progress_style *style, const json_t *event,
+void progress_take(struct progress *p, const struct terminal_style *style, const json_t *event,
 	uint64_t now_ms, struct lm_buf *out)
 {
 	const char *state = json_get_text(event, "state");
-	lm_auto_free char *stage = plain_text(json_get_text(event, "stage"));
+	lm_auto_free char *stage = sanitize_text(json_get_text(event, "stage"));
 	const char *message = json_get_text(event, "message");
 
 	if (!*stage || !state)
@@ -242,44 +241,44 @@ void progress_take(struct progress *p, const struct progress_style *style, const
 }
 
 /// One live line, cut to the terminal.
-static void draw_line(struct progress *p, const struct progress_style *style,
+static void draw_line(struct progress *p, const struct terminal_style *style,
 	const struct lm_buf *line, struct lm_buf *out)
 {
-	plain_add_cut(out, line->data ? line->data : "", style->columns);
+	render_cut(out, line->data ? line->data : "", style->columns);
 	(void)lm_buf_putc(out, '\n');
 	p->drawn++;
 }
 
-static void draw_image(struct progress *p, const struct progress_style *style,
+static void draw_image(struct progress *p, const struct terminal_style *style,
 	const struct image *image, size_t column, struct lm_buf *out)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REPLY),
 				  state = LM_BUF(LIMIT_CONTROL_REPLY);
-	char bytes[HUMAN_SIZE];
+	char bytes[FORMAT_SIZE];
 
 	if (image->bytes_total && image->done)
-		(void)lm_buf_puts(&state, human_bytes(image->bytes_total, bytes));
+		(void)lm_buf_puts(&state, format_bytes(image->bytes_total, bytes));
 	else if (image->bytes_total)
 		(void)lm_buf_puts(
-			&state, human_bytes_of(image->bytes_done, image->bytes_total, bytes));
+			&state, format_bytes_of(image->bytes_done, image->bytes_total, bytes));
 	(void)lm_buf_printf(&state, "%s%s", state.len ? "  " : "", image->status);
 	(void)lm_buf_puts(&line, "    ");
 	lm_auto_buf struct lm_buf name = LM_BUF(LIMIT_CONTROL_REPLY);
-	plain_add_end(&name, image->shown, column);
-	plain_add_padded(&line, name.data ? name.data : "", column + 2);
+	render_tail(&name, image->shown, column);
+	render_padded(&line, name.data ? name.data : "", column + 2);
 	(void)lm_buf_add_str(&line, lm_buf_str(&state));
 	draw_line(p, style, &line, out);
 }
 
 /// The widest name, but so that 30 columns are left for what is behind it.
-static size_t name_column(const struct progress *p, const struct progress_style *style)
+static size_t name_column(const struct progress *p, const struct terminal_style *style)
 {
 	enum { BEHIND = 36, LEAST = 12 };
 	size_t most = style->columns > BEHIND + LEAST ? style->columns - BEHIND : LEAST;
 	size_t column = 0;
 
 	for (size_t i = 0; i < p->images_n; i++) {
-		size_t width = plain_width(p->images[i].shown);
+		size_t width = render_width(p->images[i].shown);
 		if (width > column)
 			column = width;
 	}
@@ -287,7 +286,7 @@ static size_t name_column(const struct progress *p, const struct progress_style 
 }
 
 /// All images if the terminal is high enough, else those under way and the number of the others.
-static void draw_images(struct progress *p, const struct progress_style *style, struct lm_buf *out)
+static void draw_images(struct progress *p, const struct terminal_style *style, struct lm_buf *out)
 {
 	size_t column = name_column(p, style), shown = 0;
 	size_t room = style->rows > ROWS_KEPT + 1 ? style->rows - ROWS_KEPT : 1;
@@ -307,18 +306,18 @@ static void draw_images(struct progress *p, const struct progress_style *style, 
 }
 
 void progress_draw(
-	struct progress *p, const struct progress_style *style, uint64_t now_ms, struct lm_buf *out)
+	struct progress *p, const struct terminal_style *style, uint64_t now_ms, struct lm_buf *out)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REPLY);
-	char duration[HUMAN_SIZE];
+	char duration[FORMAT_SIZE];
 
 	progress_erase(p, out);
 	if (!style->moving || !p->stage)
 		return;
 	int64_t ms = now_ms > p->began_ms ? (int64_t)(now_ms - p->began_ms) : 0;
 	(void)lm_buf_puts(&line, style->utf8 ? "· " : "- ");
-	plain_add_padded(&line, p->stage, STAGE_COLUMN);
-	(void)lm_buf_puts(&line, human_duration(ms, duration));
+	render_padded(&line, p->stage, STAGE_COLUMN);
+	(void)lm_buf_puts(&line, format_duration(ms, duration));
 	draw_line(p, style, &line, out);
 	draw_images(p, style, out);
 }

@@ -10,17 +10,11 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "cli/terminal.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct progress_style {
-	bool moving; ///< A terminal on which the cursor can be moved.
-	bool colour;
-	bool utf8;              ///< For the marks.
-	unsigned columns, rows; ///< Used if `moving`.
-};
 
 struct progress;
 
@@ -29,12 +23,12 @@ void progress_destroy(struct progress *p);
 LM_DEFINE_CLEANUP(struct progress, progress_destroy)
 
 /// Takes one `progress` object (borrowed). What it does not understand it leaves out.
-void progress_take(struct progress *p, const struct progress_style *style, const json_t *event,
+void progress_take(struct progress *p, const struct terminal_style *style, const json_t *event,
 	uint64_t now_ms, struct lm_buf *out);
 /// Removes the live lines, so that something else can be printed there.
 void progress_erase(struct progress *p, struct lm_buf *out);
 /// Draws the live lines anew; nothing unless `moving`.
-void progress_draw(struct progress *p, const struct progress_style *style, uint64_t now_ms,
+void progress_draw(struct progress *p, const struct terminal_style *style, uint64_t now_ms,
 	struct lm_buf *out);
 /// Whether live lines are on the screen.
 bool progress_is_drawn(const struct progress *p);

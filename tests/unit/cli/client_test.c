@@ -91,6 +91,7 @@ static int enter_folder(void **state)
 static int leave_folder(void **state)
 {
 	(void)unlink("s");
+	(void)unlink("h");
 	return chdir("/") || rmdir(*state) ? -1 : 0;
 }
 
@@ -361,6 +362,78 @@ static void names_the_directory_that_lets_nobody_pass(void **state)
 	assert_int_equal(rmdir("d"), 0);
 }
 
+static void a_lightermand_that_hangs_can_be_left(void **state)
+{
+	lm_auto_close int listen_fd = -1;
+	int cancel[2], exit_status = 0;
+	json_t *last = NULL;
+
+	(void)state;
+	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &listen_fd, &err), LM_OK);
+	assert_int_equal(pipe(cancel), 0);
+	assert_int_equal(write(cancel[1], "", 1), 1);
+	struct wait_limit limit = {.cancel_fd = cancel[0]};
+	assert_int_equal(
+		client_ask("s", "status", &limit, &last, &exit_status, &err), LM_E_CANCELLED);
+	assert_int_equal(exit_status, EXIT_FAILED);
+	assert_null(last);
+	(void)close(cancel[0]);
+	(void)close(cancel[1]);
+}
+
+static void nobody_there_is_told(void **state)
+{
+	int exit_status = 0;
+	json_t *last = NULL;
+
+	(void)state;
+	assert_int_equal(client_ask("s", "status", &WAIT_FOREVER, &last, &exit_status, &err),
+		LM_E_NOT_FOUND);
+	assert_int_equal(exit_status, EXIT_UNREACHABLE);
+	assert_null(last);
+}
+
+static void assert_by_host_file(const char *text, const char *expected)
+{
+	FILE *file = fopen("h", "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	lm_auto_free char *path = client_socket_path_of("h");
+	assert_string_equal(path, expected);
+}
+
+static void a_host_files_runtime_directory_counts(void **state)
+{
+	(void)state;
+	assert_by_host_file("{\"runtimeDirectory\":\"/srv/run\",\"region\":\"eu-west-1\"}",
+		"/srv/run/control.sock");
+	assert_by_host_file("{\"runtimeDirectory\":\"/srv/run/\"}", "/srv/run/control.sock");
+}
+
+static void what_a_host_file_does_not_say_is_the_default(void **state)
+{
+	static const char by_default[] = "/run/lighterman/control.sock";
+
+	(void)state;
+	lm_auto_free char *missing = client_socket_path_of("h");
+	assert_string_equal(missing, by_default);
+	assert_by_host_file("{}", by_default);
+	assert_by_host_file("{\"runtimeDirectory\":\"run\"}", by_default);
+	assert_by_host_file("{\"runtimeDirectory\":", by_default);
+	assert_by_host_file("", by_default);
+}
+
+static void what_the_call_names_comes_first(void **state)
+{
+	const struct call call = {.socket_path = "/s"};
+
+	(void)state;
+	lm_auto_free char *path = client_socket_path(&call);
+	assert_string_equal(path, "/s");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -379,6 +452,11 @@ int main(void)
 		TEST(says_that_lightermand_is_busy),
 		TEST(says_who_may_use_the_socket),
 		TEST(names_the_directory_that_lets_nobody_pass),
+		TEST(a_lightermand_that_hangs_can_be_left),
+		TEST(nobody_there_is_told),
+		TEST(a_host_files_runtime_directory_counts),
+		TEST(what_a_host_file_does_not_say_is_the_default),
+		TEST(what_the_call_names_comes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#define PLAIN ((struct progress_style){.utf8 = true})
-#define MOVING ((struct progress_style){.moving = true, .utf8 = true, .columns = 60, .rows = 10})
+#define PLAIN ((struct terminal_style){.utf8 = true})
+#define MOVING ((struct terminal_style){.moving = true, .utf8 = true, .columns = 60, .rows = 10})
 
 static struct progress *progress;
 static struct lm_buf out;
@@ -35,7 +35,7 @@ static int end(void **state)
 }
 
 /// Takes events, a JSON object on each line.
-static void take(struct progress_style style, const char *events)
+static void take(struct terminal_style style, const char *events)
 {
 	struct lm_str rest = lm_str(events);
 	struct lm_err err = {0};
@@ -47,7 +47,7 @@ static void take(struct progress_style style, const char *events)
 	}
 }
 
-static void draw(struct progress_style style, uint64_t now_ms)
+static void draw(struct terminal_style style, uint64_t now_ms)
 {
 	progress_draw(progress, &style, now_ms, &out);
 }
@@ -164,7 +164,7 @@ static void a_sentence_moves_the_live_lines_down(void **state)
 
 static void marks_follow_the_terminal(void **state)
 {
-	struct progress_style colour = MOVING, ascii = MOVING;
+	struct terminal_style colour = MOVING, ascii = MOVING;
 
 	(void)state;
 	colour.colour = true;
@@ -182,7 +182,7 @@ static void marks_follow_the_terminal(void **state)
 		       "- up            0.0 s\n");
 }
 
-static void take_images(struct progress_style style, int first, int last, const char *status)
+static void take_images(struct terminal_style style, int first, int last, const char *status)
 {
 	for (int i = first; i <= last; i++) {
 		lm_auto_free char *event = lm_xasprintf(
@@ -195,7 +195,7 @@ static void take_images(struct progress_style style, int first, int last, const 
 
 static void a_low_terminal_shows_what_is_under_way(void **state)
 {
-	struct progress_style low = MOVING;
+	struct terminal_style low = MOVING;
 
 	(void)state;
 	low.rows = 6;
@@ -220,7 +220,7 @@ static void a_low_terminal_shows_what_is_under_way(void **state)
 
 static void lines_are_cut_to_the_terminal(void **state)
 {
-	struct progress_style narrow = MOVING, wide = MOVING;
+	struct terminal_style narrow = MOVING, wide = MOVING;
 
 	(void)state;
 	narrow.columns = 20;
@@ -240,7 +240,7 @@ static void lines_are_cut_to_the_terminal(void **state)
 
 static void an_image_of_a_long_registry_can_be_told_from_others(void **state)
 {
-	struct progress_style usual = MOVING;
+	struct terminal_style usual = MOVING;
 
 	(void)state;
 	usual.columns = 80;

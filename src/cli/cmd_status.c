@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cmd_status.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "cli/client.h"
+#include "cli/output.h"
+#include "cli/render.h"
+
+#include <string.h>
+
+static void add_number(
+	struct lm_buf *out, const json_t *object, const char *key, const char *before)
+{
+	const json_t *number = json_object_get(object, key);
+
+	if (json_is_integer(number))
+		(void)lm_buf_printf(out, "%s%lld", before, (long long)json_integer_value(number));
+}
+
+static void add_state(const json_t *status, struct lm_buf *out)
+{
+	const char *state = json_get_text(status, "state");
+	const char *activity = json_get_text(status, "activity");
+	const char *wanted = json_get_text(json_object_get(status, "wanted"), "state");
+	bool is_idle = activity && strcmp(activity, "idle") == 0;
+	bool is_failed = state && strcmp(state, "failed") == 0;
+	bool is_beside =
+		state && wanted && strcmp(state, "running") == 0 && strcmp(wanted, "down") == 0;
+	bool says_all = !activity || (is_idle && !is_failed && !is_beside);
+
+	render_label(out, "state");
+	if (state && strcmp(state, "empty") == 0) {
+		(void)lm_buf_puts(out, "empty: nothing was ever deployed");
+	} else {
+		render_sanitized(out, state ? state : "-");
+		if (!says_all)
+			render_member(out, status, "description", ": ");
+	}
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_job(const json_t *status, struct lm_buf *out)
+{
+	const json_t *job = json_object_get(status, "job");
+	const json_t *since = json_object_get(job, "since_ms");
+	char duration[FORMAT_SIZE];
+
+	if (!json_is_object(job))
+		return;
+	render_label(out, "under way");
+	render_sanitized(out, json_get_text(job, "kind"));
+	add_number(out, job, "generation", " of generation ");
+	render_member(out, job, "stage", ", in stage ");
+	if (json_is_integer(since))
+		(void)lm_buf_printf(
+			out, ", for %s", format_duration(json_integer_value(since), duration));
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_deployment(const json_t *status, struct lm_buf *out)
+{
+	const json_t *deployment = json_object_get(status, "deployment");
+
+	render_label(out, "deployment");
+	if (!json_is_object(deployment)) {
+		(void)lm_buf_puts(out, "none\n");
+		return;
+	}
+	add_number(out, deployment, "generation", "generation ");
+	render_member(out, deployment, "id", ", id ");
+	add_number(out, deployment, "connector_version", ", connector version ");
+	(void)lm_buf_putc(out, '\n');
+	render_label(out, "compose file");
+	render_member(out, deployment, "key", "");
+	render_member(out, deployment, "bucket", " of bucket ");
+	render_member(out, deployment, "compose_version", ", version ");
+	(void)lm_buf_putc(out, '\n');
+	render_label(out, "destination");
+	render_member(out, deployment, "destination", "");
+	(void)lm_buf_putc(out, '\n');
+}
+
+/// "5 min ago (2026-03-01T12:13:14+01:00), after 4.2 s"
+static void add_ended(const json_t *last, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *ended = json_object_get(last, "ended_ms");
+	int64_t ended_ms = json_integer_value(ended), took_ms;
+	char ago[FORMAT_SIZE], time[FORMAT_SIZE], duration[FORMAT_SIZE];
+
+	if (!json_is_integer(ended))
+		return;
+	(void)lm_buf_printf(
+		out, " %s (%s)", format_ago(ended_ms, now_ms, ago), format_time(ended_ms, time));
+	if (!__builtin_sub_overflow(
+		    ended_ms, json_get_int(last, "started_ms", ended_ms), &took_ms) &&
+		took_ms > 0) // a clock that was set in between says nothing
+		(void)lm_buf_printf(out, ", after %s", format_duration(took_ms, duration));
+}
+
+static void add_last_deployment(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *last = json_object_get(status, "last_deployment");
+
+	if (!json_is_object(last))
+		return;
+	render_label(out, "last deployment");
+	add_number(out, last, "generation", "generation ");
+	if (json_get_int(last, "attempt", 1) > 1)
+		add_number(out, last, "attempt", ", attempt ");
+	if (json_get_bool(last, "success", false)) {
+		(void)lm_buf_puts(out, ": succeeded");
+	} else {
+		(void)lm_buf_puts(out, ": failed");
+		render_member(out, last, "stage", " in ");
+	}
+	add_ended(last, now_ms, out);
+	(void)lm_buf_putc(out, '\n');
+	if (!json_get_text(last, "message"))
+		return;
+	render_label(out, "");
+	render_member(out, last, "message", "");
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_brokers(const json_t *status, struct lm_buf *out)
+{
+	const json_t *brokers = json_object_get(status, "brokers");
+
+	if (json_array_size(brokers) == 0) {
+		render_label(out, "brokers");
+		(void)lm_buf_puts(out, "none: status messages are not sent\n");
+	}
+	for (size_t i = 0; i < json_array_size(brokers); i++) {
+		const json_t *broker = json_array_get(brokers, i);
+		int64_t waiting = json_get_int(broker, "waiting", 0);
+
+		render_label(
+			out, i == 0 ? (json_array_size(brokers) == 1 ? "broker" : "brokers") : "");
+		render_sanitized(out, json_get_text(broker, "name"));
+		(void)lm_buf_puts(out, json_get_bool(broker, "connected", false)
+					       ? ": connected"
+					       : ": not connected");
+		if (waiting > 0)
+			(void)lm_buf_printf(out, ", %lld message%s waiting", (long long)waiting,
+				waiting == 1 ? "" : "s");
+		render_member(out, broker, "error", ": ");
+		const json_t *refused = json_object_get(broker, "refused_topics");
+		for (size_t k = 0; k < json_array_size(refused); k++) {
+			(void)lm_buf_puts(out, k == 0 ? "; refuses the topic " : ", ");
+			render_sanitized(out, json_string_value(json_array_get(refused, k)));
+		}
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
+static char *state_cell(const json_t *container)
+{
+	lm_auto_free char *state = sanitize_text(json_get_text(container, "state"));
+	const json_t *code = json_object_get(container, "exit_code");
+
+	if (strcmp(state, "exited") != 0 || !json_is_integer(code))
+		return lm_take(state);
+	return lm_xasprintf("exited (%lld)", (long long)json_integer_value(code));
+}
+
+static char *health_cell(const json_t *container)
+{
+	const char *health = json_get_text(container, "health");
+
+	return sanitize_text(health && strcmp(health, "none") != 0 ? health : NULL);
+}
+
+static char *number_cell(const json_t *container, const char *key)
+{
+	const json_t *number = json_object_get(container, key);
+
+	if (!json_is_integer(number))
+		return NULL;
+	return lm_xasprintf("%lld", (long long)json_integer_value(number));
+}
+
+static char *uptime_cell(const json_t *container)
+{
+	const json_t *uptime = json_object_get(container, "uptime_s");
+	char age[FORMAT_SIZE];
+
+	if (!json_is_integer(uptime))
+		return NULL;
+	return lm_xstrdup(format_age(json_integer_value(uptime), age));
+}
+
+static void add_table(const json_t *containers, struct lm_buf *out)
+{
+	static const char *const heads[] = {
+		"SERVICE", "IMAGE", "STATE", "HEALTH", "RESTARTS", "UPTIME", "CONTAINER"};
+	struct table t = {.columns = LM_ARRAY_SIZE(heads)};
+	size_t i;
+	json_t *container;
+
+	for (i = 0; i < t.columns; i++)
+		table_add(&t, lm_xstrdup(heads[i]));
+	json_array_foreach(containers, i, container)
+	{
+		table_add(&t, sanitize_text(json_get_text(container, "service")));
+		table_add(&t, sanitize_text(json_get_text(container, "image")));
+		table_add(&t, state_cell(container));
+		table_add(&t, health_cell(container));
+		table_add(&t, number_cell(container, "restarts"));
+		table_add(&t, uptime_cell(container));
+		table_add(&t, sanitize_text(json_get_text(container, "name")));
+	}
+	(void)lm_buf_putc(out, '\n');
+	table_render(&t, out);
+}
+
+static void add_containers(const json_t *status, struct lm_buf *out)
+{
+	const json_t *containers = json_object_get(status, "containers");
+
+	if (json_array_size(containers)) {
+		add_table(containers, out);
+		return;
+	}
+	render_label(out, "containers");
+	if (json_is_array(containers))
+		(void)lm_buf_puts(out, "none");
+	else
+		(void)lm_buf_puts(out, "not known");
+	if (!json_is_array(containers))
+		render_member(out, status, "containers_error", ": ");
+	(void)lm_buf_putc(out, '\n');
+}
+
+/// "web (app_web_1): ended again 4 s ago with exit code 1, restarted 7 times; see …"
+static void add_loop(const json_t *container, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *loop = json_object_get(container, "loop");
+	const char *kind = json_get_text(loop, "kind");
+	bool crashes = kind && strcmp(kind, "crash") == 0;
+	char ago[FORMAT_SIZE];
+
+	if (!json_is_object(loop))
+		return;
+	render_label(out, crashes ? "crash loop" : "restart loop");
+	render_member(out, container, "service", "");
+	if (json_get_text(container, "name")) {
+		render_member(out, container, "name", " (");
+		(void)lm_buf_putc(out, ')');
+	}
+	(void)lm_buf_printf(out, ": ended again %s",
+		format_ago(json_get_int(loop, "last_end_ms", now_ms), now_ms, ago));
+	add_number(out, loop, "exit_code", " with exit code ");
+	add_number(out, container, "restarts", ", restarts: ");
+	(void)lm_buf_puts(out, crashes ? "; see `lighterman crashes`\n" : "\n");
+}
+
+static void add_loops(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *containers = json_object_get(status, "containers");
+
+	for (size_t i = 0; i < json_array_size(containers); i++)
+		add_loop(json_array_get(containers, i), now_ms, out);
+}
+
+void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	add_state(status, out);
+	add_job(status, out);
+	add_loops(status, now_ms, out);
+	add_deployment(status, out);
+	add_last_deployment(status, now_ms, out);
+	add_brokers(status, out);
+	render_label(out, "lightermand");
+	render_member(out, status, "version", "");
+	(void)lm_buf_putc(out, '\n');
+	add_containers(status, out);
+}
+
+int cmd_status(const struct call *call)
+{
+	// Escaped and padded, it is longer than what came.
+	lm_auto_buf struct lm_buf page = LM_BUF(16 * LIMIT_CONTROL_REPLY);
+	lm_auto_json json_t *status = NULL;
+	int failure = client_query(call, "status", JSON_OBJECT, &status);
+
+	if (failure)
+		return failure;
+	if (call->json) {
+		output_json(call, status);
+		return EXIT_DONE;
+	}
+	status_render(status, lm_clock_wall_ms(), &page);
+	output_text(call, lm_buf_str(&page));
+	return EXIT_DONE;
+}
+
+int cmd_metrics(const struct call *call)
+{
+	lm_auto_json json_t *text = NULL;
+	int failure = client_query(call, "metrics", JSON_STRING, &text);
+
+	if (failure)
+		return failure;
+	if (call->json) {
+		lm_auto_json json_t *document = json_pack("{s:O}", "metrics", text);
+		output_json(call, document);
+		return EXIT_DONE;
+	}
+	output_text(call, lm_str(json_string_value(text)));
+	return EXIT_DONE;
+}

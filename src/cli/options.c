@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "config/faults.h"
+#include "config/host_file.h"
+
+#include <getopt.h>
+#include <string.h>
+
+enum {
+	OPTION_ANY = 0, ///< Every command takes it.
+	LINES_MAX = 100000,
+	COLUMN = 16,      ///< Of the explanations in a help text.
+	LONG_FIRST = 256, ///< getopt_long returns this plus the row of a long option.
+};
+
+static const struct {
+	const char *name; ///< First: faults_nearest reads it.
+	char letter;      ///< 0: none.
+	unsigned flag;    ///< OPTION_…
+	const char *value, *needs;
+	const char *help; ///< NULL: in the program's help text only.
+} OPTIONS[] = {
+	{"--no-wait", 0, OPTION_NO_WAIT, NULL, NULL, "return once the deployment has begun"},
+	{"--follow", 'f', OPTION_FOLLOW, NULL, NULL, "go on with each line that comes (-f)"},
+	{"--lines", 'n', OPTION_LINES, "N", "a number of lines",
+		"so many of the last lines (-n), out of the newest 256 KiB; else 100"},
+	{"--config", 0, OPTION_CONFIG, "FILE", "the path of a host file",
+		"the host file; else lightermand's, else " HOST_FILE_DEFAULT},
+	{"--json", 0, OPTION_JSON, NULL, NULL, "print one JSON document and nothing else"},
+	{"--socket", 0, OPTION_ANY, "PATH", "the path of a socket", "lightermand's control socket"},
+	{"--help", 'h', OPTION_ANY, NULL, NULL, "print this"},
+	{"--version", 0, OPTION_ANY, NULL, NULL, NULL},
+};
+enum { OPTIONS_N = LM_ARRAY_SIZE(OPTIONS) };
+
+lm_rc options_find_command(const struct command_table *table, const char *name,
+	const struct command **ret, struct lm_err *err)
+{
+	for (size_t i = 0; i < table->n; i++) {
+		if (strcmp(table->commands[i].name, name) == 0) {
+			*ret = &table->commands[i];
+			return LM_OK;
+		}
+	}
+	const char *nearest =
+		faults_nearest(name, table->commands, table->n, sizeof(table->commands[0]));
+	if (nearest)
+		return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s': did you mean '%s'?",
+			name, nearest);
+	return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s'", name);
+}
+
+static lm_rc fail_unknown(const char *word, struct lm_err *err)
+{
+	const char *nearest = faults_nearest(word, OPTIONS, OPTIONS_N, sizeof(OPTIONS[0]));
+
+	if (nearest)
+		return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s': did you mean '%s'?",
+			word, nearest);
+	return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s'", word);
+}
+
+static lm_rc take_lines(const char *value, struct options *options, struct lm_err *err)
+{
+	uint64_t lines = 0;
+
+	if (!lm_str_to_u64(lm_str(value), LINES_MAX, &lines))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"--lines needs a number of lines, at most %d, but was given '%s'",
+			LINES_MAX, value);
+	options->call.lines = (int)lines;
+	return LM_OK;
+}
+
+static lm_rc take_option(
+	size_t row, const char *value, struct options *options, unsigned *flags, struct lm_err *err)
+{
+	const char *name = OPTIONS[row].name;
+
+	*flags |= OPTIONS[row].flag;
+	if (OPTIONS[row].needs && !*value)
+		return lm_fail(err, LM_E_INVALID, 0, "%s needs %s", name, OPTIONS[row].needs);
+	if (OPTIONS[row].flag == OPTION_LINES)
+		return take_lines(value, options, err);
+	if (OPTIONS[row].flag == OPTION_CONFIG)
+		options->call.config = value;
+	else if (strcmp(name, "--socket") == 0)
+		options->call.socket_path = value;
+	options->help |= strcmp(name, "--help") == 0;
+	options->version |= strcmp(name, "--version") == 0;
+	return LM_OK;
+}
+
+static lm_rc take_argument(const struct command_table *table, const char *word,
+	struct options *options, struct lm_err *err)
+{
+	if (!options->command)
+		return options_find_command(table, word, &options->command, err);
+	if (!options->command->argument)
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' takes no argument, but was given '%s'",
+			options->command->name, word);
+	if (options->call.argument)
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' takes one %s, but was given '%s' too",
+			options->command->name, options->command->argument, word);
+	options->call.argument = word;
+	return LM_OK;
+}
+
+/// The row of what getopt_long returned, or left in `optopt`; OPTIONS_N: none.
+static size_t row_of(int code)
+{
+	if (code >= LONG_FIRST)
+		return (size_t)(code - LONG_FIRST);
+	for (size_t i = 0; i < OPTIONS_N; i++) {
+		if (code && OPTIONS[i].letter == code)
+			return i;
+	}
+	return OPTIONS_N;
+}
+
+/// Takes what getopt_long returned for `word`.
+static lm_rc take(const struct command_table *table, int code, const char *word,
+	struct options *options, unsigned *flags, struct lm_err *err)
+{
+	size_t row = row_of(code == ':' || code == '?' ? optopt : code);
+
+	if (code == 1)
+		return take_argument(table, optarg, options, err);
+	if (row == OPTIONS_N)
+		return fail_unknown(word, err);
+	if (code == '?') // known, but with a value
+		return lm_fail(err, LM_E_INVALID, 0, "%s takes no value", OPTIONS[row].name);
+	const char *value = code == ':' || !optarg ? "" : optarg;
+	if (code < LONG_FIRST && *value == '=') // "-n=5" is "-n5"
+		value++;
+	return take_option(row, value, options, flags, err);
+}
+
+/// What can only be checked once everything is parsed.
+static lm_rc check(const struct options *options, unsigned flags, struct lm_err *err)
+{
+	const struct command *command = options->command;
+
+	if (options->help || options->version)
+		return LM_OK;
+	if (!command)
+		return lm_fail(err, LM_E_INVALID, 0, "name a command");
+	for (size_t i = 0; i < OPTIONS_N; i++) {
+		if (OPTIONS[i].flag & flags & ~command->options)
+			return lm_fail(err, LM_E_INVALID, 0, "'%s' takes no %s", command->name,
+				OPTIONS[i].name);
+	}
+	if (command->argument && command->argument[0] != '[' && !options->call.argument)
+		return lm_fail(
+			err, LM_E_INVALID, 0, "'%s' needs a %s", command->name, command->argument);
+	return LM_OK;
+}
+
+lm_rc options_parse(const struct command_table *table, int argc, char *const *argv,
+	const char *socket_path, struct options *ret, struct lm_err *err)
+{
+	struct option longs[OPTIONS_N + 1] = {0};
+	char letters[2 * OPTIONS_N + 3] = "-:"; // arguments in their place, no messages
+	size_t n = strlen(letters);
+	unsigned flags = 0;
+	int code;
+
+	for (size_t i = 0; i < OPTIONS_N; i++) {
+		longs[i] = (struct option){.name = OPTIONS[i].name + 2,
+			.has_arg = OPTIONS[i].needs ? required_argument : no_argument,
+			.val = LONG_FIRST + (int)i};
+		if (OPTIONS[i].letter)
+			letters[n++] = OPTIONS[i].letter;
+		if (OPTIONS[i].letter && OPTIONS[i].needs)
+			letters[n++] = ':';
+	}
+	*ret = (struct options){
+		.call = {.socket_path = socket_path && *socket_path ? socket_path : NULL,
+			.lines = -1}};
+	optind = 0; // glibc: begin anew
+	for (const char *word = argc > 1 ? argv[1] : NULL;
+		(code = getopt_long(argc, argv, letters, longs, NULL)) != -1; word = argv[optind]) {
+		lm_rc rc = take(table, code, word, ret, &flags, err);
+		if (rc)
+			return rc;
+	}
+	for (; optind < argc; optind++) { // behind "--"
+		lm_rc rc = take_argument(table, argv[optind], ret, err);
+		if (rc)
+			return rc;
+	}
+	ret->call.json = flags & OPTION_JSON;
+	ret->call.no_wait = flags & OPTION_NO_WAIT;
+	ret->call.follow = flags & OPTION_FOLLOW;
+	return check(ret, flags, err);
+}
+
+static void print_row(const char *name, const char *value, const char *help, FILE *to)
+{
+	char left[64];
+
+	(void)snprintf(left, sizeof(left), "%s %s", name, value ? value : "");
+	(void)fprintf(to, "  %-*s%s\n", COLUMN, left, help);
+}
+
+void options_print_usage(const struct command *command, FILE *to)
+{
+	if (!command) {
+		(void)fputs("usage: lighterman COMMAND [--socket PATH]\n", to);
+		return;
+	}
+	// What is followed has no end, and so is no document: one of them, or neither.
+	unsigned either = command->options & OPTION_FOLLOW ? OPTION_JSON : 0;
+	unsigned shown = command->options & ~either;
+
+	(void)fprintf(to, "usage: lighterman %s", command->name);
+	if (command->argument)
+		(void)fprintf(to, " %s", command->argument);
+	for (size_t i = 0; i < OPTIONS_N; i++) {
+		if (OPTIONS[i].flag & shown)
+			(void)fprintf(to, " [%s%s%s%s]", OPTIONS[i].name,
+				OPTIONS[i].value ? " " : "",
+				OPTIONS[i].value ? OPTIONS[i].value : "",
+				OPTIONS[i].flag == OPTION_FOLLOW ? " | --json" : "");
+	}
+	(void)fputc('\n', to);
+}
+
+static void print_command(const struct command *command, FILE *to)
+{
+	options_print_usage(command, to);
+	(void)fprintf(to, "\n%s\n\n", command->details);
+	for (size_t i = 0; i < OPTIONS_N; i++) {
+		if (OPTIONS[i].help && (OPTIONS[i].flag & ~command->options) == 0)
+			print_row(OPTIONS[i].name, OPTIONS[i].value, OPTIONS[i].help, to);
+	}
+}
+
+void options_print_help(const struct command_table *table, const struct command *command, FILE *to)
+{
+	if (command) {
+		print_command(command, to);
+		return;
+	}
+	options_print_usage(NULL, to);
+	(void)fputc('\n', to);
+	for (size_t i = 0; i < table->n; i++)
+		print_row(table->commands[i].name, table->commands[i].argument,
+			table->commands[i].summary, to);
+	(void)fputs(
+		"\n"
+		"  --socket PATH   lightermand's control socket; else LIGHTERMAN_SOCKET,\n"
+		"                  else control.sock in the host file's runtimeDirectory,\n"
+		"                  else " SOCKET_PATH_DEFAULT "\n"
+		"  --version       print the version\n"
+		"\n"
+		"`lighterman COMMAND --help` tells more. The exit status is 0 if it is done, 1\n"
+		"if it failed, 2 if the input is invalid, 3 if lightermand cannot be reached,\n"
+		"64 if the words are wrong.\n",
+		to);
+}

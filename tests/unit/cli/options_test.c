@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/main.h"
+
+#include "base/cleanup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct options options;
+static struct lm_err err;
+
+/// Parses the words behind the program's name, which a NULL ends.
+static lm_rc parse(const char *socket_path, ...)
+{
+	char *argv[16] = {(char[]){"lighterman"}};
+	int argc = 1;
+	va_list ap;
+
+	va_start(ap, socket_path);
+	for (char *word; (word = va_arg(ap, char *)) != NULL;)
+		argv[argc++] = word;
+	va_end(ap);
+	return options_parse(&MAIN_COMMANDS, argc, argv, socket_path, &options, &err);
+}
+
+static void takes_options_anywhere(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse(NULL, "--socket", "/s", "deploy", "--json", "f", "--no-wait", NULL), LM_OK);
+	assert_string_equal(options.command->name, "deploy");
+	assert_string_equal(options.call.argument, "f");
+	assert_string_equal(options.call.socket_path, "/s");
+	assert_true(options.call.json);
+	assert_true(options.call.no_wait);
+
+	assert_int_equal(parse(NULL, "status", "--socket=/t", NULL), LM_OK);
+	assert_string_equal(options.call.socket_path, "/t");
+	assert_false(options.call.json);
+}
+
+static void a_host_file_is_for_the_command_that_takes_it(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "doctor", "f", "--config", "/h", NULL), LM_OK);
+	assert_string_equal(options.call.config, "/h");
+	assert_string_equal(options.call.argument, "f");
+	assert_int_equal(parse(NULL, "doctor", NULL), LM_OK);
+	assert_null(options.call.config);
+	assert_null(options.call.argument);
+	assert_int_equal(parse(NULL, "doctor", "--config", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "--config needs the path of a host file");
+	assert_int_equal(parse(NULL, "status", "--config=/h", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "'status' takes no --config");
+}
+
+static void the_socket_is_the_options_then_the_environments(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("/env", "status", "--socket", "/s", NULL), LM_OK);
+	assert_string_equal(options.call.socket_path, "/s");
+	assert_int_equal(parse("/env", "status", NULL), LM_OK);
+	assert_string_equal(options.call.socket_path, "/env");
+	assert_int_equal(parse("", "status", NULL), LM_OK);
+	assert_null(options.call.socket_path);
+	assert_int_equal(parse(NULL, "status", NULL), LM_OK);
+	assert_null(options.call.socket_path);
+}
+
+static void a_number_of_lines_may_stand_behind_its_letter(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "logs", "-n5", NULL), LM_OK);
+	assert_int_equal(options.call.lines, 5);
+	assert_int_equal(parse(NULL, "-n", "6", "logs", NULL), LM_OK);
+	assert_int_equal(options.call.lines, 6);
+	assert_int_equal(parse(NULL, "logs", "-n=7", NULL), LM_OK);
+	assert_int_equal(options.call.lines, 7);
+	assert_int_equal(parse(NULL, "logs", "-nx", NULL), LM_E_INVALID);
+}
+
+static void a_dash_and_what_is_behind_two_are_arguments(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "deploy", "-", NULL), LM_OK);
+	assert_string_equal(options.call.argument, "-");
+	assert_int_equal(parse(NULL, "deploy", "--", "--json", NULL), LM_OK);
+	assert_string_equal(options.call.argument, "--json");
+	assert_false(options.call.json);
+}
+
+static void help_needs_nothing_else(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "--help", NULL), LM_OK);
+	assert_true(options.help);
+	assert_null(options.command);
+	assert_int_equal(parse(NULL, "deploy", "-h", NULL), LM_OK);
+	assert_true(options.help);
+	assert_string_equal(options.command->name, "deploy");
+	assert_int_equal(parse(NULL, "--version", NULL), LM_OK);
+	assert_true(options.version);
+}
+
+#define ASSERT_WRONG(sentence, ...)                                                                \
+	do {                                                                                       \
+		assert_int_equal(parse(NULL, __VA_ARGS__), LM_E_INVALID);                          \
+		assert_string_equal(err.msg, sentence);                                            \
+	} while (0)
+
+static void each_wrong_word_has_its_sentence(void **state)
+{
+	(void)state;
+	ASSERT_WRONG("name a command", NULL);
+	ASSERT_WRONG("there is no command 'deplo': did you mean 'deploy'?", "deplo", NULL);
+	ASSERT_WRONG("there is no command 'frobnicate'", "frobnicate", NULL);
+	ASSERT_WRONG(
+		"there is no option '--jsno': did you mean '--json'?", "status", "--jsno", NULL);
+	ASSERT_WRONG("there is no option '-x'", "status", "-x", NULL);
+	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket", NULL);
+	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket=", NULL);
+	ASSERT_WRONG("--json takes no value", "status", "--json=yes", NULL);
+	ASSERT_WRONG("'status' takes no --no-wait", "status", "--no-wait", NULL);
+	ASSERT_WRONG("'help' takes no --json", "help", "--json", NULL);
+	ASSERT_WRONG("'deploy' needs a FILE", "deploy", NULL);
+	ASSERT_WRONG("'deploy' takes one FILE, but was given 'b' too", "deploy", "a", "b", NULL);
+	ASSERT_WRONG("'stop' takes no argument, but was given 'now'", "stop", "now", NULL);
+	ASSERT_WRONG("there is no command ''", "", NULL);
+}
+
+static void every_command_is_complete(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < MAIN_COMMANDS.n; i++) {
+		assert_non_null(MAIN_COMMANDS.commands[i].run);
+		assert_true(strlen(MAIN_COMMANDS.commands[i].summary) < 60);
+		const char *line = MAIN_COMMANDS.commands[i].details;
+		for (size_t n; *line; line += line[n] ? n + 1 : n) {
+			n = strcspn(line, "\n");
+			assert_true(n <= 80);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_options_anywhere),
+		cmocka_unit_test(a_host_file_is_for_the_command_that_takes_it),
+		cmocka_unit_test(the_socket_is_the_options_then_the_environments),
+		cmocka_unit_test(a_number_of_lines_may_stand_behind_its_letter),
+		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
+		cmocka_unit_test(help_needs_nothing_else),
+		cmocka_unit_test(each_wrong_word_has_its_sentence),
+		cmocka_unit_test(every_command_is_complete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
