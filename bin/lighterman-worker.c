@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/secret_value.h"
+#include "aws/secrets_manager.h"
 #include "base/secret.h"
 #include "worker/worker.h"
 

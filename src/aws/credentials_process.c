@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/credentials_http.h"
-#include "aws/shell_words.h"
+#include "aws/profile_file.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -55,7 +55,7 @@ static lm_rc fail_run(const char *program, int status, struct lm_err *err)
 }
 
 static lm_rc run(const struct credentials_context *c, const char *program,
-	struct shell_words *command, struct lm_buf *output, struct lm_err *err)
+	struct profile_command *command, struct lm_buf *output, struct lm_err *err)
 {
 	unsigned ms = c->settings->timeout_ms ? c->settings->timeout_ms : (unsigned)RUN_MS;
 	const struct wait_limit within = wait_limit_within(c->limit, ms);
@@ -116,11 +116,11 @@ static lm_rc take_output(
 lm_rc credentials_from_process(const struct credentials_context *c, struct lm_str command,
 	struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_auto_shell_words struct shell_words words = {0};
+	lm_auto_profile_command struct profile_command words = {0};
 	lm_auto_buf struct lm_buf output = LM_BUF_SECRET(LIMIT_CREDENTIALS_ANSWER);
 	const char *why = NULL;
 
-	if (!shell_words_split(command, &words, &why))
+	if (!profile_command_split(command, &words, &why))
 		return lm_fail(err, LM_E_INVALID, 0, "the command %s", why);
 	if (!words.n)
 		return lm_fail(err, LM_E_INVALID, 0, "the command is empty");

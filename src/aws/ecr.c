@@ -219,7 +219,7 @@ void ecr_start_token(struct https *https, const struct ecr_request *request,
 		.done = on_outcome,
 		.ctx = j,
 	};
-	json_service_start(https, &call, credentials);
+	request_start_call(https, &call, credentials);
 }
 
 void ecr_result_finish(struct ecr_result *r)

@@ -7,7 +7,7 @@
 /// 12 hours.
 
 #include "aws/credentials_provider.h"
-#include "aws/json_service.h"
+#include "aws/request.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "http/https.h"
@@ -32,7 +32,7 @@ bool ecr_registry_scan(struct lm_str *rest, struct lm_str *ret_host, struct ecr_
 
 struct ecr_request {
 	struct ecr_registry registry;
-	struct service_limits limits;
+	struct request_limits limits;
 };
 
 struct ecr_result {
@@ -50,7 +50,7 @@ struct ecr_result {
 
 /// Starts asking for a registry's password; https_run carries it out, beside whatever else was
 /// started. All is borrowed until https_run has returned; `ret` is filled by then. Errors as in
-/// json_service_start.
+/// request_start_call.
 void ecr_start_token(struct https *https, const struct ecr_request *request,
 	struct credentials_provider *credentials, struct ecr_result *ret);
 void ecr_result_finish(struct ecr_result *r);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/profile_file.h"
 
+#include "base/buf.h"
 #include "base/memory.h"
+#include "base/secret.h"
 
 #include <stdlib.h>
 
-struct reader {
+struct profile_reader {
 	enum profile_file_kind kind;
 	struct profile_file *file;
 	unsigned line; ///< From 1.
@@ -17,7 +19,7 @@ struct reader {
 	size_t indent; ///< How deep that key stood.
 };
 
-static lm_rc refuse(const struct reader *r, const char *why, struct lm_err *err)
+static lm_rc refuse_line(const struct profile_reader *r, const char *why, struct lm_err *err)
 {
 	return lm_fail(err, LM_E_INVALID, 0, "line %u %s", r->line, why);
 }
@@ -34,7 +36,7 @@ static struct lm_str without_comment(struct lm_str value)
 }
 
 static void add_entry(
-	struct reader *r, struct lm_str key, struct lm_str nested, struct lm_str whole)
+	struct profile_reader *r, struct lm_str key, struct lm_str nested, struct lm_str whole)
 {
 	struct profile_file *f = r->file;
 
@@ -52,7 +54,7 @@ static struct lm_str without_quotes(struct lm_str s)
 }
 
 /// What a section is for, by the text between its brackets.
-static void take_section(struct reader *r, struct lm_str text)
+static void take_section(struct profile_reader *r, struct lm_str text)
 {
 	struct lm_str word = text;
 	size_t n = 0;
@@ -72,13 +74,13 @@ static void take_section(struct reader *r, struct lm_str text)
 		r->section = PROFILE_SECTION_OTHER;
 }
 
-static lm_rc read_section(struct reader *r, struct lm_str line, struct lm_err *err)
+static lm_rc read_section(struct profile_reader *r, struct lm_str line, struct lm_err *err)
 {
 	struct lm_str section = {line.p + 1, line.n - 1};
 	size_t end = lm_str_find(section, ']');
 
 	if (end == section.n)
-		return refuse(r, "begins a section with '[' but has no ']'", err);
+		return refuse_line(r, "begins a section with '[' but has no ']'", err);
 	take_section(r, lm_str_trim((struct lm_str){section.p, end}));
 	r->in_section = true;
 	r->key = (struct lm_str){0};
@@ -97,7 +99,7 @@ static void continue_value(struct lm_str *whole, struct lm_str line)
 }
 
 /// A line below a key, indented deeper.
-static void read_nested(struct reader *r, struct lm_str line)
+static void read_nested(struct profile_reader *r, struct lm_str line)
 {
 	struct lm_str value = line;
 	struct lm_str nested = lm_str_trim(lm_str_cut(&value, '='));
@@ -108,7 +110,7 @@ static void read_nested(struct reader *r, struct lm_str line)
 		add_entry(r, r->key, nested, lm_str_trim(value));
 }
 
-static lm_rc read_line(struct reader *r, struct lm_str line, struct lm_err *err)
+static lm_rc read_line(struct profile_reader *r, struct lm_str line, struct lm_err *err)
 {
 	struct lm_str trimmed = lm_str_trim(line);
 	size_t indent = (size_t)(trimmed.p - line.p);
@@ -124,9 +126,9 @@ static lm_rc read_line(struct reader *r, struct lm_str line, struct lm_err *err)
 	size_t mark = lm_str_find(trimmed, '='), colon = lm_str_find(trimmed, ':');
 	mark = colon < mark ? colon : mark;
 	if (mark == trimmed.n || mark == 0)
-		return refuse(r, "is neither [section] nor key = value nor a comment", err);
+		return refuse_line(r, "is neither [section] nor key = value nor a comment", err);
 	if (!r->in_section)
-		return refuse(r, "stands before the first [section]", err);
+		return refuse_line(r, "stands before the first [section]", err);
 
 	struct lm_str value =
 		lm_str_trim((struct lm_str){trimmed.p + mark + 1, trimmed.n - mark - 1});
@@ -141,7 +143,7 @@ lm_rc profile_file_parse(struct lm_str text, enum profile_file_kind kind, struct
 	struct lm_err *err)
 {
 	lm_auto_profile_file struct profile_file file = {0};
-	struct reader r = {.kind = kind, .file = &file};
+	struct profile_reader r = {.kind = kind, .file = &file};
 
 	while (text.n) {
 		struct lm_str line = lm_str_cut(&text, '\n');
@@ -173,8 +175,8 @@ bool profile_file_has(
 }
 
 /// The last of several counts.
-static const struct profile_entry *find(const struct profile_file *f, enum profile_section section,
-	struct lm_str name, const char *key, const char *nested)
+static const struct profile_entry *find_entry(const struct profile_file *f,
+	enum profile_section section, struct lm_str name, const char *key, const char *nested)
 {
 	for (size_t i = f->n; i-- > 0;) {
 		const struct profile_entry *e = &f->entries[i];
@@ -189,7 +191,7 @@ static const struct profile_entry *find(const struct profile_file *f, enum profi
 struct lm_str profile_file_get_nested(const struct profile_file *f, enum profile_section section,
 	struct lm_str name, const char *key, const char *nested)
 {
-	const struct profile_entry *e = find(f, section, name, key, nested);
+	const struct profile_entry *e = find_entry(f, section, name, key, nested);
 
 	return e ? e->value : LM_STR("");
 }
@@ -197,7 +199,7 @@ struct lm_str profile_file_get_nested(const struct profile_file *f, enum profile
 struct lm_str profile_file_get_whole(
 	const struct profile_file *f, struct lm_str profile, const char *key)
 {
-	const struct profile_entry *e = find(f, PROFILE_SECTION_PROFILE, profile, key, "");
+	const struct profile_entry *e = find_entry(f, PROFILE_SECTION_PROFILE, profile, key, "");
 
 	return e ? e->whole : LM_STR("");
 }
@@ -205,4 +207,121 @@ struct lm_str profile_file_get_whole(
 struct lm_str profile_file_get(const struct profile_file *f, struct lm_str profile, const char *key)
 {
 	return profile_file_get_nested(f, PROFILE_SECTION_PROFILE, profile, key, "");
+}
+
+enum quoting { QUOTING_NONE, QUOTING_SINGLE, QUOTING_DOUBLE };
+
+struct splitter {
+	struct profile_command words;
+	struct lm_buf word;
+	bool in_word; ///< Quotes make an empty one a word, too.
+	enum quoting quoting;
+	bool escaped; ///< The last character was a backslash that counts.
+};
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool end_word(struct splitter *s)
+{
+	if (!s->in_word)
+		return true;
+	if (s->words.n == PROFILE_COMMAND_WORDS_MAX)
+		return false;
+	s->words.items[s->words.n++] = lm_xmemdup0(lm_buf_cstr(&s->word), s->word.len);
+	lm_buf_clear(&s->word);
+	s->in_word = false;
+	return true;
+}
+
+static void add_char(struct splitter *s, char c)
+{
+	(void)lm_buf_putc(&s->word, c);
+	s->in_word = true;
+}
+
+static void take_escaped(struct splitter *s, char c)
+{
+	// Within double quotes a backslash stands for itself, but before these two.
+	if (s->quoting == QUOTING_DOUBLE && c != '"' && c != '\\')
+		add_char(s, '\\');
+	add_char(s, c);
+	s->escaped = false;
+}
+
+static bool take_quoted(struct splitter *s, char c)
+{
+	char end = s->quoting == QUOTING_SINGLE ? '\'' : '"';
+
+	if (c == end)
+		s->quoting = QUOTING_NONE;
+	else if (c == '\\' && s->quoting == QUOTING_DOUBLE)
+		s->escaped = true;
+	else
+		add_char(s, c);
+	return true;
+}
+
+static bool take_char(struct splitter *s, char c)
+{
+	if (s->escaped) {
+		take_escaped(s, c);
+		return true;
+	}
+	if (s->quoting != QUOTING_NONE)
+		return take_quoted(s, c);
+	if (is_space(c))
+		return end_word(s);
+	if (c == '\'' || c == '"') {
+		s->quoting = c == '"' ? QUOTING_DOUBLE : QUOTING_SINGLE;
+		s->in_word = true;
+	} else if (c == '\\') {
+		s->escaped = true;
+	} else {
+		add_char(s, c);
+	}
+	return true;
+}
+
+static const char *split_words(struct splitter *s, struct lm_str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (!text.p[i])
+			return "holds a NUL";
+		if (!take_char(s, text.p[i]))
+			return "has too many words";
+	}
+	if (s->escaped)
+		return "ends with a backslash";
+	if (s->quoting != QUOTING_NONE)
+		return "has a quote that is not closed";
+	return end_word(s) ? NULL : "has too many words";
+}
+
+bool profile_command_split(struct lm_str text, struct profile_command *ret, const char **ret_why)
+{
+	lm_auto_buf struct lm_buf word = LM_BUF_SECRET(text.n + 2);
+	struct splitter s = {.word = word};
+
+	s.words.items = lm_xcalloc(PROFILE_COMMAND_WORDS_MAX + 1, sizeof(*s.words.items));
+	*ret_why = split_words(&s, text);
+	word = s.word; // for its end
+	if (*ret_why) {
+		profile_command_finish(&s.words);
+		return false;
+	}
+	*ret = s.words;
+	return true;
+}
+
+void profile_command_finish(struct profile_command *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		lm_wipe(w->items[i], strlen(w->items[i]));
+		free(w->items[i]);
+	}
+	free(w->items);
+	*w = (struct profile_command){0};
 }

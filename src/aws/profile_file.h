@@ -65,3 +65,19 @@ struct lm_str profile_file_get_whole(
 /// The value of a setting nested in a key; empty if there is none.
 struct lm_str profile_file_get_nested(const struct profile_file *f, enum profile_section section,
 	struct lm_str name, const char *key, const char *nested);
+
+enum { PROFILE_COMMAND_WORDS_MAX = 256 };
+
+/// The words of a command line of credential_process, taken apart as a POSIX shell does, and
+/// nothing else of what a shell does: no variables, no patterns, no operators.
+struct profile_command {
+	char **items; ///< NULL-ended, for a program's arguments.
+	size_t n;
+};
+
+/// False: a quote is not closed, a backslash ends the text, there is a NUL in it, or it has more
+/// than PROFILE_COMMAND_WORDS_MAX words; `*ret_why` says which.
+bool profile_command_split(struct lm_str text, struct profile_command *ret, const char **ret_why);
+/// Wipes and frees: a word may be a password.
+void profile_command_finish(struct profile_command *w);
+#define lm_auto_profile_command lm_auto(profile_command_finish)

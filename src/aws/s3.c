@@ -1,51 +1,300 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/s3_priv.h"
+#include "aws/s3.h"
 
 #include "aws/endpoint.h"
 #include "aws/shared_config.h"
 #include "aws/sigv4.h"
+#include "aws/xml.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
+/// The first of a name counts.
+static void store_field(void *ctx, struct lm_str path, struct lm_str text)
+{
+	struct s3_error *e = ctx;
+	const struct {
+		const char *path;
+		char *out;
+		size_t size;
+	} fields[] = {
+		{"Error/Code", e->code, sizeof(e->code)},
+		{"Error/Message", e->message, sizeof(e->message)},
+		{"Error/Region", e->region, sizeof(e->region)},
+		{"Error/RequestTime", e->request_time, sizeof(e->request_time)},
+		{"Error/ServerTime", e->server_time, sizeof(e->server_time)},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(fields); i++) {
+		if (lm_str_eq(path, lm_str(fields[i].path)) && !fields[i].out[0])
+			xml_decode(text, fields[i].out, fields[i].size);
+	}
+}
+
+void s3_error_parse(struct lm_str xml, struct s3_error *ret)
+{
+	*ret = (struct s3_error){0};
+	xml_each_text(xml, store_field, ret);
+}
+
+enum {
+	NAME_MAX_SHOWN = 120,
+	NAME_SIZE = 4 * NAME_MAX_SHOWN + 32,
+	SAYS_MAX = 320,
+	SAYS_SIZE = 4 * SAYS_MAX + 64,
+};
+
+/// What S3 answered instead of the object.
+struct s3_failure {
+	const struct s3_request *request;
+	const struct signed_request *sent;
+	struct lm_str host;
+	const struct https_answer *answer;
+	struct s3_error error;
+};
+
+/// The names of a request, as a person can read them.
+struct shown_names {
+	char bucket[NAME_SIZE], key[NAME_SIZE], version[NAME_SIZE];
+};
+
+static void shorten_name(const char *s, char out[NAME_SIZE])
+{
+	(void)lm_str_shorten(lm_str(s ? s : ""), NAME_MAX_SHOWN, out, NAME_SIZE);
+}
+
+/// What S3 says itself, to be put behind a sentence of ours; "" if that is no more than the code.
+static const char *s3_remark(const struct s3_failure *f, char out[SAYS_SIZE])
+{
+	struct lm_str message = lm_str_trim(lm_str(f->error.message));
+	char shown[4 * SAYS_MAX + 32];
+
+	out[0] = '\0';
+	while (message.n && message.p[message.n - 1] == '.')
+		message.n--;
+	if (message.n && !lm_str_eq_nocase(message, LM_STR("Access Denied")))
+		(void)snprintf(out, SAYS_SIZE, " (S3 says: %s)",
+			lm_str_shorten(message, SAYS_MAX, shown, sizeof(shown)));
+	return out;
+}
+
+static lm_rc no_object(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	if (f->request->version)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"bucket '%s' has no object '%s' of version '%s'", n->bucket, n->key,
+			n->version);
+	return lm_fail(err, LM_E_NOT_FOUND, 0, "bucket '%s' has no object '%s'", n->bucket, n->key);
+}
+
+static lm_rc no_bucket(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no bucket '%s' at %.*s", n->bucket,
+		LM_STR_ARG(f->host));
+}
+
+static lm_rc bad_version(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	char remark[SAYS_SIZE];
+
+	if (!f->request->version)
+		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s%s", n->key,
+			n->bucket, f->error.code, s3_remark(f, remark));
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"bucket '%s' has no object '%s' of version '%s': S3 says that this is no version "
+		"id%s",
+		n->bucket, n->key, n->version, s3_remark(f, remark));
+}
+
+static lm_rc access_denied(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	const char *action = f->request->version ? "s3:GetObjectVersion" : "s3:GetObject";
+	char remark[SAYS_SIZE];
+
+	(void)s3_remark(f, remark);
+	if (strstr(remark, "kms:") || strstr(remark, "KMS"))
+		return lm_fail(err, LM_E_DENIED, 0,
+			"object '%s' of bucket '%s' cannot be decrypted: the role needs "
+			"kms:Decrypt "
+			"on the object's KMS key%s",
+			n->key, n->bucket, remark);
+	if (strstr(remark, "explicit deny"))
+		return lm_fail(err, LM_E_DENIED, 0,
+			"access to object '%s' of bucket '%s' is denied: a policy forbids it by an "
+			"explicit deny, which no other policy can outweigh%s",
+			n->key, n->bucket, remark);
+	return lm_fail(err, LM_E_DENIED, 0,
+		"access to object '%s' of bucket '%s' is denied: the role needs %s on "
+		"arn:%s:s3:::%s/%s (S3 answers the same for an object that does not exist, if the "
+		"role may not list the bucket)%s",
+		n->key, n->bucket, action, endpoint_partition(f->request->region), n->bucket,
+		n->key, remark);
+}
+
+static lm_rc wrong_secret(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	(void)n;
+	return lm_fail(err, LM_E_DENIED, 0,
+		"S3 does not accept our signature (SignatureDoesNotMatch): the secret access key "
+		"from %s does not belong to access key %.64s",
+		f->sent->source, f->sent->access_key_id);
+}
+
+static lm_rc unknown_key(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	(void)n;
+	return lm_fail(err, LM_E_DENIED, 0,
+		"S3 does not know access key %.64s from %s (%s); check it, and that its partition "
+		"(%s) is the bucket's",
+		f->sent->access_key_id, f->sent->source, f->error.code,
+		endpoint_partition(f->request->region));
+}
+
+static lm_rc token_expired(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	char remark[SAYS_SIZE];
+
+	(void)n;
+	return lm_fail(err, LM_E_DENIED, 0,
+		"the temporary credentials from %s are over (%s); get new ones%s", f->sent->source,
+		f->error.code, s3_remark(f, remark));
+}
+
+static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	(void)n;
+	return lm_fail(err, LM_E_DENIED, 0,
+		"S3 does not accept the session token from %s (%s); get access key, secret key and "
+		"token anew, all three from the same source",
+		f->sent->source, f->error.code);
+}
+
+static lm_rc skewed(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	char ours[LM_TIME_SIZE];
+	struct lm_str date = header_list_get(&f->answer->headers, "date");
+
+	(void)n;
+	if (f->error.server_time[0])
+		date = lm_str(f->error.server_time);
+	return lm_fail(err, LM_E_DENIED, 0,
+		"the clocks are too far apart (RequestTimeTooSkewed): the request was signed at "
+		"%s, "
+		"the server's time is %.*s; set the device's clock",
+		lm_time_format_iso(f->sent->signed_ms, ours), LM_STR_ARG(date));
+}
+
+static lm_rc archived(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_DENIED, 0,
+		"object '%s' of bucket '%s' is archived (%s); restore it, or store the compose "
+		"file in the class STANDARD",
+		n->key, n->bucket, f->error.code);
+}
+
+static const struct {
+	const char *code;
+	lm_rc (*describe)(const struct s3_failure *, const struct shown_names *, struct lm_err *);
+} codes[] = {
+	{"NoSuchKey", no_object},
+	{"NoSuchVersion", no_object},
+	{"NoSuchBucket", no_bucket},
+	{"InvalidArgument", bad_version},
+	{"AccessDenied", access_denied},
+	{"AllAccessDisabled", access_denied},
+	{"SignatureDoesNotMatch", wrong_secret},
+	{"InvalidAccessKeyId", unknown_key},
+	{"ExpiredToken", token_expired},
+	{"ExpiredTokenException", token_expired},
+	{"TokenRefreshRequired", token_expired},
+	{"InvalidToken", bad_token},
+	{"RequestTimeTooSkewed", skewed},
+	{"InvalidObjectState", archived},
+};
+
+static lm_rc describe_s3_status(
+	const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
+{
+	int status = f->answer->status;
+
+	if (status >= 500 || status == 429)
+		return lm_fail(err, LM_E_REFUSED, 0,
+			"%.*s answers HTTP %d for object '%s' of bucket '%s', after %u attempts",
+			LM_STR_ARG(f->host), status, n->key, n->bucket, f->answer->attempts);
+	return lm_fail(err, LM_E_PROTOCOL, 0,
+		"%.*s answers HTTP %d, and not as S3 does; check that AWS_ENDPOINT_URL names an S3 "
+		"server",
+		LM_STR_ARG(f->host), status);
+}
+
+/// Whether the same request may succeed later: the service is ill or busy.
+static bool is_passing(const struct s3_failure *f)
+{
+	int status = f->answer->status;
+
+	return status >= 500 || status == 429 || strcmp(f->error.code, "RequestTimeout") == 0;
+}
+
+static lm_rc describe_failure(const struct s3_failure *f, struct lm_err *err)
+{
+	struct lm_str marker = header_list_get(&f->answer->headers, "x-amz-delete-marker");
+	char remark[SAYS_SIZE];
+	struct shown_names n;
+
+	shorten_name(f->request->bucket, n.bucket);
+	shorten_name(f->request->key, n.key);
+	shorten_name(f->request->version, n.version);
+	if (lm_str_eq_nocase(marker, LM_STR("true")) && f->answer->status == 404)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"bucket '%s' has no object '%s' any more: it was deleted (the newest "
+			"version is a delete marker)",
+			n.bucket, n.key);
+	if (lm_str_eq_nocase(marker, LM_STR("true")) && f->answer->status == 405)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"version '%s' of object '%s' in bucket '%s' is a delete marker and has no "
+			"content",
+			n.version, n.key, n.bucket);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(codes); i++) {
+		if (strcmp(f->error.code, codes[i].code) == 0)
+			return codes[i].describe(f, &n, err);
+	}
+	if (!f->error.code[0])
+		return describe_s3_status(f, &n, err);
+	return lm_fail(err, is_passing(f) ? LM_E_REFUSED : LM_E_DENIED, 0,
+		"S3 refuses object '%s' of bucket '%s': %s (HTTP %d, after %u attempt%s)%s", n.key,
+		n.bucket, f->error.code, f->answer->status, f->answer->attempts,
+		f->answer->attempts == 1 ? "" : "s", s3_remark(f, remark));
+}
+
 static const char empty_sha256[] =
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-enum { ACCESS_KEY_SHOWN = 64 };
-
 /// Fetching one object: a GET, and again after a correction of region, clock or credentials.
-struct job {
-	struct https *https;
+struct object_fetch {
 	const struct s3_request *request;
-	struct credentials_provider *credentials;
 	struct s3_result *result;
-
+	struct signed_request signed_request;
 	struct s3_location at;
 	struct http_pair query[1];
-	size_t query_n;
-	const char *method;
-	// How the last attempt was signed:
-	int64_t signed_ms;
-	unsigned signed_serial;
-	char signed_key[ACCESS_KEY_SHOWN + 1];
-	const char *signed_source;
-	bool region_corrected, clock_corrected, credentials_corrected;
+	bool region_corrected;
 };
 
-static void job_destroy(struct job *j)
-{
-	s3_location_finish(&j->at);
-	free(j);
-}
-
-static void job_end(struct job *j, lm_rc rc)
+static void fetch_end(struct object_fetch *j, lm_rc rc)
 {
 	j->result->rc = rc;
+	j->result->clock_offset_ms = j->signed_request.clock_offset_ms;
 	if (j->request->done)
 		j->request->done(j->request->ctx, j->result);
-	job_destroy(j);
+	s3_location_finish(&j->at);
+	free(j);
 }
 
 /// Whether the bucket can be a part of a host name that a wildcard certificate covers.
@@ -151,7 +400,7 @@ void s3_location_finish(struct s3_location *l)
 }
 
 /// Works out where the object is, for the region in the result.
-static lm_rc locate(struct job *j, struct lm_err *err)
+static lm_rc locate(struct object_fetch *j, struct lm_err *err)
 {
 	struct s3_location at = {0};
 	lm_rc rc = s3_locate(j->request, j->result->region, &at, err);
@@ -163,65 +412,29 @@ static lm_rc locate(struct job *j, struct lm_err *err)
 	return LM_OK;
 }
 
-static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
-{
-	struct job *j = ctx;
-	const struct aws_credentials *credentials = NULL;
-	bool get = strcmp(j->method, "GET") == 0;
-	lm_rc rc = credentials_get(j->credentials, &credentials, err);
-
-	(void)attempt;
-	if (rc != LM_OK)
-		return rc;
-	(void)snprintf(j->signed_key, sizeof(j->signed_key), "%s", credentials->access_key_id);
-	j->signed_source = credentials->source;
-	j->signed_serial = credentials->serial;
-	j->signed_ms = lm_clock_wall_ms() + j->result->clock_offset_ms;
-	const struct sigv4_request r = {
-		.method = j->method,
-		.host = https_origin_host(lm_str(j->at.origin)),
-		.path = lm_str(get ? j->at.path : j->at.bucket_path),
-		.query = j->query,
-		.query_n = get ? j->query_n : 0,
-		.body_sha256 = empty_sha256,
-		.region = j->result->region,
-		.service = "s3",
-		.wall_ms = j->signed_ms,
-	};
-	sigv4_sign(&r, credentials, headers);
-	return LM_OK;
-}
-
-static void send_request(struct job *j, const char *method, https_done *done)
+static void send_request(struct object_fetch *j, const char *method, https_done *done)
 {
 	const struct s3_request *r = j->request;
 	bool get = strcmp(method, "GET") == 0;
 
-	j->method = method;
-	const struct https_request request = {
+	j->signed_request.done = done;
+	j->signed_request.http = (struct https_request){
 		.method = method,
 		.origin = lm_str(j->at.origin),
 		.path = lm_str(get ? j->at.path : j->at.bucket_path),
 		.query = j->query,
-		.query_n = get ? j->query_n : 0,
+		.query_n = get && r->version ? 1 : 0,
 		.body_max = r->size_max,
 		.plain_http = j->at.plain_http,
-		.prepare = prepare,
-		.done = done,
-		.ctx = j,
-		.connect_timeout_ms = r->connect_timeout_ms,
-		.timeout_ms = r->timeout_ms,
-		.attempts = r->attempts,
-		.backoff_base_ms = r->backoff_base_ms,
-		.backoff_max_ms = r->backoff_max_ms,
 	};
-	https_start(j->https, &request);
+	request_set_limits(&j->signed_request.http, &r->limits);
+	request_send(&j->signed_request);
 }
 
 static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 /// Asks again in another region; false if it is none, or the one at hand, or the second correction.
-static bool retry_in_region(struct job *j, struct lm_str region)
+static bool retry_in_region(struct object_fetch *j, struct lm_str region)
 {
 	if (j->region_corrected || !endpoint_is_region(region) ||
 		lm_str_eq(region, lm_str(j->result->region)))
@@ -232,42 +445,41 @@ static bool retry_in_region(struct job *j, struct lm_str region)
 
 	lm_rc rc = locate(j, &j->result->err);
 	if (rc != LM_OK)
-		job_end(j, rc);
+		fetch_end(j, rc);
 	else
 		send_request(j, "GET", on_object);
 	return true;
 }
 
-static void fail_with_answer(struct job *j, const struct https_answer *answer)
+static void fail_with_answer(
+	struct object_fetch *j, const struct https_answer *answer, const struct s3_error *e)
 {
-	struct s3_failure f = {
+	const struct s3_failure f = {
 		.request = j->request,
-		.access_key_id = j->signed_key,
-		.source = j->signed_source,
+		.sent = &j->signed_request,
 		.host = https_origin_host(lm_str(j->at.origin)),
 		.answer = answer,
-		.signed_ms = j->signed_ms,
+		.error = *e,
 	};
 
-	s3_error_parse(lm_buf_str(&answer->body), &f.error);
-	job_end(j, s3_describe_failure(&f, &j->result->err));
+	fetch_end(j, describe_failure(&f, &j->result->err));
 }
 
 static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
-	struct job *j = ctx;
+	struct object_fetch *j = ctx;
 
 	if (rc != LM_OK) {
 		j->result->err = *err;
-		job_end(j, rc);
+		fetch_end(j, rc);
 		return;
 	}
 	if (retry_in_region(j, header_list_get(&answer->headers, "x-amz-bucket-region")))
 		return;
-	job_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
-			   "bucket '%s' is not in region %s, and S3 does not say in which; set "
-			   "'region' in the host file to the bucket's",
-			   j->request->bucket, j->result->region));
+	fetch_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
+			     "bucket '%s' is not in region %s, and S3 does not say in which; set "
+			     "'region' in the host file to the bucket's",
+			     j->request->bucket, j->result->region));
 }
 
 static bool is_wrong_region(int status, struct lm_str header, const struct s3_error *e)
@@ -280,7 +492,7 @@ static bool is_wrong_region(int status, struct lm_str header, const struct s3_er
 
 /// Amazon S3: "Request redirection and the REST API". True if the job goes on, or has ended.
 static bool correct_region(
-	struct job *j, const struct https_answer *answer, const struct s3_error *e)
+	struct object_fetch *j, const struct https_answer *answer, const struct s3_error *e)
 {
 	struct lm_str header = header_list_get(&answer->headers, "x-amz-bucket-region");
 
@@ -294,38 +506,14 @@ static bool correct_region(
 	return true;
 }
 
-/// Signs once more, with the server's time.
-static bool correct_clock(
-	struct job *j, const struct https_answer *answer, const struct s3_error *e)
+static int64_t skewed_server_ms(const struct https_answer *answer, const struct s3_error *e)
 {
-	if (j->clock_corrected || strcmp(e->code, "RequestTimeTooSkewed") != 0)
-		return false;
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
-
-	if (!server_ms)
-		return false;
-	j->clock_corrected = true;
-	j->result->clock_offset_ms = server_ms - lm_clock_wall_ms();
-	send_request(j, "GET", on_object);
-	return true;
+	return strcmp(e->code, "RequestTimeTooSkewed") == 0
+		       ? https_parse_date_ms(header_list_get(&answer->headers, "date"))
+		       : 0;
 }
 
-/// Signs once more, with other credentials.
-static bool correct_credentials(struct job *j, const struct s3_error *e)
-{
-	bool over = strcmp(e->code, "ExpiredToken") == 0 ||
-		    strcmp(e->code, "ExpiredTokenException") == 0 ||
-		    strcmp(e->code, "TokenRefreshRequired") == 0;
-
-	if (!over || j->credentials_corrected ||
-		!credentials_expire(j->credentials, j->signed_serial))
-		return false;
-	j->credentials_corrected = true;
-	send_request(j, "GET", on_object);
-	return true;
-}
-
-static void take_object(struct job *j, struct https_answer *answer)
+static void take_object(struct object_fetch *j, struct https_answer *answer)
 {
 	struct lm_str version = header_list_get(&answer->headers, "x-amz-version-id");
 	struct s3_result *r = j->result;
@@ -333,23 +521,23 @@ static void take_object(struct job *j, struct https_answer *answer)
 	r->object.text = answer->body;
 	answer->body = LM_BUF(0);
 	r->object.version = version.n ? lm_xmemdup0(version.p, version.n) : NULL;
-	job_end(j, LM_OK);
+	fetch_end(j, LM_OK);
 }
 
 static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
-	struct job *j = ctx;
+	struct object_fetch *j = ctx;
 	struct s3_error e;
 
 	if (rc == LM_E_TOO_LARGE) {
-		job_end(j, lm_fail(&j->result->err, rc, 0,
-				   "object '%.200s' of bucket '%s' is larger than %zu bytes",
-				   j->request->key, j->request->bucket, j->request->size_max));
+		fetch_end(j, lm_fail(&j->result->err, rc, 0,
+				     "object '%.200s' of bucket '%s' is larger than %zu bytes",
+				     j->request->key, j->request->bucket, j->request->size_max));
 		return;
 	}
 	if (rc != LM_OK) {
 		j->result->err = *err;
-		job_end(j, rc);
+		fetch_end(j, rc);
 		return;
 	}
 	if (answer->status == 200) {
@@ -357,27 +545,32 @@ static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		return;
 	}
 	s3_error_parse(lm_buf_str(&answer->body), &e);
-	if (!correct_region(j, answer, &e) && !correct_clock(j, answer, &e) &&
-		!correct_credentials(j, &e))
-		fail_with_answer(j, answer);
+	if (!correct_region(j, answer, &e) &&
+		!request_correct_clock(&j->signed_request, skewed_server_ms(answer, &e)) &&
+		!request_correct_credentials(&j->signed_request, e.code))
+		fail_with_answer(j, answer, &e);
 }
 
 void s3_start_get_object(struct https *https, const struct s3_request *request,
 	struct credentials_provider *credentials, struct s3_result *ret)
 {
-	struct job *j = lm_xcalloc(1, sizeof(*j));
+	struct object_fetch *j = lm_xcalloc(1, sizeof(*j));
 
 	*ret = (struct s3_result){0};
-	*j = (struct job){
-		.https = https,
+	*j = (struct object_fetch){
 		.request = request,
-		.credentials = credentials,
 		.result = ret,
+		.signed_request =
+			{
+				.https = https,
+				.credentials = credentials,
+				.ctx = j,
+				.body_sha256 = empty_sha256,
+				.region = ret->region,
+				.service = "s3",
+			},
+		.query = {{LM_STR("versionId"), lm_str(request->version)}},
 	};
-	if (request->version) {
-		j->query[0] = (struct http_pair){LM_STR("versionId"), lm_str(request->version)};
-		j->query_n = 1;
-	}
 	lm_rc rc = check_names(request, &ret->err);
 	if (rc == LM_OK && !endpoint_is_region(lm_str(request->region)))
 		rc = s3_locate(request, request->region, &j->at, &ret->err);
@@ -386,7 +579,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 		rc = locate(j, &ret->err);
 	}
 	if (rc != LM_OK)
-		job_end(j, rc);
+		fetch_end(j, rc);
 	else
 		send_request(j, "GET", on_object);
 }
@@ -407,6 +600,13 @@ lm_rc s3_get_object(struct https *https, const struct s3_request *request,
 	*ret = result;
 	result.object = (struct stored_object){0};
 	return LM_OK;
+}
+
+void stored_object_finish(struct stored_object *o)
+{
+	lm_buf_finish(&o->text);
+	free(o->version);
+	*o = (struct stored_object){0};
 }
 
 void s3_result_finish(struct s3_result *r)

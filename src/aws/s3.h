@@ -9,7 +9,9 @@
 /// that are over, if there are others.
 
 #include "aws/credentials_provider.h"
-#include "aws/stored_object.h"
+#include "aws/request.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "http/https.h"
 #include "sys/wait.h"
@@ -20,12 +22,19 @@
 enum s3_style {
 	/// As the AWS profile has it (s3, addressing_style); without that, virtual-host style where
 	/// the bucket's name allows it (DNS-safe, no dots). Path style otherwise, and at an
-	/// endpoint
-	/// that a person named, as the AWS SDKs do.
+	/// endpoint that a person named, as the AWS SDKs do.
 	S3_STYLE_AUTO,
 	S3_STYLE_PATH,
 	S3_STYLE_VIRTUAL_HOST, ///< Where the bucket's name allows it, and the endpoint is a name.
 };
+
+/// What an object store answered with, whichever store it is.
+struct stored_object {
+	struct lm_buf text;
+	char *version; ///< As the store named it ("null" is a name, too); NULL if it named none.
+};
+void stored_object_finish(struct stored_object *o);
+#define lm_auto_stored_object lm_auto(stored_object_finish)
 
 struct s3_result;
 
@@ -36,8 +45,7 @@ struct s3_request {
 	const char *region;
 	enum s3_style style;
 	size_t size_max; ///< Ceiling of the text, after decompression.
-	/// 0: the defaults of struct https_request.
-	unsigned connect_timeout_ms, timeout_ms, attempts, backoff_base_ms, backoff_max_ms;
+	struct request_limits limits;
 	/// Called once the result is there, from inside of https_run or, if the request is wrong in
 	/// itself, of s3_start_get_object; may start further transfers. May be NULL.
 	void (*done)(void *ctx, const struct s3_result *result);
@@ -84,3 +92,15 @@ lm_rc s3_get_object(struct https *https, const struct s3_request *request,
 	struct s3_result *ret, struct lm_err *err);
 void s3_result_finish(struct s3_result *r);
 #define lm_auto_s3_result lm_auto(s3_result_finish)
+
+/// S3's error document: <Error><Code/><Message/>…</Error> (Amazon S3 API Reference: "Error
+/// responses"). Texts are UTF-8 and cut at their size; "" if absent.
+struct s3_error {
+	char code[64];
+	char message[512];
+	char region[64]; ///< Where the bucket is (AuthorizationHeaderMalformed, PermanentRedirect).
+	char request_time[40]; ///< The time we signed for, and the server's (RequestTimeTooSkewed).
+	char server_time[40];
+};
+/// Whatever the text is, `ret` is filled with what could be read before it stopped making sense.
+void s3_error_parse(struct lm_str xml, struct s3_error *ret);

@@ -4,28 +4,177 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/wiping_alloc.h"
+#include "sys/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { ARN_MAX_SHOWN = 300, ARN_SIZE = 4 * ARN_MAX_SHOWN + 32 };
+enum secret_field { USERNAME, PASSWORD, REGISTRY_URL, FIELDS };
 
-struct job {
+static const char *const field_names[FIELDS] = {"username", "password", "registryUrl"};
+
+void secret_json_harden(void)
+{
+	json_set_alloc_funcs(wiping_malloc, wiping_free);
+}
+
+/// jansson's own message may quote the text, so it is never passed on: only its place.
+static lm_rc load_secret(const char *name, struct lm_str text, json_t **ret, struct lm_err *err)
+{
+	json_error_t e;
+	lm_auto_json json_t *root =
+		json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+	enum json_error_code code = json_error_code(&e);
+	int line = e.line, column = e.column;
+
+	lm_wipe(&e, sizeof(e));
+	if (!root && code == json_error_duplicate_key)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"secret '%s' has a key twice (line %d, column %d)", name, line, column);
+	if (!root)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the value of secret '%s' is not JSON (line %d, column %d); it must be an "
+			"object with username, password and registryUrl",
+			name, line, column);
+	*ret = lm_take(root);
+	return LM_OK;
+}
+
+static lm_rc add_fields(
+	const char *name, const json_t *object, json_t *found[FIELDS], struct lm_err *err)
+{
+	for (int i = 0; i < FIELDS; i++) {
+		json_t *value = json_object_get(object, field_names[i]);
+
+		if (value && found[i])
+			return lm_fail(err, LM_E_INVALID, 0, "secret '%s' has '%s' twice", name,
+				field_names[i]);
+		if (value)
+			found[i] = value;
+	}
+	return LM_OK;
+}
+
+static lm_rc find_fields(
+	const char *name, const json_t *root, json_t *found[FIELDS], struct lm_err *err)
+{
+	if (json_is_object(root))
+		return add_fields(name, root, found, err);
+	if (!json_is_array(root))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the value of secret '%s' is %s; it must be an object with username, "
+			"password and registryUrl, or an array of such objects",
+			name, json_type_name(root));
+	for (size_t i = 0; i < json_array_size(root); i++) {
+		const json_t *item = json_array_get(root, i);
+
+		if (!json_is_object(item))
+			return lm_fail(err, LM_E_INVALID, 0,
+				"item %zu of secret '%s' is %s, not an object", i + 1, name,
+				json_type_name(item));
+		lm_rc rc = add_fields(name, item, found, err);
+		if (rc != LM_OK)
+			return rc;
+	}
+	return LM_OK;
+}
+
+/// User name and registry go into headers and messages; only the password may hold anything.
+static bool has_control(struct lm_str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F)
+			return true;
+	}
+	return false;
+}
+
+static lm_rc check_field(
+	const char *name, enum secret_field field, const json_t *value, struct lm_err *err)
+{
+	const char *key = field_names[field];
+
+	if (!value)
+		return lm_fail(err, LM_E_INVALID, 0, "secret '%s' has no key '%s'", name, key);
+	if (!json_is_string(value))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' of secret '%s' is %s, not a string", key,
+			name, json_type_name(value));
+	if (!json_string_length(value))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' of secret '%s' is empty", key, name);
+	if (field != PASSWORD && has_control(json_text(value)))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%s' of secret '%s' holds a line end or another control character", key,
+			name);
+	return LM_OK;
+}
+
+lm_rc secret_value_parse(
+	const char *name, struct lm_str text, struct secret_value *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *root = NULL;
+	json_t *found[FIELDS] = {NULL};
+	lm_rc rc = load_secret(name, text, &root, err);
+
+	if (rc == LM_OK)
+		rc = find_fields(name, root, found, err);
+	for (int i = 0; i < FIELDS && rc == LM_OK; i++)
+		rc = check_field(name, (enum secret_field)i, found[i], err);
+	if (rc != LM_OK)
+		return rc;
+	struct secret_value v = {
+		.username = lm_xstrdup(json_string_value(found[USERNAME])),
+		.registry_url = lm_xstrdup(json_string_value(found[REGISTRY_URL])),
+	};
+	lm_secret_set(&v.password, json_text(found[PASSWORD]));
+	*ret = v;
+	return LM_OK;
+}
+
+void secret_value_finish(struct secret_value *v)
+{
+	free(v->username);
+	free(v->registry_url);
+	lm_secret_finish(&v->password);
+	*v = (struct secret_value){0};
+}
+
+enum {
+	ARN_MAX_SHOWN = 300,
+	ARN_SIZE = 4 * ARN_MAX_SHOWN + 32,
+	SUFFIX_LEN = 7, ///< "-" and the six characters that the service adds to a name.
+};
+
+struct secret_fetch {
 	const char *arn;
 	struct secret_result *result;
 };
 
-/// "arn:P:secretsmanager:REGION:A:secret:NAME" → "REGION"; n 0 if it is none.
-static struct lm_str region_of(const char *arn)
+static bool is_suffix(struct lm_str s)
+{
+	for (size_t i = 1; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+			return false;
+	}
+	return s.p[0] == '-';
+}
+
+bool secret_arn_parse(const char *arn, struct secret_arn *ret)
 {
 	struct lm_str rest = lm_str(arn), part[6];
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(part); i++)
 		part[i] = lm_str_cut(&rest, ':');
 	if (!lm_str_eq(part[0], LM_STR("arn")) || !lm_str_eq(part[2], LM_STR("secretsmanager")) ||
-		!lm_str_eq(part[5], LM_STR("secret")) || !rest.n || !lm_str_is_utf8(rest) ||
-		!endpoint_is_region(part[3]))
-		return LM_STR("");
-	return part[3];
+		!lm_str_eq(part[5], LM_STR("secret")) || !rest.n)
+		return false;
+	if (rest.n > SUFFIX_LEN &&
+		is_suffix((struct lm_str){rest.p + rest.n - SUFFIX_LEN, SUFFIX_LEN}))
+		rest.n -= SUFFIX_LEN;
+	*ret = (struct secret_arn){.region = part[3], .name = rest};
+	return true;
 }
 
 static lm_rc no_secret(const char *arn, const struct service_error *e, struct lm_err *err)
@@ -61,7 +210,7 @@ static lm_rc not_decrypted(const char *arn, const struct service_error *e, struc
 }
 
 /// A lack of kms:Decrypt comes as AccessDeniedException, "Access to KMS is not allowed".
-static lm_rc access_denied(const char *arn, const struct service_error *e, struct lm_err *err)
+static lm_rc secret_denied(const char *arn, const struct service_error *e, struct lm_err *err)
 {
 	return strstr(e->message, "KMS") ? not_decrypted(arn, e, err) : LM_OK;
 }
@@ -70,22 +219,23 @@ static const struct {
 	const char *code;
 	/// LM_OK: what is said of all services is right here, too.
 	lm_rc (*describe)(const char *arn, const struct service_error *, struct lm_err *);
-} codes[] = {
+} secret_codes[] = {
 	{"ResourceNotFoundException", no_secret},
 	{"InvalidRequestException", invalid_request},
 	{"DecryptionFailure", not_decrypted},
-	{"AccessDeniedException", access_denied},
+	{"AccessDeniedException", secret_denied},
 };
 
-static lm_rc describe(const char *arn, const struct service_outcome *o, struct lm_err *err)
+static lm_rc describe_secret_failure(
+	const char *arn, const struct service_outcome *o, struct lm_err *err)
 {
 	char shown[ARN_SIZE];
 
 	(void)lm_str_shorten(lm_str(arn), ARN_MAX_SHOWN, shown, sizeof(shown));
-	for (size_t i = 0; i < LM_ARRAY_SIZE(codes); i++) {
-		if (strcmp(o->error.code, codes[i].code) != 0)
+	for (size_t i = 0; i < LM_ARRAY_SIZE(secret_codes); i++) {
+		if (strcmp(o->error.code, secret_codes[i].code) != 0)
 			continue;
-		lm_rc rc = codes[i].describe(shown, &o->error, err);
+		lm_rc rc = secret_codes[i].describe(shown, &o->error, err);
 		if (rc != LM_OK)
 			return rc;
 	}
@@ -128,41 +278,42 @@ static lm_rc take_value(
 		arn);
 }
 
-static void on_outcome(void *ctx, const struct service_outcome *o)
+static void on_secret(void *ctx, const struct service_outcome *o)
 {
-	lm_auto_free struct job *j = ctx;
+	lm_auto_free struct secret_fetch *j = ctx;
 	struct secret_result *r = j->result;
 
 	r->clock_offset_ms = o->clock_offset_ms;
 	if (o->rc == LM_OK)
 		r->rc = take_value(j->arn, o->answer, &r->value, &r->err);
 	else
-		r->rc = describe(j->arn, o, &r->err);
+		r->rc = describe_secret_failure(j->arn, o, &r->err);
 }
 
 void secrets_manager_start(struct https *https, const struct secret_request *request,
 	struct credentials_provider *credentials, struct secret_result *ret)
 {
-	struct lm_str region = region_of(request->arn);
+	struct secret_arn arn;
 	char shown[ARN_SIZE];
 
 	*ret = (struct secret_result){0};
 	(void)lm_str_shorten(lm_str(request->arn), ARN_MAX_SHOWN, shown, sizeof(shown));
-	if (!region.n) {
+	if (!secret_arn_parse(request->arn, &arn) || !lm_str_is_utf8(arn.name) ||
+		!endpoint_is_region(arn.region)) {
 		ret->rc = lm_fail(&ret->err, LM_E_INVALID, 0,
 			"'%s' is not the ARN of a secret "
 			"(arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-abc123)",
 			shown);
 		return;
 	}
-	struct job *j = lm_xcalloc(1, sizeof(*j));
-	lm_auto_free char *region_text = lm_xmemdup0(region.p, region.n);
+	struct secret_fetch *j = lm_xcalloc(1, sizeof(*j));
+	lm_auto_free char *region_text = lm_xmemdup0(arn.region.p, arn.region.n);
 	lm_auto_free char *subject = lm_xasprintf("secret '%s'", shown);
 	lm_auto_free char *permission = lm_xasprintf("secretsmanager:GetSecretValue on %s", shown);
 	lm_auto_json json_t *input =
 		json_pack("{ss ss}", "SecretId", request->arn, "VersionStage", "AWSCURRENT");
 
-	*j = (struct job){.arn = request->arn, .result = ret};
+	*j = (struct secret_fetch){.arn = request->arn, .result = ret};
 	const struct service_call call = {
 		.service = AWS_SECRETS_MANAGER,
 		.region = region_text,
@@ -172,10 +323,10 @@ void secrets_manager_start(struct https *https, const struct secret_request *req
 		.input = input,
 		.answer_max = LIMIT_SECRET_ANSWER,
 		.limits = request->limits,
-		.done = on_outcome,
+		.done = on_secret,
 		.ctx = j,
 	};
-	json_service_start(https, &call, credentials);
+	request_start_call(https, &call, credentials);
 }
 
 void secret_result_finish(struct secret_result *r)

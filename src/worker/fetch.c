@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/object_directory.h"
+#include "aws/local_store.h"
 #include "aws/s3.h"
 #include "aws/sigv4.h"
 #include "base/file.h"
@@ -54,7 +54,7 @@ static void get_from_directory(struct fetch *f)
 {
 	const struct connector_definition *d = work_definition(f->w);
 
-	f->object_rc = object_directory_get(f->w->job->host.object_store_directory, d->bucket,
+	f->object_rc = local_store_get_object(f->w->job->host.object_store_directory, d->bucket,
 		d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
 	if (f->object_rc == LM_OK)
 		begin_tokens(f->w, lm_buf_str(&f->object.text));

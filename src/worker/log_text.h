@@ -3,7 +3,7 @@
 
 /// The connector log as events for CloudWatch Logs, and where they go there. Pure.
 
-#include "aws/log_batch.h"
+#include "aws/cloudwatch_logs.h"
 #include "base/str.h"
 #include "config/definition.h"
 #include "config/host_file.h"

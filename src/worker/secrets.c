@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/secrets.h"
 
-#include "aws/secret_directory.h"
+#include "aws/local_store.h"
 #include "aws/secrets_manager.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -50,7 +50,7 @@ static lm_rc get_one(
 {
 	lm_auto_secret_value struct secret_value value = {0};
 	bool exposed = false;
-	lm_rc rc = secret_directory_get(directory, arn, &value, &exposed, err);
+	lm_rc rc = local_store_get_secret(directory, arn, &value, &exposed, err);
 
 	if (rc)
 		return rc;

@@ -22,10 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (size_t i = 0; i < n;) {
 		size_t day = log_text_one_day(events + i, n - i);
-		size_t batch = log_batch_fit(events + i, day);
+		size_t batch = cloudwatch_logs_fit(events + i, day);
 		lm_auto_free char *stream = log_stream_name(events[i].time_ms, copy);
 
-		if (batch == 0 || batch > day || !log_stream_is_name(lm_str(stream)))
+		if (batch == 0 || batch > day || !cloudwatch_logs_is_stream(lm_str(stream)))
 			abort();
 		i += batch;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/s3_error.h"
+#include "aws/s3.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/service_error.h"
+#include "aws/request.h"
 
 #include <stdint.h>
 #include <stdlib.h>

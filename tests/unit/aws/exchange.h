@@ -5,7 +5,7 @@
 /// endpoint variable names, credentials, and a struct https.
 
 #include "aws/credentials_provider.h"
-#include "aws/json_service.h"
+#include "aws/request.h"
 #include "http/https.h"
 #include "loopback.h"
 
@@ -14,7 +14,7 @@ struct exchange {
 	struct https *https;
 	/// Of AKIDEXAMPLE / hunter2, from "the environment".
 	struct credentials_provider *credentials;
-	struct service_limits limits; ///< Two attempts, without waiting.
+	struct request_limits limits; ///< Two attempts, without waiting.
 };
 
 /// `variable`: "AWS_ENDPOINT_URL_ECR".

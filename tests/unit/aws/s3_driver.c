@@ -35,8 +35,7 @@ static lm_rc fetch(const json_t *in, struct s3_result *ret, struct lm_err *err)
 		.region = text_or_null(in, "region"),
 		.style = style_of(in),
 		.size_max = LIMIT_COMPOSE_FILE,
-		.attempts = 2,
-		.backoff_max_ms = 10,
+		.limits = {.attempts = 2, .backoff_max_ms = 10},
 	};
 	const struct wait_limit limit = {
 		.deadline_ms = lm_clock_mono_ms() + 60 * 1000,

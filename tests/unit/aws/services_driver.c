@@ -19,7 +19,7 @@ struct driver {
 	const json_t *in;
 	struct https *https;
 	struct credentials_provider *credentials;
-	struct service_limits limits;
+	struct request_limits limits;
 	struct wait_limit wait;
 };
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/object_directory.h"
+#include "aws/local_store.h"
 
 #include "base/file.h"
 #include "base/memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 // cmocka.h wants these before it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cmocka.h>
 
 /// A store: <root>/store with the bucket "apps", and <root>/outside beside it.
-static char root[] = "/tmp/object_directory_test.XXXXXX";
+static char root[] = "/tmp/local_store_test.XXXXXX";
 static char *store;
 
 static void write_file(const char *name, const char *text)
@@ -42,7 +42,7 @@ static void make_link(const char *target, const char *name)
 	assert_int_equal(symlink(target, path), 0);
 }
 
-static int set_up(void **state)
+static int set_up_objects(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(root));
@@ -63,7 +63,7 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int tear_down(void **state)
+static int tear_down_objects(void **state)
 {
 	struct lm_err err;
 
@@ -75,7 +75,7 @@ static int tear_down(void **state)
 static lm_rc get(const char *bucket, const char *key, const char *version,
 	struct stored_object *ret, struct lm_err *err)
 {
-	return object_directory_get(store, bucket, key, version, 100, ret, err);
+	return local_store_get_object(store, bucket, key, version, 100, ret, err);
 }
 
 static void assert_text(const char *bucket, const char *key, const char *version, const char *text)
@@ -201,7 +201,7 @@ static void names_a_store_that_does_not_exist(void **state)
 
 	(void)state;
 	assert_int_equal(
-		object_directory_get("/nonexistent/store", "apps", "plain", NULL, 100, &o, &err),
+		local_store_get_object("/nonexistent/store", "apps", "plain", NULL, 100, &o, &err),
 		LM_E_NETWORK);
 	assert_string_equal(err.msg,
 		"object store: the directory '/nonexistent/store' cannot be used (No such file or "
@@ -218,13 +218,13 @@ static void a_store_where_nothing_is_mounted_is_away(void **state)
 	(void)state;
 	assert_int_equal(mkdir(place, 0700), 0);
 	assert_int_equal(
-		object_directory_get(place, "apps", "plain", NULL, 100, &o, &err), LM_E_NETWORK);
+		local_store_get_object(place, "apps", "plain", NULL, 100, &o, &err), LM_E_NETWORK);
 	assert_non_null(strstr(err.msg, "is empty: mount what belongs there"));
-	assert_int_equal(
-		object_directory_get(place, "apps", "plain", "null", 100, &o, &err), LM_E_NETWORK);
+	assert_int_equal(local_store_get_object(place, "apps", "plain", "null", 100, &o, &err),
+		LM_E_NETWORK);
 	assert_int_equal(mkdir(folder, 0700), 0);
-	assert_int_equal(
-		object_directory_get(place, "apps", "plain", NULL, 100, &o, &err), LM_E_NOT_FOUND);
+	assert_int_equal(local_store_get_object(place, "apps", "plain", NULL, 100, &o, &err),
+		LM_E_NOT_FOUND);
 }
 
 static void a_store_that_is_a_file_is_not_away(void **state)
@@ -235,7 +235,7 @@ static void a_store_that_is_a_file_is_not_away(void **state)
 
 	(void)state;
 	assert_int_equal(
-		object_directory_get(file, "apps", "plain", NULL, 100, &o, &err), LM_E_DENIED);
+		local_store_get_object(file, "apps", "plain", NULL, 100, &o, &err), LM_E_DENIED);
 	assert_non_null(strstr(err.msg, "(Not a directory)"));
 }
 
@@ -248,7 +248,7 @@ static void a_store_that_fails_to_read_is_away(void **state)
 
 	(void)state;
 	assert_int_equal(
-		object_directory_get("/proc", own, "mem", NULL, 100, &o, &err), LM_E_NETWORK);
+		local_store_get_object("/proc", own, "mem", NULL, 100, &o, &err), LM_E_NETWORK);
 	assert_non_null(strstr(err.msg, "Input/output error"));
 }
 
@@ -268,9 +268,129 @@ static void the_null_version_is_the_current_object(void **state)
 	assert_int_equal(get("apps", "link", "null", &o, &err), LM_E_DENIED);
 }
 
+#define ARN "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
+#define VALUE "{\"username\":\"u\",\"password\":\"hunter2\",\"registryUrl\":\"r\"}"
+
+static char secrets[] = "/tmp/local_store_test.XXXXXX";
+
+static void write_secret(const char *name, const char *text, mode_t mode)
+{
+	lm_auto_free char *path = lm_xasprintf("%s/%s", secrets, name);
+	lm_auto_fclose FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static int set_up_secrets(void **state)
+{
+	lm_auto_free char *folder = NULL;
+	lm_auto_free char *link = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(secrets));
+	folder = lm_xasprintf("%s/team", secrets);
+	link = lm_xasprintf("%s/link.json", secrets);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	write_secret("greengrass-hub.json", VALUE, 0600);
+	write_secret("team/hub.json", VALUE, 0600);
+	write_secret("open.json", VALUE, 0644);
+	write_secret("broken.json", "{\"password\":hunter2}", 0600);
+	assert_int_equal(symlink("greengrass-hub.json", link), 0);
+	return 0;
+}
+
+static int tear_down_secrets(void **state)
+{
+	struct lm_err err;
+
+	(void)state;
+	return lm_tree_remove(AT_FDCWD, secrets, &err) == LM_OK ? 0 : -1;
+}
+
+static void finds_a_secret_by_its_arn(void **state)
+{
+	static const char *const arns[] = {ARN "greengrass-hub-a1B2c3", ARN "team/hub-a1B2c3",
+		"arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:greengrass-hub-XXXXXX"};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(arns); i++) {
+		lm_auto_secret_value struct secret_value v = {0};
+		bool exposed = true;
+
+		assert_int_equal(
+			local_store_get_secret(secrets, arns[i], &v, &exposed, NULL), LM_OK);
+		assert_string_equal(v.password.data, "hunter2");
+		assert_false(exposed);
+	}
+}
+
+static void tells_that_every_user_can_read_it(void **state)
+{
+	lm_auto_secret_value struct secret_value v = {0};
+	bool exposed = false;
+
+	(void)state;
+	assert_int_equal(
+		local_store_get_secret(secrets, ARN "open-a1B2c3", &v, &exposed, NULL), LM_OK);
+	assert_true(exposed);
+}
+
+static void names_the_arn_and_the_file_that_is_missing(void **state)
+{
+	struct secret_value v;
+	struct lm_err err = {0};
+	lm_auto_free char *expected = lm_xasprintf(
+		"secret '" ARN "none-a1B2c3': there is no file '%s/none.json'", secrets);
+
+	(void)state;
+	assert_int_equal(
+		local_store_get_secret(secrets, ARN "none-a1B2c3", &v, NULL, &err), LM_E_NOT_FOUND);
+	assert_string_equal(err.msg, expected);
+}
+
+static void never_leaves_its_directory(void **state)
+{
+	static const char *const arns[] = {ARN "../x-a1B2c3", ARN "/etc/x-a1B2c3",
+		ARN "team//hub-a1B2c3", ARN "team/../greengrass-hub-a1B2c3"};
+	struct secret_value v;
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(arns); i++)
+		assert_int_equal(
+			local_store_get_secret(secrets, arns[i], &v, NULL, NULL), LM_E_INVALID);
+	assert_int_equal(
+		local_store_get_secret(secrets, ARN "link-a1B2c3", &v, NULL, NULL), LM_E_DENIED);
+}
+
+static void refuses_what_is_no_arn_of_a_secret(void **state)
+{
+	static const char *const arns[] = {"", "greengrass-hub", "arn:aws:s3:::apps/greengrass-hub",
+		"arn:aws:secretsmanager:eu-west-1:1:parameter:greengrass-hub-a1B2c3", ARN};
+	struct secret_value v;
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(arns); i++)
+		assert_int_equal(
+			local_store_get_secret(secrets, arns[i], &v, NULL, NULL), LM_E_INVALID);
+}
+
+static void shows_no_content_of_a_broken_value(void **state)
+{
+	struct secret_value v;
+	struct lm_err err = {0};
+
+	(void)state;
+	assert_int_equal(
+		local_store_get_secret(secrets, ARN "broken-a1B2c3", &v, NULL, &err), LM_E_INVALID);
+	assert_non_null(strstr(err.msg, ARN "broken-a1B2c3"));
+	assert_null(strstr(err.msg, "hunter2"));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest of_objects[] = {
 		cmocka_unit_test(reads_objects_and_versions),
 		cmocka_unit_test(says_what_is_missing_and_where_it_looked),
 		cmocka_unit_test(refuses_names_that_lead_out),
@@ -283,6 +403,15 @@ int main(void)
 		cmocka_unit_test(a_store_that_fails_to_read_is_away),
 		cmocka_unit_test(the_null_version_is_the_current_object),
 	};
+	const struct CMUnitTest of_secrets[] = {
+		cmocka_unit_test(finds_a_secret_by_its_arn),
+		cmocka_unit_test(tells_that_every_user_can_read_it),
+		cmocka_unit_test(names_the_arn_and_the_file_that_is_missing),
+		cmocka_unit_test(never_leaves_its_directory),
+		cmocka_unit_test(refuses_what_is_no_arn_of_a_secret),
+		cmocka_unit_test(shows_no_content_of_a_broken_value),
+	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(of_objects, set_up_objects, tear_down_objects) +
+	       cmocka_run_group_tests(of_secrets, set_up_secrets, tear_down_secrets);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/beneath.h"
+#include "aws/local_store.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/str.h"
 
@@ -17,7 +19,7 @@
 /// A FIFO or a device of that name must not block us, nor become our terminal.
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
-static bool is_name(struct lm_str name)
+static bool is_relative_name(struct lm_str name)
 {
 	struct lm_str rest = name;
 
@@ -125,7 +127,8 @@ static bool is_empty(const char *directory)
 	return true;
 }
 
-static lm_rc describe(int failure, const char *directory, const char *name, struct lm_err *err)
+static lm_rc describe_open_failure(
+	int failure, const char *directory, const char *name, struct lm_err *err)
 {
 	switch (failure) {
 	case ENOENT:
@@ -157,9 +160,9 @@ static lm_rc describe(int failure, const char *directory, const char *name, stru
 	}
 }
 
-lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct lm_err *err)
+static lm_rc open_below(const char *directory, const char *name, int *ret_fd, struct lm_err *err)
 {
-	if (!is_name(lm_str(name)))
+	if (!is_relative_name(lm_str(name)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"'%.400s' is no name for a file: a part of it is empty, '.' or '..'", name);
 	lm_auto_close int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -169,7 +172,7 @@ lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct 
 	struct stat st;
 
 	if (fd < 0)
-		return describe(errno, directory, name, err);
+		return describe_open_failure(errno, directory, name, err);
 	if (fstat(fd, &st) != 0)
 		return lm_fail(err, LM_E_SYS, errno, "stat '%s/%s': %m", directory, name);
 	if (!S_ISREG(st.st_mode))
@@ -179,7 +182,7 @@ lm_rc beneath_open(const char *directory, const char *name, int *ret_fd, struct 
 	return LM_OK;
 }
 
-lm_rc beneath_read(int fd, const char *path, struct lm_buf *out, struct lm_err *err)
+static lm_rc read_below(int fd, const char *path, struct lm_buf *out, struct lm_err *err)
 {
 	lm_rc rc = lm_fd_read_all(fd, path, out, err);
 
@@ -187,4 +190,118 @@ lm_rc beneath_read(int fd, const char *path, struct lm_buf *out, struct lm_err *
 		return rc;
 	err->rc = LM_E_NETWORK;
 	return LM_E_NETWORK;
+}
+
+static lm_rc no_such_object(const char *directory, const char *bucket, const char *key,
+	const char *version, struct lm_err *err)
+{
+	lm_auto_free char *folder = lm_xasprintf("%s/%s", directory, bucket);
+	struct stat st;
+
+	if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no bucket '%s': no directory '%s'",
+			bucket, folder);
+	if (version)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"bucket '%s' has no object '%.300s' of version '%.100s': no file "
+			"'%s/%.200s@%.100s'",
+			bucket, key, version, folder, key, version);
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"bucket '%s' has no object '%.300s': no file '%s/%.300s'", bucket, key, folder,
+		key);
+}
+
+static lm_rc check_object_names(const char *bucket, const char *version, struct lm_err *err)
+{
+	// A '/' would move the border between bucket and key, or between key and version.
+	if (!*bucket || strchr(bucket, '/'))
+		return lm_fail(
+			err, LM_E_INVALID, 0, "'%.100s' cannot be the name of a bucket", bucket);
+	if (version && (!*version || strchr(version, '/')))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%.100s' cannot be a version in the directory store", version);
+	return LM_OK;
+}
+
+/// S3's name for the version of an object that was stored while its bucket kept none.
+static bool is_null_version(const char *version)
+{
+	return version && strcmp(version, "null") == 0;
+}
+
+/// A file `<key>@null` is the null version beside later ones; without it, it is the object itself.
+static lm_rc open_null_version(
+	const char *directory, const char *name, char **path, int *ret_fd, struct lm_err *err)
+{
+	lm_auto_free char *marked = lm_xasprintf("%s@null", name);
+	lm_rc rc = open_below(directory, marked, ret_fd, err);
+
+	if (rc != LM_E_NOT_FOUND) {
+		free(*path);
+		*path = lm_xasprintf("%s/%s", directory, marked);
+		return rc;
+	}
+	return open_below(directory, name, ret_fd, err);
+}
+
+lm_rc local_store_get_object(const char *directory, const char *bucket, const char *key,
+	const char *version, size_t size_max, struct stored_object *ret, struct lm_err *err)
+{
+	lm_auto_stored_object struct stored_object object = {.text = LM_BUF(size_max)};
+	lm_auto_close int fd = -1;
+	lm_rc rc = check_object_names(bucket, version, err);
+
+	if (rc != LM_OK)
+		return rc;
+	bool null = is_null_version(version);
+	bool plain = !version || null;
+	lm_auto_free char *name =
+		lm_xasprintf("%s/%s%s%s", bucket, key, plain ? "" : "@", plain ? "" : version);
+	lm_auto_free char *path = lm_xasprintf("%s/%s", directory, name);
+
+	rc = null ? open_null_version(directory, name, &path, &fd, err)
+		  : open_below(directory, name, &fd, err);
+	if (rc == LM_E_NOT_FOUND)
+		return no_such_object(directory, bucket, key, null ? NULL : version, err);
+	if (rc == LM_OK)
+		rc = read_below(fd, path, &object.text, err);
+	if (rc != LM_OK) {
+		(void)lm_wrap(err, "object store");
+		return rc;
+	}
+	object.version = version ? lm_xstrdup(version) : NULL;
+	*ret = object;
+	object = (struct stored_object){0};
+	return LM_OK;
+}
+
+lm_rc local_store_get_secret(const char *directory, const char *arn, struct secret_value *ret,
+	bool *ret_exposed, struct lm_err *err)
+{
+	struct secret_arn parsed;
+	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(LIMIT_SECRET_VALUE);
+	lm_auto_close int fd = -1;
+	struct stat st;
+
+	if (!secret_arn_parse(arn, &parsed))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"'%.300s' is not the ARN of a secret "
+			"(arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-abc123)",
+			arn);
+	lm_auto_free char *file = lm_xasprintf("%.*s.json", LM_STR_ARG(parsed.name));
+	lm_auto_free char *path = lm_xasprintf("%s/%s", directory, file);
+	lm_rc rc = open_below(directory, file, &fd, err);
+
+	if (rc == LM_OK && fstat(fd, &st) != 0)
+		rc = lm_fail(err, LM_E_SYS, errno, "stat '%s': %m", path);
+	if (rc == LM_OK)
+		rc = read_below(fd, path, &text, err);
+	if (rc != LM_OK) {
+		(void)lm_wrap(err, "secret '%.300s'", arn);
+		return rc;
+	}
+	rc = secret_value_parse(arn, lm_buf_str(&text), ret, err);
+	if (rc == LM_OK && ret_exposed)
+		*ret_exposed = (st.st_mode & S_IROTH) != 0;
+	return rc;
 }
