@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/credentials_priv.h"
+#include "aws/credentials.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/memory.h"
+#include "sys/json.h"
 
 #include <stdlib.h>
-
-/// They leave room in the sentence for what to do.
-enum { REASONS_MAX = 800, REASON_MAX = 250 };
+#include <time.h>
 
 bool credentials_is_token(struct lm_str s)
 {
@@ -16,16 +16,6 @@ bool credentials_is_token(struct lm_str s)
 			return false;
 	}
 	return s.n > 0;
-}
-
-const char *credentials_variable(const char *name)
-{
-	return shared_config_variable(name);
-}
-
-const char *credentials_show(struct lm_str name, char out[CREDENTIALS_SHOWN_SIZE])
-{
-	return lm_str_shorten(name, CREDENTIALS_SHOWN_MAX, out, CREDENTIALS_SHOWN_SIZE);
 }
 
 static lm_rc check_part(const struct credentials_parts *p, const char *name, struct lm_str value,
@@ -68,78 +58,144 @@ lm_rc credentials_assemble(
 	return LM_OK;
 }
 
-static lm_rc ask_in_turn(
-	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err)
-{
-	static credentials_source *const sources[] = {
-		credentials_from_environment,
-		credentials_from_profile,
-		credentials_from_container,
-		credentials_from_imds,
-	};
-	lm_auto_buf struct lm_buf reasons = LM_BUF(REASONS_MAX);
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(sources); i++) {
-		char reason[4 * REASON_MAX + 32];
-		lm_rc rc = sources[i](c, ret, err);
-
-		if (rc != LM_E_NOT_FOUND)
-			return rc;
-		(void)lm_buf_printf(&reasons, "%s%s", i ? "; " : "",
-			lm_str_shorten(lm_str(err->msg), REASON_MAX, reason, sizeof(reason)));
-	}
-	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		"there are no AWS credentials (%s); set 'credentials' in the host file to a role "
-		"alias of AWS IoT, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-		"environment of lightermand",
-		lm_buf_cstr(&reasons));
-}
-
-/// The host file's, the environment's, the profile's; the caller frees. NULL: none says which.
-static char *find_region(
-	const struct credentials_settings *settings, const struct shared_config *config)
-{
-	struct lm_str region = lm_str(settings->region);
-
-	if (!region.n)
-		region = shared_config_setting(config, "AWS_REGION", NULL, NULL);
-	if (!region.n)
-		region = shared_config_setting(config, "AWS_DEFAULT_REGION", "region", NULL);
-	return region.n ? lm_xmemdup0(region.p, region.n) : NULL;
-}
-
-/// The SDKs' sources.
-static lm_rc load_usual(struct https *https, const struct credentials_settings *settings,
-	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err)
-{
-	lm_auto_shared_config struct shared_config config = {0};
-	lm_rc rc = shared_config_load(&config, err);
-
-	if (rc != LM_OK)
-		return rc;
-	lm_auto_free char *region = find_region(settings, &config);
-	const struct credentials_context c = {https, settings, limit, &config, region};
-
-	return ask_in_turn(&c, ret, err);
-}
-
-lm_rc credentials_load(struct https *https, const struct credentials_settings *settings,
-	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err)
-{
-	const struct credentials_context iot = {https, settings, limit, NULL, NULL};
-	struct lm_err failure = {0}; // the sources wrap theirs, so there must be one
-	lm_rc rc = settings->role_alias ? credentials_from_iot(&iot, ret, &failure)
-					: load_usual(https, settings, limit, ret, &failure);
-
-	if (rc != LM_OK && err)
-		*err = failure;
-	return rc;
-}
-
 void credentials_finish(struct aws_credentials *c)
 {
 	free(c->access_key_id);
 	lm_secret_finish(&c->secret);
 	lm_secret_finish(&c->session_token);
 	*c = (struct aws_credentials){0};
+}
+
+/// The value of `n` digits at the start of `*s`, which moves on; -1 if there are others.
+static int take_digits(struct lm_str *s, size_t n)
+{
+	int value = 0;
+
+	if (s->n < n)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return -1;
+		value = value * 10 + (s->p[i] - '0');
+	}
+	*s = (struct lm_str){s->p + n, s->n - n};
+	return value;
+}
+
+/// What is left behind the seconds: a fraction of one, perhaps, and 'Z', or what the local time is
+/// ahead of UTC by ("+02:00"). False if it is anything else.
+static bool parse_zone_s(struct lm_str s, int *ret)
+{
+	*ret = 0;
+	if (s.n && s.p[0] == '.') {
+		s = (struct lm_str){s.p + 1, s.n - 1};
+		while (take_digits(&s, 1) >= 0)
+			;
+	}
+	if (lm_str_eq(s, LM_STR("Z")))
+		return true;
+	if (!s.n || (s.p[0] != '+' && s.p[0] != '-'))
+		return false;
+	int sign = s.p[0] == '-' ? -1 : 1;
+	s = (struct lm_str){s.p + 1, s.n - 1};
+	int hours = take_digits(&s, 2);
+	if (s.n && s.p[0] == ':')
+		s = (struct lm_str){s.p + 1, s.n - 1};
+	int minutes = take_digits(&s, 2);
+	*ret = sign * (hours * 3600 + minutes * 60);
+	return hours >= 0 && minutes >= 0 && s.n == 0;
+}
+
+int64_t credentials_parse_time_ms(struct lm_str s)
+{
+	static const char behind[6] = {'-', '-', 'T', ':', ':', '\0'};
+	int v[6], zone_s = 0;
+
+	for (int i = 0; i < 6; i++) {
+		v[i] = take_digits(&s, i == 0 ? 4 : 2);
+		if (v[i] < 0 || (behind[i] && (!s.n || s.p[0] != behind[i])))
+			return 0;
+		if (behind[i])
+			s = (struct lm_str){s.p + 1, s.n - 1};
+	}
+	if (!parse_zone_s(s, &zone_s))
+		return 0;
+	struct tm t = {.tm_year = v[0] - 1900,
+		.tm_mon = v[1] - 1,
+		.tm_mday = v[2],
+		.tm_hour = v[3],
+		.tm_min = v[4],
+		.tm_sec = v[5]};
+	time_t seconds = timegm(&t) - zone_s;
+	return seconds > 0 ? (int64_t)seconds * 1000 : 0;
+}
+
+void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms)
+{
+	int64_t left_ms = expires_ms - (server_ms ? server_ms : lm_clock_wall_ms());
+
+	c->expires_ms = expires_ms;
+	c->expires_mono_ms = lm_clock_mono_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
+}
+
+static lm_rc read_members(const json_t *object, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err)
+{
+	const struct credentials_parts parts = {
+		.id = lm_str(json_get_text(object, names->id)),
+		.secret = lm_str(json_get_text(object, names->secret)),
+		.token = lm_str(json_get_text(object, names->token)),
+		.id_name = names->id,
+		.secret_name = names->secret,
+		.token_name = names->token,
+		.where = "",
+		.source = names->source,
+	};
+	const json_t *expiration = json_object_get(object, names->expiration);
+	int64_t expires_ms = 0;
+
+	if (names->version && json_get_int(object, "Version", 0) != names->version)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "its Version is not %d", names->version);
+	if (!parts.id.n || !parts.secret.n || (names->needs_token && !parts.token.n))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "it has no %s",
+			!parts.id.n       ? names->id
+			: !parts.secret.n ? names->secret
+					  : names->token);
+	if (expiration && !json_is_null(expiration)) {
+		expires_ms =
+			credentials_parse_time_ms(lm_str(json_get_text(object, names->expiration)));
+		if (!expires_ms)
+			return lm_fail(
+				err, LM_E_PROTOCOL, 0, "its %s is no time", names->expiration);
+	}
+	lm_rc rc = credentials_assemble(&parts, ret, err);
+	if (rc == LM_OK && expires_ms)
+		credentials_set_expiry(ret, expires_ms, server_ms);
+	return rc;
+}
+
+/// The reason of a parser may quote the text, so only the fact is passed on.
+static lm_rc parse_object(struct lm_str text, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+
+	if (json_parse(text, &document, NULL) != LM_OK)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not JSON");
+	if (!json_is_object(document))
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "it is %s, not an object", json_type_name(document));
+	*ret = lm_take(document);
+	return LM_OK;
+}
+
+lm_rc credentials_parse(struct lm_str text, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_rc rc = parse_object(text, &document, err);
+
+	if (rc != LM_OK)
+		return rc;
+	return read_members(names->object ? json_object_get(document, names->object) : document,
+		names, server_ms, ret, err);
 }

@@ -1,36 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// AWS credentials: where they come from, and their safe keeping.
-///
-/// The sources, in the order in which they are asked:
-/// 1. the AWS IoT credentials provider, if the settings name a role alias: what a Greengrass core
-///    used. If it gives none, no other source is asked;
-/// 2. the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (or
-///    AWS_SECURITY_TOKEN);
-/// 3. the profile (aws/shared_config.h): its role, assumed with the credentials of another profile
-/// or
-///    source; a web identity, also by AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN; keys in the
-///    shared credentials file; a credential_process; keys in the AWS config file;
-/// 4. the container endpoint: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or …_FULL_URI,
-///    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or …_TOKEN;
-/// 5. the EC2 instance metadata service, version 2: AWS_EC2_METADATA_DISABLED,
-///    AWS_EC2_METADATA_SERVICE_ENDPOINT and …_MODE.
-/// 2 to 5 are the order and the settings of botocore (Boto3: "Credentials",
-/// https://docs.aws.amazon.com/boto3/latest/guide/credentials.html; AWS SDKs and Tools Reference
-/// Guide: "Standardized credential providers"). A source that was set up but does not work ends the
-/// search, so that nobody gets another identity than the one that was meant.
-///
-/// For a job that signs more than once, aws/credentials_provider.h keeps them and renews them.
+/// AWS credentials, what they are made from, and the settings by which they are found.
+/// aws/credentials_provider.h loads, keeps and renews them.
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
-
-struct https;
-struct wait_limit;
 
 struct aws_credentials {
 	char *access_key_id;            ///< Not a secret: it may stand in messages.
@@ -65,14 +45,42 @@ struct credentials_settings {
 	unsigned refresh_early_ms;
 };
 
-/// Loads credentials from the first source that has them; returns when it has, or has failed.
-/// `https` may have no other transfer under way.
-/// LM_E_NOT_FOUND: no source has any; the sentence names what each lacks, and what to do.
-/// LM_E_INVALID: a source has half of them, or rubbish, or is set up wrongly. Otherwise as the
-/// requests end: LM_E_DENIED, LM_E_REFUSED, LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT,
-/// LM_E_CANCELLED.
-lm_rc credentials_load(struct https *https, const struct credentials_settings *settings,
-	const struct wait_limit *limit, struct aws_credentials *ret, struct lm_err *err);
 /// Wipes and frees.
 void credentials_finish(struct aws_credentials *c);
 #define lm_auto_credentials lm_auto(credentials_finish)
+
+/// Credentials as a source wrote them down. Borrowed.
+struct credentials_parts {
+	struct lm_str id, secret, token;                ///< Empty: absent.
+	const char *id_name, *secret_name, *token_name; ///< What the source calls them.
+	const char *where;  ///< Behind a name, for messages: " in profile 'x' of '/y'", or "".
+	const char *source; ///< As in struct aws_credentials.
+};
+
+/// LM_E_NOT_FOUND: neither id nor secret. LM_E_INVALID: one without the other, or a character that
+/// no header can carry.
+lm_rc credentials_assemble(
+	const struct credentials_parts *parts, struct aws_credentials *ret, struct lm_err *err);
+
+/// Whether `s` can stand in an HTTP header and has no space: a line end in a variable (a common
+/// slip with "$(cat file)" done by hand) must not become a header of its own.
+bool credentials_is_token(struct lm_str s);
+
+/// How a source names what it answers.
+struct credentials_names {
+	const char *object; ///< The member that holds the others; NULL: the document itself.
+	const char *id, *secret, *token, *expiration;
+	bool needs_token;
+	int version;        ///< Of the document, in its member "Version"; 0: it has none.
+	const char *source; ///< As in struct aws_credentials.
+};
+
+/// Reads a document that holds credentials. `server_ms`: its sender's time; 0: unknown, ours is
+/// taken. LM_E_PROTOCOL: it is not what it should be; the message is short and has nothing of its
+/// content.
+lm_rc credentials_parse(struct lm_str text, const struct credentials_names *names,
+	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err);
+/// A time as AWS writes it, "2018-01-18T09:18:06Z" or with an offset; 0 if it is anything else.
+int64_t credentials_parse_time_ms(struct lm_str s);
+/// Notes when credentials expire by the clock of their source (`server_ms`; 0: by ours).
+void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms);

@@ -174,18 +174,13 @@ static struct lm_str bare_code(struct lm_str type)
 	return lm_str_trim(code);
 }
 
-static struct lm_str text_of(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-
-	return json_is_string(value) ? json_text(value) : LM_STR("");
-}
-
 static struct lm_str first_of(const json_t *object, const char *key, const char *other)
 {
-	struct lm_str text = text_of(object, key);
+	const char *text = json_get_text(object, key);
 
-	return text.n ? text : text_of(object, other);
+	if (!text || !*text)
+		text = json_get_text(object, other);
+	return text ? lm_str(text) : LM_STR("");
 }
 
 void service_error_parse(struct lm_str body, struct lm_str header, struct service_error *ret)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/sts.h"
 
-#include "aws/credentials_http.h"
 #include "aws/endpoint.h"
 #include "aws/sigv4.h"
 #include "aws/xml.h"

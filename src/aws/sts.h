@@ -5,7 +5,7 @@
 /// identity provider signed. (AWS STS API Reference: AssumeRole, AssumeRoleWithWebIdentity; the
 /// answers are XML.)
 
-#include "aws/credentials_priv.h"
+#include "aws/credential_sources.h"
 
 struct sts_role {
 	const char *arn;

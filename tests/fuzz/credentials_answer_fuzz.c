@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "aws/credentials_http.h"
+#include "aws/credential_sources.h"
 
 #include <stdint.h>
 #include <stdlib.h>

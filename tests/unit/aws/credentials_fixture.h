@@ -3,7 +3,7 @@
 
 /// For tests of the sources of credentials: an environment without any, a folder, and loading.
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 #include "base/error.h"
 #include "loopback.h"
 

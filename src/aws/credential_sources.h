@@ -1,13 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Shared by the sources of credentials that are asked over HTTP.
+/// The sources of AWS credentials, one function each: the environment, a credential_process, the
+/// container endpoint, the EC2 instance metadata service (version 2), and the AWS IoT credentials
+/// provider; and how those that are asked over HTTP are asked.
 
-#include "aws/credentials_priv.h"
+#include "aws/credentials.h"
+#include "aws/shared_config.h"
 #include "http/https.h"
 #include "http/pair.h"
+#include "sys/wait.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+
+struct credentials_context {
+	struct https *https;
+	const struct credentials_settings *settings;
+	const struct wait_limit *limit;
+	const struct shared_config *config;
+	const char *region; ///< For STS; NULL: nobody says which.
+};
+
+/// A source. LM_E_NOT_FOUND: it has none, and the next one is to be asked; the message is short and
+/// says why ("AWS_ACCESS_KEY_ID is not set"). Any other failure ends the search. `err` is never
+/// NULL.
+typedef lm_rc credentials_source(
+	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err);
+
+credentials_source credentials_from_environment;
+credentials_source credentials_from_container;
+credentials_source credentials_from_imds;
+/// Its LM_E_NOT_FOUND ends the search too.
+credentials_source credentials_from_iot;
+/// Runs the program of a credential_process, without a shell, and reads its output, of which
+/// nothing gets into messages.
+lm_rc credentials_from_process(const struct credentials_context *c, struct lm_str command,
+	struct aws_credentials *ret, struct lm_err *err);
 
 enum { CREDENTIALS_QUERY_MAX = 8 };
 
@@ -40,25 +69,6 @@ struct credentials_request {
 /// Sends a request and waits for its answer, of whatever status; the caller finishes it.
 lm_rc credentials_fetch(const struct credentials_context *c, const struct credentials_request *r,
 	struct https_answer *ret, struct lm_err *err);
-
-/// How a source names what it answers.
-struct credentials_names {
-	const char *object; ///< The member that holds the others; NULL: the document itself.
-	const char *id, *secret, *token, *expiration;
-	bool needs_token;
-	int version;        ///< Of the document, in its member "Version"; 0: it has none.
-	const char *source; ///< As in struct aws_credentials.
-};
-
-/// Reads a document that holds credentials. `server_ms`: its sender's time; 0: unknown, ours is
-/// taken. LM_E_PROTOCOL: it is not what it should be; the message is short and has nothing of its
-/// content.
-lm_rc credentials_parse(struct lm_str text, const struct credentials_names *names,
-	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err);
-/// A time as AWS writes it, "2018-01-18T09:18:06Z" or with an offset; 0 if it is anything else.
-int64_t credentials_parse_time_ms(struct lm_str s);
-/// Notes when credentials expire by the clock of their source (`server_ms`; 0: by ours).
-void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms);
 
 /// Reads an answer of 200. LM_E_PROTOCOL: it is not what it should be; the message has nothing of
 /// its content. `host` is for messages.
