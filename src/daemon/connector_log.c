@@ -2,44 +2,53 @@
 #include "daemon/connector_log.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
-#include "daemon/connector_log_priv.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #define FILE_NAME "DockerApplicationDeployment.log"
 
-/// What a write that was killed, or a power cut, left of a line. It is none of ours if it is longer
-/// than a line can be.
-static void remove_torn_line(struct connector_log *log)
-{
-	char end[LIMIT_LOG_LINE];
-	size_t n = log->size < sizeof(end) ? (size_t)log->size : sizeof(end);
-	ssize_t got = pread(log->fd, end, n, (off_t)(log->size - n));
+enum {
+	PARTS = 3,
+	NAME_SIZE = 64,
+	KEEP_MAX = 256 << 10, ///< Copied of a file that is too large; copying holds up the loop.
+};
 
-	if (got <= 0 || (size_t)got != n || end[n - 1] == '\n')
-		return;
-	size_t keep = n;
-	while (keep > 0 && end[keep - 1] != '\n')
-		keep--;
-	uint64_t size = log->size - (n - keep);
-	if ((keep > 0 || size == 0) && ftruncate(log->fd, (off_t)size) == 0)
-		log->size = size;
-	else if (write(log->fd, "\n", 1) == 1)
-		log->size++;
-}
+/// The set of files: NAME, which is written to, and its older parts NAME.1 (younger) to NAME.3
+/// (older). A part may be missing. Only renaming and removing make one file out of another, so a
+/// kill between two calls leaves a gap in the numbers, and never a line twice; the next rotation
+/// fills it.
+struct connector_log {
+	char *path;
+	const char *name; ///< Behind the last '/' of `path`.
+	uint64_t space;   ///< Bytes.
+	int dir_fd;       ///< -1: as `fd`.
+	int fd;           ///< -1: could not be opened; the next line tries again.
+	dev_t dev;        ///< Of the file that is open.
+	ino_t ino;
+	uint64_t size;  ///< Of the file that is written to.
+	uint64_t older; ///< Of the parts together, as last looked.
+	uint64_t lost;  ///< Lines since the last one that could be written.
+	int lost_errno; ///< Why the first of them was.
+};
 
-lm_rc connector_log_open_file(struct connector_log *log, struct lm_err *err)
+/// Opens the file that is written to, in `dir_fd`, and takes its size.
+static lm_rc open_file(struct connector_log *log, struct lm_err *err)
 {
 	struct stat st;
 	// O_NONBLOCK: a FIFO of that name must not hold us up.
@@ -65,6 +74,197 @@ lm_rc connector_log_open_file(struct connector_log *log, struct lm_err *err)
 	return LM_OK;
 }
 
+/// How large the file that is written to becomes before it is rotated.
+static uint64_t full_size(const struct connector_log *log)
+{
+	return log->space / (PARTS + 1);
+}
+
+/// 0 is the file that is written to.
+static const char *part_name(const struct connector_log *log, int i, char out[NAME_SIZE])
+{
+	if (i == 0)
+		(void)snprintf(out, NAME_SIZE, "%s", log->name);
+	else
+		(void)snprintf(out, NAME_SIZE, "%s.%d", log->name, i);
+	return out;
+}
+
+/// False if it is not there.
+static bool part_size(const struct connector_log *log, int i, uint64_t *ret)
+{
+	char name[NAME_SIZE];
+	struct stat st;
+
+	if (fstatat(log->dir_fd, part_name(log, i, name), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	*ret = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	return true;
+}
+
+static void look(struct connector_log *log)
+{
+	log->older = 0;
+	for (int i = 1; i <= PARTS; i++) {
+		uint64_t size = 0;
+
+		if (part_size(log, i, &size))
+			log->older += size;
+	}
+}
+
+/// False if it stays, with errno, or if there is none, with errno 0.
+static bool remove_oldest(struct connector_log *log)
+{
+	for (int i = PARTS; i > 0; i--) {
+		char name[NAME_SIZE];
+		uint64_t size = 0;
+
+		if (!part_size(log, i, &size))
+			continue;
+		return unlinkat(log->dir_fd, part_name(log, i, name), 0) == 0;
+	}
+	errno = 0;
+	return false;
+}
+
+static bool is_over(const struct connector_log *log, uint64_t n)
+{
+	return log->size + log->older + n > log->space;
+}
+
+/// Removes parts until `n` more bytes are under the bound. False as remove_oldest.
+static bool make_bound(struct connector_log *log, uint64_t n)
+{
+	if (!is_over(log, n))
+		return true;
+	look(log); // somebody else may have removed some
+	while (is_over(log, n)) {
+		if (!remove_oldest(log))
+			return false;
+		look(log);
+	}
+	return true;
+}
+
+/// Moves each file one number up, as far as the first number that is free. If none is, the oldest
+/// part is overwritten.
+static bool shift(const struct connector_log *log)
+{
+	char from[NAME_SIZE];
+	char to[NAME_SIZE];
+	uint64_t size = 0;
+	int free = 1;
+
+	while (free < PARTS && part_size(log, free, &size))
+		free++;
+	for (int i = free; i > 0; i--)
+		if (renameat(log->dir_fd, part_name(log, i - 1, from), log->dir_fd,
+			    part_name(log, i, to)) < 0)
+			return false;
+	return true;
+}
+
+/// Goes on in a new file, the old one having been renamed. False, with errno.
+static bool start_file(struct connector_log *log)
+{
+	struct lm_err err;
+
+	lm_cleanup_close(&log->fd);
+	log->fd = -1;
+	log->size = 0;
+	look(log);
+	if (open_file(log, &err) == LM_OK)
+		return true;
+	errno = err.sys;
+	return false;
+}
+
+/// Rotates if the file is full, and removes the oldest parts until `n` more bytes are under the
+/// bound. False, with errno, if they cannot be.
+static bool make_room(struct connector_log *log, size_t n)
+{
+	int sys = 0;
+
+	if (log->size > 0 && log->size + n > full_size(log)) {
+		// One that cannot be rotated is written on to, as long as it is under the bound.
+		if (!shift(log))
+			sys = errno;
+		else if (!start_file(log))
+			return false;
+	}
+	if (make_bound(log, n))
+		return true;
+	errno = errno ? errno : sys;
+	return false;
+}
+
+/// The last `max` bytes of the file, from the beginning of a line.
+static bool read_newest(const struct connector_log *log, uint64_t max, struct lm_buf *out)
+{
+	size_t n = max < KEEP_MAX ? (size_t)max : KEEP_MAX;
+	char *to = lm_buf_reserve(out, n);
+	ssize_t got = to ? pread(log->fd, to, n, (off_t)(log->size - n)) : -1;
+
+	if (got < 0 || (size_t)got != n)
+		return false;
+	out->len = n;
+	size_t partial = lm_str_find(lm_buf_str(out), '\n');
+	lm_buf_consume(out, partial < n ? partial + 1 : n);
+	return true;
+}
+
+/// Replaces the file by one of its newest lines.
+static void keep_newest(struct connector_log *log, uint64_t max)
+{
+	lm_auto_buf struct lm_buf newest = LM_BUF(KEEP_MAX);
+	struct lm_err err;
+
+	if (!read_newest(log, max, &newest) ||
+		lm_file_replace(log->dir_fd, log->name, lm_buf_str(&newest), 0600, &err) != LM_OK) {
+		// No room for the copy: then the bound matters more than these lines.
+		if (ftruncate(log->fd, 0) == 0)
+			log->size = 0;
+		return;
+	}
+	(void)start_file(log); // if not, the next line tries again
+}
+
+/// Brings what an earlier run, a lower bound or somebody else left under the bound, at once. What
+/// is too large by itself keeps its newest lines.
+static void fit_space(struct connector_log *log)
+{
+	uint64_t most = full_size(log) * PARTS;
+	// Where lines are small, a file over `most` is a stranger's, and would be removed whole
+	// soon after its rotation.
+	bool strange = log->size > most && full_size(log) >= LIMIT_LOG_LINE;
+
+	if (log->fd >= 0 && (strange || log->size > log->space))
+		keep_newest(log, most);
+	look(log);
+	(void)make_bound(log, 0);
+}
+
+/// What a write that was killed, or a power cut, left of a line. It is none of ours if it is longer
+/// than a line can be.
+static void remove_torn_line(struct connector_log *log)
+{
+	char end[LIMIT_LOG_LINE];
+	size_t n = log->size < sizeof(end) ? (size_t)log->size : sizeof(end);
+	ssize_t got = pread(log->fd, end, n, (off_t)(log->size - n));
+
+	if (got <= 0 || (size_t)got != n || end[n - 1] == '\n')
+		return;
+	size_t keep = n;
+	while (keep > 0 && end[keep - 1] != '\n')
+		keep--;
+	uint64_t size = log->size - (n - keep);
+	if ((keep > 0 || size == 0) && ftruncate(log->fd, (off_t)size) == 0)
+		log->size = size;
+	else if (write(log->fd, "\n", 1) == 1)
+		log->size++;
+}
+
 /// From the directories on: they may have been removed or moved away.
 static lm_rc open_all(struct connector_log *log, struct lm_err *err)
 {
@@ -79,12 +279,12 @@ static lm_rc open_all(struct connector_log *log, struct lm_err *err)
 			"open the folder of the log '%s': %m", dir);
 	lm_cleanup_close(&log->dir_fd);
 	log->dir_fd = fd;
-	rc = connector_log_open_file(log, err);
+	rc = open_file(log, err);
 	if (rc != LM_OK)
 		return rc;
 	(void)unlinkat(fd, "." FILE_NAME ".tmp", 0); // of a copy that was killed
 	remove_torn_line(log);
-	connector_log_fit(log);
+	fit_space(log);
 	return LM_OK;
 }
 
@@ -119,7 +319,7 @@ void connector_log_close(struct connector_log *log)
 void connector_log_set_space(struct connector_log *log, unsigned space_kb)
 {
 	log->space = (uint64_t)(space_kb ? space_kb : 1) << 10;
-	connector_log_fit(log);
+	fit_space(log);
 }
 
 const char *connector_log_path(const struct connector_log *log)
@@ -174,7 +374,7 @@ static bool append(struct connector_log *log, struct lm_str line)
 	}
 	if (is_one_line(line)) // several fit into a file together
 		line = fit_line(line, log->space, &cut);
-	if (!connector_log_make_room(log, line.n))
+	if (!make_room(log, line.n))
 		return false;
 	do
 		n = write(log->fd, line.p, line.n);
@@ -230,7 +430,7 @@ static void write_line(struct connector_log *log, struct lm_str line)
 /// at least the first.
 static struct lm_str cut_piece(const struct connector_log *log, struct lm_str *rest)
 {
-	uint64_t full = connector_log_full_size(log);
+	uint64_t full = full_size(log);
 	uint64_t room = full > log->size ? full - log->size : 0;
 	size_t n = rest->n < room ? rest->n : (size_t)room;
 
@@ -261,4 +461,92 @@ void connector_log_write(struct connector_log *log, struct lm_str lines)
 			piece = rest;
 		}
 	}
+}
+
+/// Reads the last `n` bytes of a file, or all of it if it has fewer.
+static lm_rc read_end(int fd, size_t n, struct lm_buf *out, struct lm_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "read the log: %m");
+	off_t at = (uint64_t)st.st_size > n ? st.st_size - (off_t)n : 0;
+	while (at < st.st_size) {
+		char piece[16 << 10];
+		size_t wanted = (size_t)(st.st_size - at);
+		ssize_t got = pread(fd, piece, wanted < sizeof(piece) ? wanted : sizeof(piece), at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return lm_fail(err, LM_E_SYS, errno, "read the log: %m");
+		if (got == 0)
+			break; // it was emptied meanwhile
+		(void)lm_buf_add(out, piece, (size_t)got);
+		at += got;
+	}
+	return LM_OK;
+}
+
+/// Puts the end of one of the files in front of what was read of younger ones.
+static lm_rc add_part(
+	const struct connector_log *log, int part, struct lm_buf *text, struct lm_err *err)
+{
+	char name[NAME_SIZE];
+	lm_auto_buf struct lm_buf both = LM_BUF(LIMIT_LOG_TAIL);
+	lm_auto_close int fd = openat(log->dir_fd, part_name(log, part, name),
+		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? LM_OK : lm_fail(err, LM_E_SYS, errno, "read the log: %m");
+	lm_rc rc = read_end(fd, LIMIT_LOG_TAIL - text->len, &both, err);
+	if (rc)
+		return rc;
+	(void)lm_buf_add_str(&both, lm_buf_str(text));
+	lm_buf_finish(text);
+	*text = both;
+	both = LM_BUF(LIMIT_LOG_TAIL);
+	return LM_OK;
+}
+
+/// Where the last `lines` lines begin. What stands before the first line end of a text that was cut
+/// is no whole line.
+static size_t find_begin(struct lm_str text, unsigned lines, bool is_cut)
+{
+	size_t at = text.n;
+
+	for (; at > 0; at--) {
+		bool begins = at < text.n && text.p[at - 1] == '\n';
+		if (begins && lines-- == 1)
+			return at;
+	}
+	size_t first = lm_str_find(text, '\n');
+	return is_cut ? (first < text.n ? first + 1 : text.n) : 0;
+}
+
+static size_t count_lines(struct lm_str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		n += text.p[i] == '\n';
+	return n;
+}
+
+lm_rc connector_log_tail(
+	const struct connector_log *log, unsigned lines, struct lm_buf *out, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_LOG_TAIL);
+
+	for (int part = 0; part <= PARTS; part++) {
+		if (count_lines(lm_buf_str(&text)) > lines || text.len == text.max)
+			break;
+		lm_rc rc = add_part(log, part, &text, err);
+		if (rc)
+			return rc;
+	}
+	size_t begin =
+		lines ? find_begin(lm_buf_str(&text), lines, text.len == text.max) : text.len;
+	if (!lm_buf_add(out, text.data + begin, text.len - begin))
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the end of the log is too long");
+	return LM_OK;
 }

@@ -4,19 +4,21 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/path.h"
-#include "daemon/commands.h"
-#include "daemon/daemon_log.h"
-#include "daemon/happenings.h"
-#include "daemon/outgoing.h"
-#include "daemon/service.h"
-#include "daemon/shipping.h"
-#include "daemon/status_lines.h"
+#include "config/status.h"
+#include "daemon/container_status.h"
+#include "daemon/log_router.h"
+#include "daemon/log_shipper.h"
+#include "daemon/metrics_exporter.h"
+#include "daemon/mqtt_brokers.h"
+#include "daemon/requests.h"
 #include "daemon/supervisor.h"
-#include "daemon/telemetry.h"
 #include "deploy/store.h"
 #include "docker/compose.h"
+#include "events/monitor.h"
 #include "sys/memory.h"
+#include "sys/notify.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -34,20 +36,22 @@ struct daemon {
 	const struct daemon_options *options;
 	struct host_settings host;
 	struct loop *loop;
-	struct service *service;
+	struct notify *notify; ///< The service manager (systemd, say); NULL: there is none.
+	struct loop_timer *watchdog;
+	bool notify_failed; ///< That it cannot be notified was logged.
 	struct store *store;
-	struct outgoing *outgoing;
-	struct happenings happenings;
+	struct mqtt_brokers *brokers;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
-	struct shipping *shipping;
-	struct status_lines *status_lines;
-	struct telemetry *telemetry;
-	struct commands *commands;
+	struct log_shipper *log_shipper;
+	struct container_status *container_status;
+	struct metrics_exporter *metrics;
+	struct requests *requests;
 	struct loop_signal *term, *interrupt, *hangup;
 	struct loop_timer *tidy;
-	char *status; ///< What was said last of what goes on.
-	bool ending;
+	char *status;     ///< The last description of what goes on.
+	bool status_sent; ///< The service manager has it.
+	bool shuts_down;
 };
 
 static void daemon_finish(struct daemon *d)
@@ -56,20 +60,53 @@ static void daemon_finish(struct daemon *d)
 	loop_signal_destroy(d->interrupt);
 	loop_signal_destroy(d->hangup);
 	loop_timer_destroy(lm_take(d->tidy));
-	commands_destroy(d->commands);
-	status_lines_destroy(d->status_lines);
-	telemetry_destroy(lm_take(d->telemetry));
+	requests_destroy(d->requests);
+	container_status_destroy(d->container_status);
+	metrics_exporter_destroy(lm_take(d->metrics));
 	supervisor_destroy(d->supervisor);
-	daemon_log_set_shipping(NULL);
-	shipping_destroy(d->shipping);
+	log_shipper_destroy(d->log_shipper);
 	monitor_destroy(d->monitor);
-	outgoing_destroy(d->outgoing);
+	mqtt_brokers_destroy(d->brokers);
 	store_close(d->store);
-	service_destroy(d->service);
+	loop_timer_destroy(d->watchdog);
+	notify_close(d->notify);
 	loop_destroy(d->loop);
-	daemon_log_end();
+	log_router_end();
 	host_finish(&d->host);
 	free(d->status);
+}
+
+static bool notify_manager(struct daemon *d, enum notify_patience patience, const char *lines)
+{
+	struct lm_err err;
+
+	if (notify_send(d->notify, patience, lines, &err) == LM_OK) {
+		d->notify_failed = false;
+		return true;
+	}
+	if (!d->notify_failed)
+		lm_warn("%s, ignoring", err.msg);
+	d->notify_failed = true;
+	return false;
+}
+
+/// From the loop, so that a loop that hangs is noticed.
+static void on_watchdog(void *ctx)
+{
+	(void)notify_manager(ctx, NOTIFY_AT_ONCE, "WATCHDOG=1");
+}
+
+/// Before any child is started: takes the manager's variables out of the environment.
+static void open_notify(struct daemon *d)
+{
+	struct lm_err err;
+
+	if (notify_open(&d->notify, &err))
+		lm_warn("%s; the service manager is not notified", err.msg);
+	d->watchdog = loop_timer_create(d->loop, on_watchdog, d);
+	uint64_t interval_ms = notify_watchdog_ms(d->notify) / 2;
+	if (interval_ms > 0)
+		loop_timer_start(d->watchdog, interval_ms, interval_ms);
 }
 
 static void on_drained(void *ctx)
@@ -79,59 +116,124 @@ static void on_drained(void *ctx)
 	loop_stop(d->loop);
 }
 
-static void on_ended(void *ctx)
+static void on_supervisor_exited(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	outgoing_drain(d->outgoing, DRAIN_MS, on_drained, d);
+	mqtt_brokers_drain(d->brokers, DRAIN_MS, on_drained, d);
 }
 
-static void on_end_signal(void *ctx)
+static void on_exit_signal(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	if (d->ending) {
-		lm_info("told to end once more; what is being done goes on");
+	if (d->shuts_down) {
+		lm_info("already shutting down");
 		return;
 	}
-	d->ending = true;
-	lm_info("told to end");
-	service_stopping(d->service);
-	supervisor_end(d->supervisor, on_ended, d);
+	d->shuts_down = true;
+	lm_info("shutting down");
+	(void)notify_manager(d, NOTIFY_PATIENT, "STOPPING=1");
+	supervisor_exit(d->supervisor, on_supervisor_exited, d);
 }
 
 static void on_tidy(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	telemetry_changed(d->telemetry); // by now what followed is known, too
+	metrics_exporter_changed(d->metrics); // by now what followed is known, too
 	(void)memory_give_back();
 }
 
-/// Something happened to containers. The monitor lives before and after what is told here.
-static void on_happened(void *ctx)
+/// Containers have changed. The monitor lives before and after what is notified here.
+static void on_containers_changed(void *ctx)
 {
 	struct daemon *d = ctx;
 
 	if (d->tidy)
 		loop_timer_start(d->tidy, TIDY_MS, 0);
-	telemetry_changed(d->telemetry);
+	metrics_exporter_changed(d->metrics);
 }
 
-/// A piece of work begins or has ended, and what it needed is soon needed no more.
-static void on_changed(void *ctx)
+static void on_container_event(void *ctx, const struct report *report)
+{
+	struct daemon *d = ctx;
+	lm_auto_free char *text = report_to_text(report);
+	lm_auto_json json_t *message = report_to_message(report);
+	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
+	struct lm_err err = {LM_OK};
+
+	// The message first: it is waited for.
+	bool fits = json_write(message, &payload);
+	lm_rc rc =
+		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
+		      : mqtt_brokers_send(d->brokers, OUTBOX_EVENT, lm_buf_str(&payload), &err);
+	lm_log(report_is_bad(report) ? LM_WARN : LM_INFO, "%s", text);
+	if (rc)
+		lm_error("the message about that is lost: %s", err.msg);
+	on_containers_changed(d);
+}
+
+static void on_event_stream_lost(void *ctx, const char *why)
+{
+	lm_warn("what happens to the containers is not seen: %s, retrying", why);
+	on_containers_changed(ctx);
+}
+
+static void on_event_stream_back(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	lm_auto_free char *status = supervisor_describe(d->supervisor);
+	lm_info("what happens to the containers is seen again");
+	on_containers_changed(d);
+	if (d->supervisor)
+		supervisor_engine_back(d->supervisor);
+}
+
+static void on_monitor_trouble(void *ctx, const char *what)
+{
+	(void)ctx;
+	lm_warn("%s, ignoring", what);
+}
+
+static lm_rc watch_containers(struct daemon *d, struct lm_err *err)
+{
+	const struct monitor_settings settings = {
+		.engine_socket = d->host.docker_socket,
+		.project = COMPOSE_PROJECT,
+		.state_directory = d->host.state_directory,
+	};
+	const struct monitor_events events = {
+		.happened = on_container_event,
+		.lost = on_event_stream_lost,
+		.found = on_event_stream_back,
+		.trouble = on_monitor_trouble,
+		.changed = on_containers_changed,
+		.ctx = d,
+	};
+
+	return monitor_create(d->loop, &settings, &events, &d->monitor, err);
+}
+
+/// A task begins or is done, and what it needed is soon needed no more.
+static void on_changed(void *ctx)
+{
+	struct daemon *d = ctx;
+	const struct status shown = supervisor_status(d->supervisor);
+	lm_auto_free char *status = status_describe(&shown);
+	bool is_new = !d->status || strcmp(d->status, status) != 0;
 
 	loop_timer_start(d->tidy, TIDY_MS, 0);
-	if (!d->status || strcmp(d->status, status) != 0)
+	if (is_new)
 		lm_debug("%s", status);
-	service_status(d->service, status);
+	if (is_new || !d->status_sent) {
+		lm_auto_free char *lines = lm_xasprintf("STATUS=%s", status);
+
+		d->status_sent = notify_manager(d, NOTIFY_AT_ONCE, lines);
+	}
 	free(d->status);
 	d->status = lm_take(status);
-	telemetry_changed(d->telemetry);
+	metrics_exporter_changed(d->metrics);
 }
 
 static void on_begins(void *ctx, bool acts)
@@ -140,25 +242,18 @@ static void on_begins(void *ctx, bool acts)
 
 	if (acts)
 		monitor_set_busy(d->monitor, true);
-	shipping_pause(d->shipping);
-	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
-}
-
-static void on_engine_back(void *ctx)
-{
-	struct daemon *d = ctx;
-
-	on_happened(ctx);
-	if (d->supervisor)
-		supervisor_engine_back(d->supervisor);
+	log_shipper_pause(d->log_shipper);
+	container_status_set_frequency(
+		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }
 
 static void on_rests(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	status_lines_set_frequency(d->status_lines, supervisor_status_frequency_s(d->supervisor));
-	shipping_resume(d->shipping);
+	container_status_set_frequency(
+		d->container_status, supervisor_status_frequency_s(d->supervisor));
+	log_shipper_resume(d->log_shipper);
 	monitor_set_busy(d->monitor, false);
 }
 
@@ -202,10 +297,10 @@ static void begin(struct daemon *d)
 
 static lm_rc watch_signals(struct daemon *d, struct lm_err *err)
 {
-	lm_rc rc = loop_signal_create(d->loop, SIGTERM, on_end_signal, d, &d->term, err);
+	lm_rc rc = loop_signal_create(d->loop, SIGTERM, on_exit_signal, d, &d->term, err);
 
 	if (rc == LM_OK)
-		rc = loop_signal_create(d->loop, SIGINT, on_end_signal, d, &d->interrupt, err);
+		rc = loop_signal_create(d->loop, SIGINT, on_exit_signal, d, &d->interrupt, err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d->loop, SIGHUP, on_hangup, d, &d->hangup, err);
 	return rc;
@@ -231,35 +326,32 @@ static lm_rc start(struct daemon *d, struct lm_err *err)
 	if (rc == LM_OK)
 		rc = watch_signals(d, err);
 	if (rc == LM_OK)
-		d->service = service_create(d->loop);
+		open_notify(d);
 	if (rc == LM_OK)
 		rc = open_store(d, err);
 	if (rc == LM_OK)
-		rc = outgoing_create(d->loop, &d->host, &d->outgoing, err);
-	d->happenings = (struct happenings){
-		.outgoing = d->outgoing, .changed = on_happened, .back = on_engine_back, .ctx = d};
+		rc = mqtt_brokers_create(d->loop, &d->host, &d->brokers, err);
 	if (rc == LM_OK)
-		rc = happenings_watch(d->loop, &d->host, &d->happenings, &d->monitor, err);
+		rc = watch_containers(d, err);
 	if (rc)
 		return rc;
-	d->shipping = shipping_create(d->loop, &d->host);
-	daemon_log_set_shipping(d->shipping);
-	d->status_lines =
-		status_lines_create(d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
-	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->outgoing);
+	d->log_shipper = log_shipper_create(d->loop, &d->host);
+	d->container_status = container_status_create(
+		d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
+	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->brokers);
 	supervisor_apply_loggers(d->supervisor);
-	const struct telemetry_sources measured = {
-		.supervisor = d->supervisor, .outgoing = d->outgoing, .monitor = d->monitor};
-	d->telemetry = telemetry_create(d->loop, &d->host, &measured);
+	const struct metrics_exporter_sources measured = {
+		.supervisor = d->supervisor, .brokers = d->brokers, .monitor = d->monitor};
+	d->metrics = metrics_exporter_create(d->loop, &d->host, &measured);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
-	outgoing_watch(d->outgoing, on_changed, d);
+	mqtt_brokers_watch(d->brokers, on_changed, d);
 	on_changed(d);
-	const struct commands_sources sources = {.supervisor = d->supervisor,
-		.outgoing = d->outgoing,
+	const struct requests_sources sources = {.supervisor = d->supervisor,
+		.brokers = d->brokers,
 		.monitor = d->monitor,
-		.telemetry = d->telemetry,
+		.metrics = d->metrics,
 		.host_file = d->host.file};
-	return commands_create(d->loop, &d->host, &sources, &d->commands, err);
+	return requests_create(d->loop, &d->host, &sources, &d->requests, err);
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -276,13 +368,13 @@ int daemon_run(const struct daemon_options *options)
 		lm_error("%s", err.msg);
 		return EXIT_HOST_FILE;
 	}
-	daemon_log_begin(&d.host);
+	log_router_begin(&d.host);
 	if (start(&d, &err)) {
 		lm_error("lightermand cannot start: %s", err.msg);
 		return EXIT_FAILURE;
 	}
 	lm_info("lightermand " LM_VERSION " has started");
-	service_ready(d.service);
+	(void)notify_manager(&d, NOTIFY_PATIENT, "READY=1");
 	begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has ended");

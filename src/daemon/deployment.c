@@ -5,17 +5,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/status.h"
-#include "daemon/daemon_log.h"
+#include "daemon/log_router.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct deployment {
 	struct store *store;
-	struct workers *workers;
-	struct progress *progress;
+	struct worker_launcher *workers;
+	struct progress_publisher *progress;
 	struct deployment_events events;
-	struct job *job;
+	struct worker_process *worker;
 	unsigned generation;
 	struct group *group;
 	bool is_cancelled;
@@ -25,8 +25,8 @@ struct deployment {
 	uint64_t began_ms;  ///< On lm_clock_mono_ms().
 };
 
-struct deployment *deployment_create(struct store *store, struct workers *workers,
-	struct progress *progress, const struct deployment_events *events)
+struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
+	struct progress_publisher *progress, const struct deployment_events *events)
 {
 	struct deployment *d = lm_xcalloc(1, sizeof(*d));
 
@@ -43,7 +43,7 @@ void deployment_destroy(struct deployment *d)
 {
 	if (!d)
 		return;
-	job_destroy(d->job);
+	worker_process_destroy(d->worker);
 	group_destroy(d->group);
 	free(d->copy_sha256);
 	free(d->copy_version);
@@ -53,8 +53,8 @@ void deployment_destroy(struct deployment *d)
 void deployment_cancel(struct deployment *d)
 {
 	d->is_cancelled = true;
-	if (d->job)
-		job_cancel(d->job);
+	if (d->worker)
+		worker_process_cancel(d->worker);
 }
 
 /// From `up` on the compose file is at the destination.
@@ -116,17 +116,17 @@ static void on_image(void *ctx, const char *ref, const char *digest)
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
 {
-	workers_note_compose(((struct deployment *)ctx)->workers, stamp, version);
+	worker_launcher_note_compose(((struct deployment *)ctx)->workers, stamp, version);
 }
 
 static void on_text(void *ctx, struct lm_str line)
 {
 	(void)ctx;
-	daemon_log_forward(line);
+	log_router_forward(line);
 }
 
 /// Without a word from the worker: what it can have done by the stage that it had reached.
-static enum deploy_effect guess_effect(const struct progress *p)
+static enum deploy_effect guess_effect(const struct progress_publisher *p)
 {
 	if (progress_has_done(p, "up"))
 		return DEPLOY_STARTED;
@@ -138,22 +138,23 @@ static enum deploy_effect guess_effect(const struct progress *p)
 }
 
 /// A success that cannot be one is a failure: nothing that a worker says is believed blindly.
-static struct job_result check_result(const struct deployment *d, const struct job_result *result)
+static struct worker_result check_result(
+	const struct deployment *d, const struct worker_result *result)
 {
-	struct job_result checked = *result;
+	struct worker_result checked = *result;
 
-	if (result->verdict == JOB_SUCCESS && !progress_has_done(d->progress, "up"))
-		checked = (struct job_result){.verdict = JOB_FAIL,
+	if (result->verdict == WORKER_SUCCESS && !progress_has_done(d->progress, "up"))
+		checked = (struct worker_result){.verdict = WORKER_FAIL,
 			.rc = LM_E_PROTOCOL,
 			.error = "InternalError",
 			.message = "the worker reported success without having started the "
 				   "application; are lightermand and lighterman-worker of the same "
 				   "version?"};
-	if (checked.verdict != JOB_SUCCESS && !checked.error)
+	if (checked.verdict != WORKER_SUCCESS && !checked.error)
 		checked.error = "InternalError";
-	if (checked.verdict != JOB_SUCCESS && !checked.message)
+	if (checked.verdict != WORKER_SUCCESS && !checked.message)
 		checked.message = "it was told to stop";
-	if (checked.verdict != JOB_SUCCESS && !checked.stage)
+	if (checked.verdict != WORKER_SUCCESS && !checked.stage)
 		checked.stage = d->progress->stage;
 	return checked;
 }
@@ -164,17 +165,17 @@ static char *copy(const char *text)
 }
 
 /// What is no fault of the definition may go away by itself.
-static enum lifecycle_failure find_failure(const struct job_result *result)
+static enum lifecycle_failure find_failure(const struct worker_result *result)
 {
 	bool is_definitions = result->error && strcmp(result->error, "InvalidParameter") == 0;
 
 	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
 }
 
-static void end(struct deployment *d, const struct job_result *result)
+static void end(struct deployment *d, const struct worker_result *result)
 {
 	const struct connector_definition *def = &d->group->connector;
-	bool success = result->verdict == JOB_SUCCESS;
+	bool success = result->verdict == WORKER_SUCCESS;
 	enum deploy_effect effect = deploy_effect_from_name(result->effect);
 	lm_auto(outcome_finish) struct outcome outcome = {
 		.generation = d->generation,
@@ -198,21 +199,22 @@ static void end(struct deployment *d, const struct job_result *result)
 	d->events.ended(d->events.ctx, &outcome);
 }
 
-static void on_ended(void *ctx, const struct job_result *result)
+static void on_ended(void *ctx, const struct worker_result *result)
 {
 	struct deployment *d = ctx;
-	lm_auto(job_destroy_p) struct job *job = lm_take(d->job); // has `result`
-	const struct job_result checked = check_result(d, result);
+	lm_auto(worker_process_destroy_p) struct worker_process *worker =
+		lm_take(d->worker); // has `result`
+	const struct worker_result checked = check_result(d, result);
 
-	(void)job;
-	workers_clean_up(d->workers);
+	(void)worker;
+	worker_launcher_clean_up(d->workers);
 	end(d, &checked); // may destroy the deployment
 }
 
 static void fail_to_start(struct deployment *d, const struct lm_err *err)
 {
-	const struct job_result result = {
-		.verdict = JOB_FAIL,
+	const struct worker_result result = {
+		.verdict = WORKER_FAIL,
 		.rc = err->rc,
 		.stage = "prepare",
 		.error = err->rc == LM_E_INVALID ? "InvalidParameter" : "InternalError",
@@ -229,7 +231,7 @@ static lm_rc start_worker_of(
 	lm_auto_close int compose = -1;
 	lm_auto(fallback_finish) struct fallback fallback =
 		fallback_find(d->store, &d->group->connector, d->generation, spec->use);
-	const struct job_events events = {
+	const struct worker_process_events events = {
 		.begin = on_begin,
 		.progress = on_progress,
 		.image = on_image,
@@ -240,7 +242,7 @@ static lm_rc start_worker_of(
 		.ctx = d,
 	};
 	lm_rc rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
-	const struct workers_task task = {
+	const struct worker_task task = {
 		.kind = "deploy",
 		.group = d->group,
 		.compose_fd = compose,
@@ -248,7 +250,7 @@ static lm_rc start_worker_of(
 		.previous = spec->previous,
 	};
 
-	return rc ? rc : workers_start(d->workers, &task, &events, &d->job, err);
+	return rc ? rc : worker_launcher_start(d->workers, &task, &events, &d->worker, err);
 }
 
 void deployment_start(struct deployment *d, const struct deployment_spec *spec)

@@ -6,10 +6,10 @@
 
 #include "base/cleanup.h"
 #include "config/definition.h"
-#include "daemon/fallback.h"
+#include "daemon/generation.h"
 #include "daemon/outcomes.h"
-#include "daemon/progress.h"
-#include "daemon/workers.h"
+#include "daemon/progress_publisher.h"
+#include "daemon/worker_launcher.h"
 
 struct deployment;
 
@@ -24,13 +24,13 @@ struct deployment_events {
 struct deployment_spec {
 	unsigned generation; ///< It has an attempt under way in the store.
 	struct group *group; ///< Taken over.
-	unsigned previous;   ///< As in struct workers_task.
+	unsigned previous;   ///< As in struct worker_task.
 	enum fallback_use use;
 };
 
 /// All is borrowed and outlives the deployment.
-struct deployment *deployment_create(struct store *store, struct workers *workers,
-	struct progress *progress, const struct deployment_events *events);
+struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
+	struct progress_publisher *progress, const struct deployment_events *events);
 /// `ended` comes from within if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
 /// Tells the worker to stop; `ended` comes later.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/generation.h"
 
+#include "base/cleanup.h"
 #include "deploy/stages.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { SINCE_OFFLINE = 7 };
 
 lm_rc generation_read(struct store *s, unsigned n, struct group **ret, struct lm_err *err)
 {
@@ -124,4 +127,97 @@ int64_t generation_last_success_ms(struct store *s)
 			last_ms = ended_ms;
 	}
 	return last_ms;
+}
+
+static bool is_equal(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+/// Whether a copy that was fetched for `other` in this version ("": unknown) is what `d` names.
+static bool is_named(const struct connector_definition *d, const struct connector_definition *other,
+	const char *version)
+{
+	if (!is_equal(d->bucket, other->bucket) || !is_equal(d->key, other->key))
+		return false;
+	if (!d->object_version)
+		return !other->object_version;
+	return is_equal(d->object_version, other->object_version) ||
+	       is_equal(d->object_version, version);
+}
+
+static lm_rc read_definition(struct store *store, unsigned n, struct group **ret)
+{
+	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto_free char *text = NULL;
+	struct lm_err ignored;
+	lm_rc rc = store_read_definition(store, n, &text, &ignored);
+
+	return rc ? rc : definition_parse(lm_str(text), &faults, ret, &ignored);
+}
+
+/// Adds what generation `n` knows: copies of the object that `d` names, and whether it put any file
+/// at the destination of `d`.
+static void add_generation(struct store *store, unsigned n, const struct connector_definition *d,
+	json_t *copies, bool *ret_placed)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	lm_auto_json json_t *own = NULL;
+	struct lm_err ignored;
+	size_t i;
+	json_t *copy;
+
+	if (read_definition(store, n, &group) || store_read_copies(store, n, &own, &ignored))
+		return;
+	if (json_array_size(own) > 0 && is_equal(d->destination, group->connector.destination))
+		*ret_placed = true;
+	json_array_foreach(own, i, copy)
+	{
+		if (is_named(d, &group->connector, json_get_text(copy, "version")))
+			json_array_append(copies, copy);
+	}
+}
+
+/// The version of the generation's own compose file as {"version":V}; NULL: it has none that it was
+/// deployed with.
+static json_t *find_start(struct store *store, unsigned n)
+{
+	lm_auto_free char *text = NULL;
+	lm_auto_json json_t *outcome = NULL;
+	lm_auto_close int compose = -1;
+	struct lm_err ignored;
+
+	if (n == 0 || store_read_outcome(store, n, &text, &ignored) ||
+		json_parse(lm_str(text), &outcome, &ignored) ||
+		!json_get_bool(outcome, "good", false) ||
+		store_read_compose(store, n, &compose, &ignored))
+		return NULL;
+	return json_pack("{s:O?}", "version", json_object_get(outcome, "good_compose_version"));
+}
+
+struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
+	unsigned n, enum fallback_use use)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t count = 0;
+	bool placed = false;
+	struct lm_err ignored;
+
+	if (use == FALLBACK_ORDINARY &&
+		(definition->version < SINCE_OFFLINE || !definition->offline_mode))
+		return (struct fallback){0};
+	json_t *copies = json_array(), *start = find_start(store, n);
+	if (store_list(store, &numbers, &count, &ignored) == LM_OK)
+		for (size_t i = 0; i < count; i++)
+			add_generation(store, numbers[i], definition, copies, &placed);
+	return (struct fallback){.is_start = start != NULL,
+		.document = json_pack("{s:o, s:b, s:b, s:b, s:o}", "copies", copies, "placed",
+			(int)placed, "restores", (int)(use != FALLBACK_ORDINARY), "keeps",
+			(int)(use == FALLBACK_KEEPS), "start", start ? start : json_null())};
+}
+
+void fallback_finish(struct fallback *f)
+{
+	json_decref(f->document);
+	*f = (struct fallback){0};
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/metrics.h"
 
+#include "base/limits.h"
+#include "base/memory.h"
 #include "base/str.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const STATES[METRICS_STATES] = {
@@ -17,6 +20,44 @@ void metrics_count_container(
 	for (size_t i = 0; i < METRICS_STATES; i++)
 		counts->by_state[i] += strcmp(state, STATES[i]) == 0;
 	counts->by_health[health]++;
+}
+
+static struct metrics_restarts *find_service(
+	const struct metrics_restart_list *r, const char *service)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (strcmp(r->items[i].service, service) == 0)
+			return &r->items[i];
+	}
+	return NULL;
+}
+
+static struct metrics_restarts *append_service(struct metrics_restart_list *r, const char *service)
+{
+	r->items = lm_xrealloc(r->items, (r->n + 1) * sizeof(*r->items));
+	r->items[r->n] = (struct metrics_restarts){.service = lm_xstrdup(service)};
+	return &r->items[r->n++];
+}
+
+void metrics_restarts_add(struct metrics_restart_list *r, const char *service, uint64_t n)
+{
+	struct metrics_restarts *found = find_service(r, service);
+
+	if (!found && r->n >= LIMIT_SERVICES) {
+		service = "";
+		found = find_service(r, service);
+	}
+	if (!found)
+		found = append_service(r, service);
+	found->n += n;
+}
+
+void metrics_restarts_finish(struct metrics_restart_list *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		free((char *)r->items[i].service);
+	free(r->items);
+	*r = (struct metrics_restart_list){0};
 }
 
 /// A family's two lines; `name` without the "lighterman_" that all have in front.
@@ -223,7 +264,7 @@ static void add_dropped(
 
 static void add_brokers(struct lm_buf *out, const struct metrics *m)
 {
-	static const struct family {
+	static const struct broker_family {
 		const char *name, *type, *help;
 		uint64_t (*value)(const struct metrics_broker *b);
 	} families[] = {

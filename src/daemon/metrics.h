@@ -5,6 +5,7 @@
 /// text is made here. The families are listed in docs/formats.md.
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "deploy/lifecycle.h"
 #include "deploy/stages.h"
 #include "docker/answer.h"
@@ -57,6 +58,16 @@ struct metrics_restarts {
 	const char *service;
 	uint64_t n;
 };
+
+/// How often the containers of each service were restarted.
+struct metrics_restart_list {
+	struct metrics_restarts *items; ///< Owns the names.
+	size_t n;
+};
+
+/// Adds a container's. Once LIMIT_SERVICES are known, all others count as the service "".
+void metrics_restarts_add(struct metrics_restart_list *r, const char *service, uint64_t n);
+void metrics_restarts_finish(struct metrics_restart_list *r);
 
 /// Everything is borrowed.
 struct metrics {

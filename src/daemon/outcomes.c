@@ -14,7 +14,7 @@ enum { AGAIN_MS = 5 * 1000, AGAIN_MAX_MS = 10 * 60 * 1000 };
 
 struct outcomes {
 	struct store *store;
-	struct outgoing *outgoing;
+	struct mqtt_brokers *brokers;
 	struct outcome owed;
 	struct loop_timer *again;
 	unsigned tries;
@@ -39,7 +39,7 @@ static void hold(struct outcomes *o, const char *status)
 {
 	struct lm_err err = {LM_OK};
 
-	if (outgoing_hold(o->outgoing, OUTBOX_STATUS, lm_str(status), &err))
+	if (mqtt_brokers_hold(o->brokers, OUTBOX_STATUS, lm_str(status), &err))
 		lm_error("put the status message into the outbox: %s", err.msg);
 }
 
@@ -71,7 +71,7 @@ static lm_rc send_one(struct outcomes *o, const struct store_message *message, s
 	lm_rc rc = store_read_status(o->store, message->generation, &status, err);
 
 	if (rc == LM_OK)
-		rc = outgoing_send_once(o->outgoing, key, lm_str(status), err);
+		rc = mqtt_brokers_send_once(o->brokers, key, lm_str(status), err);
 	return rc ? rc : store_reported(o->store, message->generation, err);
 }
 
@@ -84,14 +84,14 @@ void outcomes_send(struct outcomes *o)
 	// outboxes know the names of.
 	lm_rc rc = store_unreported(o->store, &messages, &n, &err);
 
-	outgoing_send_again(o->outgoing);
+	mqtt_brokers_send_again(o->brokers);
 	for (size_t i = 0; i < n && (rc == LM_OK || i < LIMIT_OUTBOX_TAKEN); i++) {
 		if (send_one(o, &messages[i], rc == LM_OK ? &err : &failed) != LM_OK)
 			rc = LM_E_SYS;
 	}
 	if (rc == LM_OK) {
 		o->tries = 0;
-		outgoing_forget_taken(o->outgoing);
+		mqtt_brokers_forget_taken(o->brokers);
 		loop_timer_stop(o->again);
 		hold_later(o);
 		return;
@@ -106,11 +106,12 @@ static void on_again(void *ctx)
 	outcomes_send(ctx);
 }
 
-struct outcomes *outcomes_create(struct loop *loop, struct store *store, struct outgoing *outgoing)
+struct outcomes *outcomes_create(
+	struct loop *loop, struct store *store, struct mqtt_brokers *brokers)
 {
 	struct outcomes *o = lm_xcalloc(1, sizeof(*o));
 
-	*o = (struct outcomes){.store = store, .outgoing = outgoing};
+	*o = (struct outcomes){.store = store, .brokers = brokers};
 	o->again = loop_timer_create(loop, on_again, o);
 	outcomes_send(o);
 	return o;

@@ -6,7 +6,7 @@
 /// logs.
 
 #include "base/error.h"
-#include "daemon/outgoing.h"
+#include "daemon/mqtt_brokers.h"
 #include "deploy/lifecycle.h"
 #include "deploy/stages.h"
 #include "deploy/store.h"
@@ -35,7 +35,8 @@ void outcome_finish(struct outcome *o);
 struct outcomes;
 
 /// All is borrowed and outlives it. Sends what an earlier run could not.
-struct outcomes *outcomes_create(struct loop *loop, struct store *store, struct outgoing *outgoing);
+struct outcomes *outcomes_create(
+	struct loop *loop, struct store *store, struct mqtt_brokers *brokers);
 /// Takes NULL.
 void outcomes_destroy(struct outcomes *o);
 

@@ -5,10 +5,18 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "daemon/control.h"
-#include "daemon/daemon_log.h"
+#include "daemon/container_list.h"
+#include "daemon/control_server.h"
+#include "daemon/deployment.h"
 #include "daemon/generation.h"
-#include "daemon/supervisor_priv.h"
+#include "daemon/log_router.h"
+#include "daemon/outcomes.h"
+#include "daemon/plan_request.h"
+#include "daemon/progress_publisher.h"
+#include "daemon/teardown.h"
+#include "daemon/waiters.h"
+#include "daemon/worker_launcher.h"
+#include "deploy/lifecycle.h"
 #include "docker/compose.h"
 
 #include <assert.h>
@@ -20,56 +28,56 @@ enum {
 	RETRY_MAX_MS = 10 * 60 * 1000,
 	DEBT_MS = 1000,
 	DEBT_MAX_MS = 60 * 1000,
+	EVENTS_MAX = 16, ///< More than can follow from one.
+};
+
+/// Why something failed, until that is answered and published.
+struct supervisor_failure {
+	char *error, *message;
+	json_t *last_line; ///< For who waits for it.
+};
+
+struct supervisor {
+	struct loop *loop;
+	struct store *store;
+	struct lifecycle lifecycle;
+	struct lifecycle_event events[EVENTS_MAX];
+	size_t events_n;
+	bool steps; ///< Events are being taken.
+
+	struct waiters waiters;
+	struct group *ordered;      ///< What COMMAND_DEPLOY brought, until it has begun.
+	struct group *plan_ordered; ///< The same for COMMAND_PLAN.
+
+	struct worker_launcher *workers;
+	struct container_list *containers;
+	struct outcomes *outcomes;
+	struct progress_publisher progress;
+	struct deployment *deployment;
+	struct teardown *teardown;
+	struct plan_request *plan_request;
+	bool awaits_workers; ///< `pending` begins once the lock is free.
+	struct lifecycle_action pending;
+
+	struct outcome ended; ///< Of the deployment that ended, until it is recorded.
+	struct supervisor_failure failure;
+	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
+	const char *why_cancelled;    ///< Static storage.
+	struct metrics_deployments counts; ///< What is not in the store.
+
+	struct loop_timer *retry, *debt;
+	uint64_t retry_at_ms; ///< On lm_clock_mono_ms().
+	unsigned debt_tries;
+	struct supervisor_watcher watcher;
+	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
+	unsigned frequency_s;
+	loop_cb *ended_cb;
+	void *ended_ctx;
 };
 
 static void post(struct supervisor *s, struct lifecycle_event event);
 
 // Who waits ------------------------------------------------------------------------------------
-
-static unsigned add_client(
-	struct supervisor *s, enum lifecycle_command command, const struct waiter *waiter)
-{
-	if (!waiter->ended)
-		return 0;
-	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
-		if (s->clients[i].is_used)
-			continue;
-		s->clients[i] = (struct supervisor_client){
-			.is_used = true, .command = command, .waiter = *waiter};
-		return i + 1;
-	}
-	abort(); // no more than there are connections
-}
-
-static void end_client(struct supervisor *s, unsigned number, json_t *last)
-{
-	struct waiter waiter = s->clients[number - 1].waiter;
-
-	s->clients[number - 1] = (struct supervisor_client){0};
-	if (s->progress.waiter == &s->clients[number - 1].waiter)
-		s->progress.waiter = NULL;
-	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
-		if (s->clients[i].is_used && s->clients[i].with == number)
-			end_client(s, i + 1, json_incref(last));
-	}
-	waiter_end(&waiter, last);
-}
-
-/// Another one takes the place of a client that is gone, if some are answered with it.
-static bool replace_client(struct supervisor *s, unsigned number)
-{
-	struct supervisor_client *gone = &s->clients[number - 1];
-
-	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
-		if (!s->clients[i].is_used || s->clients[i].with != number)
-			continue;
-		*gone = s->clients[i];
-		gone->with = 0;
-		s->clients[i] = (struct supervisor_client){0};
-		return true;
-	}
-	return false;
-}
 
 /// The client of the stop that waits, or is carried out with nothing behind it; 0: there is none.
 static unsigned find_stop(const struct supervisor *s)
@@ -85,15 +93,7 @@ static unsigned find_stop(const struct supervisor *s)
 
 static const struct waiter *present_waiter(const struct supervisor *s)
 {
-	return s->lifecycle.client ? &s->clients[s->lifecycle.client - 1].waiter : NULL;
-}
-
-static void tell_present(struct supervisor *s, json_t *line)
-{
-	static const struct waiter nobody;
-	const struct waiter *waiter = present_waiter(s);
-
-	waiter_tell(waiter ? waiter : &nobody, line, false);
+	return waiters_get(&s->waiters, s->lifecycle.client);
 }
 
 // Failures -------------------------------------------------------------------------------------
@@ -278,13 +278,14 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 		refuse_deployment(s, &err);
 		return;
 	}
-	daemon_log_apply(spec.group);
+	log_router_apply(spec.group);
 	if (spec.use != FALLBACK_ORDINARY)
 		lm_info("generation %u ran before: what cannot be fetched is taken from this "
 			"device",
 			spec.generation);
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
-	tell_present(s, json_pack("{s:i}", "generation", (int)spec.generation));
+	waiter_send(
+		present_waiter(s), json_pack("{s:i}", "generation", (int)spec.generation), false);
 	s->deployment = deployment_create(s->store, s->workers, &s->progress, &events);
 	deployment_start(s->deployment, &spec);
 }
@@ -326,8 +327,8 @@ static void record_outcome(struct supervisor *s, bool is_told)
 	}
 	lm_auto_free char *text =
 		lm_xasprintf("how this deployment ended could not be recorded yet: %s", err.msg);
-	if (s->progress.waiter) // still of the one who waits for it
-		waiter_tell(s->progress.waiter, json_pack("{s:s}", "warning", text), false);
+	// Still of the one who waits for it.
+	waiter_send(s->progress.waiter, json_pack("{s:s}", "warning", text), false);
 	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
 }
 
@@ -372,20 +373,20 @@ static void on_planning_ended(void *ctx, const char *why)
 		note_failure(s, "InternalError", s->why_cancelled ? s->why_cancelled : why);
 	else
 		forget_failure(s);
-	planning_destroy(lm_take(s->planning)); // has `why`
+	plan_request_destroy(lm_take(s->plan_request)); // has `why`
 	post(s, (struct lifecycle_event){.kind = EVENT_PLANNED});
 }
 
 static void begin_planning(struct supervisor *s)
 {
-	const struct planning_events events = {on_planning_ended, s};
+	const struct plan_request_events events = {on_planning_ended, s};
 	struct lm_err err = {LM_OK};
 
-	s->planning = planning_create(
+	s->plan_request = plan_request_create(
 		s->store, s->workers, &s->progress, lm_take(s->plan_ordered), &events);
-	if (planning_start(s->planning, &err) == LM_OK)
+	if (plan_request_start(s->plan_request, &err) == LM_OK)
 		return;
-	planning_destroy(lm_take(s->planning));
+	plan_request_destroy(lm_take(s->plan_request));
 	note_failure(s, error_name(&err), err.msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
@@ -431,8 +432,8 @@ static void on_looked(
 
 static void look(struct supervisor *s)
 {
-	containers_forget(s->containers, s);
-	containers_ask(s->containers, on_looked, s);
+	container_list_forget(s->containers, s);
+	container_list_ask(s->containers, on_looked, s);
 }
 
 static void save(struct supervisor *s)
@@ -466,7 +467,7 @@ static void begin_with_worker(struct supervisor *s, const struct lifecycle_actio
 	s->progress.waiter = present_waiter(s);
 	if (s->watcher.begins)
 		s->watcher.begins(s->watcher.ctx, action->kind != ACTION_PLAN);
-	s->awaits_workers = !workers_may_start(s->workers, on_workers_may_start, s);
+	s->awaits_workers = !worker_launcher_may_start(s->workers, on_workers_may_start, s);
 	if (s->awaits_workers)
 		s->pending = *action;
 	else if (action->kind == ACTION_BEGIN)
@@ -498,7 +499,7 @@ static void cancel_pending(struct supervisor *s)
 {
 	bool plans = s->pending.kind == ACTION_PLAN;
 
-	workers_forget(s->workers);
+	worker_launcher_forget(s->workers);
 	s->awaits_workers = false;
 	note_failure(s, "InternalError", s->why_cancelled);
 	post(s, (struct lifecycle_event){.kind = plans ? EVENT_PLANNED : EVENT_CANCELLED});
@@ -506,7 +507,7 @@ static void cancel_pending(struct supervisor *s)
 
 static void cancel(struct supervisor *s, enum lifecycle_reason reason)
 {
-	bool plans = s->planning || (s->awaits_workers && s->pending.kind == ACTION_PLAN);
+	bool plans = s->plan_request || (s->awaits_workers && s->pending.kind == ACTION_PLAN);
 
 	s->why_cancelled = reason_text(reason, plans);
 	if (!plans)
@@ -514,8 +515,8 @@ static void cancel(struct supervisor *s, enum lifecycle_reason reason)
 			s->why_cancelled);
 	if (s->awaits_workers)
 		cancel_pending(s);
-	else if (s->planning)
-		planning_cancel(s->planning);
+	else if (s->plan_request)
+		plan_request_cancel(s->plan_request);
 	else
 		deployment_cancel(s->deployment);
 }
@@ -584,9 +585,11 @@ static json_t *last_line(
 
 static void answer(struct supervisor *s, const struct lifecycle_action *action)
 {
-	enum lifecycle_command command = s->clients[action->client - 1].command;
+	enum lifecycle_command command = waiters_command(&s->waiters, action->client);
 
-	end_client(s, action->client, last_line(s, action->answer, command));
+	if (s->progress.waiter == waiters_get(&s->waiters, action->client))
+		s->progress.waiter = NULL;
+	waiters_answer(&s->waiters, action->client, last_line(s, action->answer, command));
 }
 
 static void set_retry(struct supervisor *s, unsigned tries)
@@ -711,7 +714,7 @@ static void take_events(struct supervisor *s)
 
 static void post(struct supervisor *s, struct lifecycle_event event)
 {
-	assert(s->events_n < SUPERVISOR_EVENTS);
+	assert(s->events_n < EVENTS_MAX);
 	s->events[s->events_n++] = event;
 	if (!s->steps)
 		take_events(s);
@@ -754,14 +757,14 @@ static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct
 	lm_rc rc = definition_parse(group_file, &faults, ret, err);
 
 	for (size_t i = 0; rc != LM_OK && i < faults.n; i++)
-		waiter_tell(waiter, fault_line(&faults.items[i]), false);
+		waiter_send(waiter, fault_line(&faults.items[i]), false);
 	return rc;
 }
 
 static void tell_warnings(const struct group *group, const struct waiter *waiter)
 {
 	for (size_t i = 0; i < group->warnings_n; i++)
-		waiter_tell(waiter, json_pack("{s:s}", "warning", group->warnings[i]), false);
+		waiter_send(waiter, json_pack("{s:s}", "warning", group->warnings[i]), false);
 }
 
 void supervisor_deploy(
@@ -776,12 +779,12 @@ void supervisor_deploy(
 		s->counts.ended[METRICS_INVALID]++;
 		outcomes_refuse(s->outcomes, "InvalidParameter", err.msg);
 		tell_watcher(s);
-		waiter_end(&waits, control_last_line(2, err.msg));
+		waiter_finish(&waits, control_last_line(2, err.msg));
 		if (own)
 			supervisor_resume(s);
 		return;
 	}
-	daemon_log_apply(group);
+	log_router_apply(group);
 	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
 	tell_warnings(group, waiter);
@@ -791,7 +794,7 @@ void supervisor_deploy(
 	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_DEPLOY,
-			.client = add_client(s, COMMAND_DEPLOY, waiter),
+			.client = waiters_add(&s->waiters, COMMAND_DEPLOY, waiter, 0),
 			.own = own});
 }
 
@@ -810,7 +813,7 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 	struct lm_err err = {LM_OK};
 
 	if (parse(group_file, waiter, &group, &err)) {
-		waiter_end(&waits, control_last_line(2, err.msg));
+		waiter_finish(&waits, control_last_line(2, err.msg));
 		return;
 	}
 	if (is_resting(s))
@@ -823,14 +826,14 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_PLAN,
-			.client = add_client(s, COMMAND_PLAN, waiter)});
+			.client = waiters_add(&s->waiters, COMMAND_PLAN, waiter, 0)});
 }
 
 void supervisor_start(struct supervisor *s, const struct waiter *waiter)
 {
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_START,
-			.client = add_client(s, COMMAND_START, waiter)});
+			.client = waiters_add(&s->waiters, COMMAND_START, waiter, 0)});
 }
 
 void supervisor_stop(struct supervisor *s, const struct waiter *waiter)
@@ -838,15 +841,12 @@ void supervisor_stop(struct supervisor *s, const struct waiter *waiter)
 	unsigned first = find_stop(s);
 
 	if (first && !s->lifecycle.unsaved) {
-		unsigned number = add_client(s, COMMAND_STOP, waiter);
-
-		if (number)
-			s->clients[number - 1].with = first;
+		(void)waiters_add(&s->waiters, COMMAND_STOP, waiter, first);
 		return;
 	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_STOP,
-			.client = add_client(s, COMMAND_STOP, waiter)});
+			.client = waiters_add(&s->waiters, COMMAND_STOP, waiter, 0)});
 }
 
 void supervisor_resume(struct supervisor *s)
@@ -864,7 +864,7 @@ void supervisor_resume(struct supervisor *s)
 	post(s, (struct lifecycle_event){.kind = EVENT_RESUME});
 }
 
-void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx)
+void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
 {
 	s->ended_cb = done;
 	s->ended_ctx = ctx;
@@ -874,16 +874,10 @@ void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx)
 
 void supervisor_forget(struct supervisor *s, const void *ctx)
 {
-	for (unsigned i = 0; i < SUPERVISOR_CLIENTS; i++) {
-		if (!s->clients[i].is_used || s->clients[i].waiter.ctx != ctx)
-			continue;
-		if (s->clients[i].with) {
-			s->clients[i] = (struct supervisor_client){0};
-		} else if (!replace_client(s, i + 1)) {
-			s->clients[i] = (struct supervisor_client){0};
-			post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = i + 1});
-		}
-	}
+	unsigned number = waiters_forget(&s->waiters, ctx);
+
+	if (number)
+		post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = number});
 }
 
 void supervisor_engine_back(struct supervisor *s)
@@ -921,18 +915,18 @@ static void end_unrecorded(struct supervisor *s)
 }
 
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct outgoing *outgoing)
+	struct store *store, struct mqtt_brokers *brokers)
 {
 	struct supervisor *s = lm_xcalloc(1, sizeof(*s));
 	const struct lifecycle_record record = read_record(store_state(store));
 
 	*s = (struct supervisor){.loop = loop, .store = store};
 	s->lifecycle = lifecycle_begin(&record);
-	s->workers = workers_create(loop, host, store);
-	s->containers = containers_create(loop, host->docker_socket, COMPOSE_PROJECT);
-	s->outcomes = outcomes_create(loop, store, outgoing);
-	s->progress =
-		(struct progress){.outgoing = outgoing, .changed = on_progress_changed, .ctx = s};
+	s->workers = worker_launcher_create(loop, host, store);
+	s->containers = container_list_create(loop, host->docker_socket, COMPOSE_PROJECT);
+	s->outcomes = outcomes_create(loop, store, brokers);
+	s->progress = (struct progress_publisher){
+		.brokers = brokers, .changed = on_progress_changed, .ctx = s};
 	s->retry = loop_timer_create(loop, on_retry, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);
@@ -946,7 +940,7 @@ void supervisor_destroy(struct supervisor *s)
 		return;
 	deployment_destroy(s->deployment);
 	teardown_destroy(s->teardown);
-	planning_destroy(s->planning);
+	plan_request_destroy(s->plan_request);
 	outcome_finish(&s->ended);
 	forget_failure(s);
 	group_destroy(s->ordered);
@@ -955,7 +949,74 @@ void supervisor_destroy(struct supervisor *s)
 	loop_timer_destroy(s->retry);
 	loop_timer_destroy(s->debt);
 	outcomes_destroy(s->outcomes);
-	containers_destroy(s->containers);
-	workers_destroy(s->workers);
+	container_list_destroy(s->containers);
+	worker_launcher_destroy(s->workers);
 	free(s);
+}
+
+// What others ask ---------------------------------------------------------------------------------
+
+bool supervisor_is_stopped(const struct supervisor *s)
+{
+	return s->lifecycle.wanted.state == WANTED_DOWN;
+}
+
+struct metrics_deployments supervisor_measure(const struct supervisor *s)
+{
+	struct metrics_deployments measured = s->counts;
+
+	memcpy(measured.stages, s->progress.totals, sizeof(measured.stages));
+	measured.generation = store_state(s->store)->current;
+	measured.stopped = supervisor_is_stopped(s);
+	measured.activity = s->lifecycle.activity;
+	return measured;
+}
+
+void supervisor_apply_loggers(struct supervisor *s)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	unsigned n = s->lifecycle.wanted.generation;
+	struct lm_err ignored; // told when it is started
+
+	if (n && generation_read(s->store, n, &group, &ignored) == LM_OK)
+		log_router_apply(group);
+}
+
+static unsigned read_frequency(struct supervisor *s, unsigned n)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (generation_read(s->store, n, &group, &err) == LM_OK)
+		return group->connector.status_log_frequency_s;
+	lm_error("%s; the status of its containers is not logged", err.msg);
+	return 0;
+}
+
+unsigned supervisor_status_frequency_s(struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+
+	if (state->current == 0 || supervisor_is_stopped(s))
+		return 0;
+	if (s->frequency_of != state->current) { // a generation does not change
+		s->frequency_s = read_frequency(s, state->current);
+		s->frequency_of = state->current;
+	}
+	return s->frequency_s;
+}
+
+struct status supervisor_status(const struct supervisor *s)
+{
+	return (struct status){
+		.lifecycle = &s->lifecycle,
+		.store = s->store,
+		.progress = &s->progress,
+		.task = s->plan_request ? STATUS_PLAN
+			: s->teardown   ? STATUS_DOWN
+			: s->deployment ? STATUS_DEPLOY
+					: STATUS_NO_TASK,
+		.why_cancelled = s->why_cancelled,
+		.retry_at_ms = s->retry_at_ms,
+	};
 }

@@ -11,11 +11,10 @@
 #include "base/error.h"
 #include "config/host_file.h"
 #include "daemon/metrics.h"
-#include "daemon/outgoing.h"
-#include "daemon/waiter.h"
+#include "daemon/mqtt_brokers.h"
+#include "daemon/status.h"
+#include "daemon/waiters.h"
 #include "deploy/store.h"
-#include "docker/answer.h"
-#include "sys/json.h"
 #include "sys/loop.h"
 
 #include <stdbool.h>
@@ -24,7 +23,7 @@ struct supervisor;
 
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct outgoing *outgoing);
+	struct store *store, struct mqtt_brokers *brokers);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
@@ -49,7 +48,7 @@ void supervisor_resume(struct supervisor *s);
 /// Ends what runs, takes the application down unless its definition says that it runs on, then
 /// calls `done`, however that went: the log tells what still runs. A stop that comes meanwhile is
 /// carried out first.
-void supervisor_end(struct supervisor *s, loop_cb *done, void *ctx);
+void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx);
 /// The waiter with this `ctx` is told nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
 /// The engine was away, or was restarted, and answers again.
@@ -75,12 +74,8 @@ void supervisor_apply_loggers(struct supervisor *s);
 /// deployed, or it is to stay down.
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
-/// What goes on, in a few words for people: "deploying generation 3: pull". The one description
-/// that `status`, `doctor`, the service manager and the log show. The caller frees.
-char *supervisor_describe(const struct supervisor *s);
-/// What `status` shows but for containers and brokers; a new reference. `containers`: what the
-/// engine has; NULL: it did not answer.
-json_t *supervisor_to_json(struct supervisor *s, const struct engine_containers *containers);
+/// For status.h; borrowed until the supervisor changes.
+struct status supervisor_status(const struct supervisor *s);
 /// What of it metrics tell.
 struct metrics_deployments supervisor_measure(const struct supervisor *s);
 /// Whether the application is to stay down.

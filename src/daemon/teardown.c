@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "daemon/daemon_log.h"
 #include "daemon/generation.h"
+#include "daemon/log_router.h"
 
 #include <stdlib.h>
 
@@ -12,15 +12,15 @@ enum { SINCE_STOP_PARAMETER = 6 };
 
 struct teardown {
 	struct store *store;
-	struct workers *workers;
-	struct progress *progress;
+	struct worker_launcher *workers;
+	struct progress_publisher *progress;
 	struct teardown_events events;
-	struct job *job;
+	struct worker_process *worker;
 	struct group *group;
 };
 
-struct teardown *teardown_create(struct store *store, struct workers *workers,
-	struct progress *progress, const struct teardown_events *events)
+struct teardown *teardown_create(struct store *store, struct worker_launcher *workers,
+	struct progress_publisher *progress, const struct teardown_events *events)
 {
 	struct teardown *t = lm_xcalloc(1, sizeof(*t));
 
@@ -33,7 +33,7 @@ void teardown_destroy(struct teardown *t)
 {
 	if (!t)
 		return;
-	job_destroy(t->job);
+	worker_process_destroy(t->worker);
 	group_destroy(t->group);
 	free(t);
 }
@@ -53,23 +53,24 @@ static void on_progress(void *ctx, const json_t *line)
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
 {
-	workers_note_compose(((struct teardown *)ctx)->workers, stamp, version);
+	worker_launcher_note_compose(((struct teardown *)ctx)->workers, stamp, version);
 }
 
 static void on_text(void *ctx, struct lm_str line)
 {
 	(void)ctx;
-	daemon_log_forward(line);
+	log_router_forward(line);
 }
 
-static void on_ended(void *ctx, const struct job_result *result)
+static void on_ended(void *ctx, const struct worker_result *result)
 {
 	struct teardown *t = ctx;
-	lm_auto(job_destroy_p) struct job *job = lm_take(t->job); // has `result`
+	lm_auto(worker_process_destroy_p) struct worker_process *worker =
+		lm_take(t->worker); // has `result`
 
-	(void)job;
-	workers_clean_up(t->workers);
-	if (result->verdict == JOB_SUCCESS)
+	(void)worker;
+	worker_launcher_clean_up(t->workers);
+	if (result->verdict == WORKER_SUCCESS)
 		t->events.ended(t->events.ctx, NULL); // may destroy the teardown
 	else
 		t->events.ended(t->events.ctx,
@@ -80,7 +81,7 @@ static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	struct lm_err ignored; // without it the worker goes by the local copy alone
-	const struct job_events events = {
+	const struct worker_process_events events = {
 		.begin = on_begin,
 		.progress = on_progress,
 		.compose = on_compose,
@@ -90,8 +91,8 @@ static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 	};
 
 	(void)!store_read_compose(t->store, n, &compose, &ignored);
-	const struct workers_task task = {.kind = "down", .group = t->group, .compose_fd = compose};
-	return workers_start(t->workers, &task, &events, &t->job, err);
+	const struct worker_task task = {.kind = "down", .group = t->group, .compose_fd = compose};
+	return worker_launcher_start(t->workers, &task, &events, &t->worker, err);
 }
 
 void teardown_start(struct teardown *t)

@@ -4,8 +4,8 @@
 /// Takes the application down with a worker. It is never cut short. From the loop's thread; logs.
 
 #include "base/cleanup.h"
-#include "daemon/progress.h"
-#include "daemon/workers.h"
+#include "daemon/progress_publisher.h"
+#include "daemon/worker_launcher.h"
 
 struct teardown;
 
@@ -16,8 +16,8 @@ struct teardown_events {
 };
 
 /// Everything is borrowed and outlives it.
-struct teardown *teardown_create(struct store *store, struct workers *workers,
-	struct progress *progress, const struct teardown_events *events);
+struct teardown *teardown_create(struct store *store, struct worker_launcher *workers,
+	struct progress_publisher *progress, const struct teardown_events *events);
 /// `ended` comes from within if no worker can be started.
 void teardown_start(struct teardown *t);
 /// A worker that still runs is killed. Takes NULL.

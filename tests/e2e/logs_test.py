@@ -109,7 +109,7 @@ def test_a_service_that_was_away_gets_everything_later(shipping_device, cloudwat
     cloudwatch_logs.denied.add("logs:PutLogEvents")
     device.start()
     device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
-    device.wait_log("[WARN]-shipping.c:")
+    device.wait_log("[WARN]-log_shipper.c:")
     tries = cloudwatch_logs.count
     wait_until(lambda: cloudwatch_logs.count > tries + 1, 60, "it is not tried again")
     assert device.log.count("ship the log to CloudWatch Logs: ") == 1
@@ -126,7 +126,7 @@ def test_says_once_when_it_is_shipped_again(shipping_device, cloudwatch_logs, lo
     cloudwatch_logs.denied.add("logs:CreateLogGroup")
     device.start()
     device.deploy(device.local_group(["web"], local_image, loggers=BOTH))
-    device.wait_log("[WARN]-shipping.c:")
+    device.wait_log("[WARN]-log_shipper.c:")
     cloudwatch_logs.denied.clear()
     wait_shipped(device, cloudwatch_logs, "is deployed")
     device.wait_log("the log is shipped to CloudWatch Logs again")
@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_counted(shipping_device, cloudwatch_logs, local_im
     device.start()
     loggers = (logger("FileSystem", space=4096), logger("AWSCloudWatch", space=32))
     device.deploy(many_warnings(device, local_image, 500, loggers=loggers))
-    device.wait_log("[WARN]-shipping.c:")
+    device.wait_log("[WARN]-log_shipper.c:")
     folder = device.folder / "state/cloudwatch"
     assert sum(path.stat().st_size for path in folder.glob("*.log")) <= 32 * 1024
     device.kill()

@@ -106,7 +106,7 @@ def test_a_crash_is_told_with_its_last_lines_and_kept(device, app, local_image, 
         "log": []}
     assert died["log"] == [f"line {n}" for n in range(7, 26)] + ["tab\\x09here \\x1b[31mred"]
     device.wait_log(f"container {web.name} (service web) died: exit code 3, after ")
-    assert "[WARN]-happenings.c:" in device.log
+    assert "[WARN]-daemon.c:" in device.log
     record = kept(device)[0]
     assert {key: value for key, value in record.items() if key in KEYS} == \
         {key: value for key, value in died.items() if key != "event"}

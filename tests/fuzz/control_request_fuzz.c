@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/control_request.h"
+#include "daemon/control_server.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -60,9 +60,9 @@ def test_the_unit_has_no_setting_that_systemd_does_not_know(installed, tmp_path)
 
 # What may come one after the other between SIGTERM and the end: how often, which limit, of which file.
 WAITS = [
-    (1, "CANCEL_GRACE_MS", "daemon/job.c"),          # a deployment under way is cancelled
+    (1, "CANCEL_GRACE_MS", "daemon/worker_process.c"), # a deployment under way is cancelled
     (3, "ROUNDS", "sys/process_kill.c"),             # what is left of it, of the next, and of the last one is killed
-    (1, "LOCK_PATIENCE_MS", "daemon/workers.c"),     # a worker of an earlier lightermand
+    (1, "LOCK_PATIENCE_MS", "daemon/worker_launcher.c"), # a worker of an earlier lightermand
     (3, "REQUEST_MS", "docker/engine.c"),            # the engine's version, containers, networks
     (1, "VERSION_MS", "docker/compose_find.c"),      # which docker-compose there is
     (1, "GRACE_MS", "docker/compose_find.c"),
@@ -70,7 +70,7 @@ WAITS = [
     (1, "GRACE_MS", "docker/compose.c"),             # docker-compose down did not end
     (1, "REMOVE_MS", "docker/engine.c"),             # by label, where there is no docker-compose
     (1, "LIST_MS", "worker/application_down.c"),     # what still runs
-    (2, "ANSWER_MS", "daemon/containers.c"),         # whether nothing runs: begun before the end, and after `down`
+    (2, "ANSWER_MS", "daemon/container_list.c"), # whether nothing runs: begun before the end, and after `down`
     (1, "DRAIN_MS", "daemon/daemon.c"),              # the last messages
 ]
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -501,6 +502,102 @@ static void what_cannot_be_rotated_is_written_on_to_under_the_bound(void **state
 
 #define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+struct tail_fixture {
+	char folder[64];
+	struct connector_log *log;
+	struct lm_buf text;
+	struct lm_err err;
+};
+
+static int set_up_tail(void **state)
+{
+	static struct tail_fixture t;
+
+	t = (struct tail_fixture){.folder = "/tmp/log_tail_test.XXXXXX", .text = LM_BUF(1 << 20)};
+	assert_non_null(mkdtemp(t.folder));
+	assert_int_equal(connector_log_open(t.folder, "eu-west-1", 16, &t.log, &t.err), LM_OK);
+	*state = &t;
+	return 0;
+}
+
+static int tear_down_tail(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	connector_log_close(t->log);
+	lm_buf_finish(&t->text);
+	return lm_tree_remove(AT_FDCWD, t->folder, NULL) ? 1 : 0;
+}
+
+static void write_numbered(struct tail_fixture *t, int from, int to)
+{
+	for (int i = from; i <= to; i++) {
+		char line[64];
+
+		(void)snprintf(line, sizeof(line), "line %06d of the log\n", i);
+		connector_log_write(t->log, lm_str(line));
+	}
+}
+
+static const char *tail(struct tail_fixture *t, unsigned lines)
+{
+	lm_buf_clear(&t->text);
+	assert_int_equal(connector_log_tail(t->log, lines, &t->text, &t->err), LM_OK);
+	return lm_buf_cstr(&t->text);
+}
+
+static void gives_the_last_lines(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	write_numbered(t, 1, 5);
+	assert_string_equal(tail(t, 2), "line 000004 of the log\nline 000005 of the log\n");
+	assert_string_equal(tail(t, 0), "");
+	assert_int_equal(strlen(tail(t, 5)), 5 * strlen("line 000001 of the log\n"));
+	assert_memory_equal(tail(t, 100), "line 000001", 11);
+}
+
+static void an_empty_log_has_none(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	assert_string_equal(tail(t, 10), "");
+}
+
+static void goes_on_in_older_parts(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	write_numbered(t, 1, 400); // 9,200 bytes, in parts of 4 KB
+	const char *text = tail(t, 300);
+	assert_memory_equal(text, "line 000101 of the log\nline 000102", 34);
+	assert_int_equal(strlen(text), 300 * strlen("line 000001 of the log\n"));
+}
+
+static void what_was_pushed_out_is_not_there(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	write_numbered(t, 1, 2000);
+	const char *text = tail(t, 2000);
+	assert_memory_equal(text, "line ", 5);
+	assert_in_range(strlen(text), 8 << 10, 16 << 10);
+	assert_string_equal(text + strlen(text) - 23, "line 002000 of the log\n");
+}
+
+static void gives_whole_lines_of_the_newest_bytes_of_a_large_log(void **state)
+{
+	struct tail_fixture *t = *state;
+
+	connector_log_set_space(t->log, 8 << 10);
+	write_numbered(t, 1, 20000); // 460,000 bytes in one file
+	const char *text = tail(t, 20000);
+	assert_memory_equal(text, "line ", 5);
+	assert_in_range(strlen(text), LIMIT_LOG_TAIL - 64, LIMIT_LOG_TAIL);
+}
+
+#define TAIL_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_tail, tear_down_tail)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +623,11 @@ int main(void)
 		LOG_TEST(lines_that_cannot_be_written_are_counted),
 		LOG_TEST(a_full_disk_leaves_whole_lines_and_their_number),
 		LOG_TEST(what_cannot_be_rotated_is_written_on_to_under_the_bound),
+		TAIL_TEST(gives_the_last_lines),
+		TAIL_TEST(an_empty_log_has_none),
+		TAIL_TEST(goes_on_in_older_parts),
+		TAIL_TEST(what_was_pushed_out_is_not_there),
+		TAIL_TEST(gives_whole_lines_of_the_newest_bytes_of_a_large_log),
 	};
 
 	return cmocka_run_group_tests_name("daemon/connector_log", tests, NULL, NULL);

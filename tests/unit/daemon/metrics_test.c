@@ -290,6 +290,38 @@ static int finish(void **state)
 	return 0;
 }
 
+static void adds_up_by_service(void **state)
+{
+	lm_auto(metrics_restarts_finish) struct metrics_restart_list r = {0};
+
+	(void)state;
+	metrics_restarts_add(&r, "web", 1);
+	metrics_restarts_add(&r, "db", 0);
+	metrics_restarts_add(&r, "web", 2);
+	assert_int_equal(r.n, 2);
+	assert_string_equal(r.items[0].service, "web");
+	assert_int_equal(r.items[0].n, 3);
+	assert_string_equal(r.items[1].service, "db");
+	assert_int_equal(r.items[1].n, 0);
+}
+
+static void names_that_are_never_the_same_take_no_more_memory(void **state)
+{
+	lm_auto(metrics_restarts_finish) struct metrics_restart_list r = {0};
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < LIMIT_SERVICES + 50; i++) {
+		(void)snprintf(name, sizeof(name), "service%u", i);
+		metrics_restarts_add(&r, name, 1);
+	}
+	metrics_restarts_add(&r, "service0", 1);
+	assert_int_equal(r.n, LIMIT_SERVICES + 1);
+	assert_int_equal(r.items[0].n, 2);
+	assert_string_equal(r.items[LIMIT_SERVICES].service, "");
+	assert_int_equal(r.items[LIMIT_SERVICES].n, 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +335,8 @@ int main(void)
 		cmocka_unit_test(an_orderly_end_shows),
 		cmocka_unit_test(the_ceiling_is_enough_for_all_services_and_brokers),
 		cmocka_unit_test(what_is_over_the_ceiling_is_refused),
+		cmocka_unit_test(adds_up_by_service),
+		cmocka_unit_test(names_that_are_never_the_same_take_no_more_memory),
 	};
 
 	return cmocka_run_group_tests_name("daemon/metrics", tests, NULL, finish);

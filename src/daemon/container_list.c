@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/container_list.h"
+
+#include "base/buf.h"
+#include "base/memory.h"
+#include "docker/engine_get.h"
+
+enum {
+	ANSWER_MS = 10 * 1000,
+	TARGET_MAX = 4096,
+};
+
+struct container_question {
+	struct container_question *next;
+	container_list_done *done;
+	void *ctx;
+};
+
+struct container_list {
+	struct loop *loop;
+	char *socket_path;
+	char *project;
+	unsigned minor;                       ///< Of the API version agreed on; 0: to be asked for.
+	struct container_question *waiting;   ///< For what is under way.
+	struct container_question *answering; ///< Being told; a callback may forget some of them.
+	struct engine_get *get;               ///< NULL: nothing is under way.
+	bool telling; ///< Callbacks are being called; the memory is needed until then.
+	bool destroyed;
+};
+
+static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *err);
+
+struct container_list *container_list_create(
+	struct loop *loop, const char *socket_path, const char *project)
+{
+	struct container_list *c = lm_xcalloc(1, sizeof(*c));
+
+	c->loop = loop;
+	c->socket_path = lm_xstrdup(socket_path);
+	c->project = lm_xstrdup(project);
+	return c;
+}
+
+static void stop(struct container_list *c)
+{
+	engine_get_destroy(lm_take(c->get));
+}
+
+static void free_first(struct container_question **list)
+{
+	struct container_question *q = *list;
+
+	*list = q->next;
+	free(q);
+}
+
+static void forget(struct container_question **list, const void *ctx)
+{
+	while (*list) {
+		if ((*list)->ctx == ctx)
+			free_first(list);
+		else
+			list = &(*list)->next;
+	}
+}
+
+void container_list_destroy(struct container_list *c)
+{
+	if (!c)
+		return;
+	stop(c);
+	while (c->waiting)
+		free_first(&c->waiting);
+	while (c->answering)
+		free_first(&c->answering);
+	free(c->socket_path);
+	free(c->project);
+	c->destroyed = true;
+	if (!c->telling)
+		free(c);
+}
+
+/// Tells all who wait. They may ask again, forget, and destroy `c` meanwhile.
+static void finish(struct container_list *c, lm_rc rc, const struct engine_containers *list,
+	const struct lm_err *err)
+{
+	stop(c);
+	if (rc != LM_OK)
+		c->minor = 0;
+	c->answering = lm_take(c->waiting);
+	c->telling = true;
+	while (c->answering) {
+		struct container_question q = *c->answering;
+
+		free_first(&c->answering);
+		q.done(q.ctx, rc, list, err);
+	}
+	c->telling = false;
+	if (c->destroyed)
+		free(c);
+}
+
+static void ask_version(struct container_list *c)
+{
+	c->get = engine_get_start(
+		c->loop, c->socket_path, "/version", "list containers", ANSWER_MS, on_answer, c);
+}
+
+static void ask_list(struct container_list *c)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	(void)engine_containers_target(&target, c->minor, c->project);
+	c->get = engine_get_start(c->loop, c->socket_path, lm_buf_cstr(&target), "list containers",
+		ANSWER_MS, on_answer, c);
+}
+
+void container_list_ask(struct container_list *c, container_list_done *done, void *ctx)
+{
+	struct container_question *q = lm_xcalloc(1, sizeof(*q));
+	struct container_question **end = &c->waiting;
+
+	*q = (struct container_question){.done = done, .ctx = ctx};
+	while (*end)
+		end = &(*end)->next;
+	*end = q;
+	if (c->get)
+		return;
+	if (c->minor == 0)
+		ask_version(c);
+	else
+		ask_list(c);
+}
+
+unsigned container_list_api_minor(const struct container_list *c)
+{
+	return c->minor;
+}
+
+void container_list_forget(struct container_list *c, void *ctx)
+{
+	forget(&c->waiting, ctx);
+	forget(&c->answering, ctx);
+	if (!c->waiting)
+		stop(c);
+}
+
+/// Whether the version is one that we speak; then the list is asked for.
+static lm_rc take_version(struct container_list *c, struct lm_str body, struct lm_err *err)
+{
+	struct engine_version version;
+	lm_rc rc = engine_parse_version(body, &version, err);
+
+	if (rc != LM_OK)
+		return lm_wrap(err, "list containers");
+	c->minor = version.minor;
+	stop(c);
+	ask_list(c);
+	return LM_OK;
+}
+
+static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
+{
+	struct container_list *c = ctx;
+	lm_auto(engine_containers_finish) struct engine_containers list = {0};
+	struct lm_err err = *failure;
+
+	if (rc == LM_OK && c->minor == 0) {
+		rc = take_version(c, body, &err);
+		if (rc == LM_OK)
+			return;
+	} else if (rc == LM_OK) {
+		rc = engine_parse_containers(body, c->project, &list, &err);
+		if (rc != LM_OK)
+			rc = lm_wrap(&err, "list containers");
+	}
+	finish(c, rc, rc ? NULL : &list, &err);
+}

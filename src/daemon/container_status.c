@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/container_status.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "daemon/container_list.h"
+#include "daemon/log_router.h"
+#include "docker/engine_get.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	INSPECT_MS = 10 * 1000,
+	LIST_EVERY_MS = 5 * 60 * 1000,
+	TARGET_MAX = 1024,
+	VALUE_MAX = 256,
+};
+
+static bool is_word(const struct engine_container *c, const char *word)
+{
+	return strcmp(c->state, word) == 0;
+}
+
+bool container_status_is_fresh(const struct container_status_known *known,
+	const struct engine_container *c, uint64_t now_ms)
+{
+	int64_t age_s = engine_status_age_s(c->status);
+
+	if (!is_word(c, known->word) || is_word(c, "restarting"))
+		return false;
+	if (age_s >= 0)
+		return (uint64_t)age_s * 1000 >= now_ms - known->seen_ms;
+	return is_word(c, "created") || is_word(c, "dead"); // nothing happens to these
+}
+
+/// As it is if it is one plain word, else in quotes. Lists come from anybody who may label a
+/// container.
+static void add_value(struct lm_buf *out, const char *key, const char *value)
+{
+	char shown[4 * VALUE_MAX + 32];
+
+	(void)lm_buf_printf(out, "%s=", key);
+	(void)lm_str_shorten(lm_str(value), VALUE_MAX, shown, sizeof(shown));
+	if (!*shown)
+		(void)lm_buf_puts(out, "-");
+	else if (!strpbrk(shown, " \"="))
+		(void)lm_buf_puts(out, shown);
+	else {
+		for (char *p = shown; (p = strchr(p, '"'));)
+			*p = '\'';
+		(void)lm_buf_printf(out, "\"%s\"", shown);
+	}
+	(void)lm_buf_putc(out, ' ');
+}
+
+static void add_number(struct lm_buf *out, const char *key, int64_t number)
+{
+	if (number < 0)
+		(void)lm_buf_printf(out, "%s=-", key);
+	else
+		(void)lm_buf_printf(out, "%s=%" PRId64, key, number);
+}
+
+static int64_t uptime_s(const struct engine_container *c,
+	const struct engine_container_state *state, int64_t now_wall_ms)
+{
+	if (!is_word(c, "running") && !is_word(c, "paused"))
+		return -1;
+	if (!state || state->started_ms == 0)
+		return engine_status_age_s(c->status);
+	return now_wall_ms > state->started_ms ? (now_wall_ms - state->started_ms) / 1000 : 0;
+}
+
+static int64_t exit_code(
+	const struct engine_container *c, const struct engine_container_state *state)
+{
+	if (is_word(c, "running") || is_word(c, "paused"))
+		return -1;
+	return c->exit_code >= 0 || !state ? c->exit_code : state->exit_code;
+}
+
+void container_status_format(struct lm_buf *out, const struct engine_container *c,
+	const struct engine_container_state *state, int64_t now_wall_ms)
+{
+	static const char *const healths[] = {[ENGINE_HEALTH_NONE] = "none",
+		[ENGINE_HEALTH_STARTING] = "starting",
+		[ENGINE_HEALTHY] = "healthy",
+		[ENGINE_UNHEALTHY] = "unhealthy"};
+
+	add_value(out, "service", c->service);
+	add_value(out, "name", c->name);
+	add_value(out, "image", c->image);
+	add_value(out, "state", c->state);
+	add_value(out, "health", healths[c->health]);
+	add_number(out, "restarts", state ? (int64_t)state->restart_count : -1);
+	add_number(out, " exit_code", exit_code(c, state));
+	add_number(out, " uptime_s", uptime_s(c, state, now_wall_ms));
+}
+
+/// A container of the list that is being worked on, or, between two of them, what is known of it.
+struct status_row {
+	struct engine_container c; ///< Its texts are owned.
+	struct container_status_known known;
+	bool is_known; ///< `known` holds.
+};
+
+struct status_rows {
+	struct status_row *items;
+	size_t n;
+};
+
+struct container_status {
+	struct loop *loop;
+	char *socket_path;
+	struct container_list *containers;
+	const struct monitor *monitor;
+	struct loop_timer *timer;
+	unsigned frequency_s;
+	bool under_way;          ///< From the question for a list until its lines are written.
+	bool away;               ///< The engine did not answer, which was told.
+	struct status_rows rows; ///< Of the list under way, else of the last one.
+	uint64_t revision;       ///< The monitor's, before `rows` were asked for; 0: none.
+	uint64_t asked_ms;       ///< When.
+	size_t next;             ///< The row to ask for.
+	unsigned left;           ///< How many may still be asked for, of this list.
+	struct engine_get *inspection;
+};
+
+static void on_tick(void *ctx);
+static void inspect_next(struct container_status *l);
+
+static void rows_finish(struct status_rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		struct engine_container *c = &rows->items[i].c;
+
+		free(c->id);
+		free(c->name);
+		free(c->service);
+		free(c->image);
+		free(c->state);
+		free(c->status);
+	}
+	free(rows->items);
+	*rows = (struct status_rows){0};
+}
+
+struct container_status *container_status_create(struct loop *loop, const char *docker_socket,
+	const char *project, const struct monitor *monitor)
+{
+	struct container_status *l = lm_xcalloc(1, sizeof(*l));
+
+	l->loop = loop;
+	l->monitor = monitor;
+	l->socket_path = lm_xstrdup(docker_socket);
+	l->containers = container_list_create(loop, docker_socket, project);
+	l->timer = loop_timer_create(loop, on_tick, l);
+	return l;
+}
+
+/// What is under way ends without lines.
+static void stop(struct container_status *l)
+{
+	container_list_forget(l->containers, l);
+	engine_get_destroy(lm_take(l->inspection));
+	l->under_way = false;
+	l->revision = 0;
+}
+
+void container_status_destroy(struct container_status *l)
+{
+	if (!l)
+		return;
+	stop(l);
+	container_list_destroy(l->containers);
+	loop_timer_destroy(l->timer);
+	rows_finish(&l->rows);
+	free(l->socket_path);
+	free(l);
+}
+
+void container_status_set_frequency(struct container_status *l, unsigned frequency_s)
+{
+	uint64_t ms = (uint64_t)frequency_s * 1000;
+
+	if (l->frequency_s == frequency_s)
+		return;
+	l->frequency_s = frequency_s;
+	if (ms) {
+		loop_timer_start(l->timer, ms, ms);
+		return;
+	}
+	loop_timer_stop(l->timer);
+	stop(l);
+	rows_finish(&l->rows);
+	l->away = false;
+}
+
+static void write_lines(struct container_status *l)
+{
+	int64_t now_ms = lm_clock_wall_ms();
+
+	l->under_way = false;
+	log_router_hold();
+	if (l->rows.n == 0)
+		lm_info("container status: the application has no containers");
+	for (size_t i = 0; i < l->rows.n; i++) {
+		const struct status_row *row = &l->rows.items[i];
+		lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE);
+
+		container_status_format(
+			&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
+		lm_info("container status: %s", lm_buf_cstr(&line));
+	}
+	log_router_release();
+}
+
+static void on_inspected(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
+{
+	struct container_status *l = ctx;
+	struct status_row *row = &l->rows.items[l->next++];
+	struct lm_err ignored; // the line then goes by the list
+	(void)failure;
+
+	engine_get_destroy(lm_take(l->inspection));
+	if (rc == LM_OK)
+		rc = engine_parse_container_state(body, &row->known.state, &ignored);
+	row->is_known = rc == LM_OK;
+	// Of an engine that went away the others need not be asked.
+	if (rc != LM_OK && rc != LM_E_NOT_FOUND)
+		l->left = 0;
+	inspect_next(l);
+}
+
+/// False if it cannot be asked for.
+static bool inspect(struct container_status *l, struct status_row *row)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	if (!engine_container_target(&target, container_list_api_minor(l->containers), row->c.id))
+		return false;
+	l->left--;
+	row->known.seen_ms = lm_clock_mono_ms();
+	(void)snprintf(row->known.word, sizeof(row->known.word), "%s", row->c.state);
+	l->inspection = engine_get_start(l->loop, l->socket_path, lm_buf_cstr(&target),
+		"inspect a container", INSPECT_MS, on_inspected, l);
+	return true;
+}
+
+/// Asks for the next container of which the list does not tell enough; at the end, writes.
+static void inspect_next(struct container_status *l)
+{
+	for (; l->next < l->rows.n && l->left > 0; l->next++) {
+		struct status_row *row = &l->rows.items[l->next];
+
+		if (!row->is_known && inspect(l, row))
+			return;
+	}
+	write_lines(l);
+}
+
+static int by_service(const void *a, const void *b)
+{
+	const struct status_row *x = a, *y = b;
+	int order = strcmp(x->c.service, y->c.service);
+
+	return order ? order : strcmp(x->c.name, y->c.name);
+}
+
+static const struct status_row *find(const struct status_rows *rows, const char *id)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		if (rows->items[i].is_known && strcmp(rows->items[i].c.id, id) == 0)
+			return &rows->items[i];
+	}
+	return NULL;
+}
+
+static struct engine_container copy_container(const struct engine_container *c)
+{
+	struct engine_container copy = *c;
+
+	copy.id = lm_xstrdup(c->id);
+	copy.name = lm_xstrdup(c->name);
+	copy.service = lm_xstrdup(c->service);
+	copy.image = lm_xstrdup(c->image);
+	copy.state = lm_xstrdup(c->state);
+	copy.status = lm_xstrdup(c->status);
+	return copy;
+}
+
+/// The rows of a list, with what the rows before knew as far as it still holds.
+static void take_list(struct container_status *l, const struct engine_containers *list)
+{
+	struct status_rows rows = {lm_xcalloc(list->n + 1, sizeof(struct status_row)), list->n};
+	uint64_t now_ms = lm_clock_mono_ms();
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct status_row *before = find(&l->rows, list->items[i].id);
+		struct status_row *row = &rows.items[i];
+
+		row->c = copy_container(&list->items[i]);
+		if (before && container_status_is_fresh(&before->known, &row->c, now_ms)) {
+			row->known = before->known;
+			row->is_known = true;
+		}
+	}
+	qsort(rows.items, rows.n, sizeof(*rows.items), by_service);
+	rows_finish(&l->rows);
+	l->rows = rows;
+}
+
+static void on_list(
+	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
+{
+	struct container_status *l = ctx;
+
+	if (rc != LM_OK) {
+		l->under_way = false;
+		l->revision = 0;
+		if (!l->away)
+			lm_warn("container status: %s; the lines go on once it answers", err->msg);
+		l->away = true;
+		return;
+	}
+	if (l->away)
+		lm_info("container status: the Docker daemon answers again");
+	l->away = false;
+	take_list(l, list);
+	l->next = 0;
+	l->left = LIMIT_STATUS_INSPECTIONS;
+	inspect_next(l);
+}
+
+/// Whether they are what a list would tell now.
+static bool rows_hold(const struct container_status *l, uint64_t revision, uint64_t now_ms)
+{
+	if (revision == 0 || revision != l->revision || now_ms - l->asked_ms >= LIST_EVERY_MS)
+		return false;
+	for (size_t i = 0; i < l->rows.n; i++) {
+		if (!l->rows.items[i].is_known)
+			return false;
+	}
+	return true;
+}
+
+static void on_tick(void *ctx)
+{
+	struct container_status *l = ctx;
+	uint64_t revision = l->monitor ? monitor_revision(l->monitor) : 0;
+	uint64_t now_ms = lm_clock_mono_ms();
+
+	if (l->under_way) // an engine that is slower than the frequency
+		return;
+	if (rows_hold(l, revision, now_ms)) {
+		write_lines(l);
+		return;
+	}
+	l->under_way = true;
+	l->revision = revision;
+	l->asked_ms = now_ms;
+	container_list_ask(l->containers, on_list, l);
+}

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/mqtt_brokers.h"
+
+#include "base/clock.h"
+#include "base/encoding.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "config/status.h"
+#include "sys/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct mqtt_broker {
+	struct mqtt_brokers *owner;
+	struct publisher *publisher;
+	const struct host_broker *settings;
+	char *folder;                          ///< Name of its outbox below outbox/.
+	char connection[MQTT_BROKERS_ID_SIZE]; ///< Of the attempt, or the connection, that there
+					       ///< is.
+	bool told_away;                        ///< The log knows that it is away.
+	struct lm_err behind; ///< Why it could not take a status, and gets no later ones.
+};
+
+struct mqtt_brokers {
+	const struct host_settings *host;
+	struct mqtt_broker *brokers;
+	size_t n;
+	struct loop_timer *drain_timer;
+	loop_cb *drained;
+	void *drained_ctx;
+	loop_cb *changed; ///< NULL: nobody asks.
+	void *changed_ctx;
+};
+
+char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE])
+{
+	(void)snprintf(out, MQTT_BROKERS_ID_SIZE, "%016" PRIx64 "%016" PRIx64,
+		lm_random_below(UINT64_MAX), lm_random_below(UINT64_MAX));
+	return out;
+}
+
+char *mqtt_brokers_connection_message(
+	enum publisher_presence what, const char *connection, const char *thing, int64_t wall_ms)
+{
+	static const char *const states[] = {"connected", "ended", "lost"};
+	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_MQTT_PAYLOAD);
+	lm_auto_json json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s}", "id",
+		mqtt_brokers_make_id(id), "time",
+		what == PUBLISHER_LOST ? NULL : lm_time_format_iso(wall_ms, time), "state",
+		states[what], "connection", connection, "thing", thing, "version", LM_VERSION);
+
+	(void)json_write(message, &text);
+	return lm_buf_take(&text);
+}
+
+static void check_drained(struct mqtt_brokers *o);
+
+void mqtt_brokers_watch(struct mqtt_brokers *o, loop_cb *changed, void *ctx)
+{
+	o->changed = changed;
+	o->changed_ctx = ctx;
+}
+
+static void tell_changed(const struct mqtt_brokers *o)
+{
+	if (o->changed)
+		o->changed(o->changed_ctx);
+}
+
+static void on_connected(void *ctx)
+{
+	struct mqtt_broker *b = ctx;
+
+	b->told_away = false;
+	lm_info("connected to the broker %s", publisher_name(b->publisher));
+	tell_changed(b->owner);
+}
+
+static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
+{
+	struct mqtt_broker *b = ctx;
+
+	(void)retry_ms;
+	// Inside publisher_create there is no publisher yet.
+	const char *name = b->publisher ? publisher_name(b->publisher) : b->folder;
+	if (!b->told_away)
+		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
+			why);
+	b->told_away = true;
+	tell_changed(b->owner);
+	check_drained(b->owner);
+}
+
+static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
+{
+	struct mqtt_broker *b = ctx;
+
+	lm_warn("the broker %s ends the connection at each message to the topic %s: its messages "
+		"wait "
+		"and are tried again in %u min; allow the topic in the broker's policy, or switch "
+		"it off "
+		"(mqtt.topics in the host file)",
+		publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
+	tell_changed(b->owner);
+}
+
+/// The topic of the broker; NULL: it is switched off.
+static const char *topic_name(const struct host_topic *topic, const char *standard)
+{
+	if (topic->off)
+		return NULL;
+	return topic->name ? topic->name : standard;
+}
+
+static const char *topic_of(const struct host_broker *b, enum outbox_class class)
+{
+	if (class == OUTBOX_EVENT)
+		return topic_name(&b->containers, STATUS_TOPIC_CONTAINERS);
+	if (class == OUTBOX_PROGRESS)
+		return topic_name(&b->progress, STATUS_TOPIC_PROGRESS);
+	return STATUS_TOPIC;
+}
+
+static char *on_presence(void *ctx, enum publisher_presence what)
+{
+	struct mqtt_broker *b = ctx;
+
+	if (what == PUBLISHER_LOST) // the first of a connection that is asked for
+		(void)mqtt_brokers_make_id(b->connection);
+	return mqtt_brokers_connection_message(
+		what, b->connection, b->owner->host->thing_name, lm_clock_wall_ms());
+}
+
+static void on_drained(void *ctx)
+{
+	struct mqtt_broker *b = ctx;
+
+	tell_changed(b->owner);
+	check_drained(b->owner);
+}
+
+static bool is_drained(const struct mqtt_brokers *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+
+		if (p && publisher_is_connected(p) && !publisher_is_drained(p))
+			return false;
+	}
+	return true;
+}
+
+static void end_drain(void *ctx)
+{
+	struct mqtt_brokers *o = ctx;
+	loop_cb *done = lm_take(o->drained);
+
+	loop_timer_stop(o->drain_timer);
+	if (done)
+		done(o->drained_ctx);
+}
+
+static void check_drained(struct mqtt_brokers *o)
+{
+	if (o->drained && is_drained(o))
+		loop_timer_start(o->drain_timer, 0, 0); // not from inside a publisher's callback
+}
+
+void mqtt_brokers_drain(struct mqtt_brokers *o, uint64_t limit_ms, loop_cb *done, void *ctx)
+{
+	for (size_t i = 0; i < o->n; i++)
+		publisher_end(o->brokers[i].publisher);
+	o->drained = done;
+	o->drained_ctx = ctx;
+	loop_timer_start(o->drain_timer, is_drained(o) ? 0 : limit_ms, 0);
+}
+
+/// A file's name for a broker: stable, and readable.
+static char *folder_name(const struct host_broker *b)
+{
+	lm_auto_buf struct lm_buf name = LM_BUF(4096);
+
+	if (b->socket)
+		(void)lm_percent_encode(&name, lm_str(b->socket), false);
+	else
+		(void)lm_percent_encode(&name, lm_str(b->host), false);
+	if (!b->socket)
+		(void)lm_buf_printf(&name, "_%u", b->port);
+	return lm_buf_take(&name);
+}
+
+static lm_rc add_broker(struct mqtt_brokers *o, struct loop *loop, const struct host_broker *from,
+	const char *directory, struct lm_err *err)
+{
+	struct mqtt_broker *b = &o->brokers[o->n++];
+
+	b->owner = o;
+	b->settings = from;
+	b->folder = folder_name(from);
+	lm_auto_free char *path = lm_path_join(directory, b->folder);
+	const struct mqtt_settings settings = {
+		.host = from->host,
+		.port = from->port,
+		.socket = from->socket,
+		.ca = from->ca,
+		.certificate = from->certificate,
+		.private_key = from->private_key,
+		.username = from->username,
+		.password_file = from->password_file,
+		.client_id = from->client_id,
+	};
+	const struct publisher_events events = {
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.drained = on_drained,
+		.set_aside = on_set_aside,
+		.presence_topic = topic_name(&from->connection, STATUS_TOPIC_CONNECTION),
+		.presence = on_presence,
+		.ctx = b,
+	};
+	lm_rc rc = publisher_create(loop, &settings, path, &events, &b->publisher, err);
+	// What waits from an earlier run was taken for the topic of that time.
+	if (rc == LM_OK)
+		publisher_redirect(b->publisher, OUTBOX_EVENT, topic_of(from, OUTBOX_EVENT));
+	return rc;
+}
+
+static bool is_known(const struct mqtt_brokers *o, const char *folder)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (strcmp(o->brokers[i].folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
+static size_t count_messages(int dir_fd, const char *folder)
+{
+	size_t n = 0;
+	lm_auto_close int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return 0;
+	(void)lm_take_fd(fd);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;)
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static void remove_folder(int dir_fd, const char *folder)
+{
+	struct lm_err err = {LM_OK};
+	size_t n = count_messages(dir_fd, folder);
+
+	if (n > 0)
+		lm_warn("%zu message(s) for the broker %s are given up: the host file does not "
+			"name "
+			"it any more",
+			n, folder);
+	if (lm_tree_remove(dir_fd, folder, &err))
+		lm_warn("remove the outbox of %s: %s, ignoring", folder, err.msg);
+}
+
+/// Outboxes of brokers that are named no more.
+static lm_rc remove_unknown(const struct mqtt_brokers *o, const char *directory, struct lm_err *err)
+{
+	lm_auto_closedir DIR *dir = opendir(directory);
+
+	if (!dir)
+		return errno == ENOENT ? LM_OK
+				       : lm_fail(err, LM_E_SYS, errno, "read '%s': %m", directory);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+			!is_known(o, e->d_name))
+			remove_folder(dirfd(dir), e->d_name);
+	}
+	return LM_OK;
+}
+
+lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
+	struct mqtt_brokers **ret, struct lm_err *err)
+{
+	lm_auto(mqtt_brokers_destroy_p) struct mqtt_brokers *o = lm_xcalloc(1, sizeof(*o));
+	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
+	lm_rc rc = LM_OK;
+
+	o->host = host;
+	o->drain_timer = loop_timer_create(loop, end_drain, o);
+	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
+	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)
+		rc = add_broker(o, loop, &host->brokers[i], directory, err);
+	if (rc == LM_OK)
+		rc = remove_unknown(o, directory, err);
+	if (rc)
+		return rc;
+	*ret = lm_take(o);
+	return LM_OK;
+}
+
+/// What the disk refused until now.
+static void save_held(const struct mqtt_broker *b)
+{
+	struct lm_err err = {LM_OK};
+
+	if (b->publisher && publisher_save(b->publisher, &err))
+		lm_error("messages for the broker %s are lost with the end of the program: %s",
+			b->folder, err.msg);
+}
+
+void mqtt_brokers_destroy(struct mqtt_brokers *o)
+{
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->n; i++) {
+		save_held(&o->brokers[i]);
+		publisher_destroy(o->brokers[i].publisher);
+		free(o->brokers[i].folder);
+	}
+	free(o->brokers);
+	loop_timer_destroy(o->drain_timer);
+	free(o);
+}
+
+typedef lm_rc give_to(struct publisher *p, enum outbox_class class, const char *topic,
+	struct lm_str payload, struct lm_err *err);
+
+static lm_rc give_all(const struct mqtt_brokers *o, give_to *give, enum outbox_class class,
+	struct lm_str payload, struct lm_err *err)
+{
+	lm_rc first = LM_OK;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct lm_err failed = {LM_OK};
+		const char *topic = topic_of(o->brokers[i].settings, class);
+		lm_rc rc = topic ? give(o->brokers[i].publisher, class, topic, payload, &failed)
+				 : LM_OK;
+
+		if (rc && !first) {
+			*err = failed;
+			first = rc;
+		}
+	}
+	return first;
+}
+
+lm_rc mqtt_brokers_send(
+	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
+{
+	return give_all(o, publisher_send, class, payload, err);
+}
+
+lm_rc mqtt_brokers_send_once(
+	struct mqtt_brokers *o, const char *key, struct lm_str payload, struct lm_err *err)
+{
+	lm_rc first = LM_OK;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct mqtt_broker *b = &o->brokers[i];
+		lm_rc rc = b->behind.rc ? b->behind.rc
+					: publisher_send_once(b->publisher, key, OUTBOX_STATUS,
+						  STATUS_TOPIC, payload, &b->behind);
+
+		if (rc && !first) {
+			*err = b->behind;
+			first = rc;
+		}
+	}
+	return first;
+}
+
+void mqtt_brokers_send_again(struct mqtt_brokers *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		o->brokers[i].behind.rc = LM_OK;
+}
+
+void mqtt_brokers_forget_taken(struct mqtt_brokers *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		publisher_forget_taken(o->brokers[i].publisher);
+}
+
+lm_rc mqtt_brokers_hold(
+	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
+{
+	return give_all(o, publisher_hold, class, payload, err);
+}
+
+json_t *mqtt_brokers_to_json(const struct mqtt_brokers *o)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+		const char *fault = publisher_fault(p);
+
+		json_t *refused = json_array();
+		const char *topic;
+
+		for (size_t k = 0; (topic = publisher_set_aside(p, k)); k++)
+			json_array_append_new(refused, json_string(topic));
+		json_array_append_new(
+			list, json_pack("{s:s, s:b, s:I, s:s?, s:o}", "name", publisher_name(p),
+				      "connected", publisher_is_connected(p), "waiting",
+				      (json_int_t)publisher_counts(p).lasting, "error",
+				      fault[0] ? fault : NULL, "refused_topics", refused));
+	}
+	return list;
+}
+
+size_t mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker **ret)
+{
+	*ret = lm_xcalloc(o->n + 1, sizeof(**ret));
+	for (size_t i = 0; i < o->n; i++) {
+		const struct publisher *p = o->brokers[i].publisher;
+
+		size_t refused = 0;
+
+		while (publisher_set_aside(p, refused))
+			refused++;
+		(*ret)[i] = (struct metrics_broker){
+			.refused_topics = refused,
+			.name = publisher_name(p),
+			.connected = publisher_is_connected(p),
+			.outbox = publisher_counts(p),
+		};
+	}
+	return o->n;
+}

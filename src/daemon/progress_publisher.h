@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// How far the present piece of work is: for whoever waits for it, for the log, for the progress
+/// topic, and for `status`. From the loop's thread; logs.
+
+#include "daemon/metrics.h"
+#include "daemon/mqtt_brokers.h"
+#include "daemon/waiters.h"
+#include "deploy/store.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+
+struct progress_publisher {
+	struct mqtt_brokers *brokers;
+	const struct waiter *waiter; ///< Who waits; NULL: nobody.
+	loop_cb *changed;            ///< A stage has begun or ended.
+	void *ctx;
+
+	unsigned generation;          ///< That it is about.
+	bool counts;                  ///< It is a deployment: its stages are remembered.
+	char stage[STORE_STAGE_SIZE]; ///< "": none yet.
+	uint64_t stage_began_ms;
+	json_t *stages; ///< Of the last deployment: [{"stage","ms"},…].
+	struct metrics_stage totals[DEPLOY_STAGES];
+};
+
+void progress_finish(struct progress_publisher *p);
+/// Another piece of work begins.
+void progress_begin(struct progress_publisher *p, unsigned generation, bool counts);
+/// Passes a stage's line on; unless it only says how far, to the progress topic, too.
+void progress_stage(struct progress_publisher *p, const json_t *line);
+/// The same for a stage of lightermand's own, which ends now.
+void progress_own_stage(struct progress_publisher *p, const char *stage, uint64_t began_ms);
+/// Whether a stage of the last deployment has ended well.
+bool progress_has_done(const struct progress_publisher *p, const char *stage);

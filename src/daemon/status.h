@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What the supervisor does, as `lighterman status`, `doctor`, the service manager and the log show
+/// it. Changes nothing.
+
+#include "daemon/progress_publisher.h"
+#include "deploy/lifecycle.h"
+#include "deploy/store.h"
+#include "docker/answer.h"
+#include "sys/json.h"
+
+#include <stdint.h>
+
+/// What the worker does that runs.
+enum status_task { STATUS_NO_TASK, STATUS_DEPLOY, STATUS_DOWN, STATUS_PLAN };
+
+/// Everything is borrowed from the supervisor.
+struct status {
+	const struct lifecycle *lifecycle;
+	struct store *store;
+	const struct progress_publisher *progress;
+	enum status_task task;
+	const char *why_cancelled;
+	uint64_t retry_at_ms; ///< On lm_clock_mono_ms().
+};
+
+/// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
+char *status_describe(const struct status *s);
+/// What `status` shows but for containers and brokers; a new reference. `containers`: what the
+/// engine has; NULL: it did not answer.
+json_t *status_to_json(const struct status *s, const struct engine_containers *containers);

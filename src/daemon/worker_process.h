@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One run of lighterman-worker, from its start until nothing of it is left: the pipes, the lines
+/// that it reports (docs/formats.md), its silence, and its end, however that comes.
+///
+/// It knows the protocol and nothing of what is deployed. Never logs. From the loop's thread.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "daemon/worker_protocol.h"
+#include "deploy/handover.h"
+#include "sys/json.h"
+#include "sys/loop.h"
+#include "sys/process.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker_process;
+
+struct worker_process_spec {
+	const char *program;             ///< Path of lighterman-worker.
+	const struct process_user *user; ///< Whom it becomes; NULL: stay who we are.
+	const json_t *document;          ///< The job. Borrowed for the call.
+	int lock_fd;                     ///< Becomes its descriptor 3; stays the caller's.
+	struct handover handover;        ///< What it gets once it is hardened; stays the caller's.
+	unsigned silence_ms;             ///< Without a line for so long it is ended.
+};
+
+/// What is NULL is what this job has no lines of: one that comes all the same fails it.
+struct worker_process_events {
+	/// A stage is about to begin. After LM_OK it does; else the job ends with that error.
+	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
+	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
+	void (*progress)(void *ctx, const json_t *line);
+	void (*image)(void *ctx, const char *ref, const char *digest);
+	void (*compose)(void *ctx, const char *stamp, const char *version);
+	/// The compose file that is deployed, which is what the definition names; version "": none.
+	void (*copy)(void *ctx, const char *sha256, const char *version);
+	/// A part of a plan, as the worker sent it. Borrowed.
+	void (*plan)(void *ctx, const json_t *line);
+	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
+	/// Logs does not keep `rejected`, counted from the last of these events on.
+	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
+	/// It waits for worker_process_order.
+	void (*idle)(void *ctx);
+	/// A line of its stderr.
+	void (*text)(void *ctx, struct lm_str line);
+	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
+	/// destroyed inside.
+	void (*ended)(void *ctx, const struct worker_result *result);
+	void *ctx;
+};
+
+/// Starts a worker. `events` is copied. As process_start.
+lm_rc worker_process_start(struct loop *loop, const struct worker_process_spec *spec,
+	const struct worker_process_events *events, struct worker_process **ret,
+	struct lm_err *err);
+/// Answers a worker that has begun a stage or is idle, with a line.
+void worker_process_order(struct worker_process *worker, const char *line);
+/// Tells it to stop. It has 30 s for that; then what is left of it is killed.
+void worker_process_cancel(struct worker_process *worker);
+/// Kills it at once and hands over what it has said until then, but not its end. To be destroyed.
+void worker_process_kill(struct worker_process *worker);
+pid_t worker_process_pid(const struct worker_process *worker);
+/// A worker that still runs is killed. Takes NULL.
+void worker_process_destroy(struct worker_process *worker);
+LM_DEFINE_CLEANUP(struct worker_process, worker_process_destroy)
