@@ -50,11 +50,11 @@ static lm_rc fail_denied(const char *path, struct lm_err *err)
 
 	if (directory)
 		return lm_fail(err, err->rc, err->sys,
-			"%s: your user may not pass the directory '%s': run it as root, or allow "
-			"your user to search it",
+			"%s: your user cannot search the directory '%s'; run lighterman as root, "
+			"or grant search permission",
 			err->msg, directory);
 	return lm_fail(err, err->rc, err->sys,
-		"%s: run it as root or as a member of the group in lightermand's controlGroup",
+		"%s; run lighterman as root or as a member of lightermand's controlGroup",
 		err->msg);
 }
 
@@ -63,19 +63,18 @@ static lm_rc fail_connect(const char *path, struct lm_err *err)
 	switch (err->rc) {
 	case LM_E_NOT_FOUND:
 		return lm_fail(err, err->rc, err->sys,
-			"%s: lightermand does not run, or uses another runtimeDirectory: start it "
-			"or name its socket with --socket",
+			"%s: lightermand is not running, or uses another runtimeDirectory; start "
+			"it, or name its socket with --socket",
 			err->msg);
 	case LM_E_DENIED:
 		return fail_denied(path, err);
 	case LM_E_NETWORK:
 		return lm_fail(err, err->rc, err->sys,
-			"%s: lightermand does not run any more: see its log and start it",
-			err->msg);
+			"%s: lightermand is no longer running; see its log and start it", err->msg);
 	default:
 		if (err->sys == EAGAIN)
 			return lm_fail(err, err->rc, err->sys,
-				"%s: lightermand has too many clients: try again", err->msg);
+				"%s: lightermand has too many clients; try again", err->msg);
 		return err->rc;
 	}
 }
@@ -83,8 +82,8 @@ static lm_rc fail_connect(const char *path, struct lm_err *err)
 static lm_rc fail_ended(struct lm_err *err)
 {
 	return lm_fail(err, LM_E_NETWORK, 0,
-		"lightermand closed the connection before its answer was complete: it ended or was "
-		"restarted; see its log");
+		"lightermand closed the connection before its answer was complete: it exited or "
+		"was restarted; see its log");
 }
 
 /// Waits until more can be written. `*ret_answered`: there is something to read first.
@@ -115,7 +114,7 @@ static lm_rc send_all(
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			return LM_OK;
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return lm_fail(err, LM_E_SYS, errno, "send the request: %m");
+			return lm_fail(err, LM_E_SYS, errno, "cannot send the request: %m");
 		if (n > 0) {
 			bytes.p += n;
 			bytes.n -= (size_t)n;
@@ -134,7 +133,7 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 		return fail_connect(socket_path, err);
 	if (!json_write(request, &line) || !lm_buf_putc(&line, '\n'))
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the request is larger than the %d bytes that lightermand takes",
+			"the request is larger than lightermand's limit of %d bytes",
 			LIMIT_CONTROL_REQUEST);
 	lm_rc rc = send_all(fd, lm_buf_str(&line), limit, err);
 	if (rc)
@@ -181,13 +180,13 @@ static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *
 	lm_buf_consume(&c->in, n + 1);
 	if (!rc && !json_is_object(line)) {
 		rc = lm_fail(
-			&why, LM_E_PROTOCOL, 0, "it is %s, not an object", json_type_name(line));
+			&why, LM_E_PROTOCOL, 0, "%s instead of an object", json_type_name(line));
 		json_decref(line);
 	}
 	if (rc)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"what answers at '%s' is not lightermand, or of another version (line %llu "
-			"of its answer: %s): name lightermand's socket with --socket",
+			"the program at '%s' is not lightermand, or is another version of it (line "
+			"%llu of its answer: %s); name lightermand's socket with --socket",
 			c->socket_path, c->lines, why.msg);
 	*ret = line;
 	return LM_OK;
@@ -196,7 +195,7 @@ static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *
 /// Reads what is there, waiting for it.
 static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
 {
-	// Without events to wait for, poll tells errors: that the other end of a pipe is closed.
+	// Without events to wait for, poll reports errors: that the other end of a pipe is closed.
 	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN}, {.fd = c->output_fd}};
 	char piece[READ_PIECE];
 	lm_rc rc = wait_for(fds, LM_ARRAY_SIZE(fds), limit, err);
@@ -204,14 +203,15 @@ static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct 
 	if (rc)
 		return rc;
 	if (fds[1].revents)
-		return lm_fail(err, LM_E_CANCELLED, EPIPE, "nobody reads the output any more");
+		return lm_fail(err, LM_E_CANCELLED, EPIPE, "the reader closed the output");
 	ssize_t n = read(c->fd, piece, sizeof(piece));
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return fail_ended(err);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR
 			       ? LM_OK
-			       : lm_fail(err, LM_E_SYS, errno, "read lightermand's answer: %m");
+			       : lm_fail(err, LM_E_SYS, errno,
+					 "cannot read lightermand's answer: %m");
 	(void)lm_buf_add(&c->in, piece, (size_t)n); // fits: client_read keeps `in` below its limit
 	return LM_OK;
 }
@@ -228,8 +228,8 @@ lm_rc client_read(
 
 		if (end > LIMIT_CONTROL_REPLY)
 			return lm_fail(err, LM_E_TOO_LARGE, 0,
-				"what answers at '%s' sends a line of more than %d bytes, which "
-				"lightermand never does: name lightermand's socket with --socket",
+				"the program at '%s' sent a line of more than %d bytes, so it is "
+				"not lightermand; name lightermand's socket with --socket",
 				c->socket_path, LIMIT_CONTROL_REPLY);
 		if (end < in.n)
 			return take_line(c, end, ret, err);
@@ -244,7 +244,7 @@ char *client_socket_path_of(const char *host_file)
 {
 	lm_auto_host struct host_settings host = {0};
 	lm_auto_json json_t *document = NULL;
-	struct lm_err ignored; // whether lightermand is there is told by asking it
+	struct lm_err ignored; // the attempt to connect reports it
 
 	if (json_read_file(host_file, LIMIT_HOST_FILE, &document, &ignored) ||
 		host_from_json(document, &host, &ignored))
@@ -282,7 +282,7 @@ lm_rc client_ask(const char *socket_path, const char *command, const struct wait
 	if (rc == LM_E_TIMEOUT) {
 		*ret_exit = EXIT_UNREACHABLE;
 		return lm_fail(err, rc, 0,
-			"lightermand has not answered for %d s: see its log, and restart it if it "
+			"lightermand did not answer for %d s; see its log, and restart it if it "
 			"hangs",
 			ANSWER_S);
 	}

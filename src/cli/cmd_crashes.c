@@ -18,7 +18,7 @@ static void add_end(const json_t *crash, struct lm_buf *out)
 	if (code >= 0)
 		(void)lm_buf_printf(out, "exit code %lld", (long long)code);
 	else
-		(void)lm_buf_puts(out, "exit code not known");
+		(void)lm_buf_puts(out, "exit code unknown");
 	if (signal > 0)
 		(void)lm_buf_printf(out, ", signal %lld", (long long)signal);
 	if (json_get_bool(crash, "oom_killed", false))

@@ -10,11 +10,11 @@
 
 #include <string.h>
 
-struct job {
-	struct follow_words words;
+struct action {
+	struct follow_texts texts;
 	const char *noun; ///< "deployment": "the deployment failed".
 	const char *done; ///< "deployed": "deployed generation 3 in 4.2 s". NULL: see `finished`.
-	const char *begun, *finished; ///< Whole sentences, in place of that.
+	const char *started, *finished; ///< Used in place of that.
 };
 
 static void print_json(const struct call *call, const struct answer *answer, const char *message)
@@ -26,22 +26,22 @@ static void print_json(const struct call *call, const struct answer *answer, con
 
 /// "deployed generation 3 in 4.2 s"; lightermand's own sentence, if it has one, is more to the
 /// point where there was nothing to wait for.
-static void print_done(const struct call *call, const struct job *job, const json_t *last)
+static void print_done(const struct call *call, const struct action *action, const json_t *last)
 {
 	const json_t *generation = json_object_get(last, "generation");
 	const json_t *ms = json_object_get(last, "ms");
 	const char *message = json_get_text(last, "message");
 	char duration[FORMAT_SIZE];
 
-	if (job->done && json_is_integer(generation) && json_is_integer(ms))
-		(void)fprintf(call->out, "%s generation %lld in %s\n", job->done,
+	if (action->done && json_is_integer(generation) && json_is_integer(ms))
+		(void)fprintf(call->out, "%s generation %lld in %s\n", action->done,
 			(long long)json_integer_value(generation),
 			format_duration(json_integer_value(ms), duration));
-	else if (!message && job->begun && call->no_wait && json_is_integer(generation))
-		(void)fprintf(call->out, "the %s of generation %lld %s\n", job->noun,
-			(long long)json_integer_value(generation), job->begun);
+	else if (!message && action->started && call->no_wait && json_is_integer(generation))
+		(void)fprintf(call->out, "the %s of generation %lld %s\n", action->noun,
+			(long long)json_integer_value(generation), action->started);
 	else if (!message)
-		(void)fprintf(call->out, "%s\n", job->finished);
+		(void)fprintf(call->out, "%s\n", action->finished);
 	if (message) {
 		lm_auto_free char *shown = sanitize_text(message);
 		(void)fprintf(call->out, "%s\n", shown);
@@ -50,55 +50,55 @@ static void print_done(const struct call *call, const struct job *job, const jso
 
 /// What failed, where, why, and what has become of what ran before.
 static void print_failed(
-	const struct call *call, const struct job *job, const struct answer *answer)
+	const struct call *call, const struct action *action, const struct answer *answer)
 {
 	const json_t *generation = json_object_get(answer->last, "generation");
 	lm_auto_free char *message = sanitize_text(json_get_text(answer->last, "message"));
 	const char *effect =
 		deploy_effect_text(deploy_effect_from_name(json_get_text(answer->last, "effect")));
-	bool told = answer->exit_status == EXIT_INVALID && json_array_size(answer->faults);
+	bool reported = answer->exit_status == EXIT_INVALID && json_array_size(answer->faults);
 
-	if (told)
+	if (reported)
 		return;
 	(void)fputs("lighterman: ", call->err);
 	if (json_is_integer(generation))
-		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", job->noun,
+		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", action->noun,
 			(long long)json_integer_value(generation),
 			answer->failed_stage ? " in " : "",
 			answer->failed_stage ? answer->failed_stage : "");
 	else if (!*message)
-		(void)fprintf(call->err, "the %s failed: ", job->noun);
+		(void)fprintf(call->err, "the %s failed: ", action->noun);
 	(void)fprintf(call->err, "%s%s%s\n", *message ? message : "see lightermand's log",
 		*effect ? "; " : "", effect);
 }
 
-/// Asks, follows, and reports the end. Returns the exit status.
-static int run_job(const struct call *call, const struct job *job, const json_t *request)
+/// Asks, follows, and reports the outcome. Returns the exit status.
+static int run_action(const struct call *call, const struct action *action, const json_t *request)
 {
 	lm_auto(answer_finish) struct answer answer = {0};
 	struct lm_err why = {0};
-	lm_rc rc = follow_run(call, &job->words, request, &answer, &why);
+	lm_rc rc = follow_run(call, &action->texts, request, &answer, &why);
 
 	if (call->json)
 		print_json(call, &answer, rc ? why.msg : NULL);
 	else if (rc)
 		output_error(call->err, why.msg);
 	else if (answer.exit_status == EXIT_DONE)
-		print_done(call, job, answer.last);
+		print_done(call, action, answer.last);
 	else
-		print_failed(call, job, &answer);
+		print_failed(call, action, &answer);
 	return answer.exit_status;
 }
 
 int cmd_deploy(const struct call *call)
 {
-	const struct job job = {
-		.words = {.source = group_file_name(call->argument),
+	const struct action action = {
+		.texts = {.source = group_file_name(call->argument),
 			.doing = "deploying",
-			.interrupted = "the deployment goes on; see `lighterman status`"},
+			.interrupted = "the deployment continues; see `lighterman status`"},
 		.noun = "deployment",
 		.done = "deployed",
-		.begun = "has begun; see `lighterman status`",
+		.started = "has started; see `lighterman status`",
 		.finished = "deployed",
 	};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
@@ -107,33 +107,33 @@ int cmd_deploy(const struct call *call)
 		return EXIT_INVALID;
 	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b}", "command", "deploy", "group",
 		text.data, text.len, "wait", !call->no_wait);
-	return run_job(call, &job, request);
+	return run_action(call, &action, request);
 }
 
 int cmd_start(const struct call *call)
 {
-	static const struct job job = {
-		.words = {.source = "lighterman",
+	static const struct action action = {
+		.texts = {.source = "lighterman",
 			.doing = "starting",
-			.interrupted = "the start goes on; see `lighterman status`"},
+			.interrupted = "the start continues; see `lighterman status`"},
 		.noun = "start",
 		.done = "started",
 		.finished = "started",
 	};
 	lm_auto_json json_t *request = json_pack("{s:s}", "command", "start");
 
-	return run_job(call, &job, request);
+	return run_action(call, &action, request);
 }
 
 int cmd_stop(const struct call *call)
 {
-	static const struct job job = {
-		.words = {.source = "lighterman",
-			.interrupted = "the stop goes on; see `lighterman status`"},
+	static const struct action action = {
+		.texts = {.source = "lighterman",
+			.interrupted = "the stop continues; see `lighterman status`"},
 		.noun = "stop",
-		.finished = "stopped; `lighterman start` or a deployment brings it up again",
+		.finished = "stopped; `lighterman start` or a deployment starts it again",
 	};
 	lm_auto_json json_t *request = json_pack("{s:s}", "command", "stop");
 
-	return run_job(call, &job, request);
+	return run_action(call, &action, request);
 }

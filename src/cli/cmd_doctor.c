@@ -57,7 +57,7 @@ struct doctor {
 	bool has_host;
 	struct host_settings host;
 	struct group *group;   ///< NULL: none, or it is invalid.
-	bool group_is_invalid; ///< Then the application's user is not known either.
+	bool group_is_invalid; ///< Then the application's user is unknown, too.
 	char *socket_path;     ///< Of lightermand.
 	lm_rc ask_rc;          ///< It does not answer, for that reason.
 	struct lm_err ask_err;
@@ -67,8 +67,7 @@ struct doctor {
 	bool as_user;     ///< The worker runs as the application's user, or as who asks.
 	struct process_user user;
 
-	/// It can be handed what others must not have; it has said something; it has sent its
-	/// result.
+	/// It may be given secrets; it has sent a line; it has sent its result.
 	bool worker_hardened, worker_lives, worker_done;
 };
 
@@ -88,21 +87,19 @@ static void ask_status(struct doctor *d)
 	d->status = json_incref(json_object_get(last, "status"));
 }
 
-static void tell_host_file(struct doctor *d, const char *of_lightermand)
+static void report_host_file(struct doctor *d, const char *of_lightermand)
 {
 	if (of_lightermand && d->host.file)
-		doctor_report_ok(
-			&d->report, "%s, which the running lightermand uses", d->host.file);
+		doctor_report_ok(&d->report, "%s, used by the running lightermand", d->host.file);
 	else if (json_is_null(json_object_get(d->status, "host_file")) && !d->host.file)
 		doctor_report_ok(
-			&d->report, "none, as the running lightermand: the defaults count");
+			&d->report, "none, as for the running lightermand: using the defaults");
 	else if (d->host.file)
 		doctor_report_ok(&d->report, "%s", d->host.file);
 	else
 		doctor_report_ok(&d->report,
-			"there is none at " HOST_FILE_DEFAULT
-			": the defaults count; if lightermand is started with another, name it "
-			"with --config");
+			"no file " HOST_FILE_DEFAULT ": using the defaults; if lightermand uses "
+			"another file, name it with --config");
 }
 
 static void check_host_file(struct doctor *d)
@@ -122,7 +119,7 @@ static void check_host_file(struct doctor *d)
 		return;
 	}
 	d->has_host = true;
-	tell_host_file(d, of_lightermand);
+	report_host_file(d, of_lightermand);
 }
 
 static bool is_same_file(const char *a, const char *b)
@@ -143,15 +140,14 @@ static void compare_host_files(struct doctor *d)
 	if (!d->has_host || !member || (!used && !d->host.file) ||
 		(used && d->host.file && is_same_file(used, d->host.file)))
 		return;
-	lm_auto_free char *message = lm_xasprintf("it uses %s, and what is checked here is %s",
+	lm_auto_free char *message = lm_xasprintf("lightermand uses %s, but doctor checks %s",
 		used ? used : "no host file", d->host.file ? d->host.file : "the defaults");
 	doctor_report_warning(&d->report, message,
-		d->call->config
-			? "leave out --config, or restart lightermand with that file"
-			: "restart lightermand: it was started before that file was written");
+		d->call->config ? "omit --config, or restart lightermand with that file"
+				: "restart lightermand: it started before that file was written");
 }
 
-static void tell_group(struct doctor *d, const char *path)
+static void report_group(struct doctor *d, const char *path)
 {
 	const struct connector_definition *def = &d->group->connector;
 
@@ -162,7 +158,7 @@ static void tell_group(struct doctor *d, const char *path)
 }
 
 /// Each fault is a line.
-static void tell_faults(struct doctor *d, const struct definition_faults *faults)
+static void report_faults(struct doctor *d, const struct definition_faults *faults)
 {
 	d->group_is_invalid = true;
 	for (size_t i = 0; i < faults->n; i++) {
@@ -174,12 +170,12 @@ static void tell_faults(struct doctor *d, const struct definition_faults *faults
 static void check_text(struct doctor *d, struct lm_str text, const char *path)
 {
 	lm_auto(faults_finish) struct definition_faults faults = {0};
-	struct lm_err ignored; // told by the faults
+	struct lm_err ignored; // the faults say why
 
 	if (definition_parse(text, &faults, &d->group, &ignored))
-		tell_faults(d, &faults);
+		report_faults(d, &faults);
 	else
-		tell_group(d, path);
+		report_group(d, path);
 }
 
 static void check_deployed(struct doctor *d)
@@ -195,12 +191,12 @@ static void check_deployed(struct doctor *d)
 	path = lm_path_join(d->host.state_directory, "application/current/definition.json");
 	lm_rc rc = lm_file_read(path, &text, &err);
 	if (rc == LM_E_NOT_FOUND)
-		doctor_report_skip(&d->report, "none was named, and nothing is deployed");
+		doctor_report_skip(&d->report, "no group file given, and nothing deployed");
 	else if (rc)
 		doctor_report_skip(&d->report,
-			"none was named, and what is deployed cannot be read: %s", err.msg);
+			"no group file given, and cannot read the current deployment: %s", err.msg);
 	else
-		check_text(d, lm_buf_str(&text), "what is deployed");
+		check_text(d, lm_buf_str(&text), "the current deployment");
 }
 
 static void check_group_file(struct doctor *d)
@@ -220,7 +216,7 @@ static void check_group_file(struct doctor *d)
 	d->invalid |= d->group_is_invalid;
 }
 
-static void tell_lightermand(struct doctor *d)
+static void report_lightermand(struct doctor *d)
 {
 	const char *version = json_get_text(d->status, "version");
 	const char *description = json_get_text(d->status, "description");
@@ -239,7 +235,7 @@ static void tell_lightermand(struct doctor *d)
 			"see the last deployment in 'lighterman status'");
 	if (version && strcmp(version, LM_VERSION) != 0)
 		doctor_report_warning(&d->report,
-			"lightermand is not of the same version as lighterman, " LM_VERSION,
+			"lightermand is not the same version as lighterman, " LM_VERSION,
 			"restart it after an update (systemctl restart lightermand)");
 }
 
@@ -249,7 +245,7 @@ static void check_lightermand(struct doctor *d)
 		doctor_report_problem(&d->report, d->ask_err.msg, NULL);
 		return;
 	}
-	tell_lightermand(d);
+	report_lightermand(d);
 	compare_host_files(d);
 }
 
@@ -261,23 +257,23 @@ static const struct connector_definition *definition_of(const struct doctor *d)
 }
 
 /// An ordinary user can only check for itself.
-static void tell_other_user(struct doctor *d, const struct process_user *user)
+static void report_other_user(struct doctor *d, const struct process_user *user)
 {
 	lm_auto(process_user_finish) struct process_user own = {0};
 	struct lm_err err = {0};
 
 	if (process_user_by_uid(geteuid(), &own, NULL)) {
 		(void)!lm_fail(&err, LM_E_DENIED, 0,
-			"the application's user is '%s'; what follows is checked for you instead, "
+			"the application runs as '%s'; the following checks run as you instead, "
 			"user %u",
 			user->name, (unsigned)geteuid());
 	} else {
 		(void)!lm_fail(&err, LM_E_DENIED, 0,
-			"the application's user is '%s'; what follows is checked for you instead, "
+			"the application runs as '%s'; the following checks run as you instead, "
 			"'%s'",
 			user->name, own.name);
 	}
-	doctor_report_warning(&d->report, err.msg, "run it as root");
+	doctor_report_warning(&d->report, err.msg, "run lighterman as root");
 }
 
 static void check_user(struct doctor *d)
@@ -298,10 +294,9 @@ static void check_user(struct doctor *d)
 	}
 	d->has_user = d->as_user = true;
 	if (geteuid() != 0 && d->user.uid != geteuid())
-		tell_other_user(d, &d->user);
+		report_other_user(d, &d->user);
 	else
-		doctor_report_ok(
-			&d->report, "'%s', number %u", d->user.name, (unsigned)d->user.uid);
+		doctor_report_ok(&d->report, "'%s', UID %u", d->user.name, (unsigned)d->user.uid);
 }
 
 static void check_root(struct doctor *d)
@@ -309,16 +304,16 @@ static void check_root(struct doctor *d)
 	struct lm_err err = {0};
 
 	if (!d->has_user)
-		doctor_report_skip(&d->report, "not checked: the application's user is not known");
+		doctor_report_skip(&d->report, "not checked: the application's user is unknown");
 	else if (d->user.uid != 0)
 		doctor_report_skip(&d->report, "not needed: the application's user is not root");
 	else if (d->daemon_uid != 0 || geteuid() != 0)
 		doctor_report_skip(
-			&d->report, "not checked: lightermand does not run as root, or you do not");
+			&d->report, "not checked: lightermand or lighterman does not run as root");
 	else if (launch_check_user(&d->host, definition_of(d), &d->user, &err))
 		doctor_report_problem(&d->report, err.msg, NULL);
 	else
-		doctor_report_ok(&d->report, "the host file allows it to be root");
+		doctor_report_ok(&d->report, "the host file allows root");
 }
 
 static void check_broker(struct doctor *d, const json_t *broker)
@@ -333,19 +328,19 @@ static void check_broker(struct doctor *d, const json_t *broker)
 	for (size_t i = 0; i < json_array_size(refused); i++) {
 		const char *topic = json_string_value(json_array_get(refused, i));
 		lm_auto_free char *message =
-			lm_xasprintf("%s: refuses the topic %s", name, topic ? topic : "?");
+			lm_xasprintf("%s: rejects topic %s", name, topic ? topic : "?");
 		doctor_report_warning(&d->report, message,
-			"allow it in the broker's policy, or switch it off with mqtt.topics in the "
+			"allow it in the broker's policy, or disable it with mqtt.topics in the "
 			"host file");
 	}
 	if (json_get_bool(broker, "connected", false)) {
 		doctor_report_ok(&d->report, "%s: connected", name);
 		return;
 	}
-	lm_auto_free char *message = lm_xasprintf("%s: not connected%s%s, %lld messages wait", name,
-		error ? ": " : "", error ? error : "", waiting);
+	lm_auto_free char *message = lm_xasprintf("%s: not connected%s%s, %lld messages waiting",
+		name, error ? ": " : "", error ? error : "", waiting);
 	doctor_report_problem(
-		&d->report, message, "start the broker, or mend mqtt in the host file");
+		&d->report, message, "start the broker, or fix mqtt in the host file");
 }
 
 static void check_brokers(struct doctor *d)
@@ -353,18 +348,18 @@ static void check_brokers(struct doctor *d)
 	const json_t *brokers = json_object_get(d->status, "brokers");
 
 	if (d->has_host && d->host.brokers_n == 0) {
-		doctor_report_warning(&d->report, "none is set up: status messages are not sent",
-			"set mqtt in the host file, if somebody is to hear of deployments");
+		doctor_report_warning(&d->report, "none configured: status messages are not sent",
+			"set mqtt in the host file to publish deployment status");
 		return;
 	}
 	if (!d->status) {
-		doctor_report_skip(&d->report, "not checked: lightermand cannot be asked");
+		doctor_report_skip(&d->report, "not checked: cannot reach lightermand");
 		return;
 	}
 	if (json_array_size(brokers) == 0)
 		doctor_report_warning(&d->report,
-			"the host file names a broker, but lightermand knows of none",
-			"restart lightermand: it read the host file before that was written");
+			"the host file configures a broker, but lightermand has none",
+			"restart lightermand: it read an older host file");
 	for (size_t i = 0; i < json_array_size(brokers); i++)
 		check_broker(d, json_array_get(brokers, i));
 }
@@ -387,8 +382,8 @@ static char *existing_part(const char *path)
 	return part;
 }
 
-/// Whether lightermand can write in a directory, or create it. False: it was told why not.
-static bool check_writable(struct doctor *d, const char *path, const char *mend)
+/// Whether lightermand can write in a directory, or create it. False: reported why not.
+static bool check_writable(struct doctor *d, const char *path, const char *fix)
 {
 	lm_auto_free char *part = existing_part(path);
 	struct lm_err err = {0};
@@ -396,7 +391,7 @@ static bool check_writable(struct doctor *d, const char *path, const char *mend)
 
 	if (d->daemon_uid != geteuid()) {
 		doctor_report_skip(&d->report,
-			"not checked: lightermand runs as user %u, and you are another",
+			"not checked: lightermand runs as user %u, not as you",
 			(unsigned)d->daemon_uid);
 		return false;
 	}
@@ -407,7 +402,7 @@ static bool check_writable(struct doctor *d, const char *path, const char *mend)
 			&err, LM_E_DENIED, errno, "lightermand cannot write to '%s': %m", part);
 	else
 		return true;
-	doctor_report_problem(&d->report, err.msg, mend);
+	doctor_report_problem(&d->report, err.msg, fix);
 	return false;
 }
 
@@ -421,40 +416,39 @@ static void check_log(struct doctor *d)
 		region = d->group->connector.region;
 	if (!d->has_host || !region) {
 		doctor_report_skip(&d->report, "not checked: %s",
-			d->has_host ? "without a region there is no log file"
-				    : "the host file is invalid");
+			d->has_host ? "no region, so no log file" : "the host file is invalid");
 		return;
 	}
 	lm_auto_free char *path = lm_xasprintf("%s/ggc/var/log/user/%s/aws", root, region);
-	if (check_writable(d, path,
-		    "make room for lightermand there, or set greengrassRoot in the "
-		    "host file"))
+	if (check_writable(
+		    d, path, "let lightermand write there, or set greengrassRoot in the host file"))
 		doctor_report_ok(&d->report, "lightermand can write to '%s'", path);
 }
 
 static void check_state(struct doctor *d)
 {
 	const char *path = d->host.state_directory;
-	static const char mend[] = "make room there, or set stateDirectory in the host file";
+	static const char fix[] = "free up space there, or set stateDirectory in the host file";
 	struct statvfs fs;
 
 	if (!d->has_host) {
 		doctor_report_skip(&d->report, "not checked: the host file is invalid");
 		return;
 	}
-	if (!check_writable(d, path, mend))
+	if (!check_writable(d, path, fix))
 		return;
 	lm_auto_free char *part = existing_part(path);
 	if (statvfs(part, &fs) < 0) {
-		doctor_report_skip(&d->report, "not checked: how much room '%s' has (%m)", part);
+		doctor_report_skip(
+			&d->report, "not checked: cannot get the free space of '%s': %m", part);
 		return;
 	}
 	uint64_t mb = (uint64_t)fs.f_bavail * fs.f_frsize / MIB;
-	lm_auto_free char *message = lm_xasprintf("'%s' has %" PRIu64 " MB left", path, mb);
+	lm_auto_free char *message = lm_xasprintf("'%s' has %" PRIu64 " MB free", path, mb);
 	if (mb < STATE_WRONG_MB)
-		doctor_report_problem(&d->report, message, mend);
+		doctor_report_problem(&d->report, message, fix);
 	else if (mb < STATE_WARNING_MB)
-		doctor_report_warning(&d->report, message, mend);
+		doctor_report_warning(&d->report, message, fix);
 	else
 		doctor_report_ok(&d->report, "%s", message);
 }
@@ -464,7 +458,7 @@ static void check_runtime(struct doctor *d)
 	const char *path = d->host.runtime_directory;
 	const size_t longest =
 		sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/control.sock");
-	static const char mend[] =
+	static const char fix[] =
 		"set runtimeDirectory in the host file, to a directory below /run";
 	struct statfs fs;
 
@@ -474,23 +468,24 @@ static void check_runtime(struct doctor *d)
 	}
 	lm_auto_free char *part = existing_part(path);
 	if (strlen(path) > longest) {
-		lm_auto_free char *message = lm_xasprintf(
-			"'%.300s' is too long for the path of a socket in it (%zu bytes at most)",
-			path, longest);
-		doctor_report_problem(&d->report, message, mend);
-	} else if (!check_writable(d, path, mend)) {
+		lm_auto_free char *message =
+			lm_xasprintf("'%.300s' is too long for a socket path (at most %zu bytes)",
+				path, longest);
+		doctor_report_problem(&d->report, message, fix);
+	} else if (!check_writable(d, path, fix)) {
 		return;
 	} else if (statfs(part, &fs) == 0 &&
 		   (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)) {
 		doctor_report_ok(&d->report, "'%s' is in memory", path);
 	} else {
 		lm_auto_free char *message = lm_xasprintf(
-			"'%s' is not in memory: credentials for builds would be on a disk", path);
-		doctor_report_warning(&d->report, message, mend);
+			"'%s' is not in memory: credentials for builds would be written to disk",
+			path);
+		doctor_report_warning(&d->report, message, fix);
 	}
 }
 
-/// MB that a program could still get; false if the system does not tell.
+/// MB that a program could still get; false: unknown.
 static bool read_available(uint64_t *ret_mb)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(PROC_MAX);
@@ -519,7 +514,7 @@ static void check_memory(struct doctor *d)
 	uint64_t mb = 0;
 
 	if (!read_available(&mb)) {
-		doctor_report_skip(&d->report, "not checked: the system does not tell");
+		doctor_report_skip(&d->report, "not checked: cannot read /proc/meminfo");
 		return;
 	}
 	if (mb >= MEMORY_MB) {
@@ -528,7 +523,7 @@ static void check_memory(struct doctor *d)
 	}
 	lm_auto_free char *message = lm_xasprintf("%" PRIu64 " MB available", mb);
 	doctor_report_warning(
-		&d->report, message, "36 MB are what a deployment needs beside the containers");
+		&d->report, message, "a deployment needs 36 MB in addition to the containers");
 }
 
 /// All checks in their order; those without a function are made by a worker.
@@ -574,13 +569,12 @@ static void advance(struct doctor *d, size_t to)
 			ORDER[d->at].run(d);
 		else if (json_array_size(d->report.checks) == d->at_line)
 			doctor_report_skip(&d->report, "not checked: %s",
-				d->worker_lives ? "the worker did not come to it"
-						: "there is no worker");
+				d->worker_lives ? "the worker did not reach it" : "no worker");
 	}
 	d->report.check = to < LM_ARRAY_SIZE(ORDER) ? ORDER[to].name : "";
 }
 
-/// The place of a check; of one that is not known, where we are.
+/// The place of a check; of an unknown one, where we are.
 static size_t place_of(const struct doctor *d, const char *name)
 {
 	for (size_t i = d->at; name && i < LM_ARRAY_SIZE(ORDER); i++) {
@@ -596,8 +590,8 @@ static void take_check(struct doctor *d, const json_t *check)
 	doctor_report_add(&d->report, check);
 }
 
-/// What it writes beside its report is worth reading: it has nothing to say there.
-static void take_text(const struct doctor *d, struct lm_str line)
+/// Prints what the worker writes to stderr, which is unexpected.
+static void print_stderr(const struct doctor *d, struct lm_str line)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_LOG_LINE);
 
@@ -614,18 +608,18 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str text)
 	struct lm_err ignored;
 
 	if (stream != PROCESS_STDOUT) {
-		take_text(d, text);
+		print_stderr(d, text);
 		return;
 	}
 	if (json_parse(text, &line, &ignored))
-		return; // the end without a result is told
+		return; // a missing result is reported
 	d->worker_done |= json_object_get(line, "result") != NULL;
 	d->worker_hardened |= json_get_bool(line, "hardened", false);
 	if (!json_get_text(line, "check"))
 		return;
 	if (!d->worker_lives)
 		doctor_report_ok(&d->report, "lighterman-worker runs as %s",
-			d->user.name ? d->user.name : "who you are");
+			d->user.name ? d->user.name : "you");
 	d->worker_lives = true;
 	take_check(d, line);
 }
@@ -643,7 +637,7 @@ static void make_job(const struct doctor *d, struct lm_buf *out)
 static bool hand_over(void *ctx, int socket)
 {
 	struct doctor *d = ctx;
-	struct lm_err ignored; // the worker ends without it, which is told
+	struct lm_err ignored; // without it the worker exits, which is reported
 
 	if (!d->worker_hardened)
 		return false;
@@ -689,7 +683,7 @@ static lm_rc run_worker(struct doctor *d, const char *program, int *ret_status, 
 	return process_run(&process, &d->limit, ret_status, err);
 }
 
-static void tell_end(struct doctor *d, lm_rc rc, int status, struct lm_err *err)
+static void report_end(struct doctor *d, lm_rc rc, int status, struct lm_err *err)
 {
 	char how[96];
 
@@ -697,12 +691,12 @@ static void tell_end(struct doctor *d, lm_rc rc, int status, struct lm_err *err)
 		return;
 	if (rc == LM_OK)
 		(void)!lm_fail(err, LM_E_PROTOCOL, 0,
-			"lighterman-worker ended before it had checked all (%s)",
+			"lighterman-worker exited before its checks were complete (%s)",
 			process_describe_status(status, how, sizeof(how)));
 	d->report.check = "worker";
 	doctor_report_problem(&d->report, err->msg,
-		"install Lighterman again; are lighterman and lighterman-worker of the same "
-		"version, and may everybody reach and run them?");
+		"reinstall Lighterman; lighterman and lighterman-worker must be the same version, "
+		"and executable by everyone");
 }
 
 static lm_rc check_with_worker(struct doctor *d, struct lm_err *err)
@@ -711,14 +705,14 @@ static lm_rc check_with_worker(struct doctor *d, struct lm_err *err)
 	int status = 0;
 
 	if (!d->has_host)
-		return LM_OK; // what there is to check is not known
+		return LM_OK; // there is nothing to check
 	(void)signal(SIGPIPE, SIG_IGN);
 	lm_rc rc = launch_find_worker(&program, err);
 	if (!rc)
 		rc = run_worker(d, program, &status, err);
 	if (rc == LM_E_CANCELLED)
 		return rc;
-	tell_end(d, rc, status, err);
+	report_end(d, rc, status, err);
 	return LM_OK;
 }
 
@@ -740,13 +734,13 @@ static void doctor_finish(struct doctor *d)
 	lm_buf_finish(&d->input);
 }
 
-/// All checks. LM_E_CANCELLED: told to stop.
+/// All checks. LM_E_CANCELLED: interrupted.
 static lm_rc run(struct doctor *d, struct lm_err *err)
 {
 	for (size_t i = 0; ORDER[i].run; i++)
 		advance(d, i + 1);
 	if (d->cancelled)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
+		return lm_fail(err, LM_E_CANCELLED, 0, "interrupted");
 	lm_rc rc = check_with_worker(d, err);
 	if (rc)
 		return rc;
@@ -761,7 +755,7 @@ int cmd_doctor(const struct call *call)
 	struct lm_err why = {0};
 
 	doctor_report_init(&d.report, call);
-	// Whoever types the file, or waits for it, can still end that with Ctrl-C: it comes first.
+	// First, so that Ctrl-C still works while standard input is read.
 	if (call->argument)
 		d.input_rc = group_file_read(call->argument, &d.input, &d.input_err);
 	lm_rc rc = interrupt_init(&interrupt, &why);

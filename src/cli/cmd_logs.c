@@ -46,7 +46,7 @@ static int end_answer(const struct call *call, const json_t *last, const json_t 
 	int status = (int)json_get_int(last, "exit", EXIT_FAILED);
 
 	if (status != EXIT_DONE)
-		return output_fail(call, status, message ? message : "lightermand did not say why");
+		return output_fail(call, status, message ? message : "lightermand gave no reason");
 	if (call->json)
 		output_json(call, lines);
 	return EXIT_DONE;
@@ -96,7 +96,7 @@ int cmd_logs(const struct call *call)
 	struct lm_err why = {0};
 
 	if (call->follow && call->json) {
-		output_error(call->err, "logs takes --follow or --json, not both");
+		output_error(call->err, "--follow and --json cannot be used together");
 		return EXIT_USAGE;
 	}
 	if (interrupt_init(&interrupt, &why))

@@ -47,14 +47,14 @@ json_t *plan_document(const json_t *lines)
 }
 
 /// "a, b", of an array of texts.
-static void add_words(struct lm_buf *out, const json_t *words)
+static void add_list(struct lm_buf *out, const json_t *list)
 {
 	size_t i;
-	json_t *word;
+	json_t *item;
 
-	json_array_foreach(words, i, word)
+	json_array_foreach(list, i, item)
 	{
-		lm_auto_free char *plain = sanitize_text(json_string_value(word));
+		lm_auto_free char *plain = sanitize_text(json_string_value(item));
 		(void)lm_buf_printf(out, "%s%s", i > 0 ? ", " : "", plain);
 	}
 }
@@ -63,19 +63,19 @@ static void add_head(const json_t *plan, struct lm_buf *out)
 {
 	render_label(out, "compose file");
 	render_member(out, plan, "key", "");
-	render_member(out, plan, "bucket", " of bucket ");
+	render_member(out, plan, "bucket", " in bucket ");
 	render_member(out, plan, "compose_version", ", version ");
 	(void)lm_buf_putc(out, '\n');
 	if (json_get_bool(plan, "offline", false)) {
 		render_label(out, "offline");
-		(void)lm_buf_puts(out, "the local copy of the compose file, and the images that "
-				       "are here, have to do\n");
+		(void)lm_buf_puts(
+			out, "only the local copy of the compose file and images on this device\n");
 	}
 	render_label(out, "docker-compose");
 	render_member(out, plan, "docker_compose", "");
 	(void)lm_buf_putc(out, '\n');
 	render_label(out, "stages");
-	add_words(out, json_object_get(plan, "stages"));
+	add_list(out, json_object_get(plan, "stages"));
 	(void)lm_buf_putc(out, '\n');
 }
 
@@ -87,26 +87,24 @@ static bool is(const json_t *object, const char *key, const char *value)
 }
 
 static const struct {
-	const char *reason, *words;
+	const char *reason, *text;
 	const char *if_action; ///< NULL: whatever the action is.
 } REASONS[] = {
-	{"new", "it has no container yet", NULL},
-	{"down", "everything is taken down first", NULL},
-	{"docker-compose", "another docker-compose made its containers", NULL},
-	{"definition", "its definition has changed", NULL},
-	{"image", "its image is another", NULL},
-	{"dependency", "a service that it depends on is recreated", NULL},
-	{"scale", "it is to have more containers", "created"},
-	{"scale", "it is to have fewer containers", "removed"},
-	{"stopped", "its containers do not run", NULL},
-	{"gone", "the compose file does not have it any more", "removed"},
-	{"gone",
-		"the compose file does not have it any more, and StopContainersOnNewDeployment is "
-		"False",
+	{"new", "no container yet", NULL},
+	{"down", "the whole application is stopped first", NULL},
+	{"docker-compose", "its containers were created by another docker-compose", NULL},
+	{"definition", "definition changed", NULL},
+	{"image", "image changed", NULL},
+	{"dependency", "depends on a recreated service", NULL},
+	{"scale", "scaled up", "created"},
+	{"scale", "scaled down", "removed"},
+	{"stopped", "its containers are not running", NULL},
+	{"gone", "no longer in the compose file", "removed"},
+	{"gone", "no longer in the compose file, and StopContainersOnNewDeployment is False",
 		"left_alone"},
-	{"unchanged", "nothing has changed", NULL},
-	{"unsure_image", "what its image is now could not be found out", NULL},
-	{"unsure_definition", "whether it has changed could not be found out", NULL},
+	{"unchanged", "no changes", NULL},
+	{"unsure_image", "cannot determine its current image", NULL},
+	{"unsure_definition", "cannot determine whether it changed", NULL},
 };
 
 static void add_reason(const json_t *service, struct lm_buf *out)
@@ -116,7 +114,7 @@ static void add_reason(const json_t *service, struct lm_buf *out)
 		if (!is(service, "reason", REASONS[i].reason) ||
 			(action && !is(service, "action", action)))
 			continue;
-		(void)lm_buf_puts(out, REASONS[i].words);
+		(void)lm_buf_puts(out, REASONS[i].text);
 		return;
 	}
 	render_member(out, service, "reason", ""); // of a later lightermand
@@ -130,8 +128,8 @@ static char *why_cell(const json_t *service)
 	add_reason(service, &why);
 	if (is(service, "reason", "down") && json_is_array(changes)) {
 		bool any = json_array_size(changes) > 0;
-		(void)lm_buf_puts(&why, any ? "; changed: " : "; nothing has changed");
-		add_words(&why, changes);
+		(void)lm_buf_puts(&why, any ? "; changed: " : "; no changes");
+		add_list(&why, changes);
 	}
 	return lm_xstrdup(lm_buf_cstr(&why));
 }
@@ -190,7 +188,7 @@ static char *bytes_cell(const json_t *image)
 	char text[FORMAT_SIZE], total_text[FORMAT_SIZE];
 
 	if (!get_bytes(image, "bytes", &bytes))
-		return lm_xstrdup("not known");
+		return lm_xstrdup("unknown");
 	if (!is(image, "action", "pull"))
 		return NULL;
 	(void)format_bytes(bytes, text);
@@ -206,9 +204,9 @@ static char *note_cell(const json_t *image)
 	if (reason)
 		return sanitize_text(reason);
 	if (is(image, "action", "keep"))
-		return lm_xstrdup("it is on this device");
-	return lm_xstrdup(json_get_bool(image, "here", false) ? "another one is on this device"
-							      : "it is not on this device");
+		return lm_xstrdup("present on this device");
+	return lm_xstrdup(json_get_bool(image, "here", false) ? "another version is on this device"
+							      : "not on this device");
 }
 
 static void add_images(const json_t *images, struct lm_buf *out)
@@ -242,8 +240,8 @@ static void add_sum(const json_t *plan, struct lm_buf *out)
 	if (get_bytes(plan, "pull_bytes", &bytes))
 		(void)lm_buf_puts(out, bytes ? format_bytes(bytes, text) : "nothing");
 	if (unknown > 0)
-		(void)lm_buf_printf(out, ", and %lld image%s of a size that is not known",
-			(long long)unknown, unknown == 1 ? "" : "s");
+		(void)lm_buf_printf(out, ", plus %lld image%s of unknown size", (long long)unknown,
+			unknown == 1 ? "" : "s");
 	(void)lm_buf_putc(out, '\n');
 }
 
@@ -259,15 +257,15 @@ static void add_disk(const json_t *disk, struct lm_buf *out)
 			needed ? format_bytes(needed, text) : "nothing");
 	if (get_bytes(disk, "reserve_bytes", &reserve) && reserve > 0)
 		(void)lm_buf_printf(
-			out, ", %s to be left (MinFreeDiskMB)", format_bytes(reserve, text));
+			out, ", %s reserved (MinFreeDiskMB)", format_bytes(reserve, text));
 	if (get_bytes(disk, "free_bytes", &free_bytes))
 		(void)lm_buf_printf(out, ", %s free", format_bytes(free_bytes, text));
 	else
-		(void)lm_buf_puts(out, ", free space not known");
+		(void)lm_buf_puts(out, ", free space unknown");
 	render_member(out, disk, "directory", " in ");
 	render_member(out, disk, "reason", ": ");
 	if (json_is_false(enough))
-		(void)lm_buf_puts(out, ": not enough, make room there");
+		(void)lm_buf_puts(out, ": not enough, free up space there");
 	(void)lm_buf_putc(out, '\n');
 }
 
@@ -316,15 +314,15 @@ static int print_plan(
 	return answer->exit_status;
 }
 
-/// Of a group file that is not valid every fault has been told.
+/// The validation errors of an invalid group file have been printed.
 static int fail(const struct call *call, const struct answer *answer, const char *why, int status)
 {
-	bool told = status == EXIT_INVALID && json_array_size(answer->faults) > 0;
+	bool reported = status == EXIT_INVALID && json_array_size(answer->faults) > 0;
 
 	if (call->json) {
 		lm_auto_json json_t *document = answer_to_json(answer, why);
 		output_json(call, document);
-	} else if (!told) {
+	} else if (!reported) {
 		output_error(call->err, why);
 	}
 	return status;
@@ -332,8 +330,8 @@ static int fail(const struct call *call, const struct answer *answer, const char
 
 int cmd_plan(const struct call *call)
 {
-	const struct follow_words words = {.source = group_file_name(call->argument),
-		.interrupted = "the plan was given up",
+	const struct follow_texts texts = {.source = group_file_name(call->argument),
+		.interrupted = "plan cancelled",
 		.quiet = true};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	lm_auto(answer_finish) struct answer answer = {0};
@@ -343,17 +341,16 @@ int cmd_plan(const struct call *call)
 		return EXIT_INVALID;
 	lm_auto_json json_t *request =
 		json_pack("{s:s, s:s%}", "command", "plan", "group", text.data, text.len);
-	if (follow_run(call, &words, request, &answer, &why))
+	if (follow_run(call, &texts, request, &answer, &why))
 		return fail(call, &answer, why.msg, answer.exit_status);
 	const char *message = json_get_text(answer.last, "message");
 	lm_auto_json json_t *plan = plan_document(answer.plan);
 	if (answer.exit_status != EXIT_DONE && !plan)
-		return fail(
-			call, &answer, message ? message : "there is no plan", answer.exit_status);
+		return fail(call, &answer, message ? message : "no plan", answer.exit_status);
 	if (!plan)
 		return fail(call, &answer,
-			"lightermand's answer has no plan: is it of the same version as "
-			"lighterman?",
+			"lightermand's answer has no plan; are lighterman and lightermand the "
+			"same version?",
 			EXIT_FAILED);
 	return print_plan(call, &answer, plan, message);
 }

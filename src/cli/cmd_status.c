@@ -32,7 +32,7 @@ static void add_state(const json_t *status, struct lm_buf *out)
 
 	render_label(out, "state");
 	if (state && strcmp(state, "empty") == 0) {
-		(void)lm_buf_puts(out, "empty: nothing was ever deployed");
+		(void)lm_buf_puts(out, "empty: nothing deployed yet");
 	} else {
 		render_sanitized(out, state ? state : "-");
 		if (!says_all)
@@ -41,18 +41,18 @@ static void add_state(const json_t *status, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
-static void add_job(const json_t *status, struct lm_buf *out)
+static void add_task(const json_t *status, struct lm_buf *out)
 {
-	const json_t *job = json_object_get(status, "job");
-	const json_t *since = json_object_get(job, "since_ms");
+	const json_t *task = json_object_get(status, "job");
+	const json_t *since = json_object_get(task, "since_ms");
 	char duration[FORMAT_SIZE];
 
-	if (!json_is_object(job))
+	if (!json_is_object(task))
 		return;
-	render_label(out, "under way");
-	render_sanitized(out, json_get_text(job, "kind"));
-	add_number(out, job, "generation", " of generation ");
-	render_member(out, job, "stage", ", in stage ");
+	render_label(out, "current task");
+	render_sanitized(out, json_get_text(task, "kind"));
+	add_number(out, task, "generation", " of generation ");
+	render_member(out, task, "stage", ", in stage ");
 	if (json_is_integer(since))
 		(void)lm_buf_printf(
 			out, ", for %s", format_duration(json_integer_value(since), duration));
@@ -74,7 +74,7 @@ static void add_deployment(const json_t *status, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 	render_label(out, "compose file");
 	render_member(out, deployment, "key", "");
-	render_member(out, deployment, "bucket", " of bucket ");
+	render_member(out, deployment, "bucket", " in bucket ");
 	render_member(out, deployment, "compose_version", ", version ");
 	(void)lm_buf_putc(out, '\n');
 	render_label(out, "destination");
@@ -95,7 +95,7 @@ static void add_ended(const json_t *last, int64_t now_ms, struct lm_buf *out)
 		out, " %s (%s)", format_ago(ended_ms, now_ms, ago), format_time(ended_ms, time));
 	if (!__builtin_sub_overflow(
 		    ended_ms, json_get_int(last, "started_ms", ended_ms), &took_ms) &&
-		took_ms > 0) // a clock that was set in between says nothing
+		took_ms > 0) // a clock that was set in between makes no sense of it
 		(void)lm_buf_printf(out, ", after %s", format_duration(took_ms, duration));
 }
 
@@ -148,7 +148,7 @@ static void add_brokers(const json_t *status, struct lm_buf *out)
 		render_member(out, broker, "error", ": ");
 		const json_t *refused = json_object_get(broker, "refused_topics");
 		for (size_t k = 0; k < json_array_size(refused); k++) {
-			(void)lm_buf_puts(out, k == 0 ? "; refuses the topic " : ", ");
+			(void)lm_buf_puts(out, k == 0 ? "; rejects topic " : ", ");
 			render_sanitized(out, json_string_value(json_array_get(refused, k)));
 		}
 		(void)lm_buf_putc(out, '\n');
@@ -227,13 +227,13 @@ static void add_containers(const json_t *status, struct lm_buf *out)
 	if (json_is_array(containers))
 		(void)lm_buf_puts(out, "none");
 	else
-		(void)lm_buf_puts(out, "not known");
+		(void)lm_buf_puts(out, "unknown");
 	if (!json_is_array(containers))
 		render_member(out, status, "containers_error", ": ");
 	(void)lm_buf_putc(out, '\n');
 }
 
-/// "web (app_web_1): ended again 4 s ago with exit code 1, restarted 7 times; see …"
+/// "web (app_web_1): exited again 4 s ago with exit code 1, restarted 7 times; see …"
 static void add_loop(const json_t *container, int64_t now_ms, struct lm_buf *out)
 {
 	const json_t *loop = json_object_get(container, "loop");
@@ -249,7 +249,7 @@ static void add_loop(const json_t *container, int64_t now_ms, struct lm_buf *out
 		render_member(out, container, "name", " (");
 		(void)lm_buf_putc(out, ')');
 	}
-	(void)lm_buf_printf(out, ": ended again %s",
+	(void)lm_buf_printf(out, ": exited again %s",
 		format_ago(json_get_int(loop, "last_end_ms", now_ms), now_ms, ago));
 	add_number(out, loop, "exit_code", " with exit code ");
 	add_number(out, container, "restarts", ", restarts: ");
@@ -267,7 +267,7 @@ static void add_loops(const json_t *status, int64_t now_ms, struct lm_buf *out)
 void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 {
 	add_state(status, out);
-	add_job(status, out);
+	add_task(status, out);
 	add_loops(status, now_ms, out);
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);

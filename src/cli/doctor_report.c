@@ -15,12 +15,12 @@ enum {
 };
 
 static const struct {
-	const char *word;
+	const char *text;
 	int colour;
 } VERDICTS[] = {
 	[DOCTOR_OK] = {"ok", 32},
 	[DOCTOR_WARNING] = {"warning", 33},
-	[DOCTOR_PROBLEM] = {"WRONG", 31},
+	[DOCTOR_PROBLEM] = {"PROBLEM", 31},
 	[DOCTOR_SKIPPED] = {"-", 2},
 };
 
@@ -70,7 +70,7 @@ static void add_verdict(
 {
 	if (style->colour)
 		(void)lm_buf_printf(out, "\x1b[%dm", VERDICTS[verdict].colour);
-	render_padded(out, VERDICTS[verdict].word, VERDICT_COLUMN);
+	render_padded(out, VERDICTS[verdict].text, VERDICT_COLUMN);
 	if (style->colour)
 		(void)lm_buf_puts(out, "\x1b[0m");
 }
@@ -80,17 +80,17 @@ void doctor_render(
 {
 	lm_auto_free char *name = sanitize_text(json_get_text(check, "check"));
 	const char *message = json_get_text(check, "message");
-	const char *mend = json_get_text(check, "mend");
+	const char *fix = json_get_text(check, "mend");
 	bool wraps = style->moving && style->columns >= INDENT + WRAP_LEAST;
 	size_t columns = wraps ? style->columns : 0;
 
 	add_verdict(out, style, doctor_judge(check));
 	render_padded(out, is_more ? "" : name, NAME_COLUMN);
 	add_wrapped(out, message ? message : "no message", columns);
-	if (!mend)
+	if (!fix)
 		return;
 	lm_auto_buf struct lm_buf line = LM_BUF(LM_ERR_MSG_SIZE * 4);
-	(void)lm_buf_printf(&line, "to mend: %s", mend);
+	(void)lm_buf_printf(&line, "fix: %s", fix);
 	add_blanks(out, INDENT);
 	add_wrapped(out, lm_buf_cstr(&line), columns);
 }
@@ -98,10 +98,9 @@ void doctor_render(
 void doctor_render_sum(struct lm_buf *out, size_t problems, size_t warnings)
 {
 	if (problems == 0)
-		(void)lm_buf_puts(out, "nothing is wrong");
+		(void)lm_buf_puts(out, "no problems found");
 	else
-		(void)lm_buf_printf(
-			out, "%zu thing%s wrong", problems, problems == 1 ? " is" : "s are");
+		(void)lm_buf_printf(out, "%zu problem%s found", problems, problems == 1 ? "" : "s");
 	if (warnings > 0)
 		(void)lm_buf_printf(out, ", %zu warning%s", warnings, warnings == 1 ? "" : "s");
 	(void)lm_buf_putc(out, '\n');

@@ -40,5 +40,5 @@ enum doctor_verdict doctor_judge(const json_t *check);
 /// same check. On a terminal that moves, long sentences are broken at its width.
 void doctor_render(
 	struct lm_buf *out, const struct terminal_style *style, const json_t *check, bool is_more);
-/// Renders the last line: "nothing is wrong, 2 warnings\n". Pure.
+/// Renders the last line: "no problems found, 2 warnings\n". Pure.
 void doctor_render_sum(struct lm_buf *out, size_t problems, size_t warnings);

@@ -20,7 +20,7 @@ enum {
 
 struct follow {
 	const struct call *call;
-	const struct follow_words *words;
+	const struct follow_texts *texts;
 	struct answer *answer;
 	struct progress *progress;
 	struct terminal_style style;
@@ -59,48 +59,48 @@ static void erase(struct follow *f)
 }
 
 /// One line for people on `to`, with the live lines out of the way.
-static void tell(struct follow *f, FILE *to, const char *before, const char *text)
+static void print_line(struct follow *f, FILE *to, const char *before, const char *text)
 {
 	lm_auto_free char *shown = sanitize_text(text);
 
 	if (f->call->json)
 		return;
 	erase(f);
-	bool told = fprintf(to, "%s%s\n", before, shown) >= 0 && fflush(to) == 0;
-	(void)output_note(f->call, told || to != f->call->out);
+	bool done = fprintf(to, "%s%s\n", before, shown) >= 0 && fflush(to) == 0;
+	(void)output_note(f->call, done || to != f->call->out);
 }
 
 static void take_progress(struct follow *f, const json_t *event)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_CONTROL_REPLY);
 
-	if (f->words->quiet && !f->call->json)
+	if (f->texts->quiet && !f->call->json)
 		erase(f);
 	progress_take(f->progress, &f->style, event, lm_clock_mono_ms(), &text);
-	if (!f->call->json && !f->words->quiet)
+	if (!f->call->json && !f->texts->quiet)
 		write_out(f, &text);
 }
 
 static void take_fault(struct follow *f, json_t *fault)
 {
-	lm_auto_free char *before = lm_xasprintf("%s: ", f->words->source);
+	lm_auto_free char *before = lm_xasprintf("%s: ", f->texts->source);
 	const char *text = json_get_text(fault, "text");
 
 	if (json_array_size(f->answer->faults) < LINES_KEPT)
 		(void)json_array_append(f->answer->faults, fault);
 	if (text)
-		tell(f, f->call->err, before, text);
+		print_line(f, f->call->err, before, text);
 }
 
 static void take_warning(struct follow *f, json_t *warning)
 {
-	lm_auto_free char *before = lm_xasprintf("%s: warning: ", f->words->source);
+	lm_auto_free char *before = lm_xasprintf("%s: warning: ", f->texts->source);
 
 	if (!json_is_string(warning))
 		return;
 	if (json_array_size(f->answer->warnings) < LINES_KEPT)
 		(void)json_array_append(f->answer->warnings, warning);
-	tell(f, f->call->err, before, json_string_value(warning));
+	print_line(f, f->call->err, before, json_string_value(warning));
 }
 
 static void take_plan(struct follow *f, json_t *part)
@@ -113,13 +113,13 @@ static void take_generation(struct follow *f, int64_t generation)
 {
 	lm_auto_free char *text = NULL;
 
-	if (!f->words->doing || f->call->no_wait)
+	if (!f->texts->doing || f->call->no_wait)
 		return;
-	text = lm_xasprintf("%s generation %lld", f->words->doing, (long long)generation);
-	tell(f, f->call->out, "", text);
+	text = lm_xasprintf("%s generation %lld", f->texts->doing, (long long)generation);
+	print_line(f, f->call->out, "", text);
 }
 
-/// A line before the last. One that is not known is a later lightermand's, and left out.
+/// A line before the last. An unknown one, of a later lightermand, is ignored.
 static void take_line(struct follow *f, const json_t *line)
 {
 	json_t *event = json_object_get(line, "progress");
@@ -146,8 +146,8 @@ static lm_rc take_last(struct follow *f, json_t *line, struct lm_err *err)
 	f->answer->last = line;
 	if (status < 0 || status > EXIT_MAX)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"lightermand's last line has an exit status that is none: is it of the "
-			"same version as lighterman?");
+			"lightermand's answer has an invalid exit status; are lighterman and "
+			"lightermand the same version?");
 	f->answer->exit_status = (int)status;
 	return LM_OK;
 }
@@ -175,11 +175,11 @@ static lm_rc read_answer(
 static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err *err)
 {
 	if (!asked)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop before lightermand was asked");
-	return lm_fail(err, LM_E_CANCELLED, 0, "%s", f->words->interrupted);
+		return lm_fail(err, LM_E_CANCELLED, 0, "interrupted before the request was sent");
+	return lm_fail(err, LM_E_CANCELLED, 0, "%s", f->texts->interrupted);
 }
 
-/// Asks and reads. The live lines of an answer that did not end stay on the screen.
+/// Asks and reads. The live lines of an incomplete answer stay on the screen.
 static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
@@ -206,7 +206,7 @@ static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct 
 	return rc;
 }
 
-lm_rc follow_run(const struct call *call, const struct follow_words *words, const json_t *request,
+lm_rc follow_run(const struct call *call, const struct follow_texts *texts, const json_t *request,
 	struct answer *ret, struct lm_err *err)
 {
 	lm_auto(progress_destroy_p) struct progress *progress = progress_create();
@@ -220,7 +220,7 @@ lm_rc follow_run(const struct call *call, const struct follow_words *words, cons
 		.exit_status = EXIT_FAILED,
 	};
 	struct follow f = {.call = call,
-		.words = words,
+		.texts = texts,
 		.answer = ret,
 		.progress = progress,
 		.style = terminal_get_style(call->out)};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// One request to lightermand, followed until its answer is complete: progress, faults and warnings
-/// are shown as they come (not with --json), and kept.
+/// One request to lightermand, followed until its answer is complete: progress, validation errors
+/// and warnings are shown as they come (not with --json), and kept.
 
 #include "base/error.h"
 #include "cli/options.h"
@@ -18,17 +18,17 @@ struct answer {
 	int exit_status;    ///< What lightermand, or a failure to reach it, asks for.
 };
 
-struct follow_words {
-	const char *source;      ///< In front of faults and warnings: the file, or "lighterman".
+struct follow_texts {
+	const char *source;      ///< In front of errors and warnings: the file, or "lighterman".
 	const char *doing;       ///< "deploying": "deploying generation 3". NULL: not shown.
-	const char *interrupted; ///< What becomes of it with nobody waiting, as a sentence.
+	const char *interrupted; ///< The error if a signal comes.
 	bool quiet;              ///< Stages are shown as they pass, and leave nothing behind.
 };
 
 /// Sends the request and reads to the end. On a failure `ret->exit_status` is set too, and what
-/// came until then is in `ret`. LM_E_CANCELLED: SIGINT, SIGTERM or SIGHUP came; the sentence says
-/// what goes on. `ret` is to be freed with answer_finish in either case.
-lm_rc follow_run(const struct call *call, const struct follow_words *words, const json_t *request,
+/// came until then is in `ret`. LM_E_CANCELLED: SIGINT, SIGTERM or SIGHUP came; the error says
+/// what continues. `ret` is to be freed with answer_finish in either case.
+lm_rc follow_run(const struct call *call, const struct follow_texts *texts, const json_t *request,
 	struct answer *ret, struct lm_err *err);
 void answer_finish(struct answer *answer);
 

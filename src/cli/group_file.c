@@ -29,13 +29,12 @@ lm_rc group_file_read(const char *path, struct lm_buf *out, struct lm_err *err)
 
 static void print_json(const struct call *call, const struct answer *answer)
 {
-	lm_auto_json json_t *document =
-		answer_to_json(answer, "the group file cannot be handed over");
+	lm_auto_json json_t *document = answer_to_json(answer, "cannot send the group file");
 
 	output_json(call, document);
 }
 
-static void tell(const struct call *call, const struct definition_faults *faults)
+static void report(const struct call *call, const struct definition_faults *faults)
 {
 	lm_auto(answer_finish) struct answer answer = {
 		.faults = json_array(),
@@ -69,6 +68,6 @@ bool group_file_load(const struct call *call, struct lm_buf *text)
 	else
 		document = definition_read(lm_buf_str(text), &faults);
 	if (faults.n > 0)
-		tell(call, &faults);
+		report(call, &faults);
 	return faults.n == 0;
 }

@@ -17,55 +17,56 @@ static int run_help(const struct call *call);
 
 static const struct command COMMANDS[] = {
 	{"validate", "FILE", OPTION_JSON, "check a group file",
-		"Checks a group file (\"-\": standard input) and prints every fault on a line\n"
-		"of its own. Needs no lightermand.",
+		"Check a group file (\"-\": standard input) and print each validation error on "
+		"its\n"
+		"own line. Works without lightermand.",
 		cmd_validate},
 	{"deploy", "FILE", OPTION_NO_WAIT | OPTION_JSON, "deploy a group file",
-		"Hands a group file (\"-\": standard input) to lightermand and shows the\n"
-		"progress of the deployment until it has ended. Ctrl-C leaves it running.",
+		"Send a group file (\"-\": standard input) to lightermand and show the progress "
+		"of\n"
+		"the deployment until it finishes. Ctrl-C leaves the deployment running.",
 		cmd_deploy},
-	{"plan", "FILE", OPTION_JSON, "what a deployment would do, without doing it",
-		"Tells what a deployment of the group file (\"-\": standard input) would do: "
-		"which\n"
-		"images are pulled and how many bytes that is, which services are created,\n"
-		"recreated, removed or left alone, and the disk that it needs. Changes nothing.",
+	{"plan", "FILE", OPTION_JSON, "show what a deployment would do",
+		"Show what deploying the group file (\"-\": standard input) would do: the images "
+		"to\n"
+		"pull and their size, the services created, recreated, removed or left alone, and\n"
+		"the disk space needed. Changes nothing.",
 		cmd_plan},
-	{"status", NULL, OPTION_JSON, "what is deployed, what runs, what is under way",
-		"Prints what is deployed, the job under way, each container with its restarts\n"
-		"and uptime, how the last deployment ended, and the brokers. Names containers\n"
-		"that end again and again.",
+	{"status", NULL, OPTION_JSON, "show deployment, containers and current task",
+		"Show the deployment, the current task, each container with its restarts and\n"
+		"uptime, the outcome of the last deployment, and the brokers. Lists containers in\n"
+		"a crash loop or restart loop.",
 		cmd_status},
-	{"crashes", NULL, OPTION_JSON, "the last crashes of containers, with their last lines",
-		"Prints the last crashes of the application's containers, the latest first:\n"
-		"when, which service, how it ended, after how long, how often it was restarted,\n"
-		"and the last lines of its log.",
+	{"crashes", NULL, OPTION_JSON, "show recent container crashes",
+		"Show the recent crashes of the application's containers, latest first: time,\n"
+		"service, exit code, uptime, number of restarts, and the last lines of the log.",
 		cmd_crashes},
-	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "the connector log",
-		"Prints the last lines of the connector log. With --follow (-f) it goes on with\n"
-		"each line that comes, until Ctrl-C.",
+	{"logs", NULL, OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, "show the connector log",
+		"Print the last lines of the connector log. With --follow (-f), keep printing new\n"
+		"lines until Ctrl-C.",
 		cmd_logs},
 	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
-		"Checks on this device all that a deployment needs, by FILE (a group file) or,\n"
-		"without it, by what is deployed: user, Docker Engine, docker-compose,\n"
+		"Check everything on this device that a deployment of FILE (a group file) needs,\n"
+		"or, without FILE, the current deployment: user, Docker Engine, docker-compose,\n"
 		"destination, AWS credentials, compose file, secrets, registries, broker, clock,\n"
-		"disks. Prints a line for each: ok, or what is wrong and how to mend it. Changes\n"
-		"nothing. Goes by the host file of the lightermand that runs, if one does and\n"
-		"--config names no other. Run it as the user that lightermand runs as\n"
-		"(root, mostly) and with the same AWS_ variables.",
+		"disks. Print one line per check: ok, or the problem and how to fix it. Changes\n"
+		"nothing. Uses the host file of the running lightermand unless --config names\n"
+		"another. Run it as the user that lightermand runs as (usually root) and with the\n"
+		"same AWS_ variables.",
 		cmd_doctor},
-	{"metrics", NULL, OPTION_JSON, "what can be measured, for Prometheus",
-		"Prints deployments, stages, containers, restarts, messages that wait, and\n"
-		"broker connections in the text format of Prometheus.",
+	{"metrics", NULL, OPTION_JSON, "print metrics for Prometheus",
+		"Print deployments, stages, containers, restarts, waiting messages and broker\n"
+		"connections in the text format of Prometheus.",
 		cmd_metrics},
-	{"stop", NULL, OPTION_JSON, "take the application down, and keep it down",
-		"Takes the application down. It stays down, also when the device restarts,\n"
-		"until `lighterman start` or the next deployment.",
+	{"stop", NULL, OPTION_JSON, "stop the application and keep it stopped",
+		"Stop the application. It stays stopped, even when the device restarts, until\n"
+		"`lighterman start` or the next deployment.",
 		cmd_stop},
-	{"start", NULL, OPTION_JSON, "bring the application up again",
-		"Brings up again, after `lighterman stop`, what was deployed last.", cmd_start},
-	{"help", "[COMMAND]", 0, "what a command does and takes",
-		"Prints what a command does and takes; without COMMAND, what commands there\n"
-		"are.",
+	{"start", NULL, OPTION_JSON, "start the application again",
+		"Start the last deployment again after `lighterman stop`.", cmd_start},
+	{"help", "[COMMAND]", 0, "show help for a command",
+		"Show what a command does and which options it takes; without COMMAND, list the\n"
+		"commands.",
 		run_help},
 };
 const struct command_table MAIN_COMMANDS = {COMMANDS, LM_ARRAY_SIZE(COMMANDS)};
@@ -75,7 +76,7 @@ static int fail_usage(const struct command *command, const char *why, FILE *err)
 	output_error(err, why);
 	options_print_usage(command, err);
 	if (!command)
-		(void)fputs("`lighterman --help` names the commands\n", err);
+		(void)fputs("run `lighterman --help` for a list of commands\n", err);
 	return EXIT_USAGE;
 }
 
@@ -116,7 +117,7 @@ int main_run(int argc, char *const *argv, const char *socket_path, FILE *out, FI
 	// A full disk behind the output is a failure of whoever relies on that output.
 	(void)output_note(&options.call, fflush(out) == 0);
 	if (sys || ferror(out)) {
-		(void)lm_fail(&why, LM_E_SYS, sys ? sys : EIO, "write the output: %m");
+		(void)lm_fail(&why, LM_E_SYS, sys ? sys : EIO, "cannot write the output: %m");
 		output_error(err, why.msg);
 		return status ? status : EXIT_FAILED;
 	}

@@ -23,15 +23,16 @@ static const struct {
 	const char *value, *needs;
 	const char *help; ///< NULL: in the program's help text only.
 } OPTIONS[] = {
-	{"--no-wait", 0, OPTION_NO_WAIT, NULL, NULL, "return once the deployment has begun"},
-	{"--follow", 'f', OPTION_FOLLOW, NULL, NULL, "go on with each line that comes (-f)"},
-	{"--lines", 'n', OPTION_LINES, "N", "a number of lines",
-		"so many of the last lines (-n), out of the newest 256 KiB; else 100"},
-	{"--config", 0, OPTION_CONFIG, "FILE", "the path of a host file",
-		"the host file; else lightermand's, else " HOST_FILE_DEFAULT},
+	{"--no-wait", 0, OPTION_NO_WAIT, NULL, NULL, "return once the deployment has started"},
+	{"--follow", 'f', OPTION_FOLLOW, NULL, NULL, "keep printing new lines (-f)"},
+	{"--lines", 'n', OPTION_LINES, "N", "a number",
+		"show the last N lines (-n; default 100), at most 256 KiB"},
+	{"--config", 0, OPTION_CONFIG, "FILE", "a path",
+		"host file; default: that of the running lightermand,\n"
+		"                  else " HOST_FILE_DEFAULT},
 	{"--json", 0, OPTION_JSON, NULL, NULL, "print one JSON document and nothing else"},
-	{"--socket", 0, OPTION_ANY, "PATH", "the path of a socket", "lightermand's control socket"},
-	{"--help", 'h', OPTION_ANY, NULL, NULL, "print this"},
+	{"--socket", 0, OPTION_ANY, "PATH", "a path", "control socket of lightermand"},
+	{"--help", 'h', OPTION_ANY, NULL, NULL, "show this help (-h)"},
 	{"--version", 0, OPTION_ANY, NULL, NULL, NULL},
 };
 enum { OPTIONS_N = LM_ARRAY_SIZE(OPTIONS) };
@@ -48,9 +49,9 @@ lm_rc options_find_command(const struct command_table *table, const char *name,
 	const char *nearest =
 		faults_nearest(name, table->commands, table->n, sizeof(table->commands[0]));
 	if (nearest)
-		return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s': did you mean '%s'?",
+		return lm_fail(err, LM_E_INVALID, 0, "unknown command '%s'; did you mean '%s'?",
 			name, nearest);
-	return lm_fail(err, LM_E_INVALID, 0, "there is no command '%s'", name);
+	return lm_fail(err, LM_E_INVALID, 0, "unknown command '%s'", name);
 }
 
 static lm_rc fail_unknown(const char *word, struct lm_err *err)
@@ -58,9 +59,9 @@ static lm_rc fail_unknown(const char *word, struct lm_err *err)
 	const char *nearest = faults_nearest(word, OPTIONS, OPTIONS_N, sizeof(OPTIONS[0]));
 
 	if (nearest)
-		return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s': did you mean '%s'?",
+		return lm_fail(err, LM_E_INVALID, 0, "unknown option '%s'; did you mean '%s'?",
 			word, nearest);
-	return lm_fail(err, LM_E_INVALID, 0, "there is no option '%s'", word);
+	return lm_fail(err, LM_E_INVALID, 0, "unknown option '%s'", word);
 }
 
 static lm_rc take_lines(const char *value, struct options *options, struct lm_err *err)
@@ -69,8 +70,7 @@ static lm_rc take_lines(const char *value, struct options *options, struct lm_er
 
 	if (!lm_str_to_u64(lm_str(value), LINES_MAX, &lines))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"--lines needs a number of lines, at most %d, but was given '%s'",
-			LINES_MAX, value);
+			"--lines requires a number of at most %d, not '%s'", LINES_MAX, value);
 	options->call.lines = (int)lines;
 	return LM_OK;
 }
@@ -82,7 +82,7 @@ static lm_rc take_option(
 
 	*flags |= OPTIONS[row].flag;
 	if (OPTIONS[row].needs && !*value)
-		return lm_fail(err, LM_E_INVALID, 0, "%s needs %s", name, OPTIONS[row].needs);
+		return lm_fail(err, LM_E_INVALID, 0, "%s requires %s", name, OPTIONS[row].needs);
 	if (OPTIONS[row].flag == OPTION_LINES)
 		return take_lines(value, options, err);
 	if (OPTIONS[row].flag == OPTION_CONFIG)
@@ -100,11 +100,11 @@ static lm_rc take_argument(const struct command_table *table, const char *word,
 	if (!options->command)
 		return options_find_command(table, word, &options->command, err);
 	if (!options->command->argument)
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' takes no argument, but was given '%s'",
-			options->command->name, word);
+		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes none",
+			word, options->command->name);
 	if (options->call.argument)
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' takes one %s, but was given '%s' too",
-			options->command->name, options->command->argument, word);
+		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes one %s",
+			word, options->command->name, options->command->argument);
 	options->call.argument = word;
 	return LM_OK;
 }
@@ -147,15 +147,15 @@ static lm_rc check(const struct options *options, unsigned flags, struct lm_err 
 	if (options->help || options->version)
 		return LM_OK;
 	if (!command)
-		return lm_fail(err, LM_E_INVALID, 0, "name a command");
+		return lm_fail(err, LM_E_INVALID, 0, "no command given");
 	for (size_t i = 0; i < OPTIONS_N; i++) {
 		if (OPTIONS[i].flag & flags & ~command->options)
-			return lm_fail(err, LM_E_INVALID, 0, "'%s' takes no %s", command->name,
+			return lm_fail(err, LM_E_INVALID, 0, "'%s' does not take %s", command->name,
 				OPTIONS[i].name);
 	}
 	if (command->argument && command->argument[0] != '[' && !options->call.argument)
-		return lm_fail(
-			err, LM_E_INVALID, 0, "'%s' needs a %s", command->name, command->argument);
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' requires a %s", command->name,
+			command->argument);
 	return LM_OK;
 }
 
@@ -180,7 +180,7 @@ lm_rc options_parse(const struct command_table *table, int argc, char *const *ar
 	*ret = (struct options){
 		.call = {.socket_path = socket_path && *socket_path ? socket_path : NULL,
 			.lines = -1}};
-	optind = 0; // glibc: begin anew
+	optind = 0; // glibc: start over
 	for (const char *word = argc > 1 ? argv[1] : NULL;
 		(code = getopt_long(argc, argv, letters, longs, NULL)) != -1; word = argv[optind]) {
 		lm_rc rc = take(table, code, word, ret, &flags, err);
@@ -212,7 +212,7 @@ void options_print_usage(const struct command *command, FILE *to)
 		(void)fputs("usage: lighterman COMMAND [--socket PATH]\n", to);
 		return;
 	}
-	// What is followed has no end, and so is no document: one of them, or neither.
+	// A log that is followed never ends, so it cannot be one JSON document.
 	unsigned either = command->options & OPTION_FOLLOW ? OPTION_JSON : 0;
 	unsigned shown = command->options & ~either;
 
@@ -252,13 +252,12 @@ void options_print_help(const struct command_table *table, const struct command 
 			table->commands[i].summary, to);
 	(void)fputs(
 		"\n"
-		"  --socket PATH   lightermand's control socket; else LIGHTERMAN_SOCKET,\n"
+		"  --socket PATH   control socket of lightermand; default: LIGHTERMAN_SOCKET,\n"
 		"                  else control.sock in the host file's runtimeDirectory,\n"
 		"                  else " SOCKET_PATH_DEFAULT "\n"
 		"  --version       print the version\n"
 		"\n"
-		"`lighterman COMMAND --help` tells more. The exit status is 0 if it is done, 1\n"
-		"if it failed, 2 if the input is invalid, 3 if lightermand cannot be reached,\n"
-		"64 if the words are wrong.\n",
+		"Run `lighterman COMMAND --help` for details. Exit status: 0 success, 1 failure,\n"
+		"2 invalid input, 3 cannot reach lightermand, 64 usage error.\n",
 		to);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	STAGES_MAX = 100, ///< Kept; a job has a dozen.
+	STAGES_MAX = 100, ///< Kept; a task has a dozen.
 	STAGE_COLUMN = 14,
 	ROWS_KEPT = 2, ///< Of the terminal: the stage's own line, and the cursor's.
 };
@@ -24,7 +24,7 @@ struct image {
 struct progress {
 	char *stage; ///< Under way; NULL: none.
 	uint64_t began_ms;
-	char *sentence; ///< The last one of the stage.
+	char *message; ///< The last one of the stage.
 	char *failed;
 	struct image *images; ///< Of the stage.
 	size_t images_n;
@@ -41,7 +41,7 @@ struct progress *progress_create(void)
 }
 
 /// Forgets the stage under way.
-static void end_stage(struct progress *p)
+static void clear_stage(struct progress *p)
 {
 	for (size_t i = 0; i < p->images_n; i++) {
 		free(p->images[i].name);
@@ -50,17 +50,17 @@ static void end_stage(struct progress *p)
 	}
 	free(p->images);
 	free(p->stage);
-	free(p->sentence);
+	free(p->message);
 	p->images = NULL;
 	p->images_n = 0;
-	p->stage = p->sentence = NULL;
+	p->stage = p->message = NULL;
 }
 
 void progress_destroy(struct progress *p)
 {
 	if (!p)
 		return;
-	end_stage(p);
+	clear_stage(p);
 	free(p->failed);
 	json_decref(p->stages);
 	free(p);
@@ -101,8 +101,8 @@ static void add_images_sum(const struct progress *p, struct lm_buf *out)
 }
 
 /// The final line of a stage.
-static void print_ended(struct progress *p, const struct terminal_style *style, const char *stage,
-	bool good, int64_t ms, struct lm_buf *out)
+static void print_finished(struct progress *p, const struct terminal_style *style,
+	const char *stage, bool good, int64_t ms, struct lm_buf *out)
 {
 	char duration[FORMAT_SIZE];
 
@@ -128,7 +128,7 @@ static void take_end(struct progress *p, const struct terminal_style *style, con
 
 	if (ms < 0)
 		ms = 0;
-	print_ended(p, style, stage, good, ms, out);
+	print_finished(p, style, stage, good, ms, out);
 	if (!good) {
 		free(p->failed);
 		p->failed = lm_xstrdup(stage);
@@ -136,7 +136,7 @@ static void take_end(struct progress *p, const struct terminal_style *style, con
 	if (json_array_size(p->stages) < STAGES_MAX)
 		(void)json_array_append_new(
 			p->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
-	end_stage(p);
+	clear_stage(p);
 }
 
 /// A whole digest would leave no room for the name in front of it. The caller frees.
@@ -202,17 +202,17 @@ static void take_image(struct progress *p, const struct terminal_style *style, c
 	image->done |= done;
 }
 
-static void take_sentence(struct progress *p, const struct terminal_style *style, const char *stage,
+static void take_message(struct progress *p, const struct terminal_style *style, const char *stage,
 	const char *message, struct lm_buf *out)
 {
-	char *sentence = sanitize_text(message);
+	char *text = sanitize_text(message);
 
-	if (!p->sentence || strcmp(p->sentence, sentence) != 0) {
+	if (!p->message || strcmp(p->message, text) != 0) {
 		progress_erase(p, out);
-		(void)lm_buf_printf(out, "%s%s: %s\n", style->moving ? "  " : "", stage, sentence);
+		(void)lm_buf_printf(out, "%s%s: %s\n", style->moving ? "  " : "", stage, text);
 	}
-	free(p->sentence);
-	p->sentence = sentence;
+	free(p->message);
+	p->message = text;
 }
 
 void progress_take(struct progress *p, const struct terminal_style *style, const json_t *event,
@@ -225,7 +225,7 @@ void progress_take(struct progress *p, const struct terminal_style *style, const
 	if (!*stage || !state)
 		return;
 	if (strcmp(state, "begin") == 0) {
-		end_stage(p);
+		clear_stage(p);
 		p->stage = lm_take(stage);
 		p->began_ms = now_ms;
 	} else if (strcmp(state, "end") == 0) {
@@ -236,7 +236,7 @@ void progress_take(struct progress *p, const struct terminal_style *style, const
 		if (json_get_text(event, "image"))
 			take_image(p, style, stage, event, out);
 		else if (message)
-			take_sentence(p, style, stage, message, out);
+			take_message(p, style, stage, message, out);
 	}
 }
 

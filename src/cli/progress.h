@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What a job has done so far, as text: the `progress` objects of lightermand in, lines for people
+/// The progress of a task as text: the `progress` objects of lightermand in, lines for people
 /// out. Pure: no terminal, no clock.
 ///
 /// On a terminal that moves, lines that are final scroll up as usual; below them stand the live
@@ -22,12 +22,12 @@ struct progress *progress_create(void);
 void progress_destroy(struct progress *p);
 LM_DEFINE_CLEANUP(struct progress, progress_destroy)
 
-/// Takes one `progress` object (borrowed). What it does not understand it leaves out.
+/// Takes one `progress` object (borrowed). Ignores unknown members.
 void progress_take(struct progress *p, const struct terminal_style *style, const json_t *event,
 	uint64_t now_ms, struct lm_buf *out);
 /// Removes the live lines, so that something else can be printed there.
 void progress_erase(struct progress *p, struct lm_buf *out);
-/// Draws the live lines anew; nothing unless `moving`.
+/// Redraws the live lines; nothing unless `moving`.
 void progress_draw(struct progress *p, const struct terminal_style *style, uint64_t now_ms,
 	struct lm_buf *out);
 /// Whether live lines are on the screen.
@@ -35,5 +35,5 @@ bool progress_is_drawn(const struct progress *p);
 
 /// The stage that failed, or NULL. Borrowed.
 const char *progress_failed_stage(const struct progress *p);
-/// [{"stage":S,"ms":N},…] of the stages that ended, in order. Borrowed.
+/// [{"stage":S,"ms":N},…] of the finished stages, in order. Borrowed.
 json_t *progress_stages(const struct progress *p);

@@ -59,7 +59,7 @@ lm_rc interrupt_init(struct interrupt *i, struct lm_err *err)
 	i->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	(void)sigprocmask(SIG_BLOCK, &set, &i->before);
 	if (i->fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "watch for signals: %m");
+		return lm_fail(err, LM_E_SYS, errno, "cannot watch for signals: %m");
 	return LM_OK;
 }
 

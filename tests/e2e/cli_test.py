@@ -68,12 +68,12 @@ def test_a_doctor_whom_lightermand_does_not_answer_can_be_interrupted(quiet, num
         assert heard() == {"command": "status"}
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
-    assert (process.returncode, json.loads(out), err) == (1, {"exit": 1, "message": "told to stop"}, "")
+    assert (process.returncode, json.loads(out), err) == (1, {"exit": 1, "message": "interrupted"}, "")
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
-    (("plan",), "the plan was given up"),
-    (("deploy",), "the deployment goes on; see `lighterman status`"),
+    (("plan",), "plan cancelled"),
+    (("deploy",), "the deployment continues; see `lighterman status`"),
 ])
 def test_says_what_becomes_of_what_nobody_waits_for(quiet, words, sentence):
     group = quiet.group()
@@ -131,7 +131,7 @@ def test_following_that_lightermand_ends_says_so(quiet, following):
         following.client.shutdown(socket.SHUT_RDWR)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
-    assert "lightermand closed the connection before its answer was complete: it ended or was restarted; see its log" in err
+    assert "lightermand closed the connection before its answer was complete: it exited or was restarted; see its log" in err
 
 
 def in_etc(host_file, *words, **more):

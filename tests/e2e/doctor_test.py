@@ -19,7 +19,7 @@ NAMES = ["host file", "group file", "lightermand", "user", "root", "worker", "do
          "engine version", "docker-compose", "compose and engine", "destination", "free space", "region",
          "AWS credentials", "compose file", "compose syntax", "compose requirements", "secrets", "registries", "broker", "clock",
          "log directory", "state directory", "runtime directory", "memory"]
-MARKS = {"ok": True, "WRONG": False, "-": None}
+MARKS = {"ok": True, "PROBLEM": False, "-": None}
 
 
 class Findings:
@@ -90,23 +90,23 @@ def test_finds_nothing_wrong_on_a_device_that_deploys(device_with, compose, brok
     device.deploy(group)
     deployed = doctor(device)
     assert (deployed.wrong, deployed.status) == (set(), 0), deployed.checks
-    assert "what is deployed" in deployed.text("group file")
+    assert "the current deployment" in deployed.text("group file")
 
 
 def test_prints_a_line_for_each_check_in_columns(quick, local):
     done = quick.cli("doctor", local, "--config", quick.write_host_file(), check=False)
     assert (done.returncode, done.stderr) == (1, "")
     *lines, last = done.stdout.splitlines()
-    assert re.fullmatch(r"1 thing is wrong(, \d+ warnings?)?", last)
+    assert re.fullmatch(r"1 problem found(, \d+ warnings?)?", last)
     names = []
     for line in lines:
         mark, name, message = line[:9].rstrip(), line[9:29].rstrip(), line[29:]
-        assert mark in ("ok", "warning", "WRONG", "-", "") and message and message[0] != " ", line
+        assert mark in ("ok", "warning", "PROBLEM", "-", "") and message and message[0] != " ", line
         if not mark:
-            assert not name and message.startswith("to mend: "), line
+            assert not name and message.startswith("fix: "), line
         names += [name] if name else []
     assert names == NAMES
-    assert [line for line in lines if line.startswith("WRONG")] == [line for line in lines if "lightermand   " in line]
+    assert [line for line in lines if line.startswith("PROBLEM")] == [line for line in lines if "lightermand   " in line]
 
 
 # Each takes the device and what else it needs, breaks one thing, and may return the group file's parameters.
@@ -482,7 +482,7 @@ def test_goes_by_the_host_file_of_the_running_lightermand(quick, local):
         assert str(host) in found.text("host file")
         assert not found.warns("lightermand")
         assert str(quick.folder / "state") in found.text("state directory")
-    assert "which the running lightermand uses" in doctor_without_config(quick, local).text("host file")
+    assert "used by the running lightermand" in doctor_without_config(quick, local).text("host file")
     # By a path of another spelling it is the same file; another file is another.
     other = quick.folder / "other.json"
     other.symlink_to(host)

@@ -212,7 +212,7 @@ def test_a_broker_that_allows_the_status_alone_gets_it_and_no_reconnect_loop(dev
         assert set(status["brokers"][0]["refused_topics"]) == {
             f"dockerapplicationdeploymentconnector/message/{name}" for name in ("containers", "progress", "connection")}
         assert status["brokers"][1]["refused_topics"] == []
-        assert "refuses the topic dockerapplicationdeploymentconnector/message/" in device.cli("status").stdout
+        assert "rejects topic dockerapplicationdeploymentconnector/message/" in device.cli("status").stdout
         # The next deployment is told over the connection that there is.
         connections = strict.connections
         device.put_object("ships", "docker-compose.yml", compose_file(None, ["other"], local_image))

@@ -74,10 +74,10 @@ def test_tells_restarts_and_uptime_and_names_what_crash_loops(fleet, engine):
 
     text = fleet.cli("status").stdout
     name = re.escape(found["loop"]["name"])
-    assert re.search(rf"^crash loop       loop \({name}\): ended again \d+ s ago with exit code 5, restarts: \d+; "
+    assert re.search(rf"^crash loop       loop \({name}\): exited again \d+ s ago with exit code 5, restarts: \d+; "
                      r"see `lighterman crashes`$", text, re.M), text
-    assert re.search(r"^restart loop     quick \(\S+\): ended again \d+ s ago with exit code 0, restarts: \d+$", text, re.M)
-    assert text.count("ended again") == 2
+    assert re.search(r"^restart loop     quick \(\S+\): exited again \d+ s ago with exit code 0, restarts: \d+$", text, re.M)
+    assert text.count("exited again") == 2
     assert re.search(r"^SERVICE +IMAGE +STATE +HEALTH +RESTARTS +UPTIME +CONTAINER$", text, re.M)
     assert re.search(r"^web +\S+ +running +- +0 +\d+ (s|min) +\S+$", text, re.M), text
     assert re.search(r"^limited +\S+ +exited \(6\) +- +3 +- +\S+$", text, re.M), text

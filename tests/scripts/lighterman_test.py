@@ -122,12 +122,12 @@ def test_says_its_version():
 
 
 @pytest.mark.parametrize("words, says", [
-    ([], "name a command"),
+    ([], "no command given"),
     (["deplyo", "x"], "did you mean 'deploy'?"),
-    (["help", "stat"], "there is no command 'stat': did you mean 'start'?"),
+    (["help", "stat"], "unknown command 'stat'; did you mean 'start'?"),
     (["status", "--jsn"], "did you mean '--json'?"),
-    (["deploy"], "'deploy' needs a FILE"),
-    (["validate", "x", "--no-wait"], "'validate' takes no --no-wait"),
+    (["deploy"], "'deploy' requires a FILE"),
+    (["validate", "x", "--no-wait"], "'validate' does not take --no-wait"),
 ])
 def test_wrong_words_are_told_with_the_usage(words, says):
     done = run(*words)
@@ -139,7 +139,7 @@ def test_wrong_words_are_told_with_the_usage(words, says):
 def test_a_full_disk_behind_the_output_is_a_failure():
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "lighterman: write the output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "lighterman: cannot write the output: No space left on device\n")
 
 
 # Reaching lightermand
@@ -154,8 +154,8 @@ def test_the_environment_names_the_socket(daemon):
 def test_no_lightermand_is_3(command, tmp_path):
     done = run(command, "--socket", tmp_path / "absent")
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == (f"lighterman: there is no socket '{tmp_path}/absent': lightermand does not run, or uses another "
-                           "runtimeDirectory: start it or name its socket with --socket\n")
+    assert done.stderr == (f"lighterman: there is no socket '{tmp_path}/absent': lightermand is not running, or uses another "
+                           "runtimeDirectory; start it, or name its socket with --socket\n")
 
 
 def test_no_lightermand_is_3_in_json_too(group, tmp_path):
@@ -185,7 +185,7 @@ def test_an_exit_status_that_is_none_is_a_failure(daemon):
     daemon.answer({"exit": "no", "message": None})
     done = ask(daemon, "stop")
     assert done.returncode == 1
-    assert "an exit status that is none" in done.stderr
+    assert "an invalid exit status" in done.stderr
 
 
 # deploy
@@ -216,7 +216,7 @@ def test_deploy_need_not_wait(daemon, group):
     done = ask(daemon, "deploy", group, "--no-wait")
     assert daemon.requests[0]["wait"] is False
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "the deployment of generation 3 has begun; see `lighterman status`\n"
+    assert done.stdout == "the deployment of generation 3 has started; see `lighterman status`\n"
 
 
 def test_deploy_prints_lightermands_own_sentence(daemon, group):
@@ -318,7 +318,7 @@ def test_stop_shows_its_stage(daemon):
     daemon.answer({"progress": {"stage": "down", "state": "end", "ms": 2100}}, {"exit": 0, "message": None})
     done = ask(daemon, "stop")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "down: done in 2.1 s\nstopped; `lighterman start` or a deployment brings it up again\n"
+    assert done.stdout == "down: done in 2.1 s\nstopped; `lighterman start` or a deployment starts it again\n"
 
 
 def test_stop_says_that_it_failed(daemon):
@@ -339,7 +339,7 @@ def test_status_is_a_page_or_the_object(daemon):
     daemon.answer({"exit": 0, "message": None, "status": status})
     page = ask(daemon, "status")
     assert (page.returncode, page.stderr) == (0, "")
-    assert page.stdout.startswith("state            empty: nothing was ever deployed\n")
+    assert page.stdout.startswith("state            empty: nothing deployed yet\n")
     done = ask(daemon, "status", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, status)
     assert daemon.requests == [{"command": "status"}] * 2
@@ -453,7 +453,7 @@ def test_a_signal_leaves_the_deployment_running_and_says_so(daemon, group, numbe
     terminal.read_until("ships/web:1")
     terminal.process.send_signal(number)
     assert terminal.read_until(None) == 1
-    assert terminal.text.endswith("lighterman: the deployment goes on; see `lighterman status`\r\n")
+    assert terminal.text.endswith("lighterman: the deployment continues; see `lighterman status`\r\n")
     daemon.proceed.set()
 
 
@@ -517,7 +517,7 @@ def test_a_full_disk_is_told_as_what_it_is(daemon, words):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([PROGRAM, *words, "--socket", daemon.path], stdout=full, stderr=subprocess.PIPE, text=True,
                               input=GROUP, check=False)
-    assert (done.returncode, done.stderr) == (1, "lighterman: write the output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "lighterman: cannot write the output: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", ["status", "crashes", "logs", "metrics"])

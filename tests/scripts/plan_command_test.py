@@ -17,15 +17,15 @@ STAGES = [{"progress": {"stage": "fetch", "state": "begin"}},
 PLAN = [{"plan": {"service": SERVICE}}, {"plan": {"image": IMAGE}}, {"plan": {"summary": SUMMARY}},
         {"exit": 0, "message": None}]
 PAGE = """\
-compose file     c.yml of bucket ships
+compose file     c.yml in bucket ships
 docker-compose   1.29.2
 stages           prepare, up
 
 SERVICE  ACTION   WHY
-web      created  it has no container yet
+web      created  no container yet
 
 IMAGE        ACTION  TO PULL  NOTE
-ships/web:1  pull    1.1 MB   it is not on this device
+ships/web:1  pull    1.1 MB   not on this device
 
 to pull          1.1 MB
 disk             about 4.4 MB needed, 12.0 MB free in /var/lib/docker

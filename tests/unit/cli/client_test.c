@@ -153,7 +153,7 @@ static void tells_an_answer_that_ended_early(void **state)
 	assert_next(client, "{\"a\":1}");
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_NETWORK);
 	assert_string_equal(err.msg,
-		"lightermand closed the connection before its answer was complete: it ended or was "
+		"lightermand closed the connection before its answer was complete: it exited or was "
 		"restarted; see its log");
 	assert_null(line);
 	end_server();
@@ -171,11 +171,11 @@ static void tells_rubbish(void **state)
 	assert_next(client, "{\"a\":1}");
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_PROTOCOL);
 	assert_string_equal(err.msg,
-		"what answers at 's' is not lightermand, or of another version (line 2 of its "
-		"answer: line 1, column 4: invalid token near 'HTTP'): name lightermand's socket "
+		"the program at 's' is not lightermand, or is another version of it (line 2 of its "
+		"answer: line 1, column 4: invalid token near 'HTTP'); name lightermand's socket "
 		"with --socket");
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_PROTOCOL);
-	assert_non_null(strstr(err.msg, "it is an array, not an object"));
+	assert_non_null(strstr(err.msg, "an array instead of an object"));
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_PROTOCOL);
 	assert_non_null(strstr(err.msg, "it is not UTF-8 text"));
 	end_server();
@@ -299,12 +299,12 @@ static void says_why_lightermand_cannot_be_reached(void **state)
 
 	(void)state;
 	assert_unreachable(LM_E_NOT_FOUND,
-		"there is no socket 's': lightermand does not run, or uses another "
-		"runtimeDirectory: start it or name its socket with --socket");
+		"there is no socket 's': lightermand is not running, or uses another "
+		"runtimeDirectory; start it, or name its socket with --socket");
 	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &fd, &err), LM_OK);
 	(void)close(fd);
 	assert_unreachable(LM_E_NETWORK,
-		"nobody answers at 's': lightermand does not run any more: see its log and start "
+		"nobody answers at 's': lightermand is no longer running; see its log and start "
 		"it");
 }
 
@@ -320,7 +320,7 @@ static void says_that_lightermand_is_busy(void **state)
 		n++;
 	assert_unreachable(LM_E_SYS,
 		"connect to 's': Resource temporarily unavailable: lightermand has too many "
-		"clients: try again");
+		"clients; try again");
 	while (n > 0)
 		(void)close(clients[--n]);
 }
@@ -336,7 +336,7 @@ static void says_who_may_use_the_socket(void **state)
 	if (user == 0) // root may always
 		assert_int_equal(seteuid(65534), 0);
 	assert_unreachable(LM_E_DENIED,
-		"connect to 's': Permission denied: run it as root or as a member of the group in "
+		"connect to 's': Permission denied; run lighterman as root or as a member of "
 		"lightermand's controlGroup");
 	if (user == 0)
 		assert_int_equal(seteuid(0), 0);
@@ -357,8 +357,8 @@ static void names_the_directory_that_lets_nobody_pass(void **state)
 	if (user == 0)
 		assert_int_equal(seteuid(0), 0);
 	assert_string_equal(err.msg,
-		"connect to 'd/e/s': Permission denied: your user may not pass the directory 'd': "
-		"run it as root, or allow your user to search it");
+		"connect to 'd/e/s': Permission denied: your user cannot search the directory 'd'; "
+		"run lighterman as root, or grant search permission");
 	assert_int_equal(rmdir("d"), 0);
 }
 

@@ -50,9 +50,9 @@ static void bears_members_of_other_types(void **state)
 	(void)state;
 	assert_page("[{},7,{\"time\":7,\"service\":[],\"exit_code\":\"3\",\"log\":[7,{}],"
 		    "\"uptime_seconds\":9223372036854775807,\"memory_free_bytes\":-5}]",
-		"-  -  exit code not known\n"
-		"-  -  exit code not known\n"
-		"-  -  exit code not known\n"
+		"-  -  exit code unknown\n"
+		"-  -  exit code unknown\n"
+		"-  -  exit code unknown\n"
 		"    \n"
 		"    \n");
 	assert_page("{}", "no crashes\n");

@@ -48,24 +48,25 @@ static void shows_services_images_and_sums(void **state)
 		"\"pull_bytes\":1100000,\"pull_unknown\":1,"
 		"\"disk\":{\"directory\":\"/var/lib/docker\",\"needed_bytes\":4400000,"
 		"\"reserve_bytes\":0,\"free_bytes\":12000000,\"enough\":null,\"reason\":null}}",
-		"compose file     docker-compose.yml of bucket ships, version v2\n"
+		"compose file     docker-compose.yml in bucket ships, version v2\n"
 		"docker-compose   1.29.2\n"
 		"stages           prepare, up\n"
 		"\n"
 		"SERVICE  ACTION      WHY\n"
-		"web      recreated   everything is taken down first; changed: definition, image\n"
-		"db       recreated   everything is taken down first; nothing has changed\n"
-		"new      created     it has no container yet\n"
-		"old      left alone  the compose file does not have it any more, and "
+		"web      recreated   the whole application is stopped first; changed: definition, "
+		"image\n"
+		"db       recreated   the whole application is stopped first; no changes\n"
+		"new      created     no container yet\n"
+		"old      left alone  no longer in the compose file, and "
 		"StopContainersOnNewDeployment is False\n"
 		"x        painted     sun\n"
 		"\n"
 		"IMAGE        ACTION  TO PULL           NOTE\n"
-		"ships/web:1  pull    1.1 MB of 2.0 MB  another one is on this device\n"
-		"ships/db:1   keep    -                 it is on this device\n"
-		"far/new:1    pull    not known         registry far refuses user alice\n"
+		"ships/web:1  pull    1.1 MB of 2.0 MB  another version is on this device\n"
+		"ships/db:1   keep    -                 present on this device\n"
+		"far/new:1    pull    unknown           registry far refuses user alice\n"
 		"\n"
-		"to pull          1.1 MB, and 1 image of a size that is not known\n"
+		"to pull          1.1 MB, plus 1 image of unknown size\n"
 		"disk             about 4.4 MB needed, 12.0 MB free in /var/lib/docker\n");
 }
 
@@ -77,15 +78,15 @@ static void says_that_the_disk_is_too_small(void **state)
 		"\"stages\":[],\"services\":[],\"images\":[],\"pull_bytes\":0,"
 		"\"pull_unknown\":0,\"disk\":{\"directory\":\"/d\",\"needed_bytes\":2000,"
 		"\"reserve_bytes\":1000,\"free_bytes\":500,\"enough\":false}}",
-		"compose file     k of bucket b\n"
-		"offline          the local copy of the compose file, and the images that are "
-		"here, have to do\n"
+		"compose file     k in bucket b\n"
+		"offline          only the local copy of the compose file and images on this "
+		"device\n"
 		"docker-compose   2.26.1\n"
 		"stages           \n"
 		"\n"
 		"to pull          nothing\n"
-		"disk             about 2.0 kB needed, 1.0 kB to be left (MinFreeDiskMB), 500 B "
-		"free in /d: not enough, make room there\n");
+		"disk             about 2.0 kB needed, 1.0 kB reserved (MinFreeDiskMB), 500 B "
+		"free in /d: not enough, free up space there\n");
 }
 
 static void shows_what_there_is_of_a_damaged_plan(void **state)
@@ -101,11 +102,11 @@ static void shows_what_there_is_of_a_damaged_plan(void **state)
 		"-        -       -\n"
 		"-        -       -\n"
 		"\n"
-		"IMAGE  ACTION  TO PULL    NOTE\n"
-		"-      -       not known  it is not on this device\n"
+		"IMAGE  ACTION  TO PULL  NOTE\n"
+		"-      -       unknown  not on this device\n"
 		"\n"
 		"to pull          \n"
-		"disk             , free space not known\n");
+		"disk             , free space unknown\n");
 }
 
 static void the_lines_of_an_answer_become_one_document(void **state)

@@ -47,9 +47,9 @@ static void shows_everything_in_columns(void **state)
 		"\"brokers\":[{\"name\":\"local\",\"connected\":true,\"waiting\":0,\"error\":null}]"
 		"}",
 		"state            running\n"
-		"under way        deploy of generation 4, in stage pull, for 12.9 s\n"
+		"current task     deploy of generation 4, in stage pull, for 12.9 s\n"
 		"deployment       generation 3, id app, connector version 7\n"
-		"compose file     docker-compose.yml of bucket ships, version v2\n"
+		"compose file     docker-compose.yml in bucket ships, version v2\n"
 		"destination      /var/app\n"
 		"last deployment  generation 3: succeeded 5 min ago (2020-08-11T13:39:04+00:00), "
 		"after 4.2 s\n"
@@ -66,7 +66,7 @@ static void an_empty_device_says_so(void **state)
 	(void)state;
 	assert_page("{\"version\":\"0.1.0\",\"state\":\"empty\",\"job\":null,\"deployment\":null,"
 		    "\"last_deployment\":null,\"containers\":[],\"brokers\":[]}",
-		"state            empty: nothing was ever deployed\n"
+		"state            empty: nothing deployed yet\n"
 		"deployment       none\n"
 		"brokers          none: status messages are not sent\n"
 		"lightermand      0.1.0\n"
@@ -93,7 +93,7 @@ static void tells_what_failed_and_who_is_away(void **state)
 		"brokers          a: not connected, 1 message waiting: refused\n"
 		"                 b: not connected, 12 messages waiting\n"
 		"lightermand      0.1.0\n"
-		"containers       not known: the engine does not answer\n");
+		"containers       unknown: the engine does not answer\n");
 }
 
 static void names_from_outside_cannot_command_the_terminal(void **state)
@@ -128,11 +128,11 @@ static void names_what_ends_again_and_again(void **state)
 		    "\"restarts\":null,\"uptime_s\":2,\"loop\":{\"kind\":\"crash\","
 		    "\"exit_code\":null,\"last_end_ms\":1597153442909}}]}",
 		"state            running\n"
-		"crash loop       web (app_web_1): ended again 4 s ago with exit code 1, "
+		"crash loop       web (app_web_1): exited again 4 s ago with exit code 1, "
 		"restarts: 7; see `lighterman crashes`\n"
-		"restart loop     job (app_job_1): ended again 2 s ago with exit code 0, "
+		"restart loop     job (app_job_1): exited again 2 s ago with exit code 0, "
 		"restarts: 3\n"
-		"crash loop       old (app_old_1): ended again 2 s ago; see `lighterman crashes`\n"
+		"crash loop       old (app_old_1): exited again 2 s ago; see `lighterman crashes`\n"
 		"deployment       none\n"
 		"brokers          none: status messages are not sent\n"
 		"lightermand      0.1.0\n"
@@ -150,7 +150,7 @@ static void bears_members_of_other_types(void **state)
 			  "deployment       none\n"
 			  "brokers          none: status messages are not sent\n"
 			  "lightermand      \n"
-			  "containers       not known\n");
+			  "containers       unknown\n");
 	assert_page("{\"version\":7,\"state\":[],\"job\":7,\"deployment\":{},"
 		    "\"last_deployment\":{},\"containers\":[7],\"brokers\":[7]}",
 		"state            -\n"
@@ -166,7 +166,7 @@ static void bears_members_of_other_types(void **state)
 	assert_page("{\"containers\":[{\"restarts\":\"7\",\"uptime_s\":-5,\"loop\":{\"kind\":7}},"
 		    "{\"loop\":[],\"uptime_s\":1.5,\"restarts\":true}]}",
 		"state            -\n"
-		"restart loop     : ended again 0 s ago\n"
+		"restart loop     : exited again 0 s ago\n"
 		"deployment       none\n"
 		"brokers          none: status messages are not sent\n"
 		"lightermand      \n"

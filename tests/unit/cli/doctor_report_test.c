@@ -47,8 +47,8 @@ static void what_to_do_is_a_line_of_its_own(void **state)
 	assert_text("{\"check\":\"engine\",\"ok\":false,\"warning\":false,"
 		    "\"message\":\"no Docker socket\",\"mend\":\"install it\"}",
 		&PLAIN, false,
-		"WRONG    engine              no Docker socket\n"
-		"                             to mend: install it\n");
+		"PROBLEM  engine              no Docker socket\n"
+		"                             fix: install it\n");
 }
 
 static void another_line_of_a_check_does_not_repeat_its_name(void **state)
@@ -68,15 +68,15 @@ static void sentences_are_broken_at_the_width_of_a_terminal(void **state)
 			    "abcdefghijklmnopqrstuvwxyzabcdefghijkl\",\"mend\":\"install it\"}";
 
 	assert_text(check, &terminal, false,
-		"WRONG    engine              no Docker socket at\n"
+		"PROBLEM  engine              no Docker socket at\n"
 		"                             /var/run/docker.sock:\n"
 		"                             abcdefghijklmnopqrstuvwxyzabcdefghijkl\n"
-		"                             to mend: install it\n");
+		"                             fix: install it\n");
 	const struct terminal_style narrow = {.moving = true, .columns = 20, .rows = 24};
 	assert_text(check, &narrow, false,
-		"WRONG    engine              no Docker socket at /var/run/docker.sock: "
+		"PROBLEM  engine              no Docker socket at /var/run/docker.sock: "
 		"abcdefghijklmnopqrstuvwxyzabcdefghijkl\n"
-		"                             to mend: install it\n");
+		"                             fix: install it\n");
 }
 
 static void colour_is_for_terminals(void **state)
@@ -86,7 +86,7 @@ static void colour_is_for_terminals(void **state)
 		.moving = true, .colour = true, .columns = 80, .rows = 24};
 
 	assert_text("{\"check\":\"clock\",\"ok\":false,\"warning\":false,\"message\":\"late\"}",
-		&terminal, false, "\x1b[31mWRONG    \x1b[0mclock               late\n");
+		&terminal, false, "\x1b[31mPROBLEM  \x1b[0mclock               late\n");
 }
 
 static void what_comes_from_elsewhere_cannot_move_the_cursor(void **state)
@@ -96,12 +96,12 @@ static void what_comes_from_elsewhere_cannot_move_the_cursor(void **state)
 		&PLAIN, false, "ok       a\\x1b[2J            b\\x0ac\\x1b[0m\n");
 }
 
-static void what_is_no_check_is_wrong(void **state)
+static void what_is_no_check_is_a_problem(void **state)
 {
 	(void)state;
-	assert_text("{}", &PLAIN, false, "WRONG                        no message\n");
+	assert_text("{}", &PLAIN, false, "PROBLEM                      no message\n");
 	assert_text("{\"check\":\"a\",\"ok\":1,\"message\":\"b\"}", &PLAIN, false,
-		"WRONG    a                   b\n");
+		"PROBLEM  a                   b\n");
 }
 
 static void assert_sum(size_t wrong, size_t warnings, const char *expected)
@@ -115,10 +115,10 @@ static void assert_sum(size_t wrong, size_t warnings, const char *expected)
 static void the_last_line_counts(void **state)
 {
 	(void)state;
-	assert_sum(0, 0, "nothing is wrong\n");
-	assert_sum(0, 2, "nothing is wrong, 2 warnings\n");
-	assert_sum(1, 1, "1 thing is wrong, 1 warning\n");
-	assert_sum(3, 0, "3 things are wrong\n");
+	assert_sum(0, 0, "no problems found\n");
+	assert_sum(0, 2, "no problems found, 2 warnings\n");
+	assert_sum(1, 1, "1 problem found, 1 warning\n");
+	assert_sum(3, 0, "3 problems found\n");
 }
 
 int main(void)
@@ -130,7 +130,7 @@ int main(void)
 		cmocka_unit_test(sentences_are_broken_at_the_width_of_a_terminal),
 		cmocka_unit_test(colour_is_for_terminals),
 		cmocka_unit_test(what_comes_from_elsewhere_cannot_move_the_cursor),
-		cmocka_unit_test(what_is_no_check_is_wrong),
+		cmocka_unit_test(what_is_no_check_is_a_problem),
 		cmocka_unit_test(the_last_line_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

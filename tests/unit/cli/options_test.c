@@ -54,9 +54,9 @@ static void a_host_file_is_for_the_command_that_takes_it(void **state)
 	assert_null(options.call.config);
 	assert_null(options.call.argument);
 	assert_int_equal(parse(NULL, "doctor", "--config", NULL), LM_E_INVALID);
-	assert_string_equal(err.msg, "--config needs the path of a host file");
+	assert_string_equal(err.msg, "--config requires a path");
 	assert_int_equal(parse(NULL, "status", "--config=/h", NULL), LM_E_INVALID);
-	assert_string_equal(err.msg, "'status' takes no --config");
+	assert_string_equal(err.msg, "'status' does not take --config");
 }
 
 static void the_socket_is_the_options_then_the_environments(void **state)
@@ -116,21 +116,20 @@ static void help_needs_nothing_else(void **state)
 static void each_wrong_word_has_its_sentence(void **state)
 {
 	(void)state;
-	ASSERT_WRONG("name a command", NULL);
-	ASSERT_WRONG("there is no command 'deplo': did you mean 'deploy'?", "deplo", NULL);
-	ASSERT_WRONG("there is no command 'frobnicate'", "frobnicate", NULL);
-	ASSERT_WRONG(
-		"there is no option '--jsno': did you mean '--json'?", "status", "--jsno", NULL);
-	ASSERT_WRONG("there is no option '-x'", "status", "-x", NULL);
-	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket", NULL);
-	ASSERT_WRONG("--socket needs the path of a socket", "status", "--socket=", NULL);
+	ASSERT_WRONG("no command given", NULL);
+	ASSERT_WRONG("unknown command 'deplo'; did you mean 'deploy'?", "deplo", NULL);
+	ASSERT_WRONG("unknown command 'frobnicate'", "frobnicate", NULL);
+	ASSERT_WRONG("unknown option '--jsno'; did you mean '--json'?", "status", "--jsno", NULL);
+	ASSERT_WRONG("unknown option '-x'", "status", "-x", NULL);
+	ASSERT_WRONG("--socket requires a path", "status", "--socket", NULL);
+	ASSERT_WRONG("--socket requires a path", "status", "--socket=", NULL);
 	ASSERT_WRONG("--json takes no value", "status", "--json=yes", NULL);
-	ASSERT_WRONG("'status' takes no --no-wait", "status", "--no-wait", NULL);
-	ASSERT_WRONG("'help' takes no --json", "help", "--json", NULL);
-	ASSERT_WRONG("'deploy' needs a FILE", "deploy", NULL);
-	ASSERT_WRONG("'deploy' takes one FILE, but was given 'b' too", "deploy", "a", "b", NULL);
-	ASSERT_WRONG("'stop' takes no argument, but was given 'now'", "stop", "now", NULL);
-	ASSERT_WRONG("there is no command ''", "", NULL);
+	ASSERT_WRONG("'status' does not take --no-wait", "status", "--no-wait", NULL);
+	ASSERT_WRONG("'help' does not take --json", "help", "--json", NULL);
+	ASSERT_WRONG("'deploy' requires a FILE", "deploy", NULL);
+	ASSERT_WRONG("unexpected argument 'b': 'deploy' takes one FILE", "deploy", "a", "b", NULL);
+	ASSERT_WRONG("unexpected argument 'now': 'stop' takes none", "stop", "now", NULL);
+	ASSERT_WRONG("unknown command ''", "", NULL);
 }
 
 static void every_command_is_complete(void **state)
