@@ -9,11 +9,12 @@
 
 enum { EXIT_USAGE = 64 };
 
-static const char usage[] = "usage: lighterman-worker [--help | --version]\n"
-			    "\n"
-			    "Does one job of Lighterman and ends. It is started by lightermand, "
-			    "which hands it the job\n"
-			    "on stdin; there is nothing to call it for by hand.\n";
+static const char usage[] =
+	"usage: lighterman-worker [--help | --version]\n"
+	"\n"
+	"Runs one task of Lighterman and exits. lightermand starts it and sends the "
+	"task on stdin;\n"
+	"it is of no use on the command line.\n";
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -39,7 +40,7 @@ static void allow_leak_check(void)
 int main(int argc, char **argv)
 {
 	lm_secret_harden_process();
-	// One that is run by a descriptor has that one's number for its name.
+	// A program that is executed by descriptor is named after its number.
 	(void)prctl(PR_SET_NAME, "lighterman-worker", 0, 0, 0);
 	secret_json_harden();
 

@@ -11,15 +11,16 @@ enum { EXIT_USAGE = 64 };
 static const char HELP[] =
 	"usage: lightermand [--config FILE] [--group FILE]\n"
 	"\n"
-	"Carries a Docker Compose application to this device and looks after it. Runs in the\n"
-	"foreground until SIGTERM or Ctrl-C, then takes the application down.\n"
+	"Deploys a Docker Compose application to this device and supervises it. Runs in the\n"
+	"foreground; on SIGTERM or Ctrl-C, stops the application and exits.\n"
 	"\n"
-	"  --config FILE  the host file; default: /etc/lighterman/lighterman.json, if it is there\n"
-	"  --group FILE   a group file to deploy; SIGHUP reads it again. Without it, what was\n"
-	"                 deployed last is started again\n"
-	"  --help, --version\n"
+	"  --config FILE  host file; default: /etc/lighterman/lighterman.json, if it exists\n"
+	"  --group FILE   deploy this group file, and again on SIGHUP; default: resume the\n"
+	"                 last deployment\n"
+	"  --help         show this help\n"
+	"  --version      print the version\n"
 	"\n"
-	"'lighterman' deploys, stops, starts and shows; see its --help.\n";
+	"Control it with `lighterman`; see `lighterman --help`.\n";
 
 int main(int argc, char **argv)
 {
@@ -53,7 +54,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "lightermand: '%s' is not an option\n%s", argv[optind], HELP);
+		(void)fprintf(
+			stderr, "lightermand: unexpected argument '%s'\n%s", argv[optind], HELP);
 		return EXIT_USAGE;
 	}
 	return daemon_run(&run);
