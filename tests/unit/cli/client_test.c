@@ -152,9 +152,9 @@ static void tells_an_answer_that_ended_early(void **state)
 	lm_auto(client_close_p) struct client *client = open_client();
 	assert_next(client, "{\"a\":1}");
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_E_NETWORK);
-	assert_string_equal(err.msg,
-		"lightermand closed the connection before its answer was complete: it exited or was "
-		"restarted; see its log");
+	assert_string_equal(err.msg, "lightermand closed the connection before its answer was "
+				     "complete: it exited or was "
+				     "restarted; see its log");
 	assert_null(line);
 	end_server();
 }
