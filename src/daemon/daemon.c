@@ -155,11 +155,11 @@ static void on_containers_changed(void *ctx)
 	metrics_exporter_changed(d->metrics);
 }
 
-static void on_container_event(void *ctx, const struct report *report)
+static void on_container_event(void *ctx, const struct container_event *event)
 {
 	struct daemon *d = ctx;
-	lm_auto_free char *text = report_to_text(report);
-	lm_auto_json json_t *message = report_to_message(report);
+	lm_auto_free char *text = container_event_to_text(event);
+	lm_auto_json json_t *message = container_event_to_message(event);
 	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
 	struct lm_err err = {LM_OK};
 
@@ -168,7 +168,7 @@ static void on_container_event(void *ctx, const struct report *report)
 	lm_rc rc =
 		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
 		      : mqtt_brokers_send(d->brokers, OUTBOX_EVENT, lm_buf_str(&payload), &err);
-	lm_log(report_is_bad(report) ? LM_WARN : LM_INFO, "%s", text);
+	lm_log(container_event_is_problem(event) ? LM_WARN : LM_INFO, "%s", text);
 	if (rc)
 		lm_error("the message about that is lost: %s", err.msg);
 	on_containers_changed(d);
@@ -203,8 +203,8 @@ static lm_rc watch_containers(struct daemon *d, struct lm_err *err)
 		.project = COMPOSE_PROJECT,
 		.state_directory = d->host.state_directory,
 	};
-	const struct monitor_events events = {
-		.happened = on_container_event,
+	const struct monitor_callbacks callbacks = {
+		.event = on_container_event,
 		.lost = on_event_stream_lost,
 		.found = on_event_stream_back,
 		.trouble = on_monitor_trouble,
@@ -212,7 +212,7 @@ static lm_rc watch_containers(struct daemon *d, struct lm_err *err)
 		.ctx = d,
 	};
 
-	return monitor_create(d->loop, &settings, &events, &d->monitor, err);
+	return monitor_create(d->loop, &settings, &callbacks, &d->monitor, err);
 }
 
 /// A task begins or is done, and what it needed is soon needed no more.

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "docker/json_stream.h"
-#include "events/event.h"
+#include "events/event_stream.h"
 #include "sys/http_unix.h"
 #include "worker/work_priv.h"
 
@@ -336,10 +336,11 @@ static lm_rc take_event(void *ctx, struct lm_str text, struct lm_err *err)
 {
 	struct settling *s = ctx;
 	lm_auto_json json_t *json = NULL;
-	struct event event;
+	struct engine_event event;
 
 	// One that cannot be read is an event all the same: a look follows.
-	if (event_parse(text, &json, &event, err) == LM_OK && event.action == EVENT_DIE)
+	if (engine_event_parse(text, &json, &event, err) == LM_OK &&
+		event.action == ENGINE_EVENT_DIE)
 		settle_watch_exited(&s->watch, event.id, event.exit_code);
 	return LM_OK;
 }
@@ -357,7 +358,8 @@ static lm_rc open_stream(struct settling *s, struct lm_err *err)
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 	int64_t since_ms = lm_clock_wall_ms() - OVERLAP_MS;
 
-	if (!event_target(&target, engine->version.minor, COMPOSE_PROJECT, since_ms * 1000 * 1000))
+	if (!engine_event_target(
+		    &target, engine->version.minor, COMPOSE_PROJECT, since_ms * 1000 * 1000))
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "ask for events: the request is too long");
 	const struct http_unix_request request = {.socket_path = engine->socket_path,
 		.method = "GET",

@@ -281,5 +281,5 @@ int main(void)
 		TAIL_TEST(a_file_that_is_none_is_refused),
 	};
 
-	return cmocka_run_group_tests_name("monitor/log_tail", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("events/log_tail", tests, NULL, NULL);
 }

@@ -41,8 +41,8 @@ static void a_crash_is_told_and_kept(void **unused)
 	scene_push(scene_die(1, 3));
 	scene_wait_kept(1);
 	assert_int_equal(scene.n, 1);
-	scene_assert(0, REPORT_DIED, 3);
-	const struct report *r = &scene.reports[0];
+	scene_assert(0, EVENT_DIED, 3);
+	const struct container_event *r = &scene.reports[0];
 	assert_true(r->crash);
 	assert_int_equal(r->uptime_s, 61);
 	assert_int_equal(r->oom_killed, 0);
@@ -133,7 +133,7 @@ static void an_end_with_code_0_is_told_and_not_kept(void **unused)
 	scene_start_running(0);
 	scene_push(scene_die(1, 0));
 	scene_wait(1);
-	scene_assert(0, REPORT_DIED, 0);
+	scene_assert(0, EVENT_DIED, 0);
 	assert_false(scene.reports[0].crash);
 	scene_settle();
 	lm_auto_json json_t *list = monitor_crashes_to_json(scene.monitor);
@@ -155,11 +155,11 @@ static void starts_restarts_and_health_are_told(void **unused)
 	scene_push(scene_die(5, 0));
 	scene_push(scene_event(6, "start"));
 	scene_wait(5);
-	scene_assert(0, REPORT_STARTED, REPORT_UNKNOWN);
-	scene_assert(1, REPORT_HEALTHY, REPORT_UNKNOWN);
-	scene_assert(2, REPORT_UNHEALTHY, REPORT_UNKNOWN);
-	scene_assert(3, REPORT_DIED, 0);
-	scene_assert(4, REPORT_RESTARTED, REPORT_UNKNOWN);
+	scene_assert(0, EVENT_STARTED, EVENT_UNKNOWN);
+	scene_assert(1, EVENT_HEALTHY, EVENT_UNKNOWN);
+	scene_assert(2, EVENT_UNHEALTHY, EVENT_UNKNOWN);
+	scene_assert(3, EVENT_DIED, 0);
+	scene_assert(4, EVENT_RESTARTED, EVENT_UNKNOWN);
 	assert_int_equal(scene.reports[0].restart_count, 0);
 	assert_int_equal(scene.reports[3].uptime_s, 3);
 	assert_int_equal(scene.reports[4].restart_count, 1);
@@ -177,14 +177,14 @@ static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
 	scene_push(scene_event(1, "oom"));
 	scene_push(scene_die(1.1, 137));
 	scene_wait(2);
-	scene_assert(0, REPORT_OOM, REPORT_UNKNOWN);
-	scene_assert(1, REPORT_DIED, 137);
+	scene_assert(0, EVENT_OOM, EVENT_UNKNOWN);
+	scene_assert(1, EVENT_DIED, 137);
 	assert_int_equal(scene.reports[1].oom_killed, 1);
 	scene_push(scene_event(2, "start"));
 	scene_push(scene_text("%s%s", scene_die(3, 137), scene_event(3.1, "oom")));
 	scene_wait(5);
-	scene_assert(3, REPORT_OOM, REPORT_UNKNOWN);
-	scene_assert(4, REPORT_DIED, 137);
+	scene_assert(3, EVENT_OOM, EVENT_UNKNOWN);
+	scene_assert(4, EVENT_DIED, 137);
 	assert_int_equal(scene.reports[4].oom_killed, 1);
 }
 
@@ -208,7 +208,7 @@ static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unus
 	// Another that dies later is kept, so that no time of the first can still run.
 	scene_push(scene_text("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"b2\","
 			      "\"Attributes\":{\"exitCode\":\"1\"}},\"timeNano\":%lld}\n",
-		(long long)monitor_now_ns()));
+		(long long)event_cursor_now_ns()));
 	scene_wait_kept(1);
 	fake_engine_push(scene.engine, INSPECT, answer + strlen(OK));
 	fake_engine_push(scene.engine, INSPECT, NULL);
@@ -223,22 +223,22 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 	(void)unused;
 	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
-	scene.now_ns = monitor_now_ns();
+	scene.now_ns = event_cursor_now_ns();
 	scene_push(scene_event(0, "kill"));
 	scene_push(scene_die(0.001, 137));
 	scene_push(scene_event(0.002, "start"));
 	scene_wait(1);
-	scene_assert(0, REPORT_RESTARTED, REPORT_UNKNOWN);
+	scene_assert(0, EVENT_RESTARTED, EVENT_UNKNOWN);
 	// A crash is one, whatever we do meanwhile: nobody told it to end.
 	scene_push(scene_die(0.003, 1));
 	scene_wait(2);
-	scene_assert(1, REPORT_DIED, 1);
+	scene_assert(1, EVENT_DIED, 1);
 	monitor_set_busy(scene.monitor, false);
 	scene_push(scene_event(60, "start"));
 	scene_push(scene_event(61, "kill"));
 	scene_push(scene_die(62, 143));
 	scene_wait(4);
-	scene_assert(3, REPORT_DIED, 143);
+	scene_assert(3, EVENT_DIED, 143);
 }
 
 static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
@@ -253,7 +253,7 @@ static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
 	scene_push(scene_die(7200, 3));
 	scene_wait_kept(1);
 	assert_int_equal(scene.n, 2);
-	scene_assert(1, REPORT_DIED, 3);
+	scene_assert(1, EVENT_DIED, 3);
 }
 
 static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
@@ -270,7 +270,7 @@ static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
 	scene_push(scene_die(10, 143));
 	scene_push(scene_event(11, "start"));
 	scene_wait(2);
-	scene_assert(1, REPORT_RESTARTED, REPORT_UNKNOWN);
+	scene_assert(1, EVENT_RESTARTED, EVENT_UNKNOWN);
 }
 
 static void events_told_again_after_a_break_are_told_once(void **unused)
@@ -294,7 +294,7 @@ static void events_told_again_after_a_break_are_told_once(void **unused)
 	assert_int_equal(scene.lost, 1);
 	assert_int_equal(scene.found, 1);
 	assert_string_equal(scene.why, "the Docker daemon ended its stream of events");
-	scene_assert(1, REPORT_HEALTHY, REPORT_UNKNOWN);
+	scene_assert(1, EVENT_HEALTHY, EVENT_UNKNOWN);
 	fake_engine_stop(scene.engine);
 	char since[64];
 	(void)snprintf(since, sizeof(since), EVENTS "since=%lld.%09lld&",
@@ -320,7 +320,7 @@ static void an_end_that_no_event_told_is_found(void **unused)
 	scene_settle();
 	scene_push(NULL);
 	scene_wait_kept(1);
-	scene_assert(0, REPORT_DIED, 5);
+	scene_assert(0, EVENT_DIED, 5);
 	assert_int_equal(scene.reports[0].uptime_s, 62);
 	assert_true(scene.reports[0].crash);
 	// Its event comes after all, and then a true one.
@@ -328,8 +328,8 @@ static void an_end_that_no_event_told_is_found(void **unused)
 	scene_push(scene_event(3, "start"));
 	scene_push(scene_die(4, 6));
 	scene_wait(3);
-	scene_assert(1, REPORT_RESTARTED, REPORT_UNKNOWN);
-	scene_assert(2, REPORT_DIED, 6);
+	scene_assert(1, EVENT_RESTARTED, EVENT_UNKNOWN);
+	scene_assert(2, EVENT_DIED, 6);
 }
 
 static void a_restart_that_no_event_told_is_found(void **unused)
@@ -345,17 +345,17 @@ static void a_restart_that_no_event_told_is_found(void **unused)
 	scene_settle();
 	scene_push(NULL);
 	scene_wait(2);
-	size_t died = scene.reports[0].event == REPORT_DIED ? 0 : 1;
-	scene_assert(died, REPORT_DIED, REPORT_UNKNOWN);
+	size_t died = scene.reports[0].kind == EVENT_DIED ? 0 : 1;
+	scene_assert(died, EVENT_DIED, EVENT_UNKNOWN);
 	assert_int_equal(scene.reports[died].count, 3);
 	assert_true(scene.reports[died].crash);
-	scene_assert(1 - died, REPORT_RESTARTED, REPORT_UNKNOWN);
+	scene_assert(1 - died, EVENT_RESTARTED, EVENT_UNKNOWN);
 	// The events of it come after all.
 	scene_push(scene_die(2.001, 5));
 	scene_push(scene_event(3.001, "start"));
 	scene_push(scene_event(4, "health_status: healthy"));
 	scene_wait(3);
-	scene_assert(2, REPORT_HEALTHY, REPORT_UNKNOWN);
+	scene_assert(2, EVENT_HEALTHY, EVENT_UNKNOWN);
 }
 
 static void one_that_was_removed_unseen_is_told_as_ended(void **unused)
@@ -369,10 +369,10 @@ static void one_that_was_removed_unseen_is_told_as_ended(void **unused)
 	scene_settle();
 	scene_push(NULL);
 	scene_wait(1);
-	scene_assert(0, REPORT_DIED, REPORT_UNKNOWN);
+	scene_assert(0, EVENT_DIED, EVENT_UNKNOWN);
 	assert_false(scene.reports[0].crash);
 	scene_settle();
-	assert_int_equal(scene.monitor->known.n, 0);
+	assert_int_equal(scene_containers(), 0);
 }
 
 static void the_first_start_tells_nothing_of_what_was_before(void **unused)
@@ -402,13 +402,13 @@ static void what_ended_while_lightermand_was_away_is_told(void **unused)
 	scene_settle();
 	scene_restart();
 	scene_wait_kept(1);
-	scene_assert(0, REPORT_DIED, 5);
+	scene_assert(0, EVENT_DIED, 5);
 	scene_restart();
 	scene_settle();
 	assert_int_equal(scene.n, 1);
 }
 
-static void a_crash_in_the_ring_is_not_told_again(void **unused)
+static void a_crash_in_the_log_is_not_told_again(void **unused)
 {
 	(void)unused;
 	const char *events = scene_text(OK "%s%s%s", scene_die(1, 3), scene_event(2, "start"),
@@ -426,7 +426,7 @@ static void a_crash_in_the_ring_is_not_told_again(void **unused)
 	monitor_set_busy(scene.monitor, true); // writes it
 	monitor_set_busy(scene.monitor, false);
 	assert_int_equal(lm_file_read(path, &before, NULL), LM_OK);
-	scene.now_ns = monitor_now_ns();
+	scene.now_ns = event_cursor_now_ns();
 	scene_push(scene_text("%s", events + strlen(OK)));
 	scene_wait_kept(1);
 	assert_int_equal(scene.n, 3);
@@ -437,11 +437,11 @@ static void a_crash_in_the_ring_is_not_told_again(void **unused)
 	scene_wait(5);
 	scene_settle();
 	assert_int_equal(scene.n, 5); // told twice, but with the same id: only what is no crash
-	char ids[2][REPORT_ID_SIZE];
+	char ids[2][CONTAINER_EVENT_ID_SIZE];
 	size_t found = 0;
 	for (size_t i = 0; i < scene.n; i++)
-		if (scene.reports[i].event == REPORT_HEALTHY && found < 2)
-			(void)report_id(&scene.reports[i], ids[found++]);
+		if (scene.reports[i].kind == EVENT_HEALTHY && found < 2)
+			(void)container_event_id(&scene.reports[i], ids[found++]);
 	assert_int_equal(found, 2);
 	assert_string_equal(ids[0], ids[1]);
 }
@@ -478,6 +478,21 @@ static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
 	assert_true(written_since() >= scene.now_ns);
 }
 
+/// The end of a lightermand as if it was killed in a task: nobody noted that it finished.
+static void set_busy_since(int64_t time_ns)
+{
+	lm_auto_json json_t *j = NULL;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_EVENTS_FILE);
+	char path[80];
+
+	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
+	assert_int_equal(json_read_file(path, LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
+	json_object_set_new(j, "busy_from", json_integer(time_ns));
+	json_object_set_new(j, "busy_to", json_integer(0));
+	assert_true(json_write(j, &text));
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_buf_str(&text), 0600, NULL), LM_OK);
+}
+
 /// A lightermand is killed in a job that began a moment ago, and the next one is told these events.
 static void kill_in_a_job(const char *events, unsigned expected)
 {
@@ -489,11 +504,8 @@ static void kill_in_a_job(const char *events, unsigned expected)
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
 	monitor_set_busy(scene.monitor, true);
-	scene.monitor->resume.busy_from_ns = scene.now_ns; // it began just before the end
-	assert_int_equal(resume_save(scene.folder, scene.monitor->boot, &scene.monitor->resume,
-				 scene.monitor->resume.since_ns, NULL),
-		LM_OK);
-	scene.monitor->busy = false; // the end of this run must not tell that it ended
+	(void)scene_stop();
+	set_busy_since(scene.now_ns); // it began just before the end
 	scene_restart();
 	scene_wait(expected);
 	scene_settle();
@@ -506,14 +518,14 @@ static void what_a_job_of_a_killed_lightermand_stopped_is_not_told(void **unused
 	kill_in_a_job(scene_text(OK "%s%s%s", scene_kill(0.4, 15), scene_die(0.5, 137),
 			      scene_event(200, "health_status: healthy")),
 		1);
-	scene_assert(0, REPORT_HEALTHY, REPORT_UNKNOWN);
+	scene_assert(0, EVENT_HEALTHY, EVENT_UNKNOWN);
 }
 
 static void a_crash_in_a_job_of_a_killed_lightermand_is_told(void **unused)
 {
 	(void)unused;
 	kill_in_a_job(scene_text(OK "%s", scene_die(0.5, 3)), 1);
-	scene_assert(0, REPORT_DIED, 3);
+	scene_assert(0, EVENT_DIED, 3);
 }
 
 static void a_notice_in_a_job_of_ours_excuses_no_crash(void **unused)
@@ -521,11 +533,11 @@ static void a_notice_in_a_job_of_ours_excuses_no_crash(void **unused)
 	(void)unused;
 	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true);
-	scene.now_ns = monitor_now_ns();
+	scene.now_ns = event_cursor_now_ns();
 	scene_push(scene_kill(0, 1)); // HUP; the engine stops it by TERM
 	scene_push(scene_die(0.001, 129));
 	scene_wait_kept(1);
-	scene_assert(0, REPORT_DIED, 129);
+	scene_assert(0, EVENT_DIED, 129);
 }
 
 /// It was started since the containers were compared: how it is stopped is not known until asked.
@@ -543,7 +555,7 @@ static void end_by_usr1(const char *stop_signal, size_t died)
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
 	monitor_set_busy(scene.monitor, true);
-	scene.now_ns = monitor_now_ns();
+	scene.now_ns = event_cursor_now_ns();
 	for (size_t i = 0; i < LM_ARRAY_SIZE(events); i++)
 		scene_push(scene_text(
 			"{\"Type\":\"container\",\"Action\":\"%s,\"Actor\":{\"ID\":\"b2\","
@@ -555,7 +567,7 @@ static void end_by_usr1(const char *stop_signal, size_t died)
 	scene_push(scene_event(1, "health_status: healthy"));
 	scene_wait(2);
 	scene_settle();
-	assert_int_equal(scene_count(REPORT_DIED), died);
+	assert_int_equal(scene_count(EVENT_DIED), died);
 }
 
 static void the_stop_signal_of_an_image_stops_it(void **unused)
@@ -585,45 +597,43 @@ static void many_crashes_are_told_as_a_number(void **unused)
 	scene_wait(16);
 	size_t before = scene.n;
 	assert_int_equal(before, 5 * 3 + 1);
-	struct throttle *crashes = &scene.monitor->known.items[0]->throttles[THROTTLE_CRASH];
-	assert_int_equal(crashes->flood.held, 15);
-	loop_timer_start(crashes->minute, 1, 0);
+	scene_end_minute(); // of the crashes
 	scene_wait_kept(6);
 	assert_int_equal(scene.n, before + 1);
-	scene_assert(before, REPORT_DIED, 3);
+	scene_assert(before, EVENT_DIED, 3);
 	assert_int_equal(scene.reports[before].count, 15);
 	lm_auto_json json_t *kept = record(0);
 	assert_int_equal(json_get_int(kept, "count", 0), 15);
 }
 
 /// So many of an event within a second, then the end of the minute.
-static void flood_with(const char *action, enum throttle_kind kind, size_t n)
+static void flood_with(const char *action, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		scene_push(scene_event(1 + 0.01 * (double)i, action));
 	scene_push(scene_die(3, 0));
 	scene_wait(6);
 	assert_int_equal(scene.n, 6); // five of them, and the end
-	loop_timer_start(scene.monitor->known.items[0]->throttles[kind].minute, 1, 0);
+	scene_end_minute();
 	scene_wait(7);
 	assert_int_equal(scene.reports[6].count, n - 5);
-	assert_int_equal(scene.reports[6].event, scene.reports[0].event);
+	assert_int_equal(scene.reports[6].kind, scene.reports[0].kind);
 }
 
 static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
-	flood_with("oom", THROTTLE_OOM, 35);
-	scene_assert(6, REPORT_OOM, REPORT_UNKNOWN);
+	flood_with("oom", 35);
+	scene_assert(6, EVENT_OOM, EVENT_UNKNOWN);
 }
 
 static void health_that_flaps_is_told_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
-	flood_with("health_status: unhealthy", THROTTLE_UNHEALTHY, 35);
-	scene_assert(6, REPORT_UNHEALTHY, REPORT_UNKNOWN);
+	flood_with("health_status: unhealthy", 35);
+	scene_assert(6, EVENT_UNHEALTHY, EVENT_UNKNOWN);
 }
 
 static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **unused)
@@ -636,12 +646,12 @@ static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **
 	}
 	scene_push(scene_event(21, "health_status: healthy"));
 	scene_wait(11);
-	assert_int_equal(scene_count(REPORT_DIED), 5);
-	assert_int_equal(scene_count(REPORT_RESTARTED), 5);
+	assert_int_equal(scene_count(EVENT_DIED), 5);
+	assert_int_equal(scene_count(EVENT_RESTARTED), 5);
 	// Removed, what was held back is told.
 	scene_push(scene_event(22, "destroy"));
 	scene_wait(12);
-	scene_assert(11, REPORT_DIED, 0);
+	scene_assert(11, EVENT_DIED, 0);
 	assert_int_equal(scene.reports[11].count, 15);
 }
 
@@ -658,7 +668,7 @@ static void an_engine_that_is_away_is_asked_again_with_growing_pauses(void **unu
 	uint64_t bound = 200;
 	size_t pauses = 0;
 	for (size_t i = 0; i < scene.delays_n; i++) {
-		if (scene.delays[i] == MONITOR_ANSWER_MS || scene.delays[i] > 9999)
+		if (scene.delays[i] == SCENE_ANSWER_MS || scene.delays[i] > 9999)
 			continue;
 		if (pauses++ < 8)
 			assert_true(scene.delays[i] <= bound);
@@ -730,14 +740,6 @@ static void others_see_the_containers_as_they_are_known(void **unused)
 	assert_int_equal(n, 1);
 }
 
-static struct monitor_container look_up(void)
-{
-	struct monitor_container c;
-
-	assert_true(monitor_look_up(scene.monitor, "a1", &c));
-	return c;
-}
-
 /// Crashes with exit code 3 and is started again, three times.
 static void crash_three_times(void)
 {
@@ -754,24 +756,24 @@ static void three_crashes_soon_after_each_other_are_a_loop(void **unused)
 	struct monitor_container ignored;
 
 	scene_start_running(0);
-	assert_false(look_up().loops);
-	assert_in_range(look_up().uptime_s, 59, 120);
+	assert_false(scene_look_up().loops);
+	assert_in_range(scene_look_up().uptime_s, 59, 120);
 	assert_false(monitor_look_up(scene.monitor, "b2", &ignored));
 	crash_three_times();
-	assert_true(look_up().loops);
-	assert_true(look_up().last_crashed);
-	assert_int_equal(look_up().last_exit_code, 3);
+	assert_true(scene_look_up().loops);
+	assert_true(scene_look_up().last_crashed);
+	assert_int_equal(scene_look_up().last_exit_code, 3);
 	assert_int_equal(
-		look_up().last_end_ms, (scene.now_ns + INT64_C(2100000000)) / MONITOR_NS_PER_MS);
-	assert_in_range(look_up().uptime_s, 0, 30);
+		scene_look_up().last_end_ms, (scene.now_ns + INT64_C(2100000000)) / 1000000);
+	assert_in_range(scene_look_up().uptime_s, 0, 30);
 	// It is known to the next lightermand, too.
 	scene_wait_kept(3);
 	scene_restart();
 	assert_false(monitor_look_up(scene.monitor, "a1", &ignored));
 	scene_settle();
-	assert_true(look_up().loops);
-	assert_true(look_up().last_crashed);
-	assert_int_equal(look_up().last_exit_code, REPORT_UNKNOWN);
+	assert_true(scene_look_up().loops);
+	assert_true(scene_look_up().last_crashed);
+	assert_int_equal(scene_look_up().last_exit_code, EVENT_UNKNOWN);
 }
 
 static void one_that_exits_at_once_again_and_again_loops_too(void **unused)
@@ -786,13 +788,13 @@ static void one_that_exits_at_once_again_and_again_loops_too(void **unused)
 		scene_push(scene_event(i + 0.1, "start"));
 	}
 	scene_wait(6);
-	assert_false(look_up().loops);
+	assert_false(scene_look_up().loops);
 	scene_push(scene_die(3, 0));
 	scene_wait(7);
-	assert_true(look_up().loops);
-	assert_false(look_up().last_crashed);
-	assert_int_equal(look_up().last_exit_code, 0);
-	assert_int_equal(look_up().uptime_s, REPORT_UNKNOWN);
+	assert_true(scene_look_up().loops);
+	assert_false(scene_look_up().last_crashed);
+	assert_int_equal(scene_look_up().last_exit_code, 0);
+	assert_int_equal(scene_look_up().uptime_s, EVENT_UNKNOWN);
 }
 
 static void what_a_person_restarts_is_in_no_loop_and_counts_anew(void **unused)
@@ -805,8 +807,8 @@ static void what_a_person_restarts_is_in_no_loop_and_counts_anew(void **unused)
 		scene_push(scene_event(i + 0.3, "start"));
 	}
 	scene_wait(8);
-	assert_false(look_up().loops);
-	assert_int_equal(look_up().restart_count, 0);
+	assert_false(scene_look_up().loops);
+	assert_int_equal(scene_look_up().restart_count, 0);
 }
 
 static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unused)
@@ -825,7 +827,7 @@ static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unus
 	scene_wait(1);
 	uint64_t changed = monitor_revision(scene.monitor);
 	assert_int_not_equal(changed, quiet);
-	stream_break(scene.monitor->stream, &(struct lm_err){.rc = LM_E_NETWORK, .msg = "gone"});
+	scene_break();
 	assert_int_equal(monitor_revision(scene.monitor), 0);
 	scene_settle();
 	assert_int_not_equal(monitor_revision(scene.monitor), 0);
@@ -853,12 +855,12 @@ static void others_hear_of_changes_that_are_not_told(void **unused)
 	uint64_t quiet = monitor_revision(scene.monitor);
 	scene_push(scene_die(3, 3));
 	scene_wait_changed(5); // and what the engine answers about it
-	assert_int_equal(scene.monitor->known.items[0]->restart_count, 8);
-	assert_int_equal(scene.monitor->known.items[0]->life, LIFE_RESTARTING);
+	assert_int_equal(scene_look_up().restart_count, 8);
+	assert_string_equal(scene_look_up().state, "restarting");
 	assert_true(monitor_revision(scene.monitor) >= quiet + 2);
 	scene_push(scene_event(4, "destroy"));
 	scene_wait_changed(6);
-	assert_int_equal(scene.monitor->known.n, 0);
+	assert_int_equal(scene_containers(), 0);
 }
 
 static void nothing_wakes_it_while_nothing_happens(void **unused)
@@ -866,9 +868,7 @@ static void nothing_wakes_it_while_nothing_happens(void **unused)
 	(void)unused;
 	scene_start_running(0);
 	monitor_set_busy(scene.monitor, true); // what is to be written is written
-	assert_false(loop_timer_active(scene.monitor->save));
-	assert_null(scene.monitor->compare.get);
-	assert_null(scene.monitor->recordings);
+	assert_true(scene_is_idle());
 }
 
 static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
@@ -876,11 +876,11 @@ static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 	(void)unused;
 	const struct monitor_settings settings = {
 		.engine_socket = "/nonexistent", .project = "app", .state_directory = "/dev/null"};
-	const struct monitor_events events = {0};
+	const struct monitor_callbacks callbacks = {0};
 	struct lm_err err = {LM_OK};
 
 	assert_int_not_equal(
-		monitor_create(scene.loop, &settings, &events, &scene.monitor, &err), LM_OK);
+		monitor_create(scene.loop, &settings, &callbacks, &scene.monitor, &err), LM_OK);
 	assert_non_null(strstr(err.msg, "the records of crashes: "));
 }
 
@@ -904,7 +904,7 @@ int main(void)
 		MONITOR_TEST(one_that_was_removed_unseen_is_told_as_ended),
 		MONITOR_TEST(the_first_start_tells_nothing_of_what_was_before),
 		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
-		MONITOR_TEST(a_crash_in_the_ring_is_not_told_again),
+		MONITOR_TEST(a_crash_in_the_log_is_not_told_again),
 		MONITOR_TEST(a_crash_that_is_not_told_yet_is_not_noted_as_told),
 		MONITOR_TEST(what_a_job_of_a_killed_lightermand_stopped_is_not_told),
 		MONITOR_TEST(a_crash_in_a_job_of_a_killed_lightermand_is_told),
@@ -928,5 +928,5 @@ int main(void)
 		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
 	};
 
-	return cmocka_run_group_tests_name("monitor/monitor", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("events/monitor", tests, NULL, NULL);
 }

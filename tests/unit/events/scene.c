@@ -16,8 +16,9 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <time.h>
 
-enum { TEXTS = 128 };
+enum { TEXTS = 128, NS_PER_MS = 1000000 };
 
 struct scene scene;
 static char *texts[TEXTS];
@@ -27,19 +28,54 @@ static size_t done_n;
 
 void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+void __real_loop_timer_destroy(struct loop_timer *t);
+void __wrap_loop_timer_destroy(struct loop_timer *t);
+int __real_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+
+static void note_timer(struct loop_timer *t, uint64_t delay_ms)
+{
+	size_t i = 0;
+
+	while (i < scene.timers_n && scene.timers[i].timer != t)
+		i++;
+	assert_true(i < SCENE_TIMERS);
+	scene.timers[i].timer = t;
+	scene.timers[i].delay_ms = delay_ms;
+	scene.timers_n += i == scene.timers_n;
+}
 
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
 {
 	if (delay_ms >= 100 && delay_ms <= 10000 && scene.delays_n < LM_ARRAY_SIZE(scene.delays))
 		scene.delays[scene.delays_n++] = delay_ms;
-	bool is_answer = delay_ms == MONITOR_ANSWER_MS;
+	bool is_answer = delay_ms == SCENE_ANSWER_MS;
 
+	note_timer(t, delay_ms);
 	scene.answers_n += is_answer;
-	if ((delay_ms == FLOOD_MINUTE_MS && scene.hurry_minute) ||
-		(is_answer && scene.hurry_answer) ||
-		(is_answer && scene.answers_n == scene.hurry_answer_at))
+	if (is_answer && (scene.hurry_answer || scene.answers_n == scene.hurry_answer_at))
 		delay_ms = 1;
 	__real_loop_timer_start(t, delay_ms, repeat_ms);
+}
+
+void __wrap_loop_timer_destroy(struct loop_timer *t)
+{
+	for (size_t i = 0; i < scene.timers_n; i++) {
+		if (scene.timers[i].timer != t)
+			continue;
+		scene.timers_n--;
+		memmove(&scene.timers[i], &scene.timers[i + 1],
+			(scene.timers_n - i) * sizeof(scene.timers[0]));
+	}
+	__real_loop_timer_destroy(t);
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int rc = __real_clock_gettime(clock, t);
+
+	t->tv_sec += (time_t)(clock == CLOCK_REALTIME ? scene.set_s : scene.later_s);
+	return rc;
 }
 
 static void too_long(void *ctx)
@@ -59,7 +95,7 @@ static void on_poll(void *ctx)
 int scene_setup(void **state)
 {
 	(void)state;
-	scene = (struct scene){.now_ns = monitor_now_ns()};
+	scene = (struct scene){.now_ns = event_cursor_now_ns()};
 	(void)snprintf(scene.folder, sizeof(scene.folder), "/tmp/monitor.XXXXXX");
 	if (!mkdtemp(scene.folder) || loop_create(&scene.loop, NULL) != LM_OK)
 		return -1;
@@ -79,17 +115,17 @@ int scene_teardown(void **state)
 	loop_timer_destroy(scene.poll);
 	loop_destroy(scene.loop);
 	while (scene.n > 0)
-		report_finish(&scene.reports[--scene.n]);
+		container_event_finish(&scene.reports[--scene.n]);
 	while (texts_n > 0)
 		free(texts[--texts_n]);
 	return lm_tree_remove(AT_FDCWD, scene.folder, NULL) ? -1 : 0;
 }
 
-static void on_happened(void *ctx, const struct report *r)
+static void on_event(void *ctx, const struct container_event *r)
 {
 	(void)ctx;
 	assert_true(scene.n < SCENE_REPORTS);
-	struct report *copy = &scene.reports[scene.n++];
+	struct container_event *copy = &scene.reports[scene.n++];
 	*copy = *r;
 	copy->container_id = lm_xstrdup(r->container_id);
 	copy->service = lm_xstrdup(r->service);
@@ -135,8 +171,8 @@ void scene_restart(void)
 		.project = "app",
 		.state_directory = scene.folder,
 	};
-	const struct monitor_events events = {
-		.happened = on_happened,
+	const struct monitor_callbacks callbacks = {
+		.event = on_event,
 		.lost = on_lost,
 		.found = on_found,
 		.trouble = on_trouble,
@@ -146,7 +182,7 @@ void scene_restart(void)
 
 	monitor_destroy(lm_take(scene.monitor));
 	assert_int_equal(
-		monitor_create(scene.loop, &settings, &events, &scene.monitor, &err), LM_OK);
+		monitor_create(scene.loop, &settings, &callbacks, &scene.monitor, &err), LM_OK);
 }
 
 void scene_start(const struct fake_answer *answers, size_t n)
@@ -184,10 +220,26 @@ static bool is_kept(size_t n)
 	return json_array_size(list) >= n;
 }
 
+static bool is_lost(size_t n)
+{
+	return scene.lost >= n;
+}
+
+/// No request and no report of a crash is under way: these have such time limits.
 static bool is_settled(size_t n)
 {
+	enum { REPORT_MS = 6, KEEP_MS = 20, REPORT_LATE_MS = 2000 };
+
 	(void)n;
-	return !scene.monitor->has_gap && !scene.monitor->recordings;
+	for (size_t i = 0; i < scene.timers_n; i++) {
+		uint64_t ms = scene.timers[i].delay_ms;
+
+		if ((ms == REPORT_MS || ms == KEEP_MS || ms == REPORT_LATE_MS ||
+			    ms == SCENE_ANSWER_MS) &&
+			loop_timer_active(scene.timers[i].timer))
+			return false;
+	}
+	return monitor_sight(scene.monitor) == MONITOR_SEES;
 }
 
 void scene_wait(size_t n)
@@ -210,6 +262,69 @@ void scene_settle(void)
 	wait_for(is_settled, 0);
 }
 
+void scene_break(void)
+{
+	size_t lost = scene.lost;
+
+	scene_push(NULL);
+	wait_for(is_lost, lost + 1);
+}
+
+int64_t scene_stop(void)
+{
+	struct event_cursor cursor;
+	char boot[EVENT_CURSOR_BOOT_SIZE];
+
+	monitor_destroy(lm_take(scene.monitor));
+	event_cursor_load(scene.folder, event_cursor_boot_id(boot), event_cursor_now_ns(), &cursor);
+	return cursor.since_ns;
+}
+
+void scene_end_minute(void)
+{
+	enum { MINUTE_MS = 60 * 1000 };
+
+	for (size_t i = 0; i < scene.timers_n; i++) {
+		if (scene.timers[i].delay_ms != MINUTE_MS)
+			continue;
+		__real_loop_timer_start(scene.timers[i].timer, 1, 0);
+		return;
+	}
+	fail_msg("no rate limit is on");
+}
+
+bool scene_is_idle(void)
+{
+	for (size_t i = 0; i < scene.timers_n; i++)
+		if (loop_timer_active(scene.timers[i].timer))
+			return false;
+	return true;
+}
+
+struct monitor_container scene_look_up(void)
+{
+	struct monitor_container c;
+
+	assert_true(monitor_look_up(scene.monitor, "a1", &c));
+	return c;
+}
+
+static void count_container(void *ctx, const struct monitor_container *c)
+{
+	size_t *n = ctx;
+	(void)c;
+
+	(*n)++;
+}
+
+size_t scene_containers(void)
+{
+	size_t n = 0;
+
+	monitor_each(scene.monitor, count_container, &n);
+	return n;
+}
+
 void scene_start_running(int restarts)
 {
 	const struct fake_answer answers[] = {RUNNING,
@@ -225,19 +340,19 @@ void scene_push(const char *event)
 	fake_engine_push(scene.engine, EVENTS, event);
 }
 
-size_t scene_count(enum report_event event)
+size_t scene_count(enum container_event_kind kind)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < scene.n; i++)
-		n += scene.reports[i].event == event;
+		n += scene.reports[i].kind == kind;
 	return n;
 }
 
-void scene_assert(size_t i, enum report_event event, int exit_code)
+void scene_assert(size_t i, enum container_event_kind kind, int exit_code)
 {
 	assert_true(i < scene.n);
-	assert_int_equal(scene.reports[i].event, event);
+	assert_int_equal(scene.reports[i].kind, kind);
 	assert_int_equal(scene.reports[i].exit_code, exit_code);
 	assert_string_equal(scene.reports[i].name, "app_web_1");
 	assert_string_equal(scene.reports[i].service, "web");
@@ -295,8 +410,8 @@ const char *scene_inspect(
 {
 	char started[LM_TIME_SIZE], ended[LM_TIME_SIZE];
 
-	(void)lm_time_format_iso(time_of(started_s) / MONITOR_NS_PER_MS, started);
-	(void)lm_time_format_iso(time_of(ended_s) / MONITOR_NS_PER_MS, ended);
+	(void)lm_time_format_iso(time_of(started_s) / NS_PER_MS, started);
+	(void)lm_time_format_iso(time_of(ended_s) / NS_PER_MS, ended);
 	return scene_text(OK "{\"Id\":\"a1\",\"RestartCount\":%d,\"State\":{\"Status\":\"%s\","
 			     "\"Running\":%s,\"ExitCode\":%d,\"OOMKilled\":false,"
 			     "\"StartedAt\":\"%s\",\"FinishedAt\":\"%s\"}}",
