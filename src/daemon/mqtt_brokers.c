@@ -48,7 +48,7 @@ char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE])
 }
 
 char *mqtt_brokers_connection_message(
-	enum publisher_presence what, const char *connection, const char *thing, int64_t wall_ms)
+	enum publisher_connection what, const char *connection, const char *thing, int64_t wall_ms)
 {
 	static const char *const states[] = {"connected", "ended", "lost"};
 	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
@@ -130,7 +130,7 @@ static const char *topic_of(const struct host_broker *b, enum outbox_class class
 	return STATUS_TOPIC;
 }
 
-static char *on_presence(void *ctx, enum publisher_presence what)
+static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
 	struct mqtt_broker *b = ctx;
 
@@ -223,8 +223,8 @@ static lm_rc add_broker(struct mqtt_brokers *o, struct loop *loop, const struct 
 		.disconnected = on_disconnected,
 		.drained = on_drained,
 		.set_aside = on_set_aside,
-		.presence_topic = topic_name(&from->connection, STATUS_TOPIC_CONNECTION),
-		.presence = on_presence,
+		.connection_topic = topic_name(&from->connection, STATUS_TOPIC_CONNECTION),
+		.connection_message = make_connection_message,
 		.ctx = b,
 	};
 	lm_rc rc = publisher_create(loop, &settings, path, &events, &b->publisher, err);

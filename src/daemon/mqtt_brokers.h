@@ -69,5 +69,5 @@ char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE]);
 
 /// `thing` may be NULL. LOST is said by the broker, at a time that is not known beforehand: its
 /// time is null. The caller frees.
-char *mqtt_brokers_connection_message(enum publisher_presence what, const char *connection,
+char *mqtt_brokers_connection_message(enum publisher_connection what, const char *connection,
 	const char *thing, int64_t wall_ms) __attribute__((returns_nonnull));

@@ -4,55 +4,54 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "mqtt/fault_priv.h"
-#include "mqtt/link_priv.h"
+#include "mqtt/connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mosquitto.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /// libmosquitto counts in whole seconds: when this is over, it agrees that the interval is.
 enum { KEEP_ALIVE_MARGIN_MS = 500 };
 
-struct client {
+struct mqtt_client {
 	struct loop *loop;
 	struct mqtt_settings settings;
 	char *name;
-	struct client_options options;
-	struct client_events events;
+	struct mqtt_client_options options;
+	struct mqtt_client_callbacks events;
 	char *will_topic, *will_payload; ///< NULL: none.
 	struct loop_wakeup *wakeup;      ///< From the attempt's thread.
 	struct loop_timer *timer;        ///< The attempt's limit; once connected, the keep-alive.
-	struct link *link;               ///< NULL: neither an attempt nor a connection.
-	int fd; ///< Ours, of the link's socket; -1 while the thread has it.
+	struct mqtt_connection *connection; ///< NULL: neither an attempt nor a connection.
+	int fd;                             ///< Ours, of its socket; -1 while the thread has it.
 	struct loop_fd *watch;
 	bool connected;
-	enum client_ending ending;
+	enum mqtt_client_ending ending;
 	uint64_t heard_ms; ///< When something last came, and when something was last sent.
 	uint64_t sent_ms;
 };
 
-static void close_link(struct client *c, bool goodbye)
+static void close_connection(struct mqtt_client *c, bool disconnect)
 {
 	loop_fd_destroy(c->watch);
 	c->watch = NULL;
 	lm_cleanup_close(&c->fd);
 	c->fd = -1;
 	loop_timer_stop(c->timer);
-	link_release(lm_take(c->link), goodbye);
+	mqtt_connection_release(lm_take(c->connection), disconnect);
 	c->connected = false;
 }
 
 /// The client may be no more when this returns.
-static void fail(struct client *c, const struct lm_err *why)
+static void fail(struct mqtt_client *c, const struct lm_err *why)
 {
-	close_link(c, false);
+	close_connection(c, false);
 	c->events.closed(c->events.ctx, why->msg);
 }
 
-static void arm_keep_alive(struct client *c)
+static void arm_keep_alive(struct mqtt_client *c)
 {
 	uint64_t quiet_since_ms = c->heard_ms < c->sent_ms ? c->heard_ms : c->sent_ms;
 	uint64_t due_ms =
@@ -62,65 +61,57 @@ static void arm_keep_alive(struct client *c)
 	loop_timer_start(c->timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
-/// libmosquitto 2.0.11 does not see that a connection was reset during the TLS handshake.
-static bool is_closed_by_peer(const struct client *c)
+/// The attempt took longer than its limit. `reached`: there was a connection, but no CONNACK.
+static lm_rc fail_limit(const char *name, bool reached, unsigned limit_ms, struct lm_err *err)
 {
-	char byte;
-	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	double limit_s = (double)limit_ms / 1000;
 
-	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	if (reached)
+		return lm_fail(err, LM_E_TIMEOUT, 0,
+			"the MQTT broker %s took the connection, but did not answer within %g s; "
+			"check that host and port are a broker's",
+			name, limit_s);
+	return lm_fail(err, LM_E_TIMEOUT, 0,
+		"the MQTT broker %s was not reached within %g s; check the network, and host and "
+		"port",
+		name, limit_s);
 }
 
-static void watch_for(struct client *c)
+static void watch_for(struct mqtt_client *c)
 {
-	loop_fd_set(
-		c->watch, (short)(POLLIN | (mosquitto_want_write(c->link->mosq) ? POLLOUT : 0)));
+	loop_fd_set(c->watch,
+		(short)(POLLIN | (mqtt_connection_wants_write(c->connection) ? POLLOUT : 0)));
 }
 
-static void note_ending(struct client *c, int code)
+static void note_ending(struct mqtt_client *c)
 {
-	bool by_peer = code == MOSQ_ERR_CONN_LOST || code == MOSQ_ERR_ERRNO ||
-		       code == MOSQ_ERR_CONN_REFUSED;
-
-	c->ending = !by_peer ? CLIENT_FAILED : c->connected ? CLIENT_DROPPED : CLIENT_REFUSED;
+	c->ending = !mqtt_connection_ended_by_broker(c->connection) ? MQTT_CLIENT_FAILED
+		    : c->connected                                  ? MQTT_CLIENT_DROPPED
+								    : MQTT_CLIENT_REFUSED;
 }
 
-/// Reads, writes and pings, as far as it goes without waiting. The client may be no more when this
-/// returns.
-static void serve(struct client *c)
+/// Reads, writes and pings. The client may be no more when this returns.
+static void serve(struct mqtt_client *c)
 {
-	struct link *l = c->link;
 	struct lm_err why;
 
-	errno = 0;
-	// With no time to wait this is mosquitto_loop_read, _write and _misc, and goes on with a
-	// TLS handshake in either direction, which those by themselves do not.
-	int code = mosquitto_loop(l->mosq, 0, 1);
-	int sys = errno;
-	if (code == MOSQ_ERR_SUCCESS && mosquitto_socket(l->mosq) < 0)
-		code = MOSQ_ERR_CONN_LOST;
-	if (code == MOSQ_ERR_SUCCESS && l->connack != 0 && is_closed_by_peer(c)) {
-		code = MOSQ_ERR_CONN_LOST;
-		sys = 0;
-	}
-	if (code != MOSQ_ERR_SUCCESS) {
-		note_ending(c, code);
-		(void)fault_lost(l, code, sys, &why);
+	if (mqtt_connection_step(c->connection, &why) != LM_OK) {
+		note_ending(c);
 		fail(c, &why);
 		return;
 	}
 	watch_for(c);
-	if (c->connected || l->connack != 0)
+	if (c->connected || !mqtt_connection_is_accepted(c->connection))
 		return;
 	c->connected = true;
-	link_shed(l);
+	mqtt_connection_shed(c->connection);
 	arm_keep_alive(c);
 	c->events.connected(c->events.ctx);
 }
 
 static void on_fd(void *ctx, short events)
 {
-	struct client *c = ctx;
+	struct mqtt_client *c = ctx;
 
 	if (events & POLLIN)
 		c->heard_ms = lm_clock_mono_ms();
@@ -129,13 +120,13 @@ static void on_fd(void *ctx, short events)
 
 static void on_timer(void *ctx)
 {
-	struct client *c = ctx;
+	struct mqtt_client *c = ctx;
 	uint64_t now_ms = lm_clock_mono_ms();
 	uint64_t quiet_ms = now_ms - (c->heard_ms < c->sent_ms ? c->heard_ms : c->sent_ms);
 	struct lm_err why;
 
 	if (!c->connected) {
-		(void)fault_limit(c->name, c->watch, c->options.limit_ms, &why);
+		(void)fail_limit(c->name, c->watch, c->options.limit_ms, &why);
 		fail(c, &why);
 		return;
 	}
@@ -147,10 +138,10 @@ static void on_timer(void *ctx)
 		serve(c);
 }
 
-static lm_rc watch_socket(struct client *c, struct lm_err *err)
+static lm_rc watch_socket(struct mqtt_client *c, struct lm_err *err)
 {
 	// A descriptor of our own: libmosquitto closes its one before it can be unwatched.
-	c->fd = fcntl(mosquitto_socket(c->link->mosq), F_DUPFD_CLOEXEC, 0);
+	c->fd = fcntl(mqtt_connection_fd(c->connection), F_DUPFD_CLOEXEC, 0);
 	if (c->fd < 0)
 		return lm_fail(
 			err, LM_E_SYS, errno, "the connection to the MQTT broker %s: %m", c->name);
@@ -159,15 +150,13 @@ static lm_rc watch_socket(struct client *c, struct lm_err *err)
 
 static void on_wakeup(void *ctx)
 {
-	struct client *c = ctx;
+	struct mqtt_client *c = ctx;
 	struct lm_err why;
 
-	if (!c->link || c->watch || !link_is_done(c->link))
+	if (!c->connection || c->watch || !mqtt_connection_is_done(c->connection))
 		return;
-	lm_rc rc = c->link->rc;
-	if (rc != LM_OK)
-		why = c->link->err;
-	else
+	lm_rc rc = mqtt_connection_result(c->connection, &why);
+	if (rc == LM_OK)
 		rc = watch_socket(c, &why);
 	if (rc != LM_OK) {
 		fail(c, &why);
@@ -179,20 +168,20 @@ static void on_wakeup(void *ctx)
 
 static void on_acknowledged(void *ctx, int id)
 {
-	struct client *c = ctx;
+	struct mqtt_client *c = ctx;
 
 	c->events.acknowledged(c->events.ctx, id);
 }
 
-lm_rc client_create(struct loop *loop, const struct mqtt_settings *settings,
-	const struct client_options *options, const struct client_events *events,
-	struct client **ret, struct lm_err *err)
+lm_rc mqtt_client_create(struct loop *loop, const struct mqtt_settings *settings,
+	const struct mqtt_client_options *options, const struct mqtt_client_callbacks *events,
+	struct mqtt_client **ret, struct lm_err *err)
 {
 	lm_rc rc = mqtt_settings_check(settings, err);
 
 	if (rc != LM_OK)
 		return rc;
-	lm_auto(client_destroy_p) struct client *c = lm_xcalloc(1, sizeof(*c));
+	lm_auto(mqtt_client_destroy_p) struct mqtt_client *c = lm_xcalloc(1, sizeof(*c));
 	c->loop = loop;
 	c->settings = mqtt_settings_copy(settings);
 	c->name = mqtt_settings_name(settings);
@@ -207,11 +196,11 @@ lm_rc client_create(struct loop *loop, const struct mqtt_settings *settings,
 	return LM_OK;
 }
 
-void client_destroy(struct client *c)
+void mqtt_client_destroy(struct mqtt_client *c)
 {
 	if (!c)
 		return;
-	close_link(c, true);
+	close_connection(c, true);
 	loop_timer_destroy(c->timer);
 	loop_wakeup_destroy(c->wakeup);
 	mqtt_settings_finish(&c->settings);
@@ -221,7 +210,7 @@ void client_destroy(struct client *c)
 	free(c);
 }
 
-void client_set_will(struct client *c, const char *topic, const char *payload)
+void mqtt_client_set_will(struct mqtt_client *c, const char *topic, const char *payload)
 {
 	free(c->will_topic);
 	free(c->will_payload);
@@ -229,9 +218,9 @@ void client_set_will(struct client *c, const char *topic, const char *payload)
 	c->will_payload = topic ? lm_xstrdup(payload) : NULL;
 }
 
-lm_rc client_connect(struct client *c, struct lm_err *err)
+lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 {
-	const struct link_spec spec = {
+	const struct mqtt_connection_spec spec = {
 		.settings = &c->settings,
 		.keep_alive_s = c->options.keep_alive_s,
 		.will_topic = c->will_topic,
@@ -240,50 +229,38 @@ lm_rc client_connect(struct client *c, struct lm_err *err)
 		.acknowledged = on_acknowledged,
 		.ctx = c,
 	};
-	c->ending = CLIENT_FAILED;
-	lm_rc rc = link_start(&spec, &c->link, err);
+	c->ending = MQTT_CLIENT_FAILED;
+	lm_rc rc = mqtt_connection_start(&spec, &c->connection, err);
 
 	if (rc == LM_OK)
 		loop_timer_start(c->timer, c->options.limit_ms, 0);
 	return rc;
 }
 
-lm_rc client_publish(
-	struct client *c, const char *topic, struct lm_str payload, int *ret_id, struct lm_err *err)
+lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err)
 {
 	if (!c->connected)
 		return lm_fail(err, LM_E_NETWORK, 0, "there is no connection to the MQTT broker %s",
 			c->name);
-	errno = 0;
-	int code = mosquitto_publish(
-		c->link->mosq, ret_id, topic, (int)payload.n, payload.p, 1, false);
-	int sys = errno;
-	switch (code) {
-	case MOSQ_ERR_SUCCESS:
+	lm_rc rc = mqtt_connection_publish(c->connection, topic, payload, ret_id, err);
+	if (rc == LM_OK) {
 		c->sent_ms = lm_clock_mono_ms();
 		watch_for(c);
-		return LM_OK;
-	case MOSQ_ERR_INVAL:
-	case MOSQ_ERR_MALFORMED_UTF8:
-	case MOSQ_ERR_PAYLOAD_SIZE:
-		return lm_fail(err, LM_E_INVALID, 0, "publish to '%s': %s", topic,
-			mosquitto_strerror(code));
-	default:
-		break;
+	} else if (rc != LM_E_INVALID) {
+		note_ending(c);
+		close_connection(c, false);
 	}
-	note_ending(c, code);
-	lm_rc rc = fault_lost(c->link, code, sys, err);
-	close_link(c, false);
 	return rc;
 }
 
-void client_give_up(struct client *c)
+void mqtt_client_give_up(struct mqtt_client *c)
 {
-	c->ending = CLIENT_DROPPED;
-	close_link(c, false);
+	c->ending = MQTT_CLIENT_DROPPED;
+	close_connection(c, false);
 }
 
-lm_rc client_check_topic(const char *topic, struct lm_err *err)
+lm_rc mqtt_client_check_topic(const char *topic, struct lm_err *err)
 {
 	size_t n = strlen(topic);
 
@@ -294,12 +271,12 @@ lm_rc client_check_topic(const char *topic, struct lm_err *err)
 	return LM_OK;
 }
 
-enum client_ending client_ending(const struct client *c)
+enum mqtt_client_ending mqtt_client_ending(const struct mqtt_client *c)
 {
 	return c->ending;
 }
 
-const char *client_name(const struct client *c)
+const char *mqtt_client_name(const struct mqtt_client *c)
 {
 	return c->name;
 }

@@ -5,8 +5,8 @@
 /// again by itself, and keeps no messages. MQTT 3.1.1, always a clean session. Never logs.
 ///
 /// While connected and idle it wakes up once in a keep-alive interval. libmosquitto takes packets
-/// of any length that MQTT can say (256 MB) from a broker; as nothing is subscribed to, only a
-/// broker that means harm sends such.
+/// of any length that MQTT allows (256 MB) from a broker; as nothing is subscribed to, only a
+/// malicious broker sends such.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -16,57 +16,57 @@
 
 #include <stdbool.h>
 
-struct client;
+struct mqtt_client;
 
-struct client_options {
+struct mqtt_client_options {
 	unsigned limit_ms;     ///< For an attempt, up to CONNACK.
 	unsigned keep_alive_s; ///< At least 5.
 };
 
 /// How the last attempt or connection ended.
-enum client_ending {
-	CLIENT_FAILED,  ///< No answer, no connection, on our side or the network's.
-	CLIENT_REFUSED, ///< The broker took the connection and ended it in place of accepting us.
-	CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
-			///< client_give_up.
+enum mqtt_client_ending {
+	MQTT_CLIENT_FAILED,  ///< No answer, no connection, on our side or the network's.
+	MQTT_CLIENT_REFUSED, ///< The broker took the connection and ended it in place of accepting
+			     ///< us.
+	MQTT_CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
+			     ///< mqtt_client_give_up.
 };
 
 /// `connected` and `closed` may destroy the client, `acknowledged` must not call it.
-struct client_events {
+struct mqtt_client_callbacks {
 	/// The broker accepted us.
 	void (*connected)(void *ctx);
 	/// The broker has taken the message `id`.
 	void (*acknowledged)(void *ctx, int id);
 	/// The attempt failed or the connection was lost, for the reason `why`, a sentence. Nothing
-	/// is in flight any more, and client_connect may be called.
+	/// is in flight any more, and mqtt_client_connect may be called.
 	void (*closed)(void *ctx, const char *why);
 	void *ctx;
 };
 
 /// All arguments are copied. LM_E_INVALID: as mqtt_settings_check. LM_E_SYS.
-lm_rc client_create(struct loop *loop, const struct mqtt_settings *settings,
-	const struct client_options *options, const struct client_events *events,
-	struct client **ret, struct lm_err *err);
-/// Says goodbye if connected. An attempt under way ends by itself, in its thread. Takes NULL.
-void client_destroy(struct client *c);
-LM_DEFINE_CLEANUP(struct client, client_destroy)
+lm_rc mqtt_client_create(struct loop *loop, const struct mqtt_settings *settings,
+	const struct mqtt_client_options *options, const struct mqtt_client_callbacks *events,
+	struct mqtt_client **ret, struct lm_err *err);
+/// Sends DISCONNECT if connected. An attempt under way ends by itself, in its thread. Takes NULL.
+void mqtt_client_destroy(struct mqtt_client *c);
+LM_DEFINE_CLEANUP(struct mqtt_client, mqtt_client_destroy)
 
-/// What the broker publishes, at QoS 1, if a connection made from now on ends without a goodbye.
-/// Both are copied; NULL: nothing. A connection that is lost or given up on our side has had no
-/// goodbye.
-void client_set_will(struct client *c, const char *topic, const char *payload);
+/// What the broker publishes, at QoS 1, if a connection made from now on ends without DISCONNECT.
+/// Both are copied; NULL: nothing. A connection that is lost or given up on our side ends so.
+void mqtt_client_set_will(struct mqtt_client *c, const char *topic, const char *payload);
 /// Begins an attempt, which ends with `connected` or `closed`. Only while there is none and no
 /// connection. LM_E_SYS, LM_E_TIMEOUT (too many earlier attempts hang): none was begun.
-lm_rc client_connect(struct client *c, struct lm_err *err);
+lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err);
 /// Sends at QoS 1; at most 20 messages may be in flight. LM_E_INVALID: no broker takes such a
 /// message. LM_E_NETWORK and others: the connection is lost, without `closed`.
-lm_rc client_publish(struct client *c, const char *topic, struct lm_str payload, int *ret_id,
-	struct lm_err *err);
-/// Ends the connection, without `closed` and without a goodbye, as the broker takes no messages.
-void client_give_up(struct client *c);
+lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err);
+/// Ends the connection, without `closed` and without DISCONNECT, as the broker takes no messages.
+void mqtt_client_give_up(struct mqtt_client *c);
 /// LM_E_INVALID: not a topic to publish to (wildcards, control characters, not UTF-8).
-lm_rc client_check_topic(const char *topic, struct lm_err *err);
+lm_rc mqtt_client_check_topic(const char *topic, struct lm_err *err);
 /// Of the last that ended.
-enum client_ending client_ending(const struct client *c);
+enum mqtt_client_ending mqtt_client_ending(const struct mqtt_client *c);
 /// "127.0.0.1:1883" or the socket's path. Borrowed.
-const char *client_name(const struct client *c);
+const char *mqtt_client_name(const struct mqtt_client *c);

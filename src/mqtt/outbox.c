@@ -5,23 +5,225 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "mqtt/outbox_file_priv.h"
-#include "mqtt/outbox_priv.h"
+#include "sys/numbered_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { TAKEN_KEY_MAX = 64, TAKEN_MAX = LIMIT_OUTBOX_TAKEN * (TAKEN_KEY_MAX + 1) };
+#define TAKEN_FILE "taken"
 
-void outbox_reserve(struct outbox *o, uint64_t seq)
+enum {
+	HEADER_MAX = 96,
+	FILE_MAX = LIMIT_MQTT_PAYLOAD + LIMIT_MQTT_TOPIC + HEADER_MAX,
+	/// Charged beside topic and payload: header, index, part of a disk block. It also bounds
+	/// how many small messages there can be.
+	OVERHEAD = 256,
+	TAKEN_KEY_MAX = 64,
+	TAKEN_MAX = LIMIT_OUTBOX_TAKEN * (TAKEN_KEY_MAX + 1),
+};
+
+/// By class; a PROGRESS message has no file.
+static const char *const SUFFIXES[] = {".status", ".event", NULL};
+
+struct outbox_entry {
+	uint64_t seq;
+	enum outbox_class class;
+	bool in_flight;
+	size_t charge;
+	/// The whole file as it would be on disk; NULL: it is on disk.
+	char *text;
+	size_t text_n;
+};
+
+struct outbox {
+	struct numbered_dir dir;
+	struct outbox_entry *entries; ///< By `seq`, ascending.
+	size_t n;
+	size_t size;
+	size_t bytes;
+	bool set_aside[OUTBOX_CLASSES];
+	char *redirects[OUTBOX_CLASSES]; ///< NULL: to the topic that a message has.
+	char **taken;                    ///< Keys, the oldest first.
+	size_t taken_n;
+	uint64_t dropped_event;
+	uint64_t dropped_progress;
+	uint64_t bad;
+	uint64_t bad_removed;
+};
+
+enum file_state {
+	FILE_WHOLE,
+	FILE_BAD,        ///< There is no message of that name, nor will be.
+	FILE_UNREADABLE, ///< For now: no descriptors, the disk fails, no rights.
+};
+
+/// FNV-1a, 64 bits: against torn and damaged files, not against people.
+static uint64_t checksum(struct lm_str bytes)
 {
-	if (o->next_seq <= seq)
-		o->next_seq = seq + 1;
+	uint64_t sum = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < bytes.n; i++)
+		sum = (sum ^ (unsigned char)bytes.p[i]) * 0x100000001b3u;
+	return sum;
 }
 
-void outbox_insert(struct outbox *o, struct entry e)
+/// A line "lighterman-message 1 <checksum of what follows>", a line with the topic, the payload.
+static void write_message(struct lm_buf *out, const char *topic, struct lm_str payload)
+{
+	lm_auto_buf struct lm_buf body = LM_BUF(FILE_MAX);
+
+	(void)lm_buf_printf(&body, "%s\n", topic);
+	(void)lm_buf_add_str(&body, payload);
+	(void)lm_buf_printf(
+		out, "lighterman-message 1 %016" PRIx64 "\n", checksum(lm_buf_str(&body)));
+	(void)lm_buf_add_str(out, lm_buf_str(&body));
+}
+
+/// False if the text is not a whole message. The parts are borrowed from `text`.
+static bool parse_message(struct lm_str text, struct lm_str *ret_topic, struct lm_str *ret_payload)
+{
+	char expected[HEADER_MAX];
+	struct lm_str rest = text;
+	struct lm_str header = lm_str_cut(&rest, '\n');
+
+	(void)snprintf(
+		expected, sizeof(expected), "lighterman-message 1 %016" PRIx64, checksum(rest));
+	if (!lm_str_eq(header, lm_str(expected)) || lm_str_find(rest, '\n') == rest.n)
+		return false;
+	*ret_topic = lm_str_cut(&rest, '\n');
+	*ret_payload = rest;
+	return true;
+}
+
+/// True also if that cannot be seen.
+static bool may_be_regular(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ? errno != ENOENT
+								    : S_ISREG(st.st_mode);
+}
+
+static enum file_state explain_unread(int dir_fd, const char *name)
+{
+	return may_be_regular(dir_fd, name) ? FILE_UNREADABLE : FILE_BAD;
+}
+
+/// Reads a message; its parts are borrowed from `text`, and only there if it is WHOLE.
+static enum file_state read_message(int dir_fd, const char *name, struct lm_buf *text,
+	struct lm_str *ret_topic, struct lm_str *ret_payload)
+{
+	lm_auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return explain_unread(dir_fd, name);
+	lm_rc rc = lm_fd_read_all(fd, name, text, NULL);
+	if (rc == LM_E_TOO_LARGE)
+		return FILE_BAD;
+	if (rc != LM_OK)
+		return explain_unread(dir_fd, name);
+	return parse_message(lm_buf_str(text), ret_topic, ret_payload) ? FILE_WHOLE : FILE_BAD;
+}
+
+/// The size of the file, whether it can be read or not; 0: not even that is known.
+static size_t file_size(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (size_t)st.st_size : 0;
+}
+
+/// Renames it to "*.bad".
+static void rename_bad(int dir_fd, const char *name)
+{
+	char bad[NAME_MAX + 8];
+
+	(void)snprintf(bad, sizeof(bad), "%s.bad", name);
+	(void)renameat(dir_fd, name, dir_fd, bad);
+}
+
+/// Whether it is the name of a file that was set aside. Its number, 0 if it never was a message.
+static bool is_bad_name(const struct outbox *o, const char *name, uint64_t *ret_seq)
+{
+	struct numbered_file file = {0};
+	struct lm_str all = lm_str(name);
+
+	if (!lm_str_ends(all, LM_STR(".bad")))
+		return false;
+	lm_auto_free char *message = lm_xmemdup0(name, all.n - strlen(".bad"));
+	(void)numbered_file_parse_name(&o->dir, message, &file);
+	*ret_seq = file.number;
+	return true;
+}
+
+struct bad_file {
+	uint64_t seq;
+	char name[NAME_MAX + 1];
+};
+
+/// Puts `next` in the place of the oldest of those that stay, if it is newer than that one, which
+/// it then is.
+static void keep_newer(struct bad_file kept[LIMIT_OUTBOX_BAD], struct bad_file *next)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 1; i < LIMIT_OUTBOX_BAD; i++) {
+		if (kept[i].seq < kept[oldest].seq)
+			oldest = i;
+	}
+	if (next->seq <= kept[oldest].seq)
+		return;
+	struct bad_file was = kept[oldest];
+	kept[oldest] = *next;
+	*next = was;
+}
+
+struct bad_files {
+	struct outbox *outbox;
+	struct bad_file kept[LIMIT_OUTBOX_BAD];
+	size_t n;
+};
+
+static void limit_bad_file(void *ctx, const char *name, const struct numbered_file *file)
+{
+	struct bad_files *b = ctx;
+	struct bad_file next;
+
+	if (file || !is_bad_name(b->outbox, name, &next.seq))
+		return;
+	(void)snprintf(next.name, sizeof(next.name), "%s", name);
+	if (b->n < LIMIT_OUTBOX_BAD) {
+		b->kept[b->n++] = next;
+		return;
+	}
+	keep_newer(b->kept, &next);
+	b->outbox->bad_removed += lm_tree_remove(b->outbox->dir.fd, next.name, NULL) == LM_OK;
+}
+
+/// Removes those that were set aside but for the LIMIT_OUTBOX_BAD newest; none if it cannot look,
+/// until next time.
+static void limit_bad(struct outbox *o)
+{
+	struct bad_files files = {.outbox = o};
+	struct lm_err ignored;
+
+	(void)!numbered_dir_list(&o->dir, limit_bad_file, &files, &ignored);
+}
+
+static struct numbered_file file_of(const struct outbox_entry *e)
+{
+	return (struct numbered_file){.number = e->seq, .suffix = e->class};
+}
+
+/// Takes over what `e` owns.
+static void insert(struct outbox *o, struct outbox_entry e)
 {
 	size_t at = o->n;
 
@@ -35,10 +237,11 @@ void outbox_insert(struct outbox *o, struct entry e)
 	o->entries[at] = e;
 	o->n++;
 	o->bytes += e.charge;
-	outbox_reserve(o, e.seq);
+	numbered_dir_reserve(&o->dir, e.seq);
 }
 
-void outbox_forget(struct outbox *o, size_t at)
+/// The entry `at`; its file stays.
+static void forget_entry(struct outbox *o, size_t at)
 {
 	free(o->entries[at].text);
 	o->bytes -= o->entries[at].charge;
@@ -49,15 +252,12 @@ void outbox_forget(struct outbox *o, size_t at)
 /// Removes entry `at` with its file.
 static lm_rc remove_entry(struct outbox *o, size_t at, struct lm_err *err)
 {
-	char name[OUTBOX_NAME_SIZE];
+	const struct outbox_entry *e = &o->entries[at];
 	lm_rc rc = LM_OK;
 
-	(void)outbox_file_name(o->entries[at].seq, o->entries[at].class, name);
-	if (o->entries[at].class != OUTBOX_PROGRESS && unlinkat(o->dir_fd, name, 0) != 0 &&
-		errno != ENOENT)
-		rc = lm_fail(
-			err, LM_E_SYS, errno, "remove the sent message '%s/%s': %m", o->path, name);
-	outbox_forget(o, at);
+	if (e->class != OUTBOX_PROGRESS)
+		rc = numbered_dir_remove(&o->dir, file_of(e), err);
+	forget_entry(o, at);
 	return rc;
 }
 
@@ -82,7 +282,7 @@ static size_t count_yielding(const struct outbox *o, enum outbox_class class)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < o->n; i++) {
-		const struct entry *e = &o->entries[i];
+		const struct outbox_entry *e = &o->entries[i];
 
 		if (!e->in_flight && e->class != OUTBOX_STATUS && e->class >= class)
 			bytes += e->charge;
@@ -102,8 +302,8 @@ static lm_rc check_room(
 	if (class == OUTBOX_PROGRESS)
 		o->dropped_progress++;
 	return lm_fail(err, LM_E_TOO_LARGE, 0,
-		"the outbox '%s' is full: %zu messages of %zu bytes wait for the broker", o->path,
-		o->n, o->bytes);
+		"the outbox '%s' is full: %zu messages of %zu bytes wait for the broker",
+		o->dir.path, o->n, o->bytes);
 }
 
 /// Makes up for a message of this class, for which there is room by check_room.
@@ -116,7 +316,7 @@ static void make_room(struct outbox *o, enum outbox_class class)
 		;
 }
 
-static struct entry *find(const struct outbox *o, uint64_t seq)
+static struct outbox_entry *find(const struct outbox *o, uint64_t seq)
 {
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->entries[i].seq == seq)
@@ -129,11 +329,10 @@ static struct entry *find(const struct outbox *o, uint64_t seq)
 static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(OUTBOX_FILE_MAX);
+	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
 	size_t topic_n = strlen(topic);
-	struct entry e = {.seq = o->next_seq,
-		.class = class,
-		.charge = topic_n + payload.n + OUTBOX_OVERHEAD};
+	struct outbox_entry e = {
+		.seq = o->dir.last + 1, .class = class, .charge = topic_n + payload.n + OVERHEAD};
 
 	if (topic_n == 0 || strchr(topic, '\n'))
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
@@ -144,27 +343,25 @@ static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 	lm_rc rc = check_room(o, class, e.charge, err);
 	if (rc != LM_OK)
 		return rc;
-	outbox_file_write(&text, topic, payload);
+	write_message(&text, topic, payload);
 	e.text_n = text.len;
 	e.text = lm_buf_take(&text);
 	*ret_seq = e.seq;
-	outbox_insert(o, e);
+	insert(o, e);
 	return LM_OK;
 }
 
-static bool is_unsaved(const struct entry *e)
+static bool is_unsaved(const struct outbox_entry *e)
 {
 	return e->text && e->class != OUTBOX_PROGRESS;
 }
 
-static lm_rc save(struct outbox *o, struct entry *e, struct lm_err *err)
+static lm_rc save(struct outbox *o, struct outbox_entry *e, struct lm_err *err)
 {
-	char name[OUTBOX_NAME_SIZE];
-	lm_rc rc = lm_file_replace(o->dir_fd, outbox_file_name(e->seq, e->class, name),
-		(struct lm_str){e->text, e->text_n}, 0600, err);
+	lm_rc rc = numbered_dir_put(&o->dir, file_of(e), (struct lm_str){e->text, e->text_n}, err);
 
 	if (rc != LM_OK)
-		return lm_wrap(err, "keep a message in the outbox '%s'", o->path);
+		return lm_wrap(err, "keep a message in the outbox");
 	free(lm_take(e->text));
 	e->text_n = 0;
 	return LM_OK;
@@ -182,7 +379,7 @@ lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 
 lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
-	struct entry *e = find(o, seq);
+	struct outbox_entry *e = find(o, seq);
 
 	return e && is_unsaved(e) ? save(o, e, err) : LM_OK;
 }
@@ -248,7 +445,7 @@ void outbox_redirect(struct outbox *o, enum outbox_class class, const char *topi
 }
 
 /// Whether it may be sent, in the first round if it is a STATUS, in the second if it is not.
-static bool is_due(const struct outbox *o, const struct entry *e, unsigned round)
+static bool is_due(const struct outbox *o, const struct outbox_entry *e, unsigned round)
 {
 	return !e->in_flight && !o->set_aside[e->class] &&
 	       (e->class == OUTBOX_STATUS) == (round == 0);
@@ -265,21 +462,21 @@ enum outbox_class outbox_next_class(const struct outbox *o)
 	return OUTBOX_CLASSES;
 }
 
-static enum outbox_file_state load_message(
-	struct outbox *o, const struct entry *e, struct outbox_message *ret)
+static enum file_state load_message(
+	struct outbox *o, const struct outbox_entry *e, struct outbox_message *ret)
 {
-	lm_auto_buf struct lm_buf file = LM_BUF(OUTBOX_FILE_MAX);
-	char name[OUTBOX_NAME_SIZE];
+	lm_auto_buf struct lm_buf file = LM_BUF(FILE_MAX);
+	char name[NUMBERED_FILE_NAME_SIZE];
 	struct lm_str topic;
 	struct lm_str payload;
-	enum outbox_file_state state = OUTBOX_FILE_WHOLE;
+	enum file_state state = FILE_WHOLE;
 
 	if (!e->text)
-		state = outbox_file_read(o->dir_fd, outbox_file_name(e->seq, e->class, name), &file,
-			&topic, &payload);
-	else if (!outbox_file_parse((struct lm_str){e->text, e->text_n}, &topic, &payload))
-		state = OUTBOX_FILE_BAD;
-	if (state != OUTBOX_FILE_WHOLE)
+		state = read_message(o->dir.fd, numbered_file_name(&o->dir, file_of(e), name),
+			&file, &topic, &payload);
+	else if (!parse_message((struct lm_str){e->text, e->text_n}, &topic, &payload))
+		state = FILE_BAD;
+	if (state != FILE_WHOLE)
 		return state;
 	*ret = (struct outbox_message){
 		.seq = e->seq,
@@ -289,18 +486,17 @@ static enum outbox_file_state load_message(
 		.payload = lm_xmemdup0(payload.p, payload.n),
 		.payload_n = payload.n,
 	};
-	return OUTBOX_FILE_WHOLE;
+	return FILE_WHOLE;
 }
 
 static void reject_entry(struct outbox *o, size_t at)
 {
-	char name[OUTBOX_NAME_SIZE];
+	char name[NUMBERED_FILE_NAME_SIZE];
 
-	outbox_file_set_aside(
-		o->dir_fd, outbox_file_name(o->entries[at].seq, o->entries[at].class, name));
+	rename_bad(o->dir.fd, numbered_file_name(&o->dir, file_of(&o->entries[at]), name));
 	o->bad++;
-	o->bad_removed += outbox_file_limit_bad(o->dir_fd);
-	outbox_forget(o, at);
+	limit_bad(o);
+	forget_entry(o, at);
 }
 
 static bool next_of_round(struct outbox *o, unsigned round, struct outbox_message *ret)
@@ -308,15 +504,15 @@ static bool next_of_round(struct outbox *o, unsigned round, struct outbox_messag
 	size_t i = 0;
 
 	while (i < o->n) {
-		struct entry *e = &o->entries[i];
-		enum outbox_file_state state =
-			is_due(o, e, round) ? load_message(o, e, ret) : OUTBOX_FILE_UNREADABLE;
+		struct outbox_entry *e = &o->entries[i];
+		enum file_state state =
+			is_due(o, e, round) ? load_message(o, e, ret) : FILE_UNREADABLE;
 
-		if (state == OUTBOX_FILE_WHOLE) {
+		if (state == FILE_WHOLE) {
 			e->in_flight = true;
 			return true;
 		}
-		if (state == OUTBOX_FILE_BAD)
+		if (state == FILE_BAD)
 			reject_entry(o, i);
 		else
 			i++;
@@ -338,14 +534,14 @@ void outbox_message_finish(struct outbox_message *m)
 
 lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
-	const struct entry *e = find(o, seq);
+	const struct outbox_entry *e = find(o, seq);
 
 	return e ? remove_entry(o, (size_t)(e - o->entries), err) : LM_OK;
 }
 
 void outbox_reject(struct outbox *o, uint64_t seq)
 {
-	const struct entry *e = find(o, seq);
+	const struct outbox_entry *e = find(o, seq);
 
 	if (e)
 		reject_entry(o, (size_t)(e - o->entries));
@@ -369,13 +565,14 @@ static void add_taken(struct outbox *o, struct lm_str key)
 	o->taken[o->taken_n++] = lm_xmemdup0(key.p, key.n);
 }
 
-void outbox_load_taken(struct outbox *o)
+/// Reads the keys that an earlier run noted; a file that is damaged has none.
+static void load_taken(struct outbox *o)
 {
 	lm_auto_close int fd =
-		openat(o->dir_fd, OUTBOX_TAKEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		openat(o->dir.fd, TAKEN_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	lm_auto_buf struct lm_buf text = LM_BUF(TAKEN_MAX);
 
-	if (fd < 0 || lm_fd_read_all(fd, OUTBOX_TAKEN, &text, NULL) != LM_OK)
+	if (fd < 0 || lm_fd_read_all(fd, TAKEN_FILE, &text, NULL) != LM_OK)
 		return;
 	struct lm_str rest = lm_buf_str(&text);
 	while (rest.n) {
@@ -404,7 +601,7 @@ lm_rc outbox_note_taken(struct outbox *o, const char *key, struct lm_err *err)
 		add_taken(o, lm_str(key));
 	for (size_t i = 0; i < o->taken_n; i++)
 		(void)lm_buf_printf(&text, "%s\n", o->taken[i]);
-	return lm_file_replace(o->dir_fd, OUTBOX_TAKEN, lm_buf_str(&text), 0600, err);
+	return lm_file_replace(o->dir.fd, TAKEN_FILE, lm_buf_str(&text), 0600, err);
 }
 
 void outbox_forget_taken(struct outbox *o)
@@ -414,7 +611,7 @@ void outbox_forget_taken(struct outbox *o)
 	while (o->taken_n > 0)
 		free(o->taken[--o->taken_n]);
 	// One that stays is forgotten again after the next start.
-	(void)unlinkat(o->dir_fd, OUTBOX_TAKEN, 0);
+	(void)unlinkat(o->dir.fd, TAKEN_FILE, 0);
 }
 
 static size_t count_set_aside(const struct outbox *o)
@@ -447,4 +644,68 @@ struct outbox_counts outbox_counts(const struct outbox *o)
 		.bad = o->bad,
 		.bad_removed = o->bad_removed,
 	};
+}
+
+static void load_file(struct outbox *o, const char *name, const struct numbered_file *file)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
+	struct lm_str topic;
+	struct lm_str payload;
+	enum file_state state =
+		file ? read_message(o->dir.fd, name, &text, &topic, &payload) : FILE_BAD;
+
+	if (state == FILE_BAD) {
+		rename_bad(o->dir.fd, name);
+		o->bad++;
+		return;
+	}
+	insert(o, (struct outbox_entry){
+			  .seq = file->number,
+			  .class = file->suffix,
+			  .charge = OVERHEAD + (state == FILE_WHOLE ? topic.n + payload.n
+								    : file_size(o->dir.fd, name)),
+		  });
+}
+
+static void on_file(void *ctx, const char *name, const struct numbered_file *file)
+{
+	struct outbox *o = ctx;
+	uint64_t seq;
+
+	if (strcmp(name, TAKEN_FILE) == 0)
+		load_taken(o);
+	else if (is_bad_name(o, name, &seq))
+		numbered_dir_reserve(&o->dir, seq); // its name is not to be taken by another
+	else
+		load_file(o, name, file);
+}
+
+lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err)
+{
+	lm_auto(outbox_close_p) struct outbox *o = lm_xcalloc(1, sizeof(*o));
+	lm_rc rc = numbered_dir_open(directory, SUFFIXES, &o->dir, err);
+
+	if (rc == LM_OK)
+		rc = numbered_dir_list(&o->dir, on_file, o, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "open the outbox");
+	limit_bad(o);
+	*ret = lm_take(o);
+	return LM_OK;
+}
+
+void outbox_close(struct outbox *o)
+{
+	if (!o)
+		return;
+	while (o->n > 0)
+		forget_entry(o, o->n - 1);
+	for (size_t i = 0; i < o->taken_n; i++)
+		free(o->taken[i]);
+	free(o->taken);
+	for (size_t i = 0; i < OUTBOX_CLASSES; i++)
+		free(o->redirects[i]);
+	free(o->entries);
+	numbered_dir_finish(&o->dir);
+	free(o);
 }

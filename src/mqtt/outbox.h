@@ -57,7 +57,7 @@ LM_DEFINE_CLEANUP(struct outbox, outbox_close)
 /// is then still taken up to twice the bound.
 /// LM_E_TOO_LARGE: no room, or topic or payload over its ceiling; nothing was taken (and an EVENT
 /// or PROGRESS message is counted as dropped if there was no room). LM_E_SYS and as
-/// lm_file_replace: the disk refused it; nothing was taken nor given up, the caller tries again.
+/// lm_file_replace: the disk refused it; nothing was taken nor dropped, the caller tries again.
 lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 /// The same, but into memory only, whatever its class: there is no error of the disk.
@@ -78,7 +78,7 @@ bool outbox_is_sent(const struct outbox *o);
 /// Messages of that class wait until it is set aside no more.
 void outbox_set_aside(struct outbox *o, enum outbox_class class, bool set_aside);
 /// Messages of that class go to `topic`, whatever they were taken for; NULL: those that wait are
-/// given up, and counted as dropped.
+/// dropped, and counted.
 void outbox_redirect(struct outbox *o, enum outbox_class class, const char *topic);
 /// The class of the message that outbox_next would take; OUTBOX_CLASSES: there is none.
 enum outbox_class outbox_next_class(const struct outbox *o);

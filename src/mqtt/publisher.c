@@ -31,11 +31,11 @@ enum {
 	REFUSED_STATUS_MAX_MS = 10 * 60 * 1000,
 	REFUSED_MS = 60 * 60 * 1000,
 	REFUSED_MAX_MS = 24 * 60 * 60 * 1000,
-	LANE_PRESENCE = OUTBOX_CLASSES, ///< Past the outbox.
+	LANE_CONNECTION = OUTBOX_CLASSES, ///< Past the outbox.
 	LANES,
 };
 
-/// What is known of a broker's will to take one of our topics: each class has one.
+/// Whether the broker accepts one of our topics: each class has one.
 struct lane {
 	char *topic;      ///< Of the last message; NULL: none yet.
 	bool suspect;     ///< Was in flight when the broker ended a connection: is sent alone.
@@ -59,26 +59,26 @@ struct in_flight {
 
 struct publisher {
 	struct outbox *outbox;
-	struct client *client;
+	struct mqtt_client *client;
 	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
 	struct loop_timer *acknowledge_timer; ///< While something is in flight.
 	struct loop_timer *save_timer;        ///< To save more of what is held.
 	struct publisher_events events;
-	char *presence_topic;
-	bool presence_due; ///< That we are connected, or `ending`, is still to be told.
+	char *connection_topic;
+	bool connection_due; ///< That we are connected, or `ending`, is still to be sent.
 	bool ending;
 	struct lane lanes[LANES];
 	unsigned will_refusals; ///< Attempts with a last will that the broker ended, in a row.
 	bool without_will;      ///< The attempt, or connection, that there is.
-	bool will_doubted; ///< Accepted without one: the next attempt says whether that is why.
+	bool will_doubted; ///< Accepted without one: the next attempt shows whether that is why.
 	struct in_flight window[WINDOW_MAX];
 	unsigned window_n;
 	size_t window_bytes;
 	bool connected;
 	uint64_t connected_ms; ///< Since when.
 	unsigned failures;     ///< Attempts since a connection that lasted.
-	bool undrained;        ///< Something was taken since `drained` was last told.
-	/// Why the connection was lost in publisher_send; NULL: it was not. Told from the loop.
+	bool undrained;        ///< Something was taken since `drained` was last called.
+	/// Why the connection was lost in publisher_send; NULL: it was not. Reported from the loop.
 	char *broken;
 	char *fault;
 	bool *gone; ///< Set when the publisher is destroyed; NULL: nobody asks.
@@ -116,15 +116,15 @@ static void end_set_aside(void *ctx)
 
 	l->set_aside = false;
 	l->strikes = STRIKES_MAX - 1; // one more is enough
-	if (lane == LANE_PRESENCE)
-		p->presence_due = p->connected;
+	if (lane == LANE_CONNECTION)
+		p->connection_due = p->connected;
 	else
 		outbox_set_aside(p->outbox, lane, false);
 	if (p->connected)
 		loop_timer_start(p->timer, 0, 0);
 }
 
-/// Not for good, as a policy may be changed; a status sooner, as nothing may be lost of it.
+/// Not for ever, as a policy may be changed; a status sooner, as none may be lost.
 static void set_lane_aside(struct publisher *p, unsigned lane)
 {
 	struct lane *l = &p->lanes[lane];
@@ -136,8 +136,8 @@ static void set_lane_aside(struct publisher *p, unsigned lane)
 		ms *= 2;
 	ms = ms < max_ms ? ms : max_ms;
 	l->set_aside = l->suspect = true;
-	if (lane == LANE_PRESENCE)
-		p->presence_due = false;
+	if (lane == LANE_CONNECTION)
+		p->connection_due = false;
 	else
 		outbox_set_aside(p->outbox, lane, true);
 	loop_timer_start(l->retry, ms, 0);
@@ -169,7 +169,7 @@ static void clear_lane(struct publisher *p, unsigned lane)
 }
 
 /// False if the publisher is no more.
-static bool tell_drained(struct publisher *p)
+static bool notify_drained(struct publisher *p)
 {
 	bool gone = false;
 
@@ -227,9 +227,9 @@ static void on_closed(void *ctx, const char *why)
 		p->failures = 0;
 	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 	p->failures++;
-	if (client_ending(p->client) == CLIENT_DROPPED)
+	if (mqtt_client_ending(p->client) == MQTT_CLIENT_DROPPED)
 		suspect_window(p);
-	note_will(p, client_ending(p->client) == CLIENT_REFUSED && !p->without_will);
+	note_will(p, mqtt_client_ending(p->client) == MQTT_CLIENT_REFUSED && !p->without_will);
 	p->connected = false;
 	free(lm_take(p->broken));
 	loop_timer_stop(p->acknowledge_timer);
@@ -239,25 +239,25 @@ static void on_closed(void *ctx, const char *why)
 	save_some(p);
 	set_fault(p, why);
 	loop_timer_start(p->timer, retry_ms, 0);
-	if (tell_drained(p))
+	if (notify_drained(p))
 		p->events.disconnected(p->events.ctx, p->fault, retry_ms);
 }
 
 /// The broker took us without a last will. It refuses the topic, or has only come back from where
-/// it refused everybody: tried with the will again, it says which.
+/// it refused everybody: tried with the will again, it shows which.
 static void doubt_will(struct publisher *p)
 {
 	p->will_doubted = true;
 	p->will_refusals = 0;
 	p->failures = 0; // the connection itself was good
-	client_give_up(p->client);
+	mqtt_client_give_up(p->client);
 	loop_timer_start(p->timer, 0, 0);
 }
 
 static void on_connected(void *ctx)
 {
 	struct publisher *p = ctx;
-	bool left_out = p->without_will && !p->lanes[LANE_PRESENCE].set_aside;
+	bool left_out = p->without_will && !p->lanes[LANE_CONNECTION].set_aside;
 
 	if (left_out && !p->will_doubted) {
 		doubt_will(p);
@@ -266,9 +266,9 @@ static void on_connected(void *ctx)
 	p->connected = true;
 	p->connected_ms = lm_clock_mono_ms();
 	if (left_out)
-		set_lane_aside(p, LANE_PRESENCE);
+		set_lane_aside(p, LANE_CONNECTION);
 	note_will(p, false);
-	p->presence_due = p->presence_topic && !p->lanes[LANE_PRESENCE].set_aside;
+	p->connection_due = p->connection_topic && !p->lanes[LANE_CONNECTION].set_aside;
 	set_fault(p, "");
 	loop_timer_start(p->timer, 0, 0);
 	p->events.connected(p->events.ctx);
@@ -303,24 +303,24 @@ static void on_unacknowledged(void *ctx)
 		"the MQTT broker %s has acknowledged no message for %d s; check that it works",
 		publisher_name(p), ACKNOWLEDGE_MS / 1000);
 
-	client_give_up(p->client);
+	mqtt_client_give_up(p->client);
 	on_closed(p, why);
 }
 
-/// Tells that the connection is there or ends, past the outbox: with the connection gone it would
-/// be of no interest.
-static lm_rc tell_presence(struct publisher *p, struct lm_err *err)
+/// Sends the state of the connection, past the outbox: with the connection gone it would be of no
+/// interest.
+static lm_rc send_connection_message(struct publisher *p, struct lm_err *err)
 {
-	lm_auto_free char *payload = p->events.presence(
+	lm_auto_free char *payload = p->events.connection_message(
 		p->events.ctx, p->ending ? PUBLISHER_ENDED : PUBLISHER_CONNECTED);
 	struct lm_str text = lm_str(payload);
 	int id = 0;
 
-	p->presence_due = false;
-	lm_rc rc = client_publish(p->client, p->presence_topic, text, &id, err);
+	p->connection_due = false;
+	lm_rc rc = mqtt_client_publish(p->client, p->connection_topic, text, &id, err);
 	if (rc != LM_OK)
 		return rc == LM_E_INVALID ? LM_OK : rc;
-	add_to_window(p, LANE_PRESENCE, p->presence_topic, id, NO_SEQ, text.n);
+	add_to_window(p, LANE_CONNECTION, p->connection_topic, id, NO_SEQ, text.n);
 	return LM_OK;
 }
 
@@ -333,7 +333,7 @@ static lm_rc send_next(struct publisher *p, struct lm_err *err)
 
 	if (!outbox_next(p->outbox, &m))
 		return LM_E_NOT_FOUND;
-	lm_rc rc = client_publish(
+	lm_rc rc = mqtt_client_publish(
 		p->client, m.topic, (struct lm_str){m.payload, m.payload_n}, &id, err);
 	if (rc == LM_OK) {
 		add_to_window(p, m.class, m.topic, id, m.seq, m.payload_n);
@@ -358,23 +358,25 @@ static void send_waiting(struct publisher *p)
 	}
 	if (rc == LM_E_NOT_FOUND && !outbox_is_sent(p->outbox))
 		loop_timer_start(p->timer, UNREADABLE_MS, 0);
-	if (rc == LM_E_NOT_FOUND && p->presence_due && may_join(p, LANE_PRESENCE))
-		rc = tell_presence(p, &err);
+	if (rc == LM_E_NOT_FOUND && p->connection_due && may_join(p, LANE_CONNECTION))
+		rc = send_connection_message(p, &err);
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_NOT_FOUND)
-		(void)tell_drained(p);
+		(void)notify_drained(p);
 	else
 		on_closed(p, err.msg);
 }
 
 static lm_rc begin_attempt(struct publisher *p, struct lm_err *err)
 {
-	if (p->presence_topic) {
-		lm_auto_free char *payload = p->events.presence(p->events.ctx, PUBLISHER_LOST);
+	if (p->connection_topic) {
+		lm_auto_free char *payload =
+			p->events.connection_message(p->events.ctx, PUBLISHER_LOST);
 		p->without_will =
-			p->lanes[LANE_PRESENCE].set_aside || p->will_refusals >= STRIKES_MAX;
-		client_set_will(p->client, p->without_will ? NULL : p->presence_topic, payload);
+			p->lanes[LANE_CONNECTION].set_aside || p->will_refusals >= STRIKES_MAX;
+		mqtt_client_set_will(
+			p->client, p->without_will ? NULL : p->connection_topic, payload);
 	}
-	return client_connect(p->client, err);
+	return mqtt_client_connect(p->client, err);
 }
 
 static void on_timer(void *ctx)
@@ -398,11 +400,11 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	struct lm_err *err)
 {
 	lm_auto(publisher_destroy_p) struct publisher *p = lm_xcalloc(1, sizeof(*p));
-	const struct client_options options = {
+	const struct mqtt_client_options options = {
 		.limit_ms = CONNECT_LIMIT_MS,
 		.keep_alive_s = KEEP_ALIVE_S,
 	};
-	const struct client_events client_events = {
+	const struct mqtt_client_callbacks client_events = {
 		.connected = on_connected,
 		.acknowledged = on_acknowledged,
 		.closed = on_closed,
@@ -411,18 +413,18 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 
 	p->events = *events;
 	p->fault = lm_xstrdup("");
-	if (events->presence_topic)
-		p->presence_topic = lm_xstrdup(events->presence_topic);
+	if (events->connection_topic)
+		p->connection_topic = lm_xstrdup(events->connection_topic);
 	for (unsigned i = 0; i < LANES; i++) {
 		p->lanes[i].publisher = p;
 		p->lanes[i].retry = loop_timer_create(loop, end_set_aside, &p->lanes[i]);
 	}
-	if (events->presence_topic)
-		p->lanes[LANE_PRESENCE].topic = lm_xstrdup(events->presence_topic);
+	if (events->connection_topic)
+		p->lanes[LANE_CONNECTION].topic = lm_xstrdup(events->connection_topic);
 	p->timer = loop_timer_create(loop, on_timer, p);
 	p->save_timer = loop_timer_create(loop, save_some, p);
 	p->acknowledge_timer = loop_timer_create(loop, on_unacknowledged, p);
-	lm_rc rc = client_create(loop, settings, &options, &client_events, &p->client, err);
+	lm_rc rc = mqtt_client_create(loop, settings, &options, &client_events, &p->client, err);
 	if (rc == LM_OK)
 		rc = outbox_open(directory, &p->outbox, err);
 	if (rc != LM_OK)
@@ -435,10 +437,10 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 
 void publisher_end(struct publisher *p)
 {
-	if (!p->presence_topic || p->ending)
+	if (!p->connection_topic || p->ending)
 		return;
 	p->ending = true;
-	p->presence_due = p->connected && !p->lanes[LANE_PRESENCE].set_aside;
+	p->connection_due = p->connected && !p->lanes[LANE_CONNECTION].set_aside;
 	p->undrained = true;
 	if (p->connected)
 		loop_timer_start(p->timer, 0, 0);
@@ -450,7 +452,7 @@ void publisher_destroy(struct publisher *p)
 		return;
 	if (p->gone)
 		*p->gone = true;
-	client_destroy(p->client);
+	mqtt_client_destroy(p->client);
 	if (p->outbox)
 		(void)publisher_save(p, NULL);
 	for (unsigned i = 0; i < LANES; i++) {
@@ -463,7 +465,7 @@ void publisher_destroy(struct publisher *p)
 	outbox_close(p->outbox);
 	free(p->broken);
 	free(p->fault);
-	free(p->presence_topic);
+	free(p->connection_topic);
 	free(p);
 }
 
@@ -508,7 +510,7 @@ static lm_rc hold(struct publisher *p, enum outbox_class class, const char *topi
 lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
-	lm_rc rc = client_check_topic(topic, err);
+	lm_rc rc = mqtt_client_check_topic(topic, err);
 
 	if (rc != LM_OK)
 		return rc;
@@ -555,7 +557,7 @@ lm_rc publisher_save(struct publisher *p, struct lm_err *err)
 
 const char *publisher_name(const struct publisher *p)
 {
-	return client_name(p->client);
+	return mqtt_client_name(p->client);
 }
 
 bool publisher_is_connected(const struct publisher *p)
@@ -567,7 +569,7 @@ bool publisher_is_drained(const struct publisher *p)
 {
 	const struct outbox_counts counts = outbox_counts(p->outbox);
 
-	return counts.messages == counts.set_aside && p->window_n == 0 && !p->presence_due;
+	return counts.messages == counts.set_aside && p->window_n == 0 && !p->connection_due;
 }
 
 const char *publisher_set_aside(const struct publisher *p, size_t i)

@@ -22,11 +22,11 @@
 
 struct publisher;
 
-/// What subscribers are told of the connection itself.
-enum publisher_presence {
+/// The state of the connection, for subscribers.
+enum publisher_connection {
 	PUBLISHER_CONNECTED, ///< By us, once all that waited has been sent.
 	PUBLISHER_ENDED,     ///< By us, after publisher_end.
-	PUBLISHER_LOST,      ///< By the broker, if there was no goodbye (the last will).
+	PUBLISHER_LOST,      ///< By the broker, if there was no DISCONNECT (the last will).
 };
 
 /// Called from the loop only, not from within a call to the publisher; each may destroy it.
@@ -41,11 +41,11 @@ struct publisher_events {
 	void (*set_aside)(void *ctx, const char *topic, uint64_t retry_ms);
 	/// All that was taken is acknowledged: nothing waits any more. May be NULL.
 	void (*drained)(void *ctx);
-	/// The topic on which the connection itself is told; NULL: it is not.
-	const char *presence_topic;
+	/// The topic for the state of the connection; NULL: none.
+	const char *connection_topic;
 	/// Makes that message, for the publisher to free. LOST is asked for at the beginning of
 	/// each attempt.
-	char *(*presence)(void *ctx, enum publisher_presence what);
+	char *(*connection_message)(void *ctx, enum publisher_connection what);
 	void *ctx;
 };
 
@@ -55,12 +55,11 @@ struct publisher_events {
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
-/// The end is near: tells subscribers, once all that waits has been sent. `drained` is called when
-/// the broker has acknowledged that too; a goodbye before might be overtaken by the end of the
-/// connection.
+/// Before publisher_destroy: publishes ENDED once all that waits has been sent. `drained` is called
+/// when the broker has acknowledged that too.
 void publisher_end(struct publisher *p);
-/// Says goodbye to the broker if connected, and closes the outbox; what waits is
-/// sent after the next start. Takes NULL.
+/// Disconnects from the broker, and closes the outbox; what waits is sent after the next start.
+/// Takes NULL.
 void publisher_destroy(struct publisher *p);
 LM_DEFINE_CLEANUP(struct publisher, publisher_destroy)
 
@@ -82,7 +81,7 @@ void publisher_forget_taken(struct publisher *p);
 /// not acknowledged before. There is no error of the disk.
 lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
-/// Puts on disk all that is held. publisher_destroy does it too, but has nobody to tell. As
+/// Puts on disk all that is held. publisher_destroy does it too, and ignores errors. As
 /// lm_file_replace: the disk refused it; what is held is lost with the publisher.
 lm_rc publisher_save(struct publisher *p, struct lm_err *err);
 
@@ -91,7 +90,7 @@ const char *publisher_name(const struct publisher *p);
 bool publisher_is_connected(const struct publisher *p);
 /// The topics that the broker refuses, by number from 0 on; NULL: no more. Borrowed.
 const char *publisher_set_aside(const struct publisher *p, size_t i);
-/// Messages of that class go to `topic` from now on, those that wait too; NULL: they are given up.
+/// Messages of that class go to `topic` from now on, those that wait too; NULL: they are dropped.
 void publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic);
 /// Whether nothing waits but for what the broker refuses, nor is anything sent and not
 /// acknowledged.

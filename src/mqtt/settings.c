@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 enum {
-	/// What MQTT can say the length of.
+	/// The longest text of MQTT.
 	TEXT_MAX = 65535,
 	/// Every broker takes identifiers of 23 letters and digits.
 	ID_SIZE = 24,

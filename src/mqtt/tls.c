@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mqtt/tls_priv.h"
+#include "mqtt/tls.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 LM_DEFINE_CLEANUP(SSL_CTX, SSL_CTX_free)
 
-/// OpenSSL's first complaint, which is the one nearest to the cause.
-static const char *complaint(void)
+/// OpenSSL's first error, which is the one nearest to the cause.
+static const char *first_error(void)
 {
 	unsigned long code = ERR_get_error();
 	const char *text = ERR_SYSTEM_ERROR(code) ? NULL : ERR_reason_error_string(code);
@@ -19,8 +20,8 @@ static const char *complaint(void)
 
 static lm_rc fail_file(const char *key, const char *path, struct lm_err *err)
 {
-	return lm_fail(
-		err, LM_E_INVALID, 0, "mqtt: %s: '%s' cannot be used: %s", key, path, complaint());
+	return lm_fail(err, LM_E_INVALID, 0, "mqtt: %s: '%s' cannot be used: %s", key, path,
+		first_error());
 }
 
 /// Without it OpenSSL would ask for the passphrase on a terminal.
@@ -62,7 +63,7 @@ static lm_rc load_files(SSL_CTX *ctx, const struct mqtt_settings *s, struct lm_e
 	// A directory: only what a broker's chain asks for is read.
 	if (!s->ca && SSL_CTX_set_default_verify_dir(ctx) != 1)
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: the system's CA certificates: %s",
-			complaint());
+			first_error());
 	if (!s->certificate)
 		return LM_OK;
 	if (SSL_CTX_use_certificate_chain_file(ctx, s->certificate) != 1)
@@ -82,8 +83,9 @@ lm_rc tls_create(
 	if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
 		!check_host(ctx, s->host))
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: prepare TLS with '%s': %s", s->host,
-			complaint());
-	// What a renegotiation would have to be checked with is gone by then (link_shed).
+			first_error());
+	// What a renegotiation would have to be checked with is gone by then
+	// (mqtt_connection_shed).
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 /// The message without its id, which is 32 hexadecimal digits.
-static char *without_id(enum publisher_presence what, const char *thing)
+static char *without_id(enum publisher_connection what, const char *thing)
 {
 	lm_auto_free char *text = mqtt_brokers_connection_message(what, "c1", thing, 1600000000123);
 	lm_auto_json json_t *message = json_loads(text, 0, NULL);

@@ -26,7 +26,7 @@ enum { LONG_MS = 60 * 1000 };
 struct world {
 	struct loop *loop;
 	struct fake_broker broker;
-	struct client *client;
+	struct mqtt_client *client;
 	unsigned connected, closed;
 	char why[LM_ERR_MSG_SIZE];
 	int ids[32]; ///< Acknowledged.
@@ -52,7 +52,7 @@ static int teardown(void **state)
 {
 	struct world *w = *state;
 
-	client_destroy(w->client);
+	mqtt_client_destroy(w->client);
 	if (w->broker.loop)
 		fake_broker_stop(&w->broker);
 	loop_destroy(w->loop);
@@ -98,15 +98,16 @@ static void on_closed(void *ctx, const char *why)
 
 static void create(struct world *w, const struct mqtt_settings *s, unsigned limit_ms)
 {
-	const struct client_options options = {.limit_ms = limit_ms, .keep_alive_s = 5};
-	const struct client_events events = {
+	const struct mqtt_client_options options = {.limit_ms = limit_ms, .keep_alive_s = 5};
+	const struct mqtt_client_callbacks events = {
 		.connected = on_connected,
 		.acknowledged = on_acknowledged,
 		.closed = on_closed,
 		.ctx = w,
 	};
 
-	assert_int_equal(client_create(w->loop, s, &options, &events, &w->client, NULL), LM_OK);
+	assert_int_equal(
+		mqtt_client_create(w->loop, s, &options, &events, &w->client, NULL), LM_OK);
 }
 
 /// Begins to connect to a broker that follows the script.
@@ -114,7 +115,7 @@ static void connect_to(struct world *w, const struct fake_script *script, unsign
 {
 	fake_broker_start(&w->broker, w->loop, script, 1);
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port}, limit_ms);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 }
 
 static void connected_to(struct world *w, const struct fake_script *script)
@@ -128,7 +129,7 @@ static int publish(struct world *w, const char *payload)
 {
 	int id = 0;
 
-	assert_int_equal(client_publish(w->client, "t/x", lm_str(payload), &id, NULL), LM_OK);
+	assert_int_equal(mqtt_client_publish(w->client, "t/x", lm_str(payload), &id, NULL), LM_OK);
 	return id;
 }
 
@@ -185,9 +186,9 @@ static void leaves_a_last_will_with_the_broker(void **state)
 
 	fake_broker_start(&w->broker, w->loop, &script, 1);
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port}, LONG_MS);
-	client_set_will(w->client, "t/other", "replaced");
-	client_set_will(w->client, "t/w", "gone");
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	mqtt_client_set_will(w->client, "t/other", "replaced");
+	mqtt_client_set_will(w->client, "t/w", "gone");
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	RUN_UNTIL(w, w->connected + w->closed);
 	assert_int_equal(w->broker.connect[7], CLEAN | WILL | WILL_QOS_1);
 	assert_int_equal(w->broker.connect_n, 12 + 23 + sizeof(will));
@@ -206,7 +207,7 @@ static void connect_with_password(struct world *w, const char *path)
 			.username = "core",
 			.password_file = path},
 		LONG_MS);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	RUN_UNTIL(w, w->connected + w->closed);
 }
 
@@ -234,7 +235,7 @@ static void a_password_file_that_cannot_be_used_is_named(void **state)
 	assert_non_null(strstr(w->why, "must hold one line"));
 	assert_null(strstr(w->why, "two"));
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	expect_closed(w, "mqtt: passwordFile: ", path);
 	assert_int_equal(w->broker.accepted, 0);
 }
@@ -255,7 +256,7 @@ static void each_refusal_is_a_sentence_of_its_own(void **state)
 	fake_broker_start(&w->broker, w->loop, scripts + 1, LM_ARRAY_SIZE(WORDS) - 1);
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port}, LONG_MS);
 	for (unsigned i = 1; i < LM_ARRAY_SIZE(WORDS); i++) {
-		assert_int_equal(client_connect(w->client, NULL), LM_OK);
+		assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 		expect_closed(w, "the MQTT broker 127.0.0.1:", WORDS[i]);
 	}
 	assert_int_equal(w->connected, 0);
@@ -298,7 +299,7 @@ static void a_reset_in_the_tls_handshake_is_seen_at_once(void **state)
 	fake_broker_start(&w->broker, w->loop, &script, 1);
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = w->broker.port, .ca = ca},
 		LONG_MS);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	expect_closed(w, "the MQTT broker 127.0.0.1:", "certificate, privateKey");
 }
 
@@ -341,8 +342,8 @@ static void a_lost_connection_is_told_and_made_again(void **state)
 	expect_closed(w, "closed the connection", "see its log");
 	assert_int_equal(w->ids_n, 1);
 	assert_int_equal(
-		client_publish(w->client, "t", LM_STR("x"), &(int){0}, NULL), LM_E_NETWORK);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+		mqtt_client_publish(w->client, "t", LM_STR("x"), &(int){0}, NULL), LM_E_NETWORK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	RUN_UNTIL(w, w->connected == 2);
 }
 
@@ -353,8 +354,8 @@ static void a_slow_reader_gets_all_without_being_waited_for(void **state)
 	memset(big, 'x', sizeof(big));
 	connected_to(w, &(struct fake_script){.reads_on_order = true});
 	for (int i = 0; i < 20; i++)
-		assert_int_equal(client_publish(w->client, "t", (struct lm_str){big, sizeof(big)},
-					 &(int){0}, NULL),
+		assert_int_equal(mqtt_client_publish(w->client, "t",
+					 (struct lm_str){big, sizeof(big)}, &(int){0}, NULL),
 			LM_OK);
 	assert_int_equal(w->broker.messages_n, 0);
 	fake_broker_read_on(&w->broker);
@@ -378,7 +379,7 @@ static void says_goodbye(void **state)
 	struct world *w = *state;
 
 	connected_to(w, &(struct fake_script){0});
-	client_destroy(lm_take(w->client));
+	mqtt_client_destroy(lm_take(w->client));
 	RUN_UNTIL(w, w->broker.lost == 1);
 	assert_int_equal(w->broker.goodbyes, 1);
 }
@@ -394,7 +395,7 @@ static void nobody_listens(void **state)
 	fake_broker_stop(&w->broker);
 	w->broker.loop = NULL;
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = port}, LONG_MS);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	expect_closed(w, "no MQTT broker listens on 127.0.0.1:", "Connection refused");
 }
 
@@ -404,8 +405,8 @@ static void no_socket_is_there(void **state)
 	lm_auto_free char *path = lm_path_join(directory, "broker.sock");
 
 	create(w, &(struct mqtt_settings){.socket = path}, LONG_MS);
-	assert_string_equal(client_name(w->client), path);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
+	assert_string_equal(mqtt_client_name(w->client), path);
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
 	expect_closed(w, "no MQTT broker listens on the socket", path);
 }
 
@@ -416,11 +417,11 @@ static void topics_that_no_broker_takes_are_refused(void **state)
 	char longest[LIMIT_MQTT_TOPIC + 2] = "";
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(BAD); i++)
-		assert_int_equal(client_check_topic(BAD[i], NULL), LM_E_INVALID);
+		assert_int_equal(mqtt_client_check_topic(BAD[i], NULL), LM_E_INVALID);
 	memset(longest, 'a', LIMIT_MQTT_TOPIC);
-	assert_int_equal(client_check_topic(longest, NULL), LM_OK);
+	assert_int_equal(mqtt_client_check_topic(longest, NULL), LM_OK);
 	longest[LIMIT_MQTT_TOPIC] = 'a';
-	assert_int_equal(client_check_topic(longest, NULL), LM_E_INVALID);
+	assert_int_equal(mqtt_client_check_topic(longest, NULL), LM_E_INVALID);
 }
 
 /// A port that takes no connection and refuses none, so that connect() hangs.
@@ -446,8 +447,8 @@ static void a_hanging_attempt_does_not_hold_up_the_end(void **state)
 	unsigned port = make_black_hole(w);
 
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = port}, LONG_MS);
-	assert_int_equal(client_connect(w->client, NULL), LM_OK);
-	client_destroy(lm_take(w->client)); // returns
+	assert_int_equal(mqtt_client_connect(w->client, NULL), LM_OK);
+	mqtt_client_destroy(lm_take(w->client)); // returns
 }
 
 /// Last: the threads that it leaves behind count for the whole process.
@@ -458,7 +459,7 @@ static void attempts_that_hang_are_left_behind_and_counted(void **state)
 	struct lm_err err;
 
 	create(w, &(struct mqtt_settings){.host = "127.0.0.1", .port = port}, 50);
-	while (client_connect(w->client, &err) == LM_OK)
+	while (mqtt_client_connect(w->client, &err) == LM_OK)
 		expect_closed(w, "was not reached within 0.05 s", "127.0.0.1:");
 	assert_in_range(w->closed, LIMIT_MQTT_HANGING - 1, LIMIT_MQTT_HANGING);
 	assert_int_equal(err.rc, LM_E_TIMEOUT);

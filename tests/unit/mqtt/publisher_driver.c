@@ -46,7 +46,7 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 }
 
 /// What was told, with a number for the attempt.
-static char *on_presence(void *ctx, enum publisher_presence what)
+static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
 	static const char *const words[] = {"connected", "ended", "lost"};
 	struct driver *d = ctx;
@@ -129,7 +129,7 @@ int main(int argc, char **argv)
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.drained = on_drained,
-		.presence = on_presence,
+		.connection_message = make_connection_message,
 		.ctx = &d,
 	};
 	struct loop_signal *sigterm = NULL;
@@ -139,8 +139,8 @@ int main(int argc, char **argv)
 
 	if (!in)
 		return 64;
-	events.presence_topic = json_string_value(json_object_get(in, "presenceTopic"));
-	d.tells = events.presence_topic != NULL;
+	events.connection_topic = json_string_value(json_object_get(in, "presenceTopic"));
+	d.tells = events.connection_topic != NULL;
 	lm_rc rc = loop_create(&d.loop, &err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d.loop, SIGTERM, on_sigterm, &d, &sigterm, &err);

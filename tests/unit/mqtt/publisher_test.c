@@ -113,7 +113,7 @@ static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
 	w->refused++;
 }
 
-static char *on_presence(void *ctx, enum publisher_presence what)
+static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
 	static const char *const words[] = {"connected", "ended", "lost"};
 
@@ -134,8 +134,8 @@ static void start(struct world *w, const struct fake_script *scripts, unsigned n
 		.disconnected = on_disconnected,
 		.drained = on_drained,
 		.set_aside = on_set_aside,
-		.presence_topic = w->tells ? "p" : NULL,
-		.presence = on_presence,
+		.connection_topic = w->tells ? "p" : NULL,
+		.connection_message = make_connection_message,
 		.ctx = w,
 	};
 

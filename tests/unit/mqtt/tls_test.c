@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mqtt/tls_priv.h"
+#include "mqtt/tls.h"
 
 #include "base/file.h"
 #include "base/path.h"
@@ -7,6 +7,7 @@
 #include "certificates.h"
 
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,11 +7,11 @@
 #include "base/error.h"
 #include "mqtt/settings.h"
 
-#include <openssl/ssl.h>
+struct ssl_ctx_st; // OpenSSL's SSL_CTX
 
 /// Reads CA, certificate and key. `verify_error` must outlive the context, and gets the X509_V_ERR_
 /// of a broker that is not accepted. LM_E_INVALID: a file cannot be used; the message names it.
-lm_rc tls_create(
-	const struct mqtt_settings *s, int *verify_error, SSL_CTX **ret, struct lm_err *err);
+lm_rc tls_create(const struct mqtt_settings *s, int *verify_error, struct ssl_ctx_st **ret,
+	struct lm_err *err);
 /// What to do about a X509_V_ERR_.
 const char *tls_advice(int verify_error);
