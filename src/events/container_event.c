@@ -26,8 +26,8 @@ static const struct {
 	[EVENT_OOM] = {"oom", "ran out of memory"},
 	[EVENT_UNHEALTHY] = {"unhealthy", "is unhealthy"},
 	[EVENT_HEALTHY] = {"healthy", "is healthy"},
-	[EVENT_RESTARTED] = {"restarted", "was started again"},
-	[EVENT_STARTED] = {"started", "was started"},
+	[EVENT_RESTARTED] = {"restarted", "restarted"},
+	[EVENT_STARTED] = {"started", "started"},
 };
 
 /// Bounded, and without control characters.
@@ -150,11 +150,11 @@ static void add_death(const struct container_event *e, struct lm_buf *out)
 	if (e->exit_code != EVENT_UNKNOWN)
 		(void)lm_buf_printf(out, ": exit code %d", e->exit_code);
 	else
-		(void)lm_buf_puts(out, ": exit code not known");
+		(void)lm_buf_puts(out, ": unknown exit code");
 	if (signal_of(e))
 		(void)lm_buf_printf(out, " (signal %d)", signal_of(e));
 	if (e->oom_killed == 1)
-		(void)lm_buf_puts(out, ", killed as it was out of memory");
+		(void)lm_buf_puts(out, ", out of memory");
 	if (e->uptime_s != EVENT_UNKNOWN)
 		(void)lm_buf_printf(out, ", after %" PRId64 " s", e->uptime_s);
 	if (e->restart_count > 0)

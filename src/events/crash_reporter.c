@@ -82,7 +82,7 @@ static void keep(struct crash_reporter *r, const struct container_event *event)
 		return;
 	}
 	if (!r->keep_failed) {
-		(void)!lm_wrap(&err, "keep the record of a crash");
+		(void)!lm_wrap(&err, "add to the crash log");
 		r->callbacks.trouble(r->callbacks.ctx, err.msg);
 	}
 	r->keep_failed = true;

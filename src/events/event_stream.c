@@ -257,7 +257,7 @@ static lm_rc explain_end(const struct event_stream *s, struct lm_err *err)
 {
 	if (http_unix_status(s->http) / 100 != 2)
 		return refuse(s, err);
-	return lm_fail(err, LM_E_NETWORK, 0, "the Docker daemon ended its stream of events");
+	return lm_fail(err, LM_E_NETWORK, 0, "the Docker daemon closed its event stream");
 }
 
 static void on_ready(void *ctx, short events)
@@ -336,7 +336,7 @@ static void on_time(void *ctx)
 		return;
 	}
 	(void)lm_fail(&err, LM_E_TIMEOUT, 0,
-		"the Docker daemon did not begin its stream of events within %d s", OPEN_MS / 1000);
+		"the Docker daemon did not start its event stream within %d s", OPEN_MS / 1000);
 	lose(s, &err);
 }
 

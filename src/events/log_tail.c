@@ -146,7 +146,7 @@ lm_rc log_tail_read_file(struct log_tail *t, const char *path, struct lm_err *er
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return lm_fail(err, LM_E_SYS, EINVAL, "'%s' is not a regular file", path);
 	if (st.st_size == 0 && was_rotated(path))
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "'%s' was just begun anew", path);
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "'%s' was just rotated", path);
 	off_t from = st.st_size > FILE_END ? st.st_size - FILE_END : 0;
 	ssize_t n = pread(fd, lm_buf_reserve(&end, FILE_END), FILE_END, from);
 	if (n < 0)

@@ -51,7 +51,7 @@ static void save(struct monitor *m)
 		return;
 	}
 	if (!m->save_failed) {
-		(void)!lm_wrap(&err, "note how far the Docker daemon's events were read");
+		(void)!lm_wrap(&err, "save the event cursor");
 		m->callbacks.trouble(m->callbacks.ctx, err.msg);
 	}
 	m->save_failed = true;
@@ -210,7 +210,7 @@ lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
 	lm_rc rc = crash_log_open(crashes, &crash_log, err);
 
 	if (rc)
-		return lm_wrap(err, "the records of crashes");
+		return lm_wrap(err, "open the crash log");
 	struct monitor *m = lm_xcalloc(1, sizeof(*m));
 	m->loop = loop;
 	m->engine_socket = lm_xstrdup(settings->engine_socket);

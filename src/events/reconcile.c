@@ -85,7 +85,7 @@ static struct container *get_container(struct reconcile *r, const char *id, int6
 		crash_log_each(r->settings.crash_log, recall_crash, c);
 	} else if (!r->has_too_many) {
 		(void)snprintf(text, sizeof(text),
-			"the application has more than %d containers; those beyond are not watched",
+			"the application has more than %d containers; the others are not monitored",
 			LIMIT_CONTAINERS);
 		r->callbacks.trouble(r->callbacks.ctx, text);
 		r->has_too_many = true;
@@ -489,7 +489,7 @@ static void give_up(struct reconcile *r, const struct lm_err *why)
 	struct lm_err err = *why;
 
 	stop_comparing(r);
-	(void)!lm_wrap(&err, "compare the containers");
+	(void)!lm_wrap(&err, "reconcile containers");
 	r->callbacks.failed(r->callbacks.ctx, &err);
 }
 

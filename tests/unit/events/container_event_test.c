@@ -134,19 +134,18 @@ static void each_event_is_a_sentence(void **unused)
 	normal.exit_code = 0;
 	normal.restart_count = 1;
 	assert_text(many,
-		"container app_web_1 (service web) died: exit code 137 (signal 9), killed as it "
-		"was out of memory, after 12 s, restarted 2 times so far; 15 times within a minute",
+		"container app_web_1 (service web) died: exit code 137 (signal 9), "
+		"out of memory, after 12 s, restarted 2 times so far; 15 times within a minute",
 		true);
 	assert_text(normal,
 		"container app_web_1 (service web) died: exit code 0, restarted 1 time so far",
 		false);
-	assert_text(lost, "container app_web_1 (service web) died: exit code not known", false);
+	assert_text(lost, "container app_web_1 (service web) died: unknown exit code", false);
 	assert_text(make(EVENT_OOM), "container app_web_1 (service web) ran out of memory", true);
 	assert_text(make(EVENT_UNHEALTHY), "container app_web_1 (service web) is unhealthy", true);
 	assert_text(make(EVENT_HEALTHY), "container app_web_1 (service web) is healthy", false);
-	assert_text(make(EVENT_STARTED), "container app_web_1 (service web) was started", false);
-	assert_text(make(EVENT_RESTARTED), "container app_web_1 (service web) was started again",
-		false);
+	assert_text(make(EVENT_STARTED), "container app_web_1 (service web) started", false);
+	assert_text(make(EVENT_RESTARTED), "container app_web_1 (service web) restarted", false);
 }
 
 static void names_are_bounded_and_command_no_terminal(void **unused)

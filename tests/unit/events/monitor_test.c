@@ -293,7 +293,7 @@ static void events_told_again_after_a_break_are_told_once(void **unused)
 	assert_int_equal(scene.n, 2);
 	assert_int_equal(scene.lost, 1);
 	assert_int_equal(scene.found, 1);
-	assert_string_equal(scene.why, "the Docker daemon ended its stream of events");
+	assert_string_equal(scene.why, "the Docker daemon closed its event stream");
 	scene_assert(1, EVENT_HEALTHY, EVENT_UNKNOWN);
 	fake_engine_stop(scene.engine);
 	char since[64];
@@ -881,7 +881,7 @@ static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 
 	assert_int_not_equal(
 		monitor_create(scene.loop, &settings, &callbacks, &scene.monitor, &err), LM_OK);
-	assert_non_null(strstr(err.msg, "the records of crashes: "));
+	assert_non_null(strstr(err.msg, "open the crash log: "));
 }
 
 int main(void)
