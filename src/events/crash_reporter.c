@@ -133,7 +133,7 @@ static void take_state(struct container_event *e, const struct engine_container_
 {
 	e->restart_count = s->restart_count;
 	if (container_state_is_up(container_state_from_name(s->state)))
-		return; // it runs again; the state says nothing of how this run ended
+		return; // it runs again; how this run ended is not known from the state
 	if (e->oom_killed == EVENT_UNKNOWN)
 		e->oom_killed = s->oom_killed;
 	if (e->exit_code == EVENT_UNKNOWN && s->exit_code >= 0)

@@ -39,7 +39,7 @@ bool event_cursor_is_ahead(int64_t time_ns, int64_t now_ns)
 	return time_ns > now_ns && time_ns - now_ns > (int64_t)AHEAD_S * NS_PER_S;
 }
 
-static void bound(int64_t *time_ns, int64_t now_ns, int64_t instead_ns)
+void event_cursor_bound(int64_t *time_ns, int64_t now_ns, int64_t instead_ns)
 {
 	if (event_cursor_is_ahead(*time_ns, now_ns))
 		*time_ns = instead_ns;
@@ -51,10 +51,10 @@ bool event_cursor_follow_clock(struct event_cursor *c, int64_t now_ns, int64_t h
 			    event_cursor_is_ahead(c->busy_from_ns, now_ns) ||
 			    event_cursor_is_ahead(c->busy_to_ns, now_ns);
 
-	bound(&c->since_ns, now_ns, heard_ns);
-	bound(&c->floor_ns, now_ns, heard_ns);
-	bound(&c->busy_from_ns, now_ns, heard_ns);
-	bound(&c->busy_to_ns, now_ns, now_ns);
+	event_cursor_bound(&c->since_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->floor_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->busy_from_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->busy_to_ns, now_ns, now_ns);
 	return was_set_back;
 }
 

@@ -40,6 +40,8 @@ struct event_cursor {
 int64_t event_cursor_now_ns(void);
 /// A time that cannot be: it was noted before the clock was set back.
 bool event_cursor_is_ahead(int64_t time_ns, int64_t now_ns);
+/// Such a time becomes `instead_ns`.
+void event_cursor_bound(int64_t *time_ns, int64_t now_ns, int64_t instead_ns);
 /// True if the clock was set back. What was noted before then has times that mean the same now:
 /// at the latest `heard_ns`, when the cursor was up to date.
 bool event_cursor_follow_clock(struct event_cursor *c, int64_t now_ns, int64_t heard_ns);
@@ -62,7 +64,7 @@ bool event_cursor_was_busy(const struct event_cursor *c, int64_t time_ns);
 /// Whether a container that such a task stops may exit as late as then.
 bool event_cursor_is_busy_still(const struct event_cursor *c, int64_t time_ns);
 
-/// Another one after each boot; "" if the kernel does not tell. Returns `out`.
+/// Another one after each boot; "" if unknown. Returns `out`.
 char *event_cursor_boot_id(char out[EVENT_CURSOR_BOOT_SIZE]);
 /// Reads the file in the directory. What cannot be read counts as never written. `boot` is the
 /// device's boot id: after another boot all that the engine sends is new, and what is not up any

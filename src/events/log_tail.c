@@ -176,7 +176,7 @@ json_t *log_tail_lines(struct log_tail *t)
 	char shown[SHOWN_SIZE];
 	size_t room = LIMIT_CRASH_LOG;
 
-	// Output so short that no head could be told from it.
+	// Output that is shorter than a head.
 	if (t->framing == LOG_UNDECIDED)
 		keep(t, (struct lm_str){(const char *)t->head, t->head_n});
 	t->head_n = 0;

@@ -36,7 +36,7 @@ lm_rc log_tail_feed(struct log_tail *t, struct lm_str piece, struct lm_err *err)
 /// What is no such line is skipped.
 void log_tail_feed_json(struct log_tail *t, struct lm_str lines);
 
-/// Takes the end of a file of that driver. LM_E_NOT_FOUND: it is not there, or was begun anew so
+/// Takes the end of a file of that driver. LM_E_NOT_FOUND: it is not there, or was rotated so
 /// recently that it is empty; LM_E_DENIED, LM_E_SYS.
 lm_rc log_tail_read_file(struct log_tail *t, const char *path, struct lm_err *err);
 

@@ -84,14 +84,14 @@ static void notify_changed(const struct monitor *m)
 		m->callbacks.changed(m->callbacks.ctx);
 }
 
-static void on_container_event(void *ctx, const struct container_event *event)
+static void forward_event(void *ctx, const struct container_event *event)
 {
 	const struct monitor *m = ctx;
 
 	m->callbacks.event(m->callbacks.ctx, event);
 }
 
-static void on_trouble(void *ctx, const char *what)
+static void forward_trouble(void *ctx, const char *what)
 {
 	const struct monitor *m = ctx;
 
@@ -171,9 +171,9 @@ static void start(struct monitor *m)
 		.log = m->crash_log,
 	};
 	const struct crash_reporter_callbacks reporter_callbacks = {
-		.event = on_container_event,
+		.event = forward_event,
 		.inspected = on_inspected,
-		.trouble = on_trouble,
+		.trouble = forward_trouble,
 		.ctx = m,
 	};
 	m->crash_reporter = crash_reporter_create(m->loop, &reporter_settings, &reporter_callbacks);
@@ -185,10 +185,10 @@ static void start(struct monitor *m)
 		.crash_reporter = m->crash_reporter,
 	};
 	const struct reconcile_callbacks reconcile_callbacks = {
-		.event = on_container_event,
+		.event = forward_event,
 		.compared = on_compared,
 		.failed = on_compare_failed,
-		.trouble = on_trouble,
+		.trouble = forward_trouble,
 		.ctx = m,
 	};
 	m->reconcile = reconcile_create(m->loop, &reconcile_settings, &reconcile_callbacks);

@@ -18,7 +18,7 @@ enum {
 	MS_PER_S = 1000,
 	TARGET_MAX = 4096,
 	ANSWER_MS = 10 * 1000,
-	CODE_KILLED = 137, ///< SIGKILL: by whom, the code does not tell.
+	CODE_KILLED = 137, ///< SIGKILL: by whom, is not known from it.
 	/// What exits with 0 and is started again counts as a loop if it was up for less than that;
 	/// the engine waits longer from one such start to the next.
 	SHORT_RUN_S = 10,
@@ -36,7 +36,7 @@ struct reconcile {
 	struct event_cursor early;
 	struct container_table containers;
 	bool has_too_many; ///< `trouble` was called.
-	/// While comparing is due: what happened since then may not have been told by events.
+	/// While comparing is due: events of what happened since then may be lost.
 	bool has_gap;
 	int64_t gap_ns;
 	/// On lm_clock_mono_ms(): when the cursor was up to date last.
@@ -195,7 +195,7 @@ static void on_create(struct reconcile *r, struct container *c, const struct eng
 	c->restart_count = 0;
 }
 
-/// A restart by the engine's own policy counts; with one by a person the engine begins anew.
+/// A restart by the engine's own policy counts; after one by a person the engine counts from 0.
 static void count_restart(struct container *c)
 {
 	if (c->exited_ns == 0 || c->restart_count == EVENT_UNKNOWN)
@@ -375,12 +375,6 @@ static void apply(struct reconcile *r, const struct engine_event *e)
 		HANDLERS[e->action](r, c, e);
 }
 
-static void bound(int64_t *time_ns, int64_t now_ns, int64_t instead_ns)
-{
-	if (event_cursor_is_ahead(*time_ns, now_ns))
-		*time_ns = instead_ns;
-}
-
 static void bound_container(struct container *c, int64_t now_ns, int64_t heard_ns)
 {
 	if (event_cursor_is_ahead(c->started_ns, now_ns)) {
@@ -390,9 +384,9 @@ static void bound_container(struct container *c, int64_t now_ns, int64_t heard_n
 	}
 	if (event_cursor_is_ahead(crash_loop_last_ns(&c->crash_loop), now_ns))
 		c->crash_loop = (struct crash_loop){0};
-	bound(&c->exited_ns, now_ns, heard_ns);
-	bound(&c->floor_ns, now_ns, heard_ns);
-	bound(&c->touched_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->exited_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->floor_ns, now_ns, heard_ns);
+	event_cursor_bound(&c->touched_ns, now_ns, heard_ns);
 }
 
 /// What was noted before the clock was set back gets times that mean the same now.
@@ -406,7 +400,7 @@ static void follow_clock(struct reconcile *r)
 	if (!event_cursor_follow_clock(r->cursor, now_ns, heard_ns) && !is_gap_ahead)
 		return;
 	r->early = (struct event_cursor){0};
-	bound(&r->gap_ns, now_ns, heard_ns);
+	event_cursor_bound(&r->gap_ns, now_ns, heard_ns);
 	for (size_t i = 0; i < r->containers.n; i++)
 		bound_container(r->containers.items[i], now_ns, heard_ns);
 }
@@ -602,7 +596,7 @@ static bool is_away(struct reconcile *r, lm_rc rc)
 	return again;
 }
 
-static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
+static void on_container(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct reconcile *r = ctx;
 	struct container *c = container_table_find(&r->containers, r->list.items[r->next].id);
@@ -645,7 +639,7 @@ static void ask_next(struct reconcile *r)
 		return;
 	}
 	(void)engine_container_target(&target, r->minor, r->list.items[r->next].id);
-	ask(r, lm_buf_cstr(&target), "ask for a container", on_inspect);
+	ask(r, lm_buf_cstr(&target), "ask for a container", on_container);
 }
 
 static void on_info(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
@@ -668,7 +662,7 @@ static bool is_listed(const struct engine_containers *list, const char *id)
 	return false;
 }
 
-/// Those that are there no more, and whose removal no event told.
+/// Containers that were removed, without an event.
 static void compare_gone(struct reconcile *r)
 {
 	const struct event_cursor *cursor = r->cursor;

@@ -3,8 +3,8 @@
 
 /// Keeps the container table in step with the engine, and finds out what happened: applies each of
 /// the engine's events, and after each (re)connection asks for the list of containers and for the
-/// state of each, for what no event told. The engine keeps few events, and none over a restart of
-/// its own.
+/// state of each, for changes without an event. The engine keeps few events, and none over a
+/// restart of its own.
 
 #include "events/container_table.h"
 #include "events/crash_reporter.h"
@@ -51,9 +51,9 @@ int64_t reconcile_from_ns(struct reconcile *r);
 void reconcile_begin(struct reconcile *r, unsigned minor);
 /// False: the event is none of ours, or was read before.
 bool reconcile_event(struct reconcile *r, const struct engine_event *e);
-/// The stream was lost: what happens from now on may not be told by events.
+/// The stream was lost, and with it perhaps events of what happens from now on.
 void reconcile_lose(struct reconcile *r, const struct lm_err *why);
-/// What the engine has answered about a container. True: no event told that.
+/// What the engine has answered about a container. True: with something new.
 bool reconcile_inspected(
 	struct reconcile *r, const char *id, const struct engine_container_state *state);
 /// A task of ours that stops containers begins or finishes.
