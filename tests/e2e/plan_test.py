@@ -254,7 +254,7 @@ def test_a_registry_that_does_not_tell_is_no_failure(device, engine, registry, i
         assert document["disk"]["enough"] is None
     registry.stop()
     said = device.cli("plan", wrong).stdout
-    assert "not known" in said and registry.address in said
+    assert "unknown" in said and registry.address in said
     assert device.files_with("wr0ng-w0rd", "state", "run", "gg", "app") == []
     assert "wr0ng-w0rd" not in said + device.stderr
 
