@@ -3,8 +3,12 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "worker/hints.h"
+#include "worker/local_copy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,4 +133,37 @@ void candidate_finish(struct candidate *c)
 	lm_cleanup_close(&c->directory_fd);
 	free(c->path);
 	*c = CANDIDATE_NONE;
+}
+
+lm_rc candidate_write_secret(
+	const struct context *cx, struct lm_str text, struct candidate *ret, struct lm_err *err)
+{
+	const char *directory = cx->task->credentials_directory;
+	lm_auto_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
+	return candidate_create(fd, directory, text, ret, err);
+}
+
+lm_rc candidate_write(const struct context *cx, const struct project_directory *dir,
+	struct lm_str text, struct candidate *ret, struct lm_err *err)
+{
+	lm_rc rc = LM_E_NOT_FOUND;
+
+	if (dir->fd >= 0)
+		rc = candidate_create(dir->fd, dir->path, text, ret, err);
+	else
+		(void)!lm_fail(err, rc, 0, "there is no directory '%s'", dir->path);
+	if (rc == LM_OK || !cx->task->credentials_directory) // a check has none
+		return rc;
+	lm_debug("%s; docker-compose reads the compose file in '%s'", err->msg,
+		cx->task->credentials_directory);
+	return candidate_write_secret(cx, text, ret, err);
+}
+
+struct compose_job candidate_compose_job(const struct context *cx,
+	const struct project_directory *dir, char *const *env, const struct candidate *candidate)
+{
+	return context_compose_job(cx, dir, env, candidate->path, context_definition(cx)->key);
 }

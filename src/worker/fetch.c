@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "worker/fetch.h"
+
 #include "aws/local_store.h"
 #include "aws/s3.h"
 #include "aws/sigv4.h"
@@ -7,7 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "worker/local_copy.h"
-#include "worker/work_priv.h"
+#include "worker/secrets.h"
 
 #include <errno.h>
 #include <strings.h>
@@ -16,7 +18,7 @@
 enum { VERSION_MAX = 1024 }; ///< S3's own limit for the name of a version.
 
 struct fetch {
-	struct work *w;
+	struct context *cx;
 	const char *region;
 	bool object_from_s3;
 	struct s3_result s3;
@@ -35,13 +37,13 @@ static void fetch_finish(struct fetch *f)
 /// The compose file is here: what it says of ECR needs tokens, which are fetched beside what is
 /// still under way. Names with variables in them are found later, once they are resolved; and
 /// whether a token was needed at all is known then. So no failure counts yet.
-static void begin_tokens(struct work *w, struct lm_str text)
+static void begin_tokens(struct context *cx, struct lm_str text)
 {
 	struct lm_err ignored;
 
-	tokens_scan(&w->tokens, text);
-	if (w->tokens.n > 0 && cloud_open(&w->cloud, &ignored) == LM_OK)
-		tokens_start(&w->tokens, &w->cloud);
+	ecr_tokens_scan(&cx->tokens, text);
+	if (cx->tokens.n > 0 && aws_session_open(&cx->session, &ignored) == LM_OK)
+		ecr_tokens_start(&cx->tokens, &cx->session);
 }
 
 static void on_object(void *ctx, const struct s3_result *result)
@@ -52,12 +54,12 @@ static void on_object(void *ctx, const struct s3_result *result)
 
 static void get_from_directory(struct fetch *f)
 {
-	const struct connector_definition *d = work_definition(f->w);
+	const struct connector_definition *d = context_definition(f->cx);
 
-	f->object_rc = local_store_get_object(f->w->job->host.object_store_directory, d->bucket,
+	f->object_rc = local_store_get_object(f->cx->task->host.object_store_directory, d->bucket,
 		d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
 	if (f->object_rc == LM_OK)
-		begin_tokens(f->w, lm_buf_str(&f->object.text));
+		begin_tokens(f->cx, lm_buf_str(&f->object.text));
 }
 
 static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_err *err)
@@ -67,9 +69,9 @@ static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_e
 	lm_rc rc = f->object_from_s3 ? r->rc : f->object_rc;
 
 	if (f->object_from_s3)
-		cloud_note(&f->w->cloud, "S3", r->clock_offset_ms);
+		aws_session_note(&f->cx->session, "S3", r->clock_offset_ms);
 	if (r->region[0] && strcmp(r->region, f->region) != 0)
-		lm_info("bucket '%s' is in region %s, not in %s", work_definition(f->w)->bucket,
+		lm_info("bucket '%s' is in region %s, not in %s", context_definition(f->cx)->bucket,
 			r->region, f->region);
 	if (rc) {
 		*err = f->object_from_s3 ? r->err : f->object_err;
@@ -84,9 +86,9 @@ static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_e
 }
 
 /// The policy's ComposeFileSHA256, if there is one.
-static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_err *err)
+static lm_rc check_sha256(const struct context *cx, struct lm_str text, struct lm_err *err)
 {
-	const char *wanted = work_definition(w)->policy.compose_file_sha256;
+	const char *wanted = context_definition(cx)->policy.compose_file_sha256;
 	char found[SIGV4_SHA256_HEX_SIZE];
 
 	if (!wanted)
@@ -100,53 +102,53 @@ static lm_rc check_sha256(const struct work *w, struct lm_str text, struct lm_er
 		found, wanted);
 }
 
-/// Hands the file to lightermand, in place of what an earlier attempt of the same job wrote.
-static lm_rc hand_over(const struct work *w, struct lm_str text, struct lm_err *err)
+/// Hands the file to lightermand, in place of what an earlier attempt of the same task wrote.
+static lm_rc hand_over(const struct context *cx, struct lm_str text, struct lm_err *err)
 {
 	struct stat st;
 
-	if (fstat(w->compose_fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		(ftruncate(w->compose_fd, 0) < 0 || lseek(w->compose_fd, 0, SEEK_SET) < 0))
+	if (fstat(cx->compose_fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		(ftruncate(cx->compose_fd, 0) < 0 || lseek(cx->compose_fd, 0, SEEK_SET) < 0))
 		return lm_fail(err, LM_E_SYS, errno, "keep the compose file: %m");
-	return lm_fd_write_all(w->compose_fd, "the generation's compose file", text, err);
+	return lm_fd_write_all(cx->compose_fd, "the generation's compose file", text, err);
 }
 
 /// So that a later deployment knows the local copy again.
-static void tell_copy(const struct work *w, const char *sha256, const char *version)
+static void tell_copy(const struct context *cx, const char *sha256, const char *version)
 {
-	if (w->job->kind == JOB_DEPLOY && (!version || strlen(version) <= VERSION_MAX))
-		work_tell(w, json_pack("{s:{s:s, s:s}}", "copy", "sha256", sha256, "version",
-				     version ? version : ""));
+	if (cx->task->kind == TASK_DEPLOY && (!version || strlen(version) <= VERSION_MAX))
+		context_send(cx, json_pack("{s:{s:s, s:s}}", "copy", "sha256", sha256, "version",
+					 version ? version : ""));
 }
 
 /// The compose file of this deployment is this text, of that version (NULL: of none). `is_known`:
 /// it is what the definition names.
-static lm_rc take_text(
-	struct work *w, struct lm_buf *text, const char *version, bool is_known, struct lm_err *err)
+static lm_rc take_text(struct context *cx, struct lm_buf *text, const char *version, bool is_known,
+	struct lm_err *err)
 {
 	char sha256[SIGV4_SHA256_HEX_SIZE];
-	lm_rc rc = check_sha256(w, lm_buf_str(text), err);
+	lm_rc rc = check_sha256(cx, lm_buf_str(text), err);
 
 	if (!rc)
-		rc = hand_over(w, lm_buf_str(text), err);
+		rc = hand_over(cx, lm_buf_str(text), err);
 	if (rc)
 		return rc;
-	lm_buf_finish(&w->text);
-	w->text = *text;
+	lm_buf_finish(&cx->text);
+	cx->text = *text;
 	*text = (struct lm_buf){0};
-	free(w->store_version);
-	w->store_version = version ? lm_xstrdup(version) : NULL;
-	sigv4_sha256_hex(lm_buf_str(&w->text), sha256);
+	free(cx->store_version);
+	cx->store_version = version ? lm_xstrdup(version) : NULL;
+	sigv4_sha256_hex(lm_buf_str(&cx->text), sha256);
 	if (is_known)
-		tell_copy(w, sha256, version);
+		tell_copy(cx, sha256, version);
 	return LM_OK;
 }
 
 static lm_rc get_secrets(struct fetch *f, struct registry_list *ret, struct lm_err *err)
 {
-	const struct connector_definition *d = work_definition(f->w);
+	const struct connector_definition *d = context_definition(f->cx);
 	const struct secrets_source source = {
-		.directory = f->w->job->host.secret_store_directory, .cloud = &f->w->cloud};
+		.directory = f->cx->task->host.secret_store_directory, .session = &f->cx->session};
 
 	return secrets_get(&source, d->secret_arns, d->secret_arns_n, ret, err);
 }
@@ -154,8 +156,8 @@ static lm_rc get_secrets(struct fetch *f, struct registry_list *ret, struct lm_e
 static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	struct registry_list *ret_secrets, struct lm_err *err)
 {
-	const struct connector_definition *d = work_definition(f->w);
-	struct cloud *cloud = &f->w->cloud;
+	const struct connector_definition *d = context_definition(f->cx);
+	struct aws_session *session = &f->cx->session;
 	const struct s3_request request = {.bucket = d->bucket,
 		.key = d->key,
 		.version = d->object_version,
@@ -163,17 +165,17 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 		.style = S3_STYLE_AUTO,
 		.size_max = LIMIT_COMPOSE_FILE,
 		.done = on_object,
-		.ctx = f->w};
+		.ctx = f->cx};
 	struct lm_err secrets_err = {LM_OK};
 
 	if (f->object_from_s3)
-		s3_start_get_object(cloud->https, &request, cloud->credentials, &f->s3);
+		s3_start_get_object(session->https, &request, session->credentials, &f->s3);
 	else
 		get_from_directory(f);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
 	// Whatever became of the secrets, `request` is borrowed until the object is there.
-	(void)!cloud_run(cloud, NULL); // a failure of it is in what it carried out
-	tokens_settle(&f->w->tokens, cloud);
+	(void)!aws_session_run(session, NULL); // a failure of it is in what it carried out
+	ecr_tokens_take(&f->cx->tokens, session);
 	lm_rc rc = take_object(f, ret_object, err);
 	// A refusal is final, and counts more than what may pass.
 	if (secrets_rc && (!rc || (deploy_is_away(rc) && !deploy_is_away(secrets_rc)))) {
@@ -184,56 +186,56 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 }
 
 /// The secrets did not come, the compose file did: offline mode goes on with it.
-static void keep_text(struct work *w, struct stored_object *object)
+static void keep_text(struct context *cx, struct stored_object *object)
 {
 	struct lm_err ignored; // then there is the local copy
 
 	if (object->text.len > 0)
-		(void)!take_text(w, &object->text, object->version, true, &ignored);
+		(void)!take_text(cx, &object->text, object->version, true, &ignored);
 }
 
 /// Before it is overwritten by what is fetched.
-static lm_rc read_own(struct work *w, struct lm_err *err)
+static lm_rc read_own(struct context *cx, struct lm_err *err)
 {
-	if (!w->job->fallback.is_start)
+	if (!cx->task->fallback.is_start)
 		return LM_OK;
-	return lm_fd_read_all(w->compose_fd, "the generation's compose file", &w->own, err);
+	return lm_fd_read_all(cx->compose_fd, "the generation's compose file", &cx->own, err);
 }
 
-lm_rc fetch_all(struct work *w, struct lm_err *err)
+lm_rc fetch_all(struct context *cx, struct lm_err *err)
 {
-	const struct connector_definition *d = work_definition(w);
-	const struct host_settings *host = &w->job->host;
-	lm_auto(fetch_finish) struct fetch f = {.w = w,
+	const struct connector_definition *d = context_definition(cx);
+	const struct host_settings *host = &cx->task->host;
+	lm_auto(fetch_finish) struct fetch f = {.cx = cx,
 		.region = host->region ? host->region : d->region,
 		.object_from_s3 = !host->object_store_directory};
 	lm_auto_stored_object struct stored_object object = {0};
 	lm_auto_registry_list struct registry_list secrets = {0};
 	bool online = f.object_from_s3 || (d->secret_arns_n > 0 && !host->secret_store_directory);
-	lm_rc rc = read_own(w, err);
+	lm_rc rc = read_own(cx, err);
 
 	if (!rc && online)
-		rc = cloud_open(&w->cloud, err);
+		rc = aws_session_open(&cx->session, err);
 	if (!rc)
 		rc = get_all(&f, &object, &secrets, err);
 	if (rc) {
-		keep_text(w, &object);
+		keep_text(cx, &object);
 		return rc;
 	}
-	rc = take_text(w, &object.text, object.version, true, err);
+	rc = take_text(cx, &object.text, object.version, true, err);
 	if (rc)
 		return rc;
-	w->secrets = secrets;
+	cx->secrets = secrets;
 	secrets = (struct registry_list){0};
 	lm_info("fetched '%s' from bucket '%s' (%zu bytes) and %zu secrets", d->key, d->bucket,
-		w->text.len, w->secrets.n);
+		cx->text.len, cx->secrets.n);
 	return LM_OK;
 }
 
 /// The copy with that content, if it is known to be what the definition names; else NULL.
-static const struct job_copy *find_copy(const struct work *w, const char *sha256)
+static const struct task_copy *find_copy(const struct context *cx, const char *sha256)
 {
-	const struct job_fallback *f = &w->job->fallback;
+	const struct task_fallback *f = &cx->task->fallback;
 
 	for (size_t i = 0; i < f->copies_n; i++)
 		if (strcmp(f->copies[i].sha256, sha256) == 0)
@@ -241,9 +243,9 @@ static const struct job_copy *find_copy(const struct work *w, const char *sha256
 	return NULL;
 }
 
-static lm_rc fail_unknown_copy(const struct work *w, struct lm_err *err)
+static lm_rc fail_unknown_copy(const struct context *cx, struct lm_err *err)
 {
-	const struct connector_definition *d = work_definition(w);
+	const struct connector_definition *d = context_definition(cx);
 
 	return lm_fail(err, LM_E_CONFLICT, 0,
 		"the local copy '%s/%s' is not known to be '%s' of bucket '%s'%s%s: another "
@@ -255,54 +257,54 @@ static lm_rc fail_unknown_copy(const struct work *w, struct lm_err *err)
 
 /// The local copy, if it is known to be what the definition names, or is no work of ours: then a
 /// person put it there for this.
-static lm_rc take_local_copy(struct work *w, struct lm_err *err)
+static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 {
-	const char *directory = work_definition(w)->destination;
+	const char *directory = context_definition(cx)->destination;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
 	char sha256[SIGV4_SHA256_HEX_SIZE];
-	lm_rc rc = local_copy_read(w->destination_fd, directory, &text, err);
+	lm_rc rc = local_copy_read(cx->destination_fd, directory, &text, err);
 
 	if (rc)
 		return rc;
 	sigv4_sha256_hex(lm_buf_str(&text), sha256);
-	const struct job_copy *copy = find_copy(w, sha256);
-	if (!copy && w->job->fallback.placed)
-		return fail_unknown_copy(w, err);
+	const struct task_copy *copy = find_copy(cx, sha256);
+	if (!copy && cx->task->fallback.placed)
+		return fail_unknown_copy(cx, err);
 	const char *version = copy && copy->version[0] ? copy->version : NULL;
-	rc = take_text(w, &text, version, copy != NULL, err);
+	rc = take_text(cx, &text, version, copy != NULL, err);
 	if (rc)
 		return rc;
-	w->fell_back = true;
+	cx->fell_back = true;
 	lm_warn("offline: going on with the local copy of the compose file in '%s'%s", directory,
 		copy ? "" : ", which was put there by hand");
 	return LM_OK;
 }
 
-lm_rc fetch_take_own(struct work *w, bool *ret_changed, struct lm_err *err)
+lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
-	bool changed = !lm_str_eq(lm_buf_str(&w->text), lm_buf_str(&w->own));
+	bool changed = !lm_str_eq(lm_buf_str(&cx->text), lm_buf_str(&cx->own));
 
-	(void)lm_buf_add_str(&text, lm_buf_str(&w->own));
-	lm_rc rc = take_text(w, &text, w->job->fallback.start_version, true, err);
+	(void)lm_buf_add_str(&text, lm_buf_str(&cx->own));
+	lm_rc rc = take_text(cx, &text, cx->task->fallback.start_version, true, err);
 	if (rc)
 		return rc;
-	w->fell_back = true;
+	cx->fell_back = true;
 	*ret_changed = changed;
 	lm_warn("offline: going on with the compose file that was deployed before");
 	return LM_OK;
 }
 
-lm_rc fetch_local_copy(struct work *w, struct lm_err *err)
+lm_rc fetch_local_copy(struct context *cx, struct lm_err *err)
 {
 	bool changed;
 
-	if (w->own.len > 0)
-		return fetch_take_own(w, &changed, err);
-	if (w->text.len > 0) {
+	if (cx->own.len > 0)
+		return fetch_take_own(cx, &changed, err);
+	if (cx->text.len > 0) {
 		lm_warn("offline: going on with the compose file that was fetched, without the "
 			"secrets");
 		return LM_OK;
 	}
-	return take_local_copy(w, err);
+	return take_local_copy(cx, err);
 }

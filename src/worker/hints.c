@@ -35,26 +35,26 @@ static void add_line(struct lm_buf *lines, struct lm_str line)
 	(void)lm_buf_putc(lines, '\n');
 }
 
-void hints_note_unset(struct work *w, struct lm_str name)
+void hints_note_unset(struct context *cx, struct lm_str name)
 {
-	add_line(&w->unset, name);
+	add_line(&cx->unset, name);
 }
 
 /// "(image of service web)", or nothing for a variable of a file that the compose file refers to.
-static void put_place(const struct work *w, struct lm_str name, struct lm_buf *out)
+static void put_place(const struct context *cx, struct lm_str name, struct lm_buf *out)
 {
 	lm_auto_buf struct lm_buf place = LM_BUF(TEXT_MAX);
 
-	compose_references_describe(lm_buf_str(&w->text), name, &place);
+	compose_references_describe(lm_buf_str(&cx->text), name, &place);
 	if (place.len > 0)
 		(void)lm_buf_printf(out, " (%.*s)",
 			(int)(place.len < PLACE_MAX ? place.len : PLACE_MAX), lm_buf_cstr(&place));
 }
 
-static void put_withheld(const struct work *w, struct lm_str name, struct lm_buf *out)
+static void put_withheld(const struct context *cx, struct lm_str name, struct lm_buf *out)
 {
 	(void)lm_buf_printf(out, "%.*s", LM_STR_ARG(name));
-	put_place(w, name, out);
+	put_place(cx, name, out);
 	(void)lm_buf_printf(out,
 		" is not handed to docker-compose, as %s: use a variable of another name",
 		compose_env_reason((const char *const *)environ, name));
@@ -94,7 +94,7 @@ static bool may_matter(enum hints_about about, const struct compose_place *place
 /// The variables that a compose file uses, of those that are not set or withheld; names, a line
 /// each.
 struct uses {
-	const struct work *w;
+	const struct context *cx;
 	enum hints_about about;
 	struct lm_str service; ///< n 0: any.
 	struct lm_buf used;    ///< Not set, and used anywhere.
@@ -117,7 +117,7 @@ static void note_use(
 			add_line(&u->withheld, reference->name);
 		return;
 	}
-	if (!has_line(lm_buf_str(&u->w->unset), reference->name))
+	if (!has_line(lm_buf_str(&u->cx->unset), reference->name))
 		return;
 	add_line(&u->used, reference->name);
 	if (matters)
@@ -125,18 +125,18 @@ static void note_use(
 }
 
 static void uses_find(
-	struct uses *u, const struct work *w, enum hints_about about, struct lm_str service)
+	struct uses *u, const struct context *cx, enum hints_about about, struct lm_str service)
 {
-	*u = (struct uses){.w = w,
+	*u = (struct uses){.cx = cx,
 		.about = about,
 		.service = service,
 		.used = LM_BUF(NAMES_MAX),
 		.unset = LM_BUF(NAMES_MAX),
 		.withheld = LM_BUF(NAMES_MAX)};
-	(void)!compose_references_each(lm_buf_str(&w->text), note_use, u, NULL);
+	(void)!compose_references_each(lm_buf_str(&cx->text), note_use, u, NULL);
 	if (about != HINTS_FILE)
 		return;
-	for (struct lm_str rest = lm_buf_str(&w->unset); rest.n > 0;) {
+	for (struct lm_str rest = lm_buf_str(&cx->unset); rest.n > 0;) {
 		struct lm_str name = lm_str_cut(&rest, '\n');
 
 		// It is in a file that this one refers to.
@@ -154,16 +154,16 @@ static void uses_finish(struct uses *u)
 }
 
 void hints_list_withheld(
-	const struct work *w, void (*found)(void *ctx, const char *text), void *ctx)
+	const struct context *cx, void (*found)(void *ctx, const char *text), void *ctx)
 {
 	lm_auto(uses_finish) struct uses uses = {0};
 
-	uses_find(&uses, w, HINTS_HEALTH, LM_STR(""));
+	uses_find(&uses, cx, HINTS_HEALTH, LM_STR(""));
 	for (struct lm_str rest = lm_buf_str(&uses.withheld); rest.n > 0;) {
 		lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
 
 		(void)lm_buf_puts(&text, "variable ");
-		put_withheld(w, lm_str_cut(&rest, '\n'), &text);
+		put_withheld(cx, lm_str_cut(&rest, '\n'), &text);
 		found(ctx, lm_buf_cstr(&text));
 	}
 }
@@ -196,13 +196,13 @@ static void put_unset(const struct uses *uses, struct lm_buf *out)
 		if (n >= SHOWN_MAX)
 			continue;
 		(void)lm_buf_printf(out, "%s%.*s is not set", n > 0 ? ", " : "", LM_STR_ARG(name));
-		put_place(uses->w, name, out);
+		put_place(uses->cx, name, out);
 	}
 	if (n > SHOWN_MAX)
 		(void)lm_buf_printf(out, " and %zu more", n - SHOWN_MAX);
 	if (n > 0)
 		(void)lm_buf_printf(out, ": set %s in '%s/.env'", n > 1 ? "them" : "it",
-			work_definition(uses->w)->destination);
+			context_definition(uses->cx)->destination);
 }
 
 /// Appends what was found to the message. Returns whether there is anything.
@@ -214,7 +214,7 @@ static bool append(const struct uses *uses, struct lm_err *err)
 	put_unset(uses, &text);
 	if (withheld.n > 0) { // the others are in the log
 		(void)lm_buf_puts(&text, text.len > 0 ? "; " : "");
-		put_withheld(uses->w, lm_str_cut(&withheld, '\n'), &text);
+		put_withheld(uses->cx, lm_str_cut(&withheld, '\n'), &text);
 	}
 	if (text.len > 0)
 		(void)!lm_fail(err, err->rc, err->sys, "%.*s; %s", MESSAGE_MAX, err->msg,
@@ -222,13 +222,13 @@ static bool append(const struct uses *uses, struct lm_err *err)
 	return text.len > 0;
 }
 
-lm_rc hints_explain(const struct work *w, enum hints_about about, lm_rc rc, struct lm_err *err)
+lm_rc hints_explain(const struct context *cx, enum hints_about about, lm_rc rc, struct lm_err *err)
 {
 	lm_auto(uses_finish) struct uses uses = {0};
 
 	if (!may_come_from_values(about, rc))
 		return rc;
-	uses_find(&uses, w, about, LM_STR(""));
+	uses_find(&uses, cx, about, LM_STR(""));
 	if (append(&uses, err) && about != HINTS_HEALTH)
 		err->rc = rc = LM_E_INVALID;
 	return rc;
@@ -245,25 +245,25 @@ static lm_rc check_image(const struct compose_service *s, struct lm_err *err)
 }
 
 static lm_rc check_service(
-	const struct work *w, const struct compose_service *s, struct lm_err *err)
+	const struct context *cx, const struct compose_service *s, struct lm_err *err)
 {
 	lm_auto(uses_finish) struct uses uses = {0};
 
 	if (check_image(s, err) == LM_OK)
 		return LM_OK;
 	(void)!lm_wrap(err, "image of service %s", s->name);
-	uses_find(&uses, w, HINTS_IMAGES, lm_str(s->name));
+	uses_find(&uses, cx, HINTS_IMAGES, lm_str(s->name));
 	// Without a variable to blame the engine has the last word on a name.
 	return append(&uses, err) || !s->image ? LM_E_INVALID : LM_OK;
 }
 
-lm_rc hints_check_images(const struct work *w, struct lm_err *err)
+lm_rc hints_check_images(const struct context *cx, struct lm_err *err)
 {
 	lm_rc rc = LM_OK;
 
-	for (size_t i = 0; i < w->services.n && !rc; i++)
-		if (w->services.items[i].active)
-			rc = check_service(w, &w->services.items[i], err);
+	for (size_t i = 0; i < cx->services.n && !rc; i++)
+		if (cx->services.items[i].active)
+			rc = check_service(cx, &cx->services.items[i], err);
 	return rc;
 }
 
@@ -329,31 +329,31 @@ bool hints_name_containers(
 }
 
 bool hints_find_names(
-	const struct work *w, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out)
+	const struct context *cx, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
-	struct wait_limit limit = wait_limit_within(&w->limit, timeout_ms);
+	struct wait_limit limit = wait_limit_within(&cx->limit, timeout_ms);
 
 	return next_id(text).n > 0 &&
-	       engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, NULL) == LM_OK &&
+	       engine_list_containers(&cx->engine, COMPOSE_PROJECT, &limit, &list, NULL) == LM_OK &&
 	       hints_name_containers(&list, text, out);
 }
 
-void hints_name_containers_in(const struct work *w, struct lm_err *err)
+void hints_name_containers_in(const struct context *cx, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(sizeof(err->msg) * 4);
 
-	if (hints_find_names(w, lm_str(err->msg), LIST_MS, &text))
+	if (hints_find_names(cx, lm_str(err->msg), LIST_MS, &text))
 		(void)!lm_fail(err, err->rc, err->sys, "%s", lm_buf_cstr(&text));
 }
 
 /// Whether a container of ours has ended with an error or fails its health check.
-static bool has_failed(const struct work *w)
+static bool has_failed(const struct context *cx)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
-	struct wait_limit limit = wait_limit_within(&w->limit, LIST_MS);
+	struct wait_limit limit = wait_limit_within(&cx->limit, LIST_MS);
 
-	if (engine_list_containers(&w->engine, COMPOSE_PROJECT, &limit, &list, NULL))
+	if (engine_list_containers(&cx->engine, COMPOSE_PROJECT, &limit, &list, NULL))
 		return false;
 	for (size_t i = 0; i < list.n; i++)
 		if (list.items[i].health == ENGINE_UNHEALTHY || list.items[i].exit_code > 0)
@@ -361,9 +361,9 @@ static bool has_failed(const struct work *w)
 	return false;
 }
 
-lm_rc hints_explain_up(const struct work *w, lm_rc rc, struct lm_err *err)
+lm_rc hints_explain_up(const struct context *cx, lm_rc rc, struct lm_err *err)
 {
-	hints_name_containers_in(w, err);
-	bool by_application = w->unset.len > 0 && rc == LM_E_REFUSED && has_failed(w);
-	return hints_explain(w, by_application ? HINTS_HEALTH : HINTS_START, rc, err);
+	hints_name_containers_in(cx, err);
+	bool by_application = cx->unset.len > 0 && rc == LM_E_REFUSED && has_failed(cx);
+	return hints_explain(cx, by_application ? HINTS_HEALTH : HINTS_START, rc, err);
 }

@@ -5,17 +5,17 @@
 /// are not set, variables that docker-compose does not get, and which service a container belongs
 /// to.
 
-#include "worker/work_priv.h"
+#include "worker/context.h"
 
 /// Remembers a variable that the compose file uses and that is not set.
-void hints_note_unset(struct work *w, struct lm_str name);
+void hints_note_unset(struct context *cx, struct lm_str name);
 /// Calls `found` with a sentence for each variable that the compose file uses and that lightermand
 /// withholds from docker-compose.
 void hints_list_withheld(
-	const struct work *w, void (*found)(void *ctx, const char *text), void *ctx);
+	const struct context *cx, void (*found)(void *ctx, const char *text), void *ctx);
 /// LM_E_INVALID: an active service has neither image nor build, or a variable that is not set makes
 /// the name of its image invalid.
-lm_rc hints_check_images(const struct work *w, struct lm_err *err);
+lm_rc hints_check_images(const struct context *cx, struct lm_err *err);
 
 /// What has failed.
 enum hints_about {
@@ -30,9 +30,9 @@ enum hints_about {
 /// service web): …". Then the class is LM_E_INVALID, except for HINTS_HEALTH. Where the failure has
 /// other reasons (the network, a conflict), or no variable has to do with it, nothing changes.
 /// Returns the class.
-lm_rc hints_explain(const struct work *w, enum hints_about about, lm_rc rc, struct lm_err *err);
+lm_rc hints_explain(const struct context *cx, enum hints_about about, lm_rc rc, struct lm_err *err);
 /// The same for a failed `up`; the message also gets names in the place of ids of containers.
-lm_rc hints_explain_up(const struct work *w, lm_rc rc, struct lm_err *err);
+lm_rc hints_explain_up(const struct context *cx, lm_rc rc, struct lm_err *err);
 
 /// Copies a text with names in the place of the ids of our containers. Clears `out` first. False:
 /// it has none.
@@ -40,6 +40,6 @@ bool hints_name_containers(
 	const struct engine_containers *list, struct lm_str text, struct lm_buf *out);
 /// The same; asks the engine, but only if there is something like an id.
 bool hints_find_names(
-	const struct work *w, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out);
+	const struct context *cx, struct lm_str text, uint64_t timeout_ms, struct lm_buf *out);
 /// The same for a message.
-void hints_name_containers_in(const struct work *w, struct lm_err *err);
+void hints_name_containers_in(const struct context *cx, struct lm_err *err);

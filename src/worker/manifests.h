@@ -12,6 +12,8 @@
 #include "registry/manifest.h"
 #include "sys/wait.h"
 
+#include <stdbool.h>
+
 struct manifest_question {
 	const char *image;                              ///< A reference as in a compose file.
 	const char *platform;                           ///< "linux/amd64"
@@ -38,3 +40,20 @@ lm_rc manifests_ask(const struct manifest_question *questions, size_t n,
 	const struct manifests_options *options, const struct wait_limit *limit,
 	struct manifest_answer *ret, struct lm_err *err);
 void manifest_answer_finish(struct manifest_answer *answer);
+
+/// How a registry is reached, as the engine does it: over TLS, with the authority that the engine
+/// was given for it; and in plain text on this machine's own addresses, unless there is such an
+/// authority for it.
+struct registry_route {
+	char *origin; ///< "https://registry.example:5000"
+	char *ca;     ///< PEM file; NULL: the system's authorities.
+	bool plain;
+};
+
+/// `registry` is as in struct image_ref; `certificates` is the engine's directory of them.
+void registry_route_find(
+	const char *registry, const char *certificates, struct registry_route *ret);
+void registry_route_finish(struct registry_route *route);
+
+/// Whether only this machine can be meant by "host[:port]".
+bool registry_route_is_local(struct lm_str host);

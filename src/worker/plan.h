@@ -7,7 +7,7 @@
 #include "docker/compose_file.h"
 #include "docker/compose_hashes.h"
 #include "docker/engine_images.h"
-#include "worker/image_action.h"
+#include "worker/images.h"
 #include "worker/manifests.h"
 
 #include <stdbool.h>

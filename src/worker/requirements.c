@@ -6,9 +6,9 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "docker/compose_lint.h"
-#include "worker/application_priv.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"
+#include "worker/up_conflicts.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ enum {
 
 /// What the search looks at.
 struct search {
-	struct work *w;
+	struct context *cx;
 	struct compose_requirements wanted;
 	struct engine_facts facts;
 	bool same_host;   ///< Engine and worker see the same files.
@@ -156,7 +156,8 @@ static bool may_come(const struct search *s, const struct compose_path *path)
 /// The local copy of the compose file is put there before `up`.
 static bool is_local_copy(const struct search *s, const char *path)
 {
-	lm_auto_free char *copy = lm_path_join(work_definition(s->w)->destination, LOCAL_COPY_NAME);
+	lm_auto_free char *copy =
+		lm_path_join(context_definition(s->cx)->destination, LOCAL_COPY_NAME);
 
 	return strcmp(path, copy) == 0;
 }
@@ -350,7 +351,7 @@ static bool may_know_device_driver(const struct search *s, const char *name)
 		"/usr/bin", "/sbin", "/bin", "/snap/bin"};
 
 	if (strcmp(name, "nvidia") != 0 || !s->same_host ||
-		s->w->engine.version.offered_max >= NVIDIA_BY_CDI_MINOR)
+		s->cx->engine.version.offered_max >= NVIDIA_BY_CDI_MINOR)
 		return true;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(directories); i++) {
 		lm_auto_free char *hook =
@@ -375,8 +376,8 @@ static bool volume_exists(const struct search *s, const char *key)
 	lm_auto(engine_volume_finish) struct engine_volume found = {0};
 	const struct compose_volume *volume = find_volume(s, key);
 
-	return volume && engine_inspect_volume(
-				 &s->w->engine, volume->name, &s->w->limit, &found, NULL) == LM_OK;
+	return volume && engine_inspect_volume(&s->cx->engine, volume->name, &s->cx->limit, &found,
+				 NULL) == LM_OK;
 }
 
 static void check_plugin(struct search *s, const struct compose_driver *d, const char *user,
@@ -543,7 +544,7 @@ bool requirements_compare_volume(
 static void report_changed(
 	struct search *s, const struct compose_volume *volume, const char *differences)
 {
-	if (s->w->compose.generation < 2)
+	if (s->cx->compose.generation < 2)
 		add(s, LM_E_CONFLICT,
 			"volume '%s' exists as '%s' with another definition, which docker-compose "
 			"1 "
@@ -555,7 +556,7 @@ static void report_changed(
 			"volume '%s' exists as '%s' with another definition, and docker-compose %s "
 			"keeps it as it is: %s; for the new definition remove the volume, which "
 			"deletes all data in it (lighterman stop; docker volume rm %s)",
-			volume->key, volume->name, s->w->compose.version, differences,
+			volume->key, volume->name, s->cx->compose.version, differences,
 			volume->name);
 }
 
@@ -563,7 +564,7 @@ static lm_rc check_volume(struct search *s, const struct compose_volume *volume,
 {
 	lm_auto(engine_volume_finish) struct engine_volume found = {0};
 	lm_auto_buf struct lm_buf differences = LM_BUF(DIFFERENCES_MAX);
-	lm_rc rc = engine_inspect_volume(&s->w->engine, volume->name, &s->w->limit, &found, err);
+	lm_rc rc = engine_inspect_volume(&s->cx->engine, volume->name, &s->cx->limit, &found, err);
 
 	if (rc && rc != LM_E_NOT_FOUND)
 		return rc;
@@ -581,7 +582,7 @@ static lm_rc check_volume(struct search *s, const struct compose_volume *volume,
 static lm_rc check_network(
 	struct search *s, const struct compose_external *network, struct lm_err *err)
 {
-	lm_rc rc = engine_find_network(&s->w->engine, network->name, &s->w->limit, err);
+	lm_rc rc = engine_find_network(&s->cx->engine, network->name, &s->cx->limit, err);
 
 	if (rc != LM_E_NOT_FOUND)
 		return rc;
@@ -599,8 +600,8 @@ static lm_rc check_partner(
 	struct search *s, const struct compose_partner *partner, struct lm_err *err)
 {
 	struct engine_container_state ignored;
-	lm_rc rc =
-		engine_inspect_container(&s->w->engine, partner->name, &s->w->limit, &ignored, err);
+	lm_rc rc = engine_inspect_container(
+		&s->cx->engine, partner->name, &s->cx->limit, &ignored, err);
 
 	if (rc != LM_E_NOT_FOUND)
 		return rc;
@@ -640,27 +641,27 @@ static void search_finish(struct search *s)
 	engine_facts_finish(&s->facts);
 }
 
-lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *err)
+lm_rc requirements_check(struct context *cx, struct problems *ret, struct lm_err *err)
 {
 	lm_auto(problems_finish) struct problems found = {0};
-	lm_auto(search_finish) struct search s = {.w = w, .to = &found};
-	lm_rc rc = compose_requirements_parse(lm_buf_str(&w->config), COMPOSE_PROJECT,
-		w->compose.generation, &w->services, &s.wanted, err);
+	lm_auto(search_finish) struct search s = {.cx = cx, .to = &found};
+	lm_rc rc = compose_requirements_parse(lm_buf_str(&cx->config), COMPOSE_PROJECT,
+		cx->compose.generation, &cx->services, &s.wanted, err);
 
 	if (!rc)
-		rc = engine_get_facts(&w->engine, &w->limit, &s.facts, err);
+		rc = engine_get_facts(&cx->engine, &cx->limit, &s.facts, err);
 	if (rc)
 		return rc;
 	s.same_host = is_same_host(&s.facts);
 	look_at_own_view(&s);
-	compose_lint(lm_buf_str(&w->text), w->compose.generation, report_lint, &s);
-	hints_list_withheld(w, report_lint, &s);
+	compose_lint(lm_buf_str(&cx->text), cx->compose.generation, report_lint, &s);
+	hints_list_withheld(cx, report_lint, &s);
 	check_paths(&s);
 	for (size_t i = 0; i < s.wanted.drivers_n; i++)
 		check_driver(&s, &s.wanted.drivers[i]);
 	rc = check_engine_objects(&s, err);
 	if (!rc)
-		rc = application_list_strangers(w, s.same_host, report_stranger, &s, err);
+		rc = up_conflicts_list_foreign(cx, s.same_host, report_stranger, &s, err);
 	if (rc)
 		return rc;
 	*ret = found;
@@ -696,17 +697,17 @@ static void log_problems(const struct problems *problems)
 	}
 }
 
-lm_rc requirements_enforce(struct work *w, struct lm_err *err)
+lm_rc requirements_enforce(struct context *cx, struct lm_err *err)
 {
 	lm_auto(problems_finish) struct problems problems = {0};
-	lm_rc rc = requirements_check(w, &problems, err);
+	lm_rc rc = requirements_check(cx, &problems, err);
 
 	if (rc)
 		return rc;
 	log_problems(&problems);
 	// At a start nothing runs that is to be kept: docker-compose starts what can be started.
-	if (w->job->fallback.is_start)
+	if (cx->task->fallback.is_start)
 		return LM_OK;
 	rc = problems_to_error(&problems, err);
-	return rc ? lm_wrap(err, "'%s'", work_definition(w)->key) : LM_OK;
+	return rc ? lm_wrap(err, "'%s'", context_definition(cx)->key) : LM_OK;
 }

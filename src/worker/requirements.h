@@ -7,7 +7,7 @@
 
 #include "docker/compose_requirements.h"
 #include "docker/engine_facts.h"
-#include "worker/work_priv.h"
+#include "worker/context.h"
 
 enum problem_level {
 	PROBLEM_WARNING, ///< `up` will succeed.
@@ -25,9 +25,9 @@ struct problems {
 	size_t n;
 };
 
-/// Of a job that has `config` and an engine. Fails only if the engine cannot be asked, or on
+/// Of a task that has `config` and an engine. Fails only if the engine cannot be asked, or on
 /// cancel.
-lm_rc requirements_check(struct work *w, struct problems *ret, struct lm_err *err);
+lm_rc requirements_check(struct context *cx, struct problems *ret, struct lm_err *err);
 void problems_finish(struct problems *problems);
 /// "warning", "error": as in docs/formats.md.
 const char *problem_level_name(enum problem_level level);
@@ -36,7 +36,7 @@ lm_rc problems_to_error(const struct problems *problems, struct lm_err *err);
 
 /// The stage of a deployment: logs the problems, and fails on an error. A start only logs: with one
 /// device unplugged, the other services are to come up after a reboot all the same.
-lm_rc requirements_enforce(struct work *w, struct lm_err *err);
+lm_rc requirements_enforce(struct context *cx, struct lm_err *err);
 
 /// What the compose file says of a volume, compared with the volume that is there. Appends
 /// "'o' is 'size=2m' in the compose file and 'size=1m' in the volume", for each difference; no

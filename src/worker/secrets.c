@@ -74,10 +74,10 @@ static void get_from_directory(const char *directory, char *const *arns, size_t 
 	}
 }
 
-static void take_result(struct cloud *c, struct secret_result *r, struct registry_list *to,
+static void take_result(struct aws_session *c, struct secret_result *r, struct registry_list *to,
 	struct failures *failures)
 {
-	cloud_note(c, "Secrets Manager", r->clock_offset_ms);
+	aws_session_note(c, "Secrets Manager", r->clock_offset_ms);
 	if (r->rc)
 		note_failure(failures, r->rc, &r->err);
 	else
@@ -85,8 +85,8 @@ static void take_result(struct cloud *c, struct secret_result *r, struct registr
 	secret_result_finish(r);
 }
 
-static void get_from_cloud(struct cloud *c, char *const *arns, size_t n, struct registry_list *to,
-	struct failures *failures)
+static void get_from_secrets_manager(struct aws_session *c, char *const *arns, size_t n,
+	struct registry_list *to, struct failures *failures)
 {
 	lm_auto_free struct secret_request *requests = lm_xcalloc(n + 1, sizeof(*requests));
 	lm_auto_free struct secret_result *results = lm_xcalloc(n + 1, sizeof(*results));
@@ -96,7 +96,7 @@ static void get_from_cloud(struct cloud *c, char *const *arns, size_t n, struct 
 		if (!is_repeated(arns, i))
 			secrets_manager_start(c->https, &requests[i], c->credentials, &results[i]);
 	}
-	(void)!cloud_run(c, NULL); // a failure of it is in the results
+	(void)!aws_session_run(c, NULL); // a failure of it is in the results
 	for (size_t i = 0; i < n; i++)
 		if (!is_repeated(arns, i))
 			take_result(c, &results[i], to, failures);
@@ -112,9 +112,9 @@ lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t
 	if (source->directory)
 		get_from_directory(source->directory, arns, n, &got, &failures);
 	else if (n > 0)
-		get_from_cloud(source->cloud, arns, n, &got, &failures);
-	if (source->cloud) // whatever else was started there
-		rc = cloud_run(source->cloud, failures.first ? NULL : err);
+		get_from_secrets_manager(source->session, arns, n, &got, &failures);
+	if (source->session) // whatever else was started there
+		rc = aws_session_run(source->session, failures.first ? NULL : err);
 	if (failures.first && failures.n > 1 && err)
 		(void)!lm_wrap(err, "%zu secrets cannot be read (all are in the log); the first",
 			failures.n);

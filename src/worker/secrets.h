@@ -4,15 +4,15 @@
 /// The registry credentials that a definition names, from wherever this device keeps secrets.
 
 #include "docker/registry.h"
-#include "worker/cloud.h"
+#include "worker/aws_session.h"
 
 struct secrets_source {
-	const char *directory; ///< secretStore.directory; NULL: Secrets Manager.
-	struct cloud *cloud;   ///< For Secrets Manager, open; NULL with a directory.
+	const char *directory;       ///< secretStore.directory; NULL: Secrets Manager.
+	struct aws_session *session; ///< For Secrets Manager, open; NULL with a directory.
 };
 
 /// Gets all secrets, at the same time, an ARN that is named twice once; in their order. Runs the
-/// cloud's requests for it, and with them whatever was started there before. Of several failures
+/// session's requests for it, and with them whatever was started there before. Of several failures
 /// the first is returned and the others go to the log. LM_E_NOT_FOUND, LM_E_DENIED, LM_E_INVALID
 /// (an ARN or a secret's form), LM_E_REFUSED, LM_E_NETWORK, …; messages name the ARN and never hold
 /// anything of a secret.

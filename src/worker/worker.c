@@ -4,8 +4,11 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "sys/process.h"
+#include "worker/checks.h"
+#include "worker/compose_down.h"
+#include "worker/deploy_task.h"
+#include "worker/plan_task.h"
 #include "worker/ship_logs.h"
-#include "worker/work_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,11 +44,6 @@ static void take_home(void)
 	(void)setenv("LOGNAME", user.name, 1);
 }
 
-static json_t *optional_text(const char *text)
-{
-	return text ? report_text(text) : json_null();
-}
-
 static const char *result_name(lm_rc rc)
 {
 	if (rc == LM_OK)
@@ -53,7 +51,7 @@ static const char *result_name(lm_rc rc)
 	return rc == LM_E_CANCELLED ? "cancelled" : "fail";
 }
 
-static void send_result(struct report *r, const struct deploy_outcome *o, const char *version)
+static void send_result(struct protocol *p, const struct deploy_outcome *o, const char *version)
 {
 	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
 	const char *stage = o->rc ? deploy_stage_name(o->failed) : "";
@@ -63,60 +61,60 @@ static void send_result(struct report *r, const struct deploy_outcome *o, const 
 		version = NULL;
 	json_t *line = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
 		result_name(o->rc), "class", lm_rc_name(o->rc), "stage",
-		optional_text(stage[0] ? stage : NULL), "error",
-		optional_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
-		optional_text(o->rc ? o->err.msg : NULL), "compose_version", optional_text(version),
+		protocol_text(stage[0] ? stage : NULL), "error",
+		protocol_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
+		protocol_text(o->rc ? o->err.msg : NULL), "compose_version", protocol_text(version),
 		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
 		(int)o->forced);
-	(void)!report_send(r, line, &ignored);
+	(void)!protocol_send(p, line, &ignored);
 }
 
-static lm_rc read_job(struct report *r, struct job *ret, struct lm_err *err)
+static lm_rc read_task(struct protocol *p, struct task *ret, struct lm_err *err)
 {
 	struct lm_str line;
-	lm_rc rc = report_read_line(r, LIMIT_WORKER_JOB, &line, err);
+	lm_rc rc = protocol_read_line(p, LIMIT_WORKER_JOB, &line, err);
 
 	if (rc)
 		return rc == LM_E_CANCELLED ? rc : lm_wrap(err, "read the job");
-	rc = job_parse(line, ret, err);
+	rc = task_parse(line, ret, err);
 	if (!rc)
-		cloud_complete_region(&ret->host);
+		aws_session_complete_region(&ret->host);
 	return rc;
 }
 
-/// Runs a job that is about an application.
-static void run_work(struct work *w, enum job_kind kind, struct deploy_outcome *ret)
+/// Runs a task that is about an application.
+static void run_work(struct context *cx, enum task_kind kind, struct deploy_outcome *ret)
 {
-	if (kind == JOB_DEPLOY)
-		deploy_job_run(w, ret);
-	else if (kind == JOB_DOWN)
-		down_job_run(w, ret);
-	else if (kind == JOB_PLAN)
-		plan_job_run(w, ret);
+	if (kind == TASK_DEPLOY)
+		deploy_task_run(cx, ret);
+	else if (kind == TASK_DOWN)
+		down_task_run(cx, ret);
+	else if (kind == TASK_PLAN)
+		plan_task_run(cx, ret);
 	else
-		check_job_run(w, ret);
+		checks_run(cx, ret);
 }
 
-/// Runs the job and sends its result.
-static lm_rc run_job(struct report *r, const struct job *job, const struct handover *files)
+/// Runs the task and sends its result.
+static lm_rc run_task(struct protocol *p, const struct task *task, const struct handover *files)
 {
 	struct deploy_outcome outcome;
 
-	if (job->kind == JOB_SHIP_LOGS) {
-		ship_logs_run(job, r, files, &outcome);
-		send_result(r, &outcome, NULL);
+	if (task->kind == TASK_SHIP_LOGS) {
+		ship_logs_run(task, p, files, &outcome);
+		send_result(p, &outcome, NULL);
 		return outcome.rc;
 	}
-	lm_auto(work_finish) struct work w;
-	work_init(&w, job, r, files);
-	run_work(&w, job->kind, &outcome);
-	work_withdraw(&w);
-	send_result(r, &outcome, job->group ? work_compose_version(&w) : NULL);
+	lm_auto(context_finish) struct context cx;
+	context_init(&cx, task, p, files);
+	run_work(&cx, task->kind, &outcome);
+	context_withdraw(&cx);
+	send_result(p, &outcome, task->group ? context_compose_version(&cx) : NULL);
 	return outcome.rc;
 }
 
-/// The result of a job that never began.
-static lm_rc refuse_job(struct report *r, const struct lm_err *err)
+/// The result of a task that never began.
+static lm_rc refuse_task(struct protocol *p, const struct lm_err *err)
 {
 	struct deploy_outcome outcome = {.rc = err->rc,
 		.failed = DEPLOY_VALIDATE,
@@ -124,7 +122,7 @@ static lm_rc refuse_job(struct report *r, const struct lm_err *err)
 			err->rc == LM_E_INVALID ? DEPLOY_INVALID_PARAMETER : DEPLOY_INTERNAL_ERROR,
 		.err = *err};
 
-	send_result(r, &outcome, NULL);
+	send_result(p, &outcome, NULL);
 	return err->rc;
 }
 
@@ -135,30 +133,31 @@ static int exit_status(lm_rc rc)
 	return rc == LM_E_CANCELLED ? EXIT_CANCELLED : EXIT_FAILED;
 }
 
-static lm_rc take_job(struct report *r, struct handover *files, struct job *ret, struct lm_err *err)
+static lm_rc take_task(
+	struct protocol *p, struct handover *files, struct task *ret, struct lm_err *err)
 {
-	lm_rc rc = report_take_handover(r, files, err);
+	lm_rc rc = protocol_take_handover(p, files, err);
 
 	if (rc)
 		return rc;
 	take_home();
-	return read_job(r, ret, err);
+	return read_task(p, ret, err);
 }
 
 static int run(void)
 {
-	lm_auto(report_finish) struct report report;
+	lm_auto(protocol_finish) struct protocol protocol;
 	lm_auto(handover_finish) struct handover files = {-1, -1, -1, -1};
-	lm_auto_job struct job job = {0};
+	lm_auto_task struct task task = {0};
 	struct lm_err err = {LM_OK};
 	lm_rc lost = take_lock(&err); // before anything is opened
-	lm_rc rc = report_init(&report, STDIN_FILENO, STDOUT_FILENO, lost ? NULL : &err);
+	lm_rc rc = protocol_init(&protocol, STDIN_FILENO, STDOUT_FILENO, lost ? NULL : &err);
 
 	if (lost)
 		rc = lost;
 	if (!rc)
-		rc = take_job(&report, &files, &job, &err);
-	return exit_status(rc ? refuse_job(&report, &err) : run_job(&report, &job, &files));
+		rc = take_task(&protocol, &files, &task, &err);
+	return exit_status(rc ? refuse_task(&protocol, &err) : run_task(&protocol, &task, &files));
 }
 
 int worker_run(void)

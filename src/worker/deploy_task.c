@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/deploy_task.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "worker/compose_down.h"
+#include "worker/compose_up.h"
+#include "worker/disk_check.h"
+#include "worker/fetch.h"
+#include "worker/hints.h"
+#include "worker/local_copy.h"
+#include "worker/preflight.h"
+#include "worker/pull.h"
+#include "worker/requirements.h"
+#include "worker/resolve.h"
+#include "worker/up_conflicts.h"
+#include "worker/wait_healthy.h"
+
+static lm_rc do_prepare(void *ctx, struct lm_err *err)
+{
+	return preflight_run(ctx, err);
+}
+
+/// The moment at which nothing needs the old generation's files any more: it can be gone back to
+/// by what lightermand keeps.
+static void clean_up(const struct context *cx)
+{
+	const struct previous *p = &cx->previous;
+	bool removed = false;
+	struct lm_err err = {LM_OK};
+
+	up_conflicts_remove_unused_networks(cx, false);
+	if (previous_remove_copy(p, &removed, &err))
+		lm_warn("the local copy of the earlier deployment stays: %s", err.msg);
+	else if (removed)
+		lm_info("removed the local copy of the earlier deployment in '%s'", p->directory);
+	else if (p->moved && p->directory_fd < 0)
+		lm_warn("the local copy of the earlier deployment in '%s' stays, as that directory "
+			"cannot be used: remove it, if it is there",
+			p->directory);
+}
+
+static lm_rc do_fetch(void *ctx, struct lm_err *err)
+{
+	return fetch_all(ctx, err);
+}
+
+static lm_rc do_fetch_local(void *ctx, struct lm_err *err)
+{
+	return fetch_local_copy(ctx, err);
+}
+
+static lm_rc do_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
+{
+	return fetch_take_own(ctx, ret_changed, err);
+}
+
+static lm_rc do_resolve(void *ctx, struct lm_err *err)
+{
+	lm_rc rc = resolve_compose_file(ctx, err);
+
+	if (!rc && (rc = requirements_enforce(ctx, err)) != LM_OK)
+		rc = hints_explain(ctx, HINTS_NEEDS, rc, err);
+	return rc;
+}
+
+static lm_rc do_authenticate(void *ctx, struct lm_err *err)
+{
+	return login_to_registries(ctx, err);
+}
+
+static lm_rc do_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
+{
+	return hints_explain(ctx, HINTS_IMAGES, disk_check_deployment(ctx, mode, err), err);
+}
+
+static lm_rc do_pull(void *ctx, enum deploy_pull mode, struct lm_err *err)
+{
+	return hints_explain(ctx, HINTS_IMAGES, pull_images(ctx, mode, err), err);
+}
+
+static lm_rc do_down(void *ctx, struct lm_err *err)
+{
+	struct context *cx = ctx;
+	bool exists = false;
+	lm_rc rc = compose_down_is_needed(cx, &exists, err);
+
+	if (rc || !exists) // then docker-compose need not be started at all
+		return rc;
+	bool is_kept = cx->previous.text.len > 0;
+	const struct compose_down_options options = {.dir = context_running_directory(cx),
+		.fallback = lm_buf_str(is_kept ? &cx->previous.text : &cx->text),
+		.fallback_name = is_kept ? "the generation's compose file" : "the new compose file",
+		// The new file's paths mean nothing there.
+		.by_label = cx->previous.moved,
+		.timeout_ms = COMPOSE_DOWN_MS};
+	rc = compose_down_application(cx, &options, err);
+	if (!rc)
+		up_conflicts_remove_unused_networks(cx, true);
+	return rc;
+}
+
+static lm_rc do_place(void *ctx, struct lm_err *err)
+{
+	const struct context *cx = ctx;
+
+	return local_copy_place(cx->destination_fd, context_definition(cx)->destination,
+		lm_buf_str(&cx->text), err);
+}
+
+static lm_rc do_up(void *ctx, struct lm_err *err)
+{
+	return compose_up_application(ctx, err);
+}
+
+static lm_rc do_remove_leftovers(void *ctx, struct lm_err *err)
+{
+	return up_conflicts_remove(ctx, err);
+}
+
+static lm_rc do_settle(void *ctx, struct lm_err *err)
+{
+	return hints_explain(ctx, HINTS_HEALTH, wait_healthy(ctx, err), err);
+}
+
+static lm_rc do_report(void *ctx, const struct deploy_event *event, struct lm_err *err)
+{
+	struct context *cx = ctx;
+
+	return protocol_report_stage(cx->protocol, event, err);
+}
+
+static uint64_t do_now(void *ctx)
+{
+	(void)ctx;
+	return lm_clock_mono_ms();
+}
+
+static const struct deploy_ops ops = {
+	.prepare = do_prepare,
+	.fetch = do_fetch,
+	.fetch_local = do_fetch_local,
+	.take_own = do_take_own,
+	.resolve = do_resolve,
+	.authenticate = do_authenticate,
+	.admit = do_admit,
+	.pull = do_pull,
+	.down = do_down,
+	.place = do_place,
+	.up = do_up,
+	.remove_leftovers = do_remove_leftovers,
+	.settle = do_settle,
+	.report = do_report,
+	.now = do_now,
+};
+
+enum { SINCE_OFFLINE = 7 };
+
+void deploy_task_run(struct context *cx, struct deploy_outcome *ret)
+{
+	const struct connector_definition *d = context_definition(cx);
+	struct deploy_options options = context_deploy_options(cx);
+
+	options.has_own = cx->task->fallback.is_start;
+	if (cx->task->fallback.restores) {
+		options.version = SINCE_OFFLINE;
+		options.offline_mode = true;
+		options.stop_containers &= !cx->task->fallback.keeps;
+	}
+	deploy_run(&options, &ops, cx, ret);
+	if (ret->rc != LM_OK)
+		return;
+	clean_up(cx);
+	uint64_t ms = ret->ended_ms - ret->started_ms;
+	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
+		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
+		cx->services.n, cx->images.n, ret->offline ? ", offline" : "",
+		ret->forced ? ", after the removal of what an earlier deployment left" : "");
+}

@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/plan_task.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "deploy/stages.h"
+#include "worker/candidate.h"
+#include "worker/disk_check.h"
+#include "worker/fetch.h"
+#include "worker/local_copy.h"
+#include "worker/login.h"
+#include "worker/plan.h"
+#include "worker/preflight.h"
+#include "worker/pull.h"
+#include "worker/requirements.h"
+#include "worker/resolve.h"
+
+enum {
+	CONFIG_MS = 300 * 1000, ///< Python starts slowly from a cold card.
+	REGISTRIES_MS = 90 * 1000,
+	HASHES_MAX = LIMIT_SERVICES * 512,
+};
+
+/// A plan being made.
+struct plan_task {
+	struct context *cx;
+	struct deploy_options options;
+	bool offline;    ///< The local copy, and what is on this device, have to do.
+	bool takes_down; ///< What runs is taken down first.
+
+	struct engine_containers containers;
+	struct compose_ties ties;
+	struct compose_hashes hashes, old_hashes;
+	struct plan_images images;
+	struct plan_services services;
+	struct problems problems;
+
+	char *disk; ///< Where the engine keeps images, as the engine sees it.
+	bool free_known;
+	uint64_t free_bytes;
+	char *disk_reason; ///< Why that is not known; NULL: it is.
+};
+
+/// JSON has no unsigned numbers.
+static json_t *bytes(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+static json_t *bytes_or_null(bool known, uint64_t n)
+{
+	return known ? bytes(n) : json_null();
+}
+
+static json_t *changes_to_json(const struct plan_service *s)
+{
+	static const enum plan_reason each[] = {PLAN_COMPOSE, PLAN_DEFINITION, PLAN_IMAGE};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(each); i++)
+		if (s->changes & 1U << each[i])
+			json_array_append_new(list, json_string(plan_reason_name(each[i])));
+	return list;
+}
+
+static json_t *service_to_json(const struct plan_service *s)
+{
+	json_t *service = json_object();
+
+	json_object_set_new(service, "service", protocol_text(s->name));
+	json_object_set_new(service, "action", json_string(plan_action_name(s->action)));
+	json_object_set_new(service, "reason", json_string(plan_reason_name(s->reason)));
+	json_object_set_new(
+		service, "changes", s->changes_known ? changes_to_json(s) : json_null());
+	json_object_set_new(service, "image", protocol_text(s->image));
+	json_object_set_new(service, "containers", json_integer((json_int_t)s->containers));
+	return service;
+}
+
+static json_t *image_to_json(const struct plan_image *i)
+{
+	json_t *image = json_object();
+
+	json_object_set_new(image, "image", protocol_text(i->image));
+	json_object_set_new(image, "platform", protocol_text(i->platform));
+	json_object_set_new(image, "action", json_string(image_action_name(i->action)));
+	json_object_set_new(image, "here", json_boolean(i->id != NULL));
+	json_object_set_new(image, "digest", protocol_text(i->digest));
+	json_object_set_new(image, "bytes", bytes_or_null(i->known, i->bytes));
+	json_object_set_new(image, "bytes_total",
+		bytes_or_null(i->known && i->bytes_total > 0, i->bytes_total));
+	json_object_set_new(image, "bytes_disk", bytes_or_null(i->known, i->bytes_disk));
+	json_object_set_new(image, "reason", protocol_text(i->reason));
+	return image;
+}
+
+static json_t *stages_to_json(const struct plan_task *p)
+{
+	enum deploy_stage stages[DEPLOY_STAGES];
+	size_t n = deploy_plan_stages(&p->options, stages);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		// Without anything to take down, nothing is.
+		if (stages[i] != DEPLOY_DOWN || p->takes_down)
+			json_array_append_new(list, json_string(deploy_stage_name(stages[i])));
+	}
+	return list;
+}
+
+struct sums {
+	uint64_t bytes, bytes_disk;
+	size_t unknown;
+};
+
+static void add(uint64_t *sum, uint64_t n)
+{
+	if (__builtin_add_overflow(*sum, n, sum))
+		*sum = UINT64_MAX;
+}
+
+static struct sums sum_up(const struct plan_images *images)
+{
+	struct sums sums = {0};
+
+	for (size_t i = 0; i < images->n; i++) {
+		const struct plan_image *image = &images->items[i];
+
+		add(&sums.bytes, image->bytes);
+		add(&sums.bytes_disk, image->bytes_disk);
+		sums.unknown += !image->known;
+	}
+	return sums;
+}
+
+static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
+{
+	uint64_t reserve = (uint64_t)context_definition(p->cx)->policy.min_free_disk_mb << 20;
+	uint64_t wanted = sums->bytes_disk;
+	json_t *disk = json_object();
+
+	add(&wanted, reserve);
+	bool enough = p->free_known && p->free_bytes >= wanted;
+	// More may be needed than is known of.
+	bool judged = p->free_known && (!enough || sums->unknown == 0);
+	json_object_set_new(disk, "directory", protocol_text(p->disk));
+	json_object_set_new(disk, "needed_bytes", bytes(sums->bytes_disk));
+	json_object_set_new(disk, "reserve_bytes", bytes(reserve));
+	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
+	json_object_set_new(disk, "enough", judged ? json_boolean(enough) : json_null());
+	json_object_set_new(disk, "reason", protocol_text(p->disk_reason));
+	return disk;
+}
+
+static json_t *summary_to_json(const struct plan_task *p)
+{
+	const struct connector_definition *d = context_definition(p->cx);
+	const struct sums sums = sum_up(&p->images);
+	json_t *plan = json_object();
+
+	json_object_set_new(plan, "connector_version", json_integer(d->version));
+	json_object_set_new(plan, "bucket", protocol_text(d->bucket));
+	json_object_set_new(plan, "key", protocol_text(d->key));
+	json_object_set_new(plan, "compose_version", protocol_text(context_compose_version(p->cx)));
+	json_object_set_new(plan, "docker_compose", protocol_text(p->cx->compose.version));
+	json_object_set_new(plan, "offline", json_boolean(p->offline));
+	json_object_set_new(plan, "stages", stages_to_json(p));
+	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
+	json_object_set_new(plan, "pull_bytes", bytes(sums.bytes));
+	json_object_set_new(plan, "pull_unknown", json_integer((json_int_t)sums.unknown));
+	json_object_set_new(plan, "disk", disk_to_json(p, &sums));
+	return plan;
+}
+
+static json_t *problem_to_json(const struct problem *p)
+{
+	return json_pack("{s:s, s:o}", "level", problem_level_name(p->level), "message",
+		protocol_text(p->message));
+}
+
+static void send_plan(const struct plan_task *p, const char *kind, json_t *what)
+{
+	context_send(p->cx, json_pack("{s:{s:o}}", "plan", kind, what));
+}
+
+/// A line for each service, image and problem, and one for the whole.
+static void report_plan(const struct plan_task *p)
+{
+	for (size_t i = 0; i < p->services.n; i++)
+		send_plan(p, "service", service_to_json(&p->services.items[i]));
+	for (size_t i = 0; i < p->images.n; i++)
+		send_plan(p, "image", image_to_json(&p->images.items[i]));
+	for (size_t i = 0; i < p->problems.n; i++)
+		send_plan(p, "problem", problem_to_json(&p->problems.items[i]));
+	send_plan(p, "summary", summary_to_json(p));
+	lm_info("planned '%s' from bucket '%s': %zu services, %zu images",
+		context_definition(p->cx)->key, context_definition(p->cx)->bucket, p->services.n,
+		p->images.n);
+}
+
+/// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
+static lm_rc hash_services(const struct context *cx, const struct project_directory *dir,
+	struct lm_str text, struct lm_str config, struct compose_hashes *ret, struct lm_err *err)
+{
+	lm_auto_candidate struct candidate candidate = CANDIDATE_NONE;
+	lm_auto_buf struct lm_buf hashes = LM_BUF(HASHES_MAX);
+	struct wait_limit limit = wait_limit_within(&cx->limit, CONFIG_MS);
+	lm_rc rc = cx->compose.generation < 2 ? candidate_write(cx, dir, text, &candidate, err)
+					      : candidate_write_secret(cx, config, &candidate, err);
+
+	if (rc)
+		return rc;
+	struct compose_job job = candidate_compose_job(cx, dir, cx->env, &candidate);
+	rc = compose_hash(&job, &limit, &hashes, err);
+	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
+}
+
+/// Without hashes the plan says less.
+static lm_rc go_without(lm_rc rc, const struct lm_err *err)
+{
+	if (rc == LM_OK || rc == LM_E_CANCELLED)
+		return rc;
+	lm_warn("%s; what has changed in the services is not known", err->msg);
+	return LM_OK;
+}
+
+static bool has_late_hashes(const struct compose_ties *ties)
+{
+	for (size_t i = 0; i < ties->n; i++)
+		if (ties->items[i].hash_is_late)
+			return true;
+	return false;
+}
+
+/// The hashes of the local copy, by which what runs was made.
+static lm_rc hash_local_copy(struct plan_task *p, struct lm_err *err)
+{
+	const struct context *cx = p->cx;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
+	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
+	const struct project_directory dir = context_running_directory(cx);
+	lm_auto_free char *path = lm_path_join(dir.path, LOCAL_COPY_NAME);
+	struct compose_job job = context_compose_job(cx, &dir, cx->env, path, NULL);
+	struct wait_limit limit = wait_limit_within(&cx->limit, CONFIG_MS);
+	lm_rc rc = local_copy_read(dir.fd, dir.path, &text, err);
+
+	if (!rc)
+		rc = compose_config(&job, &limit, &config, err);
+	if (!rc)
+		rc = hash_services(
+			cx, &dir, lm_buf_str(&text), lm_buf_str(&config), &p->old_hashes, err);
+	return go_without(rc, err);
+}
+
+static bool goes_down(const struct plan_task *p)
+{
+	enum deploy_stage stages[DEPLOY_STAGES];
+	size_t n = deploy_plan_stages(&p->options, stages);
+
+	for (size_t i = 0; i < n; i++)
+		if (stages[i] == DEPLOY_DOWN)
+			return p->containers.n > 0;
+	return false;
+}
+
+/// What runs, and how what is wanted differs from it: before images are looked at.
+static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
+{
+	struct context *cx = p->cx;
+	const struct project_directory dir = context_destination(cx);
+	struct lm_str config = lm_buf_str(&cx->config);
+	lm_rc rc = compose_ties_parse(config, cx->compose.generation, &p->ties, err);
+
+	if (!rc)
+		rc = engine_list_containers(
+			&cx->engine, COMPOSE_PROJECT, &cx->limit, &p->containers, err);
+	if (rc || p->containers.n == 0) // then there is nothing to compare with
+		return rc;
+	p->takes_down = goes_down(p);
+	rc = go_without(
+		hash_services(cx, &dir, lm_buf_str(&cx->text), config, &p->hashes, err), err);
+	if (!rc && !p->takes_down && has_late_hashes(&p->ties))
+		rc = hash_local_copy(p, err);
+	return rc;
+}
+
+/// Those that are not here and are not asked for at a registry.
+static void set_absent(struct plan_image *image, char *reason)
+{
+	image->known = false;
+	image->replaced = true;
+	image->reason = reason;
+}
+
+static char *why_missing(const struct plan_task *p, const struct compose_image *wanted,
+	const struct engine_image *found)
+{
+	const char *platform = wanted->platform;
+
+	return lm_xasprintf("%s, and it is not on this device%s%s%s%s",
+		p->offline ? "offline" : "pull_policy forbids to pull it", platform ? " for " : "",
+		platform ? platform : "", found->id ? ", only for " : "",
+		found->id ? found->platform : "");
+}
+
+/// Adds an image with what is known of it here, and what becomes of it.
+static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, struct lm_err *err)
+{
+	lm_auto(engine_image_finish) struct engine_image found = {0};
+	struct plan_image *image = &p->images.items[p->images.n];
+	struct image_case c = {.image = wanted,
+		.generation = p->cx->compose.generation,
+		.mode = p->offline ? DEPLOY_PULL_LOCAL : deploy_pull_mode(&p->options)};
+	lm_rc rc = images_find(p->cx, wanted, &found, &c.here, err);
+
+	if (rc)
+		return rc;
+	p->images.n++;
+	*image = (struct plan_image){.image = lm_xstrdup(wanted->name),
+		.platform = wanted->platform ? lm_xstrdup(wanted->platform) : NULL,
+		.action = image_action_decide(&c),
+		.is_built = image_action_without_pull(&c) == IMAGE_BUILD,
+		.known = true};
+	if (image->action == IMAGE_MISSING)
+		set_absent(image, why_missing(p, wanted, &found));
+	if (image->action == IMAGE_BUILD)
+		set_absent(image, lm_xstrdup("it is built here: what that downloads is not known "
+					     "beforehand"));
+	if (image->action == IMAGE_PULL)
+		image->known = false;
+	if (c.here) {
+		image->id = lm_take(found.id);
+		image->digest = lm_take(found.digest);
+	}
+	return LM_OK;
+}
+
+static lm_rc list_images(struct plan_task *p, struct lm_err *err)
+{
+	const struct compose_images *wanted = &p->cx->images;
+	lm_rc rc = LM_OK;
+
+	p->images.items = lm_xcalloc(wanted->n + 1, sizeof(*p->images.items));
+	for (size_t i = 0; i < wanted->n && !rc; i++)
+		rc = add_image(p, &wanted->items[i], err);
+	return rc;
+}
+
+/// The logins that a deployment would have. One that cannot be had is told of when its registry
+/// asks for it.
+static lm_rc find_logins(struct context *cx, struct lm_err *err)
+{
+	lm_auto_registry_list struct registry_list ignored = {0};
+	lm_rc rc = login_list_own(cx, &ignored, err);
+
+	if (rc == LM_OK || rc == LM_E_CANCELLED)
+		return rc;
+	lm_warn("%s; what needs that login is not known", err->msg);
+	return LM_OK;
+}
+
+/// Asks the registries about the images to be pulled.
+static lm_rc ask_registries(struct plan_task *p, struct lm_err *err)
+{
+	lm_auto(pull_inquiry_finish) struct pull_inquiry q = {0};
+	lm_auto(engine_layers_finish) struct engine_layers here = {0};
+	lm_auto_free struct plan_image **asked =
+		lm_xcalloc(p->images.n + 1, sizeof(struct plan_image *));
+	lm_rc rc = LM_OK;
+
+	pull_inquiry_init(&q, p->images.n);
+	for (size_t i = 0; i < p->images.n && !rc; i++) {
+		struct plan_image *image = &p->images.items[i];
+
+		if (image->action != IMAGE_PULL)
+			continue;
+		asked[q.n] = image;
+		rc = pull_inquiry_add(&q, p->cx, image->image, image->platform, err);
+	}
+	if (rc || q.n == 0)
+		return rc;
+	rc = pull_inquiry_ask(&q, p->cx, 0, REGISTRIES_MS, err);
+	if (!rc)
+		rc = engine_list_layers(&p->cx->engine, &p->cx->limit, &here, err);
+	if (!rc)
+		plan_take_answers(asked, q.answers, q.n, &here);
+	return rc;
+}
+
+/// Which images there are, which are pulled, and of what size.
+static lm_rc look_at_images(struct plan_task *p, struct lm_err *err)
+{
+	lm_rc rc = list_images(p, err);
+
+	if (!rc && !p->offline)
+		rc = find_logins(p->cx, err);
+	return rc ? rc : ask_registries(p, err);
+}
+
+static lm_rc look_at_disk(struct plan_task *p, struct lm_err *err)
+{
+	struct statvfs fs;
+	lm_rc rc = disk_check_engine(p->cx, &p->disk, &fs, &p->free_known, err);
+
+	if (rc)
+		return rc;
+	if (p->free_known)
+		p->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	else
+		p->disk_reason = lm_xasprintf("cannot look into '%s': %m", p->disk);
+	return LM_OK;
+}
+
+static void plan_task_finish(struct plan_task *p)
+{
+	engine_containers_finish(&p->containers);
+	compose_ties_finish(&p->ties);
+	compose_hashes_finish(&p->hashes);
+	compose_hashes_finish(&p->old_hashes);
+	plan_images_finish(&p->images);
+	plan_services_finish(&p->services);
+	problems_finish(&p->problems);
+	free(p->disk);
+	free(p->disk_reason);
+}
+
+static lm_rc do_prepare(struct plan_task *p, struct lm_err *err)
+{
+	return preflight_run(p->cx, err);
+}
+
+static lm_rc do_fetch(struct plan_task *p, struct lm_err *err)
+{
+	lm_rc rc = fetch_all(p->cx, err);
+
+	if (!p->options.offline_mode || !deploy_is_away(rc))
+		return rc;
+	lm_warn("%s; going on with what is on this device", err->msg);
+	p->offline = true;
+	return fetch_local_copy(p->cx, err);
+}
+
+static lm_rc do_resolve(struct plan_task *p, struct lm_err *err)
+{
+	lm_rc rc = resolve_compose_file(p->cx, err);
+
+	if (!rc)
+		rc = requirements_check(p->cx, &p->problems, err);
+	return rc ? rc : look_at_services(p, err);
+}
+
+static lm_rc do_admit(struct plan_task *p, struct lm_err *err)
+{
+	lm_rc rc = look_at_images(p, err);
+
+	return rc ? rc : look_at_disk(p, err);
+}
+
+/// Those of a deployment, as far as it changes nothing.
+static const struct step {
+	enum deploy_stage stage;
+	lm_rc (*work)(struct plan_task *p, struct lm_err *err);
+} STEPS[] = {
+	{DEPLOY_PREPARE, do_prepare},
+	{DEPLOY_FETCH, do_fetch},
+	{DEPLOY_RESOLVE, do_resolve},
+	{DEPLOY_ADMIT, do_admit},
+};
+
+static lm_rc run_step(struct plan_task *p, const struct step *step, struct lm_err *err)
+{
+	struct deploy_event event = {.stage = step->stage, .state = DEPLOY_BEGIN};
+	uint64_t began_ms = lm_clock_mono_ms();
+	struct lm_err ignored;
+	lm_rc rc = protocol_report_stage(p->cx->protocol, &event, err);
+
+	if (rc)
+		return rc;
+	rc = step->work(p, err);
+	event.ms = lm_clock_mono_ms() - began_ms;
+	event.state = rc ? DEPLOY_FAIL : DEPLOY_END;
+	event.message = rc ? err->msg : NULL;
+	if (!rc)
+		return protocol_report_stage(p->cx->protocol, &event, err);
+	if (rc != LM_E_CANCELLED)
+		(void)!protocol_report_stage(p->cx->protocol, &event, &ignored);
+	return rc;
+}
+
+static void make_plan(struct plan_task *p)
+{
+	const struct plan_input input = {.services = &p->cx->services,
+		.ties = &p->ties,
+		.hashes = &p->hashes,
+		.old_hashes = &p->old_hashes,
+		.generation = p->cx->compose.generation,
+		.containers = &p->containers,
+		.images = &p->images,
+		.takes_down = p->takes_down};
+
+	plan_services_make(&input, &p->services);
+	report_plan(p);
+}
+
+/// There is a plan, and the deployment would fail.
+static void fail_on_problems(const struct plan_task *p, struct deploy_outcome *ret)
+{
+	ret->rc = problems_to_error(&p->problems, &ret->err);
+	if (ret->rc)
+		ret->failed = DEPLOY_RESOLVE;
+}
+
+void plan_task_run(struct context *cx, struct deploy_outcome *ret)
+{
+	lm_auto(plan_task_finish) struct plan_task p = {
+		.cx = cx, .options = context_deploy_options(cx)};
+
+	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
+		.error_class = DEPLOY_INTERNAL_ERROR,
+		.started_ms = lm_clock_mono_ms()};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(STEPS) && ret->rc == LM_OK; i++) {
+		ret->rc = run_step(&p, &STEPS[i], &ret->err);
+		if (ret->rc)
+			ret->failed = STEPS[i].stage;
+	}
+	if (ret->rc == LM_OK) {
+		make_plan(&p);
+		fail_on_problems(&p, ret);
+	}
+	if (ret->rc == LM_E_INVALID)
+		ret->error_class = DEPLOY_INVALID_PARAMETER;
+	ret->offline = p.offline;
+	ret->ended_ms = lm_clock_mono_ms();
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The worker's side of its talk with lightermand (docs/formats.md): JSON lines on stdout, `go`
+/// lines on stdin, and how it is told to stop: by SIGTERM, or by the end of stdin, which is what
+/// the death of lightermand looks like.
+
+#include "base/error.h"
+#include "base/str.h"
+#include "deploy/handover.h"
+#include "deploy/stages.h"
+#include "sys/json.h"
+#include "sys/wait.h"
+
+struct protocol {
+	int in, out;
+	int signal_fd; ///< SIGTERM and SIGINT.
+	int stop_fd;   ///< Readable once the task is to stop: an epoll of `in` and `signal_fd`.
+	struct lm_buf pending; ///< Of `in`, read and not yet used.
+	uint64_t alive_due_ms; ///< When the next sign of life is due.
+};
+
+/// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
+lm_rc protocol_init(struct protocol *p, int in, int out, struct lm_err *err);
+void protocol_finish(struct protocol *p);
+
+/// Reports that nobody can look into this process any more, and takes what lightermand hands over
+/// then. As handover_receive; LM_E_SYS: one still can.
+lm_rc protocol_take_handover(struct protocol *p, struct handover *ret, struct lm_err *err);
+
+/// The limit for everything the task waits for: no deadline, stops when told, shows life well
+/// within the `silence_s` seconds for which lightermand bears silence. `p` is borrowed.
+struct wait_limit protocol_limit(struct protocol *p, unsigned silence_s);
+
+/// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
+/// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.
+lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, struct lm_err *err);
+
+/// Waits for a line, or for the end that protocol_read_line then finds, and shows life meanwhile.
+/// LM_E_CANCELLED: SIGTERM.
+lm_rc protocol_wait(struct protocol *p, unsigned silence_s, struct lm_err *err);
+
+/// A text as JSON, NULL as null. What is not UTF-8 in it (output of other programs) becomes \xNN.
+json_t *protocol_text(const char *text);
+/// Writes a document as one line and drops the reference. LM_E_SYS: nobody reads any more.
+lm_rc protocol_send(struct protocol *p, json_t *line, struct lm_err *err);
+/// Sends the event of a stage; after a begin, waits for its `go`.
+lm_rc protocol_report_stage(
+	struct protocol *p, const struct deploy_event *event, struct lm_err *err);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/task.h"
+
+#include "base/memory.h"
+#include "base/path.h"
+
+static void fallback_finish(struct task_fallback *f)
+{
+	for (size_t i = 0; i < f->copies_n; i++) {
+		free(f->copies[i].sha256);
+		free(f->copies[i].version);
+	}
+	free(f->copies);
+	free(f->start_version);
+	*f = (struct task_fallback){0};
+}
+
+void task_finish(struct task *task)
+{
+	fallback_finish(&task->fallback);
+	group_destroy(task->group);
+	host_finish(&task->host);
+	free(task->credentials_directory);
+	free(task->compose_stamp);
+	free(task->compose_version);
+	free(task->previous_destination);
+	*task = (struct task){0};
+}
+
+static lm_rc read_kind(const json_t *document, enum task_kind *ret, struct lm_err *err)
+{
+	static const char *const names[] = {[TASK_DEPLOY] = "deploy",
+		[TASK_DOWN] = "down",
+		[TASK_CHECK] = "check",
+		[TASK_PLAN] = "plan",
+		[TASK_SHIP_LOGS] = "ship-logs"};
+	const char *name = json_get_text(document, "job");
+
+	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		*ret = (enum task_kind)i;
+		return LM_OK;
+	}
+	char shown[4 * 40 + 32];
+	return lm_fail(err, LM_E_PROTOCOL, 0, "'%s' is not a job that this worker knows",
+		lm_str_shorten(lm_str(name ? name : ""), 40, shown, sizeof(shown)));
+}
+
+static lm_rc read_directory(const json_t *document, char **ret, struct lm_err *err)
+{
+	const char *path = json_get_text(document, "credentials_directory");
+
+	if (!path || !lm_path_is_absolute(lm_str(path)))
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "credentials_directory must be an absolute path");
+	*ret = lm_xstrdup(path);
+	return LM_OK;
+}
+
+static lm_rc read_compose(const json_t *document, struct task *task, struct lm_err *err)
+{
+	const json_t *compose = json_object_get(document, "compose");
+	const char *stamp = json_get_text(compose, "stamp");
+	const char *version = json_get_text(compose, "version");
+
+	if (!compose || json_is_null(compose))
+		return LM_OK;
+	if (!stamp || !version)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "compose must have a stamp and a version");
+	task->compose_stamp = lm_xstrdup(stamp);
+	task->compose_version = lm_xstrdup(version);
+	return LM_OK;
+}
+
+static lm_rc read_copies(const json_t *copies, struct task_fallback *ret, struct lm_err *err)
+{
+	size_t i;
+	json_t *copy;
+
+	ret->copies = lm_xcalloc(json_array_size(copies) + 1, sizeof(*ret->copies));
+	json_array_foreach(copies, i, copy)
+	{
+		const char *sha256 = json_get_text(copy, "sha256");
+		const char *version = json_get_text(copy, "version");
+
+		if (!sha256 || !version)
+			return lm_fail(err, LM_E_PROTOCOL, 0,
+				"a copy in fallback must have a sha256 and a version");
+		ret->copies[ret->copies_n++] = (struct task_copy){
+			.sha256 = lm_xstrdup(sha256), .version = lm_xstrdup(version)};
+	}
+	return LM_OK;
+}
+
+static lm_rc read_fallback(const json_t *document, struct task_fallback *ret, struct lm_err *err)
+{
+	const json_t *fallback = json_object_get(document, "fallback");
+	const json_t *start = json_object_get(fallback, "start");
+	const char *version = json_get_text(start, "version");
+
+	if (!fallback || json_is_null(fallback))
+		return LM_OK;
+	ret->placed = json_get_bool(fallback, "placed", true);
+	ret->restores = json_get_bool(fallback, "restores", false);
+	ret->keeps = json_get_bool(fallback, "keeps", false);
+	ret->is_start = json_is_object(start);
+	ret->start_version = version ? lm_xstrdup(version) : NULL;
+	return read_copies(json_object_get(fallback, "copies"), ret, err);
+}
+
+static lm_rc read_previous_destination(const json_t *document, char **ret, struct lm_err *err)
+{
+	const json_t *previous = json_object_get(document, "previous");
+	const char *path = json_get_text(previous, "destination");
+
+	if (!previous || json_is_null(previous))
+		return LM_OK;
+	if (!path || !lm_path_is_absolute(lm_str(path)))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"previous must have a destination, which must be an absolute path");
+	*ret = lm_xstrdup(path);
+	return LM_OK;
+}
+
+/// The member, or null.
+static const json_t *member(const json_t *document, const char *key)
+{
+	const json_t *value = json_object_get(document, key);
+
+	return value ? value : json_null();
+}
+
+static lm_rc read_group(const json_t *document, struct group **ret, struct lm_err *err)
+{
+	struct definition_faults faults = {0};
+	lm_rc rc = definition_parse_json(member(document, "group"), &faults, ret, err);
+
+	faults_finish(&faults);
+	return rc;
+}
+
+static lm_rc read_host(const json_t *document, struct host_settings *ret, struct lm_err *err)
+{
+	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
+		return LM_OK;
+	// Not the definition's fault, as LM_E_INVALID would say.
+	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
+}
+
+static lm_rc read_members(const json_t *document, struct task *task, struct lm_err *err)
+{
+	lm_rc rc = read_kind(document, &task->kind, err);
+
+	task->as_user = json_get_bool(document, "as_user", false);
+	if (!rc && task->kind != TASK_CHECK && task->kind != TASK_SHIP_LOGS)
+		rc = read_directory(document, &task->credentials_directory, err);
+	if (!rc)
+		rc = read_compose(document, task, err);
+	if (!rc)
+		rc = read_fallback(document, &task->fallback, err);
+	if (!rc)
+		rc = read_previous_destination(document, &task->previous_destination, err);
+	if (!rc)
+		rc = read_host(document, &task->host, err);
+	return rc;
+}
+
+lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_task struct task task = {0};
+	struct lm_err own = {LM_OK};
+
+	if (json_parse(line, &document, &own))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the job is not valid JSON: %s", own.msg);
+	if (read_members(document, &task, &own))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the job: %s", own.msg);
+	bool without = task.kind == TASK_CHECK && json_is_null(member(document, "group"));
+	lm_rc rc = without ? LM_OK : read_group(document, &task.group, &own);
+	if (rc)
+		return lm_fail(err, rc, 0, "%s", own.msg);
+	*ret = task;
+	task = (struct task){0};
+	return LM_OK;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The task, as lightermand hands it over (docs/formats.md): one JSON object, checked as if it came
+/// from a stranger. Pure.
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "config/definition.h"
+#include "config/host_file.h"
+
+enum task_kind { TASK_DEPLOY, TASK_DOWN, TASK_CHECK, TASK_PLAN, TASK_SHIP_LOGS };
+
+/// A compose file that is known to be what the definition names.
+struct task_copy {
+	char *sha256;  ///< Hexadecimal digits.
+	char *version; ///< "": of none.
+};
+
+/// What offline mode may go on with; all is zero without it.
+struct task_fallback {
+	bool restores;       ///< What ran before is brought up again: as in offline mode, whatever
+			     ///< the definition says,
+	bool keeps;          ///< and what of it still runs is not stopped.
+	bool is_start;       ///< What was handed over holds the generation's own compose file.
+	char *start_version; ///< Of that; NULL: none.
+	bool placed; ///< A compose file was put at the destination before, so what is there is
+		     ///< ours.
+	struct task_copy *copies;
+	size_t copies_n;
+};
+
+struct task {
+	enum task_kind kind;
+	struct group *group; ///< NULL for a check without a definition.
+	struct host_settings host;
+	char *credentials_directory; ///< Absolute; NULL for TASK_CHECK and TASK_SHIP_LOGS.
+	/// The docker-compose that an earlier task found; both NULL if none did.
+	char *compose_stamp, *compose_version;
+	struct task_fallback fallback;
+	char *previous_destination; ///< Of the generation that runs; NULL: none does.
+	bool as_user;               ///< Of a check: this process is the application's user.
+};
+
+/// LM_E_INVALID: the group breaks a rule (the definition's fault). LM_E_PROTOCOL: anything else is
+/// not as agreed.
+lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err);
+void task_finish(struct task *task);
+#define lm_auto_task lm_auto(task_finish)

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/task.h"
+
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define GROUP                                                                                      \
+	"{\"Connectors\":[{\"Id\":\"app\",\"ConnectorArn\":\"arn:aws:greengrass:eu-west-1::/"      \
+	"connectors/DockerApplicationDeployment/versions/7\",\"Parameters\":{"                     \
+	"\"DockerComposeFileS3Bucket\":\"ships\",\"DockerComposeFileS3Key\":\"c.yml\","            \
+	"\"DockerComposeFileDestinationPath\":\"/app\"}}]}"
+#define HOST "{\"docker\":{\"socket\":\"/run/d.sock\"}}"
+#define DIRECTORY "\"credentials_directory\":\"/run/l/1\""
+
+static lm_rc parse(const char *line, struct task *ret, struct lm_err *err)
+{
+	return task_parse(lm_str(line), ret, err);
+}
+
+static void reads_a_deploy(void **state)
+{
+	(void)state;
+	lm_auto_task struct task task = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
+		      ",\"compose\":{\"stamp\":\"s\",\"version\":\"1.29.2\"},"
+		      "\"previous\":{\"destination\":\"/old\"}}",
+			&task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_DEPLOY);
+	assert_string_equal(task.group->connector.bucket, "ships");
+	assert_string_equal(task.host.docker_socket, "/run/d.sock");
+	assert_string_equal(task.credentials_directory, "/run/l/1");
+	assert_string_equal(task.compose_stamp, "s");
+	assert_string_equal(task.compose_version, "1.29.2");
+	assert_string_equal(task.previous_destination, "/old");
+}
+
+static void reads_what_a_deploy_may_fall_back_to(void **state)
+{
+	(void)state;
+	lm_auto_task struct task none = {0}, task = {0}, bad = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY "}",
+			&none, &err),
+		LM_OK);
+	assert_false(none.fallback.is_start || none.fallback.placed);
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
+		      ",\"fallback\":{\"start\":{\"version\":null},\"placed\":true,"
+		      "\"copies\":[{\"sha256\":\"0a\",\"version\":\"v1\"}]}}",
+			&task, &err),
+		LM_OK);
+	assert_true(task.fallback.is_start && task.fallback.placed);
+	assert_null(task.fallback.start_version);
+	assert_int_equal(task.fallback.copies_n, 1);
+	assert_string_equal(task.fallback.copies[0].sha256, "0a");
+	assert_string_equal(task.fallback.copies[0].version, "v1");
+	assert_int_equal(parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST
+			       "," DIRECTORY ",\"fallback\":{\"copies\":[{\"sha256\":7}]}}",
+				 &bad, &err),
+		LM_E_PROTOCOL);
+}
+
+static void a_down_needs_no_compose(void **state)
+{
+	(void)state;
+	lm_auto_task struct task task = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(parse("{\"job\":\"down\",\"group\":" GROUP ",\"host\":{}," DIRECTORY
+			       ",\"compose\":null}",
+				 &task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_DOWN);
+	assert_null(task.compose_stamp);
+	assert_null(task.compose_version);
+	assert_null(task.previous_destination);
+}
+
+static void a_check_may_have_no_definition(void **state)
+{
+	(void)state;
+	lm_auto_task struct task task = {0}, other = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"check\",\"group\":null,\"host\":" HOST "}", &task, &err), LM_OK);
+	assert_int_equal(task.kind, TASK_CHECK);
+	assert_null(task.group);
+	assert_null(task.credentials_directory);
+	assert_false(task.as_user);
+	assert_int_equal(
+		parse("{\"job\":\"check\",\"group\":" GROUP ",\"host\":" HOST ",\"as_user\":true}",
+			&other, &err),
+		LM_OK);
+	assert_string_equal(other.group->connector.bucket, "ships");
+	assert_true(other.as_user);
+}
+
+static void shipping_logs_needs_no_directory(void **state)
+{
+	(void)state;
+	lm_auto_task struct task task = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"ship-logs\",\"group\":" GROUP ",\"host\":{}}", &task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_SHIP_LOGS);
+	assert_null(task.credentials_directory);
+}
+
+static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line, *message;
+	} cases[] = {
+		{"", "the job is not valid JSON: "},
+		{"{\"job\":", "the job is not valid JSON: "},
+		{"[]", "the job: '' is not a job that this worker knows"},
+		{"{\"job\":\"sail\"}", "the job: 'sail' is not a job that this worker knows"},
+		{"{\"job\":\"down\",\"credentials_directory\":\"l\"}",
+			"the job: credentials_directory must be an absolute path"},
+		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",
+			"the job: compose must have a stamp and a version"},
+		{"{\"job\":\"plan\"," DIRECTORY ",\"previous\":{\"destination\":\"old\"}}",
+			"the job: previous must have a destination"},
+		{"{\"job\":\"down\"," DIRECTORY ",\"group\":" GROUP "}", "the job: host: "},
+		{"{\"job\":\"down\"," DIRECTORY ",\"host\":{\"docker\":{\"socket\":\"x\"}}}",
+			"the job: host: docker.socket: "},
+	};
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct task task = {0};
+		struct lm_err err = {LM_OK};
+		assert_int_equal(parse(cases[i].line, &task, &err), LM_E_PROTOCOL);
+		assert_ptr_equal(strstr(err.msg, cases[i].message), err.msg);
+		assert_null(task.group);
+		assert_null(task.credentials_directory);
+	}
+}
+
+static void a_wrong_group_is_the_definitions_fault(void **state)
+{
+	(void)state;
+	struct task task = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY
+			       ",\"group\":{\"Connectors\":[]}}",
+				 &task, &err),
+		LM_E_INVALID);
+	assert_null(task.group);
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY "}", &task, &err), LM_E_INVALID);
+	assert_int_equal(parse("{\"job\":\"deploy\",\"host\":{}," DIRECTORY
+			       ",\"group\":{\"Connectors\":[]}}",
+				 &task, &err),
+		LM_E_INVALID);
+	assert_non_null(strstr(err.msg, "Connectors: no entry is a "));
+	assert_null(task.group);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_a_deploy),
+		cmocka_unit_test(reads_what_a_deploy_may_fall_back_to),
+		cmocka_unit_test(a_down_needs_no_compose),
+		cmocka_unit_test(a_check_may_have_no_definition),
+		cmocka_unit_test(shipping_logs_needs_no_directory),
+		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
+		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
