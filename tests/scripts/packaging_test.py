@@ -66,10 +66,10 @@ WAITS = [
     (3, "REQUEST_MS", "docker/engine.c"),            # the engine's version, containers, networks
     (1, "VERSION_MS", "docker/compose_find.c"),      # which docker-compose there is
     (1, "GRACE_MS", "docker/compose_find.c"),
-    (1, "APPLICATION_DOWN_MS", "worker/work_priv.h"),
+    (1, "COMPOSE_DOWN_MS", "worker/compose_down.h"),
     (1, "GRACE_MS", "docker/compose.c"),             # docker-compose down did not end
     (1, "REMOVE_MS", "docker/engine.c"),             # by label, where there is no docker-compose
-    (1, "LIST_MS", "worker/application_down.c"),     # what still runs
+    (1, "LIST_MS", "worker/compose_down.c"),         # what still runs
     (2, "ANSWER_MS", "daemon/container_list.c"), # whether nothing runs: begun before the end, and after `down`
     (1, "DRAIN_MS", "daemon/daemon.c"),              # the last messages
 ]
@@ -90,7 +90,7 @@ def test_systemd_waits_longer_than_all_that_lightermand_waits_for(installed):
     """With a margin of a minute and of a tenth: a loaded machine takes its time for what has no limit."""
     unit = (installed / "lib/systemd/system/lightermand.service").read_text(encoding="utf-8")
     waits_s = sum(times * limit_ms(name, path) for times, name, path in WAITS) / 1000
-    assert waits_s > limit_ms("APPLICATION_DOWN_MS", "worker/work_priv.h") / 1000
+    assert waits_s > limit_ms("COMPOSE_DOWN_MS", "worker/compose_down.h") / 1000
     stop_s = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1])
     assert waits_s + max(60, waits_s / 10) <= stop_s, f"lightermand may take {waits_s} s"
 
