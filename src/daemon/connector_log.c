@@ -56,16 +56,16 @@ static lm_rc open_file(struct connector_log *log, struct lm_err *err)
 		O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 
 	if (fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO))
-		return lm_fail(err, LM_E_INVALID, errno,
-			"'%s' is a link or something else than a file: remove it", log->path);
+		return lm_fail(err, LM_E_INVALID, errno, "'%s' is not a regular file: remove it",
+			log->path);
 	if (fd < 0)
 		return lm_fail(err, errno == EACCES || errno == EPERM ? LM_E_DENIED : LM_E_SYS,
 			errno, "open the log '%s': %m", log->path);
 	if (fstat(fd, &st) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "examine the log '%s': %m", log->path);
 	if (!S_ISREG(st.st_mode))
-		return lm_fail(err, LM_E_INVALID, EINVAL,
-			"'%s' is something else than a file: remove it", log->path);
+		return lm_fail(err, LM_E_INVALID, EINVAL, "'%s' is not a regular file: remove it",
+			log->path);
 	lm_cleanup_close(&log->fd);
 	log->fd = lm_take_fd(fd);
 	log->dev = st.st_dev;
@@ -292,7 +292,7 @@ lm_rc connector_log_open(const char *root, const char *region, unsigned space_kb
 	struct connector_log **ret, struct lm_err *err)
 {
 	if (!*region || *region == '.' || strchr(region, '/'))
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no region to log for", region);
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a valid region", region);
 	lm_auto(connector_log_close_p) struct connector_log *log = lm_xcalloc(1, sizeof(*log));
 	log->fd = -1;
 	log->dir_fd = -1;
@@ -400,7 +400,7 @@ static void count_lost(struct connector_log *log)
 		log->lost_errno = errno;
 }
 
-static bool tell_lost(struct connector_log *log)
+static bool report_lost(struct connector_log *log)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(512);
 	char time[LM_TIME_SIZE];
@@ -418,7 +418,7 @@ static bool tell_lost(struct connector_log *log)
 
 static void write_line(struct connector_log *log, struct lm_str line)
 {
-	if (log->lost > 0 && !tell_lost(log)) {
+	if (log->lost > 0 && !report_lost(log)) {
 		log->lost++;
 		return;
 	}

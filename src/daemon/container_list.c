@@ -24,7 +24,7 @@ struct container_list {
 	struct container_question *waiting;   ///< For what is under way.
 	struct container_question *answering; ///< Being told; a callback may forget some of them.
 	struct engine_get *get;               ///< NULL: nothing is under way.
-	bool telling; ///< Callbacks are being called; the memory is needed until then.
+	bool notifying; ///< Callbacks are being called; the memory is needed until then.
 	bool destroyed;
 };
 
@@ -76,7 +76,7 @@ void container_list_destroy(struct container_list *c)
 	free(c->socket_path);
 	free(c->project);
 	c->destroyed = true;
-	if (!c->telling)
+	if (!c->notifying)
 		free(c);
 }
 
@@ -88,14 +88,14 @@ static void finish(struct container_list *c, lm_rc rc, const struct engine_conta
 	if (rc != LM_OK)
 		c->minor = 0;
 	c->answering = lm_take(c->waiting);
-	c->telling = true;
+	c->notifying = true;
 	while (c->answering) {
 		struct container_question q = *c->answering;
 
 		free_first(&c->answering);
 		q.done(q.ctx, rc, list, err);
 	}
-	c->telling = false;
+	c->notifying = false;
 	if (c->destroyed)
 		free(c);
 }

@@ -324,7 +324,8 @@ static void on_list(
 		l->under_way = false;
 		l->revision = 0;
 		if (!l->away)
-			lm_warn("container status: %s; the lines go on once it answers", err->msg);
+			lm_warn("container status: %s; no status is logged until it answers",
+				err->msg);
 		l->away = true;
 		return;
 	}

@@ -54,8 +54,8 @@ lm_rc control_request_add(
 	struct lm_str line = {piece.p, lm_str_find(piece, '\n')};
 
 	if (!lm_buf_add_str(in, line))
-		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the request is over %zu bytes, the most that is taken", in->max);
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the request exceeds the limit of %zu bytes",
+			in->max);
 	*ret_complete = line.n < piece.n;
 	return LM_OK;
 }
@@ -66,7 +66,7 @@ lm_rc control_request_parse(struct lm_str line, json_t **ret, struct lm_err *err
 
 	if (json_count(line) > LIMIT_CONTROL_VALUES)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"the request has more than %d values and keys, as no request has",
+			"the request exceeds the limit of %d values and keys",
 			LIMIT_CONTROL_VALUES);
 	if (json_parse(line, &request, err) != LM_OK)
 		return lm_wrap(err, "the request is not valid JSON");
@@ -90,7 +90,7 @@ json_t *control_last_line(int status, const char *message)
 enum control_phase {
 	READING,   ///< The request is not complete.
 	ANSWERING, ///< The handler has it.
-	ENDING,    ///< The last line is in `out`.
+	FINISHING, ///< The last line is in `out`.
 	GONE,      ///< The handler is being told.
 };
 
@@ -107,7 +107,7 @@ struct control_client {
 	struct loop_timer *timer;
 	/// Watched for its going, not for reading: it has closed its sending side, or speaks out of
 	/// turn.
-	bool deaf;
+	bool ignores_input;
 	bool broken; ///< Nothing can be written any more; the timer will tell the handler.
 	struct lm_buf in;
 	struct lm_buf out;
@@ -164,7 +164,8 @@ static void leave(struct control_client *client)
 
 static void watch(struct control_client *client)
 {
-	int events = (client->deaf ? POLLHUP : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
+	int events =
+		(client->ignores_input ? POLLHUP : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
 
 	loop_fd_set(client->watch, (short)events);
 }
@@ -182,7 +183,7 @@ static bool flush(struct control_client *client)
 		if (n < 0)
 			return false;
 		lm_buf_consume(&client->out, (size_t)n);
-		if (client->phase == ENDING)
+		if (client->phase == FINISHING)
 			loop_timer_start(client->timer, UNREAD_MS, 0);
 	}
 	lm_buf_finish(&client->out);
@@ -239,13 +240,13 @@ size_t control_client_waiting(const struct control_client *client)
 	return client->out.len;
 }
 
-void control_client_end(struct control_client *client, json_t *line)
+void control_client_finish(struct control_client *client, json_t *line)
 {
 	lm_auto_json json_t *own = line;
 
 	if (client->phase == GONE)
 		return;
-	client->phase = ENDING;
+	client->phase = FINISHING;
 	forget_request(client);
 	if (client->broken || !add_line(client, own) || !flush(client) || client->out.len == 0) {
 		drop_client(client);
@@ -286,9 +287,9 @@ static void give_up_client(struct control_server *c, bool for_trusted)
 			oldest = p;
 	}
 	if (oldest)
-		control_client_end(oldest,
-			control_last_line(1, "the request was not complete when another client "
-					     "needed its place: try again"));
+		control_client_finish(
+			oldest, control_last_line(1, "the request was not complete when another "
+						     "client needed its place: try again"));
 }
 
 /// Behind the handler's call the client may be no more.
@@ -303,7 +304,7 @@ static void hand_over(struct control_client *client)
 	lm_buf_finish(&client->in);
 	loop_timer_stop(client->timer);
 	if (rc != LM_OK) {
-		control_client_end(client, control_last_line(1, err.msg));
+		control_client_finish(client, control_last_line(1, err.msg));
 	} else {
 		client->phase = ANSWERING;
 		handler.request(handler.ctx, client, request);
@@ -327,7 +328,7 @@ static void on_end_of_input(struct control_client *client)
 		leave(client);
 		return;
 	}
-	client->deaf = true;
+	client->ignores_input = true;
 	watch(client);
 	if (client->phase == READING)
 		hand_over(client);
@@ -354,7 +355,7 @@ static void bound_reading(struct control_server *c, bool trusted)
 	struct control_client *oldest = NULL;
 
 	while (measure_reading(c, trusted, &oldest) > LIMIT_CONTROL_READING)
-		control_client_end(oldest,
+		control_client_finish(oldest,
 			control_last_line(1, "the request was not complete when requests of other "
 					     "clients needed its memory: try again"));
 }
@@ -366,12 +367,12 @@ static void take(struct control_client *client, struct lm_str piece)
 	struct lm_err err;
 
 	if (client->phase != READING) {
-		client->deaf = true;
+		client->ignores_input = true;
 		watch(client);
 		return;
 	}
 	if (control_request_add(&client->in, piece, &complete, &err) != LM_OK)
-		control_client_end(client, control_last_line(1, err.msg));
+		control_client_finish(client, control_last_line(1, err.msg));
 	else if (complete)
 		hand_over(client);
 	else
@@ -400,7 +401,7 @@ static void on_ready(void *ctx, short events)
 			leave(client);
 			return;
 		}
-		if (client->phase == ENDING && client->out.len == 0) {
+		if (client->phase == FINISHING && client->out.len == 0) {
 			drop_client(client);
 			return;
 		}
@@ -423,7 +424,7 @@ static void on_time(void *ctx)
 	}
 	(void)snprintf(
 		text, sizeof(text), "the request was not complete after %d s", REQUEST_MS / 1000);
-	control_client_end(client, control_last_line(1, text));
+	control_client_finish(client, control_last_line(1, text));
 }
 
 /// Takes over a connection; `*fd` is -1 afterwards. `trusted`: root's, or our own user's.

@@ -54,7 +54,7 @@ void control_client_send(struct control_client *client, json_t *line, bool dropp
 size_t control_client_waiting(const struct control_client *client);
 /// Sends the last line (drops the reference), and closes the client once it has been written; it is
 /// not to be used any more.
-void control_client_end(struct control_client *client, json_t *line);
+void control_client_finish(struct control_client *client, json_t *line);
 /// {"exit":N,"message":…}, what every last line has; `message` may be NULL, and need not be UTF-8.
 /// A new reference.
 json_t *control_last_line(int status, const char *message);

@@ -71,16 +71,16 @@ static void daemon_finish(struct daemon *d)
 	loop_timer_destroy(d->watchdog);
 	notify_close(d->notify);
 	loop_destroy(d->loop);
-	log_router_end();
+	log_router_close();
 	host_finish(&d->host);
 	free(d->status);
 }
 
-static bool notify_manager(struct daemon *d, enum notify_patience patience, const char *lines)
+static bool notify_manager(struct daemon *d, enum notify_patience time_limit, const char *lines)
 {
 	struct lm_err err;
 
-	if (notify_send(d->notify, patience, lines, &err) == LM_OK) {
+	if (notify_send(d->notify, time_limit, lines, &err) == LM_OK) {
 		d->notify_failed = false;
 		return true;
 	}
@@ -165,18 +165,18 @@ static void on_container_event(void *ctx, const struct container_event *event)
 
 	// The message first: it is waited for.
 	bool fits = json_write(message, &payload);
-	lm_rc rc =
-		!fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it is over %d bytes", LIMIT_MQTT_PAYLOAD)
-		      : mqtt_brokers_send(d->brokers, OUTBOX_EVENT, lm_buf_str(&payload), &err);
+	lm_rc rc = !fits ? lm_fail(&err, LM_E_TOO_LARGE, 0, "it exceeds the limit of %d bytes",
+				   LIMIT_MQTT_PAYLOAD)
+			 : mqtt_brokers_send(d->brokers, OUTBOX_EVENT, lm_buf_str(&payload), &err);
 	lm_log(container_event_is_problem(event) ? LM_WARN : LM_INFO, "%s", text);
 	if (rc)
-		lm_error("the message about that is lost: %s", err.msg);
+		lm_error("lost the message about this: %s", err.msg);
 	on_containers_changed(d);
 }
 
 static void on_event_stream_lost(void *ctx, const char *why)
 {
-	lm_warn("what happens to the containers is not seen: %s, retrying", why);
+	lm_warn("lost the Docker event stream: %s, retrying", why);
 	on_containers_changed(ctx);
 }
 
@@ -184,7 +184,7 @@ static void on_event_stream_back(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	lm_info("what happens to the containers is seen again");
+	lm_info("the Docker event stream is back");
 	on_containers_changed(d);
 	if (d->supervisor)
 		supervisor_engine_back(d->supervisor);
@@ -236,7 +236,7 @@ static void on_changed(void *ctx)
 	metrics_exporter_changed(d->metrics);
 }
 
-static void on_begins(void *ctx, bool acts)
+static void on_worker_starts(void *ctx, bool acts)
 {
 	struct daemon *d = ctx;
 
@@ -247,7 +247,7 @@ static void on_begins(void *ctx, bool acts)
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }
 
-static void on_rests(void *ctx)
+static void on_idle(void *ctx)
 {
 	struct daemon *d = ctx;
 
@@ -287,7 +287,7 @@ static void on_hangup(void *ctx)
 static void begin(struct daemon *d)
 {
 	const struct supervisor_watcher watcher = {
-		.begins = on_begins, .rests = on_rests, .changed = on_changed, .ctx = d};
+		.starts = on_worker_starts, .idle = on_idle, .changed = on_changed, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
 	supervisor_watch(d->supervisor, &watcher);
@@ -368,7 +368,7 @@ int daemon_run(const struct daemon_options *options)
 		lm_error("%s", err.msg);
 		return EXIT_HOST_FILE;
 	}
-	log_router_begin(&d.host);
+	log_router_open(&d.host);
 	if (start(&d, &err)) {
 		lm_error("lightermand cannot start: %s", err.msg);
 		return EXIT_FAILURE;
@@ -377,6 +377,6 @@ int daemon_run(const struct daemon_options *options)
 	(void)notify_manager(&d, NOTIFY_PATIENT, "READY=1");
 	begin(&d);
 	loop_run(d.loop);
-	lm_info("lightermand has ended");
+	lm_info("lightermand has exited");
 	return EXIT_SUCCESS;
 }

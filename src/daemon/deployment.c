@@ -63,7 +63,7 @@ static lm_rc note_copy(struct deployment *d, struct lm_err *err)
 	if (!d->copy_sha256)
 		return LM_OK;
 	lm_rc rc = store_note_copy(d->store, d->generation, d->copy_sha256, d->copy_version, err);
-	return rc ? lm_wrap(err, "note the compose file of generation %u", d->generation) : LM_OK;
+	return rc ? lm_wrap(err, "record the compose file of generation %u", d->generation) : LM_OK;
 }
 
 static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
@@ -101,7 +101,7 @@ static void on_progress(void *ctx, const json_t *line)
 	struct lm_err err = {LM_OK};
 
 	if (is_end_of_fetch(line) && store_compose_keep(d->store, d->generation, &err))
-		lm_error("keep the compose file of generation %u: %s", d->generation, err.msg);
+		lm_error("store the compose file of generation %u: %s", d->generation, err.msg);
 	progress_stage(d->progress, line);
 }
 
@@ -111,7 +111,7 @@ static void on_image(void *ctx, const char *ref, const char *digest)
 	struct lm_err err = {LM_OK};
 
 	if (store_image(d->store, d->generation, lm_str(ref), lm_str(digest), &err))
-		lm_warn("note the image of generation %u: %s, ignoring", d->generation, err.msg);
+		lm_warn("record the image of generation %u: %s, ignoring", d->generation, err.msg);
 }
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
@@ -153,7 +153,7 @@ static struct worker_result check_result(
 	if (checked.verdict != WORKER_SUCCESS && !checked.error)
 		checked.error = "InternalError";
 	if (checked.verdict != WORKER_SUCCESS && !checked.message)
-		checked.message = "it was told to stop";
+		checked.message = "cancelled";
 	if (checked.verdict != WORKER_SUCCESS && !checked.stage)
 		checked.stage = d->progress->stage;
 	return checked;
@@ -172,7 +172,7 @@ static enum lifecycle_failure find_failure(const struct worker_result *result)
 	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
 }
 
-static void end(struct deployment *d, const struct worker_result *result)
+static void finish(struct deployment *d, const struct worker_result *result)
 {
 	const struct connector_definition *def = &d->group->connector;
 	bool success = result->verdict == WORKER_SUCCESS;
@@ -196,10 +196,10 @@ static void end(struct deployment *d, const struct worker_result *result)
 		.keep = def->policy.keep_generations,
 	};
 
-	d->events.ended(d->events.ctx, &outcome);
+	d->events.done(d->events.ctx, &outcome);
 }
 
-static void on_ended(void *ctx, const struct worker_result *result)
+static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct deployment *d = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -208,7 +208,7 @@ static void on_ended(void *ctx, const struct worker_result *result)
 
 	(void)worker;
 	worker_launcher_clean_up(d->workers);
-	end(d, &checked); // may destroy the deployment
+	finish(d, &checked); // may destroy the deployment
 }
 
 static void fail_to_start(struct deployment *d, const struct lm_err *err)
@@ -222,7 +222,7 @@ static void fail_to_start(struct deployment *d, const struct lm_err *err)
 		.effect = deploy_effect_name(DEPLOY_UNTOUCHED),
 	};
 
-	end(d, &result);
+	finish(d, &result);
 }
 
 static lm_rc start_worker_of(
@@ -238,7 +238,7 @@ static lm_rc start_worker_of(
 		.compose = on_compose,
 		.copy = on_copy,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_worker_exited,
 		.ctx = d,
 	};
 	lm_rc rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
@@ -262,9 +262,8 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 	d->generation = generation;
 	d->group = spec->group;
 	progress_begin(d->progress, generation, true);
-	lm_info("the deployment of generation %u begins: %s from bucket %s, connector version %u",
-		generation, group->connector.key, group->connector.bucket,
-		group->connector.version);
+	lm_info("deploying generation %u: %s from bucket %s, connector version %u", generation,
+		group->connector.key, group->connector.bucket, group->connector.version);
 	d->progress->changed(d->progress->ctx);
 	progress_own_stage(d->progress, "validate", d->began_ms);
 	if (start_worker_of(d, spec, &err))

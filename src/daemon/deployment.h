@@ -17,7 +17,7 @@ struct deployment_events {
 	/// It is about to change containers; that is on record.
 	void (*acts)(void *ctx);
 	/// Last of all. `outcome` may be moved from; what is left of it is freed.
-	void (*ended)(void *ctx, struct outcome *outcome);
+	void (*done)(void *ctx, struct outcome *outcome);
 	void *ctx;
 };
 
@@ -31,9 +31,9 @@ struct deployment_spec {
 /// All is borrowed and outlives the deployment.
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
 	struct progress_publisher *progress, const struct deployment_events *events);
-/// `ended` comes from within if no worker can be started.
+/// `done` comes from within if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
-/// Tells the worker to stop; `ended` comes later.
+/// Tells the worker to stop; `done` comes later.
 void deployment_cancel(struct deployment *d);
 /// A worker that still runs is killed. Takes NULL.
 void deployment_destroy(struct deployment *d);

@@ -93,7 +93,7 @@ static void open_file(const char *region)
 	if (file || !region)
 		return;
 	if (connector_log_open(root, region, loggers.file.space_kb, &file, &err))
-		lm_error("open the connector log: %s; going on with stderr alone", err.msg);
+		lm_error("open the connector log: %s; logging to stderr only", err.msg);
 }
 
 static void close_file(void)
@@ -110,7 +110,7 @@ static void set_level(void)
 	lm_log_set_level(lowest);
 }
 
-void log_router_begin(const struct host_settings *host)
+void log_router_open(const struct host_settings *host)
 {
 	settings = host;
 	loggers = read_loggers(NULL, 0);
@@ -119,7 +119,7 @@ void log_router_begin(const struct host_settings *host)
 	open_file(host->region);
 }
 
-void log_router_end(void)
+void log_router_close(void)
 {
 	lm_log_set_sink(NULL, NULL);
 	close_file();
@@ -179,11 +179,10 @@ lm_rc log_router_tail(unsigned lines, struct lm_buf *out, struct lm_err *err)
 	if (file)
 		return connector_log_tail(file, lines, out, err);
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		loggers.file.on
-			? "there is no log file yet: neither the host file nor a deployment has "
-			  "named the region, which is part of its path"
-			: "there is no log file: the group has loggers, and none of them is a "
-			  "FileSystem one for Lambda");
+		loggers.file.on ? "there is no log file yet: neither the host file nor a "
+				  "deployment has named the region, which is part of its path"
+				: "there is no log file: the group has loggers, and none of them "
+				  "is a FileSystem one for Lambda");
 }
 
 void log_router_forward(struct lm_str line)

@@ -18,8 +18,8 @@
 /// Takes over the program's log. `host` stays borrowed until log_router_end. A log that cannot be
 /// opened is no reason not to run: the fault is told on stderr, and tried again with the next
 /// group.
-void log_router_begin(const struct host_settings *host);
-void log_router_end(void);
+void log_router_open(const struct host_settings *host);
+void log_router_close(void);
 
 /// What a group's loggers want of one log: those of the component Lambda, as the connector was one.
 /// Without any, there is Greengrass's default: a file, INFO, 128 KB.

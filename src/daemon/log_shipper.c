@@ -18,7 +18,7 @@ enum {
 	ERROR_MS = 5 * 1000, ///< How long an error waits for company, if the others wait longer.
 	LOCK_AGAIN_MS = 5 * 1000, ///< A worker of an earlier lightermand ends by itself.
 	BACKOFF_MAX_MS = 15 * 60 * 1000,
-	SAID_MAX = 16 << 10, ///< Of a worker's own words.
+	TEXTS_MAX = 16 << 10, ///< Of a worker's own words.
 	// A worker that has shipped costs memory, and one that is started costs credentials:
 	OFTEN_MS = 30 * 1000,         ///< It stays if batches come at least so often,
 	STAY_MS = 60 * 1000,          ///< for so long without any,
@@ -61,13 +61,13 @@ struct log_shipper {
 	// Of its batch:
 	size_t taken;
 	uint64_t shipped, rejected;
-	struct lm_buf said, said_before;
+	struct lm_buf texts, texts_before;
 
-	unsigned tries;     ///< Failures in a row.
-	bool told_rejected; ///< The last worker had lines rejected, too.
+	unsigned tries;       ///< Failures in a row.
+	bool rejected_logged; ///< The last worker had lines rejected, too.
 };
 
-#define SAY(s, level, ...)                                                                         \
+#define LOG_UNSHIPPED(s, level, ...)                                                               \
 	do {                                                                                       \
 		(s)->quiet = true;                                                                 \
 		lm_log(level, __VA_ARGS__);                                                        \
@@ -142,7 +142,7 @@ static void open_spool(struct log_shipper *s, unsigned space_kb)
 	struct lm_err err = {LM_OK};
 
 	if (log_spool_open(path, space_kb, &s->spool, &err))
-		SAY(s, LM_ERROR, "no log can be shipped to CloudWatch Logs: %s", err.msg);
+		LOG_UNSHIPPED(s, LM_ERROR, "cannot ship the log to CloudWatch Logs: %s", err.msg);
 }
 
 /// Goes by a group's logger: its space, the group's user and core.
@@ -182,7 +182,7 @@ static void add_line(void *ctx, enum lm_level level, struct lm_str line)
 	expect(s, level);
 }
 
-static void tell_lost(struct log_shipper *s)
+static void report_lost(struct log_shipper *s)
 {
 	uint64_t lost = log_spool_lost(s->spool);
 
@@ -192,22 +192,21 @@ static void tell_lost(struct log_shipper *s)
 	// Whoever reads there must know, whatever level is asked for.
 	lm_log(s->level > LM_WARN ? s->level : LM_WARN,
 		"%" PRIu64 " line%s %s not shipped: the %u KB in which lines wait for CloudWatch "
-		"Logs were full, or the disk was",
+			   "Logs were full, or the disk was",
 		lost, lost == 1 ? "" : "s", lost == 1 ? "was" : "were",
 		log_spool_space_kb(s->spool));
 }
 
-static void tell_rejected(struct log_shipper *s)
+static void report_rejected(struct log_shipper *s)
 {
-	if (s->rejected > 0 && !s->told_rejected)
-		SAY(s, LM_WARN,
+	if (s->rejected > 0 && !s->rejected_logged)
+		LOG_UNSHIPPED(s, LM_WARN,
 			"CloudWatch Logs does not keep %" PRIu64
-			" of the lines that were shipped: it "
-			"takes none from more than 2 hours ahead, from more than 14 days ago, or "
-			"from "
-			"before what the log group keeps",
+			" of the lines that were shipped: it takes none from more than 2 hours "
+			"ahead, from more than 14 days ago, or from before what the log group "
+			"keeps",
 			s->rejected);
-	s->told_rejected = s->rejected > 0;
+	s->rejected_logged = s->rejected > 0;
 }
 
 static void fail(struct log_shipper *s, const char *why)
@@ -215,9 +214,8 @@ static void fail(struct log_shipper *s, const char *why)
 	uint64_t pause_ms = delay_ms(s, LM_INFO);
 
 	if (s->tries == 0)
-		SAY(s, LM_WARN,
-			"ship the log to CloudWatch Logs: %s; it is tried again at least every %d "
-			"minutes",
+		LOG_UNSHIPPED(s, LM_WARN,
+			"ship the log to CloudWatch Logs: %s; retrying at least every %d minutes",
 			why, BACKOFF_MAX_MS / 60000);
 	pause_ms += lm_backoff_ms(s->tries++, pause_ms, BACKOFF_MAX_MS);
 	start_timer(s, pause_ms < BACKOFF_MAX_MS ? pause_ms : BACKOFF_MAX_MS);
@@ -226,9 +224,9 @@ static void fail(struct log_shipper *s, const char *why)
 static void succeed(struct log_shipper *s)
 {
 	if (s->tries > 0)
-		SAY(s, LM_INFO, "the log is shipped to CloudWatch Logs again");
+		LOG_UNSHIPPED(s, LM_INFO, "the log is shipped to CloudWatch Logs again");
 	s->tries = 0;
-	tell_lost(s);
+	report_lost(s);
 	if (!log_spool_waits(s->spool))
 		return;
 	// More was there than one batch takes, or what came meanwhile has waited.
@@ -246,8 +244,8 @@ static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
 	s->shipped = n;
 	s->rejected += rejected;
 	if (log_spool_shipped(s->spool, n, &err) && s->tries == 0)
-		SAY(s, LM_WARN,
-			"note how far the log is shipped: %s; some of it may be shipped again",
+		LOG_UNSHIPPED(s, LM_WARN,
+			"record how far the log is shipped: %s; some of it may be shipped again",
 			err.msg);
 }
 
@@ -255,14 +253,14 @@ static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
 static void on_text(void *ctx, struct lm_str line)
 {
 	struct log_shipper *s = ctx;
-	struct lm_str words = line;
+	struct lm_str text = line;
 	int64_t ignored_ms = 0;
 	enum lm_level ignored_level;
 
 	if (lm_log_parse(line, &ignored_ms, &ignored_level))
-		(void)lm_str_cut(&words, ']'); // the time
-	(void)(lm_buf_add_str(&s->said, words) && lm_buf_putc(&s->said, '\n'));
-	if (memmem(lm_buf_cstr(&s->said_before), s->said_before.len, words.p, words.n))
+		(void)lm_str_cut(&text, ']'); // the time
+	(void)(lm_buf_add_str(&s->texts, text) && lm_buf_putc(&s->texts, '\n'));
+	if (memmem(lm_buf_cstr(&s->texts_before), s->texts_before.len, text.p, text.n))
 		return;
 	s->quiet = true;
 	log_router_forward(line);
@@ -294,7 +292,7 @@ static void on_idle(void *ctx)
 	}
 	s->shipped_ms = lm_clock_mono_ms();
 	log_spool_empty(s->spool);
-	tell_rejected(s);
+	report_rejected(s);
 	succeed(s);
 	if (stays(s)) {
 		s->phase = WORKER_IDLE;
@@ -310,7 +308,7 @@ static void finish_idle_worker(struct log_shipper *s)
 		start_timer(s, 0);
 }
 
-static void on_ended(void *ctx, const struct worker_result *result)
+static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct log_shipper *s = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -325,14 +323,14 @@ static void on_ended(void *ctx, const struct worker_result *result)
 		finish_idle_worker(s);
 		return;
 	}
-	tell_rejected(s);
+	report_rejected(s);
 	if (s->on && result->verdict == WORKER_SUCCESS && s->shipped == s->taken)
 		succeed(s);
 	else if (s->on && result->verdict == WORKER_SUCCESS)
 		fail(s, "the worker reported success without having shipped all; are lightermand "
 			"and lighterman-worker of the same version?");
 	else if (s->on)
-		fail(s, result->message ? result->message : "the worker was told to stop");
+		fail(s, result->message ? result->message : "the worker was stopped");
 }
 
 static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, struct lm_err *err)
@@ -343,7 +341,7 @@ static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, stru
 	const struct worker_process_events events = {.shipped = on_shipped,
 		.idle = on_idle,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_worker_exited,
 		.ctx = s};
 	lm_rc rc = launch_find_user(s->host, &s->user, &user, err);
 
@@ -379,11 +377,11 @@ static lm_rc take(struct log_shipper *s, int *ret_fd, struct lm_err *err)
 /// The next batch, in `*ret_fd`.
 static lm_rc begin_batch(struct log_shipper *s, int *ret_fd, struct lm_err *err)
 {
-	struct lm_buf before = s->said_before;
+	struct lm_buf before = s->texts_before;
 
-	s->said_before = s->said;
-	s->said = before;
-	lm_buf_clear(&s->said);
+	s->texts_before = s->texts;
+	s->texts = before;
+	lm_buf_clear(&s->texts);
 	s->shipped = s->rejected = 0;
 	return take(s, ret_fd, err);
 }
@@ -452,8 +450,8 @@ struct log_shipper *log_shipper_create(struct loop *loop, const struct host_sett
 	*s = (struct log_shipper){.loop = loop,
 		.host = host,
 		.paused = true,
-		.said = LM_BUF(SAID_MAX),
-		.said_before = LM_BUF(SAID_MAX)};
+		.texts = LM_BUF(TEXTS_MAX),
+		.texts_before = LM_BUF(TEXTS_MAX)};
 	s->timer = loop_timer_create(loop, on_time, s);
 	s->stay = loop_timer_create(loop, on_idle_too_long, s);
 	s->router = (struct log_router_shipper){.add = add_line, .apply = apply, .ctx = s};
@@ -471,8 +469,8 @@ void log_shipper_destroy(struct log_shipper *s)
 	loop_timer_destroy(s->stay);
 	log_spool_close(s->spool);
 	json_decref(s->group);
-	lm_buf_finish(&s->said);
-	lm_buf_finish(&s->said_before);
+	lm_buf_finish(&s->texts);
+	lm_buf_finish(&s->texts_before);
 	free(s->program);
 	free(s);
 }

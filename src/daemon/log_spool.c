@@ -552,7 +552,7 @@ lm_rc log_spool_shipped(struct log_spool *s, uint64_t n, struct lm_err *err)
 	uint64_t done = s->taken + n;
 
 	if (s->taken_fd < 0 || n > s->taken_end - s->taken || done < s->done)
-		return lm_fail(err, LM_E_INVALID, 0, "more was shipped than there was");
+		return lm_fail(err, LM_E_INVALID, 0, "more was shipped than was there");
 	// What was pushed out before we knew is not lost after all.
 	if (s->done < s->dropped) {
 		uint64_t until = done < s->dropped ? done : s->dropped;

@@ -148,8 +148,8 @@ static void add_program(struct lm_buf *out, const struct metrics *m)
 	add_family(
 		out, "build_info", "gauge", "Always 1; the label is the version of lightermand.");
 	add_labelled(out, "build_info", "version", LM_VERSION, 1);
-	add_family(out, "up", "gauge", "0 once lightermand has ended as it was told to.");
-	add_plain(out, "up", !m->ended);
+	add_family(out, "up", "gauge", "0 once lightermand has shut down.");
+	add_plain(out, "up", !m->exited);
 	add_family(out, "start_time_seconds", "gauge",
 		"When lightermand started, in seconds since 1970.");
 	add_plain_seconds(out, "start_time_seconds", m->started_ms);
@@ -166,7 +166,7 @@ static void add_activities(struct lm_buf *out, enum lifecycle_activity present)
 static void add_stages(struct lm_buf *out, const struct metrics_stage *stages)
 {
 	add_family(out, "stage_duration_seconds", "summary",
-		"How long the stages of deployments took that ended well.");
+		"How long completed stages of deployments took.");
 	for (size_t i = 0; i < DEPLOY_STAGES; i++) {
 		const char *stage = deploy_stage_name((enum deploy_stage)i);
 
@@ -180,10 +180,9 @@ static void add_stages(struct lm_buf *out, const struct metrics_stage *stages)
 
 static void add_deployments(struct lm_buf *out, const struct metrics_deployments *d)
 {
-	add_family(out, "deployments_total", "counter",
-		"Attempts to deploy that have ended, by outcome.");
+	add_family(out, "deployments_total", "counter", "Finished attempts to deploy, by outcome.");
 	for (size_t i = 0; i < METRICS_OUTCOMES; i++)
-		add_labelled(out, "deployments_total", "outcome", OUTCOMES[i], d->ended[i]);
+		add_labelled(out, "deployments_total", "outcome", OUTCOMES[i], d->by_outcome[i]);
 	add_stages(out, d->stages);
 	add_family(out, "last_success_timestamp_seconds", "gauge",
 		"When a deployment last succeeded, in seconds since 1970; 0: never.");
@@ -273,15 +272,14 @@ static void add_brokers(struct lm_buf *out, const struct metrics *m)
 		{"outbox_messages", "gauge", "Messages that the MQTT broker has not taken yet.",
 			waiting},
 		{"broker_refused_topics", "gauge",
-			"Topics that the MQTT broker refuses by ending the connection.", refused},
+			"Topics that the MQTT broker refuses by closing the connection.", refused},
 		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", bytes},
 		{"messages_set_aside_total", "counter",
 			"Files of the outbox that are damaged or could never be sent, renamed to "
 			"*.bad.",
 			set_aside},
 		{"messages_set_aside_removed_total", "counter",
-			"Files *.bad of the outbox that were removed, as only the newest are "
-			"kept.",
+			"Files *.bad of the outbox that were removed, as only the newest are kept.",
 			removed},
 	};
 
@@ -294,7 +292,7 @@ static void add_brokers(struct lm_buf *out, const struct metrics *m)
 				families[k].value(&m->brokers[i]));
 	}
 	add_family(out, "messages_dropped_total", "counter",
-		"Messages given up because the outbox was full; status messages never are.");
+		"Messages dropped because the outbox was full; status messages never are.");
 	for (size_t i = 0; i < m->brokers_n; i++) {
 		const struct outbox_counts *counts = &m->brokers[i].outbox;
 

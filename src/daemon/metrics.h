@@ -29,7 +29,7 @@ struct metrics_stage {
 };
 
 struct metrics_deployments {
-	uint64_t ended[METRICS_OUTCOMES];           ///< Since the program's start.
+	uint64_t by_outcome[METRICS_OUTCOMES];      ///< Since the program's start.
 	struct metrics_stage stages[DEPLOY_STAGES]; ///< That ended well, since then.
 	int64_t last_success_ms;                    ///< Wall clock; 0: never.
 	unsigned generation;                        ///< That is deployed; 0: none.
@@ -72,7 +72,7 @@ void metrics_restarts_finish(struct metrics_restart_list *r);
 /// Everything is borrowed.
 struct metrics {
 	int64_t started_ms; ///< Wall clock, of the program.
-	bool ended;         ///< It is at its end.
+	bool exited;        ///< It is at its end.
 	struct metrics_deployments deployments;
 	struct metrics_containers containers;
 	const struct metrics_restarts *restarts;

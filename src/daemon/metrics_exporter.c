@@ -17,7 +17,7 @@ enum { FILE_EVERY_MS = 15 * 1000 };
 struct metrics_exporter {
 	struct metrics_exporter_sources from;
 	int64_t started_ms;
-	bool ended;
+	bool exited;
 
 	// The file of the host file's metrics.textfile:
 	char *path;               ///< NULL: none is wanted.
@@ -69,10 +69,10 @@ bool metrics_exporter_write(const struct metrics_exporter *e,
 
 	monitor_each(e->from.monitor, add_restarts, &restarts);
 	for (size_t i = 0; i < brokers_n; i++)
-		brokers[i].connected = brokers[i].connected && !e->ended;
+		brokers[i].connected = brokers[i].connected && !e->exited;
 	const struct metrics m = {
 		.started_ms = e->started_ms,
-		.ended = e->ended,
+		.exited = e->exited,
 		.deployments = supervisor_measure(e->from.supervisor),
 		.containers =
 			asked ? asked_containers(asked->list) : known_containers(e->from.monitor),
@@ -100,8 +100,8 @@ static lm_rc replace_file(struct metrics_exporter *e, struct lm_err *err)
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
 
 	if (!metrics_exporter_write(e, NULL, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"they are more than %d bytes, the most that is written", LIMIT_METRICS);
+		return lm_fail(
+			err, LM_E_TOO_LARGE, 0, "they exceed the limit of %d bytes", LIMIT_METRICS);
 	if (is_written(e, lm_buf_str(&text)))
 		return LM_OK;
 	free(lm_take(e->written));
@@ -143,7 +143,7 @@ void metrics_exporter_destroy(struct metrics_exporter *e)
 {
 	if (!e)
 		return;
-	e->ended = true;
+	e->exited = true;
 	if (e->path)
 		write_file(e);
 	loop_timer_destroy(e->timer);

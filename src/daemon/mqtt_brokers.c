@@ -25,7 +25,7 @@ struct mqtt_broker {
 	char *folder;                          ///< Name of its outbox below outbox/.
 	char connection[MQTT_BROKERS_ID_SIZE]; ///< Of the attempt, or the connection, that there
 					       ///< is.
-	bool told_away;                        ///< The log knows that it is away.
+	bool away_logged;                      ///< The log knows that it is away.
 	struct lm_err behind; ///< Why it could not take a status, and gets no later ones.
 };
 
@@ -70,7 +70,7 @@ void mqtt_brokers_watch(struct mqtt_brokers *o, loop_cb *changed, void *ctx)
 	o->changed_ctx = ctx;
 }
 
-static void tell_changed(const struct mqtt_brokers *o)
+static void notify_changed(const struct mqtt_brokers *o)
 {
 	if (o->changed)
 		o->changed(o->changed_ctx);
@@ -80,9 +80,9 @@ static void on_connected(void *ctx)
 {
 	struct mqtt_broker *b = ctx;
 
-	b->told_away = false;
+	b->away_logged = false;
 	lm_info("connected to the broker %s", publisher_name(b->publisher));
-	tell_changed(b->owner);
+	notify_changed(b->owner);
 }
 
 static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
@@ -92,11 +92,11 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 	(void)retry_ms;
 	// Inside publisher_create there is no publisher yet.
 	const char *name = b->publisher ? publisher_name(b->publisher) : b->folder;
-	if (!b->told_away)
+	if (!b->away_logged)
 		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
 			why);
-	b->told_away = true;
-	tell_changed(b->owner);
+	b->away_logged = true;
+	notify_changed(b->owner);
 	check_drained(b->owner);
 }
 
@@ -104,13 +104,11 @@ static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
 {
 	struct mqtt_broker *b = ctx;
 
-	lm_warn("the broker %s ends the connection at each message to the topic %s: its messages "
-		"wait "
-		"and are tried again in %u min; allow the topic in the broker's policy, or switch "
-		"it off "
+	lm_warn("the broker %s closes the connection at each message to the topic %s: retrying its "
+		"messages in %u min; allow the topic in the broker's policy, or switch it off "
 		"(mqtt.topics in the host file)",
 		publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
-	tell_changed(b->owner);
+	notify_changed(b->owner);
 }
 
 /// The topic of the broker; NULL: it is switched off.
@@ -144,7 +142,7 @@ static void on_drained(void *ctx)
 {
 	struct mqtt_broker *b = ctx;
 
-	tell_changed(b->owner);
+	notify_changed(b->owner);
 	check_drained(b->owner);
 }
 
@@ -159,7 +157,7 @@ static bool is_drained(const struct mqtt_brokers *o)
 	return true;
 }
 
-static void end_drain(void *ctx)
+static void finish_drain(void *ctx)
 {
 	struct mqtt_brokers *o = ctx;
 	loop_cb *done = lm_take(o->drained);
@@ -263,9 +261,8 @@ static void remove_folder(int dir_fd, const char *folder)
 	size_t n = count_messages(dir_fd, folder);
 
 	if (n > 0)
-		lm_warn("%zu message(s) for the broker %s are given up: the host file does not "
-			"name "
-			"it any more",
+		lm_warn("dropped %zu message(s) for the broker %s: the host file no longer names "
+			"it",
 			n, folder);
 	if (lm_tree_remove(dir_fd, folder, &err))
 		lm_warn("remove the outbox of %s: %s, ignoring", folder, err.msg);
@@ -295,7 +292,7 @@ lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
 	lm_rc rc = LM_OK;
 
 	o->host = host;
-	o->drain_timer = loop_timer_create(loop, end_drain, o);
+	o->drain_timer = loop_timer_create(loop, finish_drain, o);
 	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
 	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)
 		rc = add_broker(o, loop, &host->brokers[i], directory, err);
@@ -313,8 +310,8 @@ static void save_held(const struct mqtt_broker *b)
 	struct lm_err err = {LM_OK};
 
 	if (b->publisher && publisher_save(b->publisher, &err))
-		lm_error("messages for the broker %s are lost with the end of the program: %s",
-			b->folder, err.msg);
+		lm_error("messages for the broker %s are lost as lightermand exits: %s", b->folder,
+			err.msg);
 }
 
 void mqtt_brokers_destroy(struct mqtt_brokers *o)

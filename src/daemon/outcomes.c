@@ -164,17 +164,18 @@ static lm_rc record(
 	return LM_OK;
 }
 
-lm_rc outcomes_record(struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err)
+lm_rc outcomes_record(struct outcomes *o, struct outcome *outcome, bool publish, struct lm_err *err)
 {
-	lm_auto_free char *status = is_told ? make_status(outcome) : lm_xstrdup("");
+	lm_auto_free char *status = publish ? make_status(outcome) : lm_xstrdup("");
 	lm_rc rc = record(o, outcome, status, err);
 
 	if (rc == LM_OK) {
 		outcome_finish(outcome);
 		return LM_OK;
 	}
-	lm_error("record the end of generation %u: %s, retrying", outcome->generation, err->msg);
-	if (is_told)
+	lm_error(
+		"record the outcome of generation %u: %s, retrying", outcome->generation, err->msg);
+	if (publish)
 		hold_in_order(o, lm_take(status));
 	outcome_finish(&o->owed);
 	o->owed = *outcome;
@@ -196,7 +197,7 @@ lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err)
 	return rc;
 }
 
-static lm_rc end_open(
+static lm_rc close_open(
 	struct outcomes *o, const char *message, struct lm_str status, struct lm_err *err)
 {
 	const struct store_state *state = store_state(o->store);
@@ -213,19 +214,19 @@ static lm_rc end_open(
 	return store_finish(o->store, state->open, &outcome, err);
 }
 
-lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err)
+lm_rc outcomes_close_open(struct outcomes *o, struct lm_err *err)
 {
-	return end_open(o, "given up for another deployment", LM_STR(""), err);
+	return close_open(o, "superseded by another deployment", LM_STR(""), err);
 }
 
 lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err)
 {
-	lm_auto_free char *message = lm_xasprintf(
-		"the deployment of generation %u failed, and lightermand ended before it could "
-		"record why; see the connector log of that time",
-		store_state(o->store)->open);
+	lm_auto_free char *message =
+		lm_xasprintf("the deployment of generation %u failed, and lightermand exited "
+			     "before it could record why; see the connector log of that time",
+			store_state(o->store)->open);
 	lm_auto_free char *status = status_failure("InternalError", message);
-	lm_rc rc = end_open(o, message, lm_str(status), err);
+	lm_rc rc = close_open(o, message, lm_str(status), err);
 
 	if (rc == LM_OK)
 		outcomes_send(o);

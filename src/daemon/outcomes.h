@@ -43,11 +43,11 @@ void outcomes_destroy(struct outcomes *o);
 /// Records `outcome` and takes its content over. `is_told`: its status message is published. After
 /// an error it is owed: outcomes_settle.
 lm_rc outcomes_record(
-	struct outcomes *o, struct outcome *outcome, bool is_told, struct lm_err *err);
+	struct outcomes *o, struct outcome *outcome, bool publish, struct lm_err *err);
 /// Records what is owed, if anything is.
 lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err);
 /// Ends the attempt that was interrupted, or cancelled, and is not to be taken up any more.
-lm_rc outcomes_end_open(struct outcomes *o, struct lm_err *err);
+lm_rc outcomes_close_open(struct outcomes *o, struct lm_err *err);
 /// The same for one whose end an earlier lightermand could not record; published.
 lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err);
 /// Publishes the failure of something that has no generation, or no attempt.

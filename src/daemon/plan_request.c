@@ -84,7 +84,7 @@ static void on_text(void *ctx, struct lm_str line)
 	log_router_forward(line);
 }
 
-static void on_ended(void *ctx, const struct worker_result *result)
+static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct plan_request *p = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -93,10 +93,10 @@ static void on_ended(void *ctx, const struct worker_result *result)
 	(void)worker;
 	worker_launcher_clean_up(p->workers);
 	if (result->verdict == WORKER_SUCCESS)
-		p->events.ended(p->events.ctx, NULL); // may destroy the planning
+		p->events.done(p->events.ctx, NULL); // may destroy the planning
 	else
-		p->events.ended(p->events.ctx,
-			result->message ? result->message : "the worker was told to stop");
+		p->events.done(p->events.ctx,
+			result->message ? result->message : "the worker was stopped");
 }
 
 lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
@@ -110,7 +110,7 @@ lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
 		.plan = on_plan,
 		.compose = on_compose,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_worker_exited,
 		.ctx = p,
 	};
 	const struct worker_task task = {
@@ -122,7 +122,7 @@ lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
 	};
 
 	p->progress->stage[0] = '\0';
-	lm_info("a plan is being made: %s from bucket %s, connector version %u", def->key,
-		def->bucket, def->version);
+	lm_info("making a plan: %s from bucket %s, connector version %u", def->key, def->bucket,
+		def->version);
 	return worker_launcher_start(p->workers, &task, &events, &p->worker, err);
 }

@@ -13,7 +13,7 @@ struct plan_request;
 
 struct plan_request_events {
 	/// Last of all. `why` is NULL if the plan is complete; borrowed.
-	void (*ended)(void *ctx, const char *why);
+	void (*done)(void *ctx, const char *why);
 	void *ctx;
 };
 
@@ -21,9 +21,9 @@ struct plan_request_events {
 struct plan_request *plan_request_create(struct store *store, struct worker_launcher *workers,
 	struct progress_publisher *progress, struct group *group,
 	const struct plan_request_events *events);
-/// LM_OK: `ended` comes later. Otherwise no worker could be started.
+/// LM_OK: `done` comes later. Otherwise no worker could be started.
 lm_rc plan_request_start(struct plan_request *p, struct lm_err *err);
-/// Tells the worker to stop; `ended` comes later.
+/// Tells the worker to stop; `done` comes later.
 void plan_request_cancel(struct plan_request *p);
 /// A worker that still runs is killed. Takes NULL.
 void plan_request_destroy(struct plan_request *p);

@@ -44,7 +44,7 @@ static void publish(struct progress_publisher *p, const json_t *line)
 			p->brokers, OUTBOX_PROGRESS, lm_buf_str(&payload), &ignored);
 }
 
-static void note_end(struct progress_publisher *p, const char *stage, int64_t ms)
+static void note_done(struct progress_publisher *p, const char *stage, int64_t ms)
 {
 	lm_info("stage %s: done in %.3f s", stage, (double)ms / 1000);
 	if (!p->counts)
@@ -67,7 +67,7 @@ void progress_stage(struct progress_publisher *p, const json_t *line)
 		(void)snprintf(p->stage, sizeof(p->stage), "%s", stage);
 		p->stage_began_ms = lm_clock_mono_ms();
 	} else if (strcmp(state, "end") == 0) {
-		note_end(p, stage, json_get_int(line, "ms", 0));
+		note_done(p, stage, json_get_int(line, "ms", 0));
 	} else if (only_how_far && message) {
 		lm_log(json_get_bool(line, "warning", false) ? LM_WARN : LM_INFO, "stage %s: %s",
 			stage, message);

@@ -35,9 +35,9 @@ struct control_request {
 	struct log_request *logs; ///< While it follows the log.
 };
 
-static void end_request(struct control_request *r, json_t *last)
+static void finish_request(struct control_request *r, json_t *last)
 {
-	control_client_end(r->client, last);
+	control_client_finish(r->client, last);
 	free(r);
 }
 
@@ -53,12 +53,12 @@ static void on_answer(void *ctx, json_t *line, bool droppable)
 	json_t *last = control_last_line(0, NULL);
 	json_object_set(last, "generation", generation);
 	supervisor_forget(r->requests->from.supervisor, r);
-	end_request(r, last);
+	finish_request(r, last);
 }
 
 static void on_last_line(void *ctx, json_t *last)
 {
-	end_request(ctx, json_incref(last));
+	finish_request(ctx, json_incref(last));
 }
 
 static struct waiter waiter_for(struct control_request *r)
@@ -72,7 +72,7 @@ static void run_deploy(struct control_request *r, const json_t *request)
 	struct waiter waiter = waiter_for(r);
 
 	if (!json_is_string(group)) {
-		end_request(r, control_last_line(2, "deploy needs a group file"));
+		finish_request(r, control_last_line(2, "deploy needs a group file"));
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
@@ -87,7 +87,7 @@ static void run_plan(struct control_request *r, const json_t *request)
 	if (json_is_string(group))
 		supervisor_plan(r->requests->from.supervisor, json_text(group), &waiter);
 	else
-		end_request(r, control_last_line(2, "plan needs a group file"));
+		finish_request(r, control_last_line(2, "plan needs a group file"));
 }
 
 static void run_start(struct control_request *r, const json_t *request)
@@ -178,7 +178,7 @@ static void on_containers(
 	json_object_set_new(status, "brokers", mqtt_brokers_to_json(r->requests->from.brokers));
 	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);
-	end_request(r, last);
+	finish_request(r, last);
 }
 
 static void run_status(struct control_request *r, const json_t *request)
@@ -200,9 +200,8 @@ static void send_line(struct control_client *client, struct lm_str line)
 
 static void send_left_out(struct log_request *r)
 {
-	lm_auto_free char *text = lm_xasprintf(
-		"%llu lines were left out here, as what came before was not read in time; they are "
-		"in the log itself",
+	lm_auto_free char *text = lm_xasprintf("%llu lines were skipped here, as earlier ones were "
+					       "not read in time; they are in the log itself",
 		r->left_out);
 
 	if (r->left_out > 0)
@@ -230,7 +229,7 @@ static void send_past(struct control_client *client, struct lm_str text)
 
 /// Answers with the last lines. NULL: that was all, and the client is ended. Otherwise it follows,
 /// and gets each further line until end_logs.
-static struct log_request *begin_logs(struct control_client *client, const json_t *request)
+static struct log_request *start_logs(struct control_client *client, const json_t *request)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_LOG_TAIL);
 	int64_t lines = json_get_int(request, "lines", LINES_DEFAULT);
@@ -240,12 +239,12 @@ static struct log_request *begin_logs(struct control_client *client, const json_
 	if (lines < 0 || lines > LINES_MAX)
 		lines = LINES_MAX;
 	if (log_router_tail((unsigned)lines, &text, &err) && !follows) {
-		control_client_end(client, control_last_line(1, err.msg));
+		control_client_finish(client, control_last_line(1, err.msg));
 		return NULL;
 	}
 	send_past(client, lm_buf_str(&text));
 	if (!follows) {
-		control_client_end(client, control_last_line(0, NULL));
+		control_client_finish(client, control_last_line(0, NULL));
 		return NULL;
 	}
 	struct log_request *r = lm_xcalloc(1, sizeof(*r));
@@ -254,7 +253,7 @@ static struct log_request *begin_logs(struct control_client *client, const json_
 	return r;
 }
 
-static void end_logs(struct log_request *r)
+static void stop_logs(struct log_request *r)
 {
 	if (!r)
 		return;
@@ -273,11 +272,11 @@ static bool may_follow(const struct control_request *r)
 static void run_logs(struct control_request *r, const json_t *request)
 {
 	if (json_get_bool(request, "follow", false) && !may_follow(r)) {
-		end_request(r, control_last_line(1, "too many clients follow the log: end another "
-						    "'lighterman logs -f', or leave out -f"));
+		finish_request(r, control_last_line(1, "too many clients follow the log: stop "
+						       "another 'lighterman logs -f', or omit -f"));
 		return;
 	}
-	r->logs = begin_logs(r->client, request);
+	r->logs = start_logs(r->client, request);
 	if (r->logs)
 		r->requests->followers++;
 	else
@@ -290,7 +289,7 @@ static void run_crashes(struct control_request *r, const json_t *request)
 	(void)request;
 
 	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->requests->from.monitor));
-	end_request(r, last);
+	finish_request(r, last);
 }
 
 static void on_measured(
@@ -307,9 +306,9 @@ static void on_measured(
 		last = control_last_line(0, NULL);
 		json_object_set_new(last, "metrics", json_string(lm_buf_cstr(&text)));
 	} else {
-		last = control_last_line(1, "the metrics are too many to be shown");
+		last = control_last_line(1, "the metrics exceed the limit of what can be shown");
 	}
-	end_request(r, last);
+	finish_request(r, last);
 }
 
 static void run_metrics(struct control_request *r, const json_t *request)
@@ -342,11 +341,11 @@ static void run_command(
 		command->run(r, request);
 		return;
 	}
-	lm_auto_free char *text = lm_xasprintf(
-		"'%s' is for root and members of controlGroup; members of controlReadGroup may use "
-		"status, logs, crashes and metrics",
-		command->name);
-	end_request(r, control_last_line(1, text));
+	lm_auto_free char *text =
+		lm_xasprintf("'%s' is for root and members of controlGroup; members of "
+			     "controlReadGroup may use status, logs, crashes and metrics",
+			command->name);
+	finish_request(r, control_last_line(1, text));
 }
 
 static void on_request(void *ctx, struct control_client *client, const json_t *request)
@@ -362,9 +361,8 @@ static void on_request(void *ctx, struct control_client *client, const json_t *r
 			return;
 		}
 	}
-	end_request(r,
-		control_last_line(64, "lightermand does not know this command: is it of the same "
-				      "version as lighterman?"));
+	finish_request(r, control_last_line(64, "lightermand does not know this command: is it of "
+						"the same version as lighterman?"));
 }
 
 static void on_gone(void *ctx, struct control_client *client)
@@ -376,7 +374,7 @@ static void on_gone(void *ctx, struct control_client *client)
 	container_list_forget(c->containers, r);
 	if (r->logs)
 		c->followers--;
-	end_logs(r->logs);
+	stop_logs(r->logs);
 	free(r);
 }
 

@@ -66,7 +66,7 @@ static uint64_t retry_ms(const struct status *s)
 }
 
 /// What is so while nothing is being done. The caller frees.
-static char *describe_rest(const struct lifecycle *l)
+static char *describe_idle(const struct lifecycle *l)
 {
 	if (l->wanted.state == WANTED_NOTHING)
 		return lm_xstrdup("nothing was deployed yet");
@@ -75,8 +75,8 @@ static char *describe_rest(const struct lifecycle *l)
 	if (lifecycle_is_fulfilled(l))
 		return lm_xasprintf("generation %u is deployed", l->wanted.generation);
 	if (l->good && l->wanted.generation == l->good)
-		return lm_xasprintf("the last deployment failed; 'lighterman start' brings up "
-				    "generation %u",
+		return lm_xasprintf(
+			"the last deployment failed; 'lighterman start' brings up generation %u",
 			l->good);
 	return lm_xstrdup("the last deployment failed");
 }
@@ -127,14 +127,14 @@ char *status_describe(const struct status *s)
 
 	switch (s->lifecycle->activity) {
 	case ACTIVITY_LOOKING:
-		return lm_xstrdup("asking the engine what runs");
+		return lm_xstrdup("checking which containers run");
 	case ACTIVITY_PLANNING:
 		return lm_xstrdup("making a plan");
 	case ACTIVITY_DEPLOYING:
 		return describe_deployment(s);
 	case ACTIVITY_CANCELLING:
 		if (s->lifecycle->command == COMMAND_PLAN)
-			return lm_xasprintf("giving up a plan: %s", s->why_cancelled);
+			return lm_xasprintf("cancelling a plan: %s", s->why_cancelled);
 		return lm_xasprintf("cancelling the deployment of generation %u: %s",
 			s->lifecycle->subject, s->why_cancelled);
 	case ACTIVITY_STOPPING:
@@ -144,12 +144,12 @@ char *status_describe(const struct status *s)
 	case ACTIVITY_WAITING:
 		return describe_wait(s);
 	case ACTIVITY_RECORDING:
-		rest = describe_rest(s->lifecycle);
+		rest = describe_idle(s->lifecycle);
 		return lm_xasprintf("%s; that could not be recorded yet", rest);
 	case ACTIVITY_EXITED:
-		return lm_xstrdup("ending");
+		return lm_xstrdup("shutting down");
 	default:
-		return describe_rest(s->lifecycle);
+		return describe_idle(s->lifecycle);
 	}
 }
 
@@ -225,9 +225,8 @@ static json_t *last_deployment_to_json(const struct status *s)
 	return last;
 }
 
-static const char BESIDE[] =
-	"the application is to be down, but somebody has started containers of "
-	"it: 'lighterman stop' takes them down";
+static const char BESIDE[] = "the application is stopped, but containers of it were started from "
+			     "outside: 'lighterman stop' stops them";
 
 /// The engine has what lightermand did not start.
 static bool is_contradicted(const struct lifecycle *l, const struct engine_containers *containers)

@@ -59,7 +59,7 @@ struct supervisor {
 	bool awaits_workers; ///< `pending` begins once the lock is free.
 	struct lifecycle_action pending;
 
-	struct outcome ended; ///< Of the deployment that ended, until it is recorded.
+	struct outcome finished; ///< Of the deployment that ended, until it is recorded.
 	struct supervisor_failure failure;
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
 	const char *why_cancelled;    ///< Static storage.
@@ -71,8 +71,8 @@ struct supervisor {
 	struct supervisor_watcher watcher;
 	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
 	unsigned frequency_s;
-	loop_cb *ended_cb;
-	void *ended_ctx;
+	loop_cb *exited_cb;
+	void *exited_ctx;
 };
 
 static void post(struct supervisor *s, struct lifecycle_event event);
@@ -143,13 +143,12 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 		return;
 	if (l->good)
 		message = lm_xasprintf(
-			"%s; generation %u, which was still being deployed, had already "
-			"changed what ran, so generation %u is brought up again",
+			"%s; generation %u, which was still being deployed, had already changed "
+			"what ran, so generation %u is brought up again",
 			outcome->message, l->runs, l->good);
 	else
-		message = lm_xasprintf(
-			"%s; generation %u, which was still being deployed, had already "
-			"changed what ran",
+		message = lm_xasprintf("%s; generation %u, which was still being deployed, had "
+				       "already changed what ran",
 			outcome->message, l->runs);
 	free(outcome->message);
 	outcome->message = message;
@@ -158,7 +157,7 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 
 static void note_outcome(struct supervisor *s)
 {
-	const struct outcome *o = &s->ended;
+	const struct outcome *o = &s->finished;
 	const char *effect = deploy_effect_name(o->effect);
 
 	if (o->cancelled)
@@ -178,36 +177,36 @@ static void note_outcome(struct supervisor *s)
 	json_object_set_new(s->failure.last_line, "effect", json_string(effect));
 }
 
-static void on_deployment_ended(void *ctx, struct outcome *outcome)
+static void on_deployment_done(void *ctx, struct outcome *outcome)
 {
 	struct supervisor *s = ctx;
 
 	deployment_destroy(lm_take(s->deployment));
-	outcome_finish(&s->ended);
+	outcome_finish(&s->finished);
 	if (!outcome->cancelled)
 		add_half_done(s, outcome);
 	else if (s->lifecycle.actual == ACTUAL_PARTIAL)
 		s->half_done = outcome->effect;
-	s->ended = *outcome;
+	s->finished = *outcome;
 	*outcome = (struct outcome){0};
 	note_outcome(s);
-	if (s->ended.success) {
+	if (s->finished.success) {
 		post(s, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
-	} else if (s->ended.cancelled) {
-		s->counts.ended[METRICS_CANCELLED]++;
+	} else if (s->finished.cancelled) {
+		s->counts.by_outcome[METRICS_CANCELLED]++;
 		post(s, (struct lifecycle_event){.kind = EVENT_CANCELLED});
 	} else {
 		post(s, (struct lifecycle_event){
-				.kind = EVENT_FAILED, .failure = s->ended.failure});
+				.kind = EVENT_FAILED, .failure = s->finished.failure});
 	}
 }
 
 /// An attempt of another generation is still open in the store.
-static lm_rc end_other(struct supervisor *s, unsigned n, struct lm_err *err)
+static lm_rc close_other(struct supervisor *s, unsigned n, struct lm_err *err)
 {
 	unsigned open = store_state(s->store)->open;
 
-	return open && open != n ? outcomes_end_open(s->outcomes, err) : LM_OK;
+	return open && open != n ? outcomes_close_open(s->outcomes, err) : LM_OK;
 }
 
 static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_action *action,
@@ -217,14 +216,14 @@ static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_actio
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 
 	if (!json_write(json, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to be kept");
-	lm_rc rc = action->own ? LM_OK : end_other(s, 0, err);
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to store");
+	lm_rc rc = action->own ? LM_OK : close_other(s, 0, err);
 	if (rc == LM_OK)
 		rc = store_begin(s->store, lm_buf_str(&text), action->own, action->before,
 			action->touched, ret_n, err);
 	if (rc != LM_E_CONFLICT)
 		return rc;
-	rc = end_other(s, 0, err);
+	rc = close_other(s, 0, err);
 	return rc ? rc
 		  : store_begin(s->store, lm_buf_str(&text), action->own, action->before,
 			    action->touched, ret_n, err);
@@ -251,15 +250,15 @@ static lm_rc begin_attempt(struct supervisor *s, const struct lifecycle_action *
 		rc = generation_read(s->store, n, &spec->group, err);
 	if (rc == LM_OK) {
 		spec->previous = generation_before(s->store, spec->group);
-		rc = end_other(s, n, err);
+		rc = close_other(s, n, err);
 	}
 	return rc ? rc : store_rerun(s->store, n, err);
 }
 
 static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 {
-	lm_error("the deployment cannot begin: %s", err->msg);
-	s->counts.ended[METRICS_FAILED]++;
+	lm_error("cannot start the deployment: %s", err->msg);
+	s->counts.by_outcome[METRICS_FAILED]++;
 	note_failure(s, error_name(err), err->msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
@@ -267,7 +266,7 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 
 static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
 {
-	const struct deployment_events events = {on_acts, on_deployment_ended, s};
+	const struct deployment_events events = {on_acts, on_deployment_done, s};
 	struct deployment_spec spec = {.use = action->keeps      ? FALLBACK_KEEPS
 					      : action->restores ? FALLBACK_RESTORES
 								 : FALLBACK_ORDINARY};
@@ -306,27 +305,27 @@ static void count_outcome(struct supervisor *s, const struct outcome *o)
 
 	if (o->success)
 		s->counts.last_success_ms = o->ended_ms;
-	s->counts.ended[o->success       ? METRICS_SUCCESS
-			: is_definitions ? METRICS_INVALID
-					 : METRICS_FAILED]++;
+	s->counts.by_outcome[o->success       ? METRICS_SUCCESS
+			     : is_definitions ? METRICS_INVALID
+					      : METRICS_FAILED]++;
 }
 
-static void record_outcome(struct supervisor *s, bool is_told)
+static void record_outcome(struct supervisor *s, bool publish)
 {
-	bool success = s->ended.success;
+	bool success = s->finished.success;
 	uint64_t began_ms = lm_clock_mono_ms();
 	struct lm_err err = {LM_OK};
 
-	count_outcome(s, &s->ended);
-	log_outcome(&s->ended);
-	if (outcomes_record(s->outcomes, &s->ended, is_told, &err) == LM_OK) {
+	count_outcome(s, &s->finished);
+	log_outcome(&s->finished);
+	if (outcomes_record(s->outcomes, &s->finished, publish, &err) == LM_OK) {
 		if (success)
 			progress_own_stage(&s->progress, "commit", began_ms);
 		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
 		return;
 	}
-	lm_auto_free char *text =
-		lm_xasprintf("how this deployment ended could not be recorded yet: %s", err.msg);
+	lm_auto_free char *text = lm_xasprintf(
+		"the outcome of this deployment could not be recorded yet: %s", err.msg);
 	// Still of the one who waits for it.
 	waiter_send(s->progress.waiter, json_pack("{s:s}", "warning", text), false);
 	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
@@ -344,7 +343,7 @@ static void record_again(struct supervisor *s)
 
 // Stops, plans, questions ------------------------------------------------------------------------
 
-static void on_teardown_ended(void *ctx, const char *why)
+static void on_teardown_done(void *ctx, const char *why)
 {
 	struct supervisor *s = ctx;
 
@@ -359,13 +358,13 @@ static void on_teardown_ended(void *ctx, const char *why)
 
 static void begin_teardown(struct supervisor *s)
 {
-	const struct teardown_events events = {on_teardown_ended, s};
+	const struct teardown_events events = {on_teardown_done, s};
 
 	s->teardown = teardown_create(s->store, s->workers, &s->progress, &events);
 	teardown_start(s->teardown);
 }
 
-static void on_planning_ended(void *ctx, const char *why)
+static void on_plan_done(void *ctx, const char *why)
 {
 	struct supervisor *s = ctx;
 
@@ -377,9 +376,9 @@ static void on_planning_ended(void *ctx, const char *why)
 	post(s, (struct lifecycle_event){.kind = EVENT_PLANNED});
 }
 
-static void begin_planning(struct supervisor *s)
+static void begin_plan(struct supervisor *s)
 {
-	const struct plan_request_events events = {on_planning_ended, s};
+	const struct plan_request_events events = {on_plan_done, s};
 	struct lm_err err = {LM_OK};
 
 	s->plan_request = plan_request_create(
@@ -413,13 +412,14 @@ static void on_looked(
 	for (size_t i = 0; rc == LM_OK && i < list->n && !found; i++)
 		found = is_left(&list->items[i], after_teardown) ? &list->items[i] : NULL;
 	if (rc) {
-		lm_auto_free char *text = lm_xasprintf("find out what runs: %s", err->msg);
+		lm_auto_free char *text =
+			lm_xasprintf("find out which containers run: %s", err->msg);
 		lm_warn("%s", text);
 		note_failure(s, "InternalError", text);
 		post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_AWAY});
 	} else if (found) {
 		lm_auto_free char *text = lm_xasprintf(
-			"the application is to be down, but there is container '%s' (%s)",
+			"the application should be stopped, but there is container '%s' (%s)",
 			found->name, found->state);
 		lm_info("%s", text);
 		note_failure(s, "InternalError", text);
@@ -465,8 +465,8 @@ static void begin_with_worker(struct supervisor *s, const struct lifecycle_actio
 {
 	s->why_cancelled = NULL;
 	s->progress.waiter = present_waiter(s);
-	if (s->watcher.begins)
-		s->watcher.begins(s->watcher.ctx, action->kind != ACTION_PLAN);
+	if (s->watcher.starts)
+		s->watcher.starts(s->watcher.ctx, action->kind != ACTION_PLAN);
 	s->awaits_workers = !worker_launcher_may_start(s->workers, on_workers_may_start, s);
 	if (s->awaits_workers)
 		s->pending = *action;
@@ -475,7 +475,7 @@ static void begin_with_worker(struct supervisor *s, const struct lifecycle_actio
 	else if (action->kind == ACTION_TAKE_DOWN)
 		begin_teardown(s);
 	else
-		begin_planning(s);
+		begin_plan(s);
 }
 
 static const char *reason_text(enum lifecycle_reason reason, bool plans)
@@ -485,12 +485,12 @@ static const char *reason_text(enum lifecycle_reason reason, bool plans)
 		[REASON_DEPLOY] = "superseded by a newer deployment",
 		[REASON_START] = "superseded by a start",
 		[REASON_STOP] = "the application is to be stopped",
-		[REASON_END] = "lightermand is ending",
-		[REASON_FORGOTTEN] = "nobody waits for it any more",
+		[REASON_END] = "lightermand is shutting down",
+		[REASON_FORGOTTEN] = "the client has disconnected",
 	};
 
 	if (plans && reason != REASON_FORGOTTEN)
-		return "given up, as another command came; try again when that has ended";
+		return "cancelled by another command; try again when that has finished";
 	return texts[reason];
 }
 
@@ -531,14 +531,15 @@ static char *busy_text(const struct supervisor *s, enum lifecycle_command comman
 	if (command == COMMAND_START)
 		return lm_xstrdup("a deployment is about to begin already");
 	if (l->activity == ACTIVITY_PLANNING)
-		return lm_xstrdup("another plan is being made; try again when it has ended");
+		return lm_xstrdup("another plan is being made; try again when it has finished");
 	if (l->activity == ACTIVITY_STOPPING || l->activity == ACTIVITY_LOOKING)
 		return lm_xstrdup(
-			"the application is being taken down; try again when that has ended");
+			"the application is being taken down; try again when that has finished");
 	if (l->activity == ACTIVITY_DEPLOYING && l->subject)
 		return lm_xasprintf(
-			"generation %u is being deployed; try again when it has ended", l->subject);
-	return lm_xstrdup("another command is about to begin; try again when it has ended");
+			"generation %u is being deployed; try again when it has finished",
+			l->subject);
+	return lm_xstrdup("another command is about to begin; try again when it has finished");
 }
 
 /// Of what was just done.
@@ -558,9 +559,9 @@ static json_t *last_line(
 	case ANSWER_DONE:
 		return command == COMMAND_STOP ? control_last_line(0, NULL) : take_last_line(s);
 	case ANSWER_NOT_LASTING:
-		return control_last_line(1, "the application is down, but that could not be "
-					    "recorded: a restart of lightermand would bring it up "
-					    "again; see 'lighterman logs'");
+		return control_last_line(
+			1, "the application is down, but that could not be recorded: a restart of "
+			   "lightermand would bring it up again; see 'lighterman logs'");
 	case ANSWER_FAILED:
 	case ANSWER_CANCELLED:
 	case ANSWER_PLANNED:
@@ -568,10 +569,10 @@ static json_t *last_line(
 	case ANSWER_SUPERSEDED:
 		return control_last_line(1, "superseded by a later command");
 	case ANSWER_ENDING:
-		return control_last_line(1, "lightermand is ending");
+		return control_last_line(1, "lightermand is shutting down");
 	case ANSWER_STOP_LATER:
 		return control_last_line(
-			1, "lightermand is ending: its next start takes the application down");
+			1, "lightermand is shutting down: its next start stops the application");
 	case ANSWER_BUSY:
 		text = busy_text(s, command);
 		return control_last_line(1, text);
@@ -610,18 +611,18 @@ static void set_debt_timer(struct supervisor *s)
 	loop_timer_start(s->debt, lm_backoff_ms(s->debt_tries++, DEBT_MS, DEBT_MAX_MS) + 1, 0);
 }
 
-static void end_program(struct supervisor *s)
+static void exit_program(struct supervisor *s)
 {
-	loop_cb *ended = lm_take(s->ended_cb);
+	loop_cb *exited = lm_take(s->exited_cb);
 
 	if (s->lifecycle.unrecorded)
-		lm_warn("the end of the last deployment is not recorded; the next start deploys it "
-			"again");
+		lm_warn("the outcome of the last deployment is not recorded; the next start "
+			"deploys it again");
 	if (s->lifecycle.unsaved)
-		lm_warn("what is wanted is not recorded; the next start does what was wanted "
-			"before");
-	if (ended)
-		ended(s->ended_ctx);
+		lm_warn("the last command is not recorded; the next start follows the one before "
+			"it");
+	if (exited)
+		exited(s->exited_ctx);
 }
 
 static void perform(struct supervisor *s, const struct lifecycle_action *action)
@@ -663,7 +664,7 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		set_debt_timer(s);
 		break;
 	case ACTION_EXIT:
-		end_program(s);
+		exit_program(s);
 		break;
 	}
 }
@@ -678,20 +679,20 @@ static void note_debts(struct supervisor *s)
 	loop_timer_stop(s->debt);
 }
 
-static bool is_resting(const struct supervisor *s)
+static bool is_idle(const struct supervisor *s)
 {
 	return s->lifecycle.activity == ACTIVITY_IDLE ||
 	       s->lifecycle.activity == ACTIVITY_WAITING ||
 	       s->lifecycle.activity == ACTIVITY_RECORDING;
 }
 
-static void tell_watcher(struct supervisor *s)
+static void notify_watcher(struct supervisor *s)
 {
 	s->progress.waiter = present_waiter(s);
 	if (s->watcher.changed)
 		s->watcher.changed(s->watcher.ctx);
-	if (is_resting(s) && s->watcher.rests)
-		s->watcher.rests(s->watcher.ctx);
+	if (is_idle(s) && s->watcher.idle)
+		s->watcher.idle(s->watcher.ctx);
 }
 
 /// Takes the events one after the other, and those that follow from them.
@@ -709,7 +710,7 @@ static void take_events(struct supervisor *s)
 	}
 	s->steps = false;
 	note_debts(s);
-	tell_watcher(s);
+	notify_watcher(s);
 }
 
 static void post(struct supervisor *s, struct lifecycle_event event)
@@ -761,7 +762,7 @@ static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct
 	return rc;
 }
 
-static void tell_warnings(const struct group *group, const struct waiter *waiter)
+static void send_warnings(const struct group *group, const struct waiter *waiter)
 {
 	for (size_t i = 0; i < group->warnings_n; i++)
 		waiter_send(waiter, json_pack("{s:s}", "warning", group->warnings[i]), false);
@@ -776,9 +777,9 @@ void supervisor_deploy(
 
 	if (parse(group_file, waiter, &group, &err)) {
 		lm_error("the group file is not valid: %s", err.msg);
-		s->counts.ended[METRICS_INVALID]++;
+		s->counts.by_outcome[METRICS_INVALID]++;
 		outcomes_refuse(s->outcomes, "InvalidParameter", err.msg);
-		tell_watcher(s);
+		notify_watcher(s);
 		waiter_finish(&waits, control_last_line(2, err.msg));
 		if (own)
 			supervisor_resume(s);
@@ -787,7 +788,7 @@ void supervisor_deploy(
 	log_router_apply(group);
 	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
-	tell_warnings(group, waiter);
+	send_warnings(group, waiter);
 	if (!s->lifecycle.exits) {
 		group_destroy(s->ordered);
 		s->ordered = lm_take(group);
@@ -801,9 +802,9 @@ void supervisor_deploy(
 void supervisor_refuse(struct supervisor *s, const struct lm_err *err)
 {
 	lm_error("%s", err->msg);
-	s->counts.ended[METRICS_FAILED]++;
+	s->counts.by_outcome[METRICS_FAILED]++;
 	outcomes_refuse(s->outcomes, error_name(err), err->msg);
-	tell_watcher(s);
+	notify_watcher(s);
 }
 
 void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter)
@@ -816,8 +817,8 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 		waiter_finish(&waits, control_last_line(2, err.msg));
 		return;
 	}
-	if (is_resting(s))
-		tell_warnings(group, waiter);
+	if (is_idle(s))
+		send_warnings(group, waiter);
 	if (s->awaits_workers && s->pending.kind == ACTION_PLAN) {
 		group_destroy(group); // that of the plan that waits stays
 	} else {
@@ -866,10 +867,10 @@ void supervisor_resume(struct supervisor *s)
 
 void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
 {
-	s->ended_cb = done;
-	s->ended_ctx = ctx;
+	s->exited_cb = done;
+	s->exited_ctx = ctx;
 	post(s, (struct lifecycle_event){
-			.kind = EVENT_END, .takes_down = teardown_is_due_at_end(s->store)});
+			.kind = EVENT_END, .takes_down = teardown_is_due_at_exit(s->store)});
 }
 
 void supervisor_forget(struct supervisor *s, const void *ctx)
@@ -888,7 +889,7 @@ void supervisor_engine_back(struct supervisor *s)
 void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher)
 {
 	s->watcher = *watcher;
-	tell_watcher(s);
+	notify_watcher(s);
 }
 
 static struct lifecycle_record read_record(const struct store_state *state)
@@ -902,7 +903,7 @@ static struct lifecycle_record read_record(const struct store_state *state)
 }
 
 /// What is wanted was saved, but not how the attempt ended that changed it.
-static void end_unrecorded(struct supervisor *s)
+static void close_unrecorded(struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
 	struct lm_err err = {LM_OK};
@@ -930,7 +931,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->retry = loop_timer_create(loop, on_retry, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);
-	end_unrecorded(s);
+	close_unrecorded(s);
 	return s;
 }
 
@@ -941,7 +942,7 @@ void supervisor_destroy(struct supervisor *s)
 	deployment_destroy(s->deployment);
 	teardown_destroy(s->teardown);
 	plan_request_destroy(s->plan_request);
-	outcome_finish(&s->ended);
+	outcome_finish(&s->finished);
 	forget_failure(s);
 	group_destroy(s->ordered);
 	group_destroy(s->plan_ordered);

@@ -58,9 +58,9 @@ void supervisor_engine_back(struct supervisor *s);
 struct supervisor_watcher {
 	/// A worker is about to start: no other may run when this returns. `acts`: it changes what
 	/// runs, and does not only look.
-	void (*begins)(void *ctx, bool acts);
+	void (*starts)(void *ctx, bool acts);
 	/// Nothing is being done.
-	void (*rests)(void *ctx);
+	void (*idle)(void *ctx);
 	/// What `status` shows has changed. It must not give commands.
 	void (*changed)(void *ctx);
 	void *ctx;

@@ -62,7 +62,7 @@ static void on_text(void *ctx, struct lm_str line)
 	log_router_forward(line);
 }
 
-static void on_ended(void *ctx, const struct worker_result *result)
+static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct teardown *t = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -71,10 +71,10 @@ static void on_ended(void *ctx, const struct worker_result *result)
 	(void)worker;
 	worker_launcher_clean_up(t->workers);
 	if (result->verdict == WORKER_SUCCESS)
-		t->events.ended(t->events.ctx, NULL); // may destroy the teardown
+		t->events.done(t->events.ctx, NULL); // may destroy the teardown
 	else
-		t->events.ended(t->events.ctx,
-			result->message ? result->message : "the worker was told to stop");
+		t->events.done(t->events.ctx,
+			result->message ? result->message : "the worker was stopped");
 }
 
 static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
@@ -86,7 +86,7 @@ static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 		.progress = on_progress,
 		.compose = on_compose,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_worker_exited,
 		.ctx = t,
 	};
 
@@ -107,10 +107,10 @@ void teardown_start(struct teardown *t)
 		rc = start_worker_of(t, n, &err);
 	}
 	if (rc)
-		t->events.ended(t->events.ctx, err.msg);
+		t->events.done(t->events.ctx, err.msg);
 }
 
-bool teardown_is_due_at_end(struct store *store)
+bool teardown_is_due_at_exit(struct store *store)
 {
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	unsigned n = 0;
@@ -127,6 +127,6 @@ bool teardown_is_due_at_end(struct store *store)
 		group->connector.stop_containers_on_new_deployment)
 		return true;
 	if (store_state(store)->wanted.state == WANTED_UP)
-		lm_info("the application runs on: StopContainersOnNewDeployment is False");
+		lm_info("the application keeps running: StopContainersOnNewDeployment is False");
 	return false;
 }

@@ -11,18 +11,18 @@ struct teardown;
 
 struct teardown_events {
 	/// Last of all. `why` is NULL if the worker has taken the application down; borrowed.
-	void (*ended)(void *ctx, const char *why);
+	void (*done)(void *ctx, const char *why);
 	void *ctx;
 };
 
 /// Everything is borrowed and outlives it.
 struct teardown *teardown_create(struct store *store, struct worker_launcher *workers,
 	struct progress_publisher *progress, const struct teardown_events *events);
-/// `ended` comes from within if no worker can be started.
+/// `done` comes from within if no worker can be started.
 void teardown_start(struct teardown *t);
 /// A worker that still runs is killed. Takes NULL.
 void teardown_destroy(struct teardown *t);
 LM_DEFINE_CLEANUP(struct teardown, teardown_destroy)
 
 /// Whether the end of the program takes the application down, by its definition.
-bool teardown_is_due_at_end(struct store *store);
+bool teardown_is_due_at_exit(struct store *store);

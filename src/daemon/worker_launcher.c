@@ -13,7 +13,7 @@
 
 enum {
 	LOCK_AGAIN_MS = 200,
-	LOCK_PATIENCE_MS = 45 * 1000, ///< A worker without lightermand ends within its own grace.
+	LOCK_GRACE_MS = 45 * 1000, ///< A worker without lightermand ends within its own grace.
 };
 
 struct worker_launcher {
@@ -69,10 +69,11 @@ static void wait_for_lock(struct worker_launcher *w, pid_t holder)
 
 	if (w->lock_since_ms == 0) {
 		w->lock_since_ms = now;
-		lm_warn("a worker of an earlier lightermand has not ended yet, waiting for it");
-	} else if (holder > 0 && now - w->lock_since_ms > LOCK_PATIENCE_MS) {
-		lm_warn("it has had %d s: killing process %ld and what it started",
-			LOCK_PATIENCE_MS / 1000, (long)holder);
+		lm_warn("a worker of an earlier lightermand is still running, waiting for it to "
+			"exit");
+	} else if (holder > 0 && now - w->lock_since_ms > LOCK_GRACE_MS) {
+		lm_warn("it did not exit within %d s: killing process %ld and its children",
+			LOCK_GRACE_MS / 1000, (long)holder);
 		process_kill_session(holder, SIGKILL);
 		w->lock_since_ms = now;
 	}

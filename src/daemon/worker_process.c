@@ -22,12 +22,12 @@ enum {
 /// Waits for a worker in parts, and only those count in which our loop turned: while it stood
 /// still (a slow disk, a stopped or frozen process) the worker may have stood still, too, or has
 /// spoken and was not heard yet.
-struct patience {
+struct time_limit {
 	struct loop_timer *timer;
 	unsigned parts_left;
 };
 
-enum stage_state { STAGE_AHEAD, STAGE_BEGUN, STAGE_ENDED };
+enum stage_state { STAGE_PENDING, STAGE_STARTED, STAGE_FINISHED };
 
 struct worker_process {
 	struct loop *loop;
@@ -42,16 +42,16 @@ struct worker_process {
 	int in_fd, out_fd, err_fd; ///< Our ends of its socket and its pipes; -1: closed.
 	struct loop_fd *in_watch, *out_watch, *err_watch;
 	struct loop_child *child;
-	struct patience silence, grace;
+	struct time_limit silence, grace;
 	unsigned silence_ms;
 	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and ends once.
 	unsigned images;                        ///< Lines of images.
 	struct lm_buf to_worker;
 	struct line_reader out, err;
-	char stage[32];      ///< The last one begun, "" before the first.
-	struct lm_err fault; ///< Why we ended it, if we did; rc is LM_OK otherwise.
-	json_t *result;      ///< Its last line; NULL until it came.
-	bool ending;         ///< Inside finish: the end is told once.
+	char stage[32];            ///< The last one begun, "" before the first.
+	struct lm_err kill_reason; ///< Why we ended it, if we did; rc is LM_OK otherwise.
+	json_t *result;            ///< Its last line; NULL until it came.
+	bool is_finished;          ///< Inside finish: the end is told once.
 };
 
 static void close_pipe(int *fd, struct loop_fd **watch)
@@ -64,13 +64,13 @@ static void close_pipe(int *fd, struct loop_fd **watch)
 /// Ends the worker and all that it started. What becomes of it is reported once it was reaped.
 static void kill_worker(struct worker_process *worker, const struct lm_err *why)
 {
-	if (why && worker->fault.rc == LM_OK)
-		worker->fault = *why;
+	if (why && worker->kill_reason.rc == LM_OK)
+		worker->kill_reason = *why;
 	if (!worker->reaped)
 		process_kill_session(worker->pid, SIGKILL);
 }
 
-static void patience_begin(struct patience *p, unsigned ms)
+static void time_limit_start(struct time_limit *p, unsigned ms)
 {
 	enum { PARTS = 4 };
 	unsigned part_ms = (ms + PARTS - 1) / PARTS;
@@ -80,7 +80,7 @@ static void patience_begin(struct patience *p, unsigned ms)
 }
 
 /// A part has passed, or much more than that: libuv calls once for all that was missed.
-static bool patience_is_over(struct patience *p)
+static bool time_limit_is_over(struct time_limit *p)
 {
 	if (--p->parts_left > 0)
 		return false;
@@ -91,7 +91,7 @@ static bool patience_is_over(struct patience *p)
 /// It has spoken: its silence is counted anew.
 static void note_life(struct worker_process *worker)
 {
-	patience_begin(&worker->silence, worker->silence_ms);
+	time_limit_start(&worker->silence, worker->silence_ms);
 }
 
 /// Writes what waits in `to_worker`, as far as it goes.
@@ -155,14 +155,14 @@ static void hand_over_rest(struct worker_process *worker)
 		write_more(worker);
 }
 
-static void fail_protocol(struct worker_process *worker, struct lm_str line)
+static void reject_line(struct worker_process *worker, struct lm_str line)
 {
 	char shown[4 * 80 + 32];
 	struct lm_err err;
 
 	(void)!lm_fail(&err, LM_E_PROTOCOL, 0,
-		"the worker said what is not of its protocol ('%s') and was ended; are lightermand "
-		"and lighterman-worker of the same version?",
+		"the worker sent an invalid line ('%s') and was killed; are lightermand and "
+		"lighterman-worker of the same version?",
 		lm_str_shorten(line, 80, shown, sizeof(shown)));
 	kill_worker(worker, &err);
 }
@@ -208,9 +208,9 @@ static bool is_due(struct worker_process *worker, const struct worker_line *line
 	if (line->kind != WORKER_LINE_STAGE || !(line->begins || line->ends))
 		return true;
 	enum stage_state *state = &worker->stages[deploy_stage_from_name(line->stage)];
-	if (*state != (line->begins ? STAGE_AHEAD : STAGE_BEGUN))
+	if (*state != (line->begins ? STAGE_PENDING : STAGE_STARTED))
 		return false;
-	*state = line->begins ? STAGE_BEGUN : STAGE_ENDED;
+	*state = line->begins ? STAGE_STARTED : STAGE_FINISHED;
 	return true;
 }
 
@@ -248,11 +248,11 @@ static void take_line(void *ctx, struct lm_str text)
 	lm_auto_json json_t *line = NULL;
 	struct worker_line parsed;
 
-	if (worker->fault.rc != LM_OK || worker->result)
+	if (worker->kill_reason.rc != LM_OK || worker->result)
 		return;
 	if (worker_protocol_parse(text, &line, &parsed) != LM_OK ||
 		!is_expected(worker, parsed.kind) || !is_due(worker, &parsed)) {
-		fail_protocol(worker, text);
+		reject_line(worker, text);
 		return;
 	}
 	note_life(worker);
@@ -290,10 +290,10 @@ static void on_silence(void *ctx)
 	struct lm_err err;
 
 	read_out(worker); // timers come before what can be read
-	if (!patience_is_over(&worker->silence))
+	if (!time_limit_is_over(&worker->silence))
 		return;
 	(void)!lm_fail(&err, LM_E_TIMEOUT, 0,
-		"the worker has said nothing for %u s and was ended; see the connector log for "
+		"the worker produced no output for %u s and was killed; see the connector log for "
 		"what it was doing",
 		worker->silence_ms / 1000);
 	kill_worker(worker, &err);
@@ -304,9 +304,9 @@ static void on_grace(void *ctx)
 	struct worker_process *worker = ctx;
 	struct lm_err err;
 
-	if (!patience_is_over(&worker->grace))
+	if (!time_limit_is_over(&worker->grace))
 		return;
-	(void)!lm_fail(&err, LM_E_CANCELLED, 0, "told to stop, it did not within %d s",
+	(void)!lm_fail(&err, LM_E_CANCELLED, 0, "it did not stop within %d s and was killed",
 		CANCEL_GRACE_MS / 1000);
 	kill_worker(worker, &err);
 }
@@ -330,13 +330,13 @@ static void read_err(struct worker_process *worker)
 		close_pipe(&worker->err_fd, &worker->err_watch);
 }
 
-static void describe_end(const struct worker_process *worker, struct lm_err *err)
+static void describe_exit(const struct worker_process *worker, struct lm_err *err)
 {
 	char how[96];
 
 	(void)!lm_fail(err, LM_E_PROTOCOL, 0,
-		"the worker ended without a result (%s)%s%s; see the connector log for its last "
-		"words",
+		"the worker exited without a result (%s)%s%s; see the connector log for its last "
+		"lines",
 		process_describe_status(worker->wait_status, how, sizeof(how)),
 		worker->stage[0] ? ", in stage " : "", worker->stage);
 }
@@ -347,10 +347,10 @@ static struct worker_result make_result(const struct worker_process *worker, str
 
 	if (worker->result)
 		return worker_protocol_result(worker->result);
-	if (worker->fault.rc != LM_OK)
-		*err = worker->fault;
+	if (worker->kill_reason.rc != LM_OK)
+		*err = worker->kill_reason;
 	else
-		describe_end(worker, err);
+		describe_exit(worker, err);
 	return (struct worker_result){
 		.verdict = worker->cancelled ? WORKER_CANCELLED : WORKER_FAIL,
 		.rc = err->rc,
@@ -365,15 +365,15 @@ static void finish(struct worker_process *worker)
 {
 	struct lm_err err = {LM_OK};
 
-	if (worker->ending)
+	if (worker->is_finished)
 		return;
-	worker->ending = true;
+	worker->is_finished = true;
 	read_out(worker);
 	read_err(worker);
 	loop_timer_stop(worker->silence.timer);
 	loop_timer_stop(worker->grace.timer);
 	struct worker_result result = make_result(worker, &err);
-	worker->events.ended(worker->events.ctx, &result);
+	worker->events.exited(worker->events.ctx, &result);
 }
 
 static void on_out(void *ctx, short events)
@@ -416,7 +416,9 @@ static lm_rc make_pipe(int *ret_ours, int *ret_theirs, struct lm_err *err)
 static lm_rc copy_fd(int fd, int *ret, struct lm_err *err)
 {
 	*ret = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 || *ret >= 0 ? LM_OK : lm_fail(err, LM_E_SYS, errno, "keep a file open: %m");
+	return fd < 0 || *ret >= 0
+		       ? LM_OK
+		       : lm_fail(err, LM_E_SYS, errno, "duplicate a file descriptor: %m");
 }
 
 static lm_rc copy_handover(struct handover *to, const struct handover *from, struct lm_err *err)
@@ -526,12 +528,12 @@ void worker_process_cancel(struct worker_process *worker)
 		return;
 	worker->cancelled = true;
 	(void)kill(worker->pid, SIGTERM);
-	patience_begin(&worker->grace, CANCEL_GRACE_MS);
+	time_limit_start(&worker->grace, CANCEL_GRACE_MS);
 }
 
 void worker_process_kill(struct worker_process *worker)
 {
-	worker->ending = true;
+	worker->is_finished = true;
 	if (!worker->reaped)
 		process_kill_session(worker->pid, SIGKILL);
 	read_out(worker);

@@ -50,7 +50,7 @@ struct worker_process_events {
 	void (*text)(void *ctx, struct lm_str line);
 	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
 	/// destroyed inside.
-	void (*ended)(void *ctx, const struct worker_result *result);
+	void (*exited)(void *ctx, const struct worker_result *result);
 	void *ctx;
 };
 

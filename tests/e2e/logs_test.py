@@ -76,7 +76,7 @@ def test_lines_arrive_once_in_order_and_together(shipping_device, cloudwatch_log
     # After a restart it goes on, and nothing comes twice.
     assert device.stop() == 0
     device.start()
-    found = wait_shipped(device, cloudwatch_logs, "lightermand has ended")
+    found = wait_shipped(device, cloudwatch_logs, "lightermand has exited")
     assert len(set(found)) == len(found)
 
 
@@ -117,7 +117,7 @@ def test_a_service_that_was_away_gets_everything_later(shipping_device, cloudwat
     assert device.stop() == 0
     cloudwatch_logs.denied.clear()
     device.start()
-    found = wait_shipped(device, cloudwatch_logs, "lightermand has ended")
+    found = wait_shipped(device, cloudwatch_logs, "lightermand has exited")
     assert not any("ship the log" in line for line in found)
 
 
@@ -174,7 +174,7 @@ def test_nothing_of_shipping_delays_a_deployment(shipping_device, held, cloudwat
     # What was taken and never acknowledged comes again.
     cloudwatch_logs.reset()
     device.start()
-    wait_shipped(device, cloudwatch_logs, "lightermand has ended")
+    wait_shipped(device, cloudwatch_logs, "lightermand has exited")
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_a_spool_that_is_gone_while_a_worker_waits_does_no_harm(role_device, clo
     shutil.rmtree(folder)
     folder.write_text("")
     device.deploy(device.local_group(["web", "more"], local_image, loggers=BOTH))
-    device.wait_log("no log can be shipped to CloudWatch Logs")
+    device.wait_log("cannot ship the log to CloudWatch Logs")
     assert device.status["last_deployment"]["success"]
     assert device.stop() == 0
 
@@ -369,7 +369,7 @@ def test_ends_in_order_while_somebody_follows_the_log(device, local_image):
         while "generation 1 is deployed" not in reads.next().get("line", ""):
             pass
         assert device.stop() == 0
-        assert "lightermand has ended" in reads.stream.read().decode()
+        assert "lightermand has exited" in reads.stream.read().decode()
 
 
 def test_the_command_line_shows_the_log_and_follows_it(device, engine, local_image):

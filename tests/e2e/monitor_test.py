@@ -180,9 +180,9 @@ def test_a_restart_of_the_engine_loses_nothing_and_tells_nothing_twice(device, a
     happenings.settle(engine, local_image)
     before = len(happenings.all)
     Server.stop(engine, number)
-    device.wait_log("what happens to the containers is not seen: ")
+    device.wait_log("lost the Docker event stream: ")
     engine.start()
-    device.wait_log("what happens to the containers is seen again")
+    device.wait_log("the Docker event stream is back")
     wait_until(lambda: containers["web"].reload() or containers["web"].status == "running", 60, "it is not restarted")
     happenings.settle(engine, local_image)
     told = [message for message in happenings.all[before:] if not message["service"].startswith("settle")]

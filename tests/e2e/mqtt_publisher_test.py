@@ -223,7 +223,7 @@ def test_a_broker_that_allows_the_status_alone_gets_it_and_no_reconnect_loop(dev
         topics = {all_of_it.next().topic.rsplit("/", 1)[1] for _ in range(20)}
         assert {"status", "containers", "progress", "connection"} >= topics
         assert device.stop() == 0
-    assert device.log.count("ends the connection at each message to the topic") <= 3
+    assert device.log.count("closes the connection at each message to the topic") <= 3
 
 
 def test_topics_can_be_renamed_and_switched_off_for_a_broker(device_with, compose2, broker, local_image):

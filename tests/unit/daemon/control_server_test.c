@@ -209,7 +209,7 @@ static void send_and_end(struct fixture *unused)
 	(void)unused;
 	control_client_send(f.client, number("generation", 7), false);
 	control_client_send(f.client, number("progress", 1), true);
-	control_client_end(f.client, number("exit", 0));
+	control_client_finish(f.client, number("exit", 0));
 }
 
 static void a_request_gets_its_lines_and_then_the_end(void **state)
@@ -292,8 +292,7 @@ static void a_request_too_long_is_refused(void **state)
 	connect_peer(&f.peer);
 	send_bytes(f.peer.fd, text, n);
 	assert_string_equal(answer_of(&f.peer),
-		"{\"exit\":1,\"message\":\"the request is over 8454144 bytes, the most that is "
-		"taken\"}\n");
+		"{\"exit\":1,\"message\":\"the request exceeds the limit of 8454144 bytes\"}\n");
 	assert_int_equal(f.requests, 0);
 }
 
@@ -483,7 +482,7 @@ static void a_slow_reader_loses_only_what_may_be_left_out(void **state)
 	turn();
 	for (int i = 0; i < LINES; i++)
 		control_client_send(f.client, padded(i, 1000), i != LINES - 1);
-	control_client_end(f.client, number("exit", 0));
+	control_client_finish(f.client, number("exit", 0));
 	const char *got = answer_of(&f.peer);
 	int lines = 0;
 	for (const char *p = got; (p = strchr(p, '\n')); p++)
@@ -516,7 +515,7 @@ static void a_client_given_up_may_still_be_ended(void **state)
 	turn();
 	for (int i = 0; i < 4000; i++)
 		control_client_send(f.client, padded(i, 1000), false);
-	control_client_end(f.client, number("exit", 0));
+	control_client_finish(f.client, number("exit", 0));
 	turn();
 	assert_int_equal(f.gone, 0);
 }
@@ -545,7 +544,7 @@ static void an_ended_client_that_does_not_read_is_closed(void **state)
 		control_client_send(f.client, padded(i, 1000), false);
 	hurry = true;
 	last_limit_ms = 0;
-	control_client_end(f.client, number("exit", 0));
+	control_client_finish(f.client, number("exit", 0));
 	assert_int_equal(last_limit_ms, PATIENCE_MS);
 	turn();
 	assert_null(strstr(answer_of(&f.peer), "exit"));
@@ -801,7 +800,7 @@ static void may_only_ask(struct fixture *unused)
 {
 	(void)unused;
 	assert_false(control_client_may_act(f.client));
-	control_client_end(f.client, control_last_line(0, NULL));
+	control_client_finish(f.client, control_last_line(0, NULL));
 }
 
 static void who_is_in_the_reading_group_may_only_ask(void **state)
@@ -856,7 +855,7 @@ static void a_line_may_reach_the_ceiling_and_not_pass_it(void **state)
 	lm_buf_clear(&in);
 	assert_int_equal(control_request_add(&in, LM_STR("123"), &complete, &err), LM_OK);
 	assert_int_equal(control_request_add(&in, LM_STR("45\n"), &complete, &err), LM_E_TOO_LARGE);
-	assert_string_equal(err.msg, "the request is over 4 bytes, the most that is taken");
+	assert_string_equal(err.msg, "the request exceeds the limit of 4 bytes");
 }
 
 static void only_an_object_is_a_request(void **state)
@@ -895,8 +894,7 @@ static void a_request_of_many_values_is_refused_unparsed(void **state)
 
 	assert_int_equal(parse_with(LIMIT_CONTROL_VALUES, &err), LM_OK);
 	assert_int_equal(parse_with(LIMIT_CONTROL_VALUES + 1, &err), LM_E_INVALID);
-	assert_string_equal(
-		err.msg, "the request has more than 64 values and keys, as no request has");
+	assert_string_equal(err.msg, "the request exceeds the limit of 64 values and keys");
 	// What a text says is none of its values.
 	assert_int_equal(
 		control_request_parse(LM_STR("{\"group\":\"[,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"

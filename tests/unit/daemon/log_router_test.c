@@ -65,7 +65,7 @@ static int setup(void **state)
 	lm_auto_close int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (!mkdtemp(f.folder) || chdir(f.folder) != 0 || dup2(null, STDERR_FILENO) < 0)
 		return -1;
-	log_router_begin(&f.host);
+	log_router_open(&f.host);
 	log_router_set_shipper(&f.shipper);
 	return 0;
 }
@@ -73,7 +73,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	log_router_end();
+	log_router_close();
 	(void)dup2(f.stderr_fd, STDERR_FILENO);
 	(void)close(f.stderr_fd);
 	return chdir("/") == 0 && lm_tree_remove(AT_FDCWD, f.folder, NULL) == LM_OK ? 0 : -1;

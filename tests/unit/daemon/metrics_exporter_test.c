@@ -244,7 +244,7 @@ static void a_failure_is_told_once(void **state)
 	metrics_exporter_changed(f.exporter);
 	turn();
 	assert_int_equal(f.warnings, 2);
-	assert_non_null(strstr(f.text, "they are more than "));
+	assert_non_null(strstr(f.text, "they exceed the limit of "));
 	lm_log_set_sink(NULL, NULL);
 }
 

@@ -16,21 +16,19 @@ static const char NEW_PROGRAM[] =
 	"# HELP lighterman_build_info Always 1; the label is the version of lightermand.\n"
 	"# TYPE lighterman_build_info gauge\n"
 	"lighterman_build_info{version=\"" LM_VERSION "\"} 1\n"
-	"# HELP lighterman_up 0 once lightermand has ended as it was told to.\n"
+	"# HELP lighterman_up 0 once lightermand has shut down.\n"
 	"# TYPE lighterman_up gauge\n"
 	"lighterman_up 1\n"
 	"# HELP lighterman_start_time_seconds When lightermand started, in seconds since 1970.\n"
 	"# TYPE lighterman_start_time_seconds gauge\n"
 	"lighterman_start_time_seconds 1600000000.007\n"
-	"# HELP lighterman_deployments_total Attempts to deploy that have ended, by outcome.\n"
+	"# HELP lighterman_deployments_total Finished attempts to deploy, by outcome.\n"
 	"# TYPE lighterman_deployments_total counter\n"
 	"lighterman_deployments_total{outcome=\"success\"} 0\n"
 	"lighterman_deployments_total{outcome=\"invalid\"} 0\n"
 	"lighterman_deployments_total{outcome=\"failed\"} 0\n"
 	"lighterman_deployments_total{outcome=\"cancelled\"} 0\n"
-	"# HELP lighterman_stage_duration_seconds How long the stages of deployments took that "
-	"ended "
-	"well.\n"
+	"# HELP lighterman_stage_duration_seconds How long completed stages of deployments took.\n"
 	"# TYPE lighterman_stage_duration_seconds summary\n"
 	"lighterman_stage_duration_seconds_sum{stage=\"validate\"} 0.000\n"
 	"lighterman_stage_duration_seconds_count{stage=\"validate\"} 0\n"
@@ -106,7 +104,7 @@ static void a_new_program_shows_what_it_knows_and_nothing_else(void **state)
 static void counts_deployments_and_stages(void **state)
 {
 	struct metrics m = {.started_ms = 1,
-		.deployments = {.ended = {3, 2, 1, 4},
+		.deployments = {.by_outcome = {3, 2, 1, 4},
 			.last_success_ms = 1700000000120,
 			.generation = 17,
 			.stopped = true,
@@ -219,7 +217,7 @@ static void shows_each_broker_in_each_family(void **state)
 		"lighterman_outbox_messages{broker=\"a:1\"} 0\n"
 		"lighterman_outbox_messages{broker=\"/run/b\"} 5\n"
 		"# HELP lighterman_broker_refused_topics Topics that the MQTT broker refuses by "
-		"ending the connection.\n"
+		"closing the connection.\n"
 		"# TYPE lighterman_broker_refused_topics gauge\n"
 		"lighterman_broker_refused_topics{broker=\"a:1\"} 0\n"
 		"lighterman_broker_refused_topics{broker=\"/run/b\"} 2\n"
@@ -237,7 +235,7 @@ static void shows_each_broker_in_each_family(void **state)
 		"# TYPE lighterman_messages_set_aside_removed_total counter\n"
 		"lighterman_messages_set_aside_removed_total{broker=\"a:1\"} 0\n"
 		"lighterman_messages_set_aside_removed_total{broker=\"/run/b\"} 4\n"
-		"# HELP lighterman_messages_dropped_total Messages given up because the outbox was "
+		"# HELP lighterman_messages_dropped_total Messages dropped because the outbox was "
 		"full; status messages never are.\n"
 		"# TYPE lighterman_messages_dropped_total counter\n"
 		"lighterman_messages_dropped_total{broker=\"a:1\",class=\"event\"} 0\n"
@@ -248,7 +246,7 @@ static void shows_each_broker_in_each_family(void **state)
 
 static void an_orderly_end_shows(void **state)
 {
-	const struct metrics m = {.ended = true};
+	const struct metrics m = {.exited = true};
 
 	(void)state;
 	expect(&m, "\nlighterman_up 0\n");

@@ -171,12 +171,12 @@ static void run_bare(struct fixture *f, const char *script)
 		.image = on_image,
 		.compose = on_compose,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_ended,
 		.ctx = f};
 	const struct worker_process_events ships = {.shipped = on_shipped,
 		.idle = on_idle,
 		.text = on_text,
-		.ended = on_ended,
+		.exited = on_ended,
 		.ctx = f};
 	struct lm_err err = {LM_OK};
 
@@ -252,7 +252,7 @@ static void what_comes_before_a_worker_is_hardened_ends_it(void **state)
 		f->ended = false;
 		run_bare(f, script);
 		assert_int_equal(f->verdict, WORKER_FAIL);
-		assert_non_null(strstr(f->message, "not of its protocol"));
+		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
 }
@@ -266,8 +266,8 @@ static void a_worker_that_dies_has_failed(void **state)
 	assert_int_equal(f->verdict, WORKER_FAIL);
 	assert_string_equal(f->stage, "pull");
 	assert_string_equal(f->message,
-		"the worker ended without a result (killed by signal 11 (Segmentation fault)), in "
-		"stage pull; see the connector log for its last words");
+		"the worker exited without a result (killed by signal 11 (Segmentation fault)), in "
+		"stage pull; see the connector log for its last lines");
 	assert_string_equal(f->effect, "");
 }
 
@@ -277,7 +277,7 @@ static void rubbish_ends_the_worker_and_the_job(void **state)
 
 	run(f, "read -r job; echo 'Segmentation fault'; read -r never");
 	assert_int_equal(f->verdict, WORKER_FAIL);
-	assert_non_null(strstr(f->message, "not of its protocol ('Segmentation fault')"));
+	assert_non_null(strstr(f->message, "sent an invalid line ('Segmentation fault')"));
 }
 
 static void a_line_without_end_ends_the_worker_and_the_job(void **state)
@@ -307,7 +307,7 @@ static void lines_of_another_job_end_the_worker_and_the_job(void **state)
 		f->ended = false;
 		run(f, script);
 		assert_int_equal(f->verdict, WORKER_FAIL);
-		assert_non_null(strstr(f->message, "not of its protocol"));
+		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
 	assert_int_equal(f->heard.len, 0);
@@ -350,7 +350,7 @@ static void a_worker_that_is_idle_ships_nothing(void **state)
 		f->ended = false;
 		run(f, script);
 		assert_int_equal(f->verdict, WORKER_FAIL);
-		assert_non_null(strstr(f->message, "not of its protocol"));
+		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
 	assert_string_equal(lm_buf_cstr(&f->heard), "idle;idle;");
@@ -385,7 +385,7 @@ static void silence_ends_the_worker_and_the_job(void **state)
 	f->silence_ms = 1000;
 	run(f, "trap '' TERM; read -r job; read -r never");
 	assert_int_equal(f->verdict, WORKER_FAIL);
-	assert_non_null(strstr(f->message, "has said nothing for 1 s"));
+	assert_non_null(strstr(f->message, "produced no output for 1 s"));
 }
 
 /// A disk that takes its time, or a SIGSTOP: the worker waits for its `go`, and is not to blame.
@@ -432,7 +432,7 @@ static void stages_and_images_are_not_repeated(void **state)
 		f->ended = false;
 		run(f, scripts[i]);
 		assert_int_equal(f->verdict, WORKER_FAIL);
-		assert_non_null(strstr(f->message, "not of its protocol"));
+		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
 }
@@ -497,7 +497,7 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 		.lock_fd = -1,
 		.handover = {-1, -1, -1, -1},
 		.silence_ms = f->silence_ms};
-	const struct worker_process_events events = {.ended = on_ended, .ctx = f};
+	const struct worker_process_events events = {.exited = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};
 
 	assert_int_equal(
