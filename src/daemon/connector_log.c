@@ -138,7 +138,7 @@ static bool make_bound(struct connector_log *log, uint64_t n)
 {
 	if (!is_over(log, n))
 		return true;
-	look(log); // somebody else may have removed some
+	look(log); // another program may have removed some
 	while (is_over(log, n)) {
 		if (!remove_oldest(log))
 			return false;
@@ -230,13 +230,13 @@ static void keep_newest(struct connector_log *log, uint64_t max)
 	(void)start_file(log); // if not, the next line tries again
 }
 
-/// Brings what an earlier run, a lower bound or somebody else left under the bound, at once. What
-/// is too large by itself keeps its newest lines.
+/// Enforces the bound at once on what an earlier run or another program left, or after it was
+/// lowered. A file that is too large by itself keeps its newest lines.
 static void fit_space(struct connector_log *log)
 {
 	uint64_t most = full_size(log) * PARTS;
-	// Where lines are small, a file over `most` is a stranger's, and would be removed whole
-	// soon after its rotation.
+	// Where lines are small, a file over `most` was written by another program, and would
+	// be removed whole soon after its rotation.
 	bool strange = log->size > most && full_size(log) >= LIMIT_LOG_LINE;
 
 	if (log->fd >= 0 && (strange || log->size > log->space))
@@ -245,8 +245,8 @@ static void fit_space(struct connector_log *log)
 	(void)make_bound(log, 0);
 }
 
-/// What a write that was killed, or a power cut, left of a line. It is none of ours if it is longer
-/// than a line can be.
+/// Removes what a killed write or a power cut left of a line. If it is longer than a line can be,
+/// another program wrote it.
 static void remove_torn_line(struct connector_log *log)
 {
 	char end[LIMIT_LOG_LINE];
@@ -322,13 +322,8 @@ void connector_log_set_space(struct connector_log *log, unsigned space_kb)
 	fit_space(log);
 }
 
-const char *connector_log_path(const struct connector_log *log)
-{
-	return log->path;
-}
-
-/// Whether the path still leads to the file that is open; takes its size, which somebody else may
-/// have changed.
+/// Whether the path still leads to the file that is open; takes its size, which another program
+/// may have changed.
 static bool is_in_place(struct connector_log *log)
 {
 	struct stat st;

@@ -2,12 +2,12 @@
 #pragma once
 
 /// The connector log: <root>/ggc/var/log/user/<region>/aws/DockerApplicationDeployment.log, as
-/// Greengrass V1 kept it, readable by root (the user that runs us) only.
+/// Greengrass V1 kept it, readable by root (the user that runs lightermand) only.
 ///
 /// `Space` bounds the whole set of files: the log, and the older parts that it was rotated into
 /// (the same name with .1, .2, … behind it). A line is in exactly one of them, whole, also if the
 /// program is killed in the middle of a rotation. A write that fails (disk full) is counted, and
-/// the first line that can be written again says how many were lost. Never logs by itself.
+/// the next line that can be written is preceded by one with the number lost. Never logs by itself.
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -21,14 +21,14 @@ struct connector_log;
 enum { CONNECTOR_LOG_SPACE_KB = 128 }; ///< Greengrass's default.
 
 /// Opens the log, creating directories (0700) and file (0600) where they are missing.
-/// LM_E_DENIED, LM_E_INVALID (something else than a file has its name; a link is not followed),
+/// LM_E_DENIED, LM_E_INVALID (it is not a regular file; a link is not followed),
 /// LM_E_SYS.
 lm_rc connector_log_open(const char *root, const char *region, unsigned space_kb,
 	struct connector_log **ret, struct lm_err *err);
 void connector_log_close(struct connector_log *log);
 LM_DEFINE_CLEANUP(struct connector_log, connector_log_close)
 
-/// Changes the bound; parts that are too much for it go at once.
+/// Changes the bound; parts that exceed it are removed at once.
 void connector_log_set_space(struct connector_log *log, unsigned space_kb);
 /// Appends finished lines, each with its line end and of at most LIMIT_LOG_LINE bytes.
 void connector_log_write(struct connector_log *log, struct lm_str lines);
@@ -36,5 +36,3 @@ void connector_log_write(struct connector_log *log, struct lm_str lines);
 /// LM_E_SYS.
 lm_rc connector_log_tail(
 	const struct connector_log *log, unsigned lines, struct lm_buf *out, struct lm_err *err);
-/// The file's path. Borrowed.
-const char *connector_log_path(const struct connector_log *log);

@@ -20,11 +20,12 @@ struct container_list {
 	struct loop *loop;
 	char *socket_path;
 	char *project;
-	unsigned minor;                       ///< Of the API version agreed on; 0: to be asked for.
-	struct container_question *waiting;   ///< For what is under way.
-	struct container_question *answering; ///< Being told; a callback may forget some of them.
-	struct engine_get *get;               ///< NULL: nothing is under way.
-	bool notifying; ///< Callbacks are being called; the memory is needed until then.
+	unsigned minor;                     ///< Of the API version agreed on; 0: to be asked for.
+	struct container_question *waiting; ///< For what is under way.
+	struct container_question
+		*answering;     ///< Being answered; a callback may forget some of them.
+	struct engine_get *get; ///< NULL: nothing is under way.
+	bool notifying;         ///< Callbacks are being called; the memory is needed until then.
 	bool destroyed;
 };
 
@@ -80,7 +81,7 @@ void container_list_destroy(struct container_list *c)
 		free(c);
 }
 
-/// Tells all who wait. They may ask again, forget, and destroy `c` meanwhile.
+/// Answers all questions. A callback may ask again, forget, and destroy `c`.
 static void finish(struct container_list *c, lm_rc rc, const struct engine_containers *list,
 	const struct lm_err *err)
 {
@@ -145,7 +146,7 @@ void container_list_forget(struct container_list *c, void *ctx)
 		stop(c);
 }
 
-/// Whether the version is one that we speak; then the list is asked for.
+/// Checks that the engine's API version is supported, then requests the list.
 static lm_rc take_version(struct container_list *c, struct lm_str body, struct lm_err *err)
 {
 	struct engine_version version;

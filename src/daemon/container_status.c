@@ -38,8 +38,7 @@ bool container_status_is_fresh(const struct container_status_known *known,
 	return is_word(c, "created") || is_word(c, "dead"); // nothing happens to these
 }
 
-/// As it is if it is one plain word, else in quotes. Lists come from anybody who may label a
-/// container.
+/// As it is if it is one plain word, else in quotes: anyone who may label a container chooses it.
 static void add_value(struct lm_buf *out, const char *key, const char *value)
 {
 	char shown[4 * VALUE_MAX + 32];
@@ -121,8 +120,8 @@ struct container_status {
 	const struct monitor *monitor;
 	struct loop_timer *timer;
 	unsigned frequency_s;
-	bool under_way;          ///< From the question for a list until its lines are written.
-	bool away;               ///< The engine did not answer, which was told.
+	bool under_way;          ///< From the request for a list until its lines are written.
+	bool away;               ///< The engine did not answer, which was logged.
 	struct status_rows rows; ///< Of the list under way, else of the last one.
 	uint64_t revision;       ///< The monitor's, before `rows` were asked for; 0: none.
 	uint64_t asked_ms;       ///< When.
@@ -163,7 +162,7 @@ struct container_status *container_status_create(struct loop *loop, const char *
 	return l;
 }
 
-/// What is under way ends without lines.
+/// Aborts a round without writing its lines.
 static void stop(struct container_status *l)
 {
 	container_list_forget(l->containers, l);
@@ -252,7 +251,7 @@ static bool inspect(struct container_status *l, struct status_row *row)
 	return true;
 }
 
-/// Asks for the next container of which the list does not tell enough; at the end, writes.
+/// Inspects the next container that the list does not describe fully; after the last, writes.
 static void inspect_next(struct container_status *l)
 {
 	for (; l->next < l->rows.n && l->left > 0; l->next++) {
@@ -338,7 +337,7 @@ static void on_list(
 	inspect_next(l);
 }
 
-/// Whether they are what a list would tell now.
+/// Whether a list would be the same now.
 static bool rows_hold(const struct container_status *l, uint64_t revision, uint64_t now_ms)
 {
 	if (revision == 0 || revision != l->revision || now_ms - l->asked_ms >= LIST_EVERY_MS)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Every so often one line a container in the log: what the connector did every
-/// DockerContainerStatusLogFrequency seconds.
+/// Logs the status of each container, every DockerContainerStatusLogFrequency seconds.
 ///
-/// While nothing happens to the containers, by the monitor's word, the engine is asked for their
-/// list every five minutes only, as it might hang; else each time. What a list does not tell
-/// (restarts, exact times) is asked of single containers, and only of those that are new or have
-/// changed their state since they were last asked. Logs. From the loop's thread.
+/// While the monitor sees no container event, the engine is asked for the list every five minutes
+/// only (it might hang); otherwise each time. What a list does not contain (restarts, exact times)
+/// is requested for single containers, and only if they are new or have changed their state since.
+/// Logs. From the loop's thread.
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -21,19 +20,19 @@
 
 struct container_status;
 
-/// `docker_socket` and `project` are copied. `monitor` must outlive it; NULL: the list is asked for
-/// each time. Nothing is done before a frequency is set.
+/// `docker_socket` and `project` are copied. `monitor` must outlive it; NULL: the list is requested
+/// each time. Idle until a frequency is set.
 struct container_status *container_status_create(struct loop *loop, const char *docker_socket,
 	const char *project, const struct monitor *monitor);
 void container_status_destroy(struct container_status *l);
 LM_DEFINE_CLEANUP(struct container_status, container_status_destroy)
 
-/// From now on every `frequency_s` seconds; 0: not any more. The same again changes nothing.
+/// 0: stops. The same value again changes nothing.
 void container_status_set_frequency(struct container_status *l, unsigned frequency_s);
 
-// One line (docs/formats.md, "Logs"), and whether what is known of a container still holds. Pure.
+// One line (docs/formats.md, "Logs"), and whether an earlier inspection still holds. Pure.
 
-/// What the engine said of one container, and when.
+/// The result of an inspection, and when it was made.
 struct container_status_known {
 	struct engine_container_state state;
 	char word[16];    ///< Its state in the list then: "running".
@@ -46,7 +45,7 @@ bool container_status_is_fresh(const struct container_status_known *known,
 	const struct engine_container *c, uint64_t now_ms);
 
 /// Appends "service=web name=… image=… state=running health=healthy restarts=0 exit_code=-
-/// uptime_s=3600". `state` may be NULL: what only it tells is then "-", and the uptime the least
-/// that the list can mean.
+/// uptime_s=3600". `state` may be NULL: what only it has is then "-", and the uptime the least that
+/// the list can mean.
 void container_status_format(struct lm_buf *out, const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms);

@@ -21,7 +21,7 @@
 
 enum {
 	REQUEST_MS = 30 * 1000,
-	UNREAD_MS = 30 * 1000, ///< For an ended client to read on.
+	UNREAD_MS = 30 * 1000, ///< For a client to read its last lines.
 	DROP_ABOVE = 64 << 10, ///< So many bytes wait: droppable lines are left out.
 	READ_PIECE = 16 << 10,
 	SMALL = 64 << 10,           ///< A request that needs no more never has to give way.
@@ -37,7 +37,7 @@ struct control_server {
 	struct loop *loop;
 	char *path;
 	int fd;
-	dev_t dev; ///< Of the socket file, which may not be ours any more when we end.
+	dev_t dev; ///< Of the socket file, which another program may have replaced at exit.
 	ino_t ino;
 	struct loop_fd *watch;
 	struct loop_timer *retry; ///< Accepting is paused until it fires.
@@ -91,7 +91,7 @@ enum control_phase {
 	READING,   ///< The request is not complete.
 	ANSWERING, ///< The handler has it.
 	FINISHING, ///< The last line is in `out`.
-	GONE,      ///< The handler is being told.
+	GONE,      ///< The handler is being notified.
 };
 
 struct control_client {
@@ -105,10 +105,10 @@ struct control_client {
 	/// The limit for the request, then for the reading of what is left; at 0 ms, what could
 	/// not be done inside a call of the handler's.
 	struct loop_timer *timer;
-	/// Watched for its going, not for reading: it has closed its sending side, or speaks out of
-	/// turn.
+	/// Watched for a hang-up only: it has closed its sending side, or has sent more than a
+	/// request.
 	bool ignores_input;
-	bool broken; ///< Nothing can be written any more; the timer will tell the handler.
+	bool broken; ///< Nothing can be written any more; the timer will notify the handler.
 	struct lm_buf in;
 	struct lm_buf out;
 	void *data;
@@ -149,7 +149,7 @@ static void drop_client(struct control_client *client)
 	free_client(client);
 }
 
-/// The other side has gone. The handler may do anything in its call, also end the server.
+/// The client has gone. The handler may do anything in its call, even destroy the server.
 static void leave(struct control_client *client)
 {
 	struct control_handler handler = client->control->handler;
@@ -349,7 +349,7 @@ static size_t measure_reading(
 	return sum;
 }
 
-/// Who sends in earnest is soon done; who has sent for the longest time gives way.
+/// The client that has been sending for the longest time is dropped first.
 static void bound_reading(struct control_server *c, bool trusted)
 {
 	struct control_client *oldest = NULL;
@@ -409,7 +409,7 @@ static void on_ready(void *ctx, short events)
 	}
 	if (events & POLLIN)
 		on_readable(client);
-	else if (events & POLLHUP) // or urgent data, which no client of ours sends
+	else if (events & POLLHUP) // or urgent data, which lighterman never sends
 		leave(client);
 }
 
@@ -509,7 +509,7 @@ static bool has_place(const struct control_server *c, bool trusted)
 	return c->n < LIMIT_CONTROL_CLIENTS + (trusted ? LIMIT_CONTROL_RESERVED : 0);
 }
 
-/// Whoever is being answered keeps its place; whoever has not even asked does not.
+/// A client that is being answered keeps its place; one that has not sent its request may lose it.
 static bool make_place(struct control_server *c, bool trusted)
 {
 	if (!has_place(c, trusted))

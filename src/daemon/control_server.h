@@ -2,13 +2,14 @@
 #pragma once
 
 /// The control socket: clients that each send one request, a JSON object on a line, and get JSON
-/// objects, one a line, until the last (docs/formats.md). It knows nothing of what is asked.
+/// objects, one a line, until the last (docs/formats.md). Independent of the requests' content.
 ///
 /// No client can harm another or the daemon: at most LIMIT_CONTROL_CLIENTS at a time (a further one
-/// takes the place of one that has not asked yet, or is told so and closed), and some more for
-/// trusted ones, which are root's and our own user's; a request has a ceiling and a time limit; and
-/// a client that reads slowly loses progress lines, then its connection. Root and our own user may
-/// do everything, members of two groups as control_groups says, and others nothing.
+/// takes the place of one that has not sent its request yet, or is rejected), and some more for
+/// trusted ones, which are root's and lightermand's own user's; a request has a ceiling and a time
+/// limit; and a client that reads slowly loses progress lines, then its connection. Root and
+/// lightermand's own user may do everything, members of two groups as in struct control_groups, and
+/// others nothing.
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -21,7 +22,7 @@
 struct control_server;
 struct control_client;
 
-/// Whom the socket lets in beside root and our own user; NULL: nobody.
+/// Who may connect beside root and lightermand's own user; NULL: nobody.
 struct control_groups {
 	const char *all; ///< Its members may do everything: with a definition that is root's power.
 	const char *read; ///< Its members may only ask.
@@ -29,10 +30,10 @@ struct control_groups {
 
 struct control_handler {
 	/// A complete request (an object; borrowed for the call). The handler answers, now or
-	/// later, with control_client_send and finally control_client_end.
+	/// later, with control_client_send and finally control_client_finish.
 	void (*request)(void *ctx, struct control_client *client, const json_t *request);
-	/// The client has gone before control_client_end, or the server ends, and is no more after
-	/// this call. Only for clients whose request was handed over.
+	/// The client has gone before control_client_finish, or the server is destroyed; it is
+	/// freed after this call. Only for clients whose request was handed over.
 	void (*gone)(void *ctx, struct control_client *client);
 	void *ctx;
 };
@@ -58,7 +59,7 @@ void control_client_finish(struct control_client *client, json_t *line);
 /// {"exit":N,"message":…}, what every last line has; `message` may be NULL, and need not be UTF-8.
 /// A new reference.
 json_t *control_last_line(int status, const char *message);
-/// The handler's own word with a client; NULL at first.
+/// The handler's own data of a client; NULL at first.
 void control_client_set_data(struct control_client *client, void *data);
 void *control_client_data(const struct control_client *client);
 bool control_client_is_trusted(const struct control_client *client);

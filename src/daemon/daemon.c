@@ -28,7 +28,7 @@
 
 enum {
 	EXIT_HOST_FILE = 2,
-	DRAIN_MS = 5 * 1000, ///< At the end, for messages that a connected broker has not taken.
+	DRAIN_MS = 5 * 1000, ///< At exit, for messages that a connected broker has not taken.
 	TIDY_MS = 1000,      ///< After what has changed, for what follows from it.
 };
 
@@ -359,8 +359,8 @@ int daemon_run(const struct daemon_options *options)
 	lm_auto(daemon_finish) struct daemon d = {.options = options};
 	struct lm_err err = {LM_OK};
 
-	// Of whoever starts it by hand: members of controlGroup, and workers as the application's
-	// user, pass through directories of ours. What is secret has a mode of its own.
+	// Not the umask of the shell: members of controlGroup, and workers as the application's
+	// user, pass through lightermand's directories. Secrets have a mode of their own.
 	(void)umask(022);
 	// An attempt to connect to a broker has a thread, which must not cost an arena of its own.
 	(void)mallopt(M_ARENA_MAX, 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// lightermand, from its start to its end.
+/// The program lightermand.
 
 struct daemon_options {
 	const char *config; ///< The host file; NULL: the default one, which may be missing.
@@ -9,5 +9,5 @@ struct daemon_options {
 };
 
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the group file again. Returns the exit status: 0, or
-/// 1 (it could not start), or 2 (the host file). What could not be taken down is told in the log.
+/// 1 (it could not start), or 2 (the host file). What could not be stopped is logged.
 int daemon_run(const struct daemon_options *options);

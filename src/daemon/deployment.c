@@ -119,13 +119,7 @@ static void on_compose(void *ctx, const char *stamp, const char *version)
 	worker_launcher_note_compose(((struct deployment *)ctx)->workers, stamp, version);
 }
 
-static void on_text(void *ctx, struct lm_str line)
-{
-	(void)ctx;
-	log_router_forward(line);
-}
-
-/// Without a word from the worker: what it can have done by the stage that it had reached.
+/// Where the worker did not report it: what it can have done by the stage that it had reached.
 static enum deploy_effect guess_effect(const struct progress_publisher *p)
 {
 	if (progress_has_done(p, "up"))
@@ -137,7 +131,7 @@ static enum deploy_effect guess_effect(const struct progress_publisher *p)
 	return strcmp(p->stage, "down") == 0 ? DEPLOY_STOPPING : DEPLOY_UNTOUCHED;
 }
 
-/// A success that cannot be one is a failure: nothing that a worker says is believed blindly.
+/// A success that cannot be one is a failure: a worker is not trusted blindly.
 static struct worker_result check_result(
 	const struct deployment *d, const struct worker_result *result)
 {
@@ -237,7 +231,7 @@ static lm_rc start_worker_of(
 		.image = on_image,
 		.compose = on_compose,
 		.copy = on_copy,
-		.text = on_text,
+		.text = log_router_forward,
 		.exited = on_worker_exited,
 		.ctx = d,
 	};

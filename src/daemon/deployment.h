@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// One attempt to deploy a generation, from its worker's start to its end. What it is to record of
-/// its stages it does; how it ended is the caller's to record. From the loop's thread; logs.
+/// One attempt to deploy a generation, from the start of its worker to its outcome. Records its
+/// stages in the store; the caller records the outcome. From the loop's thread; logs.
 
 #include "base/cleanup.h"
 #include "config/definition.h"
@@ -14,7 +14,7 @@
 struct deployment;
 
 struct deployment_events {
-	/// It is about to change containers; that is on record.
+	/// It is about to change containers, which is recorded.
 	void (*acts)(void *ctx);
 	/// Last of all. `outcome` may be moved from; what is left of it is freed.
 	void (*done)(void *ctx, struct outcome *outcome);
@@ -31,9 +31,9 @@ struct deployment_spec {
 /// All is borrowed and outlives the deployment.
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
 	struct progress_publisher *progress, const struct deployment_events *events);
-/// `done` comes from within if no worker can be started.
+/// Calls `done` at once if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
-/// Tells the worker to stop; `done` comes later.
+/// Stops the worker; `done` is called later.
 void deployment_cancel(struct deployment *d);
 /// A worker that still runs is killed. Takes NULL.
 void deployment_destroy(struct deployment *d);

@@ -156,7 +156,7 @@ static lm_rc read_definition(struct store *store, unsigned n, struct group **ret
 	return rc ? rc : definition_parse(lm_str(text), &faults, ret, &ignored);
 }
 
-/// Adds what generation `n` knows: copies of the object that `d` names, and whether it put any file
+/// Adds what generation `n` has: copies of the object that `d` names, and whether it put any file
 /// at the destination of `d`.
 static void add_generation(struct store *store, unsigned n, const struct connector_definition *d,
 	json_t *copies, bool *ret_placed)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The generations in the store, as whoever deploys them or takes them down has to know them.
+/// The generations in the store, as deployments, teardowns and the status need them.
 
 #include "config/definition.h"
 #include "deploy/store.h"
@@ -10,17 +10,17 @@
 #include <stdbool.h>
 
 /// The definition of generation `n` as it was kept. The message names the generation. LM_E_SYS: it
-/// cannot be read or understood: what once was accepted is no fault of whoever wrote it.
+/// cannot be read or parsed: what was accepted once is no error of its author.
 lm_rc generation_read(struct store *s, unsigned n, struct group **ret, struct lm_err *err);
-/// The generation by whose definition what runs is taken down: of those whose containers may run
-/// the first whose definition can be read. LM_E_NOT_FOUND: nothing was deployed. As
+/// The generation whose definition a teardown uses: of those whose containers may run the first
+/// whose definition can be read. LM_E_NOT_FOUND: nothing was deployed. As
 /// generation_read.
 lm_rc generation_to_take_down(
 	struct store *s, unsigned *ret_n, struct group **ret, struct lm_err *err);
 /// The generation that runs while one with the definition `group` is deployed; 0: none. Before its
 /// attempt begins.
 unsigned generation_before(struct store *s, const struct group *group);
-/// How the last attempt of `n` ended, or NULL; a new reference.
+/// The outcome of the last attempt of `n`, or NULL; a new reference.
 json_t *generation_outcome(struct store *s, unsigned n);
 /// The outcome that was recorded last, of whichever generation; a new reference, or NULL.
 json_t *generation_last_outcome(struct store *s);
@@ -32,19 +32,19 @@ int64_t generation_last_success_ms(struct store *s);
 struct fallback {
 	/// The member `fallback` of the worker's document (docs/formats.md); NULL: there is none.
 	json_t *document;
-	/// It is a start: what the worker is handed is to hold the generation's own compose file.
+	/// It is a start: the worker gets the generation's own compose file.
 	bool is_start;
 };
 
 enum fallback_use {
 	FALLBACK_ORDINARY,
-	/// It brings up what ran before: as a start in offline mode, whatever the definition says.
+	/// It starts what ran before, as in offline mode, whatever the definition has.
 	FALLBACK_RESTORES,
-	FALLBACK_KEEPS, ///< The same, and what of it still runs runs on.
+	FALLBACK_KEEPS, ///< The same, and containers of it that still run are kept.
 };
 
-/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. What of the
-/// store cannot be read counts for nothing.
+/// For an attempt of generation `n`, or, with 0, for a definition that is none yet. What cannot
+/// be read of the store is ignored.
 struct fallback fallback_find(struct store *store, const struct connector_definition *definition,
 	unsigned n, enum fallback_use use);
 void fallback_finish(struct fallback *f);

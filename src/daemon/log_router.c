@@ -23,7 +23,7 @@ static struct log_follower *followers;
 static bool holds;
 static struct lm_buf held = {.max = HELD_MAX}; ///< Whole lines.
 
-/// FATAL, which nothing of ours is, lets errors through.
+/// FATAL, a level that Lighterman does not have, includes errors.
 static enum lm_level level_of(const char *name)
 {
 	for (enum lm_level level = LM_DEBUG; level <= LM_ERROR; level++) {
@@ -185,11 +185,12 @@ lm_rc log_router_tail(unsigned lines, struct lm_buf *out, struct lm_err *err)
 				  "is a FileSystem one for Lambda");
 }
 
-void log_router_forward(struct lm_str line)
+void log_router_forward(void *ctx, struct lm_str line)
 {
 	char text[LIMIT_LOG_LINE];
 	enum lm_level level = LM_ERROR;
 	int64_t ignored = 0;
+	(void)ctx;
 
 	if (!lm_log_parse(line, &ignored, &level) || line.n >= sizeof(text)) {
 		lm_error("lighterman-worker: %.*s", LM_STR_ARG(line));

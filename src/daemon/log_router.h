@@ -3,8 +3,8 @@
 
 /// Where lightermand's own lines and those of its workers go: to stderr; to the connector log once
 /// the region is known, which is part of the log's path; and to what is to be shipped to CloudWatch
-/// Logs. The last two each have a level of their own, by the group's loggers;
-/// stderr has that of the file, or INFO without one.
+/// Logs. The last two each have a level of their own, by the group's loggers; stderr has that of
+/// the file, or INFO without one.
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -15,9 +15,8 @@
 
 #include <stdbool.h>
 
-/// Takes over the program's log. `host` stays borrowed until log_router_end. A log that cannot be
-/// opened is no reason not to run: the fault is told on stderr, and tried again with the next
-/// group.
+/// Takes over the program's log. `host` stays borrowed until log_router_close. A log that cannot be
+/// opened is reported on stderr, and opened with the next group.
 void log_router_open(const struct host_settings *host);
 void log_router_close(void);
 
@@ -39,13 +38,12 @@ struct log_router_shipper {
 };
 /// Where lines to be shipped go from now on; NULL: nowhere. Borrowed.
 void log_router_set_shipper(const struct log_router_shipper *to);
-/// Goes by the group's loggers and region.
+/// Applies the group's loggers and region.
 void log_router_apply(const struct group *group);
-/// Between the two, lines are put together and written in few calls, for who writes many at once.
-/// Both within one turn of the loop.
+/// Between the two, lines are collected and written in few calls. Both within one turn of the loop.
 void log_router_hold(void);
 void log_router_release(void);
-/// Somebody who hears every line that stderr gets, from now on. Borrowed until log_router_unfollow.
+/// Gets every line that goes to stderr, from now on. Borrowed until log_router_unfollow.
 /// The callback must not log.
 struct log_follower {
 	void (*line)(void *ctx, struct lm_str line); ///< With its line end.
@@ -58,5 +56,6 @@ void log_router_unfollow(struct log_follower *follower);
 /// Appends the last lines of the connector log. LM_E_NOT_FOUND: there is no log file, because of
 /// the group's loggers or because the region is not known yet. LM_E_SYS.
 lm_rc log_router_tail(unsigned lines, struct lm_buf *out, struct lm_err *err);
-/// A line of a worker's stderr: as it is if it has the log's form, else as an error.
-void log_router_forward(struct lm_str line);
+/// A line of a worker's stderr: as it is if it has the log's form, else as an error. For struct
+/// worker_process_events: `ctx` is ignored.
+void log_router_forward(void *ctx, struct lm_str line);

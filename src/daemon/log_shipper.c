@@ -16,9 +16,9 @@
 
 enum {
 	ERROR_MS = 5 * 1000, ///< How long an error waits for company, if the others wait longer.
-	LOCK_AGAIN_MS = 5 * 1000, ///< A worker of an earlier lightermand ends by itself.
+	LOCK_AGAIN_MS = 5 * 1000, ///< A worker of an earlier lightermand exits by itself.
 	BACKOFF_MAX_MS = 15 * 60 * 1000,
-	TEXTS_MAX = 16 << 10, ///< Of a worker's own words.
+	TEXTS_MAX = 16 << 10, ///< Of a worker's own lines.
 	// A worker that has shipped costs memory, and one that is started costs credentials:
 	OFTEN_MS = 30 * 1000,         ///< It stays if batches come at least so often,
 	STAY_MS = 60 * 1000,          ///< for so long without any,
@@ -189,10 +189,10 @@ static void report_lost(struct log_shipper *s)
 	if (lost == 0)
 		return;
 	log_spool_clear_lost(s->spool);
-	// Whoever reads there must know, whatever level is asked for.
+	// Readers there have to see this, whatever the level is.
 	lm_log(s->level > LM_WARN ? s->level : LM_WARN,
 		"%" PRIu64 " line%s %s not shipped: the %u KB in which lines wait for CloudWatch "
-			   "Logs were full, or the disk was",
+		"Logs were full, or the disk was",
 		lost, lost == 1 ? "" : "s", lost == 1 ? "was" : "were",
 		log_spool_space_kb(s->spool));
 }
@@ -249,7 +249,7 @@ static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
 			err.msg);
 }
 
-/// The words of one worker after the other are the same while nothing changes: once is enough.
+/// One worker after the other logs the same while nothing changes: once is enough.
 static void on_text(void *ctx, struct lm_str line)
 {
 	struct log_shipper *s = ctx;
@@ -263,7 +263,7 @@ static void on_text(void *ctx, struct lm_str line)
 	if (memmem(lm_buf_cstr(&s->texts_before), s->texts_before.len, text.p, text.n))
 		return;
 	s->quiet = true;
-	log_router_forward(line);
+	log_router_forward(NULL, line);
 	s->quiet = false;
 }
 
@@ -286,7 +286,7 @@ static void on_idle(void *ctx)
 {
 	struct log_shipper *s = ctx;
 
-	if (!s->on || s->shipped != s->taken) { // on_ended says what is wrong
+	if (!s->on || s->shipped != s->taken) { // on_worker_exited reports it
 		worker_process_order(s->worker, "end");
 		return;
 	}
@@ -301,7 +301,7 @@ static void on_idle(void *ctx)
 		release_worker(s);
 }
 
-/// Nothing was in the hands of a worker that was idle: however it ended, nothing has failed.
+/// An idle worker has no batch: however it exited, nothing has failed.
 static void finish_idle_worker(struct log_shipper *s)
 {
 	if (s->overdue)
@@ -361,7 +361,7 @@ static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, stru
 	return worker_launch(s->loop, s->host, &start, &events, &s->worker, err);
 }
 
-/// What somebody has done to the spool's files is forgotten by opening it anew.
+/// Opens the spool anew if its files are not as it left them.
 static lm_rc take(struct log_shipper *s, int *ret_fd, struct lm_err *err)
 {
 	lm_rc rc = log_spool_take(s->spool, ret_fd, &s->taken, err);

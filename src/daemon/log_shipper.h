@@ -2,11 +2,11 @@
 #pragma once
 
 /// Log lines on their way to CloudWatch Logs: kept in a spool (`<stateDirectory>/cloudwatch`), and
-/// shipped from there by workers (job `ship-logs`), as lightermand holds no AWS credentials.
+/// shipped from there by workers (task `ship-logs`), as lightermand holds no AWS credentials.
 ///
 /// Lines wait for others to go with them, so that a worker is not started for each; if they do not
 /// wait for long, a worker ships one batch after the other, with the same credentials. One worker
-/// at a time, and none while anybody else has a job: log_shipper_pause kills it, at worst a batch
+/// at a time, and none while another task runs: log_shipper_pause kills it, at worst a batch
 /// is shipped twice. Failures are tried again with growing pauses, and only the first of a series
 /// is told. What is said about shipping itself is not shipped, but for how many lines were lost: it
 /// could never come to an end. From the loop's thread; logs.

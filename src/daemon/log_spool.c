@@ -47,7 +47,7 @@ struct log_spool {
 	uint64_t lost;   ///< Lines.
 
 	int taken_fd;  ///< -1: nothing is taken out.
-	int reader_fd; ///< The same file, for whoever ships it.
+	int reader_fd; ///< The same file, for the worker that ships it.
 	uint64_t taken, taken_end;
 	uint64_t done;    ///< Up to here what was taken is shipped.
 	uint64_t dropped; ///< Up to here it was pushed out meanwhile, and counted as lost.
@@ -191,7 +191,7 @@ static lm_rc open_files(struct log_spool *s, struct lm_err *err)
 
 	if (rc != LM_OK)
 		return rc;
-	// Each ends where the next begins, whatever somebody has done to it.
+	// Each ends where the next begins, whatever another program did to it.
 	for (size_t i = 0; i + 1 < s->n; i++) {
 		uint64_t room = s->files[i + 1].place - s->files[i].place;
 
@@ -592,7 +592,7 @@ uint64_t log_spool_lost(const struct log_spool *s)
 
 void log_spool_clear_lost(struct log_spool *s)
 {
-	struct lm_err ignored; // it would be told twice
+	struct lm_err ignored; // it would be reported twice
 
 	s->lost = 0;
 	(void)!save_cursor(s, &ignored);

@@ -84,8 +84,8 @@ static size_t control_bytes(const char *text)
 	return first < 0x20 || first == 0x7f;
 }
 
-/// As the format wants it, and without control characters, which any image may bring along in a
-/// label, and which would reach a terminal: their bytes are told as \xNN, its backslash escaped.
+/// As the format wants it, and without control characters, which any image may have in a
+/// label, and which would reach a terminal: their bytes become \xNN, with an escaped backslash.
 static void add_escaped(struct lm_buf *out, const char *value)
 {
 	while (*value) {

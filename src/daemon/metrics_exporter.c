@@ -33,7 +33,7 @@ static void count_known(void *ctx, const struct monitor_container *container)
 	metrics_count_container(ctx, container->state, container->health);
 }
 
-/// What the monitor knows by itself.
+/// By the monitor, without a request to the engine.
 static struct metrics_containers known_containers(const struct monitor *monitor)
 {
 	enum monitor_sight sight = monitor_sight(monitor);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Gathers what metrics tell from those who know it, and keeps the host file's metrics.textfile.
-/// Asks nobody: what is known of containers is the monitor's, or was just asked by the caller.
-/// Logs.
+/// Collects the metrics, and keeps the host file's metrics.textfile for programs that read files
+/// (the textfile collector of node_exporter): replaced as a whole when its text has changed, at
+/// most every 15 s, to spare the disk. Makes no requests: containers are those of the monitor, or
+/// of a list that the caller has. Logs, once, that the file cannot be written.
 
 #include "base/cleanup.h"
 #include "daemon/mqtt_brokers.h"
@@ -21,20 +22,20 @@ struct metrics_exporter_sources {
 	const struct monitor *monitor;
 };
 
-/// `from` is copied; who is in it outlives this.
+/// `from` is copied; its members outlive this.
 struct metrics_exporter *metrics_exporter_create(struct loop *loop,
 	const struct host_settings *host, const struct metrics_exporter_sources *from);
-/// Writes the file a last time. Takes NULL.
+/// Writes the file a last time, if its text has changed. Takes NULL.
 void metrics_exporter_destroy(struct metrics_exporter *e);
 LM_DEFINE_CLEANUP(struct metrics_exporter, metrics_exporter_destroy)
 
-/// A deployment, a connection, a container, or what else the metrics tell has changed. Takes NULL.
+/// Something that the metrics show has changed. Takes NULL.
 void metrics_exporter_changed(struct metrics_exporter *e);
 
 /// The engine was just asked for the application's containers; `list` NULL: it did not answer.
 struct metrics_exporter_asked {
 	const struct engine_containers *list;
 };
-/// Appends the metrics. `asked` NULL: by what is known. False: they are over the buffer's ceiling.
+/// Appends the metrics. `asked` NULL: by the monitor. False: they exceed the buffer's ceiling.
 bool metrics_exporter_write(const struct metrics_exporter *e,
 	const struct metrics_exporter_asked *asked, struct lm_buf *out);

@@ -25,7 +25,7 @@ struct mqtt_broker {
 	char *folder;                          ///< Name of its outbox below outbox/.
 	char connection[MQTT_BROKERS_ID_SIZE]; ///< Of the attempt, or the connection, that there
 					       ///< is.
-	bool away_logged;                      ///< The log knows that it is away.
+	bool away_logged;                      ///< That it is away was logged.
 	struct lm_err behind; ///< Why it could not take a status, and gets no later ones.
 };
 

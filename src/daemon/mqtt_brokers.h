@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What goes out over MQTT: one publisher with its own outbox for each broker of the host file, as
-/// every broker gets every message. Logs connections made and lost, once each.
+/// The MQTT brokers of the host file: one publisher with its own outbox for each, as every broker
+/// gets every message. Logs connections made and lost, once each.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -50,13 +50,13 @@ void mqtt_brokers_forget_taken(struct mqtt_brokers *o);
 lm_rc mqtt_brokers_hold(
 	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
 
-/// For the end: tells of it, and calls `done` once nothing waits at any broker that is connected,
-/// or after `limit_ms`.
+/// At exit: announces it, and calls `done` once no message waits for a connected broker, or after
+/// `limit_ms`.
 void mqtt_brokers_drain(struct mqtt_brokers *o, uint64_t limit_ms, loop_cb *done, void *ctx);
 
 /// [{"name","connected","waiting","error","refused_topics"},…]; a new reference.
 json_t *mqtt_brokers_to_json(const struct mqtt_brokers *o);
-/// What of each broker metrics tell. Returns how many; the caller frees the array, the names are
+/// The metrics of each broker. Returns how many; the caller frees the array, the names are
 /// borrowed.
 size_t mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker **ret);
 
@@ -67,7 +67,7 @@ enum { MQTT_BROKERS_ID_SIZE = 33 };
 /// A new random id. Returns `out`.
 char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE]);
 
-/// `thing` may be NULL. LOST is said by the broker, at a time that is not known beforehand: its
+/// `thing` may be NULL. LOST is published by the broker, at a time that is unknown beforehand: its
 /// time is null. The caller frees.
 char *mqtt_brokers_connection_message(enum publisher_connection what, const char *connection,
 	const char *thing, int64_t wall_ms) __attribute__((returns_nonnull));

@@ -80,8 +80,8 @@ void outcomes_send(struct outcomes *o)
 	lm_auto_free struct store_message *messages = NULL;
 	size_t n = 0;
 	struct lm_err err = {LM_OK}, failed = {LM_OK};
-	// One that cannot be read, or stays, does not hold up the others, for as many as the
-	// outboxes know the names of.
+	// One that cannot be read, or stays, does not hold up the others, for as many as
+	// the outboxes remember the names of.
 	lm_rc rc = store_unreported(o->store, &messages, &n, &err);
 
 	mqtt_brokers_send_again(o->brokers);
@@ -191,7 +191,7 @@ lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err)
 
 	// Unless another attempt of it has begun since.
 	if (store_state(o->store)->open == o->owed.generation)
-		rc = record(o, &o->owed, "", err); // it was told
+		rc = record(o, &o->owed, "", err); // it was published
 	if (rc == LM_OK)
 		outcome_finish(&o->owed);
 	return rc;

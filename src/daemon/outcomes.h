@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// How deployments ended: recorded in the store, and published as status messages. What the disk
-/// refuses is kept in memory, recorded later, and published all the same. From the loop's thread;
-/// logs.
+/// The outcomes of deployments: recorded in the store, and published as status messages. What the
+/// disk refuses is kept in memory, recorded later, and published all the same. From the loop's
+/// thread; logs.
 
 #include "base/error.h"
 #include "daemon/mqtt_brokers.h"
@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// How an attempt ended. All zero: none did.
+/// The outcome of an attempt. All zero: there is none.
 struct outcome {
 	unsigned generation;
 	bool success;
-	bool cancelled; ///< The worker ended as it was told to, or was ended.
+	bool cancelled; ///< The worker stopped on request, or was killed.
 	enum lifecycle_failure failure;
 	enum deploy_effect effect;
 	/// Owned. Stage, error and message: NULL after success; the version: NULL if there is none.
@@ -40,15 +40,15 @@ struct outcomes *outcomes_create(
 /// Takes NULL.
 void outcomes_destroy(struct outcomes *o);
 
-/// Records `outcome` and takes its content over. `is_told`: its status message is published. After
-/// an error it is owed: outcomes_settle.
+/// Records `outcome` and takes its content over. `publish`: its status message, too. After an
+/// error it is owed: outcomes_settle.
 lm_rc outcomes_record(
 	struct outcomes *o, struct outcome *outcome, bool publish, struct lm_err *err);
 /// Records what is owed, if anything is.
 lm_rc outcomes_settle(struct outcomes *o, struct lm_err *err);
-/// Ends the attempt that was interrupted, or cancelled, and is not to be taken up any more.
+/// Closes the attempt that was interrupted, or cancelled, and will not be resumed.
 lm_rc outcomes_close_open(struct outcomes *o, struct lm_err *err);
-/// The same for one whose end an earlier lightermand could not record; published.
+/// The same for one whose outcome an earlier lightermand could not record; published.
 lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err);
 /// Publishes the failure of something that has no generation, or no attempt.
 void outcomes_refuse(struct outcomes *o, const char *error, const char *message);

@@ -78,12 +78,6 @@ static void on_compose(void *ctx, const char *stamp, const char *version)
 	worker_launcher_note_compose(((struct plan_request *)ctx)->workers, stamp, version);
 }
 
-static void on_text(void *ctx, struct lm_str line)
-{
-	(void)ctx;
-	log_router_forward(line);
-}
-
 static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct plan_request *p = ctx;
@@ -109,7 +103,7 @@ lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
 		.progress = on_progress,
 		.plan = on_plan,
 		.compose = on_compose,
-		.text = on_text,
+		.text = log_router_forward,
 		.exited = on_worker_exited,
 		.ctx = p,
 	};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// A plan: one worker that looks and tells, for one client. Writes nothing, publishes nothing. From
-/// the loop's thread; logs.
+/// The plan of a deployment: one worker that reports what it would do, for one client. Writes and
+/// publishes nothing. From the loop's thread; logs.
 
 #include "base/cleanup.h"
 #include "config/definition.h"
@@ -23,7 +23,7 @@ struct plan_request *plan_request_create(struct store *store, struct worker_laun
 	const struct plan_request_events *events);
 /// LM_OK: `done` comes later. Otherwise no worker could be started.
 lm_rc plan_request_start(struct plan_request *p, struct lm_err *err);
-/// Tells the worker to stop; `done` comes later.
+/// Stops the worker; `done` is called later.
 void plan_request_cancel(struct plan_request *p);
 /// A worker that still runs is killed. Takes NULL.
 void plan_request_destroy(struct plan_request *p);

@@ -53,7 +53,7 @@ static void note_done(struct progress_publisher *p, const char *stage, int64_t m
 		p->stages, json_pack("{s:s, s:I}", "stage", stage, "ms", (json_int_t)ms));
 	struct metrics_stage *total = &p->totals[deploy_stage_from_name(stage)];
 	total->n++;
-	total->ms += ms > 0 ? (uint64_t)ms : 0; // a worker says it
+	total->ms += ms > 0 ? (uint64_t)ms : 0; // a worker reports it
 }
 
 void progress_stage(struct progress_publisher *p, const json_t *line)

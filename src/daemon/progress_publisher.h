@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// How far the present piece of work is: for whoever waits for it, for the log, for the progress
+/// How far the current task is: for the client that waits for it, for the log, for the progress
 /// topic, and for `status`. From the loop's thread; logs.
 
 #include "daemon/metrics.h"
@@ -13,8 +13,8 @@
 
 struct progress_publisher {
 	struct mqtt_brokers *brokers;
-	const struct waiter *waiter; ///< Who waits; NULL: nobody.
-	loop_cb *changed;            ///< A stage has begun or ended.
+	const struct waiter *waiter; ///< NULL: nobody waits.
+	loop_cb *changed;            ///< A stage has begun or finished.
 	void *ctx;
 
 	unsigned generation;          ///< That it is about.
@@ -26,11 +26,11 @@ struct progress_publisher {
 };
 
 void progress_finish(struct progress_publisher *p);
-/// Another piece of work begins.
+/// Another task begins.
 void progress_begin(struct progress_publisher *p, unsigned generation, bool counts);
-/// Passes a stage's line on; unless it only says how far, to the progress topic, too.
+/// Passes a stage's line on; if it begins or finishes a stage, to the progress topic, too.
 void progress_stage(struct progress_publisher *p, const json_t *line);
 /// The same for a stage of lightermand's own, which ends now.
 void progress_own_stage(struct progress_publisher *p, const char *stage, uint64_t began_ms);
-/// Whether a stage of the last deployment has ended well.
+/// Whether a stage of the last deployment was completed.
 bool progress_has_done(const struct progress_publisher *p, const char *stage);

@@ -31,7 +31,7 @@ struct requests {
 struct control_request {
 	struct requests *requests;
 	struct control_client *client;
-	bool waits;               ///< Until the deployment has ended.
+	bool waits;               ///< Until the deployment has finished.
 	struct log_request *logs; ///< While it follows the log.
 };
 
@@ -123,7 +123,7 @@ static bool is_in_state(const struct engine_container *c, const char *word)
 	return strcmp(c->state, word) == 0;
 }
 
-/// Whether it ends again and again; one that stays down is in no loop any more.
+/// Whether it exits again and again; one that stays down is not in a loop.
 static json_t *loop_to_json(const struct engine_container *c, const struct monitor_container *known)
 {
 	if (!known->loops || !(is_in_state(c, "running") || is_in_state(c, "restarting")))
@@ -133,7 +133,7 @@ static json_t *loop_to_json(const struct engine_container *c, const struct monit
 		(json_int_t)known->last_end_ms);
 }
 
-/// The list tells a container's age roughly, and at least that.
+/// The list has a container's age rounded down.
 static int64_t container_uptime_s(
 	const struct engine_container *c, const struct monitor_container *known)
 {
@@ -227,8 +227,8 @@ static void send_past(struct control_client *client, struct lm_str text)
 		send_line(client, lm_str_cut(&text, '\n'));
 }
 
-/// Answers with the last lines. NULL: that was all, and the client is ended. Otherwise it follows,
-/// and gets each further line until end_logs.
+/// Answers with the last lines. NULL: that was all, and the client is finished. Otherwise it
+/// follows, and gets each further line until stop_logs.
 static struct log_request *start_logs(struct control_client *client, const json_t *request)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_LOG_TAIL);
@@ -280,7 +280,7 @@ static void run_logs(struct control_request *r, const json_t *request)
 	if (r->logs)
 		r->requests->followers++;
 	else
-		free(r); // the client was ended
+		free(r); // the client was closed
 }
 
 static void run_crashes(struct control_request *r, const json_t *request)
@@ -300,7 +300,7 @@ static void on_measured(
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_METRICS);
 	json_t *last;
 
-	(void)rc; // with a failure there is no list, and the metrics say so
+	(void)rc; // with a failure there is no list, and the metrics show that
 	(void)err;
 	if (metrics_exporter_write(r->requests->from.metrics, &asked, &text)) {
 		last = control_last_line(0, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What the control socket is asked, and how it is answered (docs/formats.md, "Control socket").
+/// The requests of the control socket, and their answers (docs/formats.md, "Control socket").
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -14,7 +14,7 @@
 
 struct requests;
 
-/// Who is asked.
+/// Where the answers come from.
 struct requests_sources {
 	struct supervisor *supervisor;
 	struct mqtt_brokers *brokers;

@@ -33,7 +33,7 @@ static const char *down_word(const struct lifecycle *l, const struct engine_cont
 {
 	if (l->actual != ACTUAL_NOTHING)
 		return "stopping";
-	return any_runs(containers) ? "running" : "stopped"; // somebody else has started some
+	return any_runs(containers) ? "running" : "stopped"; // started from outside
 }
 
 static const char *state_word(const struct lifecycle *l, const struct engine_containers *containers)
@@ -228,7 +228,7 @@ static json_t *last_deployment_to_json(const struct status *s)
 static const char BESIDE[] = "the application is stopped, but containers of it were started from "
 			     "outside: 'lighterman stop' stops them";
 
-/// The engine has what lightermand did not start.
+/// Containers run that lightermand did not start.
 static bool is_contradicted(const struct lifecycle *l, const struct engine_containers *containers)
 {
 	return l->activity == ACTIVITY_IDLE && l->wanted.state == WANTED_DOWN &&

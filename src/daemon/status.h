@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/// What the worker does that runs.
+/// The task of the worker that runs.
 enum status_task { STATUS_NO_TASK, STATUS_DEPLOY, STATUS_DOWN, STATUS_PLAN };
 
 /// Everything is borrowed from the supervisor.
@@ -25,7 +25,7 @@ struct status {
 	uint64_t retry_at_ms; ///< On lm_clock_mono_ms().
 };
 
-/// What goes on, in a few words for people: "deploying generation 3: pull". The caller frees.
+/// A short description for people: "deploying generation 3: pull". The caller frees.
 char *status_describe(const struct status *s);
 /// What `status` shows but for containers and brokers; a new reference. `containers`: what the
 /// engine has; NULL: it did not answer.

@@ -34,7 +34,7 @@ enum {
 /// Why something failed, until that is answered and published.
 struct supervisor_failure {
 	char *error, *message;
-	json_t *last_line; ///< For who waits for it.
+	json_t *last_line; ///< For the client that waits for it.
 };
 
 struct supervisor {
@@ -59,7 +59,7 @@ struct supervisor {
 	bool awaits_workers; ///< `pending` begins once the lock is free.
 	struct lifecycle_action pending;
 
-	struct outcome finished; ///< Of the deployment that ended, until it is recorded.
+	struct outcome finished; ///< Of the last deployment, until it is recorded.
 	struct supervisor_failure failure;
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
 	const char *why_cancelled;    ///< Static storage.
@@ -333,7 +333,7 @@ static void record_outcome(struct supervisor *s, bool publish)
 
 static void record_again(struct supervisor *s)
 {
-	struct lm_err ignored; // told when it failed first
+	struct lm_err ignored; // logged when it failed first
 
 	if (outcomes_settle(s->outcomes, &ignored))
 		post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
@@ -391,9 +391,9 @@ static void begin_plan(struct supervisor *s)
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
 }
 
-/// Whether a container of the application, and not one that somebody made beside it, keeps it from
-/// being down. Before it is taken down one that has ended counts, too: the engine may start it
-/// again. Afterwards only one that runs does.
+/// Whether a container of the application (not a one-off one) keeps it from being stopped. Before a
+/// teardown one that has exited counts, too: the engine may start it again. Afterwards only one
+/// that runs does.
 static bool is_left(const struct engine_container *c, bool after_teardown)
 {
 	bool is_up = strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
@@ -559,9 +559,9 @@ static json_t *last_line(
 	case ANSWER_DONE:
 		return command == COMMAND_STOP ? control_last_line(0, NULL) : take_last_line(s);
 	case ANSWER_NOT_LASTING:
-		return control_last_line(
-			1, "the application is down, but that could not be recorded: a restart of "
-			   "lightermand would bring it up again; see 'lighterman logs'");
+		return control_last_line(1,
+			"the application is down, but that could not be recorded: a restart of "
+			"lightermand would bring it up again; see 'lighterman logs'");
 	case ANSWER_FAILED:
 	case ANSWER_CANCELLED:
 	case ANSWER_PLANNED:
@@ -750,7 +750,7 @@ static json_t *fault_line(const struct definition_fault *fault)
 		text);
 }
 
-/// Parses a group file; what is wrong with it, and what is only odd, is told to the waiter.
+/// Parses a group file; the waiter gets every validation error.
 static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct group **ret,
 	struct lm_err *err)
 {
@@ -902,7 +902,7 @@ static struct lifecycle_record read_record(const struct store_state *state)
 	};
 }
 
-/// What is wanted was saved, but not how the attempt ended that changed it.
+/// What is wanted was saved, but not the outcome of the attempt that changed it.
 static void close_unrecorded(struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
@@ -977,7 +977,7 @@ void supervisor_apply_loggers(struct supervisor *s)
 {
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	unsigned n = s->lifecycle.wanted.generation;
-	struct lm_err ignored; // told when it is started
+	struct lm_err ignored; // reported when it is started
 
 	if (n && generation_read(s->store, n, &group, &ignored) == LM_OK)
 		log_router_apply(group);

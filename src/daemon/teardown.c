@@ -56,12 +56,6 @@ static void on_compose(void *ctx, const char *stamp, const char *version)
 	worker_launcher_note_compose(((struct teardown *)ctx)->workers, stamp, version);
 }
 
-static void on_text(void *ctx, struct lm_str line)
-{
-	(void)ctx;
-	log_router_forward(line);
-}
-
 static void on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct teardown *t = ctx;
@@ -85,7 +79,7 @@ static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 		.begin = on_begin,
 		.progress = on_progress,
 		.compose = on_compose,
-		.text = on_text,
+		.text = log_router_forward,
 		.exited = on_worker_exited,
 		.ctx = t,
 	};

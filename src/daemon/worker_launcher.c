@@ -13,7 +13,7 @@
 
 enum {
 	LOCK_AGAIN_MS = 200,
-	LOCK_GRACE_MS = 45 * 1000, ///< A worker without lightermand ends within its own grace.
+	LOCK_GRACE_MS = 45 * 1000, ///< A worker without lightermand exits within its own grace.
 };
 
 struct worker_launcher {
@@ -50,7 +50,7 @@ lm_rc worker_launch(struct loop *loop, const struct host_settings *host,
 	return rc ? rc : launch_lock_note(start->lock_fd, worker_process_pid(*ret), err);
 }
 
-/// It may be long until the next job, which would. A worker that still runs removes its own.
+/// It may be long until the next task, which would. A worker that still runs removes its own.
 static void remove_abandoned_logins(const struct host_settings *host)
 {
 	lm_auto_close int lock = -1;
@@ -62,7 +62,7 @@ static void remove_abandoned_logins(const struct host_settings *host)
 		lm_warn("remove the folder for credentials: %s, ignoring", err.msg);
 }
 
-/// A worker that outlived its lightermand has the lock, and 45 s to end by itself.
+/// A worker that outlived its lightermand has the lock, and 45 s to exit by itself.
 static void wait_for_lock(struct worker_launcher *w, pid_t holder)
 {
 	uint64_t now = lm_clock_mono_ms();
@@ -93,7 +93,7 @@ bool worker_launcher_may_start(struct worker_launcher *w, loop_cb *may_start, vo
 		return false;
 	}
 	worker_launcher_forget(w);
-	return true; // what else is wrong is told by the start of the job
+	return true; // starting the worker reports other errors
 }
 
 void worker_launcher_forget(struct worker_launcher *w)

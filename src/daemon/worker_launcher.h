@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The workers that deploy, take down and plan: one at a time, none before the one of an earlier
-/// lightermand is gone. From the loop's thread; logs.
+/// Starts workers: those for deployments, teardowns and plans one at a time, none before the worker
+/// of an earlier lightermand is gone. From the loop's thread; logs.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -41,13 +41,13 @@ struct worker_task {
 lm_rc worker_launcher_start(struct worker_launcher *w, const struct worker_task *task,
 	const struct worker_process_events *events, struct worker_process **ret,
 	struct lm_err *err);
-/// The job has ended: removes the folder for its credentials, before another one starts.
+/// The worker has exited: removes the folder for its credentials, before another one starts.
 void worker_launcher_clean_up(struct worker_launcher *w);
-/// For struct worker_process_events, with the workers as its `ctx`: spares the next job the search.
+/// Which docker-compose the worker has found: spares the next one the search.
 void worker_launcher_note_compose(
 	struct worker_launcher *w, const char *stamp, const char *version);
 
-/// All is borrowed for the call; descriptors stay the caller's.
+/// Any other worker. All is borrowed for the call; descriptors stay the caller's.
 struct worker_launch_spec {
 	const char *program;
 	const struct process_user *user;
@@ -56,7 +56,8 @@ struct worker_launch_spec {
 	bool needs_aws;
 };
 
-/// On a failure `*ret` may be a job all the same, to be destroyed. As worker_process_start.
+/// Starts a worker with the device's identity for AWS, and writes its PID to the lock. On a failure
+/// `*ret` may be set all the same, to be destroyed. As worker_process_start.
 lm_rc worker_launch(struct loop *loop, const struct host_settings *host,
 	const struct worker_launch_spec *start, const struct worker_process_events *events,
 	struct worker_process **ret, struct lm_err *err);

@@ -20,8 +20,8 @@ enum {
 };
 
 /// Waits for a worker in parts, and only those count in which our loop turned: while it stood
-/// still (a slow disk, a stopped or frozen process) the worker may have stood still, too, or has
-/// spoken and was not heard yet.
+/// still (a slow disk, a stopped or frozen process) the worker may have stood still, too, or its
+/// output was not read yet.
 struct time_limit {
 	struct loop_timer *timer;
 	unsigned parts_left;
@@ -36,22 +36,22 @@ struct worker_process {
 	bool reaped;
 	bool cancelled;           ///< By worker_process_cancel.
 	bool idle;                ///< It waits for worker_process_order.
-	bool is_hardened;         ///< It said so, and was handed all the rest.
+	bool is_hardened;         ///< It reported so, and was given the rest.
 	struct handover handover; ///< Until then; our own copies.
 	int wait_status;
-	int in_fd, out_fd, err_fd; ///< Our ends of its socket and its pipes; -1: closed.
+	int in_fd, out_fd, err_fd; ///< The near ends of its socket and its pipes; -1: closed.
 	struct loop_fd *in_watch, *out_watch, *err_watch;
 	struct loop_child *child;
 	struct time_limit silence, grace;
 	unsigned silence_ms;
-	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and ends once.
+	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and finishes once.
 	unsigned images;                        ///< Lines of images.
 	struct lm_buf to_worker;
 	struct line_reader out, err;
 	char stage[32];            ///< The last one begun, "" before the first.
-	struct lm_err kill_reason; ///< Why we ended it, if we did; rc is LM_OK otherwise.
+	struct lm_err kill_reason; ///< Why it was killed; rc is LM_OK if it was not.
 	json_t *result;            ///< Its last line; NULL until it came.
-	bool is_finished;          ///< Inside finish: the end is told once.
+	bool is_finished;          ///< Inside finish: the exit is reported once.
 };
 
 static void close_pipe(int *fd, struct loop_fd **watch)
@@ -88,7 +88,7 @@ static bool time_limit_is_over(struct time_limit *p)
 	return true;
 }
 
-/// It has spoken: its silence is counted anew.
+/// It has sent a line: its silence is counted anew.
 static void note_life(struct worker_process *worker)
 {
 	time_limit_start(&worker->silence, worker->silence_ms);
@@ -106,13 +106,13 @@ static void write_more(struct worker_process *worker)
 			loop_fd_set(worker->in_watch, POLLOUT);
 			return;
 		}
-		if (n < 0) { // it reads no more: its end says why
+		if (n < 0) { // it reads no more: its exit status shows why
 			lm_buf_finish(&worker->to_worker);
 			break;
 		}
 		lm_buf_consume(&worker->to_worker, (size_t)n);
 	}
-	lm_buf_finish(&worker->to_worker); // a job may be large, and a worker lives for long
+	lm_buf_finish(&worker->to_worker); // a document may be large, and a worker lives for long
 	loop_fd_set(worker->in_watch, 0);
 }
 
@@ -149,7 +149,7 @@ static void hand_over_rest(struct worker_process *worker)
 
 	handover_finish(&worker->handover);
 	worker->is_hardened = true;
-	if (rc && rc != LM_E_NETWORK) // else its end says why
+	if (rc && rc != LM_E_NETWORK) // else its exit status shows why
 		kill_worker(worker, &err);
 	else
 		write_more(worker);
@@ -197,8 +197,8 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 	return true;
 }
 
-/// What is kept of a line is bounded by this: a stage begins once and then ends once, and an image
-/// is one of a service. One that is idle ships nothing.
+/// What is kept of a line is bounded by this: a stage begins once and then finishes once, and an
+/// image is one of a service. One that is idle ships nothing.
 static bool is_due(struct worker_process *worker, const struct worker_line *line)
 {
 	if (line->kind == WORKER_LINE_IMAGE)
@@ -322,7 +322,7 @@ static void take_text(void *ctx, struct lm_str line)
 static void read_err(struct worker_process *worker)
 {
 	bool end = false;
-	struct lm_err ignored; // it is text for people; the job goes on without
+	struct lm_err ignored; // it is text for people; the task continues without
 
 	if (worker->err_fd < 0)
 		return;
@@ -360,7 +360,7 @@ static struct worker_result make_result(const struct worker_process *worker, str
 	};
 }
 
-/// Once it was reaped: whatever it had written is read, then the end is told.
+/// Once it was reaped: whatever it had written is read, then the exit is reported.
 static void finish(struct worker_process *worker)
 {
 	struct lm_err err = {LM_OK};

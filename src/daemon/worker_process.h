@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// One run of lighterman-worker, from its start until nothing of it is left: the pipes, the lines
-/// that it reports (docs/formats.md), its silence, and its end, however that comes.
+/// One process of lighterman-worker, from its start until nothing of it is left: the pipes, the
+/// lines that it reports (docs/formats.md), its silence, and its exit, however that comes.
 ///
-/// It knows the protocol and nothing of what is deployed. Never logs. From the loop's thread.
+/// Knows the protocol, but not the task. Never logs. From the loop's thread.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -22,16 +22,17 @@ struct worker_process;
 
 struct worker_process_spec {
 	const char *program;             ///< Path of lighterman-worker.
-	const struct process_user *user; ///< Whom it becomes; NULL: stay who we are.
-	const json_t *document;          ///< The job. Borrowed for the call.
+	const struct process_user *user; ///< It becomes this user; NULL: stays lightermand's.
+	const json_t *document;          ///< The task. Borrowed for the call.
 	int lock_fd;                     ///< Becomes its descriptor 3; stays the caller's.
 	struct handover handover;        ///< What it gets once it is hardened; stays the caller's.
-	unsigned silence_ms;             ///< Without a line for so long it is ended.
+	unsigned silence_ms;             ///< Without a line for so long it is killed.
 };
 
-/// What is NULL is what this job has no lines of: one that comes all the same fails it.
+/// NULL: this task has no such lines; one that comes all the same is an error.
 struct worker_process_events {
-	/// A stage is about to begin. After LM_OK it does; else the job ends with that error.
+	/// A stage is about to begin. After LM_OK it does; else the worker is killed with that
+	/// error.
 	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
 	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
 	void (*progress)(void *ctx, const json_t *line);
@@ -48,8 +49,8 @@ struct worker_process_events {
 	void (*idle)(void *ctx);
 	/// A line of its stderr.
 	void (*text)(void *ctx, struct lm_str line);
-	/// Last of all: it has ended, was reaped, and left no process behind. The job may be
-	/// destroyed inside.
+	/// Last of all: it has exited, was reaped, and left no process behind. May be destroyed
+	/// inside.
 	void (*exited)(void *ctx, const struct worker_result *result);
 	void *ctx;
 };
@@ -60,9 +61,9 @@ lm_rc worker_process_start(struct loop *loop, const struct worker_process_spec *
 	struct lm_err *err);
 /// Answers a worker that has begun a stage or is idle, with a line.
 void worker_process_order(struct worker_process *worker, const char *line);
-/// Tells it to stop. It has 30 s for that; then what is left of it is killed.
+/// Stops it. After 30 s what is left of it is killed.
 void worker_process_cancel(struct worker_process *worker);
-/// Kills it at once and hands over what it has said until then, but not its end. To be destroyed.
+/// Kills it at once and hands over the lines that it has sent, without `exited`. To be destroyed.
 void worker_process_kill(struct worker_process *worker);
 pid_t worker_process_pid(const struct worker_process *worker);
 /// A worker that still runs is killed. Takes NULL.

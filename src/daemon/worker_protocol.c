@@ -80,7 +80,7 @@ static bool read_result(const json_t *line, struct worker_line *ret)
 
 static bool read_any(const json_t *line, struct worker_line *ret)
 {
-	// A result names the stage of its end, too.
+	// A result names its stage, too.
 	if (json_object_get(line, "result"))
 		return read_result(line, ret);
 	if (json_object_get(line, "stage"))
@@ -126,7 +126,7 @@ struct worker_result worker_protocol_result(const json_t *line)
 	const char *result = json_get_text(line, "result");
 	bool success = strcmp(result, "success") == 0;
 	bool cancelled = strcmp(result, "cancelled") == 0;
-	lm_rc rc = success ? LM_OK : LM_E_PROTOCOL; // of a worker that does not say it
+	lm_rc rc = success ? LM_OK : LM_E_PROTOCOL; // of a worker that does not report it
 
 	(void)lm_rc_from_name(json_get_text(line, "class"), &rc);
 	return (struct worker_result){

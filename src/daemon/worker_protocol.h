@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Reads a line of the worker's stdout (docs/formats.md). Pure.
+/// The lines of a worker's stdout (docs/formats.md): read from a descriptor, and parsed.
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -13,11 +13,11 @@
 
 enum worker_verdict { WORKER_SUCCESS, WORKER_FAIL, WORKER_CANCELLED };
 
-/// How it ended. Texts are borrowed for the call; NULL where there is none.
+/// The result of a task. Texts are borrowed for the call; NULL where there is none.
 struct worker_result {
 	enum worker_verdict verdict;
 	lm_rc rc;          ///< What failed.
-	const char *stage; ///< Where it ended.
+	const char *stage; ///< The last one.
 	const char *error; ///< "InvalidParameter", "InternalError".
 	const char *message;
 	const char *compose_version;
@@ -49,9 +49,10 @@ struct worker_line {
 
 /// Texts are borrowed from `*ret_line`, which is the caller's. LM_E_PROTOCOL: it is none of them.
 lm_rc worker_protocol_parse(struct lm_str text, json_t **ret_line, struct worker_line *ret);
-/// What a RESULT line says; borrowed from it.
+/// The content of a RESULT line; borrowed from it.
 struct worker_result worker_protocol_result(const json_t *line);
 
+/// Cuts what comes from a non-blocking descriptor into lines.
 struct line_reader {
 	int fd;
 	struct lm_buf pending; ///< Its ceiling is that of a line.
@@ -63,7 +64,7 @@ struct line_reader {
 typedef void line_reader_cb(void *ctx, struct lm_str line);
 
 /// Reads what is there and hands over each complete line; at the end of the stream also one that
-/// has no end. `*ret_end` tells that nothing will come any more. The callback must not finish
+/// has no end. `*ret_end`: nothing will come any more. The callback must not finish
 /// `lines`. LM_E_TOO_LARGE, LM_E_SYS.
 lm_rc line_reader_read(struct line_reader *lines, line_reader_cb *cb, void *ctx, bool *ret_end,
 	struct lm_err *err);

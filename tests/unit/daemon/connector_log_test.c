@@ -145,8 +145,6 @@ static void makes_what_is_missing_for_root_only(void **state)
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(stat(LOG_PATH, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	lm_auto_free char *path = lm_xasprintf("%s/" LOG_PATH, f.folder);
-	assert_string_equal(connector_log_path(f.log), path);
 }
 
 static void goes_on_in_the_file_that_is_there(void **state)
