@@ -148,7 +148,7 @@ def test_what_offline_mode_lacks_is_named_and_what_runs_is_left_alone(ship, devi
     container = ship.container
     device.start(ship.group(offline="False"))
     assert_failure(status_messages.next_json(), "InternalError", s3.endpoint.split("/")[-1])
-    device.wait_log("the start is tried again in")
+    device.wait_log("retrying the start in")
     assert ship.container == container
 
 
@@ -390,7 +390,7 @@ def test_without_offline_mode_a_start_fails_and_is_tried_again(quay, device, eng
     quay.away("objects")
     device.start()
     assert_failure(quay.messages.next_json(), "InternalError", "mount or create it")
-    device.wait_log("the start is tried again in")
+    device.wait_log("retrying the start in")
     assert engine.containers()["v1"].id == before
 
 

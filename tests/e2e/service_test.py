@@ -59,7 +59,7 @@ def test_tells_when_it_is_ready_what_it_does_and_that_it_ends(device, manager, l
     assert "STATUS=deploying generation 1: up" in stages
     assert device.stop() == 0
     assert "READY=1" not in manager.wait_told("STOPPING=1")
-    manager.wait_told("STATUS=taking down generation 1")
+    manager.wait_told("STATUS=stopping generation 1")
     assert engine.containers() == {}
 
 
