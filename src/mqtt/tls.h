@@ -2,7 +2,7 @@
 #pragma once
 
 /// TLS as the settings ask for it: version 1.2 or later, the broker's certificate and host name
-/// checked. Ours and not libmosquitto's, whose failures do not say which file, or which check.
+/// checked. Ours and not libmosquitto's, whose errors do not name the file, or the check.
 
 #include "base/error.h"
 #include "mqtt/settings.h"

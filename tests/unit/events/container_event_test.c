@@ -99,7 +99,7 @@ static void a_record_that_is_too_large_loses_its_oldest_lines(void **unused)
 	assert_int_equal(json_array_size(r.log), 17); // the message has them all
 }
 
-static void a_signal_is_told_from_the_exit_code(void **unused)
+static void a_signal_follows_from_the_exit_code(void **unused)
 {
 	(void)unused;
 	static const struct {
@@ -169,7 +169,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_known_is_null),
 		cmocka_unit_test(the_record_has_what_the_machine_had_left),
 		cmocka_unit_test(a_record_that_is_too_large_loses_its_oldest_lines),
-		cmocka_unit_test(a_signal_is_told_from_the_exit_code),
+		cmocka_unit_test(a_signal_follows_from_the_exit_code),
 		cmocka_unit_test(each_event_is_a_sentence),
 		cmocka_unit_test(names_are_bounded_and_command_no_terminal),
 	};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program to be killed: it adds numbered records to a log, and says on stdout which it has
+// A program to be killed: it adds numbered records to a log, and prints which it has
 // added. tests/e2e/crash_log_kill_test.py runs it.
 //
 //     crash_log_driver DIRECTORY FIRST LAST     adds them
@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void say(const char *word, const char *id)
+static void print(const char *word, const char *id)
 {
 	char line[64];
 	int size = snprintf(line, sizeof(line), "%s %s\n", word, id);
@@ -31,7 +31,7 @@ static lm_rc add(struct crash_log *crashes, long n, struct lm_err *err)
 	lm_auto_json json_t *record = json_pack("{s:s, s:s}", "id", id, "log", "a line");
 	lm_rc rc = crash_log_add(crashes, record, err);
 	if (rc == LM_OK)
-		say("added", id);
+		print("added", id);
 	return rc;
 }
 
@@ -40,7 +40,7 @@ static void list(const struct crash_log *crashes)
 	lm_auto_json json_t *records = crash_log_to_json(crashes);
 
 	for (size_t i = 0; i < json_array_size(records); i++)
-		say("has", json_get_text(json_array_get(records, i), "id"));
+		print("has", json_get_text(json_array_get(records, i), "id"));
 }
 
 int main(int argc, char **argv)

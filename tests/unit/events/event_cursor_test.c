@@ -47,12 +47,12 @@ static void takes_each_event_once(void **unused)
 	assert_true(event_cursor_take(&r, 1, 7 * S));
 	assert_false(event_cursor_take(&r, 1, 7 * S));
 	assert_true(event_cursor_take(&r, 2, 7 * S));
-	assert_true(event_cursor_take(&r, 3, 6 * S)); // told a little late
+	assert_true(event_cursor_take(&r, 3, 6 * S)); // sent a little late
 	assert_int_equal(r.since_ns, 7 * S);
 	assert_int_equal(event_cursor_from(&r), 6 * S);
 }
 
-static void remembers_as_many_as_the_engine_can_tell_again(void **unused)
+static void remembers_as_many_as_the_engine_can_send_again(void **unused)
 {
 	(void)unused;
 	struct event_cursor r = {0};
@@ -132,14 +132,14 @@ static void a_busy_second_fits_into_the_file(void **unused)
 	assert_false(event_cursor_take(&after, UINT64_MAX - 300, INT64_MAX - 200));
 }
 
-static void after_another_boot_all_that_the_engine_tells_is_new(void **unused)
+static void after_another_boot_all_that_the_engine_sends_is_new(void **unused)
 {
 	(void)unused;
 	const struct event_cursor before = {.since_ns = 50 * S, .busy_from_ns = 1};
 	struct event_cursor after;
 
 	save(&before, 50 * S);
-	event_cursor_load(folder, "another", 10 * S, &after); // whatever its clock says
+	event_cursor_load(folder, "another", 10 * S, &after); // whatever its clock shows
 	assert_false(after.knows_before);
 	assert_int_equal(event_cursor_from(&after), 0);
 	assert_int_equal(after.left_from_ns, 0);
@@ -187,13 +187,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_each_event_once),
-		cmocka_unit_test(remembers_as_many_as_the_engine_can_tell_again),
+		cmocka_unit_test(remembers_as_many_as_the_engine_can_send_again),
 		CURSOR_TEST(the_first_start_asks_for_nothing_that_was_before),
 		CURSOR_TEST(a_restart_asks_for_nothing_before_the_first_start_either),
 		CURSOR_TEST(what_a_clock_noted_before_it_was_set_back_is_not_waited_for),
 		CURSOR_TEST(a_restart_goes_on_where_it_was),
 		CURSOR_TEST(a_busy_second_fits_into_the_file),
-		CURSOR_TEST(after_another_boot_all_that_the_engine_tells_is_new),
+		CURSOR_TEST(after_another_boot_all_that_the_engine_sends_is_new),
 		CURSOR_TEST(a_file_that_cannot_be_read_counts_as_none),
 		CURSOR_TEST(keys_that_are_none_are_skipped),
 	};

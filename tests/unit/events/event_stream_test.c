@@ -24,7 +24,7 @@ static struct engine_event parse(const char *text, json_t **ret_json)
 	return e;
 }
 
-static void reads_what_engines_up_to_api_1_51_tell(void **unused)
+static void reads_events_of_engines_up_to_api_1_51(void **unused)
 {
 	(void)unused;
 	lm_auto_json json_t *json = NULL;
@@ -45,7 +45,7 @@ static void reads_what_engines_up_to_api_1_51_tell(void **unused)
 	assert_int_equal(e.exit_code, 137);
 }
 
-static void reads_what_engines_from_api_1_52_on_tell(void **unused)
+static void reads_events_of_engines_from_api_1_52_on(void **unused)
 {
 	(void)unused;
 	lm_auto_json json_t *json = NULL;
@@ -63,7 +63,7 @@ static void reads_what_engines_from_api_1_52_on_tell(void **unused)
 	assert_int_equal(e.exit_code, -1);
 }
 
-static void reads_what_engines_before_api_1_22_tell(void **unused)
+static void reads_events_of_engines_before_api_1_22(void **unused)
 {
 	(void)unused;
 	lm_auto_json json_t *json = NULL;
@@ -124,7 +124,7 @@ static void an_event_of_a_network_is_none_of_ours(void **unused)
 		ENGINE_EVENT_OTHER);
 }
 
-static void the_key_tells_events_apart(void **unused)
+static void the_key_differs_for_different_events(void **unused)
 {
 	(void)unused;
 	static const char *const texts[] = {
@@ -194,12 +194,12 @@ static void an_engine_that_knows_no_types_is_not_asked_for_one(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_what_engines_up_to_api_1_51_tell),
-		cmocka_unit_test(reads_what_engines_from_api_1_52_on_tell),
-		cmocka_unit_test(reads_what_engines_before_api_1_22_tell),
+		cmocka_unit_test(reads_events_of_engines_up_to_api_1_51),
+		cmocka_unit_test(reads_events_of_engines_from_api_1_52_on),
+		cmocka_unit_test(reads_events_of_engines_before_api_1_22),
 		cmocka_unit_test(knows_each_action),
 		cmocka_unit_test(an_event_of_a_network_is_none_of_ours),
-		cmocka_unit_test(the_key_tells_events_apart),
+		cmocka_unit_test(the_key_differs_for_different_events),
 		cmocka_unit_test(refuses_what_is_no_event),
 		cmocka_unit_test(asks_for_the_events_of_the_project_since_a_nanosecond),
 		cmocka_unit_test(an_engine_that_knows_no_types_is_not_asked_for_one),

@@ -27,7 +27,7 @@ static json_t *record(size_t i)
 	return found;
 }
 
-static void a_crash_is_told_and_kept(void **unused)
+static void a_crash_is_reported_and_kept(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {RUNNING,
@@ -127,7 +127,7 @@ static void what_the_engine_never_answers_is_kept_without(void **unused)
 	assert_int_equal(json_get_int(kept, "uptime_seconds", -1), 61);
 }
 
-static void an_end_with_code_0_is_told_and_not_kept(void **unused)
+static void an_exit_with_code_0_is_reported_and_not_kept(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -140,7 +140,7 @@ static void an_end_with_code_0_is_told_and_not_kept(void **unused)
 	assert_int_equal(json_array_size(list), 0);
 }
 
-static void starts_restarts_and_health_are_told(void **unused)
+static void starts_restarts_and_health_are_reported(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {
@@ -165,7 +165,7 @@ static void starts_restarts_and_health_are_told(void **unused)
 	assert_int_equal(scene.reports[4].restart_count, 1);
 }
 
-static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
+static void killed_for_memory_is_known_also_if_that_event_is_late(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {RUNNING,
@@ -188,7 +188,7 @@ static void killed_for_memory_is_known_also_if_that_is_told_late(void **unused)
 	assert_int_equal(scene.reports[4].oom_killed, 1);
 }
 
-static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unused)
+static void one_reported_early_is_kept_with_what_the_engine_answers_late(void **unused)
 {
 	(void)unused;
 	const char *answer = scene_inspect("restarting", 137, -60, 1, 4);
@@ -218,7 +218,7 @@ static void one_told_early_is_kept_with_what_the_engine_answers_late(void **unus
 	assert_int_equal(json_get_int(kept, "restart_count", -1), 4);
 }
 
-static void what_a_job_of_ours_stops_is_not_told(void **unused)
+static void what_a_task_of_ours_stops_is_not_reported(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -229,7 +229,7 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 	scene_push(scene_event(0.002, "start"));
 	scene_wait(1);
 	scene_assert(0, EVENT_RESTARTED, EVENT_UNKNOWN);
-	// A crash is one, whatever we do meanwhile: nobody told it to end.
+	// A crash is one, whatever we do meanwhile: nobody stopped it.
 	scene_push(scene_die(0.003, 1));
 	scene_wait(2);
 	scene_assert(1, EVENT_DIED, 1);
@@ -241,7 +241,7 @@ static void what_a_job_of_ours_stops_is_not_told(void **unused)
 	scene_assert(3, EVENT_DIED, 143);
 }
 
-static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
+static void a_signal_in_a_task_of_ours_hides_no_later_crash(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -256,7 +256,7 @@ static void a_signal_in_a_job_of_ours_hides_no_later_crash(void **unused)
 	scene_assert(1, EVENT_DIED, 3);
 }
 
-static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
+static void what_a_task_stops_may_exit_soon_after_it(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -273,7 +273,7 @@ static void what_a_job_told_to_end_may_end_soon_after_it(void **unused)
 	scene_assert(1, EVENT_RESTARTED, EVENT_UNKNOWN);
 }
 
-static void events_told_again_after_a_break_are_told_once(void **unused)
+static void events_sent_again_after_a_break_are_reported_once(void **unused)
 {
 	(void)unused;
 	const char *first = scene_event(2, "health_status: unhealthy");
@@ -305,7 +305,7 @@ static void events_told_again_after_a_break_are_told_once(void **unused)
 	assert_true(asked);
 }
 
-static void an_end_that_no_event_told_is_found(void **unused)
+static void an_exit_without_an_event_is_found(void **unused)
 {
 	(void)unused;
 	const char *late = scene_die(2.001, 5);
@@ -332,7 +332,7 @@ static void an_end_that_no_event_told_is_found(void **unused)
 	scene_assert(2, EVENT_DIED, 6);
 }
 
-static void a_restart_that_no_event_told_is_found(void **unused)
+static void a_restart_without_an_event_is_found(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
@@ -358,7 +358,7 @@ static void a_restart_that_no_event_told_is_found(void **unused)
 	scene_assert(2, EVENT_HEALTHY, EVENT_UNKNOWN);
 }
 
-static void one_that_was_removed_unseen_is_told_as_ended(void **unused)
+static void one_that_was_removed_unseen_is_reported_as_died(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
@@ -375,7 +375,7 @@ static void one_that_was_removed_unseen_is_told_as_ended(void **unused)
 	assert_int_equal(scene_containers(), 0);
 }
 
-static void the_first_start_tells_nothing_of_what_was_before(void **unused)
+static void the_first_start_reports_nothing_of_what_was_before(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
@@ -388,7 +388,7 @@ static void the_first_start_tells_nothing_of_what_was_before(void **unused)
 	assert_int_equal(scene.lost + scene.found + scene.troubles, 0);
 }
 
-static void what_ended_while_lightermand_was_away_is_told(void **unused)
+static void what_exited_while_lightermand_was_away_is_reported(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
@@ -408,7 +408,7 @@ static void what_ended_while_lightermand_was_away_is_told(void **unused)
 	assert_int_equal(scene.n, 1);
 }
 
-static void a_crash_in_the_log_is_not_told_again(void **unused)
+static void a_crash_in_the_log_is_not_reported_again(void **unused)
 {
 	(void)unused;
 	const char *events = scene_text(OK "%s%s%s", scene_die(1, 3), scene_event(2, "start"),
@@ -436,7 +436,7 @@ static void a_crash_in_the_log_is_not_told_again(void **unused)
 	scene_restart();
 	scene_wait(5);
 	scene_settle();
-	assert_int_equal(scene.n, 5); // told twice, but with the same id: only what is no crash
+	assert_int_equal(scene.n, 5); // reported twice, but with the same id: only what is no crash
 	char ids[2][CONTAINER_EVENT_ID_SIZE];
 	size_t found = 0;
 	for (size_t i = 0; i < scene.n; i++)
@@ -457,7 +457,7 @@ static int64_t written_since(void)
 	return json_get_int(j, "since", -1);
 }
 
-static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
+static void a_crash_that_is_not_reported_yet_is_not_saved_as_reported(void **unused)
 {
 	(void)unused;
 	const int64_t five_s = 5 * (int64_t)1000000000;
@@ -473,7 +473,7 @@ static void a_crash_that_is_not_told_yet_is_not_noted_as_told(void **unused)
 	monitor_set_busy(scene.monitor, true); // writes the file
 	assert_true(written_since() < scene.now_ns - five_s);
 	assert_true(written_since() > scene.now_ns - 2 * five_s);
-	monitor_destroy(lm_take(scene.monitor)); // tells it
+	monitor_destroy(lm_take(scene.monitor)); // reports it
 	assert_int_equal(scene.n, 1);
 	assert_true(written_since() >= scene.now_ns);
 }
@@ -493,7 +493,7 @@ static void set_busy_since(int64_t time_ns)
 	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_buf_str(&text), 0600, NULL), LM_OK);
 }
 
-/// A lightermand is killed in a job that began a moment ago, and the next one is told these events.
+/// A lightermand is killed in a task that began a moment ago, and the next one gets these events.
 static void kill_in_a_job(const char *events, unsigned expected)
 {
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 1},
@@ -512,7 +512,7 @@ static void kill_in_a_job(const char *events, unsigned expected)
 	assert_int_equal(scene.n, expected);
 }
 
-static void what_a_job_of_a_killed_lightermand_stopped_is_not_told(void **unused)
+static void what_a_task_of_a_killed_lightermand_stopped_is_not_reported(void **unused)
 {
 	(void)unused;
 	kill_in_a_job(scene_text(OK "%s%s%s", scene_kill(0.4, 15), scene_die(0.5, 137),
@@ -521,14 +521,14 @@ static void what_a_job_of_a_killed_lightermand_stopped_is_not_told(void **unused
 	scene_assert(0, EVENT_HEALTHY, EVENT_UNKNOWN);
 }
 
-static void a_crash_in_a_job_of_a_killed_lightermand_is_told(void **unused)
+static void a_crash_in_a_task_of_a_killed_lightermand_is_reported(void **unused)
 {
 	(void)unused;
 	kill_in_a_job(scene_text(OK "%s", scene_die(0.5, 3)), 1);
 	scene_assert(0, EVENT_DIED, 3);
 }
 
-static void a_notice_in_a_job_of_ours_excuses_no_crash(void **unused)
+static void a_notice_in_a_task_of_ours_excuses_no_crash(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -582,7 +582,7 @@ static void a_signal_that_is_not_the_images_own_excuses_no_crash(void **unused)
 	end_by_usr1("", 1);
 }
 
-static void many_crashes_are_told_as_a_number(void **unused)
+static void many_crashes_are_reported_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -593,7 +593,7 @@ static void many_crashes_are_told_as_a_number(void **unused)
 		if (i < 5)
 			scene_wait(3 * (size_t)(i + 1));
 	}
-	scene_push(scene_event(21, "health_status: unhealthy")); // is told all the same
+	scene_push(scene_event(21, "health_status: unhealthy")); // is reported all the same
 	scene_wait(16);
 	size_t before = scene.n;
 	assert_int_equal(before, 5 * 3 + 1);
@@ -620,7 +620,7 @@ static void flood_with(const char *action, size_t n)
 	assert_int_equal(scene.reports[6].kind, scene.reports[0].kind);
 }
 
-static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unused)
+static void a_server_at_the_limit_of_its_memory_is_reported_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -628,7 +628,7 @@ static void a_server_at_the_limit_of_its_memory_is_told_as_a_number(void **unuse
 	scene_assert(6, EVENT_OOM, EVENT_UNKNOWN);
 }
 
-static void health_that_flaps_is_told_as_a_number(void **unused)
+static void health_that_flaps_is_reported_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -636,7 +636,7 @@ static void health_that_flaps_is_told_as_a_number(void **unused)
 	scene_assert(6, EVENT_UNHEALTHY, EVENT_UNKNOWN);
 }
 
-static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **unused)
+static void exits_without_a_crash_are_reported_as_a_number_and_starts_are_not(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -648,7 +648,7 @@ static void ends_without_a_crash_are_told_as_a_number_and_starts_are_not(void **
 	scene_wait(11);
 	assert_int_equal(scene_count(EVENT_DIED), 5);
 	assert_int_equal(scene_count(EVENT_RESTARTED), 5);
-	// Removed, what was held back is told.
+	// Removed, what was held back is reported.
 	scene_push(scene_event(22, "destroy"));
 	scene_wait(12);
 	scene_assert(11, EVENT_DIED, 0);
@@ -663,7 +663,7 @@ static void an_engine_that_is_away_is_asked_again_with_growing_pauses(void **unu
 
 	scene_start(answers, LM_ARRAY_SIZE(answers));
 	scene_settle();
-	assert_int_equal(scene.lost, 1); // told once
+	assert_int_equal(scene.lost, 1); // reported once
 	assert_int_equal(scene.found, 1);
 	uint64_t bound = 200;
 	size_t pauses = 0;
@@ -797,7 +797,7 @@ static void one_that_exits_at_once_again_and_again_loops_too(void **unused)
 	assert_int_equal(scene_look_up().uptime_s, EVENT_UNKNOWN);
 }
 
-static void what_a_person_restarts_is_in_no_loop_and_counts_anew(void **unused)
+static void what_a_person_restarts_is_in_no_loop_and_counts_from_0(void **unused)
 {
 	(void)unused;
 	scene_start_running(7);
@@ -822,7 +822,7 @@ static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unus
 	scene_settle();
 	uint64_t quiet = monitor_revision(scene.monitor);
 	assert_int_not_equal(quiet, 0);
-	scene_push(scene_event(1, "pause")); // is not told
+	scene_push(scene_event(1, "pause")); // is not reported
 	scene_push(scene_event(2, "health_status: unhealthy"));
 	scene_wait(1);
 	uint64_t changed = monitor_revision(scene.monitor);
@@ -834,7 +834,7 @@ static void each_event_is_another_revision_and_a_lost_engine_is_none(void **unus
 	assert_int_not_equal(monitor_revision(scene.monitor), changed);
 }
 
-static void others_hear_of_changes_that_are_not_told(void **unused)
+static void changes_that_are_not_reported_are_notified(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {RUNNING,
@@ -848,7 +848,7 @@ static void others_hear_of_changes_that_are_not_told(void **unused)
 	const char *pause = scene_event(1, "pause");
 	scene_push(pause);
 	scene_wait_changed(2);
-	scene_push(pause); // told again it changes nothing
+	scene_push(pause); // sent again it changes nothing
 	scene_push(scene_event(2, "unpause"));
 	scene_wait_changed(3);
 	assert_int_equal(scene.n, 0);
@@ -887,43 +887,43 @@ static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		MONITOR_TEST(a_crash_is_told_and_kept),
+		MONITOR_TEST(a_crash_is_reported_and_kept),
 		MONITOR_TEST(the_log_is_read_from_the_file_of_the_default_driver),
 		MONITOR_TEST(a_message_does_not_wait_for_an_engine_that_is_slow),
 		MONITOR_TEST(what_the_engine_never_answers_is_kept_without),
-		MONITOR_TEST(an_end_with_code_0_is_told_and_not_kept),
-		MONITOR_TEST(starts_restarts_and_health_are_told),
-		MONITOR_TEST(killed_for_memory_is_known_also_if_that_is_told_late),
-		MONITOR_TEST(one_told_early_is_kept_with_what_the_engine_answers_late),
-		MONITOR_TEST(what_a_job_of_ours_stops_is_not_told),
-		MONITOR_TEST(a_signal_in_a_job_of_ours_hides_no_later_crash),
-		MONITOR_TEST(what_a_job_told_to_end_may_end_soon_after_it),
-		MONITOR_TEST(events_told_again_after_a_break_are_told_once),
-		MONITOR_TEST(an_end_that_no_event_told_is_found),
-		MONITOR_TEST(a_restart_that_no_event_told_is_found),
-		MONITOR_TEST(one_that_was_removed_unseen_is_told_as_ended),
-		MONITOR_TEST(the_first_start_tells_nothing_of_what_was_before),
-		MONITOR_TEST(what_ended_while_lightermand_was_away_is_told),
-		MONITOR_TEST(a_crash_in_the_log_is_not_told_again),
-		MONITOR_TEST(a_crash_that_is_not_told_yet_is_not_noted_as_told),
-		MONITOR_TEST(what_a_job_of_a_killed_lightermand_stopped_is_not_told),
-		MONITOR_TEST(a_crash_in_a_job_of_a_killed_lightermand_is_told),
-		MONITOR_TEST(a_notice_in_a_job_of_ours_excuses_no_crash),
+		MONITOR_TEST(an_exit_with_code_0_is_reported_and_not_kept),
+		MONITOR_TEST(starts_restarts_and_health_are_reported),
+		MONITOR_TEST(killed_for_memory_is_known_also_if_that_event_is_late),
+		MONITOR_TEST(one_reported_early_is_kept_with_what_the_engine_answers_late),
+		MONITOR_TEST(what_a_task_of_ours_stops_is_not_reported),
+		MONITOR_TEST(a_signal_in_a_task_of_ours_hides_no_later_crash),
+		MONITOR_TEST(what_a_task_stops_may_exit_soon_after_it),
+		MONITOR_TEST(events_sent_again_after_a_break_are_reported_once),
+		MONITOR_TEST(an_exit_without_an_event_is_found),
+		MONITOR_TEST(a_restart_without_an_event_is_found),
+		MONITOR_TEST(one_that_was_removed_unseen_is_reported_as_died),
+		MONITOR_TEST(the_first_start_reports_nothing_of_what_was_before),
+		MONITOR_TEST(what_exited_while_lightermand_was_away_is_reported),
+		MONITOR_TEST(a_crash_in_the_log_is_not_reported_again),
+		MONITOR_TEST(a_crash_that_is_not_reported_yet_is_not_saved_as_reported),
+		MONITOR_TEST(what_a_task_of_a_killed_lightermand_stopped_is_not_reported),
+		MONITOR_TEST(a_crash_in_a_task_of_a_killed_lightermand_is_reported),
+		MONITOR_TEST(a_notice_in_a_task_of_ours_excuses_no_crash),
 		MONITOR_TEST(the_stop_signal_of_an_image_stops_it),
 		MONITOR_TEST(a_signal_that_is_not_the_images_own_excuses_no_crash),
-		MONITOR_TEST(many_crashes_are_told_as_a_number),
-		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_told_as_a_number),
-		MONITOR_TEST(health_that_flaps_is_told_as_a_number),
-		MONITOR_TEST(ends_without_a_crash_are_told_as_a_number_and_starts_are_not),
+		MONITOR_TEST(many_crashes_are_reported_as_a_number),
+		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_reported_as_a_number),
+		MONITOR_TEST(health_that_flaps_is_reported_as_a_number),
+		MONITOR_TEST(exits_without_a_crash_are_reported_as_a_number_and_starts_are_not),
 		MONITOR_TEST(an_engine_that_is_away_is_asked_again_with_growing_pauses),
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
 		MONITOR_TEST(an_event_that_is_too_large_does_not_come_for_ever),
 		MONITOR_TEST(others_see_the_containers_as_they_are_known),
 		MONITOR_TEST(three_crashes_soon_after_each_other_are_a_loop),
 		MONITOR_TEST(one_that_exits_at_once_again_and_again_loops_too),
-		MONITOR_TEST(what_a_person_restarts_is_in_no_loop_and_counts_anew),
+		MONITOR_TEST(what_a_person_restarts_is_in_no_loop_and_counts_from_0),
 		MONITOR_TEST(each_event_is_another_revision_and_a_lost_engine_is_none),
-		MONITOR_TEST(others_hear_of_changes_that_are_not_told),
+		MONITOR_TEST(changes_that_are_not_reported_are_notified),
 		MONITOR_TEST(nothing_wakes_it_while_nothing_happens),
 		MONITOR_TEST(a_state_directory_that_cannot_be_used_is_an_error),
 	};

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum verdict { TOLD, BEGUN, HELD };
+enum verdict { REPORTED, BEGUN, HELD };
 
 static struct loop *loop;
 static struct loop_timer *minute; ///< The last one started.
@@ -20,7 +20,7 @@ static unsigned started, released;
 void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 
-/// The minute is over when a test says so.
+/// The minute is over when a test wants it.
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
 {
 	(void)repeat_ms;
@@ -65,7 +65,7 @@ static enum verdict add(int64_t time_ms)
 	e.crash = true;
 	bool is_told = rate_limit_admits(&limit, &e);
 	container_event_finish(&e);
-	return is_told ? TOLD : started > before ? BEGUN : HELD;
+	return is_told ? REPORTED : started > before ? BEGUN : HELD;
 }
 
 static void stop(void *ctx)
@@ -91,20 +91,20 @@ static unsigned end_minute(bool *ret_on)
 	return released;
 }
 
-static void five_crashes_within_a_minute_are_told_one_by_one(void **unused)
+static void five_crashes_within_a_minute_are_reported_one_by_one(void **unused)
 {
 	(void)unused;
 	for (int64_t ms = 1000; ms <= 5000; ms += 1000)
-		assert_int_equal(add(ms), TOLD);
+		assert_int_equal(add(ms), REPORTED);
 }
 
-static void the_sixth_within_a_minute_begins_a_minute_that_is_told_as_a_number(void **unused)
+static void the_sixth_within_a_minute_begins_a_minute_that_is_reported_as_a_number(void **unused)
 {
 	(void)unused;
 	bool on = false;
 
 	for (int64_t ms = 0; ms < 5; ms++)
-		assert_int_equal(add(ms), TOLD);
+		assert_int_equal(add(ms), REPORTED);
 	assert_int_equal(add(59999), BEGUN);
 	for (int i = 0; i < 19; i++)
 		assert_int_equal(add(60000 + i), HELD);
@@ -112,21 +112,21 @@ static void the_sixth_within_a_minute_begins_a_minute_that_is_told_as_a_number(v
 	assert_true(on);
 }
 
-static void a_sixth_after_a_minute_is_told_by_itself(void **unused)
+static void a_sixth_after_a_minute_is_reported_by_itself(void **unused)
 {
 	(void)unused;
 	for (int64_t ms = 0; ms < 5; ms++)
-		assert_int_equal(add(ms), TOLD);
+		assert_int_equal(add(ms), REPORTED);
 	for (int64_t ms = 60000; ms < 60005; ms++)
-		assert_int_equal(add(ms), TOLD);
+		assert_int_equal(add(ms), REPORTED);
 	assert_int_equal(add(60005), BEGUN);
 }
 
-static void a_crash_every_quarter_of_a_minute_is_never_a_flood(void **unused)
+static void a_crash_every_quarter_of_a_minute_is_never_limited(void **unused)
 {
 	(void)unused;
 	for (int64_t ms = 0; ms < 3600000; ms += 15000)
-		assert_int_equal(add(ms), TOLD);
+		assert_int_equal(add(ms), REPORTED);
 }
 
 static void it_is_over_with_a_minute_of_five(void **unused)
@@ -138,10 +138,10 @@ static void it_is_over_with_a_minute_of_five(void **unused)
 		(void)add(ms);
 	assert_int_equal(end_minute(&on), 5);
 	assert_false(on);
-	assert_int_equal(add(60010), TOLD);
+	assert_int_equal(add(60010), REPORTED);
 }
 
-static void a_flood_goes_on_minute_by_minute(void **unused)
+static void a_limit_goes_on_minute_by_minute(void **unused)
 {
 	(void)unused;
 	bool on = false;
@@ -168,7 +168,7 @@ static void a_clock_that_was_set_back_costs_one_minute(void **unused)
 	assert_int_equal(add(0), BEGUN);
 	assert_int_equal(end_minute(&on), 1);
 	assert_false(on);
-	assert_int_equal(add(60000), TOLD);
+	assert_int_equal(add(60000), REPORTED);
 }
 
 static void each_kind_has_a_limit_of_its_own(void **unused)
@@ -200,12 +200,12 @@ static void what_is_held_back_can_be_released_at_once(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LIMIT_TEST(five_crashes_within_a_minute_are_told_one_by_one),
-		LIMIT_TEST(the_sixth_within_a_minute_begins_a_minute_that_is_told_as_a_number),
-		LIMIT_TEST(a_sixth_after_a_minute_is_told_by_itself),
-		LIMIT_TEST(a_crash_every_quarter_of_a_minute_is_never_a_flood),
+		LIMIT_TEST(five_crashes_within_a_minute_are_reported_one_by_one),
+		LIMIT_TEST(the_sixth_within_a_minute_begins_a_minute_that_is_reported_as_a_number),
+		LIMIT_TEST(a_sixth_after_a_minute_is_reported_by_itself),
+		LIMIT_TEST(a_crash_every_quarter_of_a_minute_is_never_limited),
 		LIMIT_TEST(it_is_over_with_a_minute_of_five),
-		LIMIT_TEST(a_flood_goes_on_minute_by_minute),
+		LIMIT_TEST(a_limit_goes_on_minute_by_minute),
 		LIMIT_TEST(a_clock_that_was_set_back_costs_one_minute),
 		LIMIT_TEST(each_kind_has_a_limit_of_its_own),
 		LIMIT_TEST(what_is_held_back_can_be_released_at_once),

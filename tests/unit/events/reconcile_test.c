@@ -97,7 +97,7 @@ static void what_was_found_is_not_found_again_by_the_next_start(void **unused)
 
 // The clock is set back while containers run: what was noted before lies ahead.
 
-static void crashes_after_the_clock_was_set_back_are_told(void **unused)
+static void crashes_after_the_clock_was_set_back_are_reported(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -131,7 +131,7 @@ static void a_clock_that_is_set_back_a_little_hides_no_crash(void **unused)
 	assert_string_equal(scene_look_up().state, "exited");
 }
 
-static void what_no_event_told_is_found_also_after_the_clock_was_set_back(void **unused)
+static void an_exit_without_an_event_is_found_also_after_the_clock_was_set_back(void **unused)
 {
 	(void)unused;
 	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
@@ -207,7 +207,7 @@ static void one_that_was_removed_unseen_is_forgotten(void **unused)
 	assert_int_equal(scene_containers(), 0);
 }
 
-static void a_job_that_began_before_it_stops_what_it_stops(void **unused)
+static void a_task_that_began_before_the_clock_was_set_back_stops_what_it_stops(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
@@ -227,13 +227,13 @@ int main(void)
 		MONITOR_TEST(a_damaged_container_does_not_hide_the_others),
 		MONITOR_TEST(one_that_is_locked_for_ever_does_not_hide_them_either),
 		MONITOR_TEST(what_was_found_is_not_found_again_by_the_next_start),
-		MONITOR_TEST(crashes_after_the_clock_was_set_back_are_told),
+		MONITOR_TEST(crashes_after_the_clock_was_set_back_are_reported),
 		MONITOR_TEST(a_clock_that_is_set_back_a_little_hides_no_crash),
-		MONITOR_TEST(what_no_event_told_is_found_also_after_the_clock_was_set_back),
+		MONITOR_TEST(an_exit_without_an_event_is_found_also_after_the_clock_was_set_back),
 		MONITOR_TEST(a_start_before_the_clock_was_set_back_is_not_found_as_new),
 		MONITOR_TEST(how_long_it_was_up_is_right_whatever_the_clock_did),
 		MONITOR_TEST(one_that_was_removed_unseen_is_forgotten),
-		MONITOR_TEST(a_job_that_began_before_it_stops_what_it_stops),
+		MONITOR_TEST(a_task_that_began_before_the_clock_was_set_back_stops_what_it_stops),
 	};
 
 	return cmocka_run_group_tests_name("events/reconcile", tests, NULL, NULL);

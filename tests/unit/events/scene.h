@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// A monitor, an engine that answers what a test says, and what the monitor reported. One at a
+/// A monitor, an engine that answers as a test wants, and what the monitor reported. One at a
 /// time. Its timers and clocks are the test's: linked with --wrap of loop_timer_start,
 /// loop_timer_destroy and clock_gettime.
 
@@ -73,9 +73,9 @@ int64_t scene_stop(void);
 void scene_break(void);
 /// The minute of the rate limit that began first is over.
 void scene_end_minute(void);
-/// Waits until so many reports were told in all.
+/// Waits until there were so many reports in all.
 void scene_wait(size_t n);
-/// Waits until it was told so often in all that something changed.
+/// Waits until `changed` was called so often in all.
 void scene_wait_changed(size_t n);
 /// Waits until there are that many crashes in the crash log.
 void scene_wait_kept(size_t n);

@@ -151,7 +151,7 @@ static char *write_file(const char *name, const char *text)
 	return path;
 }
 
-static void publishes_and_hears_that_it_was_taken(void **state)
+static void publishes_and_is_acknowledged(void **state)
 {
 	struct world *w = *state;
 
@@ -333,7 +333,7 @@ static void a_broker_that_never_answers_is_given_up(void **state)
 	expect_closed(w, "took the connection, but did not answer within 3 s", "127.0.0.1:");
 }
 
-static void a_lost_connection_is_told_and_made_again(void **state)
+static void a_lost_connection_is_reported_and_made_again(void **state)
 {
 	struct world *w = *state;
 
@@ -374,7 +374,7 @@ static void a_silent_broker_is_pinged_and_given_up(void **state)
 	assert_int_equal(w->broker.goodbyes, 0); // or the last will would be forgotten
 }
 
-static void says_goodbye(void **state)
+static void sends_disconnect_at_the_end(void **state)
 {
 	struct world *w = *state;
 
@@ -384,7 +384,7 @@ static void says_goodbye(void **state)
 	assert_int_equal(w->broker.goodbyes, 1);
 }
 
-static void nobody_listens(void **state)
+static void a_port_without_a_broker_is_named(void **state)
 {
 	struct world *w = *state;
 	const struct fake_script script = {0};
@@ -471,7 +471,7 @@ static void attempts_that_hang_are_left_behind_and_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CLIENT_TEST(publishes_and_hears_that_it_was_taken),
+		CLIENT_TEST(publishes_and_is_acknowledged),
 		CLIENT_TEST(asks_for_version_3_1_1_and_a_clean_session),
 		CLIENT_TEST(leaves_a_last_will_with_the_broker),
 		CLIENT_TEST(sends_the_password_that_the_file_has_now),
@@ -484,11 +484,11 @@ int main(void)
 		CLIENT_TEST(what_does_not_speak_mqtt_is_named),
 		CLIENT_TEST(an_answer_in_pieces_is_an_answer),
 		CLIENT_TEST(a_broker_that_never_answers_is_given_up),
-		CLIENT_TEST(a_lost_connection_is_told_and_made_again),
+		CLIENT_TEST(a_lost_connection_is_reported_and_made_again),
 		CLIENT_TEST(a_slow_reader_gets_all_without_being_waited_for),
 		CLIENT_TEST(a_silent_broker_is_pinged_and_given_up),
-		CLIENT_TEST(says_goodbye),
-		CLIENT_TEST(nobody_listens),
+		CLIENT_TEST(sends_disconnect_at_the_end),
+		CLIENT_TEST(a_port_without_a_broker_is_named),
 		CLIENT_TEST(no_socket_is_there),
 		CLIENT_TEST(topics_that_no_broker_takes_are_refused),
 		CLIENT_TEST(a_hanging_attempt_does_not_hold_up_the_end),

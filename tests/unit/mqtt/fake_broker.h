@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// An MQTT broker on 127.0.0.1, in the test's own loop, that behaves as badly as it is told, and
+/// An MQTT broker on 127.0.0.1, in the test's own loop, that behaves as badly as a test wants, and
 /// keeps what it was sent. Stops the loop after each thing that happens to it.
 
 #include "sys/loop.h"

@@ -285,7 +285,7 @@ static void progress_never_pushes_out_an_event(void **state)
 	assert_int_equal(outbox_counts(o).dropped_progress, 1);
 }
 
-static void what_is_in_flight_is_not_given_up(void **state)
+static void what_is_in_flight_is_not_dropped(void **state)
 {
 	(void)state;
 	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
@@ -425,7 +425,7 @@ static void what_is_held_is_saved_oldest_first_until_the_disk_refuses(void **sta
 	(void)expect_next(o, "four");
 }
 
-static void nothing_is_given_up_for_what_the_disk_refuses(void **state)
+static void nothing_is_dropped_for_what_the_disk_refuses(void **state)
 {
 	(void)state;
 	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
@@ -629,14 +629,14 @@ int main(void)
 		OUTBOX_TEST(a_message_that_is_rejected_is_set_aside),
 		OUTBOX_TEST(full_gives_up_progress_then_events_and_never_status),
 		OUTBOX_TEST(progress_never_pushes_out_an_event),
-		OUTBOX_TEST(what_is_in_flight_is_not_given_up),
+		OUTBOX_TEST(what_is_in_flight_is_not_dropped),
 		OUTBOX_TEST(refuses_what_no_broker_takes),
 		OUTBOX_TEST(a_message_the_disk_refuses_is_an_error),
 		OUTBOX_TEST(what_is_held_is_on_disk_once_it_is_saved),
 		OUTBOX_TEST(what_was_acknowledged_before_it_was_saved_leaves_nothing),
 		OUTBOX_TEST(what_the_disk_refuses_to_save_is_still_held),
 		OUTBOX_TEST(what_is_held_is_saved_oldest_first_until_the_disk_refuses),
-		OUTBOX_TEST(nothing_is_given_up_for_what_the_disk_refuses),
+		OUTBOX_TEST(nothing_is_dropped_for_what_the_disk_refuses),
 		OUTBOX_TEST(a_message_that_cannot_be_read_now_waits),
 		OUTBOX_TEST(a_message_that_cannot_be_read_at_the_start_waits),
 		OUTBOX_TEST(what_is_no_file_is_no_message),

@@ -20,7 +20,7 @@ struct driver {
 	struct loop_fd *in;
 	struct lm_buf line;
 	unsigned attempts;
-	bool tells, ending;
+	bool has_connection_topic, ending;
 };
 
 /// Drops the reference.
@@ -45,7 +45,7 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 		(json_int_t)retry_ms));
 }
 
-/// What was told, with a number for the attempt.
+/// The state of the connection, with a number for the attempt.
 static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
 	static const char *const words[] = {"connected", "ended", "lost"};
@@ -70,7 +70,7 @@ static void on_sigterm(void *ctx)
 
 	d->ending = true;
 	publisher_end(d->publisher);
-	if (!d->tells || !publisher_is_connected(d->publisher))
+	if (!d->has_connection_topic || !publisher_is_connected(d->publisher))
 		loop_stop(d->loop);
 }
 
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 	if (!in)
 		return 64;
 	events.connection_topic = json_string_value(json_object_get(in, "presenceTopic"));
-	d.tells = events.connection_topic != NULL;
+	d.has_connection_topic = events.connection_topic != NULL;
 	lm_rc rc = loop_create(&d.loop, &err);
 	if (rc == LM_OK)
 		rc = loop_signal_create(d.loop, SIGTERM, on_sigterm, &d, &sigterm, &err);

@@ -28,7 +28,7 @@ struct world {
 	unsigned connected, disconnected, drained;
 	uint64_t retry_ms[8];
 	char why[LM_ERR_MSG_SIZE];
-	bool tells; ///< Of its connections, on "p".
+	bool has_connection_topic; ///< "p"
 	unsigned refused;
 	char topic[32]; ///< The last that was refused.
 };
@@ -134,7 +134,7 @@ static void start(struct world *w, const struct fake_script *scripts, unsigned n
 		.disconnected = on_disconnected,
 		.drained = on_drained,
 		.set_aside = on_set_aside,
-		.connection_topic = w->tells ? "p" : NULL,
+		.connection_topic = w->has_connection_topic ? "p" : NULL,
 		.connection_message = make_connection_message,
 		.ctx = w,
 	};
@@ -176,7 +176,7 @@ static void add_to_outbox(const char *topic, const char *payload)
 	assert_int_equal(outbox_add(o, OUTBOX_STATUS, topic, lm_str(payload), NULL), LM_OK);
 }
 
-static void sends_all_in_order_and_says_so(void **state)
+static void sends_all_in_order_and_calls_drained(void **state)
 {
 	struct world *w = *state;
 
@@ -371,11 +371,11 @@ static void may_be_destroyed_in_any_event(void **state)
 	}
 }
 
-static void tells_of_the_connection_behind_what_waited(void **state)
+static void publishes_the_connection_after_what_waited(void **state)
 {
 	struct world *w = *state;
 
-	w->tells = true;
+	w->has_connection_topic = true;
 	add_to_outbox("t", "0");
 	start(w, &(struct fake_script){0}, 1);
 	RUN_UNTIL(w, w->drained == 1);
@@ -388,7 +388,7 @@ static void the_end_is_drained_once_the_broker_knows_of_it(void **state)
 {
 	struct world *w = *state;
 
-	w->tells = true;
+	w->has_connection_topic = true;
 	start(w, &(struct fake_script){0}, 1);
 	RUN_UNTIL(w, w->connected == 1);
 	publisher_end(w->publisher);
@@ -408,7 +408,7 @@ static void an_end_without_a_connection_waits_for_nothing(void **state)
 {
 	struct world *w = *state;
 
-	w->tells = true;
+	w->has_connection_topic = true;
 	start(w, &(struct fake_script){.closes = true}, 1);
 	publisher_end(w->publisher);
 	RUN_UNTIL(w, w->drained == 1);
@@ -574,7 +574,7 @@ static void an_event_overtakes_nothing_and_is_on_disk_with_what_waits(void **sta
 	expect_message(w, 1, 1);
 }
 
-static void a_connection_that_breaks_under_an_event_is_told_later(void **state)
+static void a_connection_that_breaks_under_an_event_is_reported_later(void **state)
 {
 	struct world *w = *state;
 
@@ -704,7 +704,7 @@ static void a_last_will_that_is_refused_is_left_out(void **state)
 {
 	struct world *w = *state;
 
-	w->tells = true;
+	w->has_connection_topic = true;
 	start(w, &(struct fake_script){.forbids_wills = true, .forbids = "p"}, 1);
 	send_numbers(w, 1);
 	RUN_UNTIL(w, w->drained == 1);
@@ -720,7 +720,7 @@ static void a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_
 	// Behind a proxy that takes connections also while there is no broker.
 	const struct fake_script scripts[] = {{.resets = true}, {.resets = true}, {0}};
 
-	w->tells = true;
+	w->has_connection_topic = true;
 	start(w, scripts, LM_ARRAY_SIZE(scripts));
 	send_numbers(w, 1); // without one, nothing drains
 	RUN_UNTIL(w, w->drained == 1);
@@ -793,7 +793,7 @@ static void settings_that_cannot_work_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PUBLISHER_TEST(sends_all_in_order_and_says_so),
+		PUBLISHER_TEST(sends_all_in_order_and_calls_drained),
 		PUBLISHER_TEST(sends_what_an_earlier_run_left),
 		PUBLISHER_TEST(nothing_to_send_drains_nothing),
 		PUBLISHER_TEST(what_was_not_acknowledged_comes_again_in_order),
@@ -805,7 +805,7 @@ int main(void)
 		PUBLISHER_TEST(a_file_that_cannot_be_removed_stops_nothing),
 		PUBLISHER_TEST(a_message_that_cannot_be_read_now_is_sent_later),
 		PUBLISHER_TEST(may_be_destroyed_in_any_event),
-		PUBLISHER_TEST(tells_of_the_connection_behind_what_waited),
+		PUBLISHER_TEST(publishes_the_connection_after_what_waited),
 		PUBLISHER_TEST(the_end_is_drained_once_the_broker_knows_of_it),
 		PUBLISHER_TEST(an_end_without_a_connection_waits_for_nothing),
 		PUBLISHER_TEST(an_event_is_on_its_way_before_it_is_on_disk),
@@ -815,7 +815,7 @@ int main(void)
 		PUBLISHER_TEST(an_event_that_finds_disk_and_window_full_is_held),
 		PUBLISHER_TEST(a_status_that_nobody_could_give_again_is_held),
 		PUBLISHER_TEST(an_event_overtakes_nothing_and_is_on_disk_with_what_waits),
-		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_told_later),
+		PUBLISHER_TEST(a_connection_that_breaks_under_an_event_is_reported_later),
 		PUBLISHER_TEST(a_reset_between_two_events_ends_in_another_attempt),
 		PUBLISHER_TEST(a_message_of_a_key_is_taken_once_also_after_a_restart),
 		PUBLISHER_TEST(a_broker_that_acknowledges_nothing_is_connected_to_again),

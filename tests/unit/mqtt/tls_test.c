@@ -91,7 +91,7 @@ static void names_the_file_that_cannot_be_used(void **state)
 	expect_refused(a, a, b_key, "mqtt: privateKey: ", "key values mismatch");
 }
 
-static void an_encrypted_key_is_refused_and_nobody_is_asked(void **state)
+static void an_encrypted_key_is_refused_without_a_prompt(void **state)
 {
 	(void)state;
 	lm_auto_free char *a = lm_path_join(directory, "a.pem");
@@ -116,7 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TLS_TEST(takes_files_that_belong_together_and_the_systems_cas),
 		TLS_TEST(names_the_file_that_cannot_be_used),
-		TLS_TEST(an_encrypted_key_is_refused_and_nobody_is_asked),
+		TLS_TEST(an_encrypted_key_is_refused_without_a_prompt),
 		TLS_TEST(an_expired_certificate_makes_one_look_at_the_clock),
 	};
 
