@@ -68,7 +68,8 @@ static lm_rc fail_limit(const char *name, bool reached, unsigned limit_ms, struc
 
 	if (reached)
 		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"the MQTT broker %s took the connection, but did not answer within %g s; "
+			"the MQTT broker %s accepted the connection but did not answer within %g "
+			"s; "
 			"check that host and port are a broker's",
 			name, limit_s);
 	return lm_fail(err, LM_E_TIMEOUT, 0,
@@ -267,7 +268,8 @@ lm_rc mqtt_client_check_topic(const char *topic, struct lm_err *err)
 	if (n == 0 || n > LIMIT_MQTT_TOPIC ||
 		mosquitto_pub_topic_check(topic) != MOSQ_ERR_SUCCESS ||
 		mosquitto_validate_utf8(topic, (int)n) != MOSQ_ERR_SUCCESS)
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
+		return lm_fail(
+			err, LM_E_INVALID, 0, "'%s' is not a valid topic to publish to", topic);
 	return LM_OK;
 }
 

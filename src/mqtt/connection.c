@@ -59,8 +59,8 @@ static atomic_uint hanging;
 
 /// By CONNACK's return code (MQTT 3.1.1, table 3.1).
 static const char *const REFUSALS[] = {
-	[1] = "it does not speak MQTT 3.1.1",
-	[2] = "it does not take the client identifier; check clientId",
+	[1] = "it does not support MQTT 3.1.1",
+	[2] = "it rejects the client identifier; check clientId",
 	[3] = "its service is not available at the moment",
 	[4] = "bad user name or password; check username and passwordFile",
 	[5] = "not authorised; check username and passwordFile, or certificate",
@@ -72,7 +72,7 @@ static lm_rc fail_refused(const struct mqtt_connection *c, struct lm_err *err)
 
 	if (code >= LM_ARRAY_SIZE(REFUSALS))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"the MQTT broker %s refuses us with %d, which MQTT 3.1.1 does not know",
+			"the MQTT broker %s refuses us with %d, which is no code of MQTT 3.1.1",
 			c->name, c->connack);
 	return lm_fail(
 		err, LM_E_REFUSED, 0, "the MQTT broker %s refuses us: %s", c->name, REFUSALS[code]);
@@ -94,7 +94,7 @@ static lm_rc fail_tls(const struct mqtt_connection *c, struct lm_err *err)
 			tls_advice(c->verify_error));
 	return lm_fail(err, LM_E_NETWORK, 0,
 		"TLS with the MQTT broker %s failed (%s); check that its port speaks TLS, and "
-		"takes our certificate (certificate, privateKey)",
+		"accepts our certificate (certificate, privateKey)",
 		c->name, c->reason[0] ? c->reason : "no reason given");
 }
 
@@ -140,7 +140,7 @@ static lm_rc fail_closed(const struct mqtt_connection *c, int sys, struct lm_err
 		"whether %s",
 		c->name,
 		!c->tls                   ? "it asks for TLS (ca, certificate)"
-		: c->settings.certificate ? "it takes our certificate (certificate, privateKey)"
+		: c->settings.certificate ? "it accepts our certificate (certificate, privateKey)"
 					  : "it asks for a certificate (certificate, privateKey)");
 }
 
@@ -154,7 +154,7 @@ static lm_rc fail_lost(const struct mqtt_connection *c, int rc, int sys, struct 
 	switch (rc) {
 	case MOSQ_ERR_KEEPALIVE:
 		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"the MQTT broker %s gave no sign of life for %u s; check the network, and "
+			"the MQTT broker %s did not respond for %u s; check the network, and "
 			"that it runs",
 			c->name, c->keep_alive_s);
 	case MOSQ_ERR_PROTOCOL:
@@ -382,7 +382,8 @@ lm_rc mqtt_connection_start(
 
 	if (atomic_load(&hanging) >= LIMIT_MQTT_HANGING)
 		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"the MQTT broker %s was not reached, and earlier attempts still hang; "
+			"the MQTT broker %s was not reached, and earlier attempts are still "
+			"waiting; "
 			"check the network and DNS",
 			name);
 	(void)pthread_once(&once, init_libraries);

@@ -335,7 +335,8 @@ static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 		.seq = o->dir.last + 1, .class = class, .charge = topic_n + payload.n + OVERHEAD};
 
 	if (topic_n == 0 || strchr(topic, '\n'))
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is no topic to publish to", topic);
+		return lm_fail(
+			err, LM_E_INVALID, 0, "'%s' is not a valid topic to publish to", topic);
 	if (topic_n > LIMIT_MQTT_TOPIC || payload.n > LIMIT_MQTT_PAYLOAD)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"a message of %zu bytes to '%s' is over the ceiling of %d", payload.n,

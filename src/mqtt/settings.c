@@ -40,12 +40,12 @@ static lm_rc check_address(const struct mqtt_settings *s, struct lm_err *err)
 			"mqtt: host must not be empty, and port is a number from 1 to 65535");
 	if (s->socket && strlen(s->socket) >= sizeof(unix_address->sun_path))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"mqtt: socket: '%s' is longer than the %zu bytes that a socket's path can "
-			"have",
+			"mqtt: socket: '%s' is longer than %zu bytes, the maximum for the path of "
+			"a socket",
 			s->socket, sizeof(unix_address->sun_path) - 1);
 	if (s->socket && mqtt_settings_want_tls(s))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"mqtt: ca and certificate are for TLS, and have no meaning with socket");
+			"mqtt: ca and certificate are for TLS and cannot be used with socket");
 	return LM_OK;
 }
 

@@ -243,7 +243,7 @@ static void a_password_file_that_cannot_be_used_is_named(void **state)
 static void each_refusal_is_a_sentence_of_its_own(void **state)
 {
 	struct world *w = *state;
-	static const char *const WORDS[] = {NULL, "does not speak MQTT 3.1.1", "check clientId",
+	static const char *const WORDS[] = {NULL, "does not support MQTT 3.1.1", "check clientId",
 		"not available", "bad user name or password", "not authorised", "with 6"};
 	struct fake_script scripts[LM_ARRAY_SIZE(WORDS)] = {0};
 	char greetings[LM_ARRAY_SIZE(WORDS)][4];
@@ -330,7 +330,7 @@ static void a_broker_that_never_answers_is_given_up(void **state)
 	struct world *w = *state;
 
 	connect_to(w, &(struct fake_script){.silent = true}, 3000);
-	expect_closed(w, "took the connection, but did not answer within 3 s", "127.0.0.1:");
+	expect_closed(w, "accepted the connection but did not answer within 3 s", "127.0.0.1:");
 }
 
 static void a_lost_connection_is_reported_and_made_again(void **state)
@@ -368,7 +368,7 @@ static void a_silent_broker_is_pinged_and_given_up(void **state)
 	struct world *w = *state;
 
 	connected_to(w, &(struct fake_script){.no_pong = true});
-	expect_closed(w, "no sign of life for 5 s", "127.0.0.1:");
+	expect_closed(w, "did not respond for 5 s", "127.0.0.1:");
 	assert_int_equal(w->broker.pings, 1);
 	RUN_UNTIL(w, w->broker.lost == 1);
 	assert_int_equal(w->broker.goodbyes, 0); // or the last will would be forgotten
@@ -463,7 +463,7 @@ static void attempts_that_hang_are_left_behind_and_counted(void **state)
 		expect_closed(w, "was not reached within 0.05 s", "127.0.0.1:");
 	assert_in_range(w->closed, LIMIT_MQTT_HANGING - 1, LIMIT_MQTT_HANGING);
 	assert_int_equal(err.rc, LM_E_TIMEOUT);
-	assert_non_null(strstr(err.msg, "earlier attempts still hang"));
+	assert_non_null(strstr(err.msg, "earlier attempts are still waiting"));
 }
 
 #define CLIENT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
