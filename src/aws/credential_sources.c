@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "http/web_address.h"
+#include "http/url.h"
 #include "sys/json.h"
 #include "sys/process.h"
 #include "sys/wait.h"
@@ -125,10 +125,10 @@ static bool parse_path(struct lm_str rest, struct credentials_address *a)
 
 static bool parse_address(struct lm_str url, struct credentials_address *a)
 {
-	struct web_address w = {0};
+	struct url w = {0};
 	const char *ignored;
 
-	if (!web_address_parse(url, &w, &ignored))
+	if (!url_parse(url, &w, &ignored))
 		return false;
 	a->origin = w.origin;
 	a->host = w.host;
@@ -163,7 +163,7 @@ lm_rc credentials_parse_answer(const struct https_answer *answer,
 	const struct credentials_names *names, struct lm_str host, struct aws_credentials *ret,
 	struct lm_err *err)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	struct lm_err failure = {0};
 
 	if (credentials_parse(lm_buf_str(&answer->body), names, server_ms, ret, &failure) == LM_OK)

@@ -8,7 +8,7 @@
 #include "aws/credentials.h"
 #include "aws/shared_config.h"
 #include "http/https.h"
-#include "http/pair.h"
+#include "http/https.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>

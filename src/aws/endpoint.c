@@ -3,7 +3,7 @@
 
 #include "aws/shared_config.h"
 #include "base/memory.h"
-#include "http/web_address.h"
+#include "http/url.h"
 
 #include <stdlib.h>
 
@@ -86,10 +86,10 @@ static lm_rc refuse(const char *name, const char *why, struct lm_err *err)
 static lm_rc parse_override(
 	const char *name, struct lm_str url, struct aws_endpoint *ret, struct lm_err *err)
 {
-	lm_auto_web_address struct web_address a = {0};
+	lm_auto_url struct url a = {0};
 	const char *why = NULL;
 
-	if (!web_address_parse(url, &a, &why))
+	if (!url_parse(url, &a, &why))
 		return refuse(name, why, err);
 	struct lm_str path = a.rest;
 	if (lm_str_find(path, '?') < path.n || lm_str_find(path, '#') < path.n)

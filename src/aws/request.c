@@ -247,7 +247,7 @@ static bool is_unknown_key(const struct service_error *error)
 
 static int64_t skewed_server_ms(const struct service_failure *f)
 {
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 	int64_t server_ms = is_signature(f->error) ? https_parse_date_ms(date) : 0;
 	int64_t apart_ms = server_ms - f->call->request.signed_ms;
 
@@ -257,7 +257,7 @@ static int64_t skewed_server_ms(const struct service_failure *f)
 static lm_rc describe_signature(const struct service_failure *f, struct lm_err *err)
 {
 	char ours[LM_TIME_SIZE];
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 
 	if (skewed_server_ms(f))
 		return lm_fail(err, LM_E_DENIED, 0,
@@ -336,7 +336,7 @@ static lm_rc describe_call_failure(const struct service_failure *f, struct lm_er
 static void parse_error(const struct https_answer *answer, struct service_error *ret)
 {
 	service_error_parse(lm_buf_str(&answer->body),
-		header_list_get(&answer->headers, "x-amzn-errortype"), ret);
+		https_header(answer, "x-amzn-errortype"), ret);
 }
 
 static bool is_transient(void *ctx, const struct https_answer *answer)

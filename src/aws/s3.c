@@ -180,7 +180,7 @@ static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, 
 static lm_rc skewed(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
 {
 	char ours[LM_TIME_SIZE];
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 
 	(void)n;
 	if (f->error.server_time[0])
@@ -245,7 +245,7 @@ static bool is_passing(const struct s3_failure *f)
 
 static lm_rc describe_failure(const struct s3_failure *f, struct lm_err *err)
 {
-	struct lm_str marker = header_list_get(&f->answer->headers, "x-amz-delete-marker");
+	struct lm_str marker = https_header(f->answer, "x-amz-delete-marker");
 	char remark[SAYS_SIZE];
 	struct shown_names n;
 
@@ -474,7 +474,7 @@ static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		fetch_end(j, rc);
 		return;
 	}
-	if (retry_in_region(j, header_list_get(&answer->headers, "x-amz-bucket-region")))
+	if (retry_in_region(j, https_header(answer, "x-amz-bucket-region")))
 		return;
 	fetch_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
 			     "bucket '%s' is not in region %s, and S3 does not say in which; set "
@@ -494,7 +494,7 @@ static bool is_wrong_region(int status, struct lm_str header, const struct s3_er
 static bool correct_region(
 	struct object_fetch *j, const struct https_answer *answer, const struct s3_error *e)
 {
-	struct lm_str header = header_list_get(&answer->headers, "x-amz-bucket-region");
+	struct lm_str header = https_header(answer, "x-amz-bucket-region");
 
 	if (j->region_corrected || !is_wrong_region(answer->status, header, e))
 		return false;
@@ -509,13 +509,13 @@ static bool correct_region(
 static int64_t skewed_server_ms(const struct https_answer *answer, const struct s3_error *e)
 {
 	return strcmp(e->code, "RequestTimeTooSkewed") == 0
-		       ? https_parse_date_ms(header_list_get(&answer->headers, "date"))
+		       ? https_parse_date_ms(https_header(answer, "date"))
 		       : 0;
 }
 
 static void take_object(struct object_fetch *j, struct https_answer *answer)
 {
-	struct lm_str version = header_list_get(&answer->headers, "x-amz-version-id");
+	struct lm_str version = https_header(answer, "x-amz-version-id");
 	struct s3_result *r = j->result;
 
 	r->object.text = answer->body;

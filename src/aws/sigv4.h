@@ -10,8 +10,8 @@
 #include "aws/credentials.h"
 #include "base/buf.h"
 #include "base/error.h"
-#include "http/header_list.h"
-#include "http/pair.h"
+#include "http/https.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 #include <stddef.h>

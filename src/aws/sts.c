@@ -164,7 +164,7 @@ static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *
 static lm_rc take_credentials(const struct call *k, const struct https_answer *answer,
 	const struct sts_answer *a, struct aws_credentials *ret, struct lm_err *err)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	int64_t expires_ms = credentials_parse_time_ms(lm_str(a->expiration));
 	const struct credentials_parts parts = {
 		.id = lm_str(a->access_key_id),
@@ -252,7 +252,7 @@ static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
 static bool correct_clock(
 	struct call *k, const struct https_answer *answer, const struct sts_answer *a)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	int64_t apart_ms = server_ms - k->signed_ms;
 
 	if (k->clock_offset_ms || !server_ms || !k->signed_ms || answer->status / 100 != 4 ||
