@@ -8,7 +8,6 @@
 #include "aws/credentials.h"
 #include "aws/shared_config.h"
 #include "http/https.h"
-#include "http/https.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>

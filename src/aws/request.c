@@ -335,8 +335,8 @@ static lm_rc describe_call_failure(const struct service_failure *f, struct lm_er
 
 static void parse_error(const struct https_answer *answer, struct service_error *ret)
 {
-	service_error_parse(lm_buf_str(&answer->body),
-		https_header(answer, "x-amzn-errortype"), ret);
+	service_error_parse(
+		lm_buf_str(&answer->body), https_header(answer, "x-amzn-errortype"), ret);
 }
 
 static bool is_transient(void *ctx, const struct https_answer *answer)

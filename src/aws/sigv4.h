@@ -11,7 +11,6 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "http/https.h"
-#include "http/https.h"
 
 #include <stdbool.h>
 #include <stddef.h>

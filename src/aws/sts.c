@@ -43,32 +43,19 @@ static void call_finish(struct call *k)
 	lm_buf_finish(&k->body);
 }
 
-static void store(void *ctx, struct lm_str path, struct lm_str text)
-{
-	struct sts_answer *a = ctx;
-	const struct {
-		const char *end; ///< Of the path; the elements around it have the action's name.
-		char *out;
-		size_t size;
-	} fields[] = {
-		{"Result/Credentials/AccessKeyId", a->access_key_id, sizeof(a->access_key_id)},
-		{"Result/Credentials/SecretAccessKey", a->secret, sizeof(a->secret)},
-		{"Result/Credentials/SessionToken", a->token, sizeof(a->token)},
-		{"Result/Credentials/Expiration", a->expiration, sizeof(a->expiration)},
-		{"ErrorResponse/Error/Code", a->code, sizeof(a->code)},
-		{"ErrorResponse/Error/Message", a->message, sizeof(a->message)},
-	};
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(fields); i++) {
-		if (lm_str_ends(path, lm_str(fields[i].end)) && !fields[i].out[0])
-			xml_decode(text, fields[i].out, fields[i].size);
-	}
-}
-
 void sts_answer_parse(struct lm_str xml, struct sts_answer *ret)
 {
-	memset(ret, 0, sizeof(*ret));
-	xml_each_text(xml, store, ret);
+#define CREDENTIALS "/*Response/*Result/Credentials/"
+	const struct xml_field fields[] = {
+		{CREDENTIALS "AccessKeyId", ret->access_key_id, sizeof(ret->access_key_id)},
+		{CREDENTIALS "SecretAccessKey", ret->secret, sizeof(ret->secret)},
+		{CREDENTIALS "SessionToken", ret->token, sizeof(ret->token)},
+		{CREDENTIALS "Expiration", ret->expiration, sizeof(ret->expiration)},
+		{"/ErrorResponse/Error/Code", ret->code, sizeof(ret->code)},
+		{"/ErrorResponse/Error/Message", ret->message, sizeof(ret->message)},
+	};
+
+	xml_read_fields(xml, fields, LM_ARRAY_SIZE(fields));
 }
 
 static void answer_wipe(struct sts_answer *a)
