@@ -12,8 +12,8 @@ static void check_stable(const struct url *a)
 	lm_auto_url struct url again = {0};
 	const char *why = NULL;
 
-	if (!url_parse(lm_str(a->origin), &again, &why) ||
-		strcmp(again.origin, a->origin) != 0 || !lm_str_eq(again.host, a->host))
+	if (!url_parse(lm_str(a->origin), &again, &why) || strcmp(again.origin, a->origin) != 0 ||
+		!lm_str_eq(again.host, a->host))
 		abort();
 }
 
