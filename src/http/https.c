@@ -820,6 +820,10 @@ static void finish(struct https *h, struct transfer *t, lm_rc rc, const struct l
 {
 	unlink_transfer(h, t);
 	attempt_drop(h, t);
+	if (rc != LM_OK) { // there is no answer whose headers somebody could want
+		curl_easy_cleanup(t->answer.handle);
+		t->answer.handle = NULL;
+	}
 	t->request.done(t->request.ctx, rc, &t->answer, err);
 	transfer_destroy(h, t);
 }
