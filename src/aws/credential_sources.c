@@ -24,7 +24,7 @@
 
 enum { ADDRESS_MAX = 8192, MESSAGE_MAX = 160 };
 
-/// A request under way; it ends inside of credentials_fetch.
+/// A request in progress; it finishes inside credentials_fetch.
 struct fetch {
 	const struct credentials_request *request;
 	lm_rc rc;
@@ -88,7 +88,7 @@ static bool decode_part(struct lm_str text, struct lm_buf *out)
 	return lm_percent_decode(out, text) && lm_buf_putc(out, '\0');
 }
 
-/// Fills the query's pairs. The texts are put one behind the other, each ended by NUL.
+/// Fills the query's pairs. The texts stand one behind the other, each followed by NUL.
 static bool parse_query(struct lm_str query, struct credentials_address *a)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(ADDRESS_MAX);
@@ -194,7 +194,7 @@ const char *credentials_error_message(
 lm_rc credentials_from_environment(
 	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err)
 {
-	// As botocore: the name of old counts first.
+	// As botocore: the old name counts first.
 	const char *old = shared_config_variable("AWS_SECURITY_TOKEN");
 	const struct credentials_parts parts = {
 		.id = lm_str(shared_config_variable("AWS_ACCESS_KEY_ID")),
@@ -220,7 +220,7 @@ enum { CONTAINER_TIMEOUT_MS = 2 * 1000, CONTAINER_ATTEMPTS = 3, CONTAINER_BACKOF
 #define CONTAINER_TOKEN_FILE "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 #define ECS_ORIGIN "http://169.254.170.2"
 
-/// Where a token may go in the clear: this machine, and the addresses of Amazon ECS and EKS on its
+/// Where a token may go unencrypted: this device, and the addresses of Amazon ECS and EKS on its
 /// link. Numbers only, and "localhost", which libcurl itself takes for loopback.
 static bool is_local(struct lm_str host)
 {
@@ -258,9 +258,9 @@ static lm_rc find_container(struct credentials_address *ret, struct lm_err *err)
 		return rc;
 	if (a.plain_http && !is_local(a.host))
 		return lm_fail(err, LM_E_INVALID, 0,
-			FULL_URI " names the host '%.*s' over http://, which is accepted only for "
-				 "loopback, 169.254.170.2, 169.254.170.23 and [fd00:ec2::23]; give "
-				 "it as https://",
+			FULL_URI
+			" names the host '%.*s' over http://, which is accepted only for loopback, "
+			"169.254.170.2, 169.254.170.23 and [fd00:ec2::23]; give it as https://",
 			LM_STR_ARG(a.host));
 	*ret = a;
 	a = (struct credentials_address){0};
@@ -590,13 +590,13 @@ static lm_rc check_iot_file(const char *key, const char *path, struct lm_err *er
 {
 	if (!path)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"credentials.%s is missing: the AWS IoT credentials provider wants the "
+			"credentials.%s is missing: the AWS IoT credentials provider needs the "
 			"device's certificate and its private key; set it in the host file",
 			key);
 	if (access(path, R_OK) != 0)
 		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_INVALID, errno,
-			"credentials.%s of the host file names '%s': %m; the user of the job must "
-			"be able to read it",
+			"credentials.%s of the host file names '%s': %m; the worker's user must be "
+			"able to read it",
 			key, path);
 	return LM_OK;
 }
@@ -764,7 +764,7 @@ static char *find_program(const char *name)
 	return NULL;
 }
 
-/// Nothing of what it printed: no rule knows each secret from a reason.
+/// Shows nothing of its output: no rule tells a secret from a reason.
 static lm_rc fail_run(const char *program, int status, struct lm_err *err)
 {
 	char how[96];
@@ -791,7 +791,7 @@ static lm_rc run_program(const struct credentials_context *c, const char *progra
 	lm_rc rc = process_run(&process, &within, &status, err);
 
 	if (rc == LM_E_TIMEOUT)
-		return lm_fail(err, rc, 0, "'%s' has not ended in time and was killed", program);
+		return lm_fail(err, rc, 0, "'%s' did not finish in time and was killed", program);
 	if (rc == LM_E_TOO_LARGE)
 		return lm_fail(err, rc, 0, "'%s' writes more than %d bytes and was killed", program,
 			LIMIT_CREDENTIALS_ANSWER);

@@ -165,8 +165,8 @@ static lm_rc read_members(const json_t *object, const struct credentials_names *
 		expires_ms =
 			credentials_parse_time_ms(lm_str(json_get_text(object, names->expiration)));
 		if (!expires_ms)
-			return lm_fail(
-				err, LM_E_PROTOCOL, 0, "its %s is no time", names->expiration);
+			return lm_fail(err, LM_E_PROTOCOL, 0, "invalid timestamp in \"%s\"",
+				names->expiration);
 	}
 	lm_rc rc = credentials_assemble(&parts, ret, err);
 	if (rc == LM_OK && expires_ms)

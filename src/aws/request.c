@@ -277,13 +277,13 @@ static lm_rc describe_identity(const struct service_failure *f, struct lm_err *e
 {
 	if (is_expired(f->error->code))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the temporary credentials from %s are over (%s%s%s); get new ones",
+			"the temporary credentials from %s have expired (%s%s%s); renew them",
 			f->call->request.source, f->error->code, f->error->message[0] ? ": " : "",
 			f->error->message);
 	if (is_unknown_key(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"%s does not know access key %.64s from %s (%s%s%s); check key and session "
-			"token, both from the same source, and that their partition is %s",
+			"%s does not recognize access key %.64s from %s (%s%s%s); check key and "
+			"session token, both from the same source, and that their partition is %s",
 			services[f->call->service].title, f->call->request.access_key_id,
 			f->call->request.source, f->error->code, f->error->message[0] ? ": " : "",
 			f->error->message, endpoint_partition(f->call->region));
@@ -324,7 +324,7 @@ static lm_rc describe_call_failure(const struct service_failure *f, struct lm_er
 
 	if (is_denied(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"access to %s is denied: the role needs %s (%s says: %s)", f->call->subject,
+			"access to %s is denied: the role needs %s (%s: %s)", f->call->subject,
 			f->call->permission, services[f->call->service].title,
 			f->error->message[0] ? f->error->message : "nothing more");
 	rc = describe_identity(f, err);
@@ -361,8 +361,8 @@ static lm_rc parse_answer(
 	if (json_is_object(*ret))
 		return LM_OK;
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"%s: %.*s answers with something that is no JSON object; check that "
-		"AWS_ENDPOINT_URL names %s, and that no proxy answers in its place",
+		"%s: %.*s did not answer with a JSON object; check that AWS_ENDPOINT_URL names %s, "
+		"and that no proxy answers in its place",
 		c->subject, LM_STR_ARG(https_origin_host(lm_str(c->endpoint.origin))),
 		services[c->service].title);
 }

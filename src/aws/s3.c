@@ -51,7 +51,7 @@ static void shorten_name(const char *s, char out[NAME_SIZE])
 	(void)lm_str_shorten(lm_str(s ? s : ""), NAME_MAX_SHOWN, out, NAME_SIZE);
 }
 
-/// What S3 says itself, to be put behind a sentence of ours; "" if that is no more than the code.
+/// S3's own message, to follow a sentence of ours; "" if that is no more than the code.
 static const char *s3_remark(const struct s3_failure *f, char out[SAYS_SIZE])
 {
 	struct lm_str message = lm_str_trim(lm_str(f->error.message));
@@ -61,7 +61,7 @@ static const char *s3_remark(const struct s3_failure *f, char out[SAYS_SIZE])
 	while (message.n && message.p[message.n - 1] == '.')
 		message.n--;
 	if (message.n && !lm_str_eq_nocase(message, LM_STR("Access Denied")))
-		(void)snprintf(out, SAYS_SIZE, " (S3 says: %s)",
+		(void)snprintf(out, SAYS_SIZE, " (S3: %s)",
 			lm_str_shorten(message, SAYS_MAX, shown, sizeof(shown)));
 	return out;
 }
@@ -90,8 +90,8 @@ static lm_rc bad_version(
 		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s%s", n->key,
 			n->bucket, f->error.code, s3_remark(f, remark));
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		"bucket '%s' has no object '%s' of version '%s': S3 says that this is no version "
-		"id%s",
+		"bucket '%s' has no object '%s' of version '%s': S3 does not accept this version "
+		"ID%s",
 		n->bucket, n->key, n->version, s3_remark(f, remark));
 }
 
@@ -105,8 +105,7 @@ static lm_rc access_denied(
 	if (strstr(remark, "kms:") || strstr(remark, "KMS"))
 		return lm_fail(err, LM_E_DENIED, 0,
 			"object '%s' of bucket '%s' cannot be decrypted: the role needs "
-			"kms:Decrypt "
-			"on the object's KMS key%s",
+			"kms:Decrypt on the object's KMS key%s",
 			n->key, n->bucket, remark);
 	if (strstr(remark, "explicit deny"))
 		return lm_fail(err, LM_E_DENIED, 0,
@@ -136,8 +135,8 @@ static lm_rc unknown_key(
 {
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"S3 does not know access key %.64s from %s (%s); check it, and that its partition "
-		"(%s) is the bucket's",
+		"S3 does not recognize access key %.64s from %s (%s); check it, and that its "
+		"partition (%s) is the bucket's",
 		f->sent->access_key_id, f->sent->source, f->error.code,
 		endpoint_partition(f->request->region));
 }
@@ -149,8 +148,8 @@ static lm_rc token_expired(
 
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"the temporary credentials from %s are over (%s); get new ones%s", f->sent->source,
-		f->error.code, s3_remark(f, remark));
+		"the temporary credentials from %s have expired (%s); renew them%s",
+		f->sent->source, f->error.code, s3_remark(f, remark));
 }
 
 static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
@@ -158,7 +157,7 @@ static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, 
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
 		"S3 does not accept the session token from %s (%s); get access key, secret key and "
-		"token anew, all three from the same source",
+		"token again, all three from the same source",
 		f->sent->source, f->error.code);
 }
 
@@ -172,8 +171,7 @@ static lm_rc skewed(const struct s3_failure *f, const struct shown_names *n, str
 		date = lm_str(f->error.server_time);
 	return lm_fail(err, LM_E_DENIED, 0,
 		"the clocks are too far apart (RequestTimeTooSkewed): the request was signed at "
-		"%s, "
-		"the server's time is %.*s; set the device's clock",
+		"%s, the server's time is %.*s; set the device's clock",
 		lm_time_format_iso(f->sent->signed_ms, ours), LM_STR_ARG(date));
 }
 
@@ -462,8 +460,8 @@ static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const st
 	if (retry_in_region(j, https_header(answer, "x-amz-bucket-region")))
 		return;
 	fetch_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
-			     "bucket '%s' is not in region %s, and S3 does not say in which; set "
-			     "'region' in the host file to the bucket's",
+			     "bucket '%s' is not in region %s, and S3 does not report the right "
+			     "one; set 'region' in the host file to the bucket's",
 			     j->request->bucket, j->result->region));
 }
 
@@ -475,7 +473,7 @@ static bool is_wrong_region(int status, struct lm_str header, const struct s3_er
 			       strcmp(e->code, "IllegalLocationConstraintException") == 0));
 }
 
-/// Amazon S3: "Request redirection and the REST API". True if the job goes on, or has ended.
+/// Amazon S3: "Request redirection and the REST API". True if the fetch goes on, or has finished.
 static bool correct_region(
 	struct object_fetch *j, const struct https_answer *answer, const struct s3_error *e)
 {

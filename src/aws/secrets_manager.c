@@ -197,7 +197,7 @@ static lm_rc invalid_request(const char *arn, const struct service_error *e, str
 			"secret '%s' is scheduled for deletion; restore it (aws secretsmanager "
 			"restore-secret), or name another",
 			arn);
-	return lm_fail(err, LM_E_DENIED, 0, "Secrets Manager cannot give out secret '%s': %s", arn,
+	return lm_fail(err, LM_E_DENIED, 0, "Secrets Manager cannot return secret '%s': %s", arn,
 		e->message);
 }
 
@@ -205,7 +205,7 @@ static lm_rc not_decrypted(const char *arn, const struct service_error *e, struc
 {
 	return lm_fail(err, LM_E_DENIED, 0,
 		"secret '%s' cannot be decrypted: the role needs kms:Decrypt on the secret's KMS "
-		"key, and the key must be enabled (Secrets Manager says: %s)",
+		"key, and the key must be enabled (Secrets Manager: %s)",
 		arn, e->message);
 }
 
@@ -217,7 +217,7 @@ static lm_rc secret_denied(const char *arn, const struct service_error *e, struc
 
 static const struct {
 	const char *code;
-	/// LM_OK: what is said of all services is right here, too.
+	/// LM_OK: what holds for all services holds here, too.
 	lm_rc (*describe)(const char *arn, const struct service_error *, struct lm_err *);
 } secret_codes[] = {
 	{"ResourceNotFoundException", no_secret},
@@ -274,7 +274,7 @@ static lm_rc take_value(
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "secret '%.300s' is larger than %d bytes",
 			arn, LIMIT_SECRET_VALUE);
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"the SecretBinary that Secrets Manager gives for secret '%.300s' is no base64",
+		"the SecretBinary that Secrets Manager gives for secret '%.300s' is not base64",
 		arn);
 }
 

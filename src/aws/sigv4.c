@@ -172,7 +172,7 @@ static void add_query(const struct sigv4_request *r, struct lm_buf *out)
 	}
 }
 
-/// Headers that whoever carries the request may change.
+/// Headers that proxies may change.
 static bool is_signed(struct lm_str name)
 {
 	static const char *const left_out[] = {
@@ -208,7 +208,7 @@ static void add_header(struct entries *e, struct lm_str name, struct lm_str valu
 		char c = name.p[i];
 		(void)lm_buf_putc(&entry->name, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
 	}
-	// Runs of spaces become one, those at the ends go.
+	// Runs of spaces become one, those at the ends are removed.
 	for (size_t i = 0; i < value.n; i++) {
 		char c = value.p[i];
 

@@ -168,8 +168,7 @@ static lm_rc take_credentials(const struct call *k, const struct https_answer *a
 	if (!parts.id.n || !parts.secret.n || !parts.token.n || !expires_ms)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the answer of %.*s holds no usable credentials; check that its endpoint "
-			"is "
-			"STS, and that no proxy answers in its place",
+			"is STS, and that no proxy answers in its place",
 			LM_STR_ARG(https_origin_host(lm_str(k->endpoint.origin))));
 	lm_rc rc = credentials_assemble(&parts, ret, err);
 	if (rc == LM_OK)
@@ -181,13 +180,11 @@ static lm_rc describe_denied(const struct call *k, const struct sts_answer *a, s
 {
 	if (k->role->web_identity_token.n)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the trust policy of role '%s' does not let the web identity token in "
-			"(STS says: %s)",
+			"the trust policy of role '%s' rejects the web identity token (STS: %s)",
 			k->shown, a->message[0] ? a->message : a->code);
 	return lm_fail(err, LM_E_DENIED, 0,
 		"access key %.64s from %s may not assume role '%s': its own policy must allow "
-		"sts:AssumeRole on the role, and the role's trust policy must name it (STS says: "
-		"%s)",
+		"sts:AssumeRole on the role, and the role's trust policy must name it (STS: %s)",
 		k->role->source->access_key_id, k->role->source->source, k->shown,
 		a->message[0] ? a->message : a->code);
 }
@@ -228,7 +225,7 @@ static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
 			"it there (IAM, account settings)",
 			k->region, k->shown);
 	return lm_fail(err, LM_E_REFUSED, 0,
-		"STS gives no credentials for role '%s': %.*s answers HTTP %d%s%s%s%s, after %u "
+		"STS returns no credentials for role '%s': %.*s answers HTTP %d%s%s%s%s, after %u "
 		"attempt%s",
 		k->shown, LM_STR_ARG(https_origin_host(lm_str(k->endpoint.origin))), answer->status,
 		a->code[0] ? ", " : "", a->code, a->message[0] ? ": " : "", a->message,

@@ -107,7 +107,7 @@ struct transfer {
 	size_t header_bytes;
 	bool headers_too_large, body_too_large, body_cut;
 	char curl_text[CURL_ERROR_SIZE];
-	int alert; ///< The TLS alert with which the server ended it, as SSL_AD_...; -1: none seen.
+	int alert; ///< The TLS alert with which the server closed it, as SSL_AD_...; -1: none seen.
 
 	struct https_answer answer;
 };
@@ -160,7 +160,7 @@ static lm_rc gunzip(struct lm_str data, struct lm_buf *out, struct lm_err *err)
 		if (rc == Z_STREAM_END)
 			rc = inflateReset(&z); // members may follow each other: RFC 1952 2.2
 		if (rc == Z_BUF_ERROR || (rc == Z_OK && !z.avail_in && z.avail_out))
-			return lm_fail(err, LM_E_PROTOCOL, 0, "its gzip data ends early");
+			return lm_fail(err, LM_E_PROTOCOL, 0, "its gzip data is truncated");
 		if (rc != Z_OK)
 			return lm_fail(err, LM_E_PROTOCOL, 0, "its gzip data is damaged");
 	}
@@ -208,7 +208,7 @@ static bool read_certificate_dates(
 	       parse_certificate_dates(lm_buf_str(&read), ret);
 }
 
-/// libcurl's own words, or its general ones for the code.
+/// libcurl's message, or its general one for the code.
 static const char *curl_message(const struct transfer *t, CURLcode code)
 {
 	return t->curl_text[0] ? t->curl_text : curl_easy_strerror(code);
@@ -221,7 +221,7 @@ static bool rejects_certificate(int alert)
 	       alert == SSL_AD_UNKNOWN_CA || alert == SSL_AD_ACCESS_DENIED;
 }
 
-/// Whether the server ended the connection instead of answering. A server that sends no alert is
+/// Whether the server closed the connection instead of answering. A server that sends no alert is
 /// judged by the certificate's dates.
 static bool was_ended(const struct transfer *t, CURLcode code)
 {
@@ -259,7 +259,7 @@ static bool is_out_of_its_time(const struct transfer *t, struct lm_str host, str
 	return true;
 }
 
-/// Whether the server does not accept the certificate that we show: `err` then says why.
+/// Whether the server does not accept the certificate that we show: `err` then has the reason.
 static bool is_certificate_refused(
 	const struct transfer *t, CURLcode code, struct lm_str host, struct lm_err *err)
 {
@@ -273,7 +273,7 @@ static bool is_certificate_refused(
 		return false;
 	if (t->alert == SSL_AD_UNKNOWN_CA)
 		(void)!lm_fail(err, LM_E_DENIED, 0,
-			"%.*s does not know the authority that issued the device's certificate "
+			"%.*s does not trust the authority that issued the device's certificate "
 			"'%s'; use a certificate that is registered there",
 			LM_STR_ARG(host), r->certificate);
 	else
@@ -293,22 +293,19 @@ static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str
 	case CURLE_SSL_CERTPROBLEM:
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the certificate '%s' with the private key '%s' cannot be used (%s); both "
-			"must "
-			"be PEM files that belong together, the key without a passphrase",
+			"must be PEM files that belong together, the key without a passphrase",
 			r->certificate ? r->certificate : "", r->private_key ? r->private_key : "",
 			curl_message(t, code));
 	case CURLE_PEER_FAILED_VERIFICATION:
 		if (r->ca)
 			return lm_fail(err, LM_E_NETWORK, 0,
 				"the certificate of %.*s is not accepted (%s); check the CA file "
-				"'%s', "
-				"the host's name, and the device's clock",
+				"'%s', the host's name, and the device's clock",
 				LM_STR_ARG(host), curl_message(t, code), r->ca);
 		return lm_fail(err, LM_E_NETWORK, 0,
 			"the certificate of %.*s is not accepted (%s); if a proxy or a private "
-			"store "
-			"has a CA of its own, set AWS_CA_BUNDLE to that CA's file, and check the "
-			"device's clock",
+			"store has a CA of its own, set AWS_CA_BUNDLE to that CA's file, and check "
+			"the device's clock",
 			LM_STR_ARG(host), curl_message(t, code));
 	case CURLE_SSL_CACERT_BADFILE:
 		if (r->ca)
@@ -318,8 +315,7 @@ static lm_rc describe_tls(const struct transfer *t, CURLcode code, struct lm_str
 				r->ca, LM_STR_ARG(host), curl_message(t, code));
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the CA certificates for %.*s cannot be read (%s); install "
-			"ca-certificates, "
-			"or check AWS_CA_BUNDLE",
+			"ca-certificates, or check AWS_CA_BUNDLE",
 			LM_STR_ARG(host), curl_message(t, code));
 	default:
 		*ret_retry = true;
@@ -347,7 +343,7 @@ static lm_rc describe_connection(const struct transfer *t, CURLcode code, struct
 	if (proxy_refused(t, &status)) {
 		*ret_retry = status >= 500;
 		return lm_fail(err, status >= 500 ? LM_E_NETWORK : LM_E_DENIED, 0,
-			"the proxy does not connect us to %.*s: it answers HTTP %ld; check "
+			"the proxy does not connect to %.*s: it answers HTTP %ld; check "
 			"https_proxy and no_proxy",
 			LM_STR_ARG(host), status);
 	}
@@ -407,10 +403,10 @@ static lm_rc describe_failure(
 	case CURLE_PARTIAL_FILE:
 		return describe_connection(t, code, host, ret_retry, err);
 	case CURLE_URL_MALFORMAT:
-		return lm_fail(err, LM_E_INVALID, 0, "'%.*s' is no address to reach: %s",
+		return lm_fail(err, LM_E_INVALID, 0, "'%.*s' is not a valid address: %s",
 			LM_STR_ARG(host), curl_message(t, code));
 	default:
-		return lm_fail(err, LM_E_PROTOCOL, 0, "the answer of %.*s makes no sense: %s",
+		return lm_fail(err, LM_E_PROTOCOL, 0, "unexpected answer from %.*s: %s",
 			LM_STR_ARG(host), curl_message(t, code));
 	}
 }
@@ -664,7 +660,7 @@ static void attempt_drop(struct https *h, struct transfer *t)
 	lm_buf_finish(&t->wire);
 }
 
-/// Moves the body to the answer, decompressed if it says that it is compressed. We ask for none;
+/// Moves the body to the answer, decompressed if it is labelled as compressed. We ask for none;
 /// an object that was stored with "Content-Encoding: gzip" comes so all the same.
 static lm_rc take_body(struct transfer *t, struct lm_err *err)
 {
@@ -867,8 +863,8 @@ static uint64_t retry_delay_ms(const struct transfer *t)
 	return delay < max ? delay : max;
 }
 
-/// An attempt ended: again later, or to its end. A retry that the time limit would cut off is not
-/// waited for, as the failure at hand says more than "time limit reached".
+/// An attempt finished: try again later, or finish the transfer. A retry that the time limit would
+/// cut off is not waited for, as the failure at hand tells more than "time limit reached".
 static void attempt_ended(
 	struct https *h, struct transfer *t, CURLcode code, const struct wait_limit *limit)
 {
@@ -990,7 +986,7 @@ lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *
 	}
 	if (rc == LM_OK)
 		return LM_OK;
-	while (h->transfers) // what `done` starts now ends at once, too
+	while (h->transfers) // what `done` starts now finishes at once, too
 		finish(h, h->transfers, rc, &failure);
 	if (err)
 		*err = failure;

@@ -6,7 +6,7 @@
 /// It always verifies TLS, shows our certificate where one is given, goes through the proxies of
 /// http_proxy, https_proxy and no_proxy, tries again on 429, 500, 502, 503, 504, time limits and
 /// broken connections (exponential backoff with full jitter; Retry-After is honoured up to the
-/// backoff's bound), ends an answer at its ceiling, and decompresses a gzip body under that same
+/// backoff's bound), stops an answer at its ceiling, and decompresses a gzip body under that same
 /// ceiling. It does not follow redirects (a signature covers the host), sign, or log.
 ///
 /// One thread. Transfers belong to the `struct https` until their `done` was called, from inside
@@ -53,9 +53,9 @@ struct https_answer {
 	unsigned attempts; ///< How often the request was sent, from 1.
 };
 
-/// The end of a transfer. LM_OK: there is an answer, of any status (after retries were used up
-/// too). Otherwise `err` says why there is none. Both are borrowed for the call; the body may be
-/// moved out.
+/// A transfer has finished. LM_OK: there is an answer, of any status (after retries were used up
+/// too). Otherwise `err` has the reason why there is none. Both are borrowed for the call; the body
+/// may be moved out.
 typedef void https_done(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 struct https_request {
@@ -66,12 +66,12 @@ struct https_request {
 	size_t query_n;
 	struct lm_str body; ///< Borrowed until `done`.
 	size_t body_max;    ///< Ceiling of a 2xx answer's body, after decompression.
-	/// "http://" is accepted. Only for an endpoint that a person configured as such.
+	/// "http://" is accepted. Only for an endpoint that is configured as such.
 	bool plain_http;
-	/// Never through a proxy: for an address of this machine or its link.
+	/// Never through a proxy: for an address of this device or its link.
 	bool direct;
 	/// PEM files of a certificate to show (with its chain) and its key; NULL: none. A key that
-	/// wants a passphrase is refused.
+	/// needs a passphrase is rejected.
 	const char *certificate, *private_key;
 	/// Their texts instead, where we may not read the files: their names are then for messages
 	/// alone. Borrowed until `done`.
@@ -107,10 +107,10 @@ void https_destroy(struct https *h);
 LM_DEFINE_CLEANUP(struct https, https_destroy)
 
 /// Takes up a request; copies all but the body and the texts of certificate and key. A request that
-/// is wrong in itself (no usable origin) ends in `done` like any other, in https_run.
+/// is wrong in itself (no usable origin) finishes in `done` like any other, in https_run.
 void https_start(struct https *h, const struct https_request *request);
 /// Runs until no transfer is left. LM_E_TIMEOUT or LM_E_CANCELLED by `limit`: the transfers left
-/// have ended with that.
+/// have finished with that.
 lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *err);
 
 /// "host" or "host:port" of an origin, for the Host header and for messages. Borrowed.

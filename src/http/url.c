@@ -34,9 +34,9 @@ static const char *describe(CURLUcode code)
 	case CURLUE_USER_NOT_ALLOWED:
 		return "holds a user name";
 	case CURLUE_BAD_PORT_NUMBER:
-		return "has a port that is no number from 1 to 65535";
+		return "has a port that is not a number from 1 to 65535";
 	case CURLUE_BAD_IPV6:
-		return "has a host in brackets that is no IPv6 address";
+		return "has a host in brackets that is not an IPv6 address";
 	default:
 		return "has a character in its host that no host has";
 	}
@@ -81,7 +81,7 @@ bool url_parse(struct lm_str text, struct url *ret, const char **ret_why)
 	size_t end = 0;
 
 	if (!url.plain_http && !take_scheme(&rest, LM_STR("https://"))) {
-		*ret_why = "is no https:// or http:// address";
+		*ret_why = "is not an http:// or https:// address";
 		return false;
 	}
 	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?' && rest.p[end] != '#')

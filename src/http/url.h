@@ -19,7 +19,7 @@ struct url {
 };
 
 /// Takes an address apart; a user name, and a character that no host has, are refused. False:
-/// `*ret_why` says what is wrong, to be put behind the name of the setting ("names no host").
+/// `*ret_why` is the reason, to follow the name of the setting ("names no host").
 bool url_parse(struct lm_str text, struct url *ret, const char **ret_why);
 void url_finish(struct url *url);
 #define lm_auto_url lm_auto(url_finish)

@@ -268,7 +268,7 @@ static void a_profile_that_nobody_has_is_named(void **state)
 	fixture_set("AWS_PROFILE", "ship");
 	fixture_load(&l);
 	assert_failed(
-		&l, LM_E_INVALID, "AWS_PROFILE names the profile 'ship', which cannot be had");
+		&l, LM_E_INVALID, "AWS_PROFILE names the profile 'ship', which is not usable");
 	assert_failed(&l, LM_E_INVALID, "/.aws/credentials' has no profile 'ship'; there is no '");
 }
 

@@ -565,7 +565,7 @@ static void refuses_a_gzip_body_that_ends_early(void **state)
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_PROTOCOL);
-	assert_non_null(strstr(o.err.msg, "its gzip data ends early"));
+	assert_non_null(strstr(o.err.msg, "its gzip data is truncated"));
 	finish(l, &o);
 	free((void *)answers[0].bytes);
 }
@@ -842,7 +842,7 @@ static void says_that_the_proxy_refuses(void **state)
 	loopback_stop(l);
 	assert_int_equal(o.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(l), 1);
-	assert_non_null(strstr(o.err.msg, "the proxy does not connect us to store.example: it "
+	assert_non_null(strstr(o.err.msg, "the proxy does not connect to store.example: it "
 					  "answers HTTP 407"));
 	finish(l, &o);
 }
