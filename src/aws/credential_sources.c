@@ -25,17 +25,17 @@
 enum { ADDRESS_MAX = 8192, MESSAGE_MAX = 160 };
 
 /// A request in progress; it finishes inside credentials_fetch.
-struct fetch {
+struct source_fetch {
 	const struct credentials_request *request;
 	lm_rc rc;
 	struct lm_err err;
 	struct https_answer answer;
 };
 
-static lm_rc add_headers(
+static lm_rc add_source_headers(
 	void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
-	const struct fetch *x = ctx;
+	const struct source_fetch *x = ctx;
 
 	(void)attempt;
 	(void)err;
@@ -46,7 +46,7 @@ static lm_rc add_headers(
 
 static void keep_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
-	struct fetch *x = ctx;
+	struct source_fetch *x = ctx;
 
 	x->rc = rc;
 	x->err = *err;
@@ -59,10 +59,10 @@ lm_rc credentials_fetch(const struct credentials_context *c, const struct creden
 {
 	const struct credentials_settings *s = c->settings;
 	struct https_request request = r->request;
-	struct fetch x = {.request = r, .rc = LM_E_SYS};
+	struct source_fetch x = {.request = r, .rc = LM_E_SYS};
 
 	request.body_max = LIMIT_CREDENTIALS_ANSWER;
-	request.prepare = add_headers;
+	request.prepare = add_source_headers;
 	request.done = keep_answer;
 	request.ctx = &x;
 	if (s->timeout_ms)
@@ -238,7 +238,7 @@ static bool is_local(struct lm_str host)
 
 /// LM_E_NOT_FOUND: no address is set. (AWS SDKs and Tools Reference Guide: "Container credential
 /// provider": the full one counts only without the relative one.)
-static lm_rc find_container(struct credentials_address *ret, struct lm_err *err)
+static lm_rc find_container_address(struct credentials_address *ret, struct lm_err *err)
 {
 	const char *relative = shared_config_variable(RELATIVE_URI);
 	const char *full = shared_config_variable(FULL_URI);
@@ -350,7 +350,7 @@ lm_rc credentials_from_container(
 {
 	lm_auto_address struct credentials_address address = {0};
 	lm_auto_secret struct lm_secret authorization = {0};
-	lm_rc rc = find_container(&address, err);
+	lm_rc rc = find_container_address(&address, err);
 
 	if (rc == LM_OK)
 		rc = find_authorization(&authorization, err);
@@ -739,7 +739,7 @@ enum {
 	PROCESS_GRACE_MS = 1000,
 };
 
-static bool is_program(const char *path)
+static bool is_executable_file(const char *path)
 {
 	struct stat st;
 
@@ -747,7 +747,7 @@ static bool is_program(const char *path)
 }
 
 /// The program's path, which the caller frees; NULL if there is none.
-static char *find_program(const char *name)
+static char *find_process_program(const char *name)
 {
 	const char *path = shared_config_variable("PATH");
 	struct lm_str rest = lm_str(path ? path : "/usr/local/bin:/usr/bin:/bin");
@@ -758,14 +758,14 @@ static char *find_program(const char *name)
 		struct lm_str folder = lm_str_cut(&rest, ':');
 		lm_auto_free char *program = lm_xasprintf("%.*s/%s", LM_STR_ARG(folder), name);
 
-		if (program[0] == '/' && folder.n && is_program(program))
+		if (program[0] == '/' && folder.n && is_executable_file(program))
 			return lm_take(program);
 	}
 	return NULL;
 }
 
 /// Shows nothing of its output: no rule tells a secret from a reason.
-static lm_rc fail_run(const char *program, int status, struct lm_err *err)
+static lm_rc fail_process(const char *program, int status, struct lm_err *err)
 {
 	char how[96];
 
@@ -800,7 +800,7 @@ static lm_rc run_program(const struct credentials_context *c, const char *progra
 			       ? lm_fail(err, LM_E_INVALID, 0, "there is no '%s'", program)
 			       : rc;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return fail_run(program, status, err);
+		return fail_process(program, status, err);
 	return LM_OK;
 }
 
@@ -845,7 +845,7 @@ lm_rc credentials_from_process(const struct credentials_context *c, struct lm_st
 		return lm_fail(err, LM_E_INVALID, 0, "the command %s", why);
 	if (!command_words.n)
 		return lm_fail(err, LM_E_INVALID, 0, "the command is empty");
-	lm_auto_free char *program = find_program(command_words.items[0]);
+	lm_auto_free char *program = find_process_program(command_words.items[0]);
 	if (!program)
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the program '%.200s' is neither an absolute path nor in PATH",

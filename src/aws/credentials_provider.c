@@ -81,7 +81,7 @@ static lm_rc read_duration(
 	return LM_OK;
 }
 
-static char *copy_or_null(struct lm_str s)
+static char *copy_setting(struct lm_str s)
 {
 	return s.n ? lm_xmemdup0(s.p, s.n) : NULL;
 }
@@ -144,9 +144,9 @@ static lm_rc load_source(const struct credentials_context *c, struct profile_cha
 static lm_rc assume_role(const struct credentials_context *c, struct profile_chain *chain,
 	struct lm_str profile, struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_auto_free char *arn = copy_or_null(profile_get(c, profile, "role_arn"));
-	lm_auto_free char *session = copy_or_null(profile_get(c, profile, "role_session_name"));
-	lm_auto_free char *external_id = copy_or_null(profile_get(c, profile, "external_id"));
+	lm_auto_free char *arn = copy_setting(profile_get(c, profile, "role_arn"));
+	lm_auto_free char *session = copy_setting(profile_get(c, profile, "role_session_name"));
+	lm_auto_free char *external_id = copy_setting(profile_get(c, profile, "external_id"));
 	lm_auto_credentials struct aws_credentials source = {0};
 	struct sts_role role = {
 		.arn = arn, .session_name = session, .external_id = external_id, .source = &source};
@@ -191,9 +191,9 @@ static lm_rc from_web_identity(const struct credentials_context *c, bool first,
 {
 	struct lm_str arn_text =
 		web_identity_setting(c, first, profile, "AWS_ROLE_ARN", "role_arn");
-	lm_auto_free char *arn = copy_or_null(arn_text);
+	lm_auto_free char *arn = copy_setting(arn_text);
 	lm_auto_free char *path = lm_xmemdup0(file.p, file.n);
-	lm_auto_free char *session = copy_or_null(web_identity_setting(
+	lm_auto_free char *session = copy_setting(web_identity_setting(
 		c, first, profile, "AWS_ROLE_SESSION_NAME", "role_session_name"));
 	lm_auto_buf struct lm_buf token = LM_BUF_SECRET(LIMIT_WEB_IDENTITY_TOKEN);
 	struct sts_role role = {.arn = arn, .session_name = session};
@@ -485,7 +485,7 @@ void credentials_provider_destroy(struct credentials_provider *p)
 	free(p);
 }
 
-static bool is_due(const struct credentials_provider *p)
+static bool is_renewal_due(const struct credentials_provider *p)
 {
 	const struct aws_credentials *c = &p->credentials;
 	uint64_t early = p->settings->refresh_early_ms ? p->settings->refresh_early_ms
@@ -506,7 +506,7 @@ static bool is_valid(const struct credentials_provider *p)
 	       lm_clock_mono_ms() < p->credentials.expires_mono_ms;
 }
 
-static lm_rc renew(struct credentials_provider *p, struct lm_err *err)
+static lm_rc renew_credentials(struct credentials_provider *p, struct lm_err *err)
 {
 	const struct wait_limit limit = wait_limit_within(&p->limit, LOAD_MS);
 	struct aws_credentials fresh = {0};
@@ -535,8 +535,8 @@ static lm_rc renew(struct credentials_provider *p, struct lm_err *err)
 lm_rc credentials_get(
 	struct credentials_provider *p, const struct aws_credentials **ret, struct lm_err *err)
 {
-	if (p->https && is_due(p)) {
-		lm_rc rc = renew(p, err);
+	if (p->https && is_renewal_due(p)) {
+		lm_rc rc = renew_credentials(p, err);
 		if (rc != LM_OK)
 			return rc;
 	}

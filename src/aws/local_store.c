@@ -80,7 +80,7 @@ static int open_strictly(int directory_fd, const char *name)
 }
 
 /// What an unmounted stick or a file server that does not answer looks like.
-static bool is_away(int failure)
+static bool is_unreachable(int failure)
 {
 	switch (failure) {
 	case ESTALE:
@@ -102,7 +102,7 @@ static bool is_away(int failure)
 
 static lm_rc fail_directory(int failure, const char *directory, struct lm_err *err)
 {
-	if (failure == ENOENT || is_away(failure))
+	if (failure == ENOENT || is_unreachable(failure))
 		return lm_fail(err, LM_E_NETWORK, failure,
 			"the directory '%s' cannot be used (%m): mount or create it, or name "
 			"another in the host file",
@@ -154,7 +154,7 @@ static lm_rc describe_open_failure(
 		return lm_fail(err, LM_E_INVALID, failure, "'%s/%s' is too long for a file's name",
 			directory, name);
 	default:
-		return lm_fail(err, is_away(failure) ? LM_E_NETWORK : LM_E_SYS, failure,
+		return lm_fail(err, is_unreachable(failure) ? LM_E_NETWORK : LM_E_SYS, failure,
 			"open '%s/%s': %m", directory, name);
 	}
 }
@@ -186,7 +186,7 @@ static lm_rc read_below(int fd, const char *path, struct lm_buf *out, struct lm_
 {
 	lm_rc rc = lm_fd_read_all(fd, path, out, err);
 
-	if (rc != LM_E_SYS || !is_away(err->sys))
+	if (rc != LM_E_SYS || !is_unreachable(err->sys))
 		return rc;
 	err->rc = LM_E_NETWORK;
 	return LM_E_NETWORK;

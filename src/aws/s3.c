@@ -226,7 +226,7 @@ static bool is_passing(const struct s3_failure *f)
 	return status >= 500 || status == 429 || strcmp(f->error.code, "RequestTimeout") == 0;
 }
 
-static lm_rc describe_failure(const struct s3_failure *f, struct lm_err *err)
+static lm_rc describe_s3_failure(const struct s3_failure *f, struct lm_err *err)
 {
 	struct lm_str marker = https_header(f->answer, "x-amz-delete-marker");
 	char remark[SAYS_SIZE];
@@ -414,7 +414,8 @@ static void send_request(struct object_fetch *j, const char *method, https_done 
 	request_send(&j->signed_request);
 }
 
-static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
+static void on_object_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 /// Asks again in another region; false if it is none, or the one at hand, or the second correction.
 static bool retry_in_region(struct object_fetch *j, struct lm_str region)
@@ -430,7 +431,7 @@ static bool retry_in_region(struct object_fetch *j, struct lm_str region)
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object);
+		send_request(j, "GET", on_object_answer);
 	return true;
 }
 
@@ -445,7 +446,7 @@ static void fail_with_answer(
 		.error = *e,
 	};
 
-	fetch_end(j, describe_failure(&f, &j->result->err));
+	fetch_end(j, describe_s3_failure(&f, &j->result->err));
 }
 
 static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
@@ -489,14 +490,14 @@ static bool correct_region(
 	return true;
 }
 
-static int64_t skewed_server_ms(const struct https_answer *answer, const struct s3_error *e)
+static int64_t s3_server_ms(const struct https_answer *answer, const struct s3_error *e)
 {
 	return strcmp(e->code, "RequestTimeTooSkewed") == 0
 		       ? https_parse_date_ms(https_header(answer, "date"))
 		       : 0;
 }
 
-static void take_object(struct object_fetch *j, struct https_answer *answer)
+static void take_answer_object(struct object_fetch *j, struct https_answer *answer)
 {
 	struct lm_str version = https_header(answer, "x-amz-version-id");
 	struct s3_result *r = j->result;
@@ -507,7 +508,8 @@ static void take_object(struct object_fetch *j, struct https_answer *answer)
 	fetch_end(j, LM_OK);
 }
 
-static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+static void on_object_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
 	struct object_fetch *j = ctx;
 	struct s3_error e;
@@ -524,12 +526,12 @@ static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		return;
 	}
 	if (answer->status == 200) {
-		take_object(j, answer);
+		take_answer_object(j, answer);
 		return;
 	}
 	s3_error_parse(lm_buf_str(&answer->body), &e);
 	if (!correct_region(j, answer, &e) &&
-		!request_correct_clock(&j->signed_request, skewed_server_ms(answer, &e)) &&
+		!request_correct_clock(&j->signed_request, s3_server_ms(answer, &e)) &&
 		!request_correct_credentials(&j->signed_request, e.code))
 		fail_with_answer(j, answer, &e);
 }
@@ -564,7 +566,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object);
+		send_request(j, "GET", on_object_answer);
 }
 
 lm_rc s3_get_object(struct https *https, const struct s3_request *request,

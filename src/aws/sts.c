@@ -24,7 +24,7 @@ enum {
 static const char content_type[] = "application/x-www-form-urlencoded; charset=utf-8";
 
 /// One call, which is made twice if our clock is wrong.
-struct call {
+struct sts_call {
 	const struct credentials_context *context;
 	const struct sts_role *role;
 	const char *region;
@@ -36,7 +36,7 @@ struct call {
 	char shown[4 * SHOWN_MAX + 32]; ///< The role's ARN, for messages.
 };
 
-static void call_finish(struct call *k)
+static void call_finish(struct sts_call *k)
 {
 	endpoint_finish(&k->endpoint);
 	free(k->path);
@@ -71,7 +71,7 @@ static void add_parameter(struct lm_buf *body, const char *name, struct lm_str v
 	(void)lm_percent_encode(body, value, false);
 }
 
-static void build_body(struct call *k)
+static void build_body(struct sts_call *k)
 {
 	const struct sts_role *role = k->role;
 	char duration[16] = "";
@@ -89,7 +89,7 @@ static void build_body(struct call *k)
 }
 
 /// Without a region of ours: one that the role's partition has.
-static const char *region_of(const struct credentials_context *c, const char *arn)
+static const char *sts_region(const struct credentials_context *c, const char *arn)
 {
 	if (c->region)
 		return c->region;
@@ -98,7 +98,7 @@ static const char *region_of(const struct credentials_context *c, const char *ar
 	return strncmp(arn, "arn:aws-us-gov:", 15) == 0 ? "us-gov-west-1" : "us-east-1";
 }
 
-static void sign(struct call *k, struct header_list *headers)
+static void sign(struct sts_call *k, struct header_list *headers)
 {
 	const struct http_pair type = {LM_STR("Content-Type"), lm_str(content_type)};
 	char hash[SIGV4_SHA256_HEX_SIZE];
@@ -119,7 +119,7 @@ static void sign(struct call *k, struct header_list *headers)
 	sigv4_sign(&r, k->role->source, headers);
 }
 
-static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *err)
+static lm_rc send_call(struct sts_call *k, struct https_answer *ret, struct lm_err *err)
 {
 	lm_auto_header_list struct header_list signature = {0};
 	struct http_pair headers[8] = {{LM_STR("Content-Type"), lm_str(content_type)}};
@@ -148,7 +148,7 @@ static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *
 	return credentials_fetch(k->context, &r, ret, err);
 }
 
-static lm_rc take_credentials(const struct call *k, const struct https_answer *answer,
+static lm_rc take_credentials(const struct sts_call *k, const struct https_answer *answer,
 	const struct sts_answer *a, struct aws_credentials *ret, struct lm_err *err)
 {
 	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
@@ -176,7 +176,8 @@ static lm_rc take_credentials(const struct call *k, const struct https_answer *a
 	return rc == LM_E_INVALID ? LM_E_PROTOCOL : rc;
 }
 
-static lm_rc describe_denied(const struct call *k, const struct sts_answer *a, struct lm_err *err)
+static lm_rc describe_denied(
+	const struct sts_call *k, const struct sts_answer *a, struct lm_err *err)
 {
 	if (k->role->web_identity_token.n)
 		return lm_fail(err, LM_E_DENIED, 0,
@@ -189,7 +190,8 @@ static lm_rc describe_denied(const struct call *k, const struct sts_answer *a, s
 		a->message[0] ? a->message : a->code);
 }
 
-static lm_rc describe_identity(const struct call *k, const struct sts_answer *a, struct lm_err *err)
+static lm_rc describe_identity(
+	const struct sts_call *k, const struct sts_answer *a, struct lm_err *err)
 {
 	static const char *const codes[] = {"InvalidClientTokenId", "SignatureDoesNotMatch",
 		"ExpiredToken", "ExpiredTokenException", "InvalidIdentityToken", "IDPRejectedClaim",
@@ -211,7 +213,7 @@ static lm_rc describe_identity(const struct call *k, const struct sts_answer *a,
 	return LM_OK;
 }
 
-static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
+static lm_rc describe_refusal(struct sts_call *k, const struct https_answer *answer,
 	const struct sts_answer *a, struct lm_err *err)
 {
 	if (strcmp(a->code, "AccessDenied") == 0 || strcmp(a->code, "AccessDeniedException") == 0)
@@ -234,7 +236,7 @@ static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
 
 /// Whether a refusal is our clock's fault; the next call is then signed with the server's time.
 static bool correct_clock(
-	struct call *k, const struct https_answer *answer, const struct sts_answer *a)
+	struct sts_call *k, const struct https_answer *answer, const struct sts_answer *a)
 {
 	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	int64_t apart_ms = server_ms - k->signed_ms;
@@ -246,7 +248,7 @@ static bool correct_clock(
 	return k->clock_offset_ms != 0;
 }
 
-static lm_rc make_call(struct call *k, struct aws_credentials *ret, struct lm_err *err)
+static lm_rc make_call(struct sts_call *k, struct aws_credentials *ret, struct lm_err *err)
 {
 	lm_auto(answer_wipe) struct sts_answer a = {.code = ""};
 	struct https_answer answer = {0};
@@ -267,9 +269,9 @@ static lm_rc make_call(struct call *k, struct aws_credentials *ret, struct lm_er
 lm_rc sts_assume_role(const struct credentials_context *c, const struct sts_role *role,
 	struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_auto(call_finish) struct call k = {.context = c,
+	lm_auto(call_finish) struct sts_call k = {.context = c,
 		.role = role,
-		.region = region_of(c, role->arn),
+		.region = sts_region(c, role->arn),
 		.body = LM_BUF_SECRET(BODY_MAX)};
 	lm_rc rc = endpoint_resolve(AWS_STS, k.region, &k.endpoint, err);
 

@@ -106,7 +106,7 @@ static size_t decode_entity(struct lm_str e, unsigned char out[CHARACTER_MAX])
 	return size > 0 ? (size_t)size : 0;
 }
 
-static void decode(struct lm_str text, char *out, size_t size)
+static void decode_text(struct lm_str text, char *out, size_t size)
 {
 	size_t len = 0;
 
@@ -176,7 +176,7 @@ static void store(const char *path, struct lm_str text, const struct xml_field *
 {
 	for (size_t i = 0; i < n; i++) {
 		if (!fields[i].out[0] && fnmatch(fields[i].path, path, FNM_PATHNAME) == 0)
-			decode(text, fields[i].out, fields[i].size);
+			decode_text(text, fields[i].out, fields[i].size);
 	}
 }
 

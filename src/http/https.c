@@ -371,7 +371,7 @@ static lm_rc describe_connection(const struct transfer *t, CURLcode code, struct
 	}
 }
 
-static lm_rc describe_failure(
+static lm_rc describe_attempt_failure(
 	const struct transfer *t, CURLcode code, bool *ret_retry, struct lm_err *err)
 {
 	struct lm_str host = https_origin_host(t->request.origin);
@@ -411,7 +411,7 @@ static lm_rc describe_failure(
 	}
 }
 
-static bool is_success(long status)
+static bool is_2xx(long status)
 {
 	return status >= 200 && status < 300;
 }
@@ -434,14 +434,14 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 	return t->headers_too_large ? 0 : size * n;
 }
 
-static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+static size_t on_body_bytes(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
 	size_t bytes = size * n;
 
 	if (lm_buf_add(&t->wire, data, bytes))
 		return bytes;
-	if (is_success(status_of(t))) {
+	if (is_2xx(status_of(t))) {
 		t->body_too_large = true;
 		return 0;
 	}
@@ -458,12 +458,12 @@ static size_t on_body_start(char *data, size_t size, size_t n, void *ctx)
 	struct transfer *t = ctx;
 
 	if (!t->wire.max)
-		t->wire.max = is_success(status_of(t)) ? t->request.body_max
-						       : (size_t)LIMIT_HTTP_ERROR_BODY;
-	return on_body(data, size, n, ctx);
+		t->wire.max =
+			is_2xx(status_of(t)) ? t->request.body_max : (size_t)LIMIT_HTTP_ERROR_BODY;
+	return on_body_bytes(data, size, n, ctx);
 }
 
-static void add_line(struct transfer *t, const char *line)
+static void add_header_line(struct transfer *t, const char *line)
 {
 	struct curl_slist *lines = curl_slist_append(t->header_lines, line);
 
@@ -490,11 +490,11 @@ static lm_rc prepare_headers(struct transfer *t, struct lm_err *err)
 		if (line.overflow)
 			return lm_fail(err, LM_E_INVALID, 0, "the header %s is too long to send",
 				headers.items[i].name);
-		add_line(t, lm_buf_cstr(&line));
+		add_header_line(t, lm_buf_cstr(&line));
 	}
-	add_line(t, "Accept-Encoding: identity");
-	add_line(t, "Accept:");
-	add_line(t, "Expect:");
+	add_header_line(t, "Accept-Encoding: identity");
+	add_header_line(t, "Accept:");
+	add_header_line(t, "Expect:");
 	return LM_OK;
 }
 
@@ -662,7 +662,7 @@ static void attempt_drop(struct https *h, struct transfer *t)
 
 /// Moves the body to the answer, decompressed if it is labelled as compressed. We ask for none;
 /// an object that was stored with "Content-Encoding: gzip" comes so all the same.
-static lm_rc take_body(struct transfer *t, struct lm_err *err)
+static lm_rc take_answer_body(struct transfer *t, struct lm_err *err)
 {
 	struct lm_str encoding = https_header(&t->answer, "content-encoding");
 	struct lm_str host = https_origin_host(t->request.origin);
@@ -709,11 +709,11 @@ static lm_rc attempt_end(
 	*ret_retry = false;
 	if (code == CURLE_OK || t->body_cut) {
 		t->answer.status = (int)status_of(t);
-		rc = take_body(t, err);
+		rc = take_answer_body(t, err);
 		*ret_retry = rc == LM_OK && is_worth_retrying(t);
 	} else {
 		t->alert = h->alert;
-		rc = describe_failure(t, code, ret_retry, err);
+		rc = describe_attempt_failure(t, code, ret_retry, err);
 	}
 	attempt_drop(h, t);
 	return rc;
@@ -812,7 +812,7 @@ static void unlink_transfer(struct https *h, struct transfer *t)
 }
 
 /// Ends a transfer; `done` may start others.
-static void finish(struct https *h, struct transfer *t, lm_rc rc, const struct lm_err *err)
+static void finish_transfer(struct https *h, struct transfer *t, lm_rc rc, const struct lm_err *err)
 {
 	unlink_transfer(h, t);
 	attempt_drop(h, t);
@@ -884,7 +884,7 @@ static void attempt_ended(
 	}
 	if (rc != LM_OK && t->attempt > 0)
 		rc = lm_wrap(&err, "after %u attempts", t->attempt + 1);
-	finish(h, t, rc, &err);
+	finish_transfer(h, t, rc, &err);
 }
 
 /// Starts what is due; returns milliseconds until the next is, at most POLL_MS.
@@ -909,14 +909,14 @@ static uint64_t start_due(struct https *h)
 			rc = attempt_start(h, t, &err);
 		if (rc == LM_OK)
 			continue;
-		finish(h, t, rc, &err);
+		finish_transfer(h, t, rc, &err);
 		wait = 0; // `done` may have started another, or it was the last
 		next = h->transfers;
 	}
 	return wait;
 }
 
-static lm_rc step(struct https *h, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc perform(struct https *h, const struct wait_limit *limit, struct lm_err *err)
 {
 	int running = 0, left = 0;
 	CURLMcode code = curl_multi_perform(h->multi, &running);
@@ -976,10 +976,11 @@ lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *
 	while (h->transfers && rc == LM_OK) {
 		rc = check_limit(limit, &failure);
 		if (rc == LM_OK)
-			rc = step(h, limit, &failure);
+			rc = perform(h, limit, &failure);
 		if (rc != LM_OK)
 			break;
-		uint64_t wait_ms = start_due(h); // behind step(), whose ends may have started some
+		uint64_t wait_ms =
+			start_due(h); // behind perform(), whose ends may have started some
 
 		if (h->transfers && wait_ms)
 			rc = wait_for_events(h, limit, wait_ms, &failure);
@@ -987,7 +988,7 @@ lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *
 	if (rc == LM_OK)
 		return LM_OK;
 	while (h->transfers) // what `done` starts now finishes at once, too
-		finish(h, h->transfers, rc, &failure);
+		finish_transfer(h, h->transfers, rc, &failure);
 	if (err)
 		*err = failure;
 	return rc;

@@ -26,7 +26,7 @@ static bool has_odd_char(struct lm_str authority)
 	return false;
 }
 
-static const char *describe(CURLUcode code)
+static const char *describe_url_error(CURLUcode code)
 {
 	switch (code) {
 	case CURLUE_NO_HOST:
@@ -99,7 +99,7 @@ bool url_parse(struct lm_str text, struct url *ret, const char **ret_why)
 		has_odd_char(authority) ? CURLUE_BAD_HOSTNAME : parse_authority(u, authority, &url);
 	curl_url_cleanup(u);
 	if (code != CURLUE_OK) {
-		*ret_why = describe(code);
+		*ret_why = describe_url_error(code);
 		return false;
 	}
 	*ret = url;
