@@ -126,10 +126,11 @@ static void refuses_answers_that_are_none_without_showing_them(void **state)
 		{OK("{\"AccessKeyId\":1,\"SecretAccessKey\":\"hunter2\"}"),
 			"it has no AccessKeyId"},
 		{OK("{" KEYS ",\"Token\":\"hunter2\\r\\nX-Evil: 1\"}"), "Token holds a space"},
-		{OK("{" KEYS ",\"Expiration\":\"tomorrow\"}"), "invalid timestamp in \\"Expiration\\""},
+		{OK("{" KEYS ",\"Expiration\":\"tomorrow\"}"),
+			"invalid timestamp in \"Expiration\""},
 		{OK("{" KEYS ",\"Expiration\":\"2030-01-01T00:00:00\"}"),
-			"invalid timestamp in \\"Expiration\\""},
-		{OK("{" KEYS ",\"Expiration\":1893456000}"), "invalid timestamp in \\"Expiration\\""},
+			"invalid timestamp in \"Expiration\""},
+		{OK("{" KEYS ",\"Expiration\":1893456000}"), "invalid timestamp in \"Expiration\""},
 	};
 
 	(void)state;

@@ -240,7 +240,8 @@ static void asks_for_other_credentials_once(void **state)
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_DENIED);
-	exchange_assert_says(&o.err, "the temporary credentials from the container endpoint are");
+	exchange_assert_says(
+		&o.err, "the temporary credentials from the container endpoint have expired");
 	assert_int_equal(loopback_count(x.server), 2);
 	exchange_finish(&x);
 }

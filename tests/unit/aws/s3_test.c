@@ -139,8 +139,8 @@ static void gives_up_if_other_credentials_are_over_too(void **state)
 	(void)state;
 	run_with_container(&x, answers, 1, container, 2);
 	assert_int_equal(x.rc, LM_E_DENIED);
-	assert_non_null(strstr(x.err.msg,
-		"the temporary credentials from the container endpoint are over (ExpiredToken"));
+	assert_non_null(strstr(x.err.msg, "the temporary credentials from the container endpoint "
+					  "have expired (ExpiredToken"));
 	assert_int_equal(loopback_count(x.server), 2);
 	finish(&x);
 }
@@ -377,8 +377,9 @@ static void says_so_when_nobody_knows_the_region(void **state)
 	(void)state;
 	run(&x, answers, 2);
 	assert_int_equal(x.rc, LM_E_REFUSED);
-	assert_string_equal(x.err.msg,
-		"bucket 'apps' is not in region eu-west-1, and S3 does not report the right one; set 'region' in the host file to the bucket's");
+	assert_string_equal(
+		x.err.msg, "bucket 'apps' is not in region eu-west-1, and S3 does not report the "
+			   "right one; set 'region' in the host file to the bucket's");
 	finish(&x);
 }
 
