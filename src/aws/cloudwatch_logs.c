@@ -265,7 +265,7 @@ static size_t index_or(const json_t *info, const char *key, size_t absent, size_
 	return i < 0 ? 0 : (size_t)i > most ? most : (size_t)i;
 }
 
-/// The events are in the order of time, so what is refused is at their ends.
+/// The events are in the order of time, so what is rejected is at both ends.
 static void count_rejected(struct log_put *j, const json_t *answer)
 {
 	const json_t *info = json_object_get(answer, "rejectedLogEventsInfo");

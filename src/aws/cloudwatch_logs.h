@@ -46,7 +46,7 @@ struct cloudwatch_logs_result {
 
 /// Starts sending the first events of a list as one batch; https_run carries it out, beside
 /// whatever else was started. All is borrowed until https_run has returned; `ret` is filled by
-/// then. A batch of nothing but empty messages ends well, with nothing sent.
+/// then. A batch of nothing but empty messages succeeds, with nothing sent.
 /// LM_E_INVALID: no name for a group or stream. Other errors as in request_start_call.
 void cloudwatch_logs_start_put(struct https *https, const struct cloudwatch_logs_request *request,
 	struct credentials_provider *credentials, struct cloudwatch_logs_result *ret);

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "http/web_address.h"
+#include "http/url.h"
 #include "sys/json.h"
 #include "sys/process.h"
 #include "sys/wait.h"
@@ -24,18 +24,18 @@
 
 enum { ADDRESS_MAX = 8192, MESSAGE_MAX = 160 };
 
-/// A request under way; it ends inside of credentials_fetch.
-struct fetch {
+/// A request in progress; it finishes inside credentials_fetch.
+struct source_fetch {
 	const struct credentials_request *request;
 	lm_rc rc;
 	struct lm_err err;
 	struct https_answer answer;
 };
 
-static lm_rc add_headers(
+static lm_rc add_source_headers(
 	void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
-	const struct fetch *x = ctx;
+	const struct source_fetch *x = ctx;
 
 	(void)attempt;
 	(void)err;
@@ -46,7 +46,7 @@ static lm_rc add_headers(
 
 static void keep_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
-	struct fetch *x = ctx;
+	struct source_fetch *x = ctx;
 
 	x->rc = rc;
 	x->err = *err;
@@ -59,10 +59,10 @@ lm_rc credentials_fetch(const struct credentials_context *c, const struct creden
 {
 	const struct credentials_settings *s = c->settings;
 	struct https_request request = r->request;
-	struct fetch x = {.request = r, .rc = LM_E_SYS};
+	struct source_fetch x = {.request = r, .rc = LM_E_SYS};
 
 	request.body_max = LIMIT_CREDENTIALS_ANSWER;
-	request.prepare = add_headers;
+	request.prepare = add_source_headers;
 	request.done = keep_answer;
 	request.ctx = &x;
 	if (s->timeout_ms)
@@ -88,7 +88,7 @@ static bool decode_part(struct lm_str text, struct lm_buf *out)
 	return lm_percent_decode(out, text) && lm_buf_putc(out, '\0');
 }
 
-/// Fills the query's pairs. The texts are put one behind the other, each ended by NUL.
+/// Fills the query's pairs. The texts stand one behind the other, each followed by NUL.
 static bool parse_query(struct lm_str query, struct credentials_address *a)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(ADDRESS_MAX);
@@ -125,10 +125,10 @@ static bool parse_path(struct lm_str rest, struct credentials_address *a)
 
 static bool parse_address(struct lm_str url, struct credentials_address *a)
 {
-	struct web_address w = {0};
+	struct url w = {0};
 	const char *ignored;
 
-	if (!web_address_parse(url, &w, &ignored))
+	if (!url_parse(url, &w, &ignored))
 		return false;
 	a->origin = w.origin;
 	a->host = w.host;
@@ -163,7 +163,7 @@ lm_rc credentials_parse_answer(const struct https_answer *answer,
 	const struct credentials_names *names, struct lm_str host, struct aws_credentials *ret,
 	struct lm_err *err)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	struct lm_err failure = {0};
 
 	if (credentials_parse(lm_buf_str(&answer->body), names, server_ms, ret, &failure) == LM_OK)
@@ -194,7 +194,7 @@ const char *credentials_error_message(
 lm_rc credentials_from_environment(
 	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err)
 {
-	// As botocore: the name of old counts first.
+	// As botocore: the old name counts first.
 	const char *old = shared_config_variable("AWS_SECURITY_TOKEN");
 	const struct credentials_parts parts = {
 		.id = lm_str(shared_config_variable("AWS_ACCESS_KEY_ID")),
@@ -220,7 +220,7 @@ enum { CONTAINER_TIMEOUT_MS = 2 * 1000, CONTAINER_ATTEMPTS = 3, CONTAINER_BACKOF
 #define CONTAINER_TOKEN_FILE "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 #define ECS_ORIGIN "http://169.254.170.2"
 
-/// Where a token may go in the clear: this machine, and the addresses of Amazon ECS and EKS on its
+/// Where a token may go unencrypted: this device, and the addresses of Amazon ECS and EKS on its
 /// link. Numbers only, and "localhost", which libcurl itself takes for loopback.
 static bool is_local(struct lm_str host)
 {
@@ -238,7 +238,7 @@ static bool is_local(struct lm_str host)
 
 /// LM_E_NOT_FOUND: no address is set. (AWS SDKs and Tools Reference Guide: "Container credential
 /// provider": the full one counts only without the relative one.)
-static lm_rc find_container(struct credentials_address *ret, struct lm_err *err)
+static lm_rc find_container_address(struct credentials_address *ret, struct lm_err *err)
 {
 	const char *relative = shared_config_variable(RELATIVE_URI);
 	const char *full = shared_config_variable(FULL_URI);
@@ -258,9 +258,9 @@ static lm_rc find_container(struct credentials_address *ret, struct lm_err *err)
 		return rc;
 	if (a.plain_http && !is_local(a.host))
 		return lm_fail(err, LM_E_INVALID, 0,
-			FULL_URI " names the host '%.*s' over http://, which is accepted only for "
-				 "loopback, 169.254.170.2, 169.254.170.23 and [fd00:ec2::23]; give "
-				 "it as https://",
+			FULL_URI
+			" names the host '%.*s' over http://, which is accepted only for loopback, "
+			"169.254.170.2, 169.254.170.23 and [fd00:ec2::23]; give it as https://",
 			LM_STR_ARG(a.host));
 	*ret = a;
 	a = (struct credentials_address){0};
@@ -350,7 +350,7 @@ lm_rc credentials_from_container(
 {
 	lm_auto_address struct credentials_address address = {0};
 	lm_auto_secret struct lm_secret authorization = {0};
-	lm_rc rc = find_container(&address, err);
+	lm_rc rc = find_container_address(&address, err);
 
 	if (rc == LM_OK)
 		rc = find_authorization(&authorization, err);
@@ -590,13 +590,13 @@ static lm_rc check_iot_file(const char *key, const char *path, struct lm_err *er
 {
 	if (!path)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"credentials.%s is missing: the AWS IoT credentials provider wants the "
+			"credentials.%s is missing: the AWS IoT credentials provider needs the "
 			"device's certificate and its private key; set it in the host file",
 			key);
 	if (access(path, R_OK) != 0)
 		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_INVALID, errno,
-			"credentials.%s of the host file names '%s': %m; the user of the job must "
-			"be able to read it",
+			"credentials.%s of the host file names '%s': %m; the worker's user must be "
+			"able to read it",
 			key, path);
 	return LM_OK;
 }
@@ -739,7 +739,7 @@ enum {
 	PROCESS_GRACE_MS = 1000,
 };
 
-static bool is_program(const char *path)
+static bool is_executable_file(const char *path)
 {
 	struct stat st;
 
@@ -747,7 +747,7 @@ static bool is_program(const char *path)
 }
 
 /// The program's path, which the caller frees; NULL if there is none.
-static char *find_program(const char *name)
+static char *find_process_program(const char *name)
 {
 	const char *path = shared_config_variable("PATH");
 	struct lm_str rest = lm_str(path ? path : "/usr/local/bin:/usr/bin:/bin");
@@ -758,14 +758,14 @@ static char *find_program(const char *name)
 		struct lm_str folder = lm_str_cut(&rest, ':');
 		lm_auto_free char *program = lm_xasprintf("%.*s/%s", LM_STR_ARG(folder), name);
 
-		if (program[0] == '/' && folder.n && is_program(program))
+		if (program[0] == '/' && folder.n && is_executable_file(program))
 			return lm_take(program);
 	}
 	return NULL;
 }
 
-/// Nothing of what it printed: no rule knows each secret from a reason.
-static lm_rc fail_run(const char *program, int status, struct lm_err *err)
+/// Shows nothing of its output: no rule tells a secret from a reason.
+static lm_rc fail_process(const char *program, int status, struct lm_err *err)
 {
 	char how[96];
 
@@ -791,7 +791,7 @@ static lm_rc run_program(const struct credentials_context *c, const char *progra
 	lm_rc rc = process_run(&process, &within, &status, err);
 
 	if (rc == LM_E_TIMEOUT)
-		return lm_fail(err, rc, 0, "'%s' has not ended in time and was killed", program);
+		return lm_fail(err, rc, 0, "'%s' did not finish in time and was killed", program);
 	if (rc == LM_E_TOO_LARGE)
 		return lm_fail(err, rc, 0, "'%s' writes more than %d bytes and was killed", program,
 			LIMIT_CREDENTIALS_ANSWER);
@@ -800,7 +800,7 @@ static lm_rc run_program(const struct credentials_context *c, const char *progra
 			       ? lm_fail(err, LM_E_INVALID, 0, "there is no '%s'", program)
 			       : rc;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return fail_run(program, status, err);
+		return fail_process(program, status, err);
 	return LM_OK;
 }
 
@@ -845,7 +845,7 @@ lm_rc credentials_from_process(const struct credentials_context *c, struct lm_st
 		return lm_fail(err, LM_E_INVALID, 0, "the command %s", why);
 	if (!command_words.n)
 		return lm_fail(err, LM_E_INVALID, 0, "the command is empty");
-	lm_auto_free char *program = find_program(command_words.items[0]);
+	lm_auto_free char *program = find_process_program(command_words.items[0]);
 	if (!program)
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the program '%.200s' is neither an absolute path nor in PATH",

@@ -3,12 +3,11 @@
 
 /// The sources of AWS credentials, one function each: the environment, a credential_process, the
 /// container endpoint, the EC2 instance metadata service (version 2), and the AWS IoT credentials
-/// provider; and how those that are asked over HTTP are asked.
+/// provider; and the requests of those that are asked over HTTP.
 
 #include "aws/credentials.h"
 #include "aws/shared_config.h"
 #include "http/https.h"
-#include "http/pair.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -19,12 +18,12 @@ struct credentials_context {
 	const struct credentials_settings *settings;
 	const struct wait_limit *limit;
 	const struct shared_config *config;
-	const char *region; ///< For STS; NULL: nobody says which.
+	const char *region; ///< For STS; NULL: not configured.
 };
 
 /// A source. LM_E_NOT_FOUND: it has none, and the next one is to be asked; the message is short and
-/// says why ("AWS_ACCESS_KEY_ID is not set"). Any other failure ends the search. `err` is never
-/// NULL.
+/// gives the reason ("AWS_ACCESS_KEY_ID is not set"). Any other failure ends the search. `err` is
+/// never NULL.
 typedef lm_rc credentials_source(
 	const struct credentials_context *c, struct aws_credentials *ret, struct lm_err *err);
 

@@ -138,7 +138,7 @@ void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64
 	c->expires_mono_ms = lm_clock_mono_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
 }
 
-static lm_rc read_members(const json_t *object, const struct credentials_names *names,
+static lm_rc read_document_members(const json_t *object, const struct credentials_names *names,
 	int64_t server_ms, struct aws_credentials *ret, struct lm_err *err)
 {
 	const struct credentials_parts parts = {
@@ -165,8 +165,8 @@ static lm_rc read_members(const json_t *object, const struct credentials_names *
 		expires_ms =
 			credentials_parse_time_ms(lm_str(json_get_text(object, names->expiration)));
 		if (!expires_ms)
-			return lm_fail(
-				err, LM_E_PROTOCOL, 0, "its %s is no time", names->expiration);
+			return lm_fail(err, LM_E_PROTOCOL, 0, "invalid timestamp in \"%s\"",
+				names->expiration);
 	}
 	lm_rc rc = credentials_assemble(&parts, ret, err);
 	if (rc == LM_OK && expires_ms)
@@ -196,6 +196,7 @@ lm_rc credentials_parse(struct lm_str text, const struct credentials_names *name
 
 	if (rc != LM_OK)
 		return rc;
-	return read_members(names->object ? json_object_get(document, names->object) : document,
-		names, server_ms, ret, err);
+	return read_document_members(
+		names->object ? json_object_get(document, names->object) : document, names,
+		server_ms, ret, err);
 }

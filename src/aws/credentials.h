@@ -17,7 +17,7 @@ struct aws_credentials {
 	struct lm_secret secret;        ///< The secret access key.
 	struct lm_secret session_token; ///< Empty for lasting credentials.
 	int64_t expires_ms;             ///< Wall clock; 0: unknown or never.
-	/// The same on lm_clock_mono_ms(), reckoned from the source's own time where it tells, so
+	/// The same on lm_clock_mono_ms(), by the source's own time where it is known, so
 	/// that a wrong clock of ours does not count. 0: unknown or never.
 	uint64_t expires_mono_ms;
 	const char *source; ///< For messages: "the environment". Static storage.
@@ -35,13 +35,13 @@ struct credentials_settings {
 	const char *ca;         ///< PEM file; NULL: AWS_CA_BUNDLE's or the system's.
 	const char *thing_name; ///< Must be attached to the certificate; NULL: not sent.
 
-	const char *region; ///< Where STS is asked; NULL: the SDKs' settings say.
+	const char *region; ///< Where STS is asked; NULL: as the SDKs' settings have it.
 
 	// Of requests to any source; 0 stands for the source's own.
 	unsigned timeout_ms; ///< An attempt's.
 	unsigned attempts;
 	unsigned backoff_max_ms;
-	/// How long before their end a provider renews credentials; 0: 5 minutes.
+	/// How long before they expire a provider renews credentials; 0: 5 minutes.
 	unsigned refresh_early_ms;
 };
 

@@ -75,13 +75,13 @@ static lm_rc read_duration(
 	uint64_t seconds = 0;
 
 	if (text.n && (!lm_str_to_u64(text, DURATION_MAX_S, &seconds) || seconds < DURATION_MIN_S))
-		return refuse_profile(
-			profile, err, "has a duration_seconds that is no number from 900 to 43200");
+		return refuse_profile(profile, err,
+			"has a duration_seconds that is not a number from 900 to 43200");
 	*ret = (unsigned)seconds;
 	return LM_OK;
 }
 
-static char *copy_or_null(struct lm_str s)
+static char *copy_setting(struct lm_str s)
 {
 	return s.n ? lm_xmemdup0(s.p, s.n) : NULL;
 }
@@ -144,19 +144,19 @@ static lm_rc load_source(const struct credentials_context *c, struct profile_cha
 static lm_rc assume_role(const struct credentials_context *c, struct profile_chain *chain,
 	struct lm_str profile, struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_auto_free char *arn = copy_or_null(profile_get(c, profile, "role_arn"));
-	lm_auto_free char *session = copy_or_null(profile_get(c, profile, "role_session_name"));
-	lm_auto_free char *external_id = copy_or_null(profile_get(c, profile, "external_id"));
+	lm_auto_free char *arn = copy_setting(profile_get(c, profile, "role_arn"));
+	lm_auto_free char *session = copy_setting(profile_get(c, profile, "role_session_name"));
+	lm_auto_free char *external_id = copy_setting(profile_get(c, profile, "external_id"));
 	lm_auto_credentials struct aws_credentials source = {0};
 	struct sts_role role = {
 		.arn = arn, .session_name = session, .external_id = external_id, .source = &source};
 
 	if (!is_arn(lm_str(arn)))
-		return refuse_profile(profile, err, "has a role_arn that is no ARN of a role");
+		return refuse_profile(profile, err, "has a role_arn that is not the ARN of a role");
 	if (profile_get(c, profile, "mfa_serial").n)
 		return refuse_profile(profile, err,
-			"has an mfa_serial: nobody is there to type a code in; use a role that "
-			"needs none");
+			"has an mfa_serial, which needs somebody to type a code in; use a role "
+			"without MFA");
 	lm_rc rc = read_duration(
 		profile, profile_get(c, profile, "duration_seconds"), &role.duration_s, err);
 	if (rc == LM_OK)
@@ -191,9 +191,9 @@ static lm_rc from_web_identity(const struct credentials_context *c, bool first,
 {
 	struct lm_str arn_text =
 		web_identity_setting(c, first, profile, "AWS_ROLE_ARN", "role_arn");
-	lm_auto_free char *arn = copy_or_null(arn_text);
+	lm_auto_free char *arn = copy_setting(arn_text);
 	lm_auto_free char *path = lm_xmemdup0(file.p, file.n);
-	lm_auto_free char *session = copy_or_null(web_identity_setting(
+	lm_auto_free char *session = copy_setting(web_identity_setting(
 		c, first, profile, "AWS_ROLE_SESSION_NAME", "role_session_name"));
 	lm_auto_buf struct lm_buf token = LM_BUF_SECRET(LIMIT_WEB_IDENTITY_TOKEN);
 	struct sts_role role = {.arn = arn, .session_name = session};
@@ -231,8 +231,8 @@ static lm_rc unsupported(struct lm_str profile, const char *key, struct lm_err *
 	char shown[PROFILE_SHOWN_SIZE];
 
 	return lm_fail(err, LM_E_INVALID, 0,
-		"AWS profile '%s' gets its credentials by '%s', which needs a person to log in and "
-		"is not supported; give it keys, a credential_process or a role_arn, or choose "
+		"AWS profile '%s' gets its credentials by '%s', which needs an interactive login "
+		"and is not supported; give it keys, a credential_process or a role_arn, or choose "
 		"another profile with AWS_PROFILE",
 		show_profile(profile, shown), key);
 }
@@ -252,7 +252,7 @@ static lm_rc from_keys(const struct shared_file *file, struct lm_str profile,
 		return lm_fail(
 			err, LM_E_NOT_FOUND, 0, "'%s' has no profile '%s'", file->path, shown);
 	lm_auto_free char *where = lm_xasprintf(" in profile '%s' of '%s'", shown, file->path);
-	// As botocore: the name of old counts first.
+	// As botocore: the old name counts first.
 	struct lm_str token = profile_file_get(&file->parsed, profile, "aws_security_token");
 	bool old = token.n > 0;
 	const struct credentials_parts parts = {
@@ -310,8 +310,7 @@ static lm_rc enter_profile(
 		if (lm_str_eq(chain->profiles[i], profile) && !(own && i + 1 == chain->n))
 			return refuse_profile(profile, err,
 				"is its own source_profile, directly or by way of others, and has "
-				"no "
-				"keys");
+				"no keys");
 	}
 	chain->profiles[chain->n++] = profile;
 	return LM_OK;
@@ -358,7 +357,7 @@ static lm_rc from_profile(
 		shared_config_has(config, config->profile))
 		return rc;
 	(void)snprintf(why, sizeof(why), "%s", err->msg);
-	return lm_fail(err, LM_E_INVALID, 0, "%s names the profile '%s', which cannot be had: %s",
+	return lm_fail(err, LM_E_INVALID, 0, "%s names the profile '%s', which is not usable: %s",
 		config->profile_variable, show_profile(config->profile, shown), why);
 }
 
@@ -392,7 +391,7 @@ static lm_rc ask_in_turn(
 		lm_buf_cstr(&reasons));
 }
 
-/// The host file's, the environment's, the profile's; the caller frees. NULL: none says which.
+/// The host file's, the environment's, the profile's; the caller frees. NULL: not configured.
 static char *find_region(
 	const struct credentials_settings *settings, const struct shared_config *config)
 {
@@ -445,7 +444,7 @@ struct credentials_provider {
 	struct wait_limit limit;
 	struct aws_credentials credentials; ///< Without an access key: none yet.
 	unsigned serial;                    ///< Of the last ones loaded.
-	bool expired;                       ///< By the word of a service.
+	bool expired;                       ///< A service reported so.
 	uint64_t retry_mono_ms;             ///< Not renewed before that.
 	bool has_warning;
 	struct lm_err warning;
@@ -486,7 +485,7 @@ void credentials_provider_destroy(struct credentials_provider *p)
 	free(p);
 }
 
-static bool is_due(const struct credentials_provider *p)
+static bool is_renewal_due(const struct credentials_provider *p)
 {
 	const struct aws_credentials *c = &p->credentials;
 	uint64_t early = p->settings->refresh_early_ms ? p->settings->refresh_early_ms
@@ -507,7 +506,7 @@ static bool is_valid(const struct credentials_provider *p)
 	       lm_clock_mono_ms() < p->credentials.expires_mono_ms;
 }
 
-static lm_rc renew(struct credentials_provider *p, struct lm_err *err)
+static lm_rc renew_credentials(struct credentials_provider *p, struct lm_err *err)
 {
 	const struct wait_limit limit = wait_limit_within(&p->limit, LOAD_MS);
 	struct aws_credentials fresh = {0};
@@ -536,8 +535,8 @@ static lm_rc renew(struct credentials_provider *p, struct lm_err *err)
 lm_rc credentials_get(
 	struct credentials_provider *p, const struct aws_credentials **ret, struct lm_err *err)
 {
-	if (p->https && is_due(p)) {
-		lm_rc rc = renew(p, err);
+	if (p->https && is_renewal_due(p)) {
+		lm_rc rc = renew_credentials(p, err);
 		if (rc != LM_OK)
 			return rc;
 	}

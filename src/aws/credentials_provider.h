@@ -19,10 +19,10 @@
 /// 2 to 5 are the order and the settings of botocore (Boto3: "Credentials",
 /// https://docs.aws.amazon.com/boto3/latest/guide/credentials.html; AWS SDKs and Tools Reference
 /// Guide: "Standardized credential providers"). A source that was set up but does not work ends the
-/// search, so that nobody gets another identity than the one that was meant.
+/// search, so that no other identity is used than the one that was meant.
 ///
 /// It has connections of its own, so it may be asked from inside of a request that is being
-/// prepared or that has just ended; the caller's other transfers stand still meanwhile.
+/// prepared or that has just finished; the caller's other transfers stand still meanwhile.
 /// One thread. Requests keep no pointer to credentials: they ask each time they sign.
 
 #include "aws/credentials.h"
@@ -59,9 +59,9 @@ LM_DEFINE_CLEANUP(struct credentials_provider, credentials_provider_destroy)
 /// credentials_take_warning then has the reason. Errors as credentials_load.
 lm_rc credentials_get(
 	struct credentials_provider *p, const struct aws_credentials **ret, struct lm_err *err);
-/// A service says that those with this `serial` are over: the next credentials_get loads others,
-/// or fails. Does nothing if that has happened since, for another request that was signed with
-/// them. False: there are no others to be had.
+/// A service reports that those with this `serial` have expired: the next credentials_get loads
+/// others, or fails. Does nothing if that has happened since, for another request that was signed
+/// with them. False: there are no others to be had.
 bool credentials_expire(struct credentials_provider *p, unsigned serial);
 /// True, once, if credentials could not be renewed in time: `*ret` is why, worth a warning.
 bool credentials_take_warning(struct credentials_provider *p, struct lm_err *ret);

@@ -9,7 +9,7 @@
 
 enum { ACCOUNT_LEN = 12, HOST_MAX = 253 };
 
-struct job {
+struct ecr_token_fetch {
 	struct ecr_result *result;
 	char *subject;
 };
@@ -163,7 +163,8 @@ static int64_t expiry_ms(const json_t *data)
 	return seconds > 0 && seconds < 1e11 ? (int64_t)(seconds * 1000) : 0;
 }
 
-static lm_rc take_token(const struct job *j, const json_t *answer, struct lm_err *err)
+static lm_rc take_ecr_token(
+	const struct ecr_token_fetch *j, const json_t *answer, struct lm_err *err)
 {
 	const json_t *data = json_array_get(json_object_get(answer, "authorizationData"), 0);
 	const json_t *token = json_object_get(data, "authorizationToken");
@@ -179,15 +180,15 @@ static lm_rc take_token(const struct job *j, const json_t *answer, struct lm_err
 	return LM_OK;
 }
 
-static void on_outcome(void *ctx, const struct service_outcome *o)
+static void on_ecr_token(void *ctx, const struct service_outcome *o)
 {
-	struct job *j = ctx;
+	struct ecr_token_fetch *j = ctx;
 	struct ecr_result *r = j->result;
 
 	r->clock_offset_ms = o->clock_offset_ms;
 	r->rc = o->rc;
 	if (o->rc == LM_OK)
-		r->rc = take_token(j, o->answer, &r->err);
+		r->rc = take_ecr_token(j, o->answer, &r->err);
 	else
 		r->err = o->err;
 	free(j->subject);
@@ -198,11 +199,11 @@ void ecr_start_token(struct https *https, const struct ecr_request *request,
 	struct credentials_provider *credentials, struct ecr_result *ret)
 {
 	const struct ecr_registry *registry = &request->registry;
-	struct job *j = lm_xcalloc(1, sizeof(*j));
+	struct ecr_token_fetch *j = lm_xcalloc(1, sizeof(*j));
 	lm_auto_json json_t *input = json_pack("{s[s]}", "registryIds", registry->account);
 
 	*ret = (struct ecr_result){0};
-	*j = (struct job){
+	*j = (struct ecr_token_fetch){
 		.result = ret,
 		.subject =
 			lm_xasprintf("ECR registry %s in %s", registry->account, registry->region),
@@ -216,7 +217,7 @@ void ecr_start_token(struct https *https, const struct ecr_request *request,
 		.input = input,
 		.answer_max = LIMIT_ECR_ANSWER,
 		.limits = request->limits,
-		.done = on_outcome,
+		.done = on_ecr_token,
 		.ctx = j,
 	};
 	request_start_call(https, &call, credentials);

@@ -42,7 +42,7 @@ struct ecr_result {
 	// If it is:
 	char *username; ///< "AWS".
 	struct lm_secret password;
-	int64_t expires_ms; ///< Wall clock; 0: the service did not say.
+	int64_t expires_ms; ///< Wall clock; 0: unknown.
 
 	/// As in struct s3_result. 0: no correction was needed.
 	int64_t clock_offset_ms;

@@ -3,7 +3,7 @@
 
 #include "aws/shared_config.h"
 #include "base/memory.h"
-#include "http/web_address.h"
+#include "http/url.h"
 
 #include <stdlib.h>
 
@@ -76,7 +76,7 @@ const char *endpoint_partition(const char *region)
 	return endpoint_partition_of(lm_str(region))->name;
 }
 
-static lm_rc refuse(const char *name, const char *why, struct lm_err *err)
+static lm_rc refuse_endpoint(const char *name, const char *why, struct lm_err *err)
 {
 	return lm_fail(err, LM_E_INVALID, 0,
 		"%s %s; give it as https://host, https://host:port or https://host/path", name,
@@ -86,14 +86,14 @@ static lm_rc refuse(const char *name, const char *why, struct lm_err *err)
 static lm_rc parse_override(
 	const char *name, struct lm_str url, struct aws_endpoint *ret, struct lm_err *err)
 {
-	lm_auto_web_address struct web_address a = {0};
+	lm_auto_url struct url a = {0};
 	const char *why = NULL;
 
-	if (!web_address_parse(url, &a, &why))
-		return refuse(name, why, err);
+	if (!url_parse(url, &a, &why))
+		return refuse_endpoint(name, why, err);
 	struct lm_str path = a.rest;
 	if (lm_str_find(path, '?') < path.n || lm_str_find(path, '#') < path.n)
-		return refuse(name, "has something behind its path", err);
+		return refuse_endpoint(name, "has something behind its path", err);
 	while (path.n && path.p[path.n - 1] == '/')
 		path.n--;
 	*ret = (struct aws_endpoint){

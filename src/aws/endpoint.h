@@ -2,7 +2,7 @@
 #pragma once
 
 /// Where an AWS service is reached: its own host of a region (the FIPS one and the one with IPv6 if
-/// AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT say so), or what a person named, in this
+/// AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT say so), or what is configured, in this
 /// order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, endpoint_url in the services section of the
 /// AWS profile, endpoint_url of the profile (AWS SDKs and Tools Reference Guide: "Service-specific
 /// endpoints", "Dual-stack and FIPS endpoints"). A named one is taken as it is, whatever the two
@@ -19,8 +19,8 @@ enum aws_service { AWS_S3, AWS_SECRETS_MANAGER, AWS_ECR, AWS_CLOUDWATCH_LOGS, AW
 struct aws_endpoint {
 	char *origin;    ///< "https://s3.eu-west-1.amazonaws.com".
 	char *base_path; ///< What stands before the path, without a '/' at its end; "" mostly.
-	bool overridden; ///< A person named it.
-	bool plain_http; ///< The origin is "http://…"; only if a person said so.
+	bool overridden; ///< It was configured.
+	bool plain_http; ///< The origin is "http://…"; only if configured so.
 };
 
 /// LM_E_INVALID: the region cannot be one, or a setting (it is named) holds no usable URL, or a

@@ -34,7 +34,7 @@ static bool is_relative_name(struct lm_str name)
 	return true;
 }
 
-/// For kernels before 5.6, and sandboxes that know no openat2: part by part. Returns -1 with errno.
+/// For kernels before 5.6, and sandboxes without openat2: part by part. Returns -1 with errno.
 static int open_by_parts(int directory_fd, char *name)
 {
 	lm_auto_close int fd = -1;
@@ -71,7 +71,7 @@ static int open_strictly(int directory_fd, const char *name)
 	};
 	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
 
-	// EPERM: seccomp filters that do not know the call answer so.
+	// EPERM: seccomp filters that do not know the call return it.
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
 		lm_auto_free char *copy = lm_xstrdup(name);
 		fd = open_by_parts(directory_fd, copy);
@@ -80,7 +80,7 @@ static int open_strictly(int directory_fd, const char *name)
 }
 
 /// What an unmounted stick or a file server that does not answer looks like.
-static bool is_away(int failure)
+static bool is_unreachable(int failure)
 {
 	switch (failure) {
 	case ESTALE:
@@ -102,14 +102,13 @@ static bool is_away(int failure)
 
 static lm_rc fail_directory(int failure, const char *directory, struct lm_err *err)
 {
-	if (failure == ENOENT || is_away(failure))
+	if (failure == ENOENT || is_unreachable(failure))
 		return lm_fail(err, LM_E_NETWORK, failure,
 			"the directory '%s' cannot be used (%m): mount or create it, or name "
 			"another in the host file",
 			directory);
 	return lm_fail(err, LM_E_DENIED, failure,
-		"the directory '%s' cannot be used (%m): name another in the host file, or put it "
-		"right",
+		"the directory '%s' cannot be used (%m): name another in the host file, or fix it",
 		directory);
 }
 
@@ -155,7 +154,7 @@ static lm_rc describe_open_failure(
 		return lm_fail(err, LM_E_INVALID, failure, "'%s/%s' is too long for a file's name",
 			directory, name);
 	default:
-		return lm_fail(err, is_away(failure) ? LM_E_NETWORK : LM_E_SYS, failure,
+		return lm_fail(err, is_unreachable(failure) ? LM_E_NETWORK : LM_E_SYS, failure,
 			"open '%s/%s': %m", directory, name);
 	}
 }
@@ -164,7 +163,8 @@ static lm_rc open_below(const char *directory, const char *name, int *ret_fd, st
 {
 	if (!is_relative_name(lm_str(name)))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"'%.400s' is no name for a file: a part of it is empty, '.' or '..'", name);
+			"'%.400s' is not a valid file name: a part of it is empty, '.' or '..'",
+			name);
 	lm_auto_close int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory_fd < 0)
 		return fail_directory(errno, directory, err);
@@ -186,7 +186,7 @@ static lm_rc read_below(int fd, const char *path, struct lm_buf *out, struct lm_
 {
 	lm_rc rc = lm_fd_read_all(fd, path, out, err);
 
-	if (rc != LM_E_SYS || !is_away(err->sys))
+	if (rc != LM_E_SYS || !is_unreachable(err->sys))
 		return rc;
 	err->rc = LM_E_NETWORK;
 	return LM_E_NETWORK;

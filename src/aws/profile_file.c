@@ -251,7 +251,7 @@ static void take_escaped(struct splitter *s, char c)
 	s->escaped = false;
 }
 
-static bool take_quoted(struct splitter *s, char c)
+static bool take_quoted_char(struct splitter *s, char c)
 {
 	char end = s->quoting == QUOTING_SINGLE ? '\'' : '"';
 
@@ -271,7 +271,7 @@ static bool take_char(struct splitter *s, char c)
 		return true;
 	}
 	if (s->quoting != QUOTING_NONE)
-		return take_quoted(s, c);
+		return take_quoted_char(s, c);
 	if (is_space(c))
 		return end_word(s);
 	if (c == '\'' || c == '"') {

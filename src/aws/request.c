@@ -23,7 +23,7 @@ static const struct {
 };
 
 /// A call under way. The texts are its own.
-struct call {
+struct json_call {
 	struct signed_request request;
 	enum aws_service service;
 	char *region, *subject, *permission, *target;
@@ -37,7 +37,7 @@ struct call {
 	struct http_pair headers[2];
 };
 
-static void call_destroy(struct call *c)
+static void call_destroy(struct json_call *c)
 {
 	free(c->region);
 	free(c->subject);
@@ -49,14 +49,14 @@ static void call_destroy(struct call *c)
 	free(c);
 }
 
-static void call_end(struct call *c, struct service_outcome *outcome)
+static void call_end(struct json_call *c, struct service_outcome *outcome)
 {
 	outcome->clock_offset_ms = c->request.clock_offset_ms;
 	c->done(c->ctx, outcome);
 	call_destroy(c);
 }
 
-static bool is_one_of(const char *code, const char *const *codes, size_t n)
+static bool is_code(const char *code, const char *const *codes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(code, codes[i]) == 0)
@@ -65,7 +65,8 @@ static bool is_one_of(const char *code, const char *const *codes, size_t n)
 	return false;
 }
 
-static lm_rc sign(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
+static lm_rc sign_attempt(
+	void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
 	struct signed_request *r = ctx;
 	const struct aws_credentials *credentials = NULL;
@@ -98,7 +99,8 @@ static lm_rc sign(void *ctx, unsigned attempt, struct header_list *headers, stru
 	return LM_OK;
 }
 
-static void on_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+static void on_signed_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
 	struct signed_request *r = ctx;
 
@@ -116,8 +118,8 @@ void request_set_limits(struct https_request *http, const struct request_limits 
 
 void request_send(struct signed_request *r)
 {
-	r->http.prepare = sign;
-	r->http.done = on_answer;
+	r->http.prepare = sign_attempt;
+	r->http.done = on_signed_answer;
 	r->http.ctx = r;
 	https_start(r->https, &r->http);
 }
@@ -137,7 +139,7 @@ static bool is_expired(const char *code)
 	static const char *const codes[] = {
 		"ExpiredTokenException", "ExpiredToken", "TokenRefreshRequired"};
 
-	return is_one_of(code, codes, LM_ARRAY_SIZE(codes));
+	return is_code(code, codes, LM_ARRAY_SIZE(codes));
 }
 
 bool request_correct_credentials(struct signed_request *r, const char *code)
@@ -199,7 +201,7 @@ void service_error_parse(struct lm_str body, struct lm_str header, struct servic
 
 /// What a service answered instead of its result.
 struct service_failure {
-	const struct call *call;
+	const struct json_call *call;
 	struct lm_str host;
 	const struct https_answer *answer;
 	const struct service_error *error;
@@ -216,7 +218,7 @@ static bool is_transient_error(const struct service_error *error)
 		"InternalFailure", "InternalServiceError", "InternalServerError", "ServerException",
 		"OperationAbortedException"}; // of two who create the same log group
 
-	return is_one_of(error->code, codes, LM_ARRAY_SIZE(codes));
+	return is_code(error->code, codes, LM_ARRAY_SIZE(codes));
 }
 
 /// The codes of a signature that is wrong or was made at the wrong time.
@@ -226,7 +228,7 @@ static bool is_signature(const struct service_error *error)
 		"RequestTimeTooSkewed", "RequestTimeTooSkewedException", "RequestExpired",
 		"RequestInTheFuture"};
 
-	return is_one_of(error->code, codes, LM_ARRAY_SIZE(codes));
+	return is_code(error->code, codes, LM_ARRAY_SIZE(codes));
 }
 
 static bool is_denied(const struct service_error *error)
@@ -234,7 +236,7 @@ static bool is_denied(const struct service_error *error)
 	static const char *const codes[] = {
 		"AccessDeniedException", "AccessDenied", "NotAuthorized", "UnauthorizedOperation"};
 
-	return is_one_of(error->code, codes, LM_ARRAY_SIZE(codes));
+	return is_code(error->code, codes, LM_ARRAY_SIZE(codes));
 }
 
 static bool is_unknown_key(const struct service_error *error)
@@ -242,12 +244,12 @@ static bool is_unknown_key(const struct service_error *error)
 	static const char *const codes[] = {"UnrecognizedClientException", "InvalidClientTokenId",
 		"InvalidAccessKeyId", "InvalidToken"};
 
-	return is_one_of(error->code, codes, LM_ARRAY_SIZE(codes));
+	return is_code(error->code, codes, LM_ARRAY_SIZE(codes));
 }
 
 static int64_t skewed_server_ms(const struct service_failure *f)
 {
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 	int64_t server_ms = is_signature(f->error) ? https_parse_date_ms(date) : 0;
 	int64_t apart_ms = server_ms - f->call->request.signed_ms;
 
@@ -257,7 +259,7 @@ static int64_t skewed_server_ms(const struct service_failure *f)
 static lm_rc describe_signature(const struct service_failure *f, struct lm_err *err)
 {
 	char ours[LM_TIME_SIZE];
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 
 	if (skewed_server_ms(f))
 		return lm_fail(err, LM_E_DENIED, 0,
@@ -273,17 +275,17 @@ static lm_rc describe_signature(const struct service_failure *f, struct lm_err *
 }
 
 /// What is wrong with who we are; LM_OK if that is not it.
-static lm_rc describe_identity(const struct service_failure *f, struct lm_err *err)
+static lm_rc describe_call_identity(const struct service_failure *f, struct lm_err *err)
 {
 	if (is_expired(f->error->code))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the temporary credentials from %s are over (%s%s%s); get new ones",
+			"the temporary credentials from %s have expired (%s%s%s); renew them",
 			f->call->request.source, f->error->code, f->error->message[0] ? ": " : "",
 			f->error->message);
 	if (is_unknown_key(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"%s does not know access key %.64s from %s (%s%s%s); check key and session "
-			"token, both from the same source, and that their partition is %s",
+			"%s does not recognize access key %.64s from %s (%s%s%s); check key and "
+			"session token, both from the same source, and that their partition is %s",
 			services[f->call->service].title, f->call->request.access_key_id,
 			f->call->request.source, f->error->code, f->error->message[0] ? ": " : "",
 			f->error->message, endpoint_partition(f->call->region));
@@ -304,7 +306,7 @@ static lm_rc describe_status(const struct service_failure *f, struct lm_err *err
 		LM_STR_ARG(f->host), status, services[f->call->service].title);
 }
 
-static lm_rc describe_refusal(const struct service_failure *f, struct lm_err *err)
+static lm_rc describe_call_refusal(const struct service_failure *f, struct lm_err *err)
 {
 	int status = f->answer->status;
 	bool passes = status >= 500 || status == 429 || is_transient_error(f->error);
@@ -324,19 +326,19 @@ static lm_rc describe_call_failure(const struct service_failure *f, struct lm_er
 
 	if (is_denied(f->error))
 		return lm_fail(err, LM_E_DENIED, 0,
-			"access to %s is denied: the role needs %s (%s says: %s)", f->call->subject,
+			"access to %s is denied: the role needs %s (%s: %s)", f->call->subject,
 			f->call->permission, services[f->call->service].title,
 			f->error->message[0] ? f->error->message : "nothing more");
-	rc = describe_identity(f, err);
+	rc = describe_call_identity(f, err);
 	if (rc == LM_OK)
-		rc = f->error->code[0] ? describe_refusal(f, err) : describe_status(f, err);
+		rc = f->error->code[0] ? describe_call_refusal(f, err) : describe_status(f, err);
 	return rc == LM_OK ? rc : lm_wrap(err, "%s", f->call->subject);
 }
 
 static void parse_error(const struct https_answer *answer, struct service_error *ret)
 {
-	service_error_parse(lm_buf_str(&answer->body),
-		header_list_get(&answer->headers, "x-amzn-errortype"), ret);
+	service_error_parse(
+		lm_buf_str(&answer->body), https_header(answer, "x-amzn-errortype"), ret);
 }
 
 static bool is_transient(void *ctx, const struct https_answer *answer)
@@ -350,7 +352,7 @@ static bool is_transient(void *ctx, const struct https_answer *answer)
 
 /// The answer may be a secret: jansson's messages, which quote it, are wiped and not passed on.
 static lm_rc parse_answer(
-	const struct call *c, struct lm_str body, json_t **ret, struct lm_err *err)
+	const struct json_call *c, struct lm_str body, json_t **ret, struct lm_err *err)
 {
 	json_error_t why;
 
@@ -361,14 +363,14 @@ static lm_rc parse_answer(
 	if (json_is_object(*ret))
 		return LM_OK;
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"%s: %.*s answers with something that is no JSON object; check that "
-		"AWS_ENDPOINT_URL names %s, and that no proxy answers in its place",
+		"%s: %.*s did not answer with a JSON object; check that AWS_ENDPOINT_URL names %s, "
+		"and that no proxy answers in its place",
 		c->subject, LM_STR_ARG(https_origin_host(lm_str(c->endpoint.origin))),
 		services[c->service].title);
 }
 
 static void take_failure(
-	struct call *c, const struct https_answer *answer, struct service_outcome *outcome)
+	struct json_call *c, const struct https_answer *answer, struct service_outcome *outcome)
 {
 	const struct service_failure f = {
 		.call = c,
@@ -388,7 +390,7 @@ static void take_failure(
 static void on_call_answer(
 	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
-	struct call *c = ctx;
+	struct json_call *c = ctx;
 	struct service_outcome outcome = {.rc = rc};
 	lm_auto_json json_t *root = NULL;
 
@@ -406,7 +408,7 @@ static void on_call_answer(
 	call_end(c, &outcome);
 }
 
-static lm_rc build_request(struct call *c, const struct service_call *call, struct lm_err *err)
+static lm_rc build_request(struct json_call *c, const struct service_call *call, struct lm_err *err)
 {
 	lm_rc rc = endpoint_resolve(c->service, c->region, &c->endpoint, err);
 
@@ -436,9 +438,9 @@ void request_start_call(struct https *https, const struct service_call *call,
 	struct credentials_provider *credentials)
 {
 	struct service_outcome outcome = {0};
-	struct call *c = lm_xcalloc(1, sizeof(*c));
+	struct json_call *c = lm_xcalloc(1, sizeof(*c));
 
-	*c = (struct call){
+	*c = (struct json_call){
 		.service = call->service,
 		.region = lm_xstrdup(call->region),
 		.subject = lm_xstrdup(call->subject),

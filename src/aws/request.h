@@ -49,7 +49,7 @@ void request_send(struct signed_request *r);
 /// Signs and sends once more with the server's time. False: that is unknown (0), or was done
 /// before.
 bool request_correct_clock(struct signed_request *r, int64_t server_ms);
-/// Signs and sends once more with other credentials. False: `code` does not say that they have
+/// Signs and sends once more with other credentials. False: `code` does not mean that they have
 /// expired, or there are none, or that was done before.
 bool request_correct_credentials(struct signed_request *r, const char *code);
 

@@ -12,32 +12,17 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/// The first of a name counts.
-static void store_field(void *ctx, struct lm_str path, struct lm_str text)
-{
-	struct s3_error *e = ctx;
-	const struct {
-		const char *path;
-		char *out;
-		size_t size;
-	} fields[] = {
-		{"Error/Code", e->code, sizeof(e->code)},
-		{"Error/Message", e->message, sizeof(e->message)},
-		{"Error/Region", e->region, sizeof(e->region)},
-		{"Error/RequestTime", e->request_time, sizeof(e->request_time)},
-		{"Error/ServerTime", e->server_time, sizeof(e->server_time)},
-	};
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(fields); i++) {
-		if (lm_str_eq(path, lm_str(fields[i].path)) && !fields[i].out[0])
-			xml_decode(text, fields[i].out, fields[i].size);
-	}
-}
-
 void s3_error_parse(struct lm_str xml, struct s3_error *ret)
 {
-	*ret = (struct s3_error){0};
-	xml_each_text(xml, store_field, ret);
+	const struct xml_field fields[] = {
+		{"/Error/Code", ret->code, sizeof(ret->code)},
+		{"/Error/Message", ret->message, sizeof(ret->message)},
+		{"/Error/Region", ret->region, sizeof(ret->region)},
+		{"/Error/RequestTime", ret->request_time, sizeof(ret->request_time)},
+		{"/Error/ServerTime", ret->server_time, sizeof(ret->server_time)},
+	};
+
+	xml_read_fields(xml, fields, LM_ARRAY_SIZE(fields));
 }
 
 enum {
@@ -66,7 +51,7 @@ static void shorten_name(const char *s, char out[NAME_SIZE])
 	(void)lm_str_shorten(lm_str(s ? s : ""), NAME_MAX_SHOWN, out, NAME_SIZE);
 }
 
-/// What S3 says itself, to be put behind a sentence of ours; "" if that is no more than the code.
+/// S3's own message, to follow a sentence of ours; "" if that is no more than the code.
 static const char *s3_remark(const struct s3_failure *f, char out[SAYS_SIZE])
 {
 	struct lm_str message = lm_str_trim(lm_str(f->error.message));
@@ -76,7 +61,7 @@ static const char *s3_remark(const struct s3_failure *f, char out[SAYS_SIZE])
 	while (message.n && message.p[message.n - 1] == '.')
 		message.n--;
 	if (message.n && !lm_str_eq_nocase(message, LM_STR("Access Denied")))
-		(void)snprintf(out, SAYS_SIZE, " (S3 says: %s)",
+		(void)snprintf(out, SAYS_SIZE, " (S3: %s)",
 			lm_str_shorten(message, SAYS_MAX, shown, sizeof(shown)));
 	return out;
 }
@@ -105,8 +90,8 @@ static lm_rc bad_version(
 		return lm_fail(err, LM_E_DENIED, 0, "S3 refuses '%s' of bucket '%s': %s%s", n->key,
 			n->bucket, f->error.code, s3_remark(f, remark));
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		"bucket '%s' has no object '%s' of version '%s': S3 says that this is no version "
-		"id%s",
+		"bucket '%s' has no object '%s' of version '%s': S3 does not accept this version "
+		"ID%s",
 		n->bucket, n->key, n->version, s3_remark(f, remark));
 }
 
@@ -120,8 +105,7 @@ static lm_rc access_denied(
 	if (strstr(remark, "kms:") || strstr(remark, "KMS"))
 		return lm_fail(err, LM_E_DENIED, 0,
 			"object '%s' of bucket '%s' cannot be decrypted: the role needs "
-			"kms:Decrypt "
-			"on the object's KMS key%s",
+			"kms:Decrypt on the object's KMS key%s",
 			n->key, n->bucket, remark);
 	if (strstr(remark, "explicit deny"))
 		return lm_fail(err, LM_E_DENIED, 0,
@@ -151,8 +135,8 @@ static lm_rc unknown_key(
 {
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"S3 does not know access key %.64s from %s (%s); check it, and that its partition "
-		"(%s) is the bucket's",
+		"S3 does not recognize access key %.64s from %s (%s); check it, and that its "
+		"partition (%s) is the bucket's",
 		f->sent->access_key_id, f->sent->source, f->error.code,
 		endpoint_partition(f->request->region));
 }
@@ -164,8 +148,8 @@ static lm_rc token_expired(
 
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
-		"the temporary credentials from %s are over (%s); get new ones%s", f->sent->source,
-		f->error.code, s3_remark(f, remark));
+		"the temporary credentials from %s have expired (%s); renew them%s",
+		f->sent->source, f->error.code, s3_remark(f, remark));
 }
 
 static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
@@ -173,22 +157,21 @@ static lm_rc bad_token(const struct s3_failure *f, const struct shown_names *n, 
 	(void)n;
 	return lm_fail(err, LM_E_DENIED, 0,
 		"S3 does not accept the session token from %s (%s); get access key, secret key and "
-		"token anew, all three from the same source",
+		"token again, all three from the same source",
 		f->sent->source, f->error.code);
 }
 
 static lm_rc skewed(const struct s3_failure *f, const struct shown_names *n, struct lm_err *err)
 {
 	char ours[LM_TIME_SIZE];
-	struct lm_str date = header_list_get(&f->answer->headers, "date");
+	struct lm_str date = https_header(f->answer, "date");
 
 	(void)n;
 	if (f->error.server_time[0])
 		date = lm_str(f->error.server_time);
 	return lm_fail(err, LM_E_DENIED, 0,
 		"the clocks are too far apart (RequestTimeTooSkewed): the request was signed at "
-		"%s, "
-		"the server's time is %.*s; set the device's clock",
+		"%s, the server's time is %.*s; set the device's clock",
 		lm_time_format_iso(f->sent->signed_ms, ours), LM_STR_ARG(date));
 }
 
@@ -243,9 +226,9 @@ static bool is_passing(const struct s3_failure *f)
 	return status >= 500 || status == 429 || strcmp(f->error.code, "RequestTimeout") == 0;
 }
 
-static lm_rc describe_failure(const struct s3_failure *f, struct lm_err *err)
+static lm_rc describe_s3_failure(const struct s3_failure *f, struct lm_err *err)
 {
-	struct lm_str marker = header_list_get(&f->answer->headers, "x-amz-delete-marker");
+	struct lm_str marker = https_header(f->answer, "x-amz-delete-marker");
 	char remark[SAYS_SIZE];
 	struct shown_names n;
 
@@ -431,7 +414,8 @@ static void send_request(struct object_fetch *j, const char *method, https_done 
 	request_send(&j->signed_request);
 }
 
-static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
+static void on_object_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 /// Asks again in another region; false if it is none, or the one at hand, or the second correction.
 static bool retry_in_region(struct object_fetch *j, struct lm_str region)
@@ -447,7 +431,7 @@ static bool retry_in_region(struct object_fetch *j, struct lm_str region)
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object);
+		send_request(j, "GET", on_object_answer);
 	return true;
 }
 
@@ -462,7 +446,7 @@ static void fail_with_answer(
 		.error = *e,
 	};
 
-	fetch_end(j, describe_failure(&f, &j->result->err));
+	fetch_end(j, describe_s3_failure(&f, &j->result->err));
 }
 
 static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
@@ -474,11 +458,11 @@ static void on_bucket(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		fetch_end(j, rc);
 		return;
 	}
-	if (retry_in_region(j, header_list_get(&answer->headers, "x-amz-bucket-region")))
+	if (retry_in_region(j, https_header(answer, "x-amz-bucket-region")))
 		return;
 	fetch_end(j, lm_fail(&j->result->err, LM_E_REFUSED, 0,
-			     "bucket '%s' is not in region %s, and S3 does not say in which; set "
-			     "'region' in the host file to the bucket's",
+			     "bucket '%s' is not in region %s, and S3 does not report the right "
+			     "one; set 'region' in the host file to the bucket's",
 			     j->request->bucket, j->result->region));
 }
 
@@ -490,11 +474,11 @@ static bool is_wrong_region(int status, struct lm_str header, const struct s3_er
 			       strcmp(e->code, "IllegalLocationConstraintException") == 0));
 }
 
-/// Amazon S3: "Request redirection and the REST API". True if the job goes on, or has ended.
+/// Amazon S3: "Request redirection and the REST API". True if the fetch goes on, or has finished.
 static bool correct_region(
 	struct object_fetch *j, const struct https_answer *answer, const struct s3_error *e)
 {
-	struct lm_str header = header_list_get(&answer->headers, "x-amz-bucket-region");
+	struct lm_str header = https_header(answer, "x-amz-bucket-region");
 
 	if (j->region_corrected || !is_wrong_region(answer->status, header, e))
 		return false;
@@ -506,16 +490,16 @@ static bool correct_region(
 	return true;
 }
 
-static int64_t skewed_server_ms(const struct https_answer *answer, const struct s3_error *e)
+static int64_t s3_server_ms(const struct https_answer *answer, const struct s3_error *e)
 {
 	return strcmp(e->code, "RequestTimeTooSkewed") == 0
-		       ? https_parse_date_ms(header_list_get(&answer->headers, "date"))
+		       ? https_parse_date_ms(https_header(answer, "date"))
 		       : 0;
 }
 
-static void take_object(struct object_fetch *j, struct https_answer *answer)
+static void take_answer_object(struct object_fetch *j, struct https_answer *answer)
 {
-	struct lm_str version = header_list_get(&answer->headers, "x-amz-version-id");
+	struct lm_str version = https_header(answer, "x-amz-version-id");
 	struct s3_result *r = j->result;
 
 	r->object.text = answer->body;
@@ -524,7 +508,8 @@ static void take_object(struct object_fetch *j, struct https_answer *answer)
 	fetch_end(j, LM_OK);
 }
 
-static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+static void on_object_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
 	struct object_fetch *j = ctx;
 	struct s3_error e;
@@ -541,12 +526,12 @@ static void on_object(void *ctx, lm_rc rc, struct https_answer *answer, const st
 		return;
 	}
 	if (answer->status == 200) {
-		take_object(j, answer);
+		take_answer_object(j, answer);
 		return;
 	}
 	s3_error_parse(lm_buf_str(&answer->body), &e);
 	if (!correct_region(j, answer, &e) &&
-		!request_correct_clock(&j->signed_request, skewed_server_ms(answer, &e)) &&
+		!request_correct_clock(&j->signed_request, s3_server_ms(answer, &e)) &&
 		!request_correct_credentials(&j->signed_request, e.code))
 		fail_with_answer(j, answer, &e);
 }
@@ -581,7 +566,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object);
+		send_request(j, "GET", on_object_answer);
 }
 
 lm_rc s3_get_object(struct https *https, const struct s3_request *request,

@@ -3,10 +3,10 @@
 
 /// One object out of S3, or of a store that speaks S3's API.
 ///
-/// The only action used is GetObject; when S3 says that the bucket is in another region but not in
-/// which, a HEAD of the bucket asks (its answer names the region even without the right to it).
+/// The only action used is GetObject; when S3 reports that the bucket is in another region but not
+/// in which, a HEAD of the bucket asks (its answer names the region even without the right to it).
 /// A wrong region and a wrong clock are each put right once, by signing again; so are credentials
-/// that are over, if there are others.
+/// that have expired, if there are others.
 
 #include "aws/credentials_provider.h"
 #include "aws/request.h"
@@ -22,7 +22,7 @@
 enum s3_style {
 	/// As the AWS profile has it (s3, addressing_style); without that, virtual-host style where
 	/// the bucket's name allows it (DNS-safe, no dots). Path style otherwise, and at an
-	/// endpoint that a person named, as the AWS SDKs do.
+	/// endpoint that was configured, as the AWS SDKs do.
 	S3_STYLE_AUTO,
 	S3_STYLE_PATH,
 	S3_STYLE_VIRTUAL_HOST, ///< Where the bucket's name allows it, and the endpoint is a name.
@@ -81,8 +81,8 @@ void s3_location_finish(struct s3_location *l);
 /// All is borrowed until https_run has returned. `ret` is filled by then: as credentials_get fails,
 /// or LM_E_NOT_FOUND (bucket, object or version), LM_E_DENIED (rights, keys, signature, clock,
 /// or another code of S3's that stays), LM_E_TOO_LARGE, LM_E_INVALID (bucket, region or endpoint
-/// cannot be), LM_E_REFUSED (S3 is not well: 5xx, 429), LM_E_PROTOCOL, LM_E_NETWORK, LM_E_TIMEOUT,
-/// LM_E_CANCELLED.
+/// cannot be), LM_E_REFUSED (S3 returns a server error or throttles: 5xx, 429), LM_E_PROTOCOL,
+/// LM_E_NETWORK, LM_E_TIMEOUT, LM_E_CANCELLED.
 void s3_start_get_object(struct https *https, const struct s3_request *request,
 	struct credentials_provider *credentials, struct s3_result *ret);
 

@@ -81,7 +81,7 @@ static lm_rc find_fields(
 }
 
 /// User name and registry go into headers and messages; only the password may hold anything.
-static bool has_control(struct lm_str s)
+static bool has_control_char(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F)
@@ -102,7 +102,7 @@ static lm_rc check_field(
 			name, json_type_name(value));
 	if (!json_string_length(value))
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' of secret '%s' is empty", key, name);
-	if (field != PASSWORD && has_control(json_text(value)))
+	if (field != PASSWORD && has_control_char(json_text(value)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"'%s' of secret '%s' holds a line end or another control character", key,
 			name);
@@ -150,7 +150,7 @@ struct secret_fetch {
 	struct secret_result *result;
 };
 
-static bool is_suffix(struct lm_str s)
+static bool is_arn_suffix(struct lm_str s)
 {
 	for (size_t i = 1; i < s.n; i++) {
 		char c = s.p[i];
@@ -171,7 +171,7 @@ bool secret_arn_parse(const char *arn, struct secret_arn *ret)
 		!lm_str_eq(part[5], LM_STR("secret")) || !rest.n)
 		return false;
 	if (rest.n > SUFFIX_LEN &&
-		is_suffix((struct lm_str){rest.p + rest.n - SUFFIX_LEN, SUFFIX_LEN}))
+		is_arn_suffix((struct lm_str){rest.p + rest.n - SUFFIX_LEN, SUFFIX_LEN}))
 		rest.n -= SUFFIX_LEN;
 	*ret = (struct secret_arn){.region = part[3], .name = rest};
 	return true;
@@ -197,7 +197,7 @@ static lm_rc invalid_request(const char *arn, const struct service_error *e, str
 			"secret '%s' is scheduled for deletion; restore it (aws secretsmanager "
 			"restore-secret), or name another",
 			arn);
-	return lm_fail(err, LM_E_DENIED, 0, "Secrets Manager cannot give out secret '%s': %s", arn,
+	return lm_fail(err, LM_E_DENIED, 0, "Secrets Manager cannot return secret '%s': %s", arn,
 		e->message);
 }
 
@@ -205,7 +205,7 @@ static lm_rc not_decrypted(const char *arn, const struct service_error *e, struc
 {
 	return lm_fail(err, LM_E_DENIED, 0,
 		"secret '%s' cannot be decrypted: the role needs kms:Decrypt on the secret's KMS "
-		"key, and the key must be enabled (Secrets Manager says: %s)",
+		"key, and the key must be enabled (Secrets Manager: %s)",
 		arn, e->message);
 }
 
@@ -217,7 +217,7 @@ static lm_rc secret_denied(const char *arn, const struct service_error *e, struc
 
 static const struct {
 	const char *code;
-	/// LM_OK: what is said of all services is right here, too.
+	/// LM_OK: what holds for all services holds here, too.
 	lm_rc (*describe)(const char *arn, const struct service_error *, struct lm_err *);
 } secret_codes[] = {
 	{"ResourceNotFoundException", no_secret},
@@ -245,7 +245,7 @@ static lm_rc describe_secret_failure(
 	return err->rc;
 }
 
-static lm_rc take_text(
+static lm_rc take_secret_text(
 	const char *arn, struct lm_str text, struct secret_value *ret, struct lm_err *err)
 {
 	if (text.n > LIMIT_SECRET_VALUE)
@@ -254,7 +254,7 @@ static lm_rc take_text(
 	return secret_value_parse(arn, text, ret, err);
 }
 
-static lm_rc take_value(
+static lm_rc take_secret_value(
 	const char *arn, const json_t *answer, struct secret_value *ret, struct lm_err *err)
 {
 	const json_t *string = json_object_get(answer, "SecretString");
@@ -262,19 +262,19 @@ static lm_rc take_value(
 	lm_auto_buf struct lm_buf bytes = LM_BUF_SECRET(LIMIT_SECRET_VALUE);
 
 	if (json_is_string(string))
-		return take_text(arn, json_text(string), ret, err);
+		return take_secret_text(arn, json_text(string), ret, err);
 	if (!json_is_string(binary))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the answer of Secrets Manager for secret '%.300s' has neither a "
 			"SecretString nor a SecretBinary",
 			arn);
 	if (lm_base64_decode(&bytes, json_text(binary)))
-		return take_text(arn, lm_buf_str(&bytes), ret, err);
+		return take_secret_text(arn, lm_buf_str(&bytes), ret, err);
 	if (bytes.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "secret '%.300s' is larger than %d bytes",
 			arn, LIMIT_SECRET_VALUE);
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"the SecretBinary that Secrets Manager gives for secret '%.300s' is no base64",
+		"the SecretBinary that Secrets Manager gives for secret '%.300s' is not base64",
 		arn);
 }
 
@@ -285,7 +285,7 @@ static void on_secret(void *ctx, const struct service_outcome *o)
 
 	r->clock_offset_ms = o->clock_offset_ms;
 	if (o->rc == LM_OK)
-		r->rc = take_value(j->arn, o->answer, &r->value, &r->err);
+		r->rc = take_secret_value(j->arn, o->answer, &r->value, &r->err);
 	else
 		r->rc = describe_secret_failure(j->arn, o, &r->err);
 }

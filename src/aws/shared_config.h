@@ -23,7 +23,7 @@
 struct shared_file {
 	enum profile_file_kind kind;
 	const char *source; ///< "the AWS config file"; static storage.
-	char *path;         ///< NULL: nobody names one, and the user has no home.
+	char *path;         ///< NULL: none is configured, and the user has no home.
 	struct lm_buf text;
 	struct profile_file parsed;
 	struct lm_err lack; ///< Why it was not read; rc is LM_OK if it was.

@@ -138,7 +138,7 @@ static void normalize_path(struct lm_str path, struct lm_buf *ret)
 		(void)lm_buf_putc(ret, '/');
 }
 
-static void add_path(const struct sigv4_request *r, struct lm_buf *out)
+static void add_canonical_path(const struct sigv4_request *r, struct lm_buf *out)
 {
 	lm_auto_buf struct lm_buf once = LM_BUF(CANONICAL_MAX);
 	lm_auto_buf struct lm_buf normal = LM_BUF(CANONICAL_MAX);
@@ -152,7 +152,7 @@ static void add_path(const struct sigv4_request *r, struct lm_buf *out)
 	(void)lm_percent_encode(out, lm_buf_str(&once), true);
 }
 
-static void add_query(const struct sigv4_request *r, struct lm_buf *out)
+static void add_canonical_query(const struct sigv4_request *r, struct lm_buf *out)
 {
 	lm_auto(entries_finish) struct entries e = {0};
 
@@ -172,7 +172,7 @@ static void add_query(const struct sigv4_request *r, struct lm_buf *out)
 	}
 }
 
-/// Headers that whoever carries the request may change.
+/// Headers that proxies may change.
 static bool is_signed(struct lm_str name)
 {
 	static const char *const left_out[] = {
@@ -197,7 +197,7 @@ static bool is_signed(struct lm_str name)
 	return true;
 }
 
-static void add_header(struct entries *e, struct lm_str name, struct lm_str value)
+static void add_canonical_header(struct entries *e, struct lm_str name, struct lm_str value)
 {
 	if (!is_signed(name))
 		return;
@@ -208,7 +208,7 @@ static void add_header(struct entries *e, struct lm_str name, struct lm_str valu
 		char c = name.p[i];
 		(void)lm_buf_putc(&entry->name, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
 	}
-	// Runs of spaces become one, those at the ends go.
+	// Runs of spaces become one, those at the ends are removed.
 	for (size_t i = 0; i < value.n; i++) {
 		char c = value.p[i];
 
@@ -226,18 +226,19 @@ static void add_header(struct entries *e, struct lm_str name, struct lm_str valu
 static void collect_headers(const struct sigv4_request *r, const struct aws_credentials *c,
 	const char *date, struct entries *e)
 {
-	add_header(e, LM_STR("host"), r->host);
-	add_header(e, LM_STR("x-amz-date"), lm_str(date));
+	add_canonical_header(e, LM_STR("host"), r->host);
+	add_canonical_header(e, LM_STR("x-amz-date"), lm_str(date));
 	if (is_s3(r))
-		add_header(e, LM_STR("x-amz-content-sha256"), lm_str(r->body_sha256));
+		add_canonical_header(e, LM_STR("x-amz-content-sha256"), lm_str(r->body_sha256));
 	if (c->session_token.len)
-		add_header(e, LM_STR("x-amz-security-token"), lm_secret_str(&c->session_token));
+		add_canonical_header(
+			e, LM_STR("x-amz-security-token"), lm_secret_str(&c->session_token));
 	for (size_t i = 0; i < r->headers_n; i++)
-		add_header(e, r->headers[i].name, r->headers[i].value);
+		add_canonical_header(e, r->headers[i].name, r->headers[i].value);
 	sort_entries(e, compare_headers);
 }
 
-static void add_headers(const struct entries *e, struct canonical *k)
+static void add_canonical_headers(const struct entries *e, struct canonical *k)
 {
 	for (size_t i = 0; i < e->n; i++) {
 		struct lm_str name = lm_buf_str(&e->items[i].name);
@@ -270,12 +271,12 @@ static void canonical_init(
 	};
 	(void)lm_time_format_amz(r->wall_ms, k->date);
 	(void)lm_buf_printf(&k->request, "%s\n", r->method);
-	add_path(r, &k->request);
+	add_canonical_path(r, &k->request);
 	(void)lm_buf_putc(&k->request, '\n');
-	add_query(r, &k->request);
+	add_canonical_query(r, &k->request);
 	(void)lm_buf_putc(&k->request, '\n');
 	collect_headers(r, c, k->date, &headers);
-	add_headers(&headers, k);
+	add_canonical_headers(&headers, k);
 	(void)lm_buf_add_str(&k->request, lm_buf_str(&k->signed_headers));
 	(void)lm_buf_printf(&k->request, "\n%s", r->body_sha256);
 	// Inputs are an S3 key, a few headers and a token, each under a ceiling far below ours.

@@ -10,8 +10,7 @@
 #include "aws/credentials.h"
 #include "base/buf.h"
 #include "base/error.h"
-#include "http/header_list.h"
-#include "http/pair.h"
+#include "http/https.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +20,7 @@ enum { SIGV4_SHA256_HEX_SIZE = 65 };
 
 struct sigv4_request {
 	const char *method;
-	struct lm_str host; ///< As the Host header says it: with the port if it is not the default.
+	struct lm_str host; ///< As in the Host header: with the port if it is not the default.
 	struct lm_str path; ///< Not encoded; begins with '/'.
 	const struct http_pair *query; ///< Not encoded, any order.
 	size_t query_n;

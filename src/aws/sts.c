@@ -24,7 +24,7 @@ enum {
 static const char content_type[] = "application/x-www-form-urlencoded; charset=utf-8";
 
 /// One call, which is made twice if our clock is wrong.
-struct call {
+struct sts_call {
 	const struct credentials_context *context;
 	const struct sts_role *role;
 	const char *region;
@@ -36,39 +36,26 @@ struct call {
 	char shown[4 * SHOWN_MAX + 32]; ///< The role's ARN, for messages.
 };
 
-static void call_finish(struct call *k)
+static void call_finish(struct sts_call *k)
 {
 	endpoint_finish(&k->endpoint);
 	free(k->path);
 	lm_buf_finish(&k->body);
 }
 
-static void store(void *ctx, struct lm_str path, struct lm_str text)
-{
-	struct sts_answer *a = ctx;
-	const struct {
-		const char *end; ///< Of the path; the elements around it have the action's name.
-		char *out;
-		size_t size;
-	} fields[] = {
-		{"Result/Credentials/AccessKeyId", a->access_key_id, sizeof(a->access_key_id)},
-		{"Result/Credentials/SecretAccessKey", a->secret, sizeof(a->secret)},
-		{"Result/Credentials/SessionToken", a->token, sizeof(a->token)},
-		{"Result/Credentials/Expiration", a->expiration, sizeof(a->expiration)},
-		{"ErrorResponse/Error/Code", a->code, sizeof(a->code)},
-		{"ErrorResponse/Error/Message", a->message, sizeof(a->message)},
-	};
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(fields); i++) {
-		if (lm_str_ends(path, lm_str(fields[i].end)) && !fields[i].out[0])
-			xml_decode(text, fields[i].out, fields[i].size);
-	}
-}
-
 void sts_answer_parse(struct lm_str xml, struct sts_answer *ret)
 {
-	memset(ret, 0, sizeof(*ret));
-	xml_each_text(xml, store, ret);
+#define CREDENTIALS "/*Response/*Result/Credentials/"
+	const struct xml_field fields[] = {
+		{CREDENTIALS "AccessKeyId", ret->access_key_id, sizeof(ret->access_key_id)},
+		{CREDENTIALS "SecretAccessKey", ret->secret, sizeof(ret->secret)},
+		{CREDENTIALS "SessionToken", ret->token, sizeof(ret->token)},
+		{CREDENTIALS "Expiration", ret->expiration, sizeof(ret->expiration)},
+		{"/ErrorResponse/Error/Code", ret->code, sizeof(ret->code)},
+		{"/ErrorResponse/Error/Message", ret->message, sizeof(ret->message)},
+	};
+
+	xml_read_fields(xml, fields, LM_ARRAY_SIZE(fields));
 }
 
 static void answer_wipe(struct sts_answer *a)
@@ -84,7 +71,7 @@ static void add_parameter(struct lm_buf *body, const char *name, struct lm_str v
 	(void)lm_percent_encode(body, value, false);
 }
 
-static void build_body(struct call *k)
+static void build_body(struct sts_call *k)
 {
 	const struct sts_role *role = k->role;
 	char duration[16] = "";
@@ -102,7 +89,7 @@ static void build_body(struct call *k)
 }
 
 /// Without a region of ours: one that the role's partition has.
-static const char *region_of(const struct credentials_context *c, const char *arn)
+static const char *sts_region(const struct credentials_context *c, const char *arn)
 {
 	if (c->region)
 		return c->region;
@@ -111,7 +98,7 @@ static const char *region_of(const struct credentials_context *c, const char *ar
 	return strncmp(arn, "arn:aws-us-gov:", 15) == 0 ? "us-gov-west-1" : "us-east-1";
 }
 
-static void sign(struct call *k, struct header_list *headers)
+static void sign(struct sts_call *k, struct header_list *headers)
 {
 	const struct http_pair type = {LM_STR("Content-Type"), lm_str(content_type)};
 	char hash[SIGV4_SHA256_HEX_SIZE];
@@ -132,7 +119,7 @@ static void sign(struct call *k, struct header_list *headers)
 	sigv4_sign(&r, k->role->source, headers);
 }
 
-static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *err)
+static lm_rc send_call(struct sts_call *k, struct https_answer *ret, struct lm_err *err)
 {
 	lm_auto_header_list struct header_list signature = {0};
 	struct http_pair headers[8] = {{LM_STR("Content-Type"), lm_str(content_type)}};
@@ -161,10 +148,10 @@ static lm_rc send_call(struct call *k, struct https_answer *ret, struct lm_err *
 	return credentials_fetch(k->context, &r, ret, err);
 }
 
-static lm_rc take_credentials(const struct call *k, const struct https_answer *answer,
+static lm_rc take_credentials(const struct sts_call *k, const struct https_answer *answer,
 	const struct sts_answer *a, struct aws_credentials *ret, struct lm_err *err)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	int64_t expires_ms = credentials_parse_time_ms(lm_str(a->expiration));
 	const struct credentials_parts parts = {
 		.id = lm_str(a->access_key_id),
@@ -181,8 +168,7 @@ static lm_rc take_credentials(const struct call *k, const struct https_answer *a
 	if (!parts.id.n || !parts.secret.n || !parts.token.n || !expires_ms)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the answer of %.*s holds no usable credentials; check that its endpoint "
-			"is "
-			"STS, and that no proxy answers in its place",
+			"is STS, and that no proxy answers in its place",
 			LM_STR_ARG(https_origin_host(lm_str(k->endpoint.origin))));
 	lm_rc rc = credentials_assemble(&parts, ret, err);
 	if (rc == LM_OK)
@@ -190,22 +176,22 @@ static lm_rc take_credentials(const struct call *k, const struct https_answer *a
 	return rc == LM_E_INVALID ? LM_E_PROTOCOL : rc;
 }
 
-static lm_rc describe_denied(const struct call *k, const struct sts_answer *a, struct lm_err *err)
+static lm_rc describe_denied(
+	const struct sts_call *k, const struct sts_answer *a, struct lm_err *err)
 {
 	if (k->role->web_identity_token.n)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the trust policy of role '%s' does not let the web identity token in "
-			"(STS says: %s)",
+			"the trust policy of role '%s' rejects the web identity token (STS: %s)",
 			k->shown, a->message[0] ? a->message : a->code);
 	return lm_fail(err, LM_E_DENIED, 0,
 		"access key %.64s from %s may not assume role '%s': its own policy must allow "
-		"sts:AssumeRole on the role, and the role's trust policy must name it (STS says: "
-		"%s)",
+		"sts:AssumeRole on the role, and the role's trust policy must name it (STS: %s)",
 		k->role->source->access_key_id, k->role->source->source, k->shown,
 		a->message[0] ? a->message : a->code);
 }
 
-static lm_rc describe_identity(const struct call *k, const struct sts_answer *a, struct lm_err *err)
+static lm_rc describe_identity(
+	const struct sts_call *k, const struct sts_answer *a, struct lm_err *err)
 {
 	static const char *const codes[] = {"InvalidClientTokenId", "SignatureDoesNotMatch",
 		"ExpiredToken", "ExpiredTokenException", "InvalidIdentityToken", "IDPRejectedClaim",
@@ -227,7 +213,7 @@ static lm_rc describe_identity(const struct call *k, const struct sts_answer *a,
 	return LM_OK;
 }
 
-static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
+static lm_rc describe_refusal(struct sts_call *k, const struct https_answer *answer,
 	const struct sts_answer *a, struct lm_err *err)
 {
 	if (strcmp(a->code, "AccessDenied") == 0 || strcmp(a->code, "AccessDeniedException") == 0)
@@ -241,7 +227,7 @@ static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
 			"it there (IAM, account settings)",
 			k->region, k->shown);
 	return lm_fail(err, LM_E_REFUSED, 0,
-		"STS gives no credentials for role '%s': %.*s answers HTTP %d%s%s%s%s, after %u "
+		"STS returns no credentials for role '%s': %.*s answers HTTP %d%s%s%s%s, after %u "
 		"attempt%s",
 		k->shown, LM_STR_ARG(https_origin_host(lm_str(k->endpoint.origin))), answer->status,
 		a->code[0] ? ", " : "", a->code, a->message[0] ? ": " : "", a->message,
@@ -250,9 +236,9 @@ static lm_rc describe_refusal(struct call *k, const struct https_answer *answer,
 
 /// Whether a refusal is our clock's fault; the next call is then signed with the server's time.
 static bool correct_clock(
-	struct call *k, const struct https_answer *answer, const struct sts_answer *a)
+	struct sts_call *k, const struct https_answer *answer, const struct sts_answer *a)
 {
-	int64_t server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	int64_t server_ms = https_parse_date_ms(https_header(answer, "date"));
 	int64_t apart_ms = server_ms - k->signed_ms;
 
 	if (k->clock_offset_ms || !server_ms || !k->signed_ms || answer->status / 100 != 4 ||
@@ -262,7 +248,7 @@ static bool correct_clock(
 	return k->clock_offset_ms != 0;
 }
 
-static lm_rc make_call(struct call *k, struct aws_credentials *ret, struct lm_err *err)
+static lm_rc make_call(struct sts_call *k, struct aws_credentials *ret, struct lm_err *err)
 {
 	lm_auto(answer_wipe) struct sts_answer a = {.code = ""};
 	struct https_answer answer = {0};
@@ -283,9 +269,9 @@ static lm_rc make_call(struct call *k, struct aws_credentials *ret, struct lm_er
 lm_rc sts_assume_role(const struct credentials_context *c, const struct sts_role *role,
 	struct aws_credentials *ret, struct lm_err *err)
 {
-	lm_auto(call_finish) struct call k = {.context = c,
+	lm_auto(call_finish) struct sts_call k = {.context = c,
 		.role = role,
-		.region = region_of(c, role->arn),
+		.region = sts_region(c, role->arn),
 		.body = LM_BUF_SECRET(BODY_MAX)};
 	lm_rc rc = endpoint_resolve(AWS_STS, k.region, &k.endpoint, err);
 

@@ -22,7 +22,7 @@ struct sts_role {
 lm_rc sts_assume_role(const struct credentials_context *c, const struct sts_role *role,
 	struct aws_credentials *ret, struct lm_err *err);
 
-/// What an answer says.
+/// The fields of an answer.
 struct sts_answer {
 	char access_key_id[256];
 	char secret[256];

@@ -3,26 +3,36 @@
 
 #include "base/cleanup.h"
 
+#include <fnmatch.h>
+#include <openssl/asn1.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum token_kind { TOKEN_OPEN, TOKEN_CLOSE, TOKEN_EMPTY, TOKEN_TEXT, TOKEN_END, TOKEN_BAD };
+enum { PATH_SIZE = 256, ENTITY_MAX = 10, CHARACTER_MAX = 4 };
 
-struct token {
-	enum token_kind kind;
-	struct lm_str text; ///< The element's name, or the text with its entities.
-};
+static void skip(struct lm_str *s, size_t n)
+{
+	*s = (struct lm_str){s->p + n, s->n - n};
+}
 
 static bool skip_past(struct lm_str *rest, const char *mark)
 {
 	const char *p = memmem(rest->p, rest->n, mark, strlen(mark));
 
-	if (!p)
-		return false;
-	p += strlen(mark);
-	*rest = (struct lm_str){p, (size_t)(rest->p + rest->n - p)};
-	return true;
+	if (p)
+		skip(rest, (size_t)(p - rest->p) + strlen(mark));
+	return p != NULL;
+}
+
+/// Skips a comment, a processing instruction or a declaration. False: it has no end.
+static bool skip_markup(struct lm_str *rest)
+{
+	if (lm_str_starts(*rest, LM_STR("<!--")))
+		return skip_past(rest, "-->");
+	if (lm_str_starts(*rest, LM_STR("<?")))
+		return skip_past(rest, "?>");
+	return skip_past(rest, ">");
 }
 
 /// The length of a tag behind its '<', up to its '>'; a '>' within quotes does not count.
@@ -43,160 +53,82 @@ static size_t tag_length(struct lm_str s)
 	return s.n;
 }
 
-static bool is_name_end(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '/' || c == '>';
-}
+struct tag {
+	struct lm_str name;
+	bool closes, is_empty;
+};
 
-static struct token read_tag(struct lm_str *rest)
+static bool take_tag(struct lm_str *rest, struct tag *ret)
 {
 	struct lm_str tag = {rest->p + 1, rest->n - 1};
 	size_t n = tag_length(tag);
-	struct token t = {.kind = TOKEN_OPEN};
 
 	if (n == tag.n)
-		return (struct token){.kind = TOKEN_BAD};
-	*rest = (struct lm_str){tag.p + n + 1, tag.n - n - 1};
+		return false;
+	skip(rest, n + 2);
 	tag.n = n;
-	if (tag.n && tag.p[0] == '/') {
-		t.kind = TOKEN_CLOSE;
-		tag = (struct lm_str){tag.p + 1, tag.n - 1};
-	} else if (tag.n && tag.p[tag.n - 1] == '/') {
-		t.kind = TOKEN_EMPTY;
-	}
-	size_t end = 0;
-	while (end < tag.n && !is_name_end(tag.p[end]))
-		end++;
-	t.text = (struct lm_str){tag.p, end};
-	if (!end)
-		t.kind = TOKEN_BAD;
-	return t;
+	ret->closes = n && tag.p[0] == '/';
+	ret->is_empty = n && !ret->closes && tag.p[n - 1] == '/';
+	if (ret->closes)
+		skip(&tag, 1);
+	for (n = 0; n < tag.n && !strchr(" \t\n\r/", tag.p[n]); n++)
+		;
+	ret->name = (struct lm_str){tag.p, n};
+	return n > 0 && (n == tag.n || tag.p[n]); // no NUL in a path
 }
 
-/// The next tag or text. Comments, processing instructions and declarations are skipped.
-static struct token next_token(struct lm_str *rest)
-{
-	while (rest->n && rest->p[0] == '<') {
-		bool ok = true;
-
-		if (lm_str_starts(*rest, LM_STR("<!--")))
-			ok = skip_past(rest, "-->");
-		else if (lm_str_starts(*rest, LM_STR("<?")))
-			ok = skip_past(rest, "?>");
-		else if (lm_str_starts(*rest, LM_STR("<!")))
-			ok = skip_past(rest, ">");
-		else
-			return read_tag(rest);
-		if (!ok)
-			return (struct token){.kind = TOKEN_BAD};
-	}
-	if (!rest->n)
-		return (struct token){.kind = TOKEN_END};
-	struct lm_str text = {rest->p, lm_str_find(*rest, '<')};
-
-	*rest = (struct lm_str){rest->p + text.n, rest->n - text.n};
-	return (struct token){.kind = TOKEN_TEXT, .text = text};
-}
-
-struct writer {
-	char *out;
-	size_t size, len;
-};
-
-static void put(struct writer *w, const char *bytes, size_t n)
-{
-	if (w->len + n < w->size) {
-		memcpy(w->out + w->len, bytes, n);
-		w->len += n;
-	} else {
-		w->size = w->len; // cut here: nothing that follows may close the gap
-	}
-}
-
-static void put_code_point(struct writer *w, uint32_t c)
-{
-	char b[4];
-
-	if (c < 0x80) {
-		b[0] = (char)c;
-		put(w, b, 1);
-	} else if (c < 0x800) {
-		b[0] = (char)(0xC0 | c >> 6);
-		b[1] = (char)(0x80 | (c & 0x3F));
-		put(w, b, 2);
-	} else if (c < 0x10000) {
-		b[0] = (char)(0xE0 | c >> 12);
-		b[1] = (char)(0x80 | (c >> 6 & 0x3F));
-		b[2] = (char)(0x80 | (c & 0x3F));
-		put(w, b, 3);
-	} else {
-		b[0] = (char)(0xF0 | c >> 18);
-		b[1] = (char)(0x80 | (c >> 12 & 0x3F));
-		b[2] = (char)(0x80 | (c >> 6 & 0x3F));
-		b[3] = (char)(0x80 | (c & 0x3F));
-		put(w, b, 4);
-	}
-}
-
-/// "#60" or "#x3C" as a code point; 0 if it is none.
-static uint32_t numeric_entity(struct lm_str e)
-{
-	bool hex = e.n > 1 && (e.p[1] == 'x' || e.p[1] == 'X');
-	uint32_t value = 0, base = hex ? 16 : 10;
-
-	if (e.n <= (hex ? 2 : 1) || e.n > 9)
-		return 0;
-	for (size_t i = hex ? 2 : 1; i < e.n; i++) {
-		const char *digits = "0123456789abcdef";
-		char c = e.p[i];
-		const char *d = strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
-
-		if (!c || !d || (uint32_t)(d - digits) >= base)
-			return 0;
-		value = value * base + (uint32_t)(d - digits);
-		if (value > 0x10FFFF)
-			return 0;
-	}
-	return value >= 0xD800 && value <= 0xDFFF ? 0 : value;
-}
-
-static uint32_t entity(struct lm_str e)
+/// An entity's character as UTF-8; 0 bytes if it is none.
+static size_t decode_entity(struct lm_str e, unsigned char out[CHARACTER_MAX])
 {
 	static const struct {
 		const char *name;
-		uint32_t c;
+		char c;
 	} known[] = {{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}};
+	char text[ENTITY_MAX + 1] = "";
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(known); i++) {
-		if (lm_str_eq(e, lm_str(known[i].name)))
-			return known[i].c;
-	}
-	return e.n && e.p[0] == '#' ? numeric_entity(e) : 0;
-}
-
-void xml_decode(struct lm_str text, char *out, size_t size)
-{
-	struct writer w = {.out = out, .size = size};
-
-	text = lm_str_trim(text);
-	for (size_t i = 0; i < text.n;) {
-		struct lm_str rest = {text.p + i + 1, text.n - i - 1};
-		size_t n = text.p[i] == '&' ? lm_str_find(rest, ';') : rest.n;
-		uint32_t c = n < rest.n ? entity((struct lm_str){rest.p, n}) : 0;
-
-		if (c) {
-			put_code_point(&w, c);
-			i += n + 2;
-		} else {
-			put(&w, text.p + i, 1);
-			i++;
+		if (lm_str_eq(e, lm_str(known[i].name))) {
+			out[0] = (unsigned char)known[i].c;
+			return 1;
 		}
 	}
-	out[w.len] = '\0';
-	if (lm_str_is_utf8((struct lm_str){out, w.len}))
+	if (e.n < 2 || e.p[0] != '#')
+		return 0;
+	memcpy(text, e.p + 1, e.n - 1);
+	bool hex = text[0] == 'x' || text[0] == 'X';
+	const char *digits = text + hex;
+	size_t n = strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789");
+	unsigned long value = strtoul(digits, NULL, hex ? 16 : 10);
+
+	if (!n || n + hex != e.n - 1 || !value)
+		return 0;
+	int size = UTF8_putc(out, CHARACTER_MAX, value); // negative: no character
+	return size > 0 ? (size_t)size : 0;
+}
+
+static void decode_text(struct lm_str text, char *out, size_t size)
+{
+	size_t len = 0;
+
+	text = lm_str_trim(text);
+	while (text.n) {
+		unsigned char c[CHARACTER_MAX] = {(unsigned char)text.p[0]};
+		struct lm_str near = {text.p, text.n < ENTITY_MAX + 2 ? text.n : ENTITY_MAX + 2};
+		size_t end = c[0] == '&' ? lm_str_find(near, ';') : near.n;
+		size_t n =
+			end < near.n ? decode_entity((struct lm_str){text.p + 1, end - 1}, c) : 0;
+
+		if (len + (n ? n : 1) >= size)
+			break;
+		memcpy(out + len, c, n ? n : 1);
+		len += n ? n : 1;
+		skip(&text, n ? end + 1 : 1);
+	}
+	out[len] = '\0';
+	if (lm_str_is_utf8((struct lm_str){out, len}))
 		return;
 	// Cut within a character, or not UTF-8 at all: only ASCII is certain.
-	for (size_t i = 0; i < w.len; i++) {
+	for (size_t i = 0; i < len; i++) {
 		if ((unsigned char)out[i] >= 0x80)
 			out[i] = '?';
 	}
@@ -204,7 +136,7 @@ void xml_decode(struct lm_str text, char *out, size_t size)
 
 /// The names of the elements that are open, as a path; a name that does not fit ends it.
 struct path {
-	char text[XML_PATH_MAX];
+	char text[PATH_SIZE];
 	size_t n;
 	unsigned depth;
 	unsigned kept; ///< How many of them the text has.
@@ -212,16 +144,16 @@ struct path {
 
 static void open_element(struct path *p, struct lm_str name)
 {
-	bool fits = p->depth == p->kept && p->n + name.n + 1 <= sizeof(p->text);
+	bool fits = p->depth == p->kept && p->n + 1 + name.n < sizeof(p->text);
 
 	p->depth++;
 	if (!fits)
 		return;
 	p->kept++;
-	if (p->n)
-		p->text[p->n++] = '/';
-	memcpy(p->text + p->n, name.p, name.n);
-	p->n += name.n;
+	p->text[p->n] = '/';
+	memcpy(p->text + p->n + 1, name.p, name.n);
+	p->n += 1 + name.n;
+	p->text[p->n] = '\0';
 }
 
 static void close_element(struct path *p)
@@ -229,61 +161,62 @@ static void close_element(struct path *p)
 	if (p->depth-- != p->kept)
 		return;
 	p->kept--;
-	while (p->n && p->text[p->n - 1] != '/')
-		p->n--;
-	if (p->n)
-		p->n--;
+	p->n = (size_t)(strrchr(p->text, '/') - p->text);
+	p->text[p->n] = '\0';
 }
 
 /// Whether `name` is that of the innermost element.
 static bool is_innermost(const struct path *p, struct lm_str name)
 {
-	struct lm_str text = {p->text, p->n};
-
-	return p->depth == p->kept && lm_str_ends(text, name) &&
-	       (text.n == name.n || p->text[p->n - name.n - 1] == '/');
+	return p->depth && p->depth == p->kept &&
+	       lm_str_eq(lm_str(strrchr(p->text, '/') + 1), name);
 }
 
-void xml_each_text(struct lm_str xml, xml_text *take, void *ctx)
+static void store(const char *path, struct lm_str text, const struct xml_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!fields[i].out[0] && fnmatch(fields[i].path, path, FNM_PATHNAME) == 0)
+			decode_text(text, fields[i].out, fields[i].size);
+	}
+}
+
+void xml_read_fields(struct lm_str xml, const struct xml_field *fields, size_t n)
 {
 	struct path path = {.n = 0};
 	struct lm_str rest = xml, text = {0};
 	bool leaf = false; // nothing but text since the innermost element began
 
+	for (size_t i = 0; i < n; i++)
+		fields[i].out[0] = '\0';
 	if (lm_str_starts(rest, LM_STR("\xEF\xBB\xBF")))
-		rest = (struct lm_str){rest.p + 3, rest.n - 3};
+		skip(&rest, 3);
 	for (;;) {
-		struct token t = next_token(&rest);
+		size_t text_n = lm_str_find(rest, '<');
+		struct tag tag = {0};
 
-		switch (t.kind) {
-		case TOKEN_OPEN:
-			open_element(&path, t.text);
-			leaf = true;
-			text = (struct lm_str){0};
-			break;
-		case TOKEN_TEXT:
-			if (path.depth == 0 && lm_str_trim(t.text).n)
-				return;
-			text = t.text;
-			break;
-		case TOKEN_CLOSE:
-			if (leaf && text.n && is_innermost(&path, t.text))
-				take(ctx, (struct lm_str){path.text, path.n}, text);
-			leaf = false;
-			if (path.depth == 0)
-				return;
-			close_element(&path);
-			if (path.depth == 0)
-				return;
-			break;
-		case TOKEN_EMPTY:
-			if (path.depth == 0)
-				return;
-			leaf = false;
-			break;
-		case TOKEN_END:
-		case TOKEN_BAD:
+		if (text_n)
+			text = (struct lm_str){rest.p, text_n};
+		skip(&rest, text_n);
+		if (path.depth == 0 && lm_str_trim(text).n)
 			return;
+		if (lm_str_starts(rest, LM_STR("<!")) || lm_str_starts(rest, LM_STR("<?"))) {
+			if (!skip_markup(&rest))
+				return;
+			continue;
 		}
+		if (!rest.n || !take_tag(&rest, &tag))
+			return;
+		if (tag.closes) {
+			if (leaf && text.n && is_innermost(&path, tag.name))
+				store(path.text, text, fields, n);
+			if (path.depth)
+				close_element(&path);
+		} else if (!tag.is_empty) {
+			open_element(&path, tag.name);
+		}
+		leaf = !tag.closes && !tag.is_empty;
+		text = (struct lm_str){0};
+		if (path.depth == 0)
+			return;
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The texts of a small XML document, as AWS services answer with: elements, text, the five named
+/// Fields of a small XML document, as AWS services answer with: elements, text, the five named
 /// entities and the numbered ones. Attributes, comments and declarations are passed over. It is not
 /// an XML parser otherwise.
 
@@ -9,15 +9,16 @@
 
 #include <stddef.h>
 
-enum { XML_PATH_MAX = 256 };
+struct xml_field {
+	/// The elements from the root to one that holds nothing but text, as a pattern of
+	/// fnmatch(3) in which '*' takes no '/': "/Error/Code", "/*Response/*Result/Arn".
+	const char *path;
+	char *out;
+	size_t size;
+};
 
-/// An element that holds nothing but text: the names from the root to it ("Error/Code") and the
-/// text as it stands, with its entities. Borrowed for the call.
-typedef void xml_text(void *ctx, struct lm_str path, struct lm_str text);
-
-/// Calls `take` for each such element, in order, up to the end of the root or until the text stops
-/// making sense. An element whose path is over XML_PATH_MAX is passed over.
-void xml_each_text(struct lm_str xml, xml_text *take, void *ctx);
-/// Writes a text with its entities decoded, without spaces at its ends, as UTF-8, cut at `size`;
-/// what is no entity stays as it is. Always NUL-ended.
-void xml_decode(struct lm_str text, char *out, size_t size);
+/// Fills the fields, up to the end of the root or until the document stops making sense. The first
+/// element of a path counts. Texts have their entities decoded and no spaces at their ends, and are
+/// UTF-8, cut at `size`; what is no entity stays as it is. A field that is absent is "". An element
+/// whose path is over 255 bytes is passed over.
+void xml_read_fields(struct lm_str xml, const struct xml_field *fields, size_t n);

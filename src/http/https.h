@@ -3,13 +3,11 @@
 
 /// HTTPS requests over libcurl: several at the same time, each with retries, under one time limit.
 ///
-/// What it does: verifies TLS always (AWS_CA_BUNDLE, or ca_bundle of the AWS profile, names the CAs
-/// to trust instead of the system's), shows a certificate of
-/// ours where one is given, goes through the proxies of http_proxy, https_proxy and no_proxy, tries
-/// again on 429, 500, 502, 503, 504, time
-/// limits and broken connections (exponential backoff with full jitter; Retry-After is honoured up
-/// to the backoff's bound), ends an answer at its ceiling, and decompresses a gzip body under that
-/// same ceiling. What it does not: follow redirects (a signature covers the host), sign, log.
+/// It always verifies TLS, shows our certificate where one is given, goes through the proxies of
+/// http_proxy, https_proxy and no_proxy, tries again on 429, 500, 502, 503, 504, time limits and
+/// broken connections (exponential backoff with full jitter; Retry-After is honoured up to the
+/// backoff's bound), stops an answer at its ceiling, and decompresses a gzip body under that same
+/// ceiling. It does not follow redirects (a signature covers the host), sign, or log.
 ///
 /// One thread. Transfers belong to the `struct https` until their `done` was called, from inside
 /// https_run; `done` may start further ones. Memory that libcurl gives back is wiped.
@@ -17,8 +15,8 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "http/header_list.h"
-#include "http/pair.h"
+#include "base/secret.h"
+#include "base/str.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>
@@ -27,17 +25,37 @@
 
 struct https;
 
+/// A name with its value, both as they are meant: not encoded, not lower-cased. Borrowed.
+struct http_pair {
+	struct lm_str name;
+	struct lm_str value;
+};
+
+/// Headers of a request, each value in wiped memory: signatures and session tokens pass here.
+struct header_list {
+	struct header {
+		char *name;
+		struct lm_secret value;
+	} * items;
+	size_t n;
+};
+/// Adds a copy.
+void header_list_add(struct header_list *list, struct lm_str name, struct lm_str value);
+/// Wipes and frees; the list stays usable.
+void header_list_finish(struct header_list *list);
+#define lm_auto_header_list lm_auto(header_list_finish)
+
 struct https_answer {
-	int status;                 ///< 100 to 599.
-	struct header_list headers; ///< Of the last answer.
+	int status;   ///< 100 to 599.
+	void *handle; ///< libcurl's, which has the headers: https_header.
 	/// Wiped when freed. Of answers other than 2xx at most LIMIT_HTTP_ERROR_BODY, cut there.
 	struct lm_buf body;
 	unsigned attempts; ///< How often the request was sent, from 1.
 };
 
-/// The end of a transfer. LM_OK: there is an answer, of any status (after retries were used up
-/// too). Otherwise `err` says why there is none. Both are borrowed for the call; the body may be
-/// moved out.
+/// A transfer has finished. LM_OK: there is an answer, of any status (after retries were used up
+/// too). Otherwise `err` has the reason why there is none. Both are borrowed for the call; the body
+/// may be moved out.
 typedef void https_done(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 struct https_request {
@@ -48,12 +66,12 @@ struct https_request {
 	size_t query_n;
 	struct lm_str body; ///< Borrowed until `done`.
 	size_t body_max;    ///< Ceiling of a 2xx answer's body, after decompression.
-	/// "http://" is accepted. Only for an endpoint that a person configured as such.
+	/// "http://" is accepted. Only for an endpoint that is configured as such.
 	bool plain_http;
-	/// Never through a proxy: for an address of this machine or its link.
+	/// Never through a proxy: for an address of this device or its link.
 	bool direct;
 	/// PEM files of a certificate to show (with its chain) and its key; NULL: none. A key that
-	/// wants a passphrase is refused.
+	/// needs a passphrase is rejected.
 	const char *certificate, *private_key;
 	/// Their texts instead, where we may not read the files: their names are then for messages
 	/// alone. Borrowed until `done`.
@@ -89,14 +107,17 @@ void https_destroy(struct https *h);
 LM_DEFINE_CLEANUP(struct https, https_destroy)
 
 /// Takes up a request; copies all but the body and the texts of certificate and key. A request that
-/// is wrong in itself (no usable origin) ends in `done` like any other, in https_run.
+/// is wrong in itself (no usable origin) finishes in `done` like any other, in https_run.
 void https_start(struct https *h, const struct https_request *request);
 /// Runs until no transfer is left. LM_E_TIMEOUT or LM_E_CANCELLED by `limit`: the transfers left
-/// have ended with that.
+/// have finished with that.
 lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *err);
 
 /// "host" or "host:port" of an origin, for the Host header and for messages. Borrowed.
 struct lm_str https_origin_host(struct lm_str origin);
 /// A date as HTTP headers have it, in milliseconds since 1970; 0 if it is none.
 int64_t https_parse_date_ms(struct lm_str date);
+/// Value of the answer's first header of that name (without regard to case), or an empty text.
+/// Borrowed from the answer.
+struct lm_str https_header(const struct https_answer *answer, const char *name);
 void https_answer_finish(struct https_answer *answer);

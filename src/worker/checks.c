@@ -478,7 +478,7 @@ static void on_date(void *ctx, lm_rc rc, struct https_answer *answer, const stru
 		return;
 	}
 	date->own_ms = lm_clock_wall_ms();
-	date->server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
+	date->server_ms = https_parse_date_ms(https_header(answer, "date"));
 }
 
 /// Asks the store for nothing: any answer has a date.

@@ -229,7 +229,7 @@ static lm_rc answer_challenge(
 	const struct registry_credentials *c = q->question->credentials;
 	bool again = q->challenged;
 
-	challenge_parse(header_list_get(&answer->headers, "www-authenticate"), &challenge);
+	challenge_parse(https_header(answer, "www-authenticate"), &challenge);
 	q->challenged = true;
 	if (again || challenge.scheme == CHALLENGE_NONE)
 		return refused(q, err);
@@ -269,7 +269,7 @@ static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, st
 static lm_rc follow(struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
 	lm_auto(address_finish) struct address a = {0};
-	struct lm_str location = header_list_get(&answer->headers, "location");
+	struct lm_str location = https_header(answer, "location");
 
 	if (q->redirects++ == REDIRECTS_MAX)
 		return lm_fail(err, LM_E_PROTOCOL, 0,

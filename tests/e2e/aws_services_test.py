@@ -92,13 +92,13 @@ def test_is_let_in(service, ask, key):
 def test_says_that_temporary_credentials_are_over(service, ask):
     service.expired.add("ASIATEMPORARY")
     answer = ask(service, key="ASIATEMPORARY")
-    assert_refused(answer, "denied", "the temporary credentials from the environment are over")
+    assert_refused(answer, "denied", "the temporary credentials from the environment have expired")
     assert service.count == 2  # and has asked for others in between
 
 
 def test_says_that_the_session_token_is_wrong(service, ask):
     answer = ask(service, key="ASIATEMPORARY", environment={"AWS_SESSION_TOKEN": "other"})
-    assert_refused(answer, "denied", "does not know access key ASIATEMPORARY from the environment", "session token")
+    assert_refused(answer, "denied", "does not recognize access key ASIATEMPORARY from the environment", "session token")
 
 
 def test_says_that_the_secret_key_is_wrong(service, ask):
@@ -127,7 +127,7 @@ def test_tries_again_what_passes(service, ask, how):
     ("throttle", "refused", "ThrottlingException, Rate exceeded (HTTP 400, after 2 attempts)"),
     ("half", "network", "after 2 attempts"),
     ("close", "network", "after 2 attempts"),
-    ("rubbish", "protocol", "something that is no JSON object")])
+    ("rubbish", "protocol", "did not answer with a JSON object")])
 def test_says_what_does_not_pass(service, ask, how, kind, part):
     service.always = how
     assert_refused(ask(service), kind, part)

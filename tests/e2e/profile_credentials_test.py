@@ -114,10 +114,10 @@ WRONG = {
     "mfa": (f"[default]\n{ROLE}source_profile = a\nmfa_serial = arn:aws:iam::1:mfa/x\n[profile a]\n{KEYS}",
             "has an mfa_serial"),
     "duration": (f"[default]\n{ROLE}source_profile = a\nduration_seconds = 1h\n[profile a]\n{KEYS}",
-                 "duration_seconds that is no number"),
+                 "duration_seconds that is not a number"),
     "short duration": (f"[default]\n{ROLE}source_profile = a\nduration_seconds = 60\n[profile a]\n{KEYS}",
-                       "duration_seconds that is no number from 900"),
-    "no arn": (f"[default]\nrole_arn = ship\nsource_profile = a\n[profile a]\n{KEYS}", "no ARN of a role"),
+                       "duration_seconds that is not a number from 900"),
+    "no arn": (f"[default]\nrole_arn = ship\nsource_profile = a\n[profile a]\n{KEYS}", "not the ARN of a role"),
     "sso of the source": (f"[default]\n{ROLE}source_profile = a\n[profile a]\nsso_session = x\n", "'sso_session'"),
 }
 
@@ -288,7 +288,7 @@ def test_a_command_that_cannot_be_run_is_named(assume, command, words):
 def test_a_program_that_hangs_is_killed_with_what_it_started(folder, program, assume):
     path = program("sleep 86399 & sleep 86398")
     answer = assume(f"[default]\ncredential_process = '{path}'\n", settings={"timeout_ms": 500})
-    assert_refused([answer], "timeout", "has not ended in time and was killed")
+    assert_refused([answer], "timeout", "did not finish in time and was killed")
     wait_until(lambda: not processes("86399") and not processes("86398"), 20, "something of it is left")
 
 

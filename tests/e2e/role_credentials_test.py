@@ -98,7 +98,7 @@ def test_iot_lets_nobody_in_without_its_authoritys_certificate(role_credentials,
     certificate, key = stranger.issue("lighter-1-device")
     answers = load(iot(certificate=str(certificate), private_key=str(key), attempts=2))
     assert_refused(answers, "denied", "the AWS IoT credentials provider: ",
-                   f"does not know the authority that issued the device's certificate '{certificate}'")
+                   f"does not trust the authority that issued the device's certificate '{certificate}'")
     assert not role_credentials.requests
 
 

@@ -80,7 +80,7 @@ FAULTS = {
     "without a key": (holds('{"username": "alice", "password": "hunter2"}'), DEFINITION, "has no key 'registryUrl'"),
     "of a wrong type": (holds('{"username": "alice", "password": 7, "registryUrl": "r"}'), DEFINITION, "'password'"),
     "not JSON": (holds("hunter2"), DEFINITION, "is not JSON"),
-    "in trouble": (lambda manager: setattr(manager, "always", "rubbish"), ELSE, "no JSON object"),
+    "in trouble": (lambda manager: setattr(manager, "always", "rubbish"), ELSE, "did not answer with a JSON object"),
 }
 
 

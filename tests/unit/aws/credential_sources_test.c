@@ -126,10 +126,11 @@ static void refuses_answers_that_are_none_without_showing_them(void **state)
 		{OK("{\"AccessKeyId\":1,\"SecretAccessKey\":\"hunter2\"}"),
 			"it has no AccessKeyId"},
 		{OK("{" KEYS ",\"Token\":\"hunter2\\r\\nX-Evil: 1\"}"), "Token holds a space"},
-		{OK("{" KEYS ",\"Expiration\":\"tomorrow\"}"), "its Expiration is no time"},
+		{OK("{" KEYS ",\"Expiration\":\"tomorrow\"}"),
+			"invalid timestamp in \"Expiration\""},
 		{OK("{" KEYS ",\"Expiration\":\"2030-01-01T00:00:00\"}"),
-			"its Expiration is no time"},
-		{OK("{" KEYS ",\"Expiration\":1893456000}"), "its Expiration is no time"},
+			"invalid timestamp in \"Expiration\""},
+		{OK("{" KEYS ",\"Expiration\":1893456000}"), "invalid timestamp in \"Expiration\""},
 	};
 
 	(void)state;
@@ -582,7 +583,7 @@ static void a_server_that_does_not_take_the_certificate_gives_none(void **state)
 	p.settings.certificate = p.settings.private_key = kept;
 	fixture_load_with(&l, &p.settings);
 	assert_failed(&l, LM_E_DENIED,
-		"does not know the authority that issued the device's certificate");
+		"does not trust the authority that issued the device's certificate");
 	loopback_stop(p.server);
 	assert_int_equal(loopback_count(p.server), 0);
 }

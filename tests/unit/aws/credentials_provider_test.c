@@ -268,7 +268,7 @@ static void a_profile_that_nobody_has_is_named(void **state)
 	fixture_set("AWS_PROFILE", "ship");
 	fixture_load(&l);
 	assert_failed(
-		&l, LM_E_INVALID, "AWS_PROFILE names the profile 'ship', which cannot be had");
+		&l, LM_E_INVALID, "AWS_PROFILE names the profile 'ship', which is not usable");
 	assert_failed(&l, LM_E_INVALID, "/.aws/credentials' has no profile 'ship'; there is no '");
 }
 
@@ -292,7 +292,8 @@ static void says_what_is_not_supported(void **state)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(keys); i++) {
 		lm_auto_load struct load l;
 		lm_auto_free char *config = lm_xasprintf("[default]\n%s = x\n", keys[i]);
-		lm_auto_free char *quoted = lm_xasprintf("'%s', which needs a person", keys[i]);
+		lm_auto_free char *quoted =
+			lm_xasprintf("'%s', which needs an interactive login", keys[i]);
 
 		(void)fixture_write(".aws/credentials", "[default]\n" KEYS("A"));
 		(void)fixture_write(".aws/config", config);

@@ -161,7 +161,7 @@ static void says_which_right_the_role_lacks(void **state)
 	assert_fails(ERROR_ANSWER("400 Bad Request", "AccessDeniedException", "User x may not"),
 		LM_E_DENIED,
 		"access to secret 'a' is denied: the role needs secretsmanager:GetSecretValue on a "
-		"(Secrets Manager says: User x may not)");
+		"(Secrets Manager: User x may not)");
 }
 
 static void says_that_the_key_is_unknown_or_its_secret_wrong(void **state)
@@ -170,7 +170,7 @@ static void says_that_the_key_is_unknown_or_its_secret_wrong(void **state)
 	assert_fails(
 		ERROR_ANSWER("400 Bad Request", "UnrecognizedClientException", "invalid token"),
 		LM_E_DENIED,
-		"Secrets Manager does not know access key AKIDEXAMPLE from the environment");
+		"Secrets Manager does not recognize access key AKIDEXAMPLE from the environment");
 	assert_fails(ERROR_ANSWER("400 Bad Request", "InvalidSignatureException", "no match"),
 		LM_E_DENIED,
 		"the secret access key from the environment does not belong to access key "
@@ -186,7 +186,7 @@ static void tells_that_credentials_are_over(void **state)
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_DENIED);
-	exchange_assert_says(&o.err, "the temporary credentials from the environment are over");
+	exchange_assert_says(&o.err, "the temporary credentials from the environment have expired");
 	exchange_finish(&x);
 }
 
@@ -240,7 +240,8 @@ static void asks_for_other_credentials_once(void **state)
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_DENIED);
-	exchange_assert_says(&o.err, "the temporary credentials from the container endpoint are");
+	exchange_assert_says(
+		&o.err, "the temporary credentials from the container endpoint have expired");
 	assert_int_equal(loopback_count(x.server), 2);
 	exchange_finish(&x);
 }
@@ -306,8 +307,10 @@ static void does_not_blame_the_clock_for_a_few_minutes(void **state)
 static void tells_rubbish_from_an_answer(void **state)
 {
 	(void)state;
-	assert_fails(ANSWER("200 OK", "", "<html>hunter3</html>"), LM_E_PROTOCOL, "no JSON object");
-	assert_fails(ANSWER("200 OK", "", "[1]"), LM_E_PROTOCOL, "no JSON object");
+	assert_fails(ANSWER("200 OK", "", "<html>hunter3</html>"), LM_E_PROTOCOL,
+		"did not answer with a JSON object");
+	assert_fails(
+		ANSWER("200 OK", "", "[1]"), LM_E_PROTOCOL, "did not answer with a JSON object");
 	assert_fails(ANSWER("403 Forbidden", "", "<html></html>"), LM_E_PROTOCOL,
 		"answers HTTP 403, and not as Secrets Manager does");
 	assert_fails(ANSWER("302 Found", "Location: http://x/\r\n", ""), LM_E_PROTOCOL, "HTTP 302");

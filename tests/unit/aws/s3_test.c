@@ -139,8 +139,8 @@ static void gives_up_if_other_credentials_are_over_too(void **state)
 	(void)state;
 	run_with_container(&x, answers, 1, container, 2);
 	assert_int_equal(x.rc, LM_E_DENIED);
-	assert_non_null(strstr(x.err.msg,
-		"the temporary credentials from the container endpoint are over (ExpiredToken"));
+	assert_non_null(strstr(x.err.msg, "the temporary credentials from the container endpoint "
+					  "have expired (ExpiredToken"));
 	assert_int_equal(loopback_count(x.server), 2);
 	finish(&x);
 }
@@ -349,7 +349,7 @@ static void corrects_the_region_once_only(void **state)
 	run(&x, answers, 2);
 	assert_int_equal(x.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(x.server), 2);
-	assert_non_null(strstr(x.err.msg, "(S3 says: elsewhere)"));
+	assert_non_null(strstr(x.err.msg, "(S3: elsewhere)"));
 	finish(&x);
 }
 
@@ -377,9 +377,9 @@ static void says_so_when_nobody_knows_the_region(void **state)
 	(void)state;
 	run(&x, answers, 2);
 	assert_int_equal(x.rc, LM_E_REFUSED);
-	assert_string_equal(x.err.msg,
-		"bucket 'apps' is not in region eu-west-1, and S3 does not say "
-		"in which; set 'region' in the host file to the bucket's");
+	assert_string_equal(
+		x.err.msg, "bucket 'apps' is not in region eu-west-1, and S3 does not report the "
+			   "right one; set 'region' in the host file to the bucket's");
 	finish(&x);
 }
 
@@ -435,8 +435,8 @@ static void words_what_s3_refuses(void **state)
 			 "<Code>InvalidArgument</Code><Message>Invalid version id "
 			 "specified</Message>"),
 			"v1", LM_E_NOT_FOUND,
-			"of version 'v1': S3 says that this is no version id "
-			"(S3 says: Invalid version id specified)"},
+			"of version 'v1': S3 does not accept this version ID "
+			"(S3: Invalid version id specified)"},
 		{ERROR("404 Not Found", "x-amz-delete-marker: true\r\n", "<Code>NoSuchKey</Code>"),
 			NULL, LM_E_NOT_FOUND,
 			"bucket 'apps' has no object 'dir/a b.yml' any more: it was "
@@ -455,9 +455,9 @@ static void words_what_s3_refuses(void **state)
 			"the secret access key from the environment does not belong to access key "
 			"AKIDEXAMPLE"},
 		{ERROR("403 Forbidden", "", "<Code>InvalidAccessKeyId</Code>"), NULL, LM_E_DENIED,
-			"S3 does not know access key AKIDEXAMPLE from the environment"},
+			"S3 does not recognize access key AKIDEXAMPLE from the environment"},
 		{ERROR("400 Bad Request", "", "<Code>ExpiredToken</Code>"), NULL, LM_E_DENIED,
-			"the temporary credentials from the environment are over"},
+			"the temporary credentials from the environment have expired"},
 		{ERROR("400 Bad Request", "", "<Code>InvalidToken</Code>"), NULL, LM_E_DENIED,
 			"S3 does not accept the session token from the environment"},
 		{ERROR("403 Forbidden", "", "<Code>RequestTimeTooSkewed</Code>"), NULL, LM_E_DENIED,
@@ -469,7 +469,7 @@ static void words_what_s3_refuses(void **state)
 			 "rate.</Message>"),
 			NULL, LM_E_REFUSED,
 			"S3 refuses object 'dir/a b.yml' of bucket 'apps': SlowDown (HTTP 503, "
-			"after 2 attempts) (S3 says: Please reduce your request rate)"},
+			"after 2 attempts) (S3: Please reduce your request rate)"},
 		{ERROR("409 Conflict", "", "<Code>OddCode</Code><Message></Message>"), NULL,
 			LM_E_DENIED, "of bucket 'apps': OddCode (HTTP 409, after 1 attempt)"},
 		{ERROR("403 Forbidden", "",
@@ -480,23 +480,23 @@ static void words_what_s3_refuses(void **state)
 			 "identity-based policy allows the kms:Decrypt action</Message>"),
 			NULL, LM_E_DENIED,
 			"cannot be decrypted: the role needs kms:Decrypt on the object's KMS key "
-			"(S3 says: User: arn:aws:sts::1:assumed-role/x/y is not authorized"},
+			"(S3: User: arn:aws:sts::1:assumed-role/x/y is not authorized"},
 		{ERROR("403 Forbidden", "",
 			 "<Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
 			 "s3:GetObject on resource: r with an explicit deny in a resource-based "
 			 "policy</Message>"),
 			NULL, LM_E_DENIED,
 			"is denied: a policy forbids it by an explicit deny, which no other policy "
-			"can outweigh (S3 says: User: u is not"},
+			"can outweigh (S3: User: u is not"},
 		{ERROR("403 Forbidden", "",
 			 "<Code>AccessDenied</Code><Message>User: u is not authorized to perform: "
 			 "s3:GetObject on resource: r</Message>"),
-			NULL, LM_E_DENIED, "may not list the bucket) (S3 says: User: u is not"},
+			NULL, LM_E_DENIED, "may not list the bucket) (S3: User: u is not"},
 		{ERROR("400 Bad Request", "",
 			 "<Code>KeyTooLongError</Code><Message>Your key is too long"
 			 "</Message>"),
 			NULL, LM_E_DENIED,
-			"KeyTooLongError (HTTP 400, after 1 attempt) (S3 says: Your key is too "
+			"KeyTooLongError (HTTP 400, after 1 attempt) (S3: Your key is too "
 			"long)"},
 		{"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", NULL, LM_E_REFUSED,
 			"answers HTTP 502 for object 'dir/a b.yml' of bucket 'apps', after 2 "

@@ -110,7 +110,7 @@ static void says_that_a_secret_is_scheduled_for_deletion(void **state)
 			     "marked for deletion."),
 		LM_E_DENIED, "is scheduled for deletion; restore it");
 	assert_fails(ERROR_ANSWER("400 Bad Request", "InvalidRequestException", "Not like this."),
-		LM_E_DENIED, "cannot give out secret '" ARN "': Not like this.");
+		LM_E_DENIED, "cannot return secret '" ARN "': Not like this.");
 }
 
 static void tells_what_is_wrong_with_a_value(void **state)
@@ -118,7 +118,7 @@ static void tells_what_is_wrong_with_a_value(void **state)
 	(void)state;
 	assert_fails(VALUE("\"VersionId\":\"1\""), LM_E_PROTOCOL, "neither a SecretString nor");
 	assert_fails(VALUE("\"SecretString\":1"), LM_E_PROTOCOL, "neither a SecretString nor");
-	assert_fails(VALUE("\"SecretBinary\":\"s3cret!\""), LM_E_PROTOCOL, "is no base64");
+	assert_fails(VALUE("\"SecretBinary\":\"s3cret!\""), LM_E_PROTOCOL, "is not base64");
 	assert_fails(VALUE("\"SecretString\":\"s3cret\""), LM_E_INVALID, "is not JSON");
 	assert_fails(VALUE("\"SecretString\":\"\\\"s3cret\\\"\""), LM_E_INVALID, "is a string");
 	assert_fails(VALUE("\"SecretString\":\"" FIELDS(",\\\"password\\\":1") "\""), LM_E_INVALID,

@@ -27,6 +27,15 @@ struct example {
 	}
 
 /// The signature of an example, as the Authorization header has it behind "SignedHeaders=".
+static struct lm_str header_of(const struct header_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (lm_str_eq_nocase(lm_str(list->items[i].name), lm_str(name)))
+			return lm_secret_str(&list->items[i].value);
+	}
+	return LM_STR("");
+}
+
 static void check(const struct example *x, const char *id, const char *secret, const char *region,
 	const char *service, int64_t wall_ms)
 {
@@ -50,12 +59,12 @@ static void check(const struct example *x, const char *id, const char *secret, c
 		.wall_ms = wall_ms,
 	};
 	sigv4_sign(&r, &c, &headers);
-	struct lm_str date = header_list_get(&headers, "X-Amz-Date");
+	struct lm_str date = header_of(&headers, "X-Amz-Date");
 	(void)snprintf(expected, sizeof(expected),
 		"AWS4-HMAC-SHA256 Credential=%s/%.8s/%s/%s/aws4_request, SignedHeaders=%s, "
 		"Signature=%s",
 		id, date.p, region, service, x->signed_headers, x->signature);
-	assert_string_equal(header_list_get(&headers, "Authorization").p, expected);
+	assert_string_equal(header_of(&headers, "Authorization").p, expected);
 }
 
 /// Amazon S3 API Reference: "Signature Calculations for the Authorization Header: Transferring
@@ -209,10 +218,9 @@ static void sends_and_signs_the_session_token(void **state)
 	lm_secret_set(&c.secret, LM_STR("secret"));
 	lm_secret_set(&c.session_token, LM_STR("token=="));
 	sigv4_sign(&r, &c, &headers);
-	assert_string_equal(header_list_get(&headers, "x-amz-security-token").p, "token==");
-	assert_string_equal(
-		header_list_get(&headers, "x-amz-content-sha256").p, "UNSIGNED-PAYLOAD");
-	assert_non_null(strstr(header_list_get(&headers, "authorization").p,
+	assert_string_equal(header_of(&headers, "x-amz-security-token").p, "token==");
+	assert_string_equal(header_of(&headers, "x-amz-content-sha256").p, "UNSIGNED-PAYLOAD");
+	assert_non_null(strstr(header_of(&headers, "authorization").p,
 		"SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,"));
 }
 
@@ -229,9 +237,9 @@ static void leaves_out_what_proxies_change(void **state)
 	r.headers_n = LM_ARRAY_SIZE(extra);
 	lm_secret_set(&c.secret, LM_STR("secret"));
 	sigv4_sign(&r, &c, &headers);
-	assert_non_null(strstr(header_list_get(&headers, "authorization").p,
+	assert_non_null(strstr(header_of(&headers, "authorization").p,
 		"SignedHeaders=host;x-amz-date;x-amz-target,"));
-	assert_int_equal(header_list_get(&headers, "x-amz-content-sha256").n, 0);
+	assert_int_equal(header_of(&headers, "x-amz-content-sha256").n, 0);
 }
 
 int main(void)

@@ -124,7 +124,7 @@ static void sends_path_and_query_strictly_encoded(void **state)
 	run(&r);
 	loopback_stop(l);
 	assert_body(&o, "hello");
-	assert_int_equal(header_list_get(&o.answer.headers, "x-thing").n, 3);
+	assert_int_equal(https_header(&o.answer, "x-thing").n, 3);
 	assert_ptr_equal(
 		strstr(loopback_request(l, 0),
 			"GET /b/a%20b%2B%C3%BC%2520%3D~%26%3F%23//../x?versionId=a%3Db%20c "
@@ -417,31 +417,123 @@ static void refuses_endless_headers(void **state)
 	free(line);
 }
 
-/// An answer whose body is `n` bytes of 'x' as gzip, less the last `cut` bytes. The caller frees.
-static struct loopback_answer gzip_answer(size_t n, size_t cut)
+/// Appends `text` as a gzip member.
+static void add_member(struct lm_buf *out, struct lm_str text)
 {
-	char *plain = memset(lm_xmalloc(n), 'x', n);
-	size_t size = n + 1000;
-	char *out = lm_xmalloc(size);
-	z_stream z = {.next_in = (Bytef *)plain, .avail_in = (uInt)n};
+	z_stream z = {.next_in = (Bytef *)(uintptr_t)text.p, .avail_in = (uInt)text.n};
+	uLong size = text.n + 1000;
+	lm_auto_free char *packed = lm_xmalloc(size);
 
 	assert_int_equal(
 		deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	z.avail_out = (uInt)size - 200;
-	z.next_out = (Bytef *)out + 200;
+	z.next_out = (Bytef *)packed;
+	z.avail_out = (uInt)size;
 	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-	size_t packed = z.total_out - cut;
+	assert_true(lm_buf_add(out, packed, z.total_out));
 	(void)deflateEnd(&z);
-	free(plain);
-	int head = snprintf(out, 200,
-		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", packed);
-	memmove(out + head, out + 200, packed);
-	return (struct loopback_answer){out, (size_t)head + packed};
+}
+
+/// An answer with this body, said to be gzip. The caller frees its bytes.
+static struct loopback_answer gzip_answer(struct lm_str body)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(1 << 20);
+
+	(void)lm_buf_printf(&text,
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", body.n);
+	assert_true(lm_buf_add_str(&text, body));
+	size_t n = text.len;
+	return (struct loopback_answer){lm_buf_take(&text), n};
+}
+
+/// The same of `n` bytes of 'x', less the last `cut` bytes.
+static struct loopback_answer gzip_answer_of(size_t n, size_t cut)
+{
+	lm_auto_free char *plain = memset(lm_xmalloc(n), 'x', n);
+	lm_auto_buf struct lm_buf packed = LM_BUF(1 << 20);
+
+	add_member(&packed, (struct lm_str){plain, n});
+	return gzip_answer((struct lm_str){packed.data, packed.len - cut});
+}
+
+/// Asks for a body that is said to be gzip.
+static void fetch_gzip(struct lm_str body, size_t ceiling, struct outcome *o)
+{
+	struct loopback_answer answer = gzip_answer(body);
+	struct loopback *l = loopback_start(&answer, 1);
+	struct https_request r = request_to(loopback_origin(l), o);
+
+	r.body_max = ceiling;
+	run(&r);
+	loopback_destroy(l);
+	free((void *)answer.bytes);
+}
+
+static void joins_gzip_members(void **state)
+{
+	lm_auto_buf struct lm_buf in = LM_BUF(1000);
+	struct outcome o = {0};
+
+	(void)state;
+	add_member(&in, LM_STR("hello "));
+	add_member(&in, LM_STR("world"));
+	fetch_gzip(lm_buf_str(&in), 100, &o);
+	assert_body(&o, "hello world");
+	https_answer_finish(&o.answer);
+}
+
+static void refuses_every_truncation_of_gzip(void **state)
+{
+	lm_auto_buf struct lm_buf in = LM_BUF(1000);
+
+	(void)state;
+	add_member(&in, LM_STR("hello hello hello"));
+	for (size_t n = 1; n < in.len; n++) {
+		struct outcome o = {0};
+
+		fetch_gzip((struct lm_str){in.data, n}, 100, &o);
+		assert_int_equal(o.rc, LM_E_PROTOCOL);
+		https_answer_finish(&o.answer);
+	}
+}
+
+static void assert_no_gzip(struct lm_str body)
+{
+	struct outcome o = {0};
+
+	fetch_gzip(body, CEILING, &o);
+	assert_int_equal(o.rc, LM_E_PROTOCOL);
+	https_answer_finish(&o.answer);
+}
+
+static void refuses_damage_and_what_follows_that_is_no_gzip(void **state)
+{
+	lm_auto_buf struct lm_buf in = LM_BUF(1000);
+
+	(void)state;
+	add_member(&in, LM_STR("hello"));
+	assert_true(lm_buf_puts(&in, "rubbish behind it"));
+	assert_no_gzip(lm_buf_str(&in));
+	in.data[15] ^= 1;
+	assert_no_gzip(lm_buf_str(&in));
+	assert_no_gzip(LM_STR("version: '3'"));
+}
+
+static void stops_decompressing_at_the_ceiling(void **state)
+{
+	lm_auto_buf struct lm_buf in = LM_BUF(1000);
+	struct outcome o = {0};
+
+	(void)state;
+	add_member(&in, LM_STR("hello hello hello hello hello hello hello hello"));
+	fetch_gzip(lm_buf_str(&in), in.len, &o);
+	assert_int_equal(o.rc, LM_E_TOO_LARGE);
+	assert_non_null(strstr(o.err.msg, "its gzip data holds more than"));
+	https_answer_finish(&o.answer);
 }
 
 static void decompresses_a_gzip_body(void **state)
 {
-	struct loopback_answer answers[] = {gzip_answer(CEILING, 0)};
+	struct loopback_answer answers[] = {gzip_answer_of(CEILING, 0)};
 	struct outcome o = {0};
 	struct loopback *l = exchange(answers, 1, &o);
 
@@ -455,7 +547,7 @@ static void decompresses_a_gzip_body(void **state)
 
 static void refuses_a_gzip_bomb(void **state)
 {
-	struct loopback_answer answers[] = {gzip_answer(100 << 10, 0)};
+	struct loopback_answer answers[] = {gzip_answer_of(100 << 10, 0)};
 	struct outcome o = {0};
 	struct loopback *l = exchange(answers, 1, &o);
 
@@ -467,13 +559,13 @@ static void refuses_a_gzip_bomb(void **state)
 
 static void refuses_a_gzip_body_that_ends_early(void **state)
 {
-	struct loopback_answer answers[] = {gzip_answer(500, 6)};
+	struct loopback_answer answers[] = {gzip_answer_of(500, 6)};
 	struct outcome o = {0};
 	struct loopback *l = exchange(answers, 1, &o);
 
 	(void)state;
 	assert_int_equal(o.rc, LM_E_PROTOCOL);
-	assert_non_null(strstr(o.err.msg, "its gzip data ends early"));
+	assert_non_null(strstr(o.err.msg, "its gzip data is truncated"));
 	finish(l, &o);
 	free((void *)answers[0].bytes);
 }
@@ -750,7 +842,7 @@ static void says_that_the_proxy_refuses(void **state)
 	loopback_stop(l);
 	assert_int_equal(o.rc, LM_E_DENIED);
 	assert_int_equal(loopback_count(l), 1);
-	assert_non_null(strstr(o.err.msg, "the proxy does not connect us to store.example: it "
+	assert_non_null(strstr(o.err.msg, "the proxy does not connect to store.example: it "
 					  "answers HTTP 407"));
 	finish(l, &o);
 }
@@ -780,6 +872,10 @@ int main(void)
 		cmocka_unit_test(cuts_an_endless_error_document),
 		cmocka_unit_test(refuses_endless_headers),
 		cmocka_unit_test(decompresses_a_gzip_body),
+		cmocka_unit_test(joins_gzip_members),
+		cmocka_unit_test(refuses_every_truncation_of_gzip),
+		cmocka_unit_test(refuses_damage_and_what_follows_that_is_no_gzip),
+		cmocka_unit_test(stops_decompressing_at_the_ceiling),
 		cmocka_unit_test(refuses_a_gzip_bomb),
 		cmocka_unit_test(refuses_a_gzip_body_that_ends_early),
 		cmocka_unit_test(refuses_a_compression_that_it_does_not_know),

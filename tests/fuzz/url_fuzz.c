@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "http/web_address.h"
+#include "http/url.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,23 +7,23 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /// What was made of an address is made of itself again.
-static void check_stable(const struct web_address *a)
+static void check_stable(const struct url *a)
 {
-	lm_auto_web_address struct web_address again = {0};
+	lm_auto_url struct url again = {0};
 	const char *why = NULL;
 
-	if (!web_address_parse(lm_str(a->origin), &again, &why) ||
-		strcmp(again.origin, a->origin) != 0 || !lm_str_eq(again.host, a->host))
+	if (!url_parse(lm_str(a->origin), &again, &why) || strcmp(again.origin, a->origin) != 0 ||
+		!lm_str_eq(again.host, a->host))
 		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	lm_auto_web_address struct web_address a = {0};
+	lm_auto_url struct url a = {0};
 	struct lm_str text = {(const char *)data, size};
 	const char *why = NULL;
 
-	if (!web_address_parse(text, &a, &why)) {
+	if (!url_parse(text, &a, &why)) {
 		if (!why || a.origin)
 			abort();
 		return 0;

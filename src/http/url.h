@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-struct web_address {
+struct url {
 	char *origin;       ///< "https://host" or "https://host:8443".
 	struct lm_str host; ///< Without the port, "[::1]" without its brackets; in `origin`.
 	bool plain_http;
@@ -19,7 +19,7 @@ struct web_address {
 };
 
 /// Takes an address apart; a user name, and a character that no host has, are refused. False:
-/// `*ret_why` says what is wrong, to be put behind the name of the setting ("names no host").
-bool web_address_parse(struct lm_str url, struct web_address *ret, const char **ret_why);
-void web_address_finish(struct web_address *a);
-#define lm_auto_web_address lm_auto(web_address_finish)
+/// `*ret_why` is the reason, to follow the name of the setting ("names no host").
+bool url_parse(struct lm_str text, struct url *ret, const char **ret_why);
+void url_finish(struct url *url);
+#define lm_auto_url lm_auto(url_finish)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "http/web_address.h"
+#include "http/url.h"
 
 // cmocka.h wants these before it.
 #include <setjmp.h>
@@ -10,10 +10,10 @@
 
 static void assert_origin(const char *url, const char *origin, const char *host, const char *rest)
 {
-	lm_auto_web_address struct web_address a = {0};
+	lm_auto_url struct url a = {0};
 	const char *why = NULL;
 
-	if (!web_address_parse(lm_str(url), &a, &why))
+	if (!url_parse(lm_str(url), &a, &why))
 		fail_msg("'%s' %s", url, why);
 	assert_string_equal(a.origin, origin);
 	assert_true(lm_str_eq(a.host, lm_str(host)));
@@ -62,10 +62,10 @@ static void refuses_what_is_no_address(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(wrong); i++) {
-		struct web_address a = {0};
+		struct url a = {0};
 		const char *why = NULL;
 
-		if (web_address_parse(lm_str(wrong[i]), &a, &why))
+		if (url_parse(lm_str(wrong[i]), &a, &why))
 			fail_msg("'%s' was taken for %s", wrong[i], a.origin);
 		assert_non_null(why);
 		assert_null(a.origin);
@@ -75,12 +75,12 @@ static void refuses_what_is_no_address(void **state)
 static void refuses_a_host_that_no_name_server_knows(void **state)
 {
 	char url[400] = "https://";
-	struct web_address a = {0};
+	struct url a = {0};
 	const char *why = NULL;
 
 	(void)state;
 	memset(url + 8, 'a', 300);
-	assert_false(web_address_parse(lm_str(url), &a, &why));
+	assert_false(url_parse(lm_str(url), &a, &why));
 }
 
 int main(void)
