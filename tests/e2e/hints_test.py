@@ -32,7 +32,7 @@ def test_the_list_of_what_is_withheld_is_the_programs():
     root = pathlib.Path(__file__).resolve().parents[2]
     source = (root / "src/docker/compose_env.c").read_text(encoding="utf-8")
     page = (root / "docs/formats.md").read_text(encoding="utf-8")
-    listed = page.partition("### What docker-compose gets of the environment")[2].partition("\n### ")[0]
+    listed = page.partition("### Which variables docker-compose gets")[2].partition("\n### ")[0]
     rows = "".join(line.split("|")[1] for line in listed.splitlines() if line.startswith("| `"))
     names = re.findall("`([A-Z_]+)`", rows)
     assert len(names) == len(set(names)) and set(names) == set(re.findall(r'\{"([A-Z_]+)", [A-Z]+,', source))
