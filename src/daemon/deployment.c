@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "config/status.h"
+#include "config/status_message.h"
 #include "daemon/log_router.h"
 
 #include <stdlib.h>
@@ -102,7 +102,7 @@ static void on_progress(void *ctx, const json_t *line)
 
 	if (is_end_of_fetch(line) && store_compose_keep(d->store, d->generation, &err))
 		lm_error("store the compose file of generation %u: %s", d->generation, err.msg);
-	progress_stage(d->progress, line);
+	progress_publisher_stage(d->progress, line);
 }
 
 static void on_image(void *ctx, const char *ref, const char *digest)
@@ -122,11 +122,11 @@ static void on_compose(void *ctx, const char *stamp, const char *version)
 /// Where the worker did not report it: what it can have done by the stage that it had reached.
 static enum deploy_effect guess_effect(const struct progress_publisher *p)
 {
-	if (progress_has_done(p, "up"))
+	if (progress_publisher_has_done(p, "up"))
 		return DEPLOY_STARTED;
 	if (strcmp(p->stage, "up") == 0)
 		return DEPLOY_STARTING;
-	if (progress_has_done(p, "down"))
+	if (progress_publisher_has_done(p, "down"))
 		return DEPLOY_STOPPED;
 	return strcmp(p->stage, "down") == 0 ? DEPLOY_STOPPING : DEPLOY_UNTOUCHED;
 }
@@ -137,7 +137,7 @@ static struct worker_result check_result(
 {
 	struct worker_result checked = *result;
 
-	if (result->verdict == WORKER_SUCCESS && !progress_has_done(d->progress, "up"))
+	if (result->verdict == WORKER_SUCCESS && !progress_publisher_has_done(d->progress, "up"))
 		checked = (struct worker_result){.verdict = WORKER_FAIL,
 			.rc = LM_E_PROTOCOL,
 			.error = "InternalError",
@@ -181,9 +181,9 @@ static void finish(struct deployment *d, const struct worker_result *result)
 		.error = success ? NULL : copy(result->error),
 		.message = success ? NULL : copy(result->message),
 		.compose_version = copy(result->compose_version),
-		.success_status =
-			success ? status_success(def->bucket, def->key, result->compose_version)
-				: NULL,
+		.success_status = success ? status_message_success(
+						    def->bucket, def->key, result->compose_version)
+					  : NULL,
 		.started_ms = d->started_ms,
 		.ended_ms = lm_clock_wall_ms(),
 		.ms = lm_clock_mono_ms() - d->began_ms,
@@ -255,11 +255,11 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 
 	d->generation = generation;
 	d->group = spec->group;
-	progress_begin(d->progress, generation, true);
+	progress_publisher_begin(d->progress, generation, true);
 	lm_info("deploying generation %u: %s from bucket %s, connector version %u", generation,
 		group->connector.key, group->connector.bucket, group->connector.version);
 	d->progress->changed(d->progress->ctx);
-	progress_own_stage(d->progress, "validate", d->began_ms);
+	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
 	if (start_worker_of(d, spec, &err))
 		fail_to_start(d, &err);
 }

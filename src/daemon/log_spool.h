@@ -46,8 +46,8 @@ lm_rc log_spool_take(struct log_spool *s, int *ret_fd, size_t *ret_n, struct lm_
 lm_rc log_spool_shipped(struct log_spool *s, uint64_t n, struct lm_err *err);
 /// What was taken and is not shipped waits again.
 void log_spool_put_back(struct log_spool *s);
-/// The same, but the file stays, empty: the next log_spool_take puts the lines where the worker that
-/// has its descriptor reads them.
+/// The same, but the file stays, empty: the next log_spool_take puts the lines where the worker
+/// that has its descriptor reads them.
 void log_spool_empty(struct log_spool *s);
 
 /// Lines that went without having been shipped, since this was last cleared.

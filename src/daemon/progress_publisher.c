@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-void progress_finish(struct progress_publisher *p)
+void progress_publisher_finish(struct progress_publisher *p)
 {
 	json_decref(lm_take(p->stages));
 }
 
-void progress_begin(struct progress_publisher *p, unsigned generation, bool counts)
+void progress_publisher_begin(struct progress_publisher *p, unsigned generation, bool counts)
 {
 	p->generation = generation;
 	p->counts = counts;
@@ -56,7 +56,7 @@ static void note_done(struct progress_publisher *p, const char *stage, int64_t m
 	total->ms += ms > 0 ? (uint64_t)ms : 0; // a worker reports it
 }
 
-void progress_stage(struct progress_publisher *p, const json_t *line)
+void progress_publisher_stage(struct progress_publisher *p, const json_t *line)
 {
 	const char *stage = json_get_text(line, "stage");
 	const char *state = json_get_text(line, "state");
@@ -79,17 +79,18 @@ void progress_stage(struct progress_publisher *p, const json_t *line)
 	waiter_send(p->waiter, json_pack("{s:O}", "progress", line), only_how_far && !message);
 }
 
-void progress_own_stage(struct progress_publisher *p, const char *stage, uint64_t began_ms)
+void progress_publisher_own_stage(
+	struct progress_publisher *p, const char *stage, uint64_t began_ms)
 {
 	lm_auto_json json_t *begin = json_pack("{s:s, s:s}", "stage", stage, "state", "begin");
 	lm_auto_json json_t *end = json_pack("{s:s, s:s, s:I}", "stage", stage, "state", "end",
 		"ms", (json_int_t)(lm_clock_mono_ms() - began_ms));
 
-	progress_stage(p, begin);
-	progress_stage(p, end);
+	progress_publisher_stage(p, begin);
+	progress_publisher_stage(p, end);
 }
 
-bool progress_has_done(const struct progress_publisher *p, const char *stage)
+bool progress_publisher_has_done(const struct progress_publisher *p, const char *stage)
 {
 	size_t i;
 	json_t *done;

@@ -25,12 +25,13 @@ struct progress_publisher {
 	struct metrics_stage totals[DEPLOY_STAGES];
 };
 
-void progress_finish(struct progress_publisher *p);
+void progress_publisher_finish(struct progress_publisher *p);
 /// Another task begins.
-void progress_begin(struct progress_publisher *p, unsigned generation, bool counts);
+void progress_publisher_begin(struct progress_publisher *p, unsigned generation, bool counts);
 /// Passes a stage's line on; if it begins or finishes a stage, to the progress topic, too.
-void progress_stage(struct progress_publisher *p, const json_t *line);
+void progress_publisher_stage(struct progress_publisher *p, const json_t *line);
 /// The same for a stage of lightermand's own, which ends now.
-void progress_own_stage(struct progress_publisher *p, const char *stage, uint64_t began_ms);
+void progress_publisher_own_stage(
+	struct progress_publisher *p, const char *stage, uint64_t began_ms);
 /// Whether a stage of the last deployment was completed.
-bool progress_has_done(const struct progress_publisher *p, const char *stage);
+bool progress_publisher_has_done(const struct progress_publisher *p, const char *stage);

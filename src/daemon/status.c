@@ -76,7 +76,7 @@ static char *describe_idle(const struct lifecycle *l)
 		return lm_xasprintf("generation %u is deployed", l->wanted.generation);
 	if (l->good && l->wanted.generation == l->good)
 		return lm_xasprintf(
-			"the last deployment failed; 'lighterman start' brings up generation %u",
+			"the last deployment failed; 'lighterman start' starts generation %u",
 			l->good);
 	return lm_xstrdup("the last deployment failed");
 }
@@ -99,16 +99,15 @@ static char *describe_wait(const struct status *s)
 	const char *at = retry_time(s, time, sizeof(time));
 
 	if (l->wanted.state == WANTED_DOWN)
-		return lm_xasprintf(
-			"the application could not be taken down; trying again at %s", at);
+		return lm_xasprintf("the application could not be stopped; trying again at %s", at);
 	if (l->next == COMMAND_DEPLOY)
 		return lm_xasprintf("the group file could not be deployed; trying again at %s", at);
 	if (l->actual == ACTUAL_WHOLE)
-		return lm_xasprintf("generation %u could not be brought up, generation %u runs "
+		return lm_xasprintf("generation %u could not be started, generation %u runs "
 				    "meanwhile; trying again at %s",
 			l->wanted.generation, l->runs, at);
-	return lm_xasprintf("generation %u could not be brought up; trying again at %s",
-		l->wanted.generation, at);
+	return lm_xasprintf(
+		"generation %u could not be started; trying again at %s", l->wanted.generation, at);
 }
 
 static char *describe_deployment(const struct status *s)
@@ -139,8 +138,8 @@ char *status_describe(const struct status *s)
 			s->lifecycle->subject, s->why_cancelled);
 	case ACTIVITY_STOPPING:
 		if (s->task == STATUS_NO_TASK)
-			return lm_xstrdup("about to take down the application");
-		return lm_xasprintf("taking down generation %u", s->progress->generation);
+			return lm_xstrdup("about to stop the application");
+		return lm_xasprintf("stopping generation %u", s->progress->generation);
 	case ACTIVITY_WAITING:
 		return describe_wait(s);
 	case ACTIVITY_RECORDING:

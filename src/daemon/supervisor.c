@@ -77,7 +77,12 @@ struct supervisor {
 
 static void post(struct supervisor *s, struct lifecycle_event event);
 
-// Who waits ------------------------------------------------------------------------------------
+static void post_kind(struct supervisor *s, enum lifecycle_event_kind kind)
+{
+	post(s, (struct lifecycle_event){.kind = kind});
+}
+
+// Waiters --------------------------------------------------------------------------------------
 
 /// The client of the stop that waits, or is carried out with nothing behind it; 0: there is none.
 static unsigned find_stop(const struct supervisor *s)
@@ -127,7 +132,7 @@ static const char *error_name(const struct lm_err *err)
 
 static void on_acts(void *ctx)
 {
-	post(ctx, (struct lifecycle_event){.kind = EVENT_ACTS});
+	post_kind(ctx, EVENT_ACTS);
 }
 
 /// What a deployment that was ended for this one had already done is part of what happened to what
@@ -142,10 +147,10 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 		l->actual != ACTUAL_PARTIAL || l->runs == 0 || l->runs == outcome->generation)
 		return;
 	if (l->good)
-		message = lm_xasprintf(
-			"%s; generation %u, which was still being deployed, had already changed "
-			"what ran, so generation %u is brought up again",
-			outcome->message, l->runs, l->good);
+		message =
+			lm_xasprintf("%s; generation %u, which was still being deployed, had "
+				     "already changed what ran, so generation %u is started again",
+				outcome->message, l->runs, l->good);
 	else
 		message = lm_xasprintf("%s; generation %u, which was still being deployed, had "
 				       "already changed what ran",
@@ -191,10 +196,10 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 	*outcome = (struct outcome){0};
 	note_outcome(s);
 	if (s->finished.success) {
-		post(s, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+		post_kind(s, EVENT_DEPLOYED);
 	} else if (s->finished.cancelled) {
 		s->counts.by_outcome[METRICS_CANCELLED]++;
-		post(s, (struct lifecycle_event){.kind = EVENT_CANCELLED});
+		post_kind(s, EVENT_CANCELLED);
 	} else {
 		post(s, (struct lifecycle_event){
 				.kind = EVENT_FAILED, .failure = s->finished.failure});
@@ -320,15 +325,15 @@ static void record_outcome(struct supervisor *s, bool publish)
 	log_outcome(&s->finished);
 	if (outcomes_record(s->outcomes, &s->finished, publish, &err) == LM_OK) {
 		if (success)
-			progress_own_stage(&s->progress, "commit", began_ms);
-		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
+			progress_publisher_own_stage(&s->progress, "commit", began_ms);
+		post_kind(s, EVENT_RECORDED);
 		return;
 	}
 	lm_auto_free char *text = lm_xasprintf(
 		"the outcome of this deployment could not be recorded yet: %s", err.msg);
 	// Still of the one who waits for it.
 	waiter_send(s->progress.waiter, json_pack("{s:s}", "warning", text), false);
-	post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
+	post_kind(s, EVENT_NOT_RECORDED);
 }
 
 static void record_again(struct supervisor *s)
@@ -336,9 +341,9 @@ static void record_again(struct supervisor *s)
 	struct lm_err ignored; // logged when it failed first
 
 	if (outcomes_settle(s->outcomes, &ignored))
-		post(s, (struct lifecycle_event){.kind = EVENT_NOT_RECORDED});
+		post_kind(s, EVENT_NOT_RECORDED);
 	else
-		post(s, (struct lifecycle_event){.kind = EVENT_RECORDED});
+		post_kind(s, EVENT_RECORDED);
 }
 
 // Stops, plans, questions ------------------------------------------------------------------------
@@ -348,12 +353,12 @@ static void on_teardown_done(void *ctx, const char *why)
 	struct supervisor *s = ctx;
 
 	if (why) {
-		lm_error("take down the application: %s", why);
-		lm_auto_free char *text = lm_xasprintf("take down the application: %s", why);
+		lm_error("stop the application: %s", why);
+		lm_auto_free char *text = lm_xasprintf("stop the application: %s", why);
 		note_failure(s, "InternalError", text);
 	}
 	teardown_destroy(lm_take(s->teardown)); // has `why`
-	post(s, (struct lifecycle_event){.kind = why ? EVENT_FAILED : EVENT_TORN_DOWN});
+	post_kind(s, why ? EVENT_FAILED : EVENT_TORN_DOWN);
 }
 
 static void begin_teardown(struct supervisor *s)
@@ -373,7 +378,7 @@ static void on_plan_done(void *ctx, const char *why)
 	else
 		forget_failure(s);
 	plan_request_destroy(lm_take(s->plan_request)); // has `why`
-	post(s, (struct lifecycle_event){.kind = EVENT_PLANNED});
+	post_kind(s, EVENT_PLANNED);
 }
 
 static void begin_plan(struct supervisor *s)
@@ -416,17 +421,17 @@ static void on_looked(
 			lm_xasprintf("find out which containers run: %s", err->msg);
 		lm_warn("%s", text);
 		note_failure(s, "InternalError", text);
-		post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_AWAY});
+		post_kind(s, EVENT_ENGINE_AWAY);
 	} else if (found) {
 		lm_auto_free char *text = lm_xasprintf(
 			"the application should be stopped, but there is container '%s' (%s)",
 			found->name, found->state);
 		lm_info("%s", text);
 		note_failure(s, "InternalError", text);
-		post(s, (struct lifecycle_event){.kind = EVENT_RUNS_SOMETHING});
+		post_kind(s, EVENT_RUNS_SOMETHING);
 	} else {
-		lm_info("the application is down");
-		post(s, (struct lifecycle_event){.kind = EVENT_RUNS_NOTHING});
+		lm_info("the application is stopped");
+		post_kind(s, EVENT_RUNS_NOTHING);
 	}
 }
 
@@ -442,11 +447,11 @@ static void save(struct supervisor *s)
 	struct lm_err err = {LM_OK};
 
 	if (store_want(s->store, l->wanted, l->before, l->touched, &err) == LM_OK) {
-		post(s, (struct lifecycle_event){.kind = EVENT_SAVED});
+		post_kind(s, EVENT_SAVED);
 		return;
 	}
 	lm_error("%s, retrying", err.msg);
-	post(s, (struct lifecycle_event){.kind = EVENT_NOT_SAVED});
+	post_kind(s, EVENT_NOT_SAVED);
 }
 
 // Actions ----------------------------------------------------------------------------------------
@@ -485,7 +490,7 @@ static const char *reason_text(enum lifecycle_reason reason, bool plans)
 		[REASON_DEPLOY] = "superseded by a newer deployment",
 		[REASON_START] = "superseded by a start",
 		[REASON_STOP] = "the application is to be stopped",
-		[REASON_END] = "lightermand is shutting down",
+		[REASON_EXIT] = "lightermand is shutting down",
 		[REASON_FORGOTTEN] = "the client has disconnected",
 	};
 
@@ -502,7 +507,7 @@ static void cancel_pending(struct supervisor *s)
 	worker_launcher_forget(s->workers);
 	s->awaits_workers = false;
 	note_failure(s, "InternalError", s->why_cancelled);
-	post(s, (struct lifecycle_event){.kind = plans ? EVENT_PLANNED : EVENT_CANCELLED});
+	post_kind(s, plans ? EVENT_PLANNED : EVENT_CANCELLED);
 }
 
 static void cancel(struct supervisor *s, enum lifecycle_reason reason)
@@ -534,7 +539,7 @@ static char *busy_text(const struct supervisor *s, enum lifecycle_command comman
 		return lm_xstrdup("another plan is being made; try again when it has finished");
 	if (l->activity == ACTIVITY_STOPPING || l->activity == ACTIVITY_LOOKING)
 		return lm_xstrdup(
-			"the application is being taken down; try again when that has finished");
+			"the application is being stopped; try again when that has finished");
 	if (l->activity == ACTIVITY_DEPLOYING && l->subject)
 		return lm_xasprintf(
 			"generation %u is being deployed; try again when it has finished",
@@ -560,15 +565,15 @@ static json_t *last_line(
 		return command == COMMAND_STOP ? control_last_line(0, NULL) : take_last_line(s);
 	case ANSWER_NOT_LASTING:
 		return control_last_line(1,
-			"the application is down, but that could not be recorded: a restart of "
-			"lightermand would bring it up again; see 'lighterman logs'");
+			"the application is stopped, but that could not be recorded: a restart "
+			"of lightermand would start it again; see 'lighterman logs'");
 	case ANSWER_FAILED:
 	case ANSWER_CANCELLED:
 	case ANSWER_PLANNED:
 		return take_last_line(s);
 	case ANSWER_SUPERSEDED:
 		return control_last_line(1, "superseded by a later command");
-	case ANSWER_ENDING:
+	case ANSWER_EXITING:
 		return control_last_line(1, "lightermand is shutting down");
 	case ANSWER_STOP_LATER:
 		return control_last_line(
@@ -598,9 +603,8 @@ static void set_retry(struct supervisor *s, unsigned tries)
 	uint64_t delay_ms =
 		RETRY_MS + lm_backoff_ms(tries > 0 ? tries - 1 : 0, RETRY_MS, RETRY_MAX_MS);
 
-	lm_info("%s is tried again in %u s",
-		s->lifecycle.wanted.state == WANTED_DOWN ? "taking down the application"
-							 : "the start",
+	lm_info("retrying %s in %u s",
+		s->lifecycle.wanted.state == WANTED_DOWN ? "to stop the application" : "the start",
 		(unsigned)(delay_ms / 1000));
 	s->retry_at_ms = lm_clock_mono_ms() + delay_ms;
 	loop_timer_start(s->retry, delay_ms, 0);
@@ -723,12 +727,12 @@ static void post(struct supervisor *s, struct lifecycle_event event)
 
 static void on_retry(void *ctx)
 {
-	post(ctx, (struct lifecycle_event){.kind = EVENT_TIMER});
+	post_kind(ctx, EVENT_TIMER);
 }
 
 static void on_debt(void *ctx)
 {
-	post(ctx, (struct lifecycle_event){.kind = EVENT_DEBT_TIMER});
+	post_kind(ctx, EVENT_DEBT_TIMER);
 }
 
 static void on_progress_changed(void *ctx)
@@ -741,9 +745,9 @@ static void on_progress_changed(void *ctx)
 
 // Commands ---------------------------------------------------------------------------------------
 
-static json_t *fault_line(const struct definition_fault *fault)
+static json_t *fault_line(const struct validation_error *fault)
 {
-	lm_auto_free char *text = fault_text(fault);
+	lm_auto_free char *text = validation_error_text(fault);
 
 	return json_pack("{s:{s:s?, s:s?, s:s?, s:s?, s:s}}", "fault", "entry", fault->entry,
 		"parameter", fault->parameter, "value", fault->value, "rule", fault->rule, "text",
@@ -754,11 +758,11 @@ static json_t *fault_line(const struct definition_fault *fault)
 static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct group **ret,
 	struct lm_err *err)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	lm_rc rc = definition_parse(group_file, &faults, ret, err);
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+	lm_rc rc = definition_parse(group_file, &errors, ret, err);
 
-	for (size_t i = 0; rc != LM_OK && i < faults.n; i++)
-		waiter_send(waiter, fault_line(&faults.items[i]), false);
+	for (size_t i = 0; rc != LM_OK && i < errors.n; i++)
+		waiter_send(waiter, fault_line(&errors.items[i]), false);
 	return rc;
 }
 
@@ -854,15 +858,15 @@ void supervisor_resume(struct supervisor *s)
 {
 	switch (s->lifecycle.wanted.state) {
 	case WANTED_NOTHING:
-		lm_info("nothing was deployed yet: 'lighterman deploy FILE' does");
+		lm_info("nothing was deployed yet: use 'lighterman deploy FILE'");
 		break;
 	case WANTED_DOWN:
-		lm_info("the application stays down: 'lighterman start' brings it up");
+		lm_info("the application stays stopped: 'lighterman start' starts it");
 		break;
 	case WANTED_UP:
 		break;
 	}
-	post(s, (struct lifecycle_event){.kind = EVENT_RESUME});
+	post_kind(s, EVENT_RESUME);
 }
 
 void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
@@ -870,7 +874,7 @@ void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
 	s->exited_cb = done;
 	s->exited_ctx = ctx;
 	post(s, (struct lifecycle_event){
-			.kind = EVENT_END, .takes_down = teardown_is_due_at_exit(s->store)});
+			.kind = EVENT_EXIT, .takes_down = teardown_is_due_at_exit(s->store)});
 }
 
 void supervisor_forget(struct supervisor *s, const void *ctx)
@@ -883,7 +887,7 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 
 void supervisor_engine_back(struct supervisor *s)
 {
-	post(s, (struct lifecycle_event){.kind = EVENT_ENGINE_BACK});
+	post_kind(s, EVENT_ENGINE_BACK);
 }
 
 void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher)
@@ -946,7 +950,7 @@ void supervisor_destroy(struct supervisor *s)
 	forget_failure(s);
 	group_destroy(s->ordered);
 	group_destroy(s->plan_ordered);
-	progress_finish(&s->progress);
+	progress_publisher_finish(&s->progress);
 	loop_timer_destroy(s->retry);
 	loop_timer_destroy(s->debt);
 	outcomes_destroy(s->outcomes);

@@ -48,7 +48,7 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 
 static void on_progress(void *ctx, const json_t *line)
 {
-	progress_stage(((struct teardown *)ctx)->progress, line);
+	progress_publisher_stage(((struct teardown *)ctx)->progress, line);
 }
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
@@ -95,9 +95,9 @@ void teardown_start(struct teardown *t)
 	struct lm_err err = {LM_OK};
 	lm_rc rc = generation_to_take_down(t->store, &n, &t->group, &err);
 
-	progress_begin(t->progress, n, false);
+	progress_publisher_begin(t->progress, n, false);
 	if (rc == LM_OK) {
-		lm_info("taking down the application (generation %u)", n);
+		lm_info("stopping the application (generation %u)", n);
 		rc = start_worker_of(t, n, &err);
 	}
 	if (rc)
@@ -114,7 +114,7 @@ bool teardown_is_due_at_exit(struct store *store)
 	if (rc == LM_E_NOT_FOUND)
 		return false;
 	if (rc) {
-		lm_error("%s; the application is not taken down", err.msg);
+		lm_error("%s; the application is not stopped", err.msg);
 		return false;
 	}
 	if (group->connector.version < SINCE_STOP_PARAMETER ||

@@ -214,7 +214,7 @@ def test_stop_where_nothing_was_deployed_leaves_no_mark(device, engine, local_im
         assert device.status["state"] == "empty"
         end()
         device.start()
-    assert "stays down" not in device.log and "stays down" not in device.stderr
+    assert "stays stopped" not in device.log and "stays stopped" not in device.stderr
     assert device.ask("start")["exit"] == 1
     device.stop()
     # With a group file it is deployed at the next start.

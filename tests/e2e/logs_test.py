@@ -18,7 +18,7 @@ from servers.server import wait_until
 GROUP = "/aws/greengrass/Lambda/eu-west-1/aws/DockerApplicationDeployment"
 BOTH = (logger("FileSystem", space=4096), logger("AWSCloudWatch"))
 # Said about shipping, and so only in the file.
-OWN = re.compile(r"\]-(shipping|ship_logs)\.c:\d+,(?!\d+ lines? w)")
+OWN = re.compile(r"\]-(log_shipper|ship_logs)\.c:\d+,(?!\d+ lines? w)")
 
 
 def shipped(cloudwatch_logs):
@@ -382,7 +382,7 @@ def test_the_command_line_shows_the_log_and_follows_it(device, engine, local_ima
                            "-n", "1"], stdout=subprocess.PIPE, text=True, env=device.environment) as following:
         assert following.stdout.readline() == device.log.splitlines(keepends=True)[-1]
         device.cli("stop")
-        heard = next(line for line in following.stdout if "the application is down" in line)
+        heard = next(line for line in following.stdout if "the application is stopped" in line)
         assert heard in device.log
         following.send_signal(signal.SIGINT)
     assert following.returncode == 0

@@ -59,7 +59,7 @@ def test_tells_when_it_is_ready_what_it_does_and_that_it_ends(device, manager, l
     assert "STATUS=deploying generation 1: up" in stages
     assert device.stop() == 0
     assert "READY=1" not in manager.wait_told("STOPPING=1")
-    manager.wait_told("STATUS=taking down generation 1")
+    manager.wait_told("STATUS=stopping generation 1")
     assert engine.containers() == {}
 
 
@@ -108,4 +108,4 @@ def test_a_manager_that_is_gone_is_told_once_and_does_no_harm(device, folder, lo
     device.start()
     device.deploy(device.local_group(["web"], local_image))
     assert device.stop() == 0
-    assert device.stderr.count("tell the service manager: No such file or directory, ignoring") == 1
+    assert device.stderr.count("notify the service manager: No such file or directory, ignoring") == 1

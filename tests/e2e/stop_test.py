@@ -35,9 +35,9 @@ def deploy(device, group, message, status_messages):
 def assert_told_of_failed_stops(messages, least=1):
     """A teardown that fails is published, once for all the times that it is tried."""
     if least:
-        assert_failure(messages.next_json(), "InternalError", "take down the application")
+        assert_failure(messages.next_json(), "InternalError", "stop the application")
     while not messages.none_waits():
-        assert_failure(messages.next_json(), "InternalError", "take down the application")
+        assert_failure(messages.next_json(), "InternalError", "stop the application")
 
 
 @pytest.fixture
