@@ -65,7 +65,7 @@ char *lm_time_format_amz(int64_t wall_ms, char out[LM_TIME_SIZE])
 }
 
 /// The number that the first `digits` characters of `*s` are, and `end` behind it (0: nothing).
-static bool take_number(struct lm_str *s, size_t digits, char end, int *ret)
+static bool take_digits(struct lm_str *s, size_t digits, char end, int *ret)
 {
 	int number = 0;
 
@@ -109,10 +109,10 @@ bool lm_time_parse(struct lm_str text, int64_t *ret_wall_ms)
 {
 	struct tm tm = {0};
 
-	if (!take_number(&text, 4, '-', &tm.tm_year) || !take_number(&text, 2, '-', &tm.tm_mon) ||
-		!take_number(&text, 2, 'T', &tm.tm_mday) ||
-		!take_number(&text, 2, ':', &tm.tm_hour) ||
-		!take_number(&text, 2, ':', &tm.tm_min) || !take_number(&text, 2, 0, &tm.tm_sec))
+	if (!take_digits(&text, 4, '-', &tm.tm_year) || !take_digits(&text, 2, '-', &tm.tm_mon) ||
+		!take_digits(&text, 2, 'T', &tm.tm_mday) ||
+		!take_digits(&text, 2, ':', &tm.tm_hour) ||
+		!take_digits(&text, 2, ':', &tm.tm_min) || !take_digits(&text, 2, 0, &tm.tm_sec))
 		return false;
 	int ms = parse_fraction(text);
 	bool is_date = tm.tm_mon >= 1 && tm.tm_mon <= 12 && tm.tm_mday >= 1 && tm.tm_mday <= 31;

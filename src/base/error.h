@@ -29,7 +29,7 @@ typedef enum LM_MUST_USE lm_rc {
 	LM_E_PROTOCOL,  ///< The other side's answer is not what its protocol allows.
 	LM_E_REFUSED,   ///< The other side understood, and answered with an error of its own.
 	LM_E_CONFLICT,  ///< Something of the same name or of an earlier run is in the way.
-	LM_E_CANCELLED, ///< We were told to stop.
+	LM_E_CANCELLED, ///< A signal or a peer asked us to stop.
 } lm_rc;
 
 enum { LM_ERR_MSG_SIZE = 1024 };

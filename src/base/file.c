@@ -3,12 +3,34 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+char *lm_path_join(const char *a, const char *b)
+{
+	size_t n = strlen(a);
+
+	while (n > 0 && a[n - 1] == '/')
+		n--;
+	while (*b == '/')
+		b++;
+	return lm_xasprintf("%.*s/%s", (int)n, a, b);
+}
+
+const char *lm_path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+bool lm_path_is_absolute(struct lm_str path)
+{
+	return path.n > 0 && path.p[0] == '/';
+}
 
 static lm_rc fail_errno(struct lm_err *err, const char *what, const char *name)
 {
@@ -203,7 +225,7 @@ lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err)
 
 static lm_rc remove_contents(int dir_fd, const char *name, unsigned depth, struct lm_err *err);
 
-static lm_rc remove_entry(int dir_fd, const char *name, unsigned depth, struct lm_err *err)
+static lm_rc remove_tree_entry(int dir_fd, const char *name, unsigned depth, struct lm_err *err)
 {
 	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return LM_OK;
@@ -236,7 +258,7 @@ static lm_rc remove_contents(int dir_fd, const char *name, unsigned depth, struc
 	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		lm_rc rc = remove_entry(dirfd(dir), entry->d_name, depth + 1, err);
+		lm_rc rc = remove_tree_entry(dirfd(dir), entry->d_name, depth + 1, err);
 		if (rc)
 			return rc;
 	}
@@ -245,7 +267,7 @@ static lm_rc remove_contents(int dir_fd, const char *name, unsigned depth, struc
 
 lm_rc lm_tree_remove(int dir_fd, const char *name, struct lm_err *err)
 {
-	lm_rc rc = remove_entry(dir_fd, name, 0, err);
+	lm_rc rc = remove_tree_entry(dir_fd, name, 0, err);
 
 	return rc ? rc : lm_dir_sync(dir_fd, name, err);
 }

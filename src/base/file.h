@@ -2,10 +2,11 @@
 #pragma once
 
 /// Files read under a ceiling and replaced so that a reader, or a power cut, sees the old or the
-/// new.
+/// new; and paths as text.
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,3 +37,11 @@ lm_rc lm_dir_sync(int dir_fd, const char *name, struct lm_err *err);
 /// Removes a file or a directory with all it holds, without following links; syncs `dir_fd`.
 /// No error if nothing is there. LM_E_TOO_LARGE: directories more than 16 deep.
 lm_rc lm_tree_remove(int dir_fd, const char *name, struct lm_err *err);
+
+// Paths as text; these do not look at the disk.
+
+/// `a` and `b` with exactly one '/' between them. The caller frees.
+char *lm_path_join(const char *a, const char *b) __attribute__((returns_nonnull));
+/// What stands behind the last '/'; borrowed.
+const char *lm_path_base(const char *path);
+bool lm_path_is_absolute(struct lm_str path);

@@ -31,7 +31,7 @@ enum {
 	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
-	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space says.
+	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space is.
 	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.

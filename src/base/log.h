@@ -20,7 +20,7 @@ typedef void lm_log_sink(void *ctx, enum lm_level level, struct lm_str line);
 void lm_log_set_level(enum lm_level level);
 /// Replaces stderr by `sink` (NULL: stderr again).
 void lm_log_set_sink(lm_log_sink *sink, void *ctx);
-/// Use the macros, which say where they stand. `file` has no folder.
+/// Use the macros, which add file and line. `file` has no folder.
 void lm_log_from(const char *file, int number, enum lm_level level, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 /// Reads the head of a line that lm_log wrote, in this program or another. False if the line has

@@ -8,7 +8,7 @@ bool lm_str_eq(struct lm_str a, struct lm_str b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-static char lower(char c)
+static char to_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
@@ -18,7 +18,7 @@ bool lm_str_eq_nocase(struct lm_str a, struct lm_str b)
 	if (a.n != b.n)
 		return false;
 	for (size_t i = 0; i < a.n; i++) {
-		if (lower(a.p[i]) != lower(b.p[i]))
+		if (to_lower(a.p[i]) != to_lower(b.p[i]))
 			return false;
 	}
 	return true;
@@ -159,4 +159,53 @@ char *lm_str_shorten(struct lm_str s, size_t max, char *out, size_t out_size)
 	if (i < s.n)
 		(void)snprintf(out + at, out_size - at, "…(%zu bytes)", s.n);
 	return out;
+}
+
+enum { NAME_MAX_COMPARED = 64, DISTANCE_MAX = 2 };
+
+/// Levenshtein's distance, without regard to ASCII case; both texts are at most NAME_MAX_COMPARED.
+static size_t distance(const char *a, size_t a_n, const char *b, size_t b_n)
+{
+	size_t row[NAME_MAX_COMPARED + 1];
+
+	for (size_t j = 0; j <= b_n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a_n; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b_n; j++) {
+			bool same = lm_str_eq_nocase(
+				(struct lm_str){a + i - 1, 1}, (struct lm_str){b + j - 1, 1});
+			size_t best = diagonal + (same ? 0 : 1);
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[b_n];
+}
+
+const char *lm_str_nearest(const char *name, const void *names, size_t n, size_t stride)
+{
+	size_t name_n = strlen(name), best = DISTANCE_MAX + 1;
+	const char *nearest = NULL;
+
+	if (name_n > NAME_MAX_COMPARED)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		const char *candidate;
+		memcpy(&candidate, (const char *)names + i * stride, sizeof(candidate));
+		// Of a short name every other one is near: only its case may differ.
+		if (name_n < 4 && !lm_str_eq_nocase(lm_str(name), lm_str(candidate)))
+			continue;
+		size_t d = distance(name, name_n, candidate, strlen(candidate));
+		if (d < best) {
+			best = d;
+			nearest = candidate;
+		}
+	}
+	return nearest;
 }

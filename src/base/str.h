@@ -44,3 +44,7 @@ bool lm_str_is_utf8(struct lm_str s);
 /// are not UTF-8 as \xNN, "…(N bytes)" behind what was cut. Returns `out`, always NUL-ended.
 /// `out` must hold at least 4 * max + 32 bytes.
 char *lm_str_shorten(struct lm_str s, size_t max, char *out, size_t out_size);
+
+/// The name of the list nearest to `name` (at most two letters differ), or NULL. Names stand
+/// `stride` bytes apart, so that a table's first member can be searched.
+const char *lm_str_nearest(const char *name, const void *names, size_t n, size_t stride);

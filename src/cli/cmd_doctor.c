@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "cli/client.h"
 #include "cli/doctor_report.h"
 #include "cli/group_file.h"
@@ -158,22 +157,22 @@ static void report_group(struct doctor *d, const char *path)
 }
 
 /// Each fault is a line.
-static void report_faults(struct doctor *d, const struct definition_faults *faults)
+static void report_faults(struct doctor *d, const struct validation_errors *errors)
 {
 	d->group_is_invalid = true;
-	for (size_t i = 0; i < faults->n; i++) {
-		lm_auto_free char *line = fault_text(&faults->items[i]);
+	for (size_t i = 0; i < errors->n; i++) {
+		lm_auto_free char *line = validation_error_text(&errors->items[i]);
 		doctor_report_problem(&d->report, line, NULL);
 	}
 }
 
 static void check_text(struct doctor *d, struct lm_str text, const char *path)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	struct lm_err ignored; // the faults say why
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+	struct lm_err ignored; // the errors say why
 
-	if (definition_parse(text, &faults, &d->group, &ignored))
-		report_faults(d, &faults);
+	if (definition_parse(text, &errors, &d->group, &ignored))
+		report_faults(d, &errors);
 	else
 		report_group(d, path);
 }

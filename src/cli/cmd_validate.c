@@ -13,12 +13,12 @@ static json_t *text_or_null(const char *s)
 	return s && lm_str_is_utf8(lm_str(s)) ? json_string(s) : json_null();
 }
 
-static json_t *faults_to_json(const struct definition_faults *faults)
+static json_t *validation_errors_to_json(const struct validation_errors *errors)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < faults->n; i++) {
-		const struct definition_fault *f = &faults->items[i];
+	for (size_t i = 0; i < errors->n; i++) {
+		const struct validation_error *f = &errors->items[i];
 		json_t *fault = json_object();
 		json_object_set_new(fault, "entry", text_or_null(f->entry));
 		json_object_set_new(fault, "parameter", text_or_null(f->parameter));
@@ -47,7 +47,7 @@ static json_t *connector_to_json(const struct group *group)
 }
 
 static void print_json(
-	const struct call *call, const struct definition_faults *faults, const struct group *group)
+	const struct call *call, const struct validation_errors *errors, const struct group *group)
 {
 	const char *path = group_file_name(call->argument);
 	lm_auto_json json_t *document = json_object();
@@ -59,24 +59,24 @@ static void print_json(
 	json_object_set_new(document, "file",
 		json_string(lm_str_shorten(lm_str(path), 4096, shown, sizeof(shown))));
 	json_object_set_new(document, "valid", json_boolean(group != NULL));
-	json_object_set_new(document, "faults", faults_to_json(faults));
-	json_object_set_new(document, "more_faults", json_integer((json_int_t)faults->more));
+	json_object_set_new(document, "faults", validation_errors_to_json(errors));
+	json_object_set_new(document, "more_faults", json_integer((json_int_t)errors->more));
 	json_object_set_new(document, "warnings", warnings);
 	json_object_set_new(document, "connector", connector_to_json(group));
 	output_json(call, document);
 }
 
 static void print_text(
-	const struct call *call, const struct definition_faults *faults, const struct group *group)
+	const struct call *call, const struct validation_errors *errors, const struct group *group)
 {
 	const char *path = group_file_name(call->argument);
 
-	for (size_t i = 0; i < faults->n; i++) {
-		lm_auto_free char *line = fault_text(&faults->items[i]);
+	for (size_t i = 0; i < errors->n; i++) {
+		lm_auto_free char *line = validation_error_text(&errors->items[i]);
 		(void)fprintf(call->err, "%s: %s\n", path, line);
 	}
-	if (faults->more)
-		(void)fprintf(call->err, "%s: and %zu more\n", path, faults->more);
+	if (errors->more)
+		(void)fprintf(call->err, "%s: and %zu more\n", path, errors->more);
 	if (!group)
 		return;
 	for (size_t i = 0; i < group->warnings_n; i++)
@@ -88,17 +88,17 @@ static void print_text(
 int cmd_validate(const struct call *call)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err why = {0};
 
 	if (group_file_read(call->argument, &text, &why))
-		faults_add(&faults, NULL, NULL, NULL, "%s", why.msg);
-	else if (definition_parse(lm_buf_str(&text), &faults, &group, &why))
-		group = NULL; // the faults say why
+		validation_errors_add(&errors, NULL, NULL, NULL, "%s", why.msg);
+	else if (definition_parse(lm_buf_str(&text), &errors, &group, &why))
+		group = NULL; // the errors say why
 	if (call->json)
-		print_json(call, &faults, group);
+		print_json(call, &errors, group);
 	else
-		print_text(call, &faults, group);
+		print_text(call, &errors, group);
 	return group ? EXIT_DONE : EXIT_INVALID;
 }

@@ -34,7 +34,7 @@ static void print_json(const struct call *call, const struct answer *answer)
 	output_json(call, document);
 }
 
-static void report(const struct call *call, const struct definition_faults *faults)
+static void report(const struct call *call, const struct validation_errors *errors)
 {
 	lm_auto(answer_finish) struct answer answer = {
 		.faults = json_array(),
@@ -43,8 +43,8 @@ static void report(const struct call *call, const struct definition_faults *faul
 		.exit_status = EXIT_INVALID,
 	};
 
-	for (size_t i = 0; i < faults->n; i++) {
-		lm_auto_free char *text = fault_text(&faults->items[i]);
+	for (size_t i = 0; i < errors->n; i++) {
+		lm_auto_free char *text = validation_error_text(&errors->items[i]);
 		lm_auto_free char *plain = sanitize_text(text);
 		(void)json_array_append_new(
 			answer.faults, json_pack("{s:n, s:n, s:n, s:s, s:s}", "entry", "parameter",
@@ -59,15 +59,15 @@ static void report(const struct call *call, const struct definition_faults *faul
 
 bool group_file_load(const struct call *call, struct lm_buf *text)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto_json json_t *document = NULL;
 	struct lm_err why = {0};
 
 	if (group_file_read(call->argument, text, &why))
-		faults_add(&faults, NULL, NULL, NULL, "%s", why.msg);
+		validation_errors_add(&errors, NULL, NULL, NULL, "%s", why.msg);
 	else
-		document = definition_read(lm_buf_str(text), &faults);
-	if (faults.n > 0)
-		report(call, &faults);
-	return faults.n == 0;
+		document = definition_read(lm_buf_str(text), &errors);
+	if (errors.n > 0)
+		report(call, &errors);
+	return errors.n == 0;
 }

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "config/faults.h"
 #include "config/host_file.h"
 
 #include <getopt.h>
@@ -17,7 +16,7 @@ enum {
 };
 
 static const struct {
-	const char *name; ///< First: faults_nearest reads it.
+	const char *name; ///< First: lm_str_nearest reads it.
 	char letter;      ///< 0: none.
 	unsigned flag;    ///< OPTION_…
 	const char *value, *needs;
@@ -47,7 +46,7 @@ lm_rc options_find_command(const struct command_table *table, const char *name,
 		}
 	}
 	const char *nearest =
-		faults_nearest(name, table->commands, table->n, sizeof(table->commands[0]));
+		lm_str_nearest(name, table->commands, table->n, sizeof(table->commands[0]));
 	if (nearest)
 		return lm_fail(err, LM_E_INVALID, 0, "unknown command '%s'; did you mean '%s'?",
 			name, nearest);
@@ -56,7 +55,7 @@ lm_rc options_find_command(const struct command_table *table, const char *name,
 
 static lm_rc fail_unknown(const char *word, struct lm_err *err)
 {
-	const char *nearest = faults_nearest(word, OPTIONS, OPTIONS_N, sizeof(OPTIONS[0]));
+	const char *nearest = lm_str_nearest(word, OPTIONS, OPTIONS_N, sizeof(OPTIONS[0]));
 
 	if (nearest)
 		return lm_fail(err, LM_E_INVALID, 0, "unknown option '%s'; did you mean '%s'?",

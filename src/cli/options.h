@@ -42,7 +42,7 @@ struct call {
 };
 
 struct command {
-	const char *name;                    ///< First: faults_nearest reads it.
+	const char *name;                    ///< First: lm_str_nearest reads it.
 	const char *argument;                ///< "FILE"; in brackets if optional; NULL: none.
 	unsigned options;                    ///< OPTION_… that it takes.
 	const char *summary;                 ///< One line, without a full stop.

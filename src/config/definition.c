@@ -4,38 +4,256 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "config/arn.h"
-#include "config/form.h"
-#include "config/items_priv.h"
+#include "config/group_form.h"
 #include "config/parameters.h"
 
+#include <ctype.h>
+#include <limits.h>
+
 #define RESERVED_ID "DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_"
-enum { LOGGER_SPACE_KB = 128 };
 
 /// What the walk over a group file carries along.
-struct walk {
+struct group_reader {
 	struct group *group;
-	struct definition_faults *faults;
+	struct validation_errors *errors;
 	char *ours; ///< Place of our entry; NULL until it is found.
 	const json_t *ours_json;
-	bool doubtful; ///< An entry cannot be told to be ours or not.
+	bool doubtful; ///< It is unclear whether an entry is ours.
 };
 
-static void warn(struct walk *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct group_reader *w, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
-static void warn(struct walk *w, const char *format, ...)
+static void warn(struct group_reader *w, const char *format, ...)
 {
 	struct group *g = w->group;
 
-	// Past this, one more line tells nobody anything.
-	if (g->warnings_n == FAULTS_MAX)
+	// Past this, another line is of no use.
+	if (g->warnings_n == VALIDATION_ERRORS_MAX)
 		return;
 	if (!g->warnings)
-		g->warnings = lm_xcalloc(FAULTS_MAX, sizeof(char *));
+		g->warnings = lm_xcalloc(VALIDATION_ERRORS_MAX, sizeof(char *));
 	va_list ap;
 	va_start(ap, format);
 	g->warnings[g->warnings_n++] = lm_xvasprintf(format, ap);
 	va_end(ap);
 }
+
+// The arrays of a group and the keys of their items
+
+static bool is_word_of(struct lm_str text, const char *words)
+{
+	struct lm_str rest = lm_str(words);
+
+	while (rest.n) {
+		if (lm_str_eq(text, lm_str_cut(&rest, '|')))
+			return true;
+	}
+	return false;
+}
+
+/// The words of "A|B|C" as "must be A, B or C".
+static bool refuse_word(const char *words, struct lm_buf *why)
+{
+	struct lm_str rest = lm_str(words);
+	const char *between = "must be ";
+
+	while (rest.n) {
+		struct lm_str word = lm_str_cut(&rest, '|');
+		(void)lm_buf_printf(why, "%s%.*s", between, LM_STR_ARG(word));
+		between = lm_str_find(rest, '|') < rest.n ? ", " : " or ";
+	}
+	return false;
+}
+
+static bool read_item_id(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	enum { ID_MAX = 128 };
+	struct lm_str text;
+
+	(void)key;
+	(void)field;
+	if (!schema_take_text(value, &text, why))
+		return false;
+	bool fits = text.n <= ID_MAX;
+	for (size_t i = 0; fits && i < text.n; i++)
+		fits = isalnum((unsigned char)text.p[i]) || strchr(":_-", text.p[i]);
+	return fits || schema_refuse(why, "must be 1 to 128 letters, digits, ':', '_' or '-'");
+}
+
+/// One of the words of the key's pattern.
+static bool read_item_word(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct lm_str text;
+
+	if (!schema_take_text(value, &text, why))
+		return false;
+	if (!is_word_of(text, key->pattern))
+		return refuse_word(key->pattern, why);
+	schema_put_text(field, text);
+	return true;
+}
+
+// CloudFormation writes booleans and numbers as strings: both are taken.
+
+static bool read_flag(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct lm_str text = json_is_string(value) ? json_text(value) : (struct lm_str){"", 0};
+	bool yes = json_is_true(value) || lm_str_eq_nocase(text, LM_STR("true"));
+
+	(void)key;
+	if (!yes && !json_is_false(value) && !lm_str_eq_nocase(text, LM_STR("false")))
+		return schema_refuse(why, "must be true or false");
+	if (field)
+		*(bool *)field = yes;
+	return true;
+}
+
+static bool read_space(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	uint64_t number = 0;
+
+	(void)key;
+	if (json_is_integer(value) && json_integer_value(value) <= INT_MAX)
+		number = json_integer_value(value) < 0 ? 0 : (uint64_t)json_integer_value(value);
+	else if (json_is_string(value))
+		(void)lm_str_to_u64(json_text(value), INT_MAX, &number);
+	if (number == 0)
+		return schema_refuse(why, "must be a whole number of KB, 1 or more");
+	*(unsigned *)field = (unsigned)number;
+	return true;
+}
+
+static const struct schema_type ID = {read_item_id, NULL, NULL};
+static const struct schema_type WORD = {read_item_word, NULL, schema_finish_text};
+static const struct schema_type FLAG = {read_flag, NULL, NULL};
+static const struct schema_type SPACE = {read_space, NULL, NULL};
+
+// clang-format off
+static const struct schema_key CONNECTOR_KEYS[] = {
+	{"Id", &ID, .required = true},
+	{"ConnectorArn", &SCHEMA_TEXT, .required = true},
+	{"Parameters", &SCHEMA_ANY},
+	{"Policy", &SCHEMA_ANY},
+};
+#define CORE(member) offsetof(struct group_core, member)
+static const struct schema_key THING_KEYS[] = {
+	{"Id", &ID, .required = true},
+	{"ThingArn", &SCHEMA_TEXT, CORE(thing_arn), .required = true},
+	{"CertificateArn", &SCHEMA_TEXT, CORE(certificate_arn), .required = true},
+	{"SyncShadow", &FLAG, CORE(sync_shadow)},
+};
+static const struct schema_key SUBSCRIPTION_KEYS[] = {
+	{"Id", &ID, .required = true},
+	{"Source", &SCHEMA_TEXT, .required = true},
+	{"Subject", &SCHEMA_TEXT, .required = true},
+	{"Target", &SCHEMA_TEXT, .required = true},
+};
+#define LOGGER(member) offsetof(struct group_logger, member)
+static const struct schema_key LOGGER_KEYS[] = {
+	{"Id", &ID, .required = true},
+	{"Component", &WORD, LOGGER(component), .required = true, .pattern = "GreengrassSystem|Lambda"},
+	{"Level", &WORD, LOGGER(level), .required = true, .pattern = "DEBUG|INFO|WARN|ERROR|FATAL"},
+	{"Type", &WORD, LOGGER(type), .required = true, .pattern = "FileSystem|AWSCloudWatch"},
+	{"Space", &SPACE, LOGGER(space_kb), .fallback = "128"},
+};
+// clang-format on
+
+/// The arrays of a group that are known; of one without a schema the items are not looked at.
+static const struct group_array {
+	const char *name; ///< First: lm_str_nearest looks here.
+	struct schema schema;
+} ARRAYS[] = {
+	{"Connectors", SCHEMA(CONNECTOR_KEYS)},
+	{"Cores", SCHEMA(THING_KEYS)},
+	{"Devices", SCHEMA(THING_KEYS)},
+	{"Subscriptions", SCHEMA(SUBSCRIPTION_KEYS)},
+	{"Loggers", SCHEMA(LOGGER_KEYS)},
+	{"Resources", {NULL, 0, NULL}},
+	{"Functions", {NULL, 0, NULL}},
+};
+
+static const struct group_array *find_array(const char *name)
+{
+	for (size_t i = 0; i < LM_ARRAY_SIZE(ARRAYS); i++) {
+		if (strcmp(ARRAYS[i].name, name) == 0)
+			return &ARRAYS[i];
+	}
+	return NULL;
+}
+
+/// "Connectors[0] (MyId)"; the Id, shortened, only if there is one. The caller frees.
+static char *item_place(const char *array, size_t i, const json_t *item)
+{
+	const json_t *id = json_object_get(item, "Id");
+	char shown[4 * 60 + 32];
+
+	if (!json_is_string(id) || json_string_length(id) == 0)
+		return lm_xasprintf("%s[%zu]", array, i);
+	return lm_xasprintf(
+		"%s[%zu] (%s)", array, i, lm_str_shorten(json_text(id), 60, shown, sizeof(shown)));
+}
+
+static void check_unique(const char *place, json_t *seen, const json_t *item, size_t i,
+	struct validation_errors *errors)
+{
+	const json_t *id = json_object_get(item, "Id");
+
+	if (!json_is_string(id))
+		return;
+	const json_t *first = json_object_get(seen, json_string_value(id));
+	if (first)
+		validation_errors_add(errors, place, "Id", id, "is the Id of item %d already",
+			(int)json_integer_value(first));
+	else
+		json_object_set_new(seen, json_string_value(id), json_integer((json_int_t)i));
+}
+
+/// Where an item of an array of `n` is kept; NULL: it is only checked.
+static void *next_item(struct group *g, const char *array, size_t n)
+{
+	if (strcmp(array, "Cores") == 0) {
+		g->cores = g->cores ? g->cores : lm_xcalloc(n, sizeof(*g->cores));
+		return &g->cores[g->cores_n++];
+	}
+	if (strcmp(array, "Loggers") == 0) {
+		g->loggers = g->loggers ? g->loggers : lm_xcalloc(n, sizeof(*g->loggers));
+		return &g->loggers[g->loggers_n++];
+	}
+	return NULL;
+}
+
+static void read_array(struct group_reader *w, const struct group_array *array, const json_t *items)
+{
+	lm_auto_json json_t *seen = json_object();
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(items)) {
+		validation_errors_add(w->errors, array->name, NULL, items,
+			"must be an array, but is %s", json_type_name(items));
+		return;
+	}
+	json_array_foreach(items, i, item)
+	{
+		lm_auto_free char *place = item_place(array->name, i, item);
+		if (!json_is_object(item)) {
+			validation_errors_add(w->errors, place, NULL, item,
+				"must be an object, but is %s", json_type_name(item));
+		} else if (array->schema.keys) {
+			const struct schema_place at = {.entry = place, .prefix = ""};
+			void *into = next_item(w->group, array->name, json_array_size(items));
+			schema_read(&array->schema, item, &at, into, w->errors);
+			check_unique(place, seen, item, i, w->errors);
+		}
+	}
+}
+
+// Our entry
 
 /// The version from "/connectors/<name>/versions/<version>", with the name in `name`.
 static bool split_resource(struct lm_str resource, struct lm_str *name, struct lm_str *version)
@@ -52,8 +270,8 @@ static bool split_resource(struct lm_str resource, struct lm_str *name, struct l
 	return name->n > 0 && version->n > 0 && lm_str_find(rest, '/') == rest.n;
 }
 
-/// Checks a connector's ARN. False after a fault. `*ret_version` is 0 for another connector.
-static bool read_arn(const char *place, const json_t *value, struct definition_faults *faults,
+/// Checks a connector's ARN. False after an error. `*ret_version` is 0 for another connector.
+static bool read_arn(const char *place, const json_t *value, struct validation_errors *errors,
 	struct arn *ret, unsigned *ret_version)
 {
 	struct lm_str name, version;
@@ -63,31 +281,33 @@ static bool read_arn(const char *place, const json_t *value, struct definition_f
 		"arn:<partition>:greengrass:<region>::/connectors/<name>/versions/<number>";
 
 	if (!arn_parse(json_text(value), ret)) {
-		faults_add(faults, place, "ConnectorArn", value, "must be an ARN: %s", form);
+		validation_errors_add(
+			errors, place, "ConnectorArn", value, "must be an ARN: %s", form);
 		return false;
 	}
 	if (!arn_partition_known(ret->partition)) {
-		faults_add(faults, place, "ConnectorArn", value,
+		validation_errors_add(errors, place, "ConnectorArn", value,
 			"has the unknown partition '%s' (known: aws, aws-cn, aws-us-gov)",
 			lm_str_shorten(ret->partition, 60, shown, sizeof(shown)));
 		return false;
 	}
 	if (!lm_str_eq(ret->service, LM_STR("greengrass"))) {
-		faults_add(faults, place, "ConnectorArn", value,
+		validation_errors_add(errors, place, "ConnectorArn", value,
 			"is an ARN of the service '%s', not of greengrass",
 			lm_str_shorten(ret->service, 60, shown, sizeof(shown)));
 		return false;
 	}
 	if (!arn_region_valid(ret->region) || ret->account.n ||
 		!split_resource(ret->resource, &name, &version)) {
-		faults_add(faults, place, "ConnectorArn", value, "must have the form %s", form);
+		validation_errors_add(
+			errors, place, "ConnectorArn", value, "must have the form %s", form);
 		return false;
 	}
 	*ret_version = 0;
 	if (!lm_str_eq(name, LM_STR(CONNECTOR_NAME)))
 		return true;
 	if (!lm_str_to_u64(version, CONNECTOR_VERSION_LAST, &number) || number == 0) {
-		faults_add(faults, place, "ConnectorArn", value,
+		validation_errors_add(errors, place, "ConnectorArn", value,
 			"must end in a version from 1 to %d, not '%s'", CONNECTOR_VERSION_LAST,
 			lm_str_shorten(version, 20, shown, sizeof(shown)));
 		return false;
@@ -96,19 +316,19 @@ static bool read_arn(const char *place, const json_t *value, struct definition_f
 	return true;
 }
 
-static char *copy(struct lm_str s)
+static char *copy_str(struct lm_str s)
 {
 	return lm_xmemdup0(s.p, s.n);
 }
 
-/// Gives the object member `key` of our entry, or NULL after a fault or if it is absent.
-static const json_t *read_object(struct walk *w, const json_t *item, const char *key)
+/// Gives the object member `key` of our entry, or NULL after an error or if it is absent.
+static const json_t *read_object(struct group_reader *w, const json_t *item, const char *key)
 {
 	const json_t *value = json_object_get(item, key);
 
 	if (!value || json_is_object(value))
 		return value;
-	faults_add(w->faults, w->ours, key, value, "must be an object, but is %s",
+	validation_errors_add(w->errors, w->ours, key, value, "must be an object, but is %s",
 		json_type_name(value));
 	return NULL;
 }
@@ -123,18 +343,18 @@ uint64_t policy_stable_ms(const struct connector_policy *policy)
 	return half_ms < DEFAULT_MS ? half_ms : DEFAULT_MS;
 }
 
-static void check_policy(struct walk *w, const json_t *policy)
+static void check_policy(struct group_reader *w, const json_t *policy)
 {
 	const struct connector_policy *p = &w->group->connector.policy;
 
-	// 0: another fault is about it
+	// 0: another error is about it
 	if (p->health_timeout_s > 0 && p->stable_s >= p->health_timeout_s)
-		faults_add(w->faults, w->ours, "Policy.StableSeconds",
+		validation_errors_add(w->errors, w->ours, "Policy.StableSeconds",
 			json_object_get(policy, "StableSeconds"),
 			"must be less than HealthTimeoutSeconds (%u)", p->health_timeout_s);
 }
 
-static void warn_of_later_policies(struct walk *w)
+static void warn_of_later_policies(struct group_reader *w)
 {
 	const struct connector_policy *p = &w->group->connector.policy;
 	const struct {
@@ -154,7 +374,8 @@ static void warn_of_later_policies(struct walk *w)
 				w->ours, later[i].name);
 }
 
-static void read_ours(struct walk *w, const json_t *item, const struct arn *arn, unsigned version)
+static void read_ours(
+	struct group_reader *w, const json_t *item, const struct arn *arn, unsigned version)
 {
 	struct connector_definition *def = &w->group->connector;
 	const json_t *id = json_object_get(item, "Id");
@@ -162,37 +383,39 @@ static void read_ours(struct walk *w, const json_t *item, const struct arn *arn,
 	w->ours_json = item;
 	def->id = lm_xstrdup(json_is_string(id) ? json_string_value(id) : "");
 	def->arn = lm_xstrdup(json_get_text(item, "ConnectorArn"));
-	def->partition = copy(arn->partition);
-	def->region = copy(arn->region);
+	def->partition = copy_str(arn->partition);
+	def->region = copy_str(arn->region);
 	def->version = version;
 
 	const json_t *parameters = read_object(w, item, "Parameters");
 	if (parameters || !json_object_get(item, "Parameters"))
-		parameters_read(PARAMETERS, PARAMETERS_N, parameters, w->ours, "", def, w->faults);
+		schema_read(&PARAMETERS, parameters, &(struct schema_place){w->ours, "", version},
+			def, w->errors);
 	const json_t *policy = read_object(w, item, "Policy");
-	parameters_read(POLICIES, POLICIES_N, policy, w->ours, "Policy.", def, w->faults);
+	schema_read(&POLICIES, policy, &(struct schema_place){w->ours, "Policy.", version}, def,
+		w->errors);
 	check_policy(w, policy);
 	warn_of_later_policies(w);
 }
 
-static void read_connector(struct walk *w, const json_t *item, size_t i)
+static void read_connector(struct group_reader *w, const json_t *item, size_t i)
 {
 	const json_t *value = json_object_get(item, "ConnectorArn");
-	lm_auto_free char *place = items_place("Connectors", i, item);
+	lm_auto_free char *place = item_place("Connectors", i, item);
 	struct arn arn;
 	unsigned version;
 
 	if (!json_is_string(value) || json_string_length(value) == 0 ||
-		!read_arn(place, value, w->faults, &arn, &version)) {
+		!read_arn(place, value, w->errors, &arn, &version)) {
 		w->doubtful = true;
 		return;
 	}
 	if (version == 0) {
 		char shown[4 * 120 + 32];
-		warn(w, "%s: %s is another connector, left alone", place,
+		warn(w, "%s: %s is another connector, ignoring", place,
 			lm_str_shorten(json_text(value), 120, shown, sizeof(shown)));
 	} else if (w->ours) {
-		faults_add(w->faults, place, "ConnectorArn", value,
+		validation_errors_add(w->errors, place, "ConnectorArn", value,
 			"is a second " CONNECTOR_NAME " connector; %s is the first, and a group "
 			"may have one",
 			w->ours);
@@ -202,59 +425,24 @@ static void read_connector(struct walk *w, const json_t *item, size_t i)
 	}
 }
 
-static void read_connectors(struct walk *w, const json_t *connectors)
+static void read_connectors(struct group_reader *w, const json_t *connectors)
 {
 	size_t i;
 	json_t *item;
 
 	if (!connectors) {
-		faults_add(w->faults, NULL, "Connectors", NULL, "is required");
+		validation_errors_add(w->errors, NULL, "Connectors", NULL, "is required");
 		return;
 	}
 	json_array_foreach(connectors, i, item) read_connector(w, item, i);
 	if (!w->ours && !w->doubtful && json_is_array(connectors))
-		faults_add(w->faults, "Connectors", NULL, NULL,
+		validation_errors_add(w->errors, "Connectors", NULL, NULL,
 			"no entry is a " CONNECTOR_NAME " connector "
 			"(arn:<partition>:greengrass:<region>::/connectors/" CONNECTOR_NAME
 			"/versions/<1..7>)");
 }
 
-static void read_loggers(struct walk *w, const json_t *loggers)
-{
-	struct group *g = w->group;
-	size_t i;
-	json_t *item;
-
-	g->loggers = lm_xcalloc(json_array_size(loggers) + 1, sizeof(*g->loggers));
-	json_array_foreach(loggers, i, item)
-	{
-		g->loggers[g->loggers_n++] = (struct group_logger){
-			.component = copy(json_text(json_object_get(item, "Component"))),
-			.level = copy(json_text(json_object_get(item, "Level"))),
-			.type = copy(json_text(json_object_get(item, "Type"))),
-			.space_kb = items_number(json_object_get(item, "Space"), LOGGER_SPACE_KB),
-		};
-	}
-}
-
-static void read_cores(struct walk *w, const json_t *cores)
-{
-	struct group *g = w->group;
-	size_t i;
-	json_t *item;
-
-	g->cores = lm_xcalloc(json_array_size(cores) + 1, sizeof(*g->cores));
-	json_array_foreach(cores, i, item)
-	{
-		g->cores[g->cores_n++] = (struct group_core){
-			.thing_arn = copy(json_text(json_object_get(item, "ThingArn"))),
-			.certificate_arn = copy(json_text(json_object_get(item, "CertificateArn"))),
-			.sync_shadow = items_bool(json_object_get(item, "SyncShadow")),
-		};
-	}
-}
-
-static void note_reserved_ids(struct walk *w, const json_t *resources)
+static void note_reserved_ids(struct group_reader *w, const json_t *resources)
 {
 	size_t i;
 	json_t *item;
@@ -262,7 +450,7 @@ static void note_reserved_ids(struct walk *w, const json_t *resources)
 	json_array_foreach(resources, i, item)
 	{
 		const json_t *id = json_object_get(item, "Id");
-		lm_auto_free char *place = items_place("Resources", i, item);
+		lm_auto_free char *place = item_place("Resources", i, item);
 		if (json_is_string(id) && lm_str_starts(json_text(id), LM_STR(RESERVED_ID)))
 			warn(w,
 				"%s: the connector made this resource for its secrets; it is not "
@@ -285,30 +473,28 @@ static bool is_metadata(const char *key)
 	return false;
 }
 
-static void warn_unknown(struct walk *w, const char *key)
+static void warn_unknown(struct group_reader *w, const char *key)
 {
-	const char *near = faults_nearest(key, ITEMS_ARRAYS, ITEMS_ARRAYS_N, sizeof(*ITEMS_ARRAYS));
+	const char *near = lm_str_nearest(key, ARRAYS, LM_ARRAY_SIZE(ARRAYS), sizeof(*ARRAYS));
 	char shown[4 * 60 + 32];
 
 	lm_str_shorten(lm_str(key), 60, shown, sizeof(shown));
 	if (near)
-		warn(w, "%s: is not known and left alone; did you mean %s?", shown, near);
+		warn(w, "%s: is not known, ignoring; did you mean %s?", shown, near);
 	else
-		warn(w, "%s: is not known and left alone", shown);
+		warn(w, "%s: is not known, ignoring", shown);
 }
 
-static void read_version(struct walk *w, const json_t *version)
+static void read_version(struct group_reader *w, const json_t *version)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach((json_t *)version, key, value)
 	{
-		bool known = false;
-		for (size_t i = 0; i < ITEMS_ARRAYS_N && !known; i++)
-			known = strcmp(ITEMS_ARRAYS[i], key) == 0;
-		if (known)
-			items_check(key, value, w->faults);
+		const struct group_array *array = find_array(key);
+		if (array)
+			read_array(w, array, value);
 		else if (!is_metadata(key))
 			warn_unknown(w, key);
 	}
@@ -316,8 +502,8 @@ static void read_version(struct walk *w, const json_t *version)
 	note_reserved_ids(w, json_object_get(version, "Resources"));
 }
 
-/// The version object, wherever it stands; NULL after a fault.
-static const json_t *unwrap(struct walk *w, const json_t *document)
+/// The version object, wherever it stands; NULL after an error.
+static const json_t *unwrap(struct group_reader *w, const json_t *document)
 {
 	static const char *const wrappers[] = {"Definition", "InitialVersion"};
 	const json_t *found = NULL;
@@ -326,8 +512,8 @@ static const json_t *unwrap(struct walk *w, const json_t *document)
 	json_t *value;
 
 	if (!json_is_object(document)) {
-		faults_add(w->faults, NULL, NULL, document, "must be an object, but is %s",
-			json_type_name(document));
+		validation_errors_add(w->errors, NULL, NULL, document,
+			"must be an object, but is %s", json_type_name(document));
 		return NULL;
 	}
 	if (json_object_get(document, "Connectors"))
@@ -337,7 +523,7 @@ static const json_t *unwrap(struct walk *w, const json_t *document)
 		if (!value)
 			continue;
 		if (name) {
-			faults_add(w->faults, NULL, wrappers[i], NULL,
+			validation_errors_add(w->errors, NULL, wrappers[i], NULL,
 				"stands beside %s; one of them is allowed", name);
 			return NULL;
 		}
@@ -347,7 +533,7 @@ static const json_t *unwrap(struct walk *w, const json_t *document)
 	if (!found)
 		return document;
 	if (!json_is_object(found)) {
-		faults_add(w->faults, NULL, name, found, "must be an object, but is %s",
+		validation_errors_add(w->errors, NULL, name, found, "must be an object, but is %s",
 			json_type_name(found));
 		return NULL;
 	}
@@ -357,18 +543,6 @@ static const json_t *unwrap(struct walk *w, const json_t *document)
 			warn_unknown(w, key);
 	}
 	return found;
-}
-
-static lm_rc fail_faults(const struct definition_faults *faults, struct lm_err *err)
-{
-	lm_auto_free char *text = fault_text(&faults->items[0]);
-	bool whole = !faults->items[0].entry && !faults->items[0].parameter;
-	lm_auto_free char *first = lm_xasprintf("%s%s", whole ? "the group file " : "", text);
-	size_t others = faults->n + faults->more - 1;
-
-	if (others == 0)
-		return lm_fail(err, LM_E_INVALID, 0, "%s", first);
-	return lm_fail(err, LM_E_INVALID, 0, "%s (and %zu more)", first, others);
 }
 
 static json_t *reduce(const json_t *version, const json_t *ours)
@@ -387,64 +561,65 @@ static json_t *reduce(const json_t *version, const json_t *ours)
 	return reduced;
 }
 
-lm_rc definition_parse_json(const json_t *document, struct definition_faults *faults,
+lm_rc definition_parse_json(const json_t *document, struct validation_errors *errors,
 	struct group **ret, struct lm_err *err)
 {
 	lm_auto(group_destroy_p) struct group *group = lm_xcalloc(1, sizeof(*group));
-	struct walk w = {.group = group, .faults = faults};
+	struct group_reader w = {.group = group, .errors = errors};
 	// A bare array of connectors counts as the version object around it.
-	lm_auto_json json_t *around =
-		form_is_connectors(document) ? json_pack("{s:O}", "Connectors", document) : NULL;
-	lm_auto_free char *rule = form_explain_document(document);
+	lm_auto_json json_t *around = group_form_is_connectors(document)
+					      ? json_pack("{s:O}", "Connectors", document)
+					      : NULL;
+	lm_auto_free char *rule = group_form_explain_document(document);
 	const json_t *version = NULL;
 
 	if (rule)
-		faults_add(faults, NULL, NULL, NULL, "%s", rule);
+		validation_errors_add(errors, NULL, NULL, NULL, "%s", rule);
 	else
 		version = unwrap(&w, around ? around : document);
 	if (version)
 		read_version(&w, version);
 	free(w.ours);
-	if (faults->n)
-		return fail_faults(faults, err);
-	read_loggers(&w, json_object_get(version, "Loggers"));
-	read_cores(&w, json_object_get(version, "Cores"));
+	lm_rc rc = validation_errors_fail(errors, "the group file", err);
+	if (rc)
+		return rc;
 	group->json = reduce(version, w.ours_json);
 	*ret = lm_take(group);
 	return LM_OK;
 }
 
-json_t *definition_read(struct lm_str text, struct definition_faults *faults)
+json_t *definition_read(struct lm_str text, struct validation_errors *errors)
 {
-	struct lm_str body = form_skip_mark(text);
+	struct lm_str body = group_form_skip_mark(text);
 	struct lm_err why = {0};
 	json_t *document = NULL;
 
 	if (text.n > LIMIT_GROUP_FILE) {
-		faults_add(faults, NULL, NULL, NULL, "is larger than %d bytes", LIMIT_GROUP_FILE);
+		validation_errors_add(
+			errors, NULL, NULL, NULL, "is larger than %d bytes", LIMIT_GROUP_FILE);
 		return NULL;
 	}
-	lm_auto_free char *rule = form_explain_bytes(body);
+	lm_auto_free char *rule = group_form_explain_bytes(body);
 	if (!rule && json_count(body) > LIMIT_GROUP_VALUES)
 		rule = lm_xasprintf("has more than %d values and keys", LIMIT_GROUP_VALUES);
 	if (!rule && json_parse(body, &document, &why)) {
-		rule = form_explain_text(body);
+		rule = group_form_explain_text(body);
 		if (!rule)
 			rule = lm_xasprintf("is not valid JSON: %s", why.msg);
 	}
 	if (rule)
-		faults_add(faults, NULL, NULL, NULL, "%s", rule);
+		validation_errors_add(errors, NULL, NULL, NULL, "%s", rule);
 	return document;
 }
 
-lm_rc definition_parse(struct lm_str text, struct definition_faults *faults, struct group **ret,
+lm_rc definition_parse(struct lm_str text, struct validation_errors *errors, struct group **ret,
 	struct lm_err *err)
 {
-	lm_auto_json json_t *document = definition_read(text, faults);
+	lm_auto_json json_t *document = definition_read(text, errors);
 
 	if (!document)
-		return fail_faults(faults, err);
-	return definition_parse_json(document, faults, ret, err);
+		return validation_errors_fail(errors, "the group file", err);
+	return definition_parse_json(document, errors, ret, err);
 }
 
 static void definition_finish(struct connector_definition *def)
@@ -453,14 +628,8 @@ static void definition_finish(struct connector_definition *def)
 	free(def->arn);
 	free(def->partition);
 	free(def->region);
-	free(def->bucket);
-	free(def->key);
-	free(def->object_version);
-	free(def->destination);
-	for (size_t i = 0; i < def->secret_arns_n; i++)
-		free(def->secret_arns[i]);
-	free(def->secret_arns);
-	free(def->policy.compose_file_sha256);
+	schema_finish(&PARAMETERS, def);
+	schema_finish(&POLICIES, def);
 }
 
 void group_destroy(struct group *group)
@@ -468,16 +637,11 @@ void group_destroy(struct group *group)
 	if (!group)
 		return;
 	definition_finish(&group->connector);
-	for (size_t i = 0; i < group->loggers_n; i++) {
-		free(group->loggers[i].component);
-		free(group->loggers[i].level);
-		free(group->loggers[i].type);
-	}
+	for (size_t i = 0; i < group->loggers_n; i++)
+		schema_finish(&find_array("Loggers")->schema, &group->loggers[i]);
 	free(group->loggers);
-	for (size_t i = 0; i < group->cores_n; i++) {
-		free(group->cores[i].thing_arn);
-		free(group->cores[i].certificate_arn);
-	}
+	for (size_t i = 0; i < group->cores_n; i++)
+		schema_finish(&find_array("Cores")->schema, &group->cores[i]);
 	free(group->cores);
 	for (size_t i = 0; i < group->warnings_n; i++)
 		free(group->warnings[i]);
@@ -489,9 +653,4 @@ void group_destroy(struct group *group)
 json_t *group_to_json(const struct group *group)
 {
 	return json_deep_copy(group->json);
-}
-
-bool group_equal(const struct group *a, const struct group *b)
-{
-	return json_equal(a->json, b->json) != 0;
 }

@@ -5,13 +5,13 @@
 ///
 /// Pure: no file, no network. Accepts a version object as Greengrass V1 had it
 /// ({"Connectors":[…]}), one under "Definition" or "InitialVersion", or the array of connectors
-/// alone. Every fault is found, not only the first; of a document of another known form
-/// (config/form.h) only that it is one.
+/// alone. Every error is found, not only the first; of a document of another known form
+/// (config/group_form.h) only that it is one.
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "config/faults.h"
+#include "config/validation_errors.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
@@ -80,17 +80,17 @@ struct group {
 	json_t *json; ///< As written, reduced to what we use: see group_to_json.
 };
 
-/// The document in a text, before anything in it is checked; NULL after a fault, which says what
-/// the text is if it is of another form that is known (config/form.h). A UTF-8 byte order mark
-/// is skipped. The caller's.
-json_t *definition_read(struct lm_str text, struct definition_faults *faults);
-/// Parses and checks. On LM_E_INVALID all faults are in `faults` (the caller's, zeroed; free with
-/// faults_finish) and `err` has the first and the number of others. A text over LIMIT_GROUP_FILE is
-/// LM_E_INVALID too. `*ret` is freed with group_destroy.
-lm_rc definition_parse(struct lm_str text, struct definition_faults *faults, struct group **ret,
+/// The document in a text, before anything in it is checked; NULL after an error, which says what
+/// the text is if it is of another form that is known (config/group_form.h). A UTF-8 byte order
+/// mark is skipped. The caller's.
+json_t *definition_read(struct lm_str text, struct validation_errors *errors);
+/// Parses and checks. On LM_E_INVALID all errors are in `errors` (the caller's, zeroed; free with
+/// validation_errors_finish) and `err` has the first and the number of others. A text over
+/// LIMIT_GROUP_FILE is LM_E_INVALID too. `*ret` is freed with group_destroy.
+lm_rc definition_parse(struct lm_str text, struct validation_errors *errors, struct group **ret,
 	struct lm_err *err);
 /// As definition_parse, for a document that is parsed already (borrowed).
-lm_rc definition_parse_json(const json_t *document, struct definition_faults *faults,
+lm_rc definition_parse_json(const json_t *document, struct validation_errors *errors,
 	struct group **ret, struct lm_err *err);
 void group_destroy(struct group *group);
 LM_DEFINE_CLEANUP(struct group, group_destroy)
@@ -98,5 +98,3 @@ LM_DEFINE_CLEANUP(struct group, group_destroy)
 /// {"Connectors":[ours],"Cores":[…],"Loggers":[…]}: what definition_parse_json reads back as an
 /// equal group. A new reference.
 json_t *group_to_json(const struct group *group);
-/// Whether two groups say the same (member order does not matter).
-bool group_equal(const struct group *a, const struct group *b);

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/host_file.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
-#include "config/greengrass_priv.h"
+#include "config/schema.h"
+#include "config/status_message.h"
 
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-
-/// The connector's own, whose topic is fixed.
-#define STATUS_TOPIC "dockerapplicationdeploymentconnector/message/status"
 
 enum {
 	BROKERS_MAX = 8,
@@ -23,320 +21,246 @@ enum {
 	SILENCE_MAX_S = 3600,
 };
 
-enum kind { TEXT, PATH, BOOL, NUMBER, TOPIC };
-
-/// A key of the host file; `section` NULL: at the top.
-struct key {
-	const char *section, *name;
-	enum kind kind;
-	size_t field;
-	unsigned lowest, highest;
-};
-
-#define AT(member) offsetof(struct host_settings, member)
-// clang-format off
-static const struct key KEYS[] = {
-	{NULL, "greengrassRoot", PATH, AT(greengrass_root), 0, 0},
-	{NULL, "writeDirectory", PATH, AT(write_directory), 0, 0},
-	{NULL, "stateDirectory", PATH, AT(state_directory), 0, 0},
-	{NULL, "runtimeDirectory", PATH, AT(runtime_directory), 0, 0},
-	{NULL, "region", TEXT, AT(region), 0, 0},
-	{NULL, "thingName", TEXT, AT(thing_name), 0, 0},
-	{NULL, "defaultUser", TEXT, AT(default_user), 0, 0},
-	{NULL, "allowRoot", BOOL, AT(allow_root), 0, 0},
-	{NULL, "controlGroup", TEXT, AT(control_group), 0, 0},
-	{NULL, "controlReadGroup", TEXT, AT(control_read_group), 0, 0},
-	{NULL, "logShippingSeconds", NUMBER, AT(log_shipping_s), 1, SHIPPING_MAX_S},
-	{NULL, "workerSilenceSeconds", NUMBER, AT(worker_silence_s), 1, SILENCE_MAX_S},
-	{"credentials", "roleAlias", TEXT, AT(credentials.role_alias), 0, 0},
-	{"credentials", "endpoint", TEXT, AT(credentials.endpoint), 0, 0},
-	{"credentials", "certificate", PATH, AT(credentials.certificate), 0, 0},
-	{"credentials", "privateKey", PATH, AT(credentials.private_key), 0, 0},
-	{"credentials", "ca", PATH, AT(credentials.ca), 0, 0},
-	{"iot", "endpoint", TEXT, AT(iot.endpoint), 0, 0},
-	{"iot", "certificate", PATH, AT(iot.certificate), 0, 0},
-	{"iot", "privateKey", PATH, AT(iot.private_key), 0, 0},
-	{"iot", "ca", PATH, AT(iot.ca), 0, 0},
-	{"objectStore", "directory", PATH, AT(object_store_directory), 0, 0},
-	{"secretStore", "directory", PATH, AT(secret_store_directory), 0, 0},
-	{"docker", "socket", PATH, AT(docker_socket), 0, 0},
-	{"docker", "compose", PATH, AT(docker_compose), 0, 0},
-	{"metrics", "textfile", PATH, AT(metrics_textfile), 0, 0},
-};
-
-#define BROKER(member) offsetof(struct host_broker, member)
-static const struct key BROKER_KEYS[] = {
-	{NULL, "host", TEXT, BROKER(host), 0, 0},
-	{NULL, "port", NUMBER, BROKER(port), 1, 65535},
-	{NULL, "socket", PATH, BROKER(socket), 0, 0},
-	{NULL, "ca", PATH, BROKER(ca), 0, 0},
-	{NULL, "certificate", PATH, BROKER(certificate), 0, 0},
-	{NULL, "privateKey", PATH, BROKER(private_key), 0, 0},
-	{NULL, "username", TEXT, BROKER(username), 0, 0},
-	{NULL, "passwordFile", PATH, BROKER(password_file), 0, 0},
-	{NULL, "clientId", TEXT, BROKER(client_id), 0, 0},
-};
-
-/// Of a broker's "topics".
-static const struct key TOPIC_KEYS[] = {
-	{NULL, "progress", TOPIC, BROKER(progress), 0, 0},
-	{NULL, "containers", TOPIC, BROKER(containers), 0, 0},
-	{NULL, "connection", TOPIC, BROKER(connection), 0, 0},
-};
-// clang-format on
-
-static lm_rc read_text(const struct key *key, const char *path, const json_t *value, char **field,
-	struct lm_err *err)
-{
-	if (!json_is_string(value))
-		return lm_fail(err, LM_E_INVALID, 0, "%s: must be a string, but is %s", path,
-			json_type_name(value));
-	struct lm_str text = json_text(value);
-	if (text.n == 0)
-		return lm_fail(err, LM_E_INVALID, 0, "%s: must not be empty", path);
-	for (size_t i = 0; i < text.n; i++) {
-		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
-			return lm_fail(
-				err, LM_E_INVALID, 0, "%s: must not hold control characters", path);
-	}
-	if (key->kind == PATH && text.p[0] != '/') {
-		char shown[4 * 60 + 32];
-		return lm_fail(err, LM_E_INVALID, 0, "%s: \"%s\": must be an absolute path", path,
-			lm_str_shorten(text, 60, shown, sizeof(shown)));
-	}
-	free(*field);
-	*field = lm_xstrdup(text.p);
-	return LM_OK;
-}
-
 /// A topic's name, or false for none; true is the default.
-static lm_rc read_topic(const struct key *key, const char *path, const json_t *value,
-	struct host_topic *topic, struct lm_err *err)
+static bool read_topic(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
 {
-	char shown[4 * 60 + 32];
+	struct host_topic *topic = field;
+	struct lm_str name;
 
+	(void)key;
 	if (json_is_boolean(value)) {
 		topic->off = json_is_false(value);
-		return LM_OK;
+		return true;
 	}
 	if (!json_is_string(value))
-		return lm_fail(err, LM_E_INVALID, 0,
-			"%s: must be a topic, true or false, but is %s", path,
-			json_type_name(value));
-	lm_rc rc = read_text(key, path, value, &topic->name, err);
-	if (rc)
-		return rc;
-	if (strpbrk(topic->name, "+#"))
-		return lm_fail(err, LM_E_INVALID, 0,
-			"%s: \"%s\": must not have the wildcards + and #", path,
-			lm_str_shorten(lm_str(topic->name), 60, shown, sizeof(shown)));
-	if (strlen(topic->name) > LIMIT_MQTT_TOPIC)
-		return lm_fail(err, LM_E_INVALID, 0, "%s: must be a topic of at most %d bytes",
-			path, LIMIT_MQTT_TOPIC);
-	if (strcmp(topic->name, STATUS_TOPIC) == 0)
-		return lm_fail(err, LM_E_INVALID, 0,
-			"%s: is the topic of status messages; name another", path);
-	return LM_OK;
+		return schema_refuse(
+			why, "must be a topic, true or false, but is %s", json_type_name(value));
+	if (!schema_take_text(value, &name, why))
+		return false;
+	if (strpbrk(name.p, "+#"))
+		return schema_refuse(why, "must not have the wildcards + and #");
+	if (name.n > LIMIT_MQTT_TOPIC)
+		return schema_refuse(why, "must be a topic of at most %d bytes", LIMIT_MQTT_TOPIC);
+	if (lm_str_eq(name, LM_STR(STATUS_TOPIC)))
+		return schema_refuse(why, "is the topic of status messages; name another");
+	schema_put_text(&topic->name, name);
+	return true;
 }
 
-static lm_rc read_value(const struct key *key, const char *path, const json_t *value, void *field,
-	struct lm_err *err)
+static json_t *write_topic(const void *field)
 {
-	if (key->kind == TEXT || key->kind == PATH)
-		return read_text(key, path, value, field, err);
-	if (key->kind == TOPIC)
-		return read_topic(key, path, value, field, err);
-	if (key->kind == BOOL) {
-		if (!json_is_boolean(value))
-			return lm_fail(err, LM_E_INVALID, 0, "%s: must be true or false, but is %s",
-				path, json_type_name(value));
-		*(bool *)field = json_is_true(value);
-		return LM_OK;
+	const struct host_topic *topic = field;
+
+	return topic->name && !topic->off ? json_string(topic->name) : json_boolean(!topic->off);
+}
+
+static void finish_topic(void *field)
+{
+	free(((struct host_topic *)field)->name);
+}
+
+static bool read_textfile(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	// node_exporter reads no others, and silently.
+	if (json_is_string(value) && !lm_str_ends(json_text(value), LM_STR(".prom")))
+		return schema_refuse(why, "must end in .prom");
+	return SCHEMA_PATH.read(key, value, field, why);
+}
+
+static const struct schema_type TOPIC = {read_topic, write_topic, finish_topic};
+static const struct schema_type TEXTFILE = {read_textfile, schema_write_text, schema_finish_text};
+
+#define UNKNOWN "is not a key of the host file"
+#define KEYS(table)                                                                                \
+	{                                                                                          \
+		(table), LM_ARRAY_SIZE(table), UNKNOWN                                             \
 	}
-	if (!json_is_integer(value) || json_integer_value(value) < key->lowest ||
-		json_integer_value(value) > key->highest)
-		return lm_fail(err, LM_E_INVALID, 0, "%s: must be a number from %u to %u", path,
-			key->lowest, key->highest);
-	*(unsigned *)field = (unsigned)json_integer_value(value);
-	return LM_OK;
-}
+#define AT(member) offsetof(struct host_settings, member)
+// clang-format off
+static const struct schema_key CREDENTIALS_KEYS[] = {
+	{"roleAlias", &SCHEMA_TEXT, AT(credentials.role_alias)},
+	{"endpoint", &SCHEMA_TEXT, AT(credentials.endpoint)},
+	{"certificate", &SCHEMA_PATH, AT(credentials.certificate)},
+	{"privateKey", &SCHEMA_PATH, AT(credentials.private_key)},
+	{"ca", &SCHEMA_PATH, AT(credentials.ca)},
+};
+static const struct schema CREDENTIALS = KEYS(CREDENTIALS_KEYS);
 
-static bool same_section(const char *a, const char *b)
+static const struct schema_key IOT_KEYS[] = {
+	{"endpoint", &SCHEMA_TEXT, AT(iot.endpoint)},
+	{"certificate", &SCHEMA_PATH, AT(iot.certificate)},
+	{"privateKey", &SCHEMA_PATH, AT(iot.private_key)},
+	{"ca", &SCHEMA_PATH, AT(iot.ca)},
+};
+static const struct schema IOT = KEYS(IOT_KEYS);
+
+static const struct schema_key OBJECT_STORE_KEYS[] = {
+	{"directory", &SCHEMA_PATH, AT(object_store_directory)},
+};
+static const struct schema OBJECT_STORE = KEYS(OBJECT_STORE_KEYS);
+
+static const struct schema_key SECRET_STORE_KEYS[] = {
+	{"directory", &SCHEMA_PATH, AT(secret_store_directory)},
+};
+static const struct schema SECRET_STORE = KEYS(SECRET_STORE_KEYS);
+
+static const struct schema_key DOCKER_KEYS[] = {
+	{"socket", &SCHEMA_PATH, AT(docker_socket)},
+	{"compose", &SCHEMA_PATH, AT(docker_compose)},
+};
+static const struct schema DOCKER = KEYS(DOCKER_KEYS);
+
+static const struct schema_key METRICS_KEYS[] = {
+	{"textfile", &TEXTFILE, AT(metrics_textfile)},
+};
+static const struct schema METRICS = KEYS(METRICS_KEYS);
+
+static const struct schema_key HOST_KEYS[] = {
+	{"greengrassRoot", &SCHEMA_PATH, AT(greengrass_root)},
+	{"writeDirectory", &SCHEMA_PATH, AT(write_directory)},
+	{"stateDirectory", &SCHEMA_PATH, AT(state_directory)},
+	{"runtimeDirectory", &SCHEMA_PATH, AT(runtime_directory)},
+	{"region", &SCHEMA_TEXT, AT(region)},
+	{"thingName", &SCHEMA_TEXT, AT(thing_name)},
+	{"defaultUser", &SCHEMA_TEXT, AT(default_user)},
+	{"allowRoot", &SCHEMA_BOOL, AT(allow_root)},
+	{"controlGroup", &SCHEMA_TEXT, AT(control_group)},
+	{"controlReadGroup", &SCHEMA_TEXT, AT(control_read_group)},
+	{"logShippingSeconds", &SCHEMA_NUMBER, AT(log_shipping_s), .lowest = 1, .highest = SHIPPING_MAX_S},
+	{"workerSilenceSeconds", &SCHEMA_NUMBER, AT(worker_silence_s), .lowest = 1, .highest = SILENCE_MAX_S},
+	{"credentials", .members = &CREDENTIALS},
+	{"iot", .members = &IOT},
+	{"objectStore", .members = &OBJECT_STORE},
+	{"secretStore", .members = &SECRET_STORE},
+	{"docker", .members = &DOCKER},
+	{"metrics", .members = &METRICS},
+	{"mqtt", &SCHEMA_ANY}, // see read_brokers
+};
+static const struct schema HOST = KEYS(HOST_KEYS);
+
+#define BROKER(member) offsetof(struct host_broker, member)
+static const struct schema_key TOPICS_KEYS[] = {
+	{"progress", &TOPIC, BROKER(progress)},
+	{"containers", &TOPIC, BROKER(containers)},
+	{"connection", &TOPIC, BROKER(connection)},
+};
+static const struct schema TOPICS = KEYS(TOPICS_KEYS);
+
+static const struct schema_key BROKER_KEYS[] = {
+	{"host", &SCHEMA_TEXT, BROKER(host)},
+	{"port", &SCHEMA_NUMBER, BROKER(port), .lowest = 1, .highest = 65535},
+	{"socket", &SCHEMA_PATH, BROKER(socket)},
+	{"ca", &SCHEMA_PATH, BROKER(ca)},
+	{"certificate", &SCHEMA_PATH, BROKER(certificate)},
+	{"privateKey", &SCHEMA_PATH, BROKER(private_key)},
+	{"username", &SCHEMA_TEXT, BROKER(username)},
+	{"passwordFile", &SCHEMA_PATH, BROKER(password_file)},
+	{"clientId", &SCHEMA_TEXT, BROKER(client_id)},
+	{"topics", .members = &TOPICS},
+};
+static const struct schema BROKERS = KEYS(BROKER_KEYS);
+// clang-format on
+
+/// Rules across the keys of one broker.
+static void check_broker_keys(
+	struct host_broker *b, const char *where, struct validation_errors *errors)
 {
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
+	lm_auto_free char *port = lm_xasprintf("%s.port", where);
+	lm_auto_free char *password = lm_xasprintf("%s.passwordFile", where);
 
-static const struct key *find_key(
-	const struct key *keys, size_t n, const char *section, const char *name)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (same_section(keys[i].section, section) && strcmp(keys[i].name, name) == 0)
-			return &keys[i];
-	}
-	return NULL;
-}
-
-static bool is_section(const char *name)
-{
-	for (size_t i = 0; i < LM_ARRAY_SIZE(KEYS); i++) {
-		if (same_section(KEYS[i].section, name))
-			return true;
-	}
-	return false;
-}
-
-static lm_rc fail_unknown(const char *path, struct lm_err *err)
-{
-	char shown[4 * 80 + 32];
-
-	return lm_fail(err, LM_E_INVALID, 0, "%s: is not a key of the host file",
-		lm_str_shorten(lm_str(path), 80, shown, sizeof(shown)));
-}
-
-/// Reads the members of one object of plain values. `where` stands in front of the keys' names.
-static lm_rc read_members(const struct key *keys, size_t n, const char *section, const char *where,
-	const json_t *object, void *base_of_fields, struct lm_err *err)
-{
-	const char *name;
-	json_t *value;
-
-	if (!json_is_object(object))
-		return lm_fail(err, LM_E_INVALID, 0, "%s: must be an object, but is %s", where,
-			json_type_name(object));
-	json_object_foreach((json_t *)object, name, value)
-	{
-		lm_auto_free char *path = lm_xasprintf("%s.%s", where, name);
-		const struct key *key = find_key(keys, n, section, name);
-		if (!key)
-			return fail_unknown(path, err);
-		lm_rc rc = read_value(key, path, value, (char *)base_of_fields + key->field, err);
-		if (rc)
-			return rc;
-	}
-	return LM_OK;
-}
-
-static lm_rc check_broker(struct host_broker *b, const char *where, struct lm_err *err)
-{
 	if (!b->host == !b->socket)
-		return lm_fail(err, LM_E_INVALID, 0, "%s: needs either host or socket", where);
-	if (b->socket && b->port)
-		return lm_fail(err, LM_E_INVALID, 0, "%s.port: has no meaning with socket", where);
+		validation_errors_add(errors, NULL, where, NULL, "needs either host or socket");
+	else if (b->socket && b->port)
+		validation_errors_add(errors, NULL, port, NULL, "has no meaning with socket");
 	if (!b->certificate != !b->private_key)
-		return lm_fail(err, LM_E_INVALID, 0,
-			"%s: certificate and privateKey belong together", where);
+		validation_errors_add(
+			errors, NULL, where, NULL, "certificate and privateKey belong together");
 	if (b->password_file && !b->username)
-		return lm_fail(err, LM_E_INVALID, 0, "%s.passwordFile: needs username", where);
+		validation_errors_add(errors, NULL, password, NULL, "needs username");
 	if (b->host && !b->port)
 		b->port = b->ca || b->certificate ? PORT_TLS : PORT_PLAIN;
-	return LM_OK;
 }
 
-static lm_rc read_broker(
-	const json_t *value, const char *where, struct host_settings *host, struct lm_err *err)
-{
-	struct host_broker *b = &host->brokers[host->brokers_n++]; // freed with host on failure
-	const json_t *topics = json_object_get(value, "topics");
-	lm_auto_free char *within = lm_xasprintf("%s.topics", where);
-	lm_auto_json json_t *rest =
-		topics ? json_copy((json_t *)value) : json_incref((json_t *)value);
-
-	if (topics)
-		json_object_del(rest, "topics");
-	lm_rc rc = read_members(BROKER_KEYS, LM_ARRAY_SIZE(BROKER_KEYS), NULL, where, rest, b, err);
-	if (!rc && topics)
-		rc = read_members(
-			TOPIC_KEYS, LM_ARRAY_SIZE(TOPIC_KEYS), NULL, within, topics, b, err);
-	return rc ? rc : check_broker(b, where, err);
-}
-
-static bool is_same(const char *a, const char *b)
+static bool is_same_text(const char *a, const char *b)
 {
 	return a && b && strcasecmp(a, b) == 0;
 }
 
 /// A broker listed twice would have one outbox, and one name in the metrics, for both.
-static lm_rc check_distinct(const struct host_settings *host, struct lm_err *err)
+static void check_distinct(const struct host_settings *host, struct validation_errors *errors)
 {
 	size_t last = host->brokers_n - 1;
 	const struct host_broker *b = &host->brokers[last];
 
 	for (size_t i = 0; i < last; i++) {
 		const struct host_broker *other = &host->brokers[i];
-		bool same_host = is_same(b->host, other->host) && b->port == other->port;
+		bool same_host = is_same_text(b->host, other->host) && b->port == other->port;
+		lm_auto_free char *where = lm_xasprintf("mqtt[%zu]", last);
 
 		if (same_host || (b->socket && other->socket && !strcmp(b->socket, other->socket)))
-			return lm_fail(err, LM_E_INVALID, 0,
-				"mqtt[%zu]: is the same broker as mqtt[%zu]; list it once", last,
-				i);
+			validation_errors_add(errors, NULL, where, NULL,
+				"is the same broker as mqtt[%zu]; list it once", i);
 	}
-	return LM_OK;
 }
 
-static lm_rc read_brokers(const json_t *value, struct host_settings *host, struct lm_err *err)
+static void read_broker(const json_t *value, const char *where, struct host_settings *host,
+	struct validation_errors *errors)
+{
+	struct host_broker *b = &host->brokers[host->brokers_n++];
+	lm_auto_free char *prefix = lm_xasprintf("%s.", where);
+	size_t before = errors->n;
+
+	if (!json_is_object(value)) {
+		validation_errors_add(errors, NULL, where, value, "must be an object, but is %s",
+			json_type_name(value));
+		return;
+	}
+	schema_read(&BROKERS, value, &(struct schema_place){.prefix = prefix}, b, errors);
+	if (errors->n > before)
+		return;
+	check_broker_keys(b, where, errors);
+	check_distinct(host, errors);
+}
+
+/// One broker, or an array of them.
+static void read_brokers(
+	const json_t *value, struct host_settings *host, struct validation_errors *errors)
 {
 	size_t i;
 	json_t *item;
 
 	host->brokers = lm_xcalloc(BROKERS_MAX, sizeof(*host->brokers));
-	if (!json_is_array(value))
-		return read_broker(value, "mqtt", host, err);
-	if (json_array_size(value) > BROKERS_MAX)
-		return lm_fail(err, LM_E_INVALID, 0, "mqtt: at most %d brokers can be listed",
-			BROKERS_MAX);
+	if (!json_is_array(value)) {
+		read_broker(value, "mqtt", host, errors);
+		return;
+	}
+	if (json_array_size(value) > BROKERS_MAX) {
+		validation_errors_add(errors, NULL, "mqtt", NULL,
+			"at most %d brokers can be listed", BROKERS_MAX);
+		return;
+	}
 	json_array_foreach(value, i, item)
 	{
 		lm_auto_free char *where = lm_xasprintf("mqtt[%zu]", i);
-		lm_rc rc = read_broker(item, where, host, err);
-		if (!rc)
-			rc = check_distinct(host, err);
-		if (rc)
-			return rc;
+		read_broker(item, where, host, errors);
 	}
-	return LM_OK;
 }
 
-static lm_rc read_top(
-	const char *name, const json_t *value, struct host_settings *host, struct lm_err *err)
-{
-	const struct key *key = find_key(KEYS, LM_ARRAY_SIZE(KEYS), NULL, name);
-
-	if (key)
-		return read_value(key, name, value, (char *)host + key->field, err);
-	if (is_section(name))
-		return read_members(KEYS, LM_ARRAY_SIZE(KEYS), name, name, value, host, err);
-	if (strcmp(name, "mqtt") == 0)
-		return read_brokers(value, host, err);
-	return fail_unknown(name, err);
-}
-
-/// node_exporter reads no others, and silently.
-static lm_rc check_textfile(const char *path, struct lm_err *err)
-{
-	char shown[4 * 60 + 32];
-
-	if (!path || lm_str_ends(lm_str(path), LM_STR(".prom")))
-		return LM_OK;
-	return lm_fail(err, LM_E_INVALID, 0, "metrics.textfile: \"%s\": must end in .prom",
-		lm_str_shorten(lm_str(path), 60, shown, sizeof(shown)));
-}
-
-/// What the document says and nothing else; absent members stay NULL or zero.
+/// The document alone, without defaults; absent members stay NULL or zero.
 static lm_rc read_document(const json_t *document, struct host_settings *host, struct lm_err *err)
 {
-	const char *name;
-	json_t *value;
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+	const json_t *brokers = json_object_get(document, "mqtt");
 
 	if (!json_is_object(document))
-		return lm_fail(err, LM_E_INVALID, 0, "it must be an object, but is %s",
+		validation_errors_add(&errors, NULL, NULL, NULL, "must be an object, but is %s",
 			json_type_name(document));
-	json_object_foreach((json_t *)document, name, value)
-	{
-		lm_rc rc = read_top(name, value, host, err);
-		if (rc)
-			return rc;
-	}
-	return check_textfile(host->metrics_textfile, err);
+	schema_read(&HOST, document, &(struct schema_place){.prefix = ""}, host, &errors);
+	if (brokers)
+		read_brokers(brokers, host, &errors);
+	return validation_errors_fail(&errors, "it", err);
 }
 
 static void default_text(char **field, const char *value)
@@ -372,7 +296,75 @@ lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct l
 	return LM_OK;
 }
 
-/// Whoever is in another directory finds the file by this, too.
+static void fill_text(char **field, struct lm_str value)
+{
+	if (!*field && value.n)
+		*field = lm_xmemdup0(value.p, value.n);
+}
+
+static struct lm_str text_member(const json_t *object, const char *key)
+{
+	return lm_str(json_get_text(object, key));
+}
+
+/// A path out of "file:///path" or "/path". Other URIs (PKCS#11) name no file: empty.
+static struct lm_str file_path(const json_t *object, const char *key)
+{
+	struct lm_str uri = text_member(object, key);
+
+	if (lm_str_starts(uri, LM_STR("file://")))
+		uri = (struct lm_str){uri.p + 7, uri.n - 7};
+	return lm_path_is_absolute(uri) ? uri : (struct lm_str){"", 0};
+}
+
+/// Region and thing name out of "arn:aws:iot:<region>:<account>:thing/<name>".
+static void fill_from_thing(struct host_settings *host, struct lm_str arn)
+{
+	struct lm_str rest = arn;
+
+	(void)lm_str_cut(&rest, ':');
+	(void)lm_str_cut(&rest, ':');
+	if (!lm_str_eq(lm_str_cut(&rest, ':'), LM_STR("iot")))
+		return;
+	fill_text(&host->region, lm_str_cut(&rest, ':'));
+	(void)lm_str_cut(&rest, ':');
+	if (lm_str_eq(lm_str_cut(&rest, '/'), LM_STR("thing")))
+		fill_text(&host->thing_name, rest);
+}
+
+/// Fills what `host` leaves open from `<greengrassRoot>/config/config.json`; a missing file changes
+/// nothing. `has_allow_root`: the host file has decided on `allow_root`. Unknown keys and types are
+/// left alone, for the file belongs to another program. LM_E_INVALID: it is not JSON; LM_E_DENIED.
+static lm_rc merge_greengrass(struct host_settings *host, bool has_allow_root, struct lm_err *err)
+{
+	lm_auto_free char *path = lm_path_join(host->greengrass_root, "config/config.json");
+	lm_auto_json json_t *config = NULL;
+	lm_rc rc = json_read_file(path, LIMIT_HOST_FILE, &config, err);
+
+	if (rc == LM_E_NOT_FOUND)
+		return LM_OK;
+	if (rc)
+		return rc;
+	const json_t *thing = json_object_get(config, "coreThing");
+	const json_t *crypto = json_object_get(config, "crypto");
+	const json_t *iot =
+		json_object_get(json_object_get(crypto, "principals"), "IoTCertificate");
+	fill_from_thing(host, text_member(thing, "thingArn"));
+	fill_text(&host->iot.endpoint, text_member(thing, "iotHost"));
+	fill_text(&host->iot.certificate, file_path(iot, "certificatePath"));
+	fill_text(&host->iot.private_key, file_path(iot, "privateKeyPath"));
+	fill_text(&host->iot.ca, file_path(crypto, "caPath"));
+	fill_text(&host->write_directory, file_path(config, "writeDirectory"));
+	const json_t *allows =
+		json_object_get(json_object_get(config, "runtime"), "allowFunctionsToRunAsRoot");
+	if (!has_allow_root)
+		host->allow_root = json_is_true(allows) ||
+				   (json_is_string(allows) &&
+					   lm_str_eq_nocase(json_text(allows), LM_STR("yes")));
+	return LM_OK;
+}
+
+/// A process in another directory finds the file by this, too.
 static char *absolute_path(const char *path)
 {
 	lm_auto_free char *directory = NULL;
@@ -409,8 +401,8 @@ lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err)
 	if (read_document(document, &host, err))
 		return lm_wrap(err, "host file '%s'", path ? path : HOST_FILE_DEFAULT);
 	add_defaults(&host);
-	bool says_root = json_object_get(document, "allowRoot") != NULL;
-	rc = greengrass_merge(&host, says_root, err);
+	bool has_allow_root = json_object_get(document, "allowRoot") != NULL;
+	rc = merge_greengrass(&host, has_allow_root, err);
 	if (rc)
 		return rc;
 	default_text(&host.region, getenv("AWS_REGION"));
@@ -420,76 +412,29 @@ lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err)
 	return LM_OK;
 }
 
-static void write_value(json_t *object, const struct key *key, const void *field)
-{
-	char *const *text = field;
-	const struct host_topic *topic = field;
-
-	if (key->kind == TOPIC)
-		json_object_set_new(object, key->name,
-			topic->name && !topic->off ? json_string(topic->name)
-						   : json_boolean(!topic->off));
-	else if (key->kind == BOOL)
-		json_object_set_new(object, key->name, json_boolean(*(const bool *)field));
-	else if (key->kind == NUMBER && *(const unsigned *)field)
-		json_object_set_new(object, key->name, json_integer(*(const unsigned *)field));
-	else if (key->kind != NUMBER && *text)
-		json_object_set_new(object, key->name, json_string(*text));
-}
-
-static json_t *section_of(json_t *document, const char *section)
-{
-	if (!section)
-		return document;
-	if (!json_object_get(document, section))
-		json_object_set_new(document, section, json_object());
-	return json_object_get(document, section);
-}
-
 json_t *host_to_json(const struct host_settings *host)
 {
 	json_t *document = json_object();
 
-	for (size_t i = 0; i < LM_ARRAY_SIZE(KEYS); i++)
-		write_value(section_of(document, KEYS[i].section), &KEYS[i],
-			(const char *)host + KEYS[i].field);
+	schema_write(&HOST, host, document);
 	if (!host->brokers_n)
 		return document;
 	json_t *brokers = json_array();
 	for (size_t i = 0; i < host->brokers_n; i++) {
 		json_t *broker = json_object();
-		for (size_t k = 0; k < LM_ARRAY_SIZE(BROKER_KEYS); k++)
-			write_value(broker, &BROKER_KEYS[k],
-				(const char *)&host->brokers[i] + BROKER_KEYS[k].field);
-		json_t *topics = json_object();
-		for (size_t k = 0; k < LM_ARRAY_SIZE(TOPIC_KEYS); k++)
-			write_value(topics, &TOPIC_KEYS[k],
-				(const char *)&host->brokers[i] + TOPIC_KEYS[k].field);
-		json_object_set_new(broker, "topics", topics);
+		schema_write(&BROKERS, &host->brokers[i], broker);
 		json_array_append_new(brokers, broker);
 	}
 	json_object_set_new(document, "mqtt", brokers);
 	return document;
 }
 
-static void free_texts(const struct key *keys, size_t n, void *base_of_fields)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (keys[i].kind == TEXT || keys[i].kind == PATH)
-			free(*(char **)((char *)base_of_fields + keys[i].field));
-		else if (keys[i].kind == TOPIC)
-			free(((struct host_topic *)((char *)base_of_fields + keys[i].field))->name);
-	}
-}
-
 void host_finish(struct host_settings *host)
 {
-	for (size_t i = 0; i < host->brokers_n; i++) {
-		free_texts(BROKER_KEYS, LM_ARRAY_SIZE(BROKER_KEYS), &host->brokers[i]);
-		free_texts(TOPIC_KEYS, LM_ARRAY_SIZE(TOPIC_KEYS), &host->brokers[i]);
-	}
+	for (size_t i = 0; i < host->brokers_n; i++)
+		schema_finish(&BROKERS, &host->brokers[i]);
 	free(host->brokers);
-	free_texts(KEYS, LM_ARRAY_SIZE(KEYS), host);
+	schema_finish(&HOST, host);
 	free(host->file);
 	*host = (struct host_settings){0};
 }

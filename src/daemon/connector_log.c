@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "base/str.h"
 
 #include <errno.h>

@@ -5,8 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
-#include "config/status.h"
+#include "config/status_message.h"
 #include "daemon/container_status.h"
 #include "daemon/log_router.h"
 #include "daemon/log_shipper.h"
@@ -17,8 +16,7 @@
 #include "deploy/store.h"
 #include "docker/compose.h"
 #include "events/monitor.h"
-#include "sys/memory.h"
-#include "sys/notify.h"
+#include "sys/sd_notify.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -36,7 +34,7 @@ struct daemon {
 	const struct daemon_options *options;
 	struct host_settings host;
 	struct loop *loop;
-	struct notify *notify; ///< The service manager (systemd, say); NULL: there is none.
+	struct sd_notify *notify; ///< The service manager (systemd, say); NULL: there is none.
 	struct loop_timer *watchdog;
 	bool notify_failed; ///< That it cannot be notified was logged.
 	struct store *store;
@@ -69,18 +67,18 @@ static void daemon_finish(struct daemon *d)
 	mqtt_brokers_destroy(d->brokers);
 	store_close(d->store);
 	loop_timer_destroy(d->watchdog);
-	notify_close(d->notify);
+	sd_notify_close(d->notify);
 	loop_destroy(d->loop);
 	log_router_close();
 	host_finish(&d->host);
 	free(d->status);
 }
 
-static bool notify_manager(struct daemon *d, enum notify_patience time_limit, const char *lines)
+static bool notify_manager(struct daemon *d, enum sd_notify_patience time_limit, const char *lines)
 {
 	struct lm_err err;
 
-	if (notify_send(d->notify, time_limit, lines, &err) == LM_OK) {
+	if (sd_notify_send(d->notify, time_limit, lines, &err) == LM_OK) {
 		d->notify_failed = false;
 		return true;
 	}
@@ -93,7 +91,7 @@ static bool notify_manager(struct daemon *d, enum notify_patience time_limit, co
 /// From the loop, so that a loop that hangs is noticed.
 static void on_watchdog(void *ctx)
 {
-	(void)notify_manager(ctx, NOTIFY_AT_ONCE, "WATCHDOG=1");
+	(void)notify_manager(ctx, SD_NOTIFY_AT_ONCE, "WATCHDOG=1");
 }
 
 /// Before any child is started: takes the manager's variables out of the environment.
@@ -101,10 +99,10 @@ static void open_notify(struct daemon *d)
 {
 	struct lm_err err;
 
-	if (notify_open(&d->notify, &err))
+	if (sd_notify_open(&d->notify, &err))
 		lm_warn("%s; the service manager is not notified", err.msg);
 	d->watchdog = loop_timer_create(d->loop, on_watchdog, d);
-	uint64_t interval_ms = notify_watchdog_ms(d->notify) / 2;
+	uint64_t interval_ms = sd_notify_watchdog_ms(d->notify) / 2;
 	if (interval_ms > 0)
 		loop_timer_start(d->watchdog, interval_ms, interval_ms);
 }
@@ -133,7 +131,7 @@ static void on_exit_signal(void *ctx)
 	}
 	d->shuts_down = true;
 	lm_info("shutting down");
-	(void)notify_manager(d, NOTIFY_PATIENT, "STOPPING=1");
+	(void)notify_manager(d, SD_NOTIFY_PATIENT, "STOPPING=1");
 	supervisor_exit(d->supervisor, on_supervisor_exited, d);
 }
 
@@ -142,7 +140,7 @@ static void on_tidy(void *ctx)
 	struct daemon *d = ctx;
 
 	metrics_exporter_changed(d->metrics); // by now what followed is known, too
-	(void)memory_give_back();
+	(void)lm_memory_give_back();
 }
 
 /// Containers have changed. The monitor lives before and after what is notified here.
@@ -229,7 +227,7 @@ static void on_changed(void *ctx)
 	if (is_new || !d->status_sent) {
 		lm_auto_free char *lines = lm_xasprintf("STATUS=%s", status);
 
-		d->status_sent = notify_manager(d, NOTIFY_AT_ONCE, lines);
+		d->status_sent = notify_manager(d, SD_NOTIFY_AT_ONCE, lines);
 	}
 	free(d->status);
 	d->status = lm_take(status);
@@ -374,7 +372,7 @@ int daemon_run(const struct daemon_options *options)
 		return EXIT_FAILURE;
 	}
 	lm_info("lightermand " LM_VERSION " has started");
-	(void)notify_manager(&d, NOTIFY_PATIENT, "READY=1");
+	(void)notify_manager(&d, SD_NOTIFY_PATIENT, "READY=1");
 	begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has exited");

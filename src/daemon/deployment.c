@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "config/status.h"
+#include "config/status_message.h"
 #include "daemon/log_router.h"
 
 #include <stdlib.h>
@@ -181,9 +181,9 @@ static void finish(struct deployment *d, const struct worker_result *result)
 		.error = success ? NULL : copy(result->error),
 		.message = success ? NULL : copy(result->message),
 		.compose_version = copy(result->compose_version),
-		.success_status =
-			success ? status_success(def->bucket, def->key, result->compose_version)
-				: NULL,
+		.success_status = success ? status_message_success(
+						    def->bucket, def->key, result->compose_version)
+					  : NULL,
 		.started_ms = d->started_ms,
 		.ended_ms = lm_clock_wall_ms(),
 		.ms = lm_clock_mono_ms() - d->began_ms,

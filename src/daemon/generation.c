@@ -11,13 +11,13 @@ enum { SINCE_OFFLINE = 7 };
 
 lm_rc generation_read(struct store *s, unsigned n, struct group **ret, struct lm_err *err)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto_free char *text = NULL;
 	struct lm_err why = {LM_OK};
 	lm_rc rc = store_read_definition(s, n, &text, &why);
 
 	if (rc == LM_OK)
-		rc = definition_parse(lm_str(text), &faults, ret, &why);
+		rc = definition_parse(lm_str(text), &errors, ret, &why);
 	if (rc)
 		return lm_fail(err, LM_E_SYS, why.sys, "the stored definition of generation %u: %s",
 			n, why.msg);
@@ -148,12 +148,12 @@ static bool is_named(const struct connector_definition *d, const struct connecto
 
 static lm_rc read_definition(struct store *store, unsigned n, struct group **ret)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto_free char *text = NULL;
 	struct lm_err ignored;
 	lm_rc rc = store_read_definition(store, n, &text, &ignored);
 
-	return rc ? rc : definition_parse(lm_str(text), &faults, ret, &ignored);
+	return rc ? rc : definition_parse(lm_str(text), &errors, ret, &ignored);
 }
 
 /// Adds what generation `n` has: copies of the object that `d` names, and whether it put any file

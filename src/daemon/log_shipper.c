@@ -3,9 +3,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "daemon/log_router.h"
 #include "daemon/log_spool.h"
 #include "daemon/worker_launcher.h"

@@ -7,8 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
-#include "config/status.h"
+#include "config/status_message.h"
 #include "sys/json.h"
 
 #include <dirent.h>

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "config/status.h"
+#include "config/status_message.h"
 
 #include <stdlib.h>
 
@@ -131,7 +131,7 @@ static char *make_status(const struct outcome *outcome)
 {
 	if (outcome->success)
 		return lm_xstrdup(outcome->success_status);
-	return status_failure(outcome->error, outcome->message);
+	return status_message_failure(outcome->error, outcome->message);
 }
 
 static void prune(struct outcomes *o, unsigned keep)
@@ -225,7 +225,7 @@ lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err)
 		lm_xasprintf("the deployment of generation %u failed, and lightermand exited "
 			     "before it could record why; see the connector log of that time",
 			store_state(o->store)->open);
-	lm_auto_free char *status = status_failure("InternalError", message);
+	lm_auto_free char *status = status_message_failure("InternalError", message);
 	lm_rc rc = close_open(o, message, lm_str(status), err);
 
 	if (rc == LM_OK)
@@ -235,5 +235,5 @@ lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err)
 
 void outcomes_refuse(struct outcomes *o, const char *error, const char *message)
 {
-	hold_in_order(o, status_failure(error, message));
+	hold_in_order(o, status_message_failure(error, message));
 }

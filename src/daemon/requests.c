@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/requests.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "daemon/container_list.h"
 #include "daemon/control_server.h"
 #include "daemon/log_router.h"

@@ -490,7 +490,7 @@ static const char *reason_text(enum lifecycle_reason reason, bool plans)
 		[REASON_DEPLOY] = "superseded by a newer deployment",
 		[REASON_START] = "superseded by a start",
 		[REASON_STOP] = "the application is to be stopped",
-		[REASON_END] = "lightermand is shutting down",
+		[REASON_EXIT] = "lightermand is shutting down",
 		[REASON_FORGOTTEN] = "the client has disconnected",
 	};
 
@@ -573,7 +573,7 @@ static json_t *last_line(
 		return take_last_line(s);
 	case ANSWER_SUPERSEDED:
 		return control_last_line(1, "superseded by a later command");
-	case ANSWER_ENDING:
+	case ANSWER_EXITING:
 		return control_last_line(1, "lightermand is shutting down");
 	case ANSWER_STOP_LATER:
 		return control_last_line(
@@ -745,9 +745,9 @@ static void on_progress_changed(void *ctx)
 
 // Commands ---------------------------------------------------------------------------------------
 
-static json_t *fault_line(const struct definition_fault *fault)
+static json_t *fault_line(const struct validation_error *fault)
 {
-	lm_auto_free char *text = fault_text(fault);
+	lm_auto_free char *text = validation_error_text(fault);
 
 	return json_pack("{s:{s:s?, s:s?, s:s?, s:s?, s:s}}", "fault", "entry", fault->entry,
 		"parameter", fault->parameter, "value", fault->value, "rule", fault->rule, "text",
@@ -758,11 +758,11 @@ static json_t *fault_line(const struct definition_fault *fault)
 static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct group **ret,
 	struct lm_err *err)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
-	lm_rc rc = definition_parse(group_file, &faults, ret, err);
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+	lm_rc rc = definition_parse(group_file, &errors, ret, err);
 
-	for (size_t i = 0; rc != LM_OK && i < faults.n; i++)
-		waiter_send(waiter, fault_line(&faults.items[i]), false);
+	for (size_t i = 0; rc != LM_OK && i < errors.n; i++)
+		waiter_send(waiter, fault_line(&errors.items[i]), false);
 	return rc;
 }
 
@@ -874,7 +874,7 @@ void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
 	s->exited_cb = done;
 	s->exited_ctx = ctx;
 	post(s, (struct lifecycle_event){
-			.kind = EVENT_END, .takes_down = teardown_is_due_at_exit(s->store)});
+			.kind = EVENT_EXIT, .takes_down = teardown_is_due_at_exit(s->store)});
 }
 
 void supervisor_forget(struct supervisor *s, const void *ctx)

@@ -95,7 +95,7 @@ static lm_rc send_descriptors(int socket, const int *fds, struct lm_err *err)
 		return LM_OK;
 	return lm_fail(err,
 		n < 0 && (errno == EPIPE || errno == ECONNRESET) ? LM_E_NETWORK : LM_E_SYS, errno,
-		"hand its descriptors to the worker: %m");
+		"pass descriptors to the worker: %m");
 }
 
 lm_rc handover_send(

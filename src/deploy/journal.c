@@ -33,7 +33,7 @@ static bool take_number(struct lm_str *line, uint64_t max, uint64_t *ret)
 	return lm_str_to_u64(lm_str_cut(line, ' '), max, ret);
 }
 
-static void read_begin(struct lm_str line, struct journal_state *state)
+static void read_begin_line(struct lm_str line, struct journal_state *state)
 {
 	uint64_t generation, attempt, ms;
 
@@ -46,7 +46,7 @@ static void read_begin(struct lm_str line, struct journal_state *state)
 		.began_ms = (int64_t)ms};
 }
 
-static void read_stage(struct lm_str line, struct journal_state *state)
+static void read_stage_line(struct lm_str line, struct journal_state *state)
 {
 	struct lm_str name = lm_str_cut(&line, ' ');
 	uint64_t ms;
@@ -77,9 +77,9 @@ lm_rc journal_read(int dir_fd, struct journal_state *ret, struct lm_err *err)
 		struct lm_str kind = lm_str_cut(&line, ' ');
 
 		if (lm_str_eq(kind, LM_STR("begin")))
-			read_begin(line, &state);
+			read_begin_line(line, &state);
 		else if (lm_str_eq(kind, LM_STR("stage")))
-			read_stage(line, &state);
+			read_stage_line(line, &state);
 	}
 	*ret = state;
 	return LM_OK;

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,7 +125,7 @@ lm_rc launch_lock(
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
 		*ret_holder = read_holder(fd);
 		return lm_fail(err, LM_E_CONFLICT, 0,
-			"a worker of an earlier lightermand has not ended yet");
+			"a worker of an earlier lightermand is still running");
 	}
 	if (ftruncate(fd, 0) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "write '%s': %m", path);

@@ -13,7 +13,7 @@
 
 /// The user for the application: DockerUserId, else the host file's defaultUser, else who we are.
 /// LM_E_INVALID: the definition's DockerUserId cannot be used here. LM_E_NOT_FOUND, LM_E_DENIED:
-/// the default user cannot. The message says what to do.
+/// the default user cannot. The message has what to do.
 lm_rc launch_find_user(const struct host_settings *host, const struct connector_definition *def,
 	struct process_user *ret, struct lm_err *err);
 /// Its two halves: whether there is that user; whether it may be the application's on this device,
@@ -41,7 +41,7 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 lm_rc launch_remove_credentials(const struct host_settings *host, struct lm_err *err);
 
 /// The device's private key and its certificate, as far as the AWS IoT credentials provider of the
-/// host file needs them; -1: it does not, or they cannot be opened, which the worker then says.
+/// host file needs them; -1: it does not, or they cannot be opened, which the worker then reports.
 struct launch_identity {
 	int key_fd, certificate_fd;
 };

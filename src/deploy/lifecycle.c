@@ -11,7 +11,8 @@ static void act(struct lifecycle_actions *actions, struct lifecycle_action actio
 	actions->items[actions->n++] = action;
 }
 
-static void answer(struct lifecycle_actions *actions, unsigned client, enum lifecycle_answer text)
+static void answer_client(
+	struct lifecycle_actions *actions, unsigned client, enum lifecycle_answer text)
 {
 	if (client)
 		act(actions, (struct lifecycle_action){
@@ -21,14 +22,14 @@ static void answer(struct lifecycle_actions *actions, unsigned client, enum life
 static void answer_present(
 	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
 {
-	answer(actions, l->client, text);
+	answer_client(actions, l->client, text);
 	l->client = 0;
 }
 
 static void answer_next(
 	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
 {
-	answer(actions, l->next_client, text);
+	answer_client(actions, l->next_client, text);
 	l->next = COMMAND_NONE;
 	l->next_client = 0;
 	l->next_own = false;
@@ -38,29 +39,29 @@ static void answer_next(
 static void answer_start(
 	struct lifecycle *l, struct lifecycle_actions *actions, enum lifecycle_answer text)
 {
-	answer(actions, l->start_client, text);
+	answer_client(actions, l->start_client, text);
 	l->start_waits = false;
 	l->start_client = 0;
 }
 
-static bool is_same_wish(struct lifecycle_wish a, struct lifecycle_wish b)
+static bool is_same_target(struct lifecycle_target a, struct lifecycle_target b)
 {
 	return a.state == b.state && a.generation == b.generation;
 }
 
-/// From now on that is what is worked for.
-static void want(struct lifecycle *l, enum lifecycle_wanted state, unsigned n,
+/// Sets what is wanted.
+static void set_wanted(struct lifecycle *l, enum lifecycle_wanted state, unsigned n,
 	struct lifecycle_actions *actions)
 {
-	const struct lifecycle_wish wish = {state, n};
+	const struct lifecycle_target target = {state, n};
 
-	l->settled = false;
-	if (is_same_wish(l->wanted, wish) && !l->unsaved)
+	l->given_up = false;
+	if (is_same_target(l->wanted, target) && !l->unsaved)
 		return;
 	if (l->wanted.generation != n)
-		l->before = (struct lifecycle_wish){0};
-	l->wanted = wish;
-	l->unsaved = true; // until it is said to be
+		l->before = (struct lifecycle_target){0};
+	l->wanted = target;
+	l->unsaved = true; // until EVENT_SAVED
 	act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
 }
 
@@ -128,13 +129,13 @@ static void set_actual(struct lifecycle *l, enum lifecycle_actual actual, unsign
 }
 
 /// What is wanted again if a deployment that is ordered now fails before it changes anything.
-static struct lifecycle_wish find_before(const struct lifecycle *l)
+static struct lifecycle_target wanted_before(const struct lifecycle *l)
 {
 	if (l->wanted.state != WANTED_UP || l->wanted.generation == l->good)
 		return l->wanted;
 	if (!l->touched)
 		return l->before;
-	return (struct lifecycle_wish){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
+	return (struct lifecycle_target){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
 }
 
 /// What an attempt has changed outlives it.
@@ -144,7 +145,7 @@ static void save_touched(const struct lifecycle *l, struct lifecycle_actions *ac
 		act(actions, (struct lifecycle_action){.kind = ACTION_SAVE});
 }
 
-static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_command command,
+static void begin_deploying(struct lifecycle *l, unsigned n, enum lifecycle_command command,
 	bool own, struct lifecycle_actions *actions)
 {
 	bool restores = l->goes_back && n != 0 && n == l->good;
@@ -162,10 +163,10 @@ static void begin_deployment(struct lifecycle *l, unsigned n, enum lifecycle_com
 			     .restores = restores,
 			     .keeps = restores && l->actual != ACTUAL_PARTIAL && !l->touched,
 			     .touched = l->touched,
-			     .before = n ? (struct lifecycle_wish){0} : find_before(l)});
+			     .before = n ? (struct lifecycle_target){0} : wanted_before(l)});
 }
 
-static void begin_stop(struct lifecycle *l, struct lifecycle_actions *actions)
+static void begin_stopping(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	l->activity = ACTIVITY_STOPPING;
 	l->command = COMMAND_STOP;
@@ -191,10 +192,10 @@ static enum lifecycle_answer late_stop_answer(const struct lifecycle *l)
 {
 	if (l->actual == ACTUAL_NOTHING || l->wanted.state == WANTED_NOTHING)
 		return stop_answer(l);
-	return l->wanted.state == WANTED_DOWN ? ANSWER_STOP_LATER : ANSWER_ENDING;
+	return l->wanted.state == WANTED_DOWN ? ANSWER_STOP_LATER : ANSWER_EXITING;
 }
 
-/// After the program was told to end. A stop that came before or meanwhile is carried out first.
+/// Once the program is to exit. A stop that came before or meanwhile is carried out first.
 static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	bool takes_down = (l->exit_takes_down || l->wanted.state == WANTED_DOWN) &&
@@ -207,11 +208,11 @@ static void proceed_to_exit(struct lifecycle *l, struct lifecycle_actions *actio
 			l->next_client = 0;
 			l->next = COMMAND_NONE;
 		}
-		begin_stop(l, actions);
+		begin_stopping(l, actions);
 		return;
 	}
-	answer_next(l, actions, l->next == COMMAND_STOP ? late_stop_answer(l) : ANSWER_ENDING);
-	answer_start(l, actions, ANSWER_ENDING);
+	answer_next(l, actions, l->next == COMMAND_STOP ? late_stop_answer(l) : ANSWER_EXITING);
+	answer_start(l, actions, ANSWER_EXITING);
 	stop_timer(l, actions);
 	l->restore_due = false;
 	l->activity = ACTIVITY_EXITED;
@@ -236,13 +237,13 @@ static void begin_command(struct lifecycle *l, struct lifecycle_actions *actions
 		stop_timer(l, actions);
 	}
 	if (command == COMMAND_DEPLOY)
-		begin_deployment(l, 0, command, own, actions);
+		begin_deploying(l, 0, command, own, actions);
 	else if (command == COMMAND_START)
-		begin_deployment(l, l->wanted.generation, command, own, actions);
+		begin_deploying(l, l->wanted.generation, command, own, actions);
 	else if (l->wanted.state == WANTED_NOTHING)
 		answer_present(l, actions, ANSWER_NOTHING_DEPLOYED);
 	else
-		begin_stop(l, actions);
+		begin_stopping(l, actions);
 }
 
 /// The program's own command waits with its retry; one of a person does not.
@@ -269,7 +270,7 @@ static void proceed(struct lifecycle *l, struct lifecycle_actions *actions)
 	} else if (l->restore_due) {
 		l->restore_due = false;
 		l->goes_back = true;
-		begin_deployment(l, l->good, COMMAND_NONE, true, actions);
+		begin_deploying(l, l->good, COMMAND_NONE, true, actions);
 	} else if (l->retry_due) {
 		l->retry_due = false;
 		l->waits = true;
@@ -278,19 +279,19 @@ static void proceed(struct lifecycle *l, struct lifecycle_actions *actions)
 			(struct lifecycle_action){.kind = ACTION_SET_TIMER, .tries = l->tries});
 	} else if (l->waits) {
 		l->activity = ACTIVITY_WAITING;
-	} else if (l->settled || lifecycle_is_fulfilled(l)) {
+	} else if (l->given_up || lifecycle_is_fulfilled(l)) {
 		return;
 	} else if (l->wanted.state == WANTED_UP) {
-		begin_deployment(l, l->wanted.generation, COMMAND_NONE, true, actions);
+		begin_deploying(l, l->wanted.generation, COMMAND_NONE, true, actions);
 	} else if (l->actual == ACTUAL_UNKNOWN) {
 		l->command = COMMAND_NONE;
 		begin_look(l, actions);
 	} else {
-		begin_stop(l, actions);
+		begin_stopping(l, actions);
 	}
 }
 
-static void cancel(
+static void begin_cancelling(
 	struct lifecycle *l, enum lifecycle_reason reason, struct lifecycle_actions *actions)
 {
 	l->activity = ACTIVITY_CANCELLING;
@@ -307,17 +308,17 @@ static void put_next(struct lifecycle *l, const struct lifecycle_event *event,
 	l->next_client = event->client;
 	l->next_own = event->own;
 	if (l->activity == ACTIVITY_PLANNING || l->activity == ACTIVITY_DEPLOYING)
-		cancel(l, reason, actions);
+		begin_cancelling(l, reason, actions);
 	else if (!is_busy(l))
 		proceed(l, actions);
 }
 
-static void on_plan(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
+static void step_plan(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
 {
 	if (l->exits) {
-		answer(actions, client, ANSWER_ENDING);
+		answer_client(actions, client, ANSWER_EXITING);
 	} else if (is_busy(l) || l->next != COMMAND_NONE) {
-		answer(actions, client, ANSWER_BUSY);
+		answer_client(actions, client, ANSWER_BUSY);
 	} else {
 		l->activity = ACTIVITY_PLANNING;
 		l->command = COMMAND_PLAN;
@@ -326,39 +327,39 @@ static void on_plan(struct lifecycle *l, unsigned client, struct lifecycle_actio
 	}
 }
 
-static void on_deploy(
+static void step_deploy(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	if (l->exits)
-		answer(actions, event->client, ANSWER_ENDING);
+		answer_client(actions, event->client, ANSWER_EXITING);
 	else
 		put_next(l, event, REASON_DEPLOY, actions);
 }
 
-static void on_start(
+static void step_start(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	bool deploys = l->activity == ACTIVITY_DEPLOYING || l->next == COMMAND_START ||
 		       (l->next == COMMAND_DEPLOY && !l->next_own) || l->start_waits;
 
 	if (l->exits) {
-		answer(actions, event->client, ANSWER_ENDING);
+		answer_client(actions, event->client, ANSWER_EXITING);
 	} else if (deploys) {
-		answer(actions, event->client, ANSWER_BUSY);
+		answer_client(actions, event->client, ANSWER_BUSY);
 	} else if (l->wanted.state == WANTED_NOTHING) {
-		answer(actions, event->client, ANSWER_NOTHING_DEPLOYED);
+		answer_client(actions, event->client, ANSWER_NOTHING_DEPLOYED);
 	} else if (l->next == COMMAND_STOP) {
-		want(l, WANTED_UP, l->wanted.generation, actions);
+		set_wanted(l, WANTED_UP, l->wanted.generation, actions);
 		l->start_waits = true;
 		l->start_client = event->client;
 	} else {
-		want(l, WANTED_UP, l->wanted.generation, actions);
+		set_wanted(l, WANTED_UP, l->wanted.generation, actions);
 		put_next(l, event, REASON_START, actions);
 	}
 }
 
 /// From now on the application shall be down, whatever becomes of the rest.
-static void on_stop(
+static void step_stop(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	bool has_begun = l->wanted.state != WANTED_NOTHING;
@@ -366,40 +367,40 @@ static void on_stop(
 		      l->activity == ACTIVITY_CANCELLING;
 
 	if (!has_begun && !begins) {
-		answer(actions, event->client, ANSWER_NOTHING_DEPLOYED);
+		answer_client(actions, event->client, ANSWER_NOTHING_DEPLOYED);
 		return;
 	}
 	if (has_begun)
-		want(l, WANTED_DOWN, l->wanted.generation, actions);
+		set_wanted(l, WANTED_DOWN, l->wanted.generation, actions);
 	l->restore_due = false;
 	if (l->activity == ACTIVITY_EXITED)
-		answer(actions, event->client, late_stop_answer(l));
+		answer_client(actions, event->client, late_stop_answer(l));
 	else
 		put_next(l, event, REASON_STOP, actions);
 }
 
-static void on_command(
+static void step_command(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	switch (event->command) {
 	case COMMAND_DEPLOY:
-		on_deploy(l, event, actions);
+		step_deploy(l, event, actions);
 		break;
 	case COMMAND_START:
-		on_start(l, event, actions);
+		step_start(l, event, actions);
 		break;
 	case COMMAND_STOP:
-		on_stop(l, event, actions);
+		step_stop(l, event, actions);
 		break;
 	case COMMAND_PLAN:
-		on_plan(l, event->client, actions);
+		step_plan(l, event->client, actions);
 		break;
 	case COMMAND_NONE:
 		break;
 	}
 }
 
-static void on_forget(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
+static void step_forget(struct lifecycle *l, unsigned client, struct lifecycle_actions *actions)
 {
 	if (client == 0)
 		return;
@@ -411,74 +412,74 @@ static void on_forget(struct lifecycle *l, unsigned client, struct lifecycle_act
 		return;
 	l->client = 0;
 	if (l->activity == ACTIVITY_PLANNING)
-		cancel(l, REASON_FORGOTTEN, actions);
+		begin_cancelling(l, REASON_FORGOTTEN, actions);
 }
 
-static void on_end(struct lifecycle *l, bool takes_down, struct lifecycle_actions *actions)
+static void step_exit_event(struct lifecycle *l, bool takes_down, struct lifecycle_actions *actions)
 {
 	if (l->exits)
 		return;
 	l->exits = true;
 	l->exit_takes_down = takes_down;
 	if (l->activity == ACTIVITY_PLANNING || l->activity == ACTIVITY_DEPLOYING)
-		cancel(l, REASON_END, actions);
+		begin_cancelling(l, REASON_EXIT, actions);
 	else if (!is_busy(l))
 		proceed(l, actions);
 }
 
-static void on_begun(struct lifecycle *l, unsigned generation)
+static void step_begun(struct lifecycle *l, unsigned generation)
 {
 	bool is_new = l->command == COMMAND_DEPLOY && l->subject == 0;
-	const struct lifecycle_wish wish = {WANTED_UP, generation};
+	const struct lifecycle_target target = {WANTED_UP, generation};
 
 	l->subject = generation;
 	if (!is_new)
 		return;
-	l->settled = false;
+	l->given_up = false;
 	l->restore_failed = false;
-	if (is_same_wish(l->wanted, wish))
+	if (is_same_target(l->wanted, target))
 		return;
-	const struct lifecycle_wish before = find_before(l);
-	l->before = before.generation == generation ? (struct lifecycle_wish){0} : before;
-	l->wanted = wish; // on record with the generation
+	const struct lifecycle_target before = wanted_before(l);
+	l->before = before.generation == generation ? (struct lifecycle_target){0} : before;
+	l->wanted = target; // on record with the generation
 	l->unsaved = false;
 }
 
-static void publish(struct lifecycle_actions *actions)
+static void publish_failure(struct lifecycle_actions *actions)
 {
 	act(actions, (struct lifecycle_action){.kind = ACTION_PUBLISH});
 }
 
-static void record(
-	struct lifecycle *l, bool success, bool is_told, struct lifecycle_actions *actions)
+static void record_outcome(
+	struct lifecycle *l, bool success, bool is_published, struct lifecycle_actions *actions)
 {
-	l->unrecorded = true; // until it is said to be
+	l->unrecorded = true; // until EVENT_RECORDED
 	act(actions, (struct lifecycle_action){.kind = ACTION_RECORD,
 			     .generation = l->subject,
 			     .success = success,
-			     .publish = is_told});
+			     .publish = is_published});
 }
 
-/// What is wanted failed for good: what was wanted before it, or ran before it, is wanted again. If
-/// there is nothing, it stays what is wanted, until somebody does something.
+/// What is wanted failed, and is not tried again: what was wanted before it, or ran before it, is
+/// wanted again. If there is nothing, it stays what is wanted, until somebody does something.
 static void go_back(struct lifecycle *l, struct lifecycle_actions *actions)
 {
-	struct lifecycle_wish wish = l->before;
+	struct lifecycle_target target = l->before;
 
 	l->tries = 0;
 	stop_timer(l, actions);
-	if (l->touched || wish.state == WANTED_NOTHING)
-		wish = (struct lifecycle_wish){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
-	if (wish.state == WANTED_NOTHING || wish.generation == l->wanted.generation) {
-		l->settled = true;
+	if (l->touched || target.state == WANTED_NOTHING)
+		target = (struct lifecycle_target){l->good ? WANTED_UP : WANTED_NOTHING, l->good};
+	if (target.state == WANTED_NOTHING || target.generation == l->wanted.generation) {
+		l->given_up = true;
 		return;
 	}
-	want(l, wish.state, wish.generation, actions);
+	set_wanted(l, target.state, target.generation, actions);
 	l->goes_back = true;
 }
 
 /// What was last deployed with success is to run until what is wanted does.
-static void restore(struct lifecycle *l)
+static void schedule_restore(struct lifecycle *l)
 {
 	if (l->good && !l->restore_failed && !(l->actual == ACTUAL_WHOLE && l->runs == l->good))
 		l->restore_due = true;
@@ -496,9 +497,9 @@ static bool fail_own(
 	}
 	retry(l);
 	save_touched(l, actions);
-	// What a person has stopped comes up by nobody's word but theirs.
+	// What a user has stopped comes up only when a user starts it.
 	if (l->good != l->subject && (l->touched || l->before.state != WANTED_DOWN))
-		restore(l);
+		schedule_restore(l);
 	return is_first;
 }
 
@@ -508,7 +509,7 @@ static bool fail_ordered(struct lifecycle *l, struct lifecycle_actions *actions)
 	go_back(l, actions);
 	// What it has changed stays as it is: going back is for those who ask for it.
 	if (l->acted)
-		l->settled = true;
+		l->given_up = true;
 	return true;
 }
 
@@ -522,7 +523,7 @@ static bool fail_restore(struct lifecycle *l, enum lifecycle_failure failure)
 }
 
 /// Whether the failure is to be published.
-static bool fail(
+static bool fail_wanted(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
 	if (l->wanted.state != WANTED_UP || l->subject != l->wanted.generation)
@@ -536,71 +537,71 @@ static void end_deployment_failed(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
 	// What is wanted now is saved first: killed between the two, the attempt is found open.
-	bool is_told = fail(l, failure, actions);
+	bool is_published = fail_wanted(l, failure, actions);
 
-	record(l, false, is_told, actions);
+	record_outcome(l, false, is_published, actions);
 	answer_present(l, actions, ANSWER_FAILED);
 	proceed(l, actions);
 }
 
-static void on_stop_failed(struct lifecycle *l, struct lifecycle_actions *actions)
+static void step_stop_failed(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	set_actual(l, ACTUAL_UNKNOWN, 0);
 	if (has_ended_series(l) || l->wanted.state != WANTED_DOWN || l->exits)
-		publish(actions);
+		publish_failure(actions);
 	answer_present(l, actions, ANSWER_FAILED);
 	if (l->wanted.state == WANTED_DOWN)
 		retry(l);
 	proceed(l, actions);
 }
 
-static void on_deployment_not_begun(
+static void step_deployment_not_begun(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
-	bool is_told = true;
+	bool is_published = true;
 
 	if (l->command == COMMAND_DEPLOY && l->own && failure == FAILURE_TRANSIENT) {
 		// What it brought waits for the next try.
-		is_told = has_ended_series(l);
+		is_published = has_ended_series(l);
 		retry(l);
 		if (l->next == COMMAND_NONE) {
 			l->next = COMMAND_DEPLOY;
 			l->next_own = true;
 		}
-		restore(l);
+		schedule_restore(l);
 	} else if (l->command != COMMAND_DEPLOY) {
-		is_told = fail(l, failure, actions);
+		is_published = fail_wanted(l, failure, actions);
 	} else if (!l->own && l->wanted.state == WANTED_UP && l->wanted.generation != l->good) {
-		// The one whose place it was to take was given up for it.
+		// It was to replace one that was given up for it.
 		go_back(l, actions);
 	}
-	if (is_told)
-		publish(actions);
+	if (is_published)
+		publish_failure(actions);
 	answer_present(l, actions, ANSWER_FAILED);
 	proceed(l, actions);
 }
 
-static void on_not_begun(
+static void step_not_begun(
 	struct lifecycle *l, enum lifecycle_failure failure, struct lifecycle_actions *actions)
 {
 	if (l->command == COMMAND_PLAN) {
 		answer_present(l, actions, ANSWER_FAILED);
 		proceed(l, actions);
 	} else if (l->activity == ACTIVITY_STOPPING) {
-		on_stop_failed(l, actions);
+		step_stop_failed(l, actions);
 	} else {
-		on_deployment_not_begun(l, failure, actions);
+		step_deployment_not_begun(l, failure, actions);
 	}
 }
 
-static void on_acts(struct lifecycle *l)
+static void step_acts(struct lifecycle *l)
 {
 	set_actual(l, ACTUAL_PARTIAL, l->subject);
 	l->acted = true;
 	l->touched = true;
 }
 
-static void on_deployed(struct lifecycle *l, struct lifecycle_actions *actions)
+static void step_deployed(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	set_actual(l, ACTUAL_WHOLE, l->subject);
 	l->touched = false;
@@ -609,15 +610,15 @@ static void on_deployed(struct lifecycle *l, struct lifecycle_actions *actions)
 	l->restore_failed = false;
 	if (l->subject == l->wanted.generation) {
 		l->tries = 0;
-		l->before = (struct lifecycle_wish){0};
+		l->before = (struct lifecycle_target){0};
 		stop_timer(l, actions);
 	}
-	record(l, true, true, actions);
+	record_outcome(l, true, true, actions);
 	answer_present(l, actions, ANSWER_DONE);
 	proceed(l, actions);
 }
 
-static void on_looked(
+static void step_looked(
 	struct lifecycle *l, enum lifecycle_event_kind kind, struct lifecycle_actions *actions)
 {
 	bool after_stop = l->command == COMMAND_STOP;
@@ -631,20 +632,20 @@ static void on_looked(
 		answer_present(l, actions, stop_answer(l));
 		proceed(l, actions);
 	} else if (after_stop) {
-		on_stop_failed(l, actions);
+		step_stop_failed(l, actions);
 	} else if (kind == EVENT_RUNS_SOMETHING) {
 		set_actual(l, ACTUAL_PARTIAL, 0);
 		proceed(l, actions);
 	} else {
 		if (has_ended_series(l))
-			publish(actions);
+			publish_failure(actions);
 		retry(l);
 		proceed(l, actions);
 	}
 }
 
 /// What a restart policy brings up is not what is wanted.
-static void on_engine_back(struct lifecycle *l, struct lifecycle_actions *actions)
+static void step_engine_back(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	if (l->wanted.state == WANTED_NOTHING || l->activity == ACTIVITY_STOPPING)
 		return;
@@ -656,14 +657,14 @@ static void on_engine_back(struct lifecycle *l, struct lifecycle_actions *action
 	proceed(l, actions);
 }
 
-static void on_timer(struct lifecycle *l, struct lifecycle_actions *actions)
+static void step_timer(struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	l->waits = false;
 	if (l->activity == ACTIVITY_WAITING)
 		proceed(l, actions);
 }
 
-static void on_debt(struct lifecycle *l, bool *debt, bool owes, struct lifecycle_actions *actions)
+static void step_debt(struct lifecycle *l, bool *debt, bool owes, struct lifecycle_actions *actions)
 {
 	*debt = owes;
 	if (owes)
@@ -672,7 +673,7 @@ static void on_debt(struct lifecycle *l, bool *debt, bool owes, struct lifecycle
 		rest(l);
 }
 
-static void on_debt_timer(const struct lifecycle *l, struct lifecycle_actions *actions)
+static void step_debt_timer(const struct lifecycle *l, struct lifecycle_actions *actions)
 {
 	if (l->unrecorded)
 		act(actions, (struct lifecycle_action){.kind = ACTION_RECORD_AGAIN});
@@ -681,25 +682,25 @@ static void on_debt_timer(const struct lifecycle *l, struct lifecycle_actions *a
 }
 
 /// The worker, or what was to become one, has ended or is about to act.
-static void on_worker(
+static void step_worker(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	switch (event->kind) {
 	case EVENT_BEGUN:
-		on_begun(l, event->generation);
+		step_begun(l, event->generation);
 		break;
 	case EVENT_NOT_BEGUN:
-		on_not_begun(l, event->failure, actions);
+		step_not_begun(l, event->failure, actions);
 		break;
 	case EVENT_ACTS:
-		on_acts(l);
+		step_acts(l);
 		break;
 	case EVENT_DEPLOYED:
-		on_deployed(l, actions);
+		step_deployed(l, actions);
 		break;
 	case EVENT_FAILED:
 		if (l->command == COMMAND_STOP)
-			on_stop_failed(l, actions);
+			step_stop_failed(l, actions);
 		else
 			end_deployment_failed(l, event->failure, actions);
 		break;
@@ -726,38 +727,38 @@ void lifecycle_step(
 		proceed(l, actions);
 		break;
 	case EVENT_COMMAND:
-		on_command(l, event, actions);
+		step_command(l, event, actions);
 		break;
 	case EVENT_FORGET:
-		on_forget(l, event->client, actions);
+		step_forget(l, event->client, actions);
 		break;
-	case EVENT_END:
-		on_end(l, event->takes_down, actions);
+	case EVENT_EXIT:
+		step_exit_event(l, event->takes_down, actions);
 		break;
 	case EVENT_RUNS_NOTHING:
 	case EVENT_RUNS_SOMETHING:
 	case EVENT_ENGINE_AWAY:
-		on_looked(l, event->kind, actions);
+		step_looked(l, event->kind, actions);
 		break;
 	case EVENT_ENGINE_BACK:
-		on_engine_back(l, actions);
+		step_engine_back(l, actions);
 		break;
 	case EVENT_TIMER:
-		on_timer(l, actions);
+		step_timer(l, actions);
 		break;
 	case EVENT_SAVED:
 	case EVENT_NOT_SAVED:
-		on_debt(l, &l->unsaved, event->kind == EVENT_NOT_SAVED, actions);
+		step_debt(l, &l->unsaved, event->kind == EVENT_NOT_SAVED, actions);
 		break;
 	case EVENT_RECORDED:
 	case EVENT_NOT_RECORDED:
-		on_debt(l, &l->unrecorded, event->kind == EVENT_NOT_RECORDED, actions);
+		step_debt(l, &l->unrecorded, event->kind == EVENT_NOT_RECORDED, actions);
 		break;
 	case EVENT_DEBT_TIMER:
-		on_debt_timer(l, actions);
+		step_debt_timer(l, actions);
 		break;
 	default:
-		on_worker(l, event, actions);
+		step_worker(l, event, actions);
 		break;
 	}
 }
@@ -769,7 +770,7 @@ struct lifecycle lifecycle_begin(const struct lifecycle_record *record)
 
 	return (struct lifecycle){
 		.wanted = record->wanted,
-		.before = is_good ? (struct lifecycle_wish){0} : record->before,
+		.before = is_good ? (struct lifecycle_target){0} : record->before,
 		.good = record->good,
 		.touched = record->touched,
 		.actual = record->wanted.state == WANTED_NOTHING ? ACTUAL_NOTHING
@@ -843,7 +844,7 @@ const char *lifecycle_event_name(enum lifecycle_event_kind kind)
 		[EVENT_RESUME] = "resume",
 		[EVENT_COMMAND] = "command",
 		[EVENT_FORGET] = "forget",
-		[EVENT_END] = "end",
+		[EVENT_EXIT] = "exit",
 		[EVENT_BEGUN] = "begun",
 		[EVENT_NOT_BEGUN] = "not begun",
 		[EVENT_ACTS] = "acts",

@@ -16,8 +16,8 @@
 
 enum lifecycle_wanted { WANTED_NOTHING, WANTED_UP, WANTED_DOWN };
 
-/// What shall be. UP: this generation runs. DOWN: nothing does, and a start takes up this one.
-struct lifecycle_wish {
+/// The state to reach. UP: this generation runs. DOWN: none does, and a start brings up this one.
+struct lifecycle_target {
 	enum lifecycle_wanted state;
 	unsigned generation;
 };
@@ -35,7 +35,7 @@ enum lifecycle_activity {
 	ACTIVITY_LOOKING,    ///< Asks the engine which containers of ours run.
 	ACTIVITY_PLANNING,   ///< A worker makes a plan.
 	ACTIVITY_DEPLOYING,  ///< A worker deploys `subject`.
-	ACTIVITY_CANCELLING, ///< A worker that plans or deploys was told to stop.
+	ACTIVITY_CANCELLING, ///< A worker that plans or deploys is being stopped.
 	ACTIVITY_STOPPING,   ///< A worker takes the application down.
 	ACTIVITY_WAITING,    ///< Tries again when the timer fires.
 	ACTIVITY_RECORDING,  ///< Nothing is left but to write down what the disk has refused.
@@ -47,23 +47,23 @@ enum lifecycle_command { COMMAND_NONE, COMMAND_DEPLOY, COMMAND_START, COMMAND_ST
 
 enum lifecycle_failure {
 	FAILURE_TRANSIENT, ///< May go away by itself.
-	FAILURE_DEFINITE,  ///< Somebody has to change something first.
+	FAILURE_DEFINITE,  ///< A user has to change something first.
 };
 
 enum lifecycle_event_kind {
 	EVENT_RESUME,       ///< The program has started.
 	EVENT_COMMAND,      ///< `command` of `client`; `own`: of the program itself, at its start.
 	EVENT_FORGET,       ///< `client` is gone.
-	EVENT_END,          ///< The program shall end. `takes_down`: the application goes with it.
+	EVENT_EXIT,         ///< The program is to exit. `takes_down`: with a teardown.
 	EVENT_BEGUN,        ///< `generation` is on record, and its worker runs.
 	EVENT_NOT_BEGUN,    ///< A worker could not be started: `failure`.
 	EVENT_ACTS,         ///< The worker is about to change containers.
 	EVENT_DEPLOYED,     ///< The worker has deployed.
 	EVENT_FAILED,       ///< The worker has failed: `failure`.
-	EVENT_CANCELLED,    ///< The worker has stopped because it was told to.
+	EVENT_CANCELLED,    ///< The worker has stopped, as ACTION_CANCEL asked.
 	EVENT_TORN_DOWN,    ///< The worker has taken the application down.
-	EVENT_PLANNED,      ///< The plan has ended, well or not.
-	EVENT_RUNS_NOTHING, ///< The engine says that the application is down,
+	EVENT_PLANNED,      ///< The plan has finished or failed.
+	EVENT_RUNS_NOTHING, ///< The engine reports that the application is down,
 	EVENT_RUNS_SOMETHING, ///< or that it is not,
 	EVENT_ENGINE_AWAY,    ///< or nothing.
 	EVENT_ENGINE_BACK,    ///< It was away, or was restarted, and answers again.
@@ -87,16 +87,15 @@ struct lifecycle_event {
 };
 
 enum lifecycle_action_kind {
-	/// Begin an attempt of `generation`, or, with 0, of the definition that the command
-	/// brought, as
-	/// a new generation that is wanted with `before` (on record together).
+	/// Deploy `generation`, or, with 0, the command's definition as a new generation that is
+	/// wanted with `before` (on record together).
 	ACTION_BEGIN,
 	ACTION_TAKE_DOWN, ///< Start the worker that takes down.
 	ACTION_PLAN,      ///< Start the worker that plans.
-	ACTION_CANCEL,    ///< Tell the worker to stop.
+	ACTION_CANCEL,    ///< Stop the worker.
 	ACTION_LOOK,      ///< Ask the engine what runs.
 	ACTION_SAVE,      ///< Put on disk what is wanted.
-	/// Record how the attempt ended; `publish`: and tell the world.
+	/// Record the outcome; `publish`: and publish it.
 	ACTION_RECORD,
 	ACTION_RECORD_AGAIN, ///< What could not be recorded before.
 	ACTION_PUBLISH,      ///< The failure of something that has no outcome.
@@ -113,27 +112,27 @@ enum lifecycle_answer {
 	ANSWER_FAILED,
 	ANSWER_CANCELLED,
 	ANSWER_SUPERSEDED, ///< It waited, and a later command came.
-	ANSWER_ENDING,     ///< The program ends.
-	ANSWER_STOP_LATER, ///< The program ends; its next start takes the application down.
+	ANSWER_EXITING,    ///< The program exits.
+	ANSWER_STOP_LATER, ///< The program exits; its next start takes the application down.
 	ANSWER_BUSY,
 	ANSWER_NOTHING_DEPLOYED,
 	ANSWER_PLANNED,
 };
 
-/// Why a worker was told to stop.
+/// Why a worker is to stop.
 enum lifecycle_reason {
 	REASON_NONE,
 	REASON_DEPLOY, ///< A newer deployment.
 	REASON_START,
 	REASON_STOP,
-	REASON_END,
+	REASON_EXIT,
 	REASON_FORGOTTEN, ///< Nobody waits for it any more.
 };
 
 struct lifecycle_action {
 	enum lifecycle_action_kind kind;
 	unsigned generation;
-	struct lifecycle_wish before;
+	struct lifecycle_target before;
 	bool own;      ///< BEGIN: by the program itself.
 	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
 	bool keeps;    ///< BEGIN: nothing has changed what ran, so what of it still runs runs on.
@@ -153,10 +152,10 @@ struct lifecycle_actions {
 };
 
 struct lifecycle {
-	struct lifecycle_wish wanted;
+	struct lifecycle_target wanted;
 	/// What is wanted again if `wanted.generation`, which was never deployed with success,
 	/// fails before it has changed anything.
-	struct lifecycle_wish before;
+	struct lifecycle_target before;
 	unsigned good; ///< Deployed with success last; 0: none.
 	bool touched;  ///< An attempt has changed what runs, and none has succeeded since.
 	bool unsaved;  ///< `wanted` is not on disk yet.
@@ -173,7 +172,7 @@ struct lifecycle {
 	bool acted;                     ///< DEPLOYING: it has changed what runs.
 	bool goes_back;                 ///< What is brought up now is what ran before.
 
-	bool settled;     ///< Nothing more is tried: why was published.
+	bool given_up;    ///< Nothing more is tried: the reason was published.
 	bool restore_due; ///< `good` is to be brought up before the next try of what is wanted.
 	bool restore_failed;
 	bool retry_due; ///< The timer is to be set,
@@ -185,14 +184,14 @@ struct lifecycle {
 	bool next_own;               ///< or of the program itself.
 	bool start_waits;            ///< Behind that one, a stop, comes a start,
 	unsigned start_client;       ///< for them.
-	bool exits;                  ///< EVENT_END came.
+	bool exits;                  ///< EVENT_EXIT came.
 	bool exit_takes_down;
 	bool exit_tried;
 };
 
 /// What is on record when the program starts.
 struct lifecycle_record {
-	struct lifecycle_wish wanted, before;
+	struct lifecycle_target wanted, before;
 	unsigned good;
 	bool touched; ///< As in struct lifecycle.
 };
@@ -206,7 +205,7 @@ void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
 bool lifecycle_is_at_rest(const struct lifecycle *l);
 /// What runs is what is wanted.
 bool lifecycle_is_fulfilled(const struct lifecycle *l);
-/// The one table of failures that are the definition's fault, or whose cause is not known to be
+/// The one table of failures that the definition causes, or whose cause is not known to be
 /// none: by what failed, whichever stage it failed in. What a worker calls an InternalError is
 /// transient whatever its class: an image that no registry has may come. LM_OK and LM_E_CANCELLED
 /// (somebody else ended the worker) count as transient.

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct run {
+struct stage_run {
 	struct deploy_options options; ///< With every setting that counts for this version.
 	const struct deploy_ops *ops;
 	void *ctx;
@@ -19,72 +19,72 @@ struct run {
 struct row {
 	const char *name;
 	const char *words; ///< What the stage does, in front of its error.
-	lm_rc (*work)(struct run *run, struct lm_err *err);
+	lm_rc (*work)(struct stage_run *run, struct lm_err *err);
 	/// Offline mode: goes on instead, after a failure of a class in `offline`.
-	lm_rc (*instead)(struct run *run, struct lm_err *err);
+	lm_rc (*instead)(struct stage_run *run, struct lm_err *err);
 	unsigned offline;
-	unsigned definition;      ///< Failures of these classes are the definition's fault.
+	unsigned definition;      ///< Failures of these classes are errors in the definition.
 	bool online_only;         ///< Left out once offline mode has taken over.
 	enum deploy_effect after; ///< What has become of what ran before, once it is done.
 };
 
-static enum deploy_pull pull_mode(const struct run *run)
+static enum deploy_pull pull_mode(const struct stage_run *run)
 {
 	if (run->outcome->offline)
 		return DEPLOY_PULL_LOCAL;
 	return run->options.pull_before_up ? DEPLOY_PULL_ALL : DEPLOY_PULL_MISSING;
 }
 
-static lm_rc do_prepare(struct run *run, struct lm_err *err)
+static lm_rc stage_prepare(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->prepare(run->ctx, err);
 }
 
-static lm_rc do_fetch(struct run *run, struct lm_err *err)
+static lm_rc stage_fetch(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->fetch(run->ctx, err);
 }
 
-static lm_rc do_fetch_local(struct run *run, struct lm_err *err)
+static lm_rc stage_fetch_local(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->fetch_local(run->ctx, err);
 }
 
-static lm_rc do_resolve(struct run *run, struct lm_err *err)
+static lm_rc stage_resolve(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->resolve(run->ctx, err);
 }
 
-static lm_rc do_authenticate(struct run *run, struct lm_err *err)
+static lm_rc stage_authenticate(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->authenticate(run->ctx, err);
 }
 
-static lm_rc do_without_login(struct run *run, struct lm_err *err)
+static lm_rc stage_without_login(struct stage_run *run, struct lm_err *err)
 {
 	(void)run;
 	(void)err;
 	return LM_OK; // local images need none
 }
 
-static lm_rc do_admit(struct run *run, struct lm_err *err)
+static lm_rc stage_admit(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->admit(run->ctx, pull_mode(run), err);
 }
 
-static lm_rc do_pull(struct run *run, struct lm_err *err)
+static lm_rc stage_pull(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->pull(run->ctx, pull_mode(run), err);
 }
 
-static lm_rc do_down(struct run *run, struct lm_err *err)
+static lm_rc stage_down(struct stage_run *run, struct lm_err *err)
 {
 	run->outcome->effect = DEPLOY_STOPPING;
 	return run->ops->down(run->ctx, err);
 }
 
 /// As lm_wrap, for a class that came by return: it counts even where `err` was not filled.
-static lm_rc wrap(struct lm_err *err, lm_rc rc, const char *words)
+static lm_rc wrap_class(struct lm_err *err, lm_rc rc, const char *words)
 {
 	if (rc == LM_OK)
 		return LM_OK;
@@ -92,19 +92,20 @@ static lm_rc wrap(struct lm_err *err, lm_rc rc, const char *words)
 	return lm_wrap(err, "%s", words);
 }
 
-static lm_rc report(struct run *run, const struct deploy_event *event, struct lm_err *err)
+static lm_rc report_event(
+	struct stage_run *run, const struct deploy_event *event, struct lm_err *err)
 {
 	lm_rc rc = run->ops->report(run->ctx, event, err);
 
-	return wrap(err, rc, "report a stage");
+	return wrap_class(err, rc, "report a stage");
 }
 
-static lm_rc do_up(struct run *run, struct lm_err *err)
+static lm_rc stage_up(struct stage_run *run, struct lm_err *err)
 {
 	lm_rc rc = run->ops->place(run->ctx, err);
 
 	if (rc)
-		return wrap(err, rc, "replace the local copy of the compose file");
+		return wrap_class(err, rc, "replace the local copy of the compose file");
 	run->outcome->effect = DEPLOY_STARTING;
 	rc = run->ops->up(run->ctx, err);
 	if (rc != LM_E_CONFLICT || !run->options.force_deploy)
@@ -114,7 +115,7 @@ static lm_rc do_up(struct run *run, struct lm_err *err)
 	(void)snprintf(message, sizeof(message),
 		"%s; ForceDeploy: removing what an earlier deployment left, then trying once more",
 		err->msg);
-	rc = report(run,
+	rc = report_event(run,
 		&(struct deploy_event){
 			.stage = DEPLOY_UP, .state = DEPLOY_PROGRESS, .message = message},
 		err);
@@ -123,14 +124,14 @@ static lm_rc do_up(struct run *run, struct lm_err *err)
 	run->outcome->forced = true;
 	rc = run->ops->remove_leftovers(run->ctx, err);
 	if (rc)
-		return wrap(err, rc, "remove what an earlier deployment left");
+		return wrap_class(err, rc, "remove what an earlier deployment left");
 	rc = run->ops->up(run->ctx, err);
-	return wrap(err, rc, "after the removal of what an earlier deployment left");
+	return wrap_class(err, rc, "after the removal of what an earlier deployment left");
 }
 
-static lm_rc do_settle(struct run *run, struct lm_err *err)
+static lm_rc stage_wait_healthy(struct stage_run *run, struct lm_err *err)
 {
-	return run->ops->settle(run->ctx, err);
+	return run->ops->wait_healthy(run->ctx, err);
 }
 
 // Services that are not well answer with an error of their own (HTTP 503), and the engine answers
@@ -142,23 +143,23 @@ static lm_rc do_settle(struct run *run, struct lm_err *err)
 
 static const struct row rows[DEPLOY_STAGES] = {
 	[DEPLOY_VALIDATE] = {.name = "validate"},
-	[DEPLOY_PREPARE] = {"prepare", "check this machine", do_prepare, .definition = WRONG},
-	[DEPLOY_FETCH] = {"fetch", "fetch the compose file, secrets and tokens", do_fetch,
-		do_fetch_local, .offline = AWAY, .definition = WRONG_OBJECT},
+	[DEPLOY_PREPARE] = {"prepare", "check this device", stage_prepare, .definition = WRONG},
+	[DEPLOY_FETCH] = {"fetch", "fetch the compose file, secrets and tokens", stage_fetch,
+		stage_fetch_local, .offline = AWAY, .definition = WRONG_OBJECT},
 	// At a start the store may have another file by now, which cannot be used.
-	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", do_resolve, do_resolve,
+	[DEPLOY_RESOLVE] = {"resolve", "read the compose file", stage_resolve, stage_resolve,
 		.definition = WRONG},
-	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", do_authenticate,
-		do_without_login, .offline = AWAY, .definition = WRONG, .online_only = true},
-	[DEPLOY_ADMIT] = {"admit", "check disk space and images", do_admit, do_admit,
+	[DEPLOY_AUTHENTICATE] = {"authenticate", "log in to the registries", stage_authenticate,
+		stage_without_login, .offline = AWAY, .definition = WRONG, .online_only = true},
+	[DEPLOY_ADMIT] = {"admit", "check disk space and images", stage_admit, stage_admit,
 		.definition = WRONG},
-	[DEPLOY_PULL] = {"pull", "pull the images", do_pull, do_pull, .offline = AWAY,
+	[DEPLOY_PULL] = {"pull", "pull the images", stage_pull, stage_pull, .offline = AWAY,
 		.definition = WRONG},
-	[DEPLOY_DOWN] = {"down", "stop what runs", do_down, .definition = WRONG,
+	[DEPLOY_DOWN] = {"down", "stop the previous containers", stage_down, .definition = WRONG,
 		.after = DEPLOY_STOPPED},
-	[DEPLOY_UP] = {"up", "start the application", do_up, .definition = WRONG,
+	[DEPLOY_UP] = {"up", "start the application", stage_up, .definition = WRONG,
 		.after = DEPLOY_STARTED},
-	[DEPLOY_SETTLE] = {"settle", "wait for the application's health", do_settle},
+	[DEPLOY_WAIT_HEALTHY] = {"settle", "wait until healthy", stage_wait_healthy},
 	[DEPLOY_COMMIT] = {.name = "commit"},
 };
 
@@ -204,8 +205,8 @@ static bool applies(enum deploy_stage stage, const struct deploy_options *o)
 	switch (stage) {
 	case DEPLOY_DOWN:
 		return o->stop_containers;
-	case DEPLOY_SETTLE:
-		return o->settle;
+	case DEPLOY_WAIT_HEALTHY:
+		return o->wait_healthy;
 	default:
 		return true;
 	}
@@ -241,13 +242,13 @@ size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stag
 	for (size_t i = 0; i < LM_ARRAY_SIZE(order->stages); i++)
 		if (applies(order->stages[i], &o))
 			out[n++] = order->stages[i];
-	if (applies(DEPLOY_SETTLE, &o))
-		out[n++] = DEPLOY_SETTLE;
+	if (applies(DEPLOY_WAIT_HEALTHY, &o))
+		out[n++] = DEPLOY_WAIT_HEALTHY;
 	return n;
 }
 
 /// What `stage` does instead.
-static lm_rc do_instead(struct run *run, enum deploy_stage stage, struct lm_err *err)
+static lm_rc stage_instead(struct stage_run *run, enum deploy_stage stage, struct lm_err *err)
 {
 	bool changed = false;
 	lm_rc rc = LM_OK;
@@ -263,7 +264,7 @@ static lm_rc do_instead(struct run *run, enum deploy_stage stage, struct lm_err 
 }
 
 /// Whether offline mode helps against this failure.
-static bool may_go_on(const struct run *run, enum deploy_stage stage, lm_rc rc)
+static bool may_go_offline(const struct stage_run *run, enum deploy_stage stage, lm_rc rc)
 {
 	const struct row *row = &rows[stage];
 
@@ -274,15 +275,14 @@ static bool may_go_on(const struct run *run, enum deploy_stage stage, lm_rc rc)
 }
 
 /// Offline mode: the stage did not get what it needs; what is on this device has to do.
-static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_err *err)
+static lm_rc work_offline(struct stage_run *run, enum deploy_stage stage, struct lm_err *err)
 {
 	char message[LM_ERR_MSG_SIZE + 128];
 	struct lm_err local = {LM_OK};
 
-	(void)snprintf(
-		message, sizeof(message), "%s; going on with what is on this device", err->msg);
+	(void)snprintf(message, sizeof(message), "%s; falling back to local copies", err->msg);
 	run->outcome->offline = true;
-	lm_rc rc = report(run,
+	lm_rc rc = report_event(run,
 		&(struct deploy_event){.stage = stage,
 			.state = DEPLOY_PROGRESS,
 			.message = message,
@@ -290,7 +290,7 @@ static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_er
 		err);
 	if (rc)
 		return rc;
-	rc = do_instead(run, stage, &local);
+	rc = stage_instead(run, stage, &local);
 	if (rc == LM_OK || rc == LM_E_CANCELLED) {
 		*err = local;
 		return rc;
@@ -298,33 +298,33 @@ static lm_rc work_offline(struct run *run, enum deploy_stage stage, struct lm_er
 	return lm_fail(err, rc, local.sys, "%s; offline: %s", err->msg, local.msg);
 }
 
-static lm_rc work(struct run *run, enum deploy_stage stage, struct lm_err *err)
+static lm_rc do_work(struct stage_run *run, enum deploy_stage stage, struct lm_err *err)
 {
 	const struct row *row = &rows[stage];
 	lm_rc rc = row->work(run, err);
-	bool instead = may_go_on(run, stage, rc);
+	bool instead = may_go_offline(run, stage, rc);
 
 	if (instead)
 		rc = work_offline(run, stage, err);
 	if (rc == LM_OK)
 		return LM_OK;
-	// What is missing on this device is no fault of the definition.
+	// What is missing on this device is no error in the definition.
 	run->outcome->error_class = !instead && (row->definition & CLASS(rc)) != 0
 					    ? DEPLOY_INVALID_PARAMETER
 					    : DEPLOY_INTERNAL_ERROR;
-	return wrap(err, rc, row->words);
+	return wrap_class(err, rc, row->words);
 }
 
-static lm_rc run_stage(struct run *run, enum deploy_stage stage, struct lm_err *err)
+static lm_rc execute_stage(struct stage_run *run, enum deploy_stage stage, struct lm_err *err)
 {
 	const struct deploy_ops *ops = run->ops;
 	struct deploy_event event = {.stage = stage, .state = DEPLOY_BEGIN};
-	lm_rc rc = report(run, &event, err);
+	lm_rc rc = report_event(run, &event, err);
 
 	if (rc)
 		return rc;
 	uint64_t began_ms = ops->now(run->ctx);
-	rc = work(run, stage, err);
+	rc = do_work(run, stage, err);
 	event.ms = ops->now(run->ctx) - began_ms;
 	if (rc == LM_E_CANCELLED)
 		return rc;
@@ -339,13 +339,13 @@ static lm_rc run_stage(struct run *run, enum deploy_stage stage, struct lm_err *
 	if (rows[stage].after != DEPLOY_UNTOUCHED)
 		run->outcome->effect = rows[stage].after;
 	event.state = DEPLOY_END;
-	return report(run, &event, err);
+	return report_event(run, &event, err);
 }
 
 void deploy_run(const struct deploy_options *options, const struct deploy_ops *ops, void *ctx,
 	struct deploy_outcome *ret)
 {
-	struct run run = {effective(options), ops, ctx, ret};
+	struct stage_run run = {effective(options), ops, ctx, ret};
 	enum deploy_stage stages[DEPLOY_STAGES];
 	size_t n = deploy_plan_stages(options, stages);
 
@@ -357,7 +357,7 @@ void deploy_run(const struct deploy_options *options, const struct deploy_ops *o
 
 		if (rows[stages[i]].online_only && ret->offline)
 			continue;
-		ret->rc = run_stage(&run, stages[i], &err);
+		ret->rc = execute_stage(&run, stages[i], &err);
 		if (ret->rc != LM_OK) {
 			ret->failed = stages[i];
 			ret->err = err;
@@ -412,10 +412,11 @@ enum deploy_effect deploy_effect_from_name(const char *name)
 const char *deploy_effect_text(enum deploy_effect effect)
 {
 	static const char *const texts[] = {
-		[DEPLOY_UNTOUCHED] = "what ran before was not touched",
-		[DEPLOY_STOPPING] = "what ran before may be stopped in part",
-		[DEPLOY_STOPPED] = "what ran before is stopped, and nothing new was started",
-		[DEPLOY_STARTING] = "the new containers may be started in part",
+		[DEPLOY_UNTOUCHED] = "the previous application was not changed",
+		[DEPLOY_STOPPING] = "the previous application may be partly stopped",
+		[DEPLOY_STOPPED] =
+			"the previous application is stopped, and nothing new was started",
+		[DEPLOY_STARTING] = "the new containers may be partly started",
 		[DEPLOY_STARTED] = "the new containers were started",
 	};
 

@@ -6,8 +6,8 @@
 ///
 /// Runs in the worker and waits inside the operations. It knows nothing of Docker, of the store, of
 /// files or of the clock: all that is behind `struct deploy_ops`. Holds no secret, never logs. The
-/// stages `validate` and `commit` belong to whoever starts and records the deployment; they have
-/// names here so that every program spells them alike.
+/// stages `validate` and `commit` belong to the program that starts and records the deployment;
+/// they have names here so that every program spells them alike.
 
 #include "base/error.h"
 
@@ -25,7 +25,7 @@ enum deploy_stage {
 	DEPLOY_PULL,
 	DEPLOY_DOWN,
 	DEPLOY_UP,
-	DEPLOY_SETTLE,
+	DEPLOY_WAIT_HEALTHY,
 	DEPLOY_COMMIT,
 	DEPLOY_STAGES, ///< How many there are; also: none.
 };
@@ -46,7 +46,7 @@ struct deploy_options {
 	bool pull_before_up;  ///< From 5. Default true.
 	bool stop_containers; ///< From 6. Default true.
 	bool offline_mode;    ///< From 7. Default false.
-	bool settle;          ///< The policy has a health gate; any version.
+	bool wait_healthy;    ///< The policy has a health gate; any version.
 	/// It is a start of what was deployed before, whose own compose file is at hand: in offline
 	/// mode that takes the place of whatever cannot be had, for whatever reason.
 	bool has_own;
@@ -63,7 +63,7 @@ enum deploy_pull {
 	DEPLOY_PULL_ALL,     ///< Every image that is not built here.
 	DEPLOY_PULL_MISSING, ///< Only images that are not on this device (`up` would pull them
 			     ///< too).
-	DEPLOY_PULL_LOCAL,   ///< None: fail, and say which, if one is not on this device.
+	DEPLOY_PULL_LOCAL,   ///< None: fail, naming it, if one is not on this device.
 };
 
 /// Whether a failure of this class is one that offline mode helps against.
@@ -89,7 +89,7 @@ struct deploy_event {
 /// Everything the state machine reaches. Each fails with an error class as in base/error.h and
 /// nothing else in `err`; the classes that matter here are LM_E_INVALID (the definition, or what it
 /// names, is wrong), LM_E_NETWORK, LM_E_TIMEOUT and LM_E_REFUSED (offline mode may help),
-/// LM_E_CONFLICT (`up` only: ForceDeploy may help) and LM_E_CANCELLED (told to stop).
+/// LM_E_CONFLICT (`up` only: ForceDeploy may help) and LM_E_CANCELLED.
 struct deploy_ops {
 	lm_rc (*prepare)(void *ctx, struct lm_err *err);
 	/// Compose file, secrets and registry tokens.
@@ -113,7 +113,7 @@ struct deploy_ops {
 	/// ForceDeploy: removes what is in the way of `up` and carries our project label, and
 	/// nothing else.
 	lm_rc (*remove_leftovers)(void *ctx, struct lm_err *err);
-	lm_rc (*settle)(void *ctx, struct lm_err *err);
+	lm_rc (*wait_healthy)(void *ctx, struct lm_err *err);
 	/// DEPLOY_BEGIN returns only when the stage is on record elsewhere; the stage acts only
 	/// after LM_OK. After a failure of a report nothing more is started.
 	lm_rc (*report)(void *ctx, const struct deploy_event *event, struct lm_err *err);
@@ -135,7 +135,7 @@ enum deploy_effect {
 const char *deploy_effect_name(enum deploy_effect effect);
 /// The effect of that name, or DEPLOY_EFFECTS; `name` may be NULL.
 enum deploy_effect deploy_effect_from_name(const char *name);
-/// A sentence for people: "what ran before was not touched", …
+/// A sentence for people: "the previous application was not changed", …
 const char *deploy_effect_text(enum deploy_effect effect);
 
 enum deploy_error_class {
@@ -147,7 +147,7 @@ enum deploy_error_class {
 const char *deploy_error_class_name(enum deploy_error_class error_class);
 
 struct deploy_outcome {
-	/// LM_OK, LM_E_CANCELLED (told to stop: no failure of the deployment), or the failure.
+	/// LM_OK, LM_E_CANCELLED (which is no failure of the deployment), or the failure.
 	lm_rc rc;
 	enum deploy_stage failed; ///< Where it ended if `rc` is not LM_OK, else DEPLOY_STAGES.
 	enum deploy_error_class error_class; ///< Holds if the deployment failed.

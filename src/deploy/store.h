@@ -53,7 +53,7 @@ struct store_state {
 	char open_stage[STORE_STAGE_SIZE]; ///< The last stage recorded, "" if none was.
 	/// What shall be, and what shall be instead if a generation that was never deployed with
 	/// success changes nothing. They name generations that exist.
-	struct lifecycle_wish wanted, before;
+	struct lifecycle_target wanted, before;
 	bool touched; ///< An attempt has changed what runs, and none has succeeded since.
 };
 
@@ -76,7 +76,7 @@ const char *store_note(const struct store *s);
 /// was not reported yet). From the same moment on it is what is wanted, with `before` (unless that
 /// is the same generation) and `touched`. LM_E_CONFLICT: another attempt is under way.
 lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
-	struct lifecycle_wish before, bool touched, unsigned *ret_n, struct lm_err *err);
+	struct lifecycle_target before, bool touched, unsigned *ret_n, struct lm_err *err);
 /// Begins another attempt of generation `n`, which may be the interrupted one. LM_E_NOT_FOUND.
 /// LM_E_CONFLICT: another attempt is under way, or a status message of `n` was not reported yet.
 lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err);
@@ -118,7 +118,7 @@ lm_rc store_finish(
 
 /// A status message that is not known to be in the outbox.
 struct store_message {
-	unsigned generation, attempt; ///< Together they name the message for good.
+	unsigned generation, attempt; ///< Together they identify the message.
 };
 
 /// All of them that can be read, oldest generation first, also with an error; the caller frees the
@@ -152,5 +152,5 @@ lm_rc store_read_copies(struct store *s, unsigned n, json_t **ret, struct lm_err
 lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err);
 
 /// Makes what is wanted last. Works on a full disk, too.
-lm_rc store_want(struct store *s, struct lifecycle_wish wanted, struct lifecycle_wish before,
+lm_rc store_want(struct store *s, struct lifecycle_target wanted, struct lifecycle_target before,
 	bool touched, struct lm_err *err);

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "docker/compose_env.h"
 #include "docker/compose_output.h"
 #include "docker/compose_references.h"

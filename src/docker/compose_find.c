@@ -3,8 +3,8 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "docker/compose_output.h"
 #include "sys/process.h"
 

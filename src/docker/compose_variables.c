@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "sys/yaml.h"
 
 #define PROFILES "COMPOSE_PROFILES"

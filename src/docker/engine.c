@@ -85,7 +85,7 @@ static lm_rc exchange(const struct http_unix_request *request, uint64_t timeout_
 	if (rc != LM_OK)
 		return rc;
 	struct wait_limit within = wait_limit_within(limit, timeout_ms);
-	rc = http_unix_finish(h, &within, err);
+	rc = http_unix_wait(h, &within, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "ask the Docker daemon");
 	*ret = lm_take(h);

@@ -17,7 +17,7 @@ static lm_rc ask(
 	lm_rc rc = engine_connect(request, &h, err);
 
 	if (!rc)
-		rc = http_unix_finish(h, &within, err);
+		rc = http_unix_wait(h, &within, err);
 	if (!rc && http_unix_status(h) / 100 != 2)
 		rc = engine_answer_error(h, err);
 	return rc;

@@ -36,7 +36,7 @@ static lm_rc begin_stop(const struct engine *e, const struct engine_object *c,
 
 static lm_rc end_stop(struct http_unix *h, const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_rc rc = http_unix_finish(h, limit, err);
+	lm_rc rc = http_unix_wait(h, limit, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "ask the Docker daemon");
 	int status = http_unix_status(h);

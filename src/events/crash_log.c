@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "events/crash_log.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "events/container_event.h"
 #include "sys/numbered_dir.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/limits.h"
-#include "base/path.h"
 #include "sys/json.h"
 
 #include <fcntl.h>

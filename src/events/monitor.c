@@ -2,8 +2,8 @@
 #include "events/monitor.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "events/crash_log.h"
 #include "events/crash_reporter.h"
 #include "events/event_cursor.h"

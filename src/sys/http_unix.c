@@ -32,7 +32,7 @@ struct http_unix {
 	void *ctx;
 };
 
-static bool is_plain(struct lm_str s)
+static bool is_one_line(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
@@ -42,8 +42,8 @@ static bool is_plain(struct lm_str s)
 
 static lm_rc write_head(struct http_unix *h, const struct http_unix_request *r, struct lm_err *err)
 {
-	if (!is_plain(lm_str(r->target)) ||
-		(r->secret_header && !is_plain(lm_secret_str(r->secret_value))))
+	if (!is_one_line(lm_str(r->target)) ||
+		(r->secret_header && !is_one_line(lm_secret_str(r->secret_value))))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"request to '%s': a space or control character in its target or header",
 			r->socket_path);
@@ -217,12 +217,12 @@ static lm_rc read_status(struct http_unix *h, struct lm_err *err)
 	return LM_OK;
 }
 
-static bool is_success(const struct http_unix *h)
+static bool is_2xx(const struct http_unix *h)
 {
 	return h->status >= 200 && h->status < 300;
 }
 
-static lm_rc take_body(struct http_unix *h, struct lm_str piece, struct lm_err *err)
+static lm_rc take_body_bytes(struct http_unix *h, struct lm_str piece, struct lm_err *err)
 {
 	if (h->has_length) {
 		if (piece.n > h->length_left)
@@ -233,9 +233,9 @@ static lm_rc take_body(struct http_unix *h, struct lm_str piece, struct lm_err *
 		h->phase = DONE;
 	if (piece.n == 0)
 		return LM_OK;
-	if (is_success(h) && h->on_body)
+	if (is_2xx(h) && h->on_body)
 		return h->on_body(h->ctx, piece, err);
-	if (is_success(h)) {
+	if (is_2xx(h)) {
 		if (!lm_buf_add_str(&h->body, piece))
 			return lm_fail(err, LM_E_TOO_LARGE, 0, "answer of '%s' is over %zu bytes",
 				h->peer, h->body.max);
@@ -264,7 +264,7 @@ static size_t head_end(const struct lm_buf *head, size_t from)
 	return 0;
 }
 
-static lm_rc take_head(struct http_unix *h, struct lm_str piece, struct lm_err *err)
+static lm_rc take_answer_head(struct http_unix *h, struct lm_str piece, struct lm_err *err)
 {
 	size_t before = h->head.len;
 	size_t room = h->head.max - before;
@@ -284,15 +284,15 @@ static lm_rc take_head(struct http_unix *h, struct lm_str piece, struct lm_err *
 		return rc;
 	if (h->status < 200) {
 		lm_buf_clear(&h->head);
-		return rest.n > 0 ? take_head(h, rest, err) : LM_OK;
+		return rest.n > 0 ? take_answer_head(h, rest, err) : LM_OK;
 	}
 	rc = read_length(h, err);
 	if (rc != LM_OK)
 		return rc;
-	if (!is_success(h))
+	if (!is_2xx(h))
 		h->body.max = LIMIT_HTTP_ERROR_BODY;
 	h->phase = READING_BODY;
-	return take_body(h, rest, err);
+	return take_body_bytes(h, rest, err);
 }
 
 static lm_rc end_of_stream(struct http_unix *h, struct lm_err *err)
@@ -305,7 +305,7 @@ static lm_rc end_of_stream(struct http_unix *h, struct lm_err *err)
 }
 
 /// `*ret_more`: there may be more to read at once.
-static lm_rc read_some(struct http_unix *h, bool *ret_more, struct lm_err *err)
+static lm_rc read_answer(struct http_unix *h, bool *ret_more, struct lm_err *err)
 {
 	char piece[READ_PIECE];
 	ssize_t n = recv(h->fd, piece, sizeof(piece), 0);
@@ -323,7 +323,8 @@ static lm_rc read_some(struct http_unix *h, bool *ret_more, struct lm_err *err)
 		return end_of_stream(h, err);
 	*ret_more = true;
 	struct lm_str got = {piece, (size_t)n};
-	lm_rc rc = h->phase == READING_HEAD ? take_head(h, got, err) : take_body(h, got, err);
+	lm_rc rc = h->phase == READING_HEAD ? take_answer_head(h, got, err)
+					    : take_body_bytes(h, got, err);
 	lm_wipe(piece, (size_t)n);
 	return rc;
 }
@@ -334,7 +335,7 @@ lm_rc http_unix_step(struct http_unix *h, bool *ret_done, struct lm_err *err)
 	for (int i = 0; more && i < PIECES_PER_STEP && h->phase != DONE; i++) {
 		more = false;
 		lm_rc rc = h->phase <= SENDING_BODY ? send_some(h, &more, err)
-						    : read_some(h, &more, err);
+						    : read_answer(h, &more, err);
 		if (rc != LM_OK)
 			return rc;
 	}
@@ -342,7 +343,7 @@ lm_rc http_unix_step(struct http_unix *h, bool *ret_done, struct lm_err *err)
 	return LM_OK;
 }
 
-lm_rc http_unix_finish(struct http_unix *h, const struct wait_limit *limit, struct lm_err *err)
+lm_rc http_unix_wait(struct http_unix *h, const struct wait_limit *limit, struct lm_err *err)
 {
 	for (;;) {
 		bool done = false;
@@ -354,18 +355,4 @@ lm_rc http_unix_finish(struct http_unix *h, const struct wait_limit *limit, stru
 		if (rc != LM_OK)
 			return lm_wrap(err, "answer of '%s'", h->peer);
 	}
-}
-
-lm_rc http_unix_run(const struct http_unix_request *request, const struct wait_limit *limit,
-	struct http_unix **ret, struct lm_err *err)
-{
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = http_unix_create(request, &h, err);
-	if (rc != LM_OK)
-		return rc;
-	rc = http_unix_finish(h, limit, err);
-	if (rc != LM_OK)
-		return rc;
-	*ret = lm_take(h);
-	return LM_OK;
 }

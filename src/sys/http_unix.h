@@ -57,8 +57,5 @@ struct lm_str http_unix_header(const struct http_unix *h, const char *name);
 struct lm_str http_unix_body(const struct http_unix *h);
 
 /// Steps a request to its end under `limit`, for programs that wait.
-lm_rc http_unix_finish(struct http_unix *h, const struct wait_limit *limit, struct lm_err *err);
-/// One request from start to end: http_unix_create and http_unix_finish.
-lm_rc http_unix_run(const struct http_unix_request *request, const struct wait_limit *limit,
-	struct http_unix **ret, struct lm_err *err);
+lm_rc http_unix_wait(struct http_unix *h, const struct wait_limit *limit, struct lm_err *err);
 LM_DEFINE_CLEANUP(struct http_unix, http_unix_destroy)

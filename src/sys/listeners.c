@@ -44,7 +44,8 @@ static bool read_hex(struct lm_str s, uint32_t *ret)
 }
 
 /// "0100007F:1F90": each group of eight digits is a word as it is in memory.
-static bool read_address(struct lm_str s, bool ipv6, struct in6_addr *address, unsigned *port)
+static bool read_socket_address(
+	struct lm_str s, bool ipv6, struct in6_addr *address, unsigned *port)
 {
 	struct lm_str hex = lm_str_cut(&s, ':');
 	uint32_t words[4] = {0};
@@ -67,7 +68,7 @@ bool listener_parse(struct lm_str line, bool udp, bool ipv6, struct listener *re
 	uint64_t uid = 0;
 
 	(void)next_column(&line); // "0:"
-	if (!read_address(next_column(&line), ipv6, &found.address, &found.port))
+	if (!read_socket_address(next_column(&line), ipv6, &found.address, &found.port))
 		return false;
 	(void)next_column(&line); // the other end
 	if (!read_hex(next_column(&line), &state) ||
@@ -85,7 +86,7 @@ bool listener_parse(struct lm_str line, bool udp, bool ipv6, struct listener *re
 	return true;
 }
 
-static void add(struct listeners *to, const struct listener *l)
+static void add_listener(struct listeners *to, const struct listener *l)
 {
 	if ((to->n & (to->n - 1)) == 0)
 		to->items = lm_xrealloc(to->items, (to->n ? 2 * to->n : 1) * sizeof(*to->items));
@@ -107,7 +108,7 @@ static lm_rc read_table(
 		struct listener found;
 
 		if (listener_parse(lm_str_trim(lm_str(line)), udp, ipv6, &found))
-			add(to, &found);
+			add_listener(to, &found);
 	}
 	return LM_OK;
 }

@@ -184,7 +184,7 @@ void loop_destroy(struct loop *loop)
 	free(loop);
 }
 
-static void on_timer(uv_timer_t *handle)
+static void on_uv_timer(uv_timer_t *handle)
 {
 	struct loop_timer *t = (struct loop_timer *)handle;
 
@@ -205,7 +205,7 @@ void loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_m
 {
 	// libuv counts from the start of the turn, which a long callback may have left behind.
 	uv_update_time(t->uv.loop);
-	(void)uv_timer_start(&t->uv, on_timer, delay_ms, repeat_ms);
+	(void)uv_timer_start(&t->uv, on_uv_timer, delay_ms, repeat_ms);
 }
 
 void loop_timer_stop(struct loop_timer *t)
@@ -226,13 +226,13 @@ void loop_timer_destroy(struct loop_timer *t)
 
 static int uv_events(short events)
 {
-	// A hang-up is told whatever is asked for, but libuv must be asked for something. Its
+	// A hang-up is reported whatever is asked for, but libuv must be asked for something. Its
 	// UV_DISCONNECT would also be called, again and again, for a side that only stops sending.
 	return ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0) |
 	       ((events & POLLHUP) ? UV_PRIORITIZED : 0);
 }
 
-static void on_fd(uv_poll_t *handle, int status, int events)
+static void on_uv_poll(uv_poll_t *handle, int status, int events)
 {
 	struct loop_fd *w = (struct loop_fd *)handle;
 	short seen = w->asked;
@@ -240,7 +240,7 @@ static void on_fd(uv_poll_t *handle, int status, int events)
 	// On POLLERR libuv stops the watcher. It goes on, for callers whose next read tells
 	// nothing.
 	if (status < 0)
-		(void)uv_poll_start(handle, uv_events(w->asked), on_fd);
+		(void)uv_poll_start(handle, uv_events(w->asked), on_uv_poll);
 	else
 		seen = (short)(((events & UV_READABLE) ? POLLIN : 0) |
 			       ((events & UV_WRITABLE) ? POLLOUT : 0) |
@@ -270,7 +270,7 @@ void loop_fd_set(struct loop_fd *w, short events)
 		return;
 	w->asked = events;
 	if (events)
-		(void)uv_poll_start(&w->uv, uv_events(events), on_fd);
+		(void)uv_poll_start(&w->uv, uv_events(events), on_uv_poll);
 	else
 		(void)uv_poll_stop(&w->uv);
 }
@@ -340,7 +340,7 @@ void loop_child_destroy(struct loop_child *c)
 		c->cb = NULL;
 }
 
-static void on_wakeup(uv_async_t *handle)
+static void on_uv_async(uv_async_t *handle)
 {
 	struct loop_wakeup *w = (struct loop_wakeup *)handle;
 
@@ -351,7 +351,7 @@ lm_rc loop_wakeup_create(
 	struct loop *loop, loop_cb *cb, void *ctx, struct loop_wakeup **ret, struct lm_err *err)
 {
 	struct loop_wakeup *w = lm_xcalloc(1, sizeof(*w));
-	int rc = uv_async_init(&loop->uv, &w->uv, on_wakeup);
+	int rc = uv_async_init(&loop->uv, &w->uv, on_uv_async);
 
 	if (rc) {
 		free(w);

@@ -23,7 +23,7 @@ static lm_rc unix_address(const char *path, struct sockaddr_un *ret, struct lm_e
 	return LM_OK;
 }
 
-static lm_rc fail_connect(const char *path, struct lm_err *err)
+static lm_rc fail_unix_connect(const char *path, struct lm_err *err)
 {
 	int sys = errno;
 
@@ -35,7 +35,7 @@ static lm_rc fail_connect(const char *path, struct lm_err *err)
 	case EPERM:
 		return lm_fail(err, LM_E_DENIED, sys, "connect to '%s': %m", path);
 	case ECONNREFUSED:
-		return lm_fail(err, LM_E_NETWORK, sys, "nobody answers at '%s'", path);
+		return lm_fail(err, LM_E_NETWORK, sys, "nothing is listening at '%s'", path);
 	default:
 		return lm_fail(err, LM_E_SYS, sys, "connect to '%s': %m", path);
 	}
@@ -52,7 +52,7 @@ lm_rc socket_unix_connect(const char *path, int *ret_fd, struct lm_err *err)
 	if (fd < 0)
 		return lm_fail(err, LM_E_SYS, errno, "make a socket: %m");
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return fail_connect(path, err);
+		return fail_unix_connect(path, err);
 	*ret_fd = lm_take_fd(fd);
 	return LM_OK;
 }
@@ -74,7 +74,7 @@ static lm_rc clear_stale(const char *path, struct lm_err *err)
 		(void)close(fd);
 	if (rc != LM_E_NETWORK)
 		return lm_fail(err, LM_E_CONFLICT, 0,
-			"another program answers at '%s': end it first", path);
+			"another program answers at '%s': stop it first", path);
 	if (unlink(path) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "remove the old socket '%s': %m", path);
 	return LM_OK;

@@ -17,7 +17,7 @@ lm_rc socket_unix_listen(
 	const char *path, mode_t mode, gid_t group, int *ret_fd, struct lm_err *err);
 /// Accepts one client; `*ret_fd` is -1 if none waits.
 lm_rc socket_unix_accept(int listen_fd, int *ret_fd, struct lm_err *err);
-/// The user that connected, of an accepted client; (uid_t)-1 if the kernel does not tell.
+/// The user that connected, of an accepted client; (uid_t)-1 if the kernel does not know.
 uid_t socket_unix_peer_uid(int fd);
 /// Whether that user connected as a member of the group, its primary one or a supplementary one.
 bool socket_unix_peer_is_in(int fd, gid_t group);

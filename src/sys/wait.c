@@ -51,7 +51,7 @@ static lm_rc poll_all(
 }
 
 /// The waiting of wait_for and wait_ms: `*ret_ready` is false at the deadline.
-static lm_rc wait_until(struct pollfd *fds, unsigned n, const struct wait_limit *limit,
+static lm_rc wait_until_ready(struct pollfd *fds, unsigned n, const struct wait_limit *limit,
 	bool *ret_ready, struct lm_err *err)
 {
 	lm_auto_free struct pollfd *all = lm_xcalloc(n + 1, sizeof(*all));
@@ -86,7 +86,7 @@ static lm_rc wait_until(struct pollfd *fds, unsigned n, const struct wait_limit 
 lm_rc wait_for(struct pollfd *fds, unsigned n, const struct wait_limit *limit, struct lm_err *err)
 {
 	bool ready = false;
-	lm_rc rc = wait_until(fds, n, limit, &ready, err);
+	lm_rc rc = wait_until_ready(fds, n, limit, &ready, err);
 
 	if (rc)
 		return rc;
@@ -97,7 +97,7 @@ lm_rc wait_ms(uint64_t ms, const struct wait_limit *limit, struct lm_err *err)
 {
 	struct wait_limit within = wait_limit_within(limit, ms);
 	bool ready = false;
-	lm_rc rc = wait_until(NULL, 0, &within, &ready, err);
+	lm_rc rc = wait_until_ready(NULL, 0, &within, &ready, err);
 
 	if (rc)
 		return rc;

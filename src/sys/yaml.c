@@ -92,7 +92,7 @@ static void face_nodes(struct yaml_doc *doc)
 }
 
 /// Loads the next document of the text; `*ret` is NULL behind the last one.
-static lm_rc load(yaml_parser_t *parser, struct yaml_doc **ret, struct lm_err *err)
+static lm_rc load_documents(yaml_parser_t *parser, struct yaml_doc **ret, struct lm_err *err)
 {
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = lm_xcalloc(1, sizeof(*doc));
 	unsigned visited = 0;
@@ -125,7 +125,7 @@ static lm_rc load_all(yaml_parser_t *parser, struct yaml_doc **docs, size_t *n, 
 	struct yaml_doc *doc = NULL;
 	lm_rc rc;
 
-	while ((rc = load(parser, &doc, err)) == LM_OK && doc) {
+	while ((rc = load_documents(parser, &doc, err)) == LM_OK && doc) {
 		if (*n == LIMIT_YAML_DOCUMENTS) {
 			yaml_destroy(doc);
 			return lm_fail(err, LM_E_TOO_LARGE, 0, "it has more than %d YAML documents",

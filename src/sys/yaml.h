@@ -33,7 +33,7 @@ unsigned yaml_line(const struct yaml_node *n);
 unsigned yaml_column(const struct yaml_node *n);
 /// The scalar's text; empty for other kinds. Borrowed.
 struct lm_str yaml_text(const struct yaml_node *n);
-/// Whether a scalar is null as YAML 1.1 says: empty, ~, null, Null, NULL, and plain.
+/// Whether a scalar is null by YAML 1.1: empty, ~, null, Null, NULL, and plain.
 bool yaml_is_null(const struct yaml_node *n);
 /// Whether a scalar stands there without quotes, as a word that YAML may take for a number.
 bool yaml_is_plain(const struct yaml_node *n);

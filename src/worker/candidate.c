@@ -6,7 +6,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"
 

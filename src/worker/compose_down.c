@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/path.h"
 #include "worker/candidate.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"

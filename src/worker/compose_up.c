@@ -5,7 +5,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "docker/client_config.h"
 #include "docker/compose_env.h"
 #include "sys/process.h"

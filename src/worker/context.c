@@ -89,7 +89,7 @@ struct deploy_options context_deploy_options(const struct context *cx)
 		.pull_before_up = d->pull_before_up,
 		.stop_containers = d->stop_containers_on_new_deployment,
 		.offline_mode = d->offline_mode,
-		.settle = d->policy.wait_healthy,
+		.wait_healthy = d->policy.wait_healthy,
 	};
 }
 

@@ -118,7 +118,7 @@ static lm_rc do_remove_leftovers(void *ctx, struct lm_err *err)
 	return up_conflicts_remove(ctx, err);
 }
 
-static lm_rc do_settle(void *ctx, struct lm_err *err)
+static lm_rc do_wait_healthy(void *ctx, struct lm_err *err)
 {
 	return hints_explain(ctx, HINTS_HEALTH, wait_healthy(ctx, err), err);
 }
@@ -149,7 +149,7 @@ static const struct deploy_ops ops = {
 	.place = do_place,
 	.up = do_up,
 	.remove_leftovers = do_remove_leftovers,
-	.settle = do_settle,
+	.wait_healthy = do_wait_healthy,
 	.report = do_report,
 	.now = do_now,
 };

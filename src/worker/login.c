@@ -5,7 +5,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "docker/credential_helper.h"
 #include "docker/login.h"
 #include "sys/process.h"

@@ -2,10 +2,10 @@
 #include "worker/plan_task.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "deploy/stages.h"
 #include "worker/candidate.h"
 #include "worker/disk_check.h"
@@ -438,7 +438,7 @@ static lm_rc do_fetch(struct plan_task *p, struct lm_err *err)
 
 	if (!p->options.offline_mode || !deploy_is_away(rc))
 		return rc;
-	lm_warn("%s; going on with what is on this device", err->msg);
+	lm_warn("%s; falling back to local copies", err->msg);
 	p->offline = true;
 	return fetch_local_copy(p->cx, err);
 }

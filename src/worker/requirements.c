@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "docker/compose_lint.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"

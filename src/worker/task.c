@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/task.h"
 
+#include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 static void fallback_finish(struct task_fallback *f)
 {
@@ -133,10 +133,10 @@ static const json_t *member(const json_t *document, const char *key)
 
 static lm_rc read_group(const json_t *document, struct group **ret, struct lm_err *err)
 {
-	struct definition_faults faults = {0};
-	lm_rc rc = definition_parse_json(member(document, "group"), &faults, ret, err);
+	struct validation_errors errors = {0};
+	lm_rc rc = definition_parse_json(member(document, "group"), &errors, ret, err);
 
-	faults_finish(&faults);
+	validation_errors_finish(&errors);
 	return rc;
 }
 

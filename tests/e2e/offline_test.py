@@ -56,7 +56,7 @@ def test_an_application_lives_on_without_s3_and_registry(ship, device, engine, s
     device.start()
     device.deploy(ship.group())
     assert status_messages.next_json() == done
-    assert "going on with what is on this device" not in device.log
+    assert "falling back to local copies" not in device.log
 
     # The registry is away: the compose file is a new one, its image is here.
     registry.stop()
@@ -316,7 +316,7 @@ def test_a_start_keeps_its_application(quay, device, engine, situation):
     assert quay.messages.next_json() == success("v1", key=quay.KEY)
     assert set(engine.containers(everything=True)) == {"v1"}
     assert device.local_copy.read_text() == quay.text("v1")
-    assert re.search(r"\[WARN\].*going on with what is on this device", device.log)
+    assert re.search(r"\[WARN\].*falling back to local copies", device.log)
     # It is itself a generation to start from, and what it put there is known.
     device.kill()
     device.start()

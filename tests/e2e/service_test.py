@@ -108,4 +108,4 @@ def test_a_manager_that_is_gone_is_told_once_and_does_no_harm(device, folder, lo
     device.start()
     device.deploy(device.local_group(["web"], local_image))
     assert device.stop() == 0
-    assert device.stderr.count("tell the service manager: No such file or directory, ignoring") == 1
+    assert device.stderr.count("notify the service manager: No such file or directory, ignoring") == 1

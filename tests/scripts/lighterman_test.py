@@ -279,7 +279,7 @@ def test_a_failure_says_what_and_what_of_what_ran_before(daemon, group):
     assert done.returncode == 1
     assert done.stdout.endswith("pull: failed after 1.0 s\n")
     assert done.stderr == ("lighterman: the deployment of generation 4 failed in pull: no such image; "
-                           "what ran before was not touched\n")
+                           "the previous application was not changed\n")
 
 
 def test_what_lightermand_refuses_is_printed_as_it_says(daemon, group):

@@ -61,7 +61,7 @@ def test_the_unit_has_no_setting_that_systemd_does_not_know(installed, tmp_path)
 # What may come one after the other between SIGTERM and the end: how often, which limit, of which file.
 WAITS = [
     (1, "CANCEL_GRACE_MS", "daemon/worker_process.c"), # a deployment under way is cancelled
-    (3, "ROUNDS", "sys/process_kill.c"),             # what is left of it, of the next, and of the last one is killed
+    (3, "ROUNDS", "sys/process.c"),                  # what is left of it, of the next, and of the last one is killed
     (1, "LOCK_GRACE_MS", "daemon/worker_launcher.c"), # a worker of an earlier lightermand
     (3, "REQUEST_MS", "docker/engine.c"),            # the engine's version, containers, networks
     (1, "VERSION_MS", "docker/compose_find.c"),      # which docker-compose there is

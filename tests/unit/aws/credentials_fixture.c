@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "http/https.h"
 #include "sys/wait.h"
 

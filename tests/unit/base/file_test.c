@@ -303,6 +303,43 @@ static void read_all_and_write_all_pass_through_a_pipe(void **state)
 	assert_int_equal(lm_fd_write_all(-1, "none", LM_STR("x"), NULL), LM_E_SYS);
 }
 
+static void assert_join(const char *a, const char *b, const char *expected)
+{
+	char *path = lm_path_join(a, b);
+
+	assert_string_equal(path, expected);
+	free(path);
+}
+
+static void join_puts_exactly_one_slash(void **state)
+{
+	(void)state;
+	assert_join("a", "b", "a/b");
+	assert_join("a/", "b", "a/b");
+	assert_join("a//", "//b", "a/b");
+	assert_join("/", "b", "/b");
+	assert_join("/a/b", "c/d", "/a/b/c/d");
+	assert_join("a", "", "a/");
+}
+
+static void base_is_behind_the_last_slash(void **state)
+{
+	(void)state;
+	assert_string_equal(lm_path_base("/a/b.c"), "b.c");
+	assert_string_equal(lm_path_base("b.c"), "b.c");
+	assert_string_equal(lm_path_base("a/"), "");
+	assert_string_equal(lm_path_base(""), "");
+}
+
+static void absolute_begins_with_a_slash(void **state)
+{
+	(void)state;
+	assert_true(lm_path_is_absolute(LM_STR("/")));
+	assert_false(lm_path_is_absolute(LM_STR("a/b")));
+	assert_false(lm_path_is_absolute(LM_STR("")));
+	assert_false(lm_path_is_absolute((struct lm_str){NULL, 0}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +367,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tree_remove_has_a_depth_it_gives_up_at, begin, end),
 		cmocka_unit_test_setup_teardown(
 			read_all_and_write_all_pass_through_a_pipe, begin, end),
+		cmocka_unit_test(join_puts_exactly_one_slash),
+		cmocka_unit_test(base_is_behind_the_last_slash),
+		cmocka_unit_test(absolute_begins_with_a_slash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,9 +303,9 @@ static void says_why_lightermand_cannot_be_reached(void **state)
 		"runtimeDirectory; start it, or name its socket with --socket");
 	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &fd, &err), LM_OK);
 	(void)close(fd);
-	assert_unreachable(LM_E_NETWORK,
-		"nobody answers at 's': lightermand is no longer running; see its log and start "
-		"it");
+	assert_unreachable(LM_E_NETWORK, "nothing is listening at 's': lightermand is no longer "
+					 "running; see its log and start "
+					 "it");
 }
 
 static void says_that_lightermand_is_busy(void **state)

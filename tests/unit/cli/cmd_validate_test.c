@@ -64,7 +64,7 @@ static void a_valid_file_is_told_in_one_line(void **state)
 			 "no effect in this version of Lighterman\n");
 }
 
-static void each_fault_has_its_line(void **state)
+static void each_error_has_its_line(void **state)
 {
 	lm_auto_free char *path = make_file("{\"Connectors\":[7,\"x\"]}", 0);
 	lm_auto_free char *out = NULL, *err = NULL;
@@ -126,7 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_valid_file_is_told_in_one_line),
-		cmocka_unit_test(each_fault_has_its_line),
+		cmocka_unit_test(each_error_has_its_line),
 		cmocka_unit_test(json_is_one_document),
 		cmocka_unit_test(a_hundred_megabytes_are_refused),
 		cmocka_unit_test(an_absent_file_is_invalid),

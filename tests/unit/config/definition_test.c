@@ -23,38 +23,38 @@
 #define GROUP(version, more) "{\"Connectors\":[" ENTRY(ARN(version), more) "]}"
 #define PLACE "Connectors[0] (c): "
 
-static void expect_fault_in(struct lm_str text, const char *line)
+static void expect_error_in(struct lm_str text, const char *line)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err err = {0};
 
-	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
+	assert_int_equal(definition_parse(text, &errors, &group, &err), LM_E_INVALID);
 	assert_null(group);
-	assert_int_equal(faults.n, 1);
-	lm_auto_free char *found = fault_text(&faults.items[0]);
-	bool whole = !faults.items[0].entry && !faults.items[0].parameter;
+	assert_int_equal(errors.n, 1);
+	lm_auto_free char *found = validation_error_text(&errors.items[0]);
+	bool whole = !errors.items[0].entry && !errors.items[0].parameter;
 	assert_string_equal(found, line);
 	// By itself the sentence has no subject, where the file is named in front of it.
 	assert_string_equal(err.msg + (whole ? strlen("the group file ") : 0), line);
 }
 
-static void expect_fault(const char *text, const char *line)
+static void expect_error(const char *text, const char *line)
 {
-	expect_fault_in(lm_str(text), line);
+	expect_error_in(lm_str(text), line);
 }
 
 static struct group *expect_valid(struct lm_str text)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	struct group *group = NULL;
 	struct lm_err err = {0};
 
-	lm_rc rc = definition_parse(text, &faults, &group, &err);
+	lm_rc rc = definition_parse(text, &errors, &group, &err);
 	if (rc)
 		print_error("%s\n", err.msg);
 	assert_int_equal(rc, LM_OK);
-	assert_int_equal(faults.n, 0);
+	assert_int_equal(errors.n, 0);
 	return group;
 }
 
@@ -66,6 +66,14 @@ static struct group *read_fixture(const char *name)
 
 	assert_int_equal(lm_file_read(path, &text, &err), LM_OK);
 	return expect_valid(lm_buf_str(&text));
+}
+
+static bool group_equal(const struct group *a, const struct group *b)
+{
+	lm_auto_json json_t *one = group_to_json(a);
+	lm_auto_json json_t *other = group_to_json(b);
+
+	return json_equal(one, other) != 0;
 }
 
 static void reads_a_group_file_with_all_its_arrays(void **state)
@@ -143,9 +151,9 @@ static void version_7_takes_32_bit_users(void **state)
 
 	(void)state;
 	assert_int_equal(g->connector.uid, 4294967294u);
-	expect_fault(GROUP("7", ",\"DockerUserId\":\"4294967295\""),
+	expect_error(GROUP("7", ",\"DockerUserId\":\"4294967295\""),
 		PLACE "DockerUserId: \"4294967295\": must be a UID, a number from 0 to 4294967294");
-	expect_fault(GROUP("6", ",\"DockerUserId\":\"100000\""),
+	expect_error(GROUP("6", ",\"DockerUserId\":\"100000\""),
 		PLACE "DockerUserId: \"100000\": must be a UID of 1 to 5 digits in version 6 "
 		      "(^[0-9]{1,5}$)");
 }
@@ -157,7 +165,7 @@ static void booleans_have_no_case(void **state)
 
 	(void)state;
 	assert_true(g->connector.force_deploy);
-	expect_fault(GROUP("7", ",\"ForceDeploy\":\"yes\""),
+	expect_error(GROUP("7", ",\"ForceDeploy\":\"yes\""),
 		PLACE "ForceDeploy: \"yes\": must be \"true\" or \"false\"");
 }
 
@@ -182,7 +190,7 @@ static void refuses_a_later_versions_parameter(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
-		expect_fault(cases[i].text, cases[i].line);
+		expect_error(cases[i].text, cases[i].line);
 }
 
 static void refuses_what_is_not_json_or_has_the_wrong_type(void **state)
@@ -212,28 +220,28 @@ static void refuses_what_is_not_json_or_has_the_wrong_type(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
-		expect_fault(cases[i].text, cases[i].line);
+		expect_error(cases[i].text, cases[i].line);
 }
 
 static void refuses_unknown_parameters_with_a_suggestion(void **state)
 {
 	(void)state;
-	expect_fault(GROUP("7", ",\"ForceDeplyo\":\"true\""),
+	expect_error(GROUP("7", ",\"ForceDeplyo\":\"true\""),
 		PLACE "ForceDeplyo: \"true\": is not known; did you mean ForceDeploy?");
-	expect_fault(GROUP("7", ",\"Colour\":\"red\""), PLACE "Colour: \"red\": is not known");
+	expect_error(GROUP("7", ",\"Colour\":\"red\""), PLACE "Colour: \"red\": is not known");
 }
 
-static void expect_document_fault(struct lm_str text, const char *contains)
+static void expect_document_error(struct lm_str text, const char *contains)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	struct group *group = NULL;
 	struct lm_err err = {0};
 
-	assert_int_equal(definition_parse(text, &faults, &group, &err), LM_E_INVALID);
-	assert_int_equal(faults.n, 1);
+	assert_int_equal(definition_parse(text, &errors, &group, &err), LM_E_INVALID);
+	assert_int_equal(errors.n, 1);
 	assert_ptr_equal(strstr(err.msg, "the group file "), err.msg);
-	if (!strstr(faults.items[0].rule, contains))
-		fail_msg("'%s' lacks '%s'", faults.items[0].rule, contains);
+	if (!strstr(errors.items[0].rule, contains))
+		fail_msg("'%s' lacks '%s'", errors.items[0].rule, contains);
 }
 
 static void takes_a_byte_order_mark_and_a_bare_array(void **state)
@@ -247,7 +255,7 @@ static void takes_a_byte_order_mark_and_a_bare_array(void **state)
 	(void)state;
 	assert_true(group_equal(plain, marked));
 	assert_true(group_equal(plain, array));
-	expect_fault("[{\"Id\":\"c\",\"ConnectorArn\":\"x\"}]",
+	expect_error("[{\"Id\":\"c\",\"ConnectorArn\":\"x\"}]",
 		PLACE "ConnectorArn: \"x\": must be an ARN: "
 		      "arn:<partition>:greengrass:<region>::/connectors/<name>/versions/<number>");
 }
@@ -255,7 +263,7 @@ static void takes_a_byte_order_mark_and_a_bare_array(void **state)
 static void names_a_key_in_other_case_once(void **state)
 {
 	(void)state;
-	expect_fault("{\"Connectors\":[{\"id\":\"c\",\"ConnectorArn\":\"" ARN(
+	expect_error("{\"Connectors\":[{\"id\":\"c\",\"ConnectorArn\":\"" ARN(
 			     "7") "\",\"Parameters\":{" REQUIRED "}}]}",
 		"Connectors[0]: id: \"c\": is not known; did you mean Id?");
 }
@@ -263,9 +271,9 @@ static void names_a_key_in_other_case_once(void **state)
 static void says_what_a_document_of_another_form_is(void **state)
 {
 	(void)state;
-	expect_document_fault(LM_STR("services:\n  web: {image: x}\n"), "is a compose file: ");
-	expect_document_fault(LM_STR("\xef\xbb\xbf{\"services\": {}}"), "is a compose file: ");
-	expect_document_fault(LM_STR("[{\"Subject\": \"#\"}]"), "is an array of subscriptions: ");
+	expect_document_error(LM_STR("services:\n  web: {image: x}\n"), "is a compose file: ");
+	expect_document_error(LM_STR("\xef\xbb\xbf{\"services\": {}}"), "is a compose file: ");
+	expect_document_error(LM_STR("[{\"Subject\": \"#\"}]"), "is an array of subscriptions: ");
 }
 
 static void refuses_arns_that_are_not_of_a_connector(void **state)
@@ -299,7 +307,7 @@ static void refuses_arns_that_are_not_of_a_connector(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
-		expect_fault(cases[i].text, cases[i].line);
+		expect_error(cases[i].text, cases[i].line);
 }
 
 static void takes_every_known_partition(void **state)
@@ -318,7 +326,7 @@ static void takes_every_known_partition(void **state)
 static void refuses_a_second_connector_of_ours(void **state)
 {
 	(void)state;
-	expect_fault(
+	expect_error(
 		"{\"Connectors\":[" ENTRY(ARN("7"), "") ",{\"Id\":\"d\",\"ConnectorArn\":\"" ARN(
 			"6") "\",\"Parameters\":{}}]}",
 		"Connectors[1] (d): ConnectorArn: "
@@ -338,11 +346,11 @@ static void leaves_other_connectors_and_reserved_resources_alone(void **state)
 
 	(void)state;
 	assert_int_equal(g->warnings_n, 3);
-	assert_string_equal(g->warnings[0], "Extra: is not known and left alone");
+	assert_string_equal(g->warnings[0], "Extra: is not known, ignoring");
 	assert_string_equal(g->warnings[1],
 		"Connectors[1] (s): arn:aws:greengrass:eu-west-1::/connectors/SNS/versions/4 is "
 		"another "
-		"connector, left alone");
+		"connector, ignoring");
 	assert_string_equal(g->warnings[2],
 		"Resources[0] (DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_0): the connector made "
 		"this "
@@ -356,15 +364,15 @@ static void refuses_texts_that_no_parser_should_take(void **state)
 	(void)state;
 	memset(deep, '[', sizeof(deep));
 	memset(large, ' ', sizeof(large));
-	expect_document_fault((struct lm_str){deep, sizeof(deep)}, "nested more than 32 levels");
-	expect_document_fault(
+	expect_document_error((struct lm_str){deep, sizeof(deep)}, "nested more than 32 levels");
+	expect_document_error(
 		(struct lm_str){large, sizeof(large)}, "is larger than 4194304 bytes");
-	expect_document_fault(LM_STR("hello"), "is not valid JSON: line 1, column ");
-	expect_document_fault(LM_STR(""), "is empty");
-	expect_document_fault(LM_STR("{\"a\":\"\xff\"}"), "it is not UTF-8");
-	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "line 2, column ");
-	expect_document_fault(LM_STR("{\"a\":1,\n\"a\":2}"), "duplicate object key");
-	expect_document_fault(LM_STR("{\"a\":\"\\u0000\"}"), "line 1, column ");
+	expect_document_error(LM_STR("hello"), "is not valid JSON: line 1, column ");
+	expect_document_error(LM_STR(""), "is empty");
+	expect_document_error(LM_STR("{\"a\":\"\xff\"}"), "it is not UTF-8");
+	expect_document_error(LM_STR("{\"a\":1,\n\"a\":2}"), "line 2, column ");
+	expect_document_error(LM_STR("{\"a\":1,\n\"a\":2}"), "duplicate object key");
+	expect_document_error(LM_STR("{\"a\":\"\\u0000\"}"), "line 1, column ");
 }
 
 /// A group file with so many values and keys, as json_count counts them.
@@ -387,7 +395,7 @@ static void refuses_more_values_than_a_group_has(void **state)
 	fill_values(&most, LIMIT_GROUP_VALUES);
 	group_destroy(expect_valid(lm_buf_str(&most)));
 	fill_values(&more, LIMIT_GROUP_VALUES + 2);
-	expect_document_fault(lm_buf_str(&more), "has more than 150000 values and keys");
+	expect_document_error(lm_buf_str(&more), "has more than 150000 values and keys");
 }
 
 static void shortens_a_megabyte(void **state)
@@ -402,7 +410,7 @@ static void shortens_a_megabyte(void **state)
 	(void)lm_buf_puts(&text, "\"Parameters\":{" REQUIRED ",\"DockerComposeFileS3Version\":\"");
 	(void)lm_buf_add(&text, mega, sizeof(mega));
 	(void)lm_buf_puts(&text, "\"}}]}");
-	expect_fault_in(lm_buf_str(&text),
+	expect_error_in(lm_buf_str(&text),
 		PLACE "DockerComposeFileS3Version: "
 		      "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 		      "…(1048576 bytes)\": must be at most 1024 bytes long");
@@ -455,10 +463,10 @@ static void stable_time_fits_into_the_health_timeout(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
-		lm_auto(faults_finish) struct definition_faults faults = {0};
+		lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 		lm_auto(group_destroy_p) struct group *group = NULL;
 		struct lm_err err = {0};
-		lm_rc rc = definition_parse(lm_str(cases[i].text), &faults, &group, &err);
+		lm_rc rc = definition_parse(lm_str(cases[i].text), &errors, &group, &err);
 
 		assert_int_equal(rc, cases[i].ms ? LM_OK : LM_E_INVALID);
 		if (rc == LM_OK)
@@ -468,9 +476,9 @@ static void stable_time_fits_into_the_health_timeout(void **state)
 	}
 }
 
-static void finds_every_fault_at_once(void **state)
+static void finds_every_error_at_once(void **state)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	struct group *group = NULL;
 	struct lm_err err = {0};
 	const char *text = "{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(
@@ -479,12 +487,12 @@ static void finds_every_fault_at_once(void **state)
 		     "\"Policy\":{\"ProbationSeconds\":\"-1\"}}]}";
 
 	(void)state;
-	assert_int_equal(definition_parse(lm_str(text), &faults, &group, &err), LM_E_INVALID);
-	assert_int_equal(faults.n, 4);
-	assert_string_equal(faults.items[0].parameter, "DockerComposeFileS3Bucket");
-	assert_string_equal(faults.items[1].parameter, "DockerComposeFileS3Key");
-	assert_string_equal(faults.items[2].parameter, "DockerComposeFileDestinationPath");
-	assert_string_equal(faults.items[3].parameter, "Policy.ProbationSeconds");
+	assert_int_equal(definition_parse(lm_str(text), &errors, &group, &err), LM_E_INVALID);
+	assert_int_equal(errors.n, 4);
+	assert_string_equal(errors.items[0].parameter, "DockerComposeFileS3Bucket");
+	assert_string_equal(errors.items[1].parameter, "DockerComposeFileS3Key");
+	assert_string_equal(errors.items[2].parameter, "DockerComposeFileDestinationPath");
+	assert_string_equal(errors.items[3].parameter, "Policy.ProbationSeconds");
 	assert_non_null(strstr(err.msg, "(and 3 more)"));
 }
 
@@ -493,12 +501,12 @@ static void reads_its_own_json_back_as_equal(void **state)
 	lm_auto(group_destroy_p) struct group *a = read_fixture("group.json");
 	lm_auto(group_destroy_p) struct group *b = NULL;
 	lm_auto(group_destroy_p) struct group *other = expect_valid(LM_STR(GROUP("7", "")));
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto_json json_t *json = group_to_json(a);
 	struct lm_err err = {0};
 
 	(void)state;
-	assert_int_equal(definition_parse_json(json, &faults, &b, &err), LM_OK);
+	assert_int_equal(definition_parse_json(json, &errors, &b, &err), LM_OK);
 	assert_true(group_equal(a, b));
 	assert_false(group_equal(a, other));
 	assert_null(json_object_get(json, "Subscriptions"));
@@ -515,23 +523,23 @@ static void refuses_secret_lists_of_many_values_unparsed(void **state)
 	for (size_t i = 0; i < 300; i++)
 		(void)lm_buf_puts(&text, "[],");
 	(void)lm_buf_puts(&text, "[]]\"}}]}");
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err err = {0};
-	assert_int_equal(definition_parse(lm_buf_str(&text), &faults, &group, &err), LM_E_INVALID);
-	assert_int_equal(faults.n, 1);
-	assert_string_equal(faults.items[0].rule, "must hold at most 100 secrets");
+	assert_int_equal(definition_parse(lm_buf_str(&text), &errors, &group, &err), LM_E_INVALID);
+	assert_int_equal(errors.n, 1);
+	assert_string_equal(errors.items[0].rule, "must hold at most 100 secrets");
 }
 
 static void refuses_secret_lists_that_are_not_lists_of_secrets(void **state)
 {
 	(void)state;
-	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":\"{}\""),
+	expect_error(GROUP("7", ",\"AWSSecretsArnList\":\"{}\""),
 		PLACE "AWSSecretsArnList: \"{}\": must hold a JSON array of secret ARNs, but holds "
 		      "an object");
-	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":\"[1]\""),
+	expect_error(GROUP("7", ",\"AWSSecretsArnList\":\"[1]\""),
 		PLACE "AWSSecretsArnList: \"[1]\": item 0 must be a string, but is a number");
-	expect_fault(GROUP("7", ",\"AWSSecretsArnList\":[]"),
+	expect_error(GROUP("7", ",\"AWSSecretsArnList\":[]"),
 		PLACE "AWSSecretsArnList: []: must be a string, but is an array");
 }
 
@@ -559,7 +567,7 @@ int main(void)
 		cmocka_unit_test(shortens_a_megabyte),
 		cmocka_unit_test(policies_without_effect_are_warned_of),
 		cmocka_unit_test(stable_time_fits_into_the_health_timeout),
-		cmocka_unit_test(finds_every_fault_at_once),
+		cmocka_unit_test(finds_every_error_at_once),
 		cmocka_unit_test(reads_its_own_json_back_as_equal),
 		cmocka_unit_test(refuses_secret_lists_of_many_values_unparsed),
 		cmocka_unit_test(refuses_secret_lists_that_are_not_lists_of_secrets),

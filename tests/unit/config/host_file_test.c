@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -76,20 +75,20 @@ static void an_empty_object_means_the_defaults(void **state)
 	assert_null(host.region);
 }
 
-static void faults_name_the_path_of_the_key(void **state)
+static void errors_name_the_path_of_the_key(void **state)
 {
 	(void)state;
-	expect_invalid("{\"colour\":1}", "colour: is not a key of the host file");
-	expect_invalid(
-		"{\"docker\":{\"sokcet\":1}}", "docker.sokcet: is not a key of the host file");
-	expect_invalid("{\"docker\":3}", "docker: must be an object, but is a number");
-	expect_invalid("{\"region\":3}", "region: must be a string, but is a number");
+	expect_invalid("{\"colour\":1}", "colour: 1: is not a key of the host file");
+	expect_invalid("{\"docker\":{\"sokcet\":1}}",
+		"docker.sokcet: 1: is not a key of the host file; did you mean socket?");
+	expect_invalid("{\"docker\":3}", "docker: 3: must be an object, but is a number");
+	expect_invalid("{\"region\":3}", "region: 3: must be a string, but is a number");
 	expect_invalid("{\"docker\":{\"socket\":\"x\"}}",
 		"docker.socket: \"x\": must be an absolute path");
 	expect_invalid("{\"metrics\":{\"textfile\":\"/m/lighterman.txt\"}}",
 		"metrics.textfile: \"/m/lighterman.txt\": must end in .prom");
-	expect_invalid(
-		"{\"allowRoot\":\"yes\"}", "allowRoot: must be true or false, but is a string");
+	expect_invalid("{\"allowRoot\":\"yes\"}",
+		"allowRoot: \"yes\": must be true or false, but is a string");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\"},{}]}", "mqtt[1]: needs either host or socket");
 	expect_invalid("{\"mqtt\":[{\"host\":\"b\"},{\"host\":\"a\",\"port\":1883},"
 		       "{\"host\":\"A\",\"clientId\":\"x\"}]}",
@@ -99,18 +98,19 @@ static void faults_name_the_path_of_the_key(void **state)
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",
 		"mqtt.topics.progress: \"a/#\": must not have the wildcards + and #");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"topics\":{\"progress\":1}}]}",
-		"mqtt[0].topics.progress: must be a topic, true or false, but is a number");
+		"mqtt[0].topics.progress: 1: must be a topic, true or false, but is a number");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"containers\":\"\"}}}",
-		"mqtt.topics.containers: must not be empty");
+		"mqtt.topics.containers: \"\": must not be empty");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"status\":false}}}",
-		"mqtt.topics.status: is not a key of the host file");
+		"mqtt.topics.status: false: is not a key of the host file");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":3}}",
-		"mqtt.topics: must be an object, but is a number");
+		"mqtt.topics: 3: must be an object, but is a number");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"connection\":"
 		       "\"dockerapplicationdeploymentconnector/message/status\"}}}",
-		"mqtt.topics.connection: is the topic of status messages; name another");
+		"mqtt.topics.connection: \"dockerapplicationdeploymentconnector/message/status\": "
+		"is the topic of status messages; name another");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"port\":0}}",
-		"mqtt.port: must be a number from 1 to 65535");
+		"mqtt.port: 0: must be a number from 1 to 65535");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"certificate\":\"/c\"}}",
 		"mqtt: certificate and privateKey belong together");
 	expect_invalid("[]", "it must be an object, but is an array");
@@ -220,7 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_object_means_the_defaults),
-		cmocka_unit_test(faults_name_the_path_of_the_key),
+		cmocka_unit_test(errors_name_the_path_of_the_key),
 		cmocka_unit_test(topics_of_a_broker_are_read_and_written_back),
 		cmocka_unit_test(takes_one_broker_or_several),
 		cmocka_unit_test(completes_itself_from_a_greengrass_core),

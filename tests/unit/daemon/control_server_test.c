@@ -736,7 +736,7 @@ static void two_servers_cannot_share_a_socket(void **state)
 	assert_int_equal(control_server_create(f.loop, "s", &NOBODY, &handler, &second, &err),
 		LM_E_CONFLICT);
 	assert_string_equal(
-		err.msg, "control socket: another program answers at 's': end it first");
+		err.msg, "control socket: another program answers at 's': stop it first");
 	assert_null(second);
 }
 

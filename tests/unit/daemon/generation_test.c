@@ -53,7 +53,7 @@ static unsigned deploy(const char *definition, const char *sha256, const char *v
 		.message = good ? NULL : "m",
 		.compose_version = *version ? version : NULL};
 
-	assert_int_equal(store_begin(store, lm_str(definition), false, (struct lifecycle_wish){0},
+	assert_int_equal(store_begin(store, lm_str(definition), false, (struct lifecycle_target){0},
 				 false, &n, &err),
 		LM_OK);
 	assert_int_equal(store_compose_open(store, n, false, &fd, &err), LM_OK);
@@ -67,10 +67,10 @@ static unsigned deploy(const char *definition, const char *sha256, const char *v
 
 static struct fallback find(const char *definition, unsigned n)
 {
-	lm_auto(faults_finish) struct definition_faults faults = {0};
+	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	lm_auto(group_destroy_p) struct group *group = NULL;
 
-	assert_int_equal(definition_parse(lm_str(definition), &faults, &group, &err), LM_OK);
+	assert_int_equal(definition_parse(lm_str(definition), &errors, &group, &err), LM_OK);
 	return fallback_find(store, &group->connector, n, FALLBACK_ORDINARY);
 }
 

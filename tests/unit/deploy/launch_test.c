@@ -2,7 +2,6 @@
 #include "deploy/launch.h"
 
 #include "base/file.h"
-#include "base/path.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

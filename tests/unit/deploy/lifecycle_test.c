@@ -64,7 +64,7 @@ struct world {
 	bool told_down;              ///< A stop was accepted, and nothing since that takes it back.
 	bool told_down_before;       ///< And so it was before the deployment that was ordered last.
 	enum lifecycle_command last; ///< That was ordered; COMMAND_NONE: none since the start.
-	bool is_told;                ///< A failure was published since the last command,
+	bool is_published;           ///< A failure was published since the last command,
 	bool series_told;            ///< or in the series of tries that goes on.
 	bool tried_down;             ///< To take down, since the program was told to end.
 	bool takes_down;             ///< It is to.
@@ -101,13 +101,13 @@ static void show(const struct world *w, const char *why)
 			w->path[i] < HAPPENINGS ? "" : " (cut)");
 	print_error(
 		"%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
-		"subject %u, next %d, settled %d, waits %d, runs %s %u, open %u, worker %d, told "
+		"subject %u, next %d, given up %d, waits %d, runs %s %u, open %u, worker %d, told "
 		"%d\n",
 		why, explorer->trace, lifecycle_wanted_name(l->wanted.state), l->wanted.generation,
 		lifecycle_wanted_name(l->before.state), l->before.generation, l->good,
 		lifecycle_actual_name(l->actual), l->runs, lifecycle_activity_name(l->activity),
-		l->subject, (int)l->next, l->settled, l->waits, lifecycle_actual_name(w->runs),
-		w->runs_generation, w->open, (int)w->worker, w->is_told);
+		l->subject, (int)l->next, l->given_up, l->waits, lifecycle_actual_name(w->runs),
+		w->runs_generation, w->open, (int)w->worker, w->is_published);
 }
 
 static void require(const struct world *w, bool holds, const char *promise)
@@ -150,18 +150,18 @@ static void begin_new(struct world *w, const struct lifecycle_action *action, un
 {
 	bool reuses = action->own && w->reuses && w->newest > 0;
 	unsigned n = reuses ? w->newest : w->newest + 1;
-	const struct lifecycle_wish wish = {WANTED_UP, n};
+	const struct lifecycle_target target = {WANTED_UP, n};
 
 	w->newest = n;
 	*ret = n;
 	w->told_down_before = w->told_down;
 	w->told_down = false;
-	if (memcmp(&w->disk.wanted, &wish, sizeof(wish)) == 0)
+	if (memcmp(&w->disk.wanted, &target, sizeof(target)) == 0)
 		return;
-	w->disk.wanted = wish;
+	w->disk.wanted = target;
 	w->disk.touched = action->touched;
 	w->disk.before =
-		action->before.generation == n ? (struct lifecycle_wish){0} : action->before;
+		action->before.generation == n ? (struct lifecycle_target){0} : action->before;
 }
 
 /// As the disk, or what the worker needs, decides.
@@ -278,7 +278,7 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 	case ACTION_RECORD:
 		w->owed = action->generation;
 		w->owed_success = action->success;
-		w->is_told |= action->publish && !action->success;
+		w->is_published |= action->publish && !action->success;
 		w->series_told |= action->publish && !action->success;
 		save_outcome(w, q);
 		break;
@@ -286,7 +286,7 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 		save_outcome(w, q);
 		break;
 	case ACTION_PUBLISH:
-		w->is_told = w->series_told = true;
+		w->is_published = w->series_told = true;
 		break;
 	case ACTION_ANSWER:
 		answer(w, action);
@@ -314,7 +314,7 @@ static void note_promises(struct world *w, const struct lifecycle_event *event)
 		l->wanted.state == WANTED_UP)
 		w->told_down = false;
 	if (event->kind == EVENT_COMMAND && event->command != COMMAND_PLAN)
-		w->is_told = false;
+		w->is_published = false;
 	if (event->kind == EVENT_COMMAND && event->command == COMMAND_STOP &&
 		l->wanted.state == WANTED_DOWN && w->disk.wanted.state == WANTED_DOWN)
 		w->told_down = true;
@@ -342,7 +342,7 @@ static void clear_padding(struct lifecycle *l)
 	COPY(own);
 	COPY(acted);
 	COPY(goes_back);
-	COPY(settled);
+	COPY(given_up);
 	COPY(restore_due);
 	COPY(restore_failed);
 	COPY(retry_due);
@@ -417,7 +417,7 @@ static void check(const struct world *w)
 		require(w, w->worker == WORKER_NONE && !w->looks, "at rest no worker runs");
 	}
 	if (l->activity != ACTIVITY_EXITED && lifecycle_is_at_rest(l)) {
-		require(w, lifecycle_is_fulfilled(l) || w->is_told,
+		require(w, lifecycle_is_fulfilled(l) || w->is_published,
 			"at rest what runs is what is wanted, or why not was published");
 		if (w->runs == ACTUAL_PARTIAL && l->good && !w->refuses)
 			require(w,
@@ -490,7 +490,7 @@ static bool do_end(struct world *w, bool takes_down)
 		return false;
 	w->takes_down = takes_down;
 	w->tried_down = w->worker == WORKER_TAKES_DOWN;
-	step(w, (struct lifecycle_event){.kind = EVENT_END, .takes_down = takes_down});
+	step(w, (struct lifecycle_event){.kind = EVENT_EXIT, .takes_down = takes_down});
 	return true;
 }
 
@@ -512,7 +512,7 @@ static bool do_restart(struct world *w, bool has_file)
 	memset(w->waiting, 0, sizeof(w->waiting));
 	w->last = COMMAND_NONE;
 	w->series_told = false;
-	w->is_told = w->failed_acted = w->takes_down = w->tried_down = false;
+	w->is_published = w->failed_acted = w->takes_down = w->tried_down = false;
 	if (has_file && record.wanted.state != WANTED_DOWN)
 		step(w, (struct lifecycle_event){
 				.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY, .own = true});

@@ -7,10 +7,10 @@ FAULTS = {
     # Told to end while a stop was to be carried out, lightermand left the application running.
     "an_end_forgets_a_stop": ("(l->exit_takes_down || l->wanted.state == WANTED_DOWN)", "l->exit_takes_down"),
     # A deployment after a stop that failed at once left the application wanted up.
-    "a_refused_deployment_undoes_a_stop": ("if (l->touched || wish.state == WANTED_NOTHING)", "if (true)"),
+    "a_refused_deployment_undoes_a_stop": ("if (l->touched || target.state == WANTED_NOTHING)", "if (true)"),
     # A start that failed after `down` was not tried again.
     "only_what_is_untouched_is_tried_again": ("\tretry(l);\n\tsave_touched",
-                                              "\tif (l->touched) {\n\t\tl->settled = true;\n\t\treturn is_first;\n\t}\n"
+                                              "\tif (l->touched) {\n\t\tl->given_up = true;\n\t\treturn is_first;\n\t}\n"
                                               "\tretry(l);\n\tsave_touched"),
     # While an outcome could not be recorded no command was carried out.
     "what_cannot_be_recorded_blocks": ("} else if (is_next_due(l)) {",

@@ -185,7 +185,7 @@ static void pulls_all_or_what_is_missing_by_version_and_wish(void **state)
 	(void)state;
 	static const struct {
 		unsigned version;
-		bool wish;
+		bool target;
 		enum deploy_pull mode;
 	} cases[] = {
 		{3, true, DEPLOY_PULL_MISSING},
@@ -196,7 +196,7 @@ static void pulls_all_or_what_is_missing_by_version_and_wish(void **state)
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(cases[i].version);
-		options.pull_before_up = cases[i].wish;
+		options.pull_before_up = cases[i].target;
 		assert_int_equal(deploy_pull_mode(&options), cases[i].mode);
 	}
 }
@@ -222,7 +222,7 @@ static void plans_the_stages_that_it_runs(void **state)
 		struct deploy_options options = {.version = 1 + bits / 8,
 			.pull_before_up = (bits & 1) != 0,
 			.stop_containers = (bits & 2) != 0,
-			.settle = (bits & 4) != 0};
+			.wait_healthy = (bits & 4) != 0};
 		enum deploy_stage stages[DEPLOY_STAGES];
 		size_t n = deploy_plan_stages(&options, stages);
 		auto_fake struct fake f = fake();
@@ -235,7 +235,8 @@ static void plans_the_stages_that_it_runs(void **state)
 				deploy_stage_name(stages[i]), deploy_stage_name(stages[i]),
 				stages[i] == DEPLOY_UP ? 14 : 7);
 		assert_string_equal(lm_buf_cstr(&f.reports), lm_buf_cstr(&expected));
-		assert_int_equal(strstr(lm_buf_cstr(&expected), "settle") != NULL, options.settle);
+		assert_int_equal(
+			strstr(lm_buf_cstr(&expected), "settle") != NULL, options.wait_healthy);
 		lm_buf_finish(&expected);
 	}
 }
@@ -251,7 +252,7 @@ static void tells_where_it_failed_and_what_became_of_the_old(void **state)
 		const char *message;
 	} table[] = {
 		{7, "prepare", DEPLOY_PREPARE, DEPLOY_UNTOUCHED,
-			"check this machine: prepare broke"},
+			"check this device: prepare broke"},
 		{7, "fetch", DEPLOY_FETCH, DEPLOY_UNTOUCHED,
 			"fetch the compose file, secrets and tokens: fetch broke"},
 		{7, "resolve", DEPLOY_RESOLVE, DEPLOY_UNTOUCHED,
@@ -264,19 +265,20 @@ static void tells_where_it_failed_and_what_became_of_the_old(void **state)
 		{4, "pull", DEPLOY_PULL, DEPLOY_STOPPED, "pull the images: pull broke"},
 		{3, "pull_missing", DEPLOY_PULL, DEPLOY_UNTOUCHED,
 			"pull the images: pull_missing broke"},
-		{7, "down", DEPLOY_DOWN, DEPLOY_STOPPING, "stop what runs: down broke"},
+		{7, "down", DEPLOY_DOWN, DEPLOY_STOPPING,
+			"stop the previous containers: down broke"},
 		{7, "place", DEPLOY_UP, DEPLOY_STOPPED,
 			"start the application: replace the local copy of the compose file: place "
 			"broke"},
 		{7, "up", DEPLOY_UP, DEPLOY_STARTING, "start the application: up broke"},
-		{7, "settle", DEPLOY_SETTLE, DEPLOY_STARTED,
-			"wait for the application's health: settle broke"},
+		{7, "settle", DEPLOY_WAIT_HEALTHY, DEPLOY_STARTED,
+			"wait until healthy: settle broke"},
 	};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
 		for (int cancelled = 0; cancelled < 2; cancelled++) {
 			struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(table[i].version);
-			options.settle = options.force_deploy = options.offline_mode = true;
+			options.wait_healthy = options.force_deploy = options.offline_mode = true;
 			auto_fake struct fake f = fake();
 			f.fails = table[i].fails;
 			f.rc = cancelled ? LM_E_CANCELLED : LM_E_SYS;
@@ -320,7 +322,7 @@ static void counts_a_failure_that_came_without_words(void **state)
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(all); i++) {
 		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
-		options.settle = true;
+		options.wait_healthy = true;
 		auto_fake struct fake f = fake();
 		f.fails = all[i];
 		f.rc = LM_E_REFUSED;
@@ -357,7 +359,7 @@ static void blames_the_definition_only_for_what_it_got_wrong(void **state)
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {
 		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
-		options.settle = true;
+		options.wait_healthy = true;
 		auto_fake struct fake f = fake();
 		f.fails = table[i].fails;
 		f.rc = table[i].rc;

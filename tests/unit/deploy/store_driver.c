@@ -143,8 +143,8 @@ static void run(struct store *s)
 	deploy(s, again, true);
 	begin(s, "definition C", false, true);
 	TWICE(store_prune(s, 1, &err));
-	const struct lifecycle_wish wanted = store_state(s)->wanted;
-	const struct lifecycle_wish down = {WANTED_DOWN, wanted.generation};
+	const struct lifecycle_target wanted = store_state(s)->wanted;
+	const struct lifecycle_target down = {WANTED_DOWN, wanted.generation};
 	TWICE(store_want(s, down, store_state(s)->before, false, &err));
 	TWICE(store_want(s, wanted, store_state(s)->before, false, &err));
 	say("done\n");

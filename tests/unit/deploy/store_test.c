@@ -77,7 +77,7 @@ static void put(const char *name, const char *text)
 	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_str(text), 0600, &err), LM_OK);
 }
 
-static const struct lifecycle_wish NOTHING = {0};
+static const struct lifecycle_target NOTHING = {0};
 
 static unsigned begin(const char *definition, bool reuse)
 {
@@ -133,16 +133,16 @@ static void assert_state(unsigned current, unsigned last_good, unsigned newest, 
 	assert_int_equal(st->open, open);
 }
 
-static void assert_wish(struct lifecycle_wish wish, struct lifecycle_wish expected)
+static void assert_target(struct lifecycle_target target, struct lifecycle_target expected)
 {
-	assert_int_equal(wish.state, expected.state);
-	assert_int_equal(wish.generation, expected.generation);
+	assert_int_equal(target.state, expected.state);
+	assert_int_equal(target.generation, expected.generation);
 }
 
-static void assert_wanted(struct lifecycle_wish wanted, struct lifecycle_wish before)
+static void assert_wanted(struct lifecycle_target wanted, struct lifecycle_target before)
 {
-	assert_wish(store_state(s)->wanted, wanted);
-	assert_wish(store_state(s)->before, before);
+	assert_target(store_state(s)->wanted, wanted);
+	assert_target(store_state(s)->before, before);
 }
 
 static void a_new_store_is_empty_and_private(void **state)
@@ -364,17 +364,17 @@ static void prunes_all_but_what_is_needed(void **state)
 	assert_null(store_note(s));
 }
 
-static struct lifecycle_wish up(unsigned n)
+static struct lifecycle_target up(unsigned n)
 {
-	return (struct lifecycle_wish){WANTED_UP, n};
+	return (struct lifecycle_target){WANTED_UP, n};
 }
 
-static struct lifecycle_wish down(unsigned n)
+static struct lifecycle_target down(unsigned n)
 {
-	return (struct lifecycle_wish){WANTED_DOWN, n};
+	return (struct lifecycle_target){WANTED_DOWN, n};
 }
 
-static void begin_after(struct lifecycle_wish before, const char *definition)
+static void begin_after(struct lifecycle_target before, const char *definition)
 {
 	unsigned n = 0;
 

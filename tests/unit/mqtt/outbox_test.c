@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -2,7 +2,6 @@
 #include "mqtt/tls.h"
 
 #include "base/file.h"
-#include "base/path.h"
 #include "base/str.h"
 #include "certificates.h"
 

@@ -91,7 +91,7 @@ static void ends_the_whole_group_at_the_time_limit(void **state)
 	struct wait_limit limit = wait_limit_within(&WAIT_FOREVER, 50);
 	assert_int_equal(pipe(alive), 0);
 	assert_int_equal(process_run(&run, &limit, &status, &err), LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "'/bin/sh' was ended: time limit reached");
+	assert_string_equal(err.msg, "'/bin/sh' was killed: time limit reached");
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // reaped: no child is left
 	close(alive[0]);
 	close(alive[1]);
@@ -169,7 +169,7 @@ static void an_unknown_user_is_told(void **state)
 
 	assert_int_equal(process_user_by_uid(4294967294u, &user, &err), LM_E_NOT_FOUND);
 	assert_int_equal(process_user_by_name("no-such-user", &user, &err), LM_E_NOT_FOUND);
-	assert_string_equal(err.msg, "there is no user 'no-such-user' on this machine: create it "
+	assert_string_equal(err.msg, "there is no user 'no-such-user' on this device: create it "
 				     "(useradd no-such-user)");
 }
 

@@ -59,7 +59,7 @@ static void replaces_a_socket_that_nobody_answers(void **state)
 	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &old, &err), LM_OK);
 	(void)close(lm_take_fd(old));
 	assert_int_equal(socket_unix_connect("s", &client, &err), LM_E_NETWORK);
-	assert_string_equal(err.msg, "nobody answers at 's'");
+	assert_string_equal(err.msg, "nothing is listening at 's'");
 	assert_int_equal(socket_unix_listen("s", 0600, (gid_t)-1, &fresh, &err), LM_OK);
 }
 

@@ -4,7 +4,6 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

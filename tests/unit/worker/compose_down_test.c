@@ -4,7 +4,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "fake_engine.h"
 #include "worker/compose_down.h"
 #include "worker/local_copy.h"

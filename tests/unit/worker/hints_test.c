@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/hints.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

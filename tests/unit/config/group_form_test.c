@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/form.h"
+#include "config/group_form.h"
 
 #include "base/cleanup.h"
 #include "base/memory.h"
@@ -51,9 +51,9 @@ static void names_bytes_that_are_no_text(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
-		expect(form_explain_bytes(cases[i].bytes), cases[i].begin);
-	assert_null(form_explain_bytes(LM_STR("{}")));
-	assert_null(form_explain_bytes(LM_STR("{\"\xc3\xbc\": \"\xff\"}")));
+		expect(group_form_explain_bytes(cases[i].bytes), cases[i].begin);
+	assert_null(group_form_explain_bytes(LM_STR("{}")));
+	assert_null(group_form_explain_bytes(LM_STR("{\"\xc3\xbc\": \"\xff\"}")));
 }
 
 static void names_text_that_is_no_json(void **state)
@@ -101,7 +101,7 @@ static void names_text_that_is_no_json(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
-		char *rule = form_explain_text(lm_str(cases[i].text));
+		char *rule = group_form_explain_text(lm_str(cases[i].text));
 		if (cases[i].begin)
 			expect(rule, cases[i].begin);
 		else
@@ -115,7 +115,7 @@ static char *explain(const char *text)
 	struct lm_err err = {0};
 
 	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
-	return form_explain_document(document);
+	return group_form_explain_document(document);
 }
 
 static void names_documents_of_other_forms(void **state)
@@ -260,12 +260,12 @@ static void leaves_group_files_to_the_parser(void **state)
 
 static void skips_the_byte_order_mark_of_utf8_only(void **state)
 {
-	struct lm_str rest = form_skip_mark(LM_STR("\xef\xbb\xbf{}"));
+	struct lm_str rest = group_form_skip_mark(LM_STR("\xef\xbb\xbf{}"));
 
 	(void)state;
 	assert_true(lm_str_eq(rest, LM_STR("{}")));
-	assert_true(lm_str_eq(form_skip_mark(LM_STR("{}")), LM_STR("{}")));
-	assert_int_equal(form_skip_mark(LM_STR("\xef\xbb\xbf")).n, 0);
+	assert_true(lm_str_eq(group_form_skip_mark(LM_STR("{}")), LM_STR("{}")));
+	assert_int_equal(group_form_skip_mark(LM_STR("\xef\xbb\xbf")).n, 0);
 }
 
 int main(void)

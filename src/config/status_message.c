@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/status.h"
+#include "config/status_message.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
 #include "sys/json.h"
 
 /// jansson takes UTF-8 only; a file name or an engine's message may be anything.
-static json_t *text(const char *s)
+static json_t *utf8_string(const char *s)
 {
 	struct lm_str whole = lm_str(s);
 
@@ -17,7 +17,7 @@ static json_t *text(const char *s)
 	return json_string(lm_str_shorten(whole, whole.n, out, size));
 }
 
-static char *finish(json_t *document)
+static char *write_and_release(json_t *document)
 {
 	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_MQTT_PAYLOAD);
 
@@ -26,25 +26,25 @@ static char *finish(json_t *document)
 	return lm_buf_take(&out);
 }
 
-char *status_success(const char *bucket, const char *key, const char *version)
+char *status_message_success(const char *bucket, const char *key, const char *version)
 {
 	json_t *d = json_object();
 
 	json_object_set_new(d, "status", json_string("success"));
 	json_object_set_new(d, "GreengrassDockerApplicationDeploymentStatus",
 		json_string("Successfully triggered docker-compose up"));
-	json_object_set_new(d, "S3Bucket", text(bucket));
-	json_object_set_new(d, "ComposeFileName", text(key));
-	json_object_set_new(d, "ComposeFileVersion", version ? text(version) : json_null());
-	return finish(d);
+	json_object_set_new(d, "S3Bucket", utf8_string(bucket));
+	json_object_set_new(d, "ComposeFileName", utf8_string(key));
+	json_object_set_new(d, "ComposeFileVersion", version ? utf8_string(version) : json_null());
+	return write_and_release(d);
 }
 
-char *status_failure(const char *error, const char *message)
+char *status_message_failure(const char *error, const char *message)
 {
 	json_t *d = json_object();
 
 	json_object_set_new(d, "status", json_string("fail"));
-	json_object_set_new(d, "error_message", text(message));
+	json_object_set_new(d, "error_message", utf8_string(message));
 	json_object_set_new(d, "error", json_string(error));
-	return finish(d);
+	return write_and_release(d);
 }

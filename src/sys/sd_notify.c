@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sys/notify.h"
+#include "sys/sd_notify.h"
 
 #include "base/memory.h"
 #include "base/str.h"
@@ -14,7 +14,7 @@
 
 enum { PATIENCE_S = 1 };
 
-struct notify {
+struct sd_notify {
 	int fd;
 	struct sockaddr_un address;
 	socklen_t address_n;
@@ -22,7 +22,7 @@ struct notify {
 };
 
 /// A path, or '@' and the name of a socket that has no file.
-static lm_rc read_address(const char *name, struct notify *n, struct lm_err *err)
+static lm_rc read_notify_address(const char *name, struct sd_notify *n, struct lm_err *err)
 {
 	size_t length = strlen(name);
 
@@ -40,7 +40,7 @@ static lm_rc read_address(const char *name, struct notify *n, struct lm_err *err
 	return LM_OK;
 }
 
-static uint64_t read_number(const char *text)
+static uint64_t read_number_variable(const char *text)
 {
 	uint64_t number = 0;
 
@@ -48,15 +48,15 @@ static uint64_t read_number(const char *text)
 	return number;
 }
 
-/// An interval for another process, say the one that has become us by exec, is not ours.
+/// An interval for another process, such as the one that has become us by exec, is not ours.
 static uint64_t read_watchdog_ms(const char *interval_us, const char *pid)
 {
-	if (!interval_us || (pid && read_number(pid) != (uint64_t)getpid()))
+	if (!interval_us || (pid && read_number_variable(pid) != (uint64_t)getpid()))
 		return 0;
-	return read_number(interval_us) / 1000;
+	return read_number_variable(interval_us) / 1000;
 }
 
-static lm_rc open_socket(struct notify *n, struct lm_err *err)
+static lm_rc open_socket(struct sd_notify *n, struct lm_err *err)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
 
@@ -76,12 +76,12 @@ static char *take_variable(const char *name)
 	return copy;
 }
 
-lm_rc notify_open(struct notify **ret, struct lm_err *err)
+lm_rc sd_notify_open(struct sd_notify **ret, struct lm_err *err)
 {
 	lm_auto_free char *name = take_variable("NOTIFY_SOCKET");
 	lm_auto_free char *interval_us = take_variable("WATCHDOG_USEC");
 	lm_auto_free char *pid = take_variable("WATCHDOG_PID");
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 
 	*ret = NULL;
 	if (!name || !name[0])
@@ -89,7 +89,7 @@ lm_rc notify_open(struct notify **ret, struct lm_err *err)
 	n = lm_xcalloc(1, sizeof(*n));
 	n->fd = -1;
 	n->watchdog_ms = read_watchdog_ms(interval_us, pid);
-	lm_rc rc = read_address(name, n, err);
+	lm_rc rc = read_notify_address(name, n, err);
 	if (rc == LM_OK)
 		rc = open_socket(n, err);
 	if (rc)
@@ -98,7 +98,7 @@ lm_rc notify_open(struct notify **ret, struct lm_err *err)
 	return LM_OK;
 }
 
-void notify_close(struct notify *n)
+void sd_notify_close(struct sd_notify *n)
 {
 	if (!n)
 		return;
@@ -106,10 +106,10 @@ void notify_close(struct notify *n)
 	free(n);
 }
 
-lm_rc notify_send(const struct notify *n, enum notify_patience patience, const char *lines,
+lm_rc sd_notify_send(const struct sd_notify *n, enum sd_notify_patience patience, const char *lines,
 	struct lm_err *err)
 {
-	int flags = MSG_NOSIGNAL | (patience == NOTIFY_AT_ONCE ? MSG_DONTWAIT : 0);
+	int flags = MSG_NOSIGNAL | (patience == SD_NOTIFY_AT_ONCE ? MSG_DONTWAIT : 0);
 	ssize_t sent;
 
 	if (!n)
@@ -121,10 +121,10 @@ lm_rc notify_send(const struct notify *n, enum notify_patience patience, const c
 	if (sent >= 0)
 		return LM_OK;
 	return lm_fail(err, errno == EAGAIN ? LM_E_TIMEOUT : LM_E_SYS, errno,
-		"tell the service manager: %m");
+		"notify the service manager: %m");
 }
 
-uint64_t notify_watchdog_ms(const struct notify *n)
+uint64_t sd_notify_watchdog_ms(const struct sd_notify *n)
 {
 	return n ? n->watchdog_ms : 0;
 }

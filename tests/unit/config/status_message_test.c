@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/status.h"
+#include "config/status_message.h"
 
 #include "base/cleanup.h"
 
@@ -13,7 +13,7 @@
 static void success_has_the_five_keys_in_order(void **state)
 {
 	lm_auto_free char *text =
-		status_success("myS3Bucket", "production-docker-compose.yml", "123");
+		status_message_success("myS3Bucket", "production-docker-compose.yml", "123");
 
 	(void)state;
 	assert_string_equal(text,
@@ -25,7 +25,7 @@ static void success_has_the_five_keys_in_order(void **state)
 
 static void an_unknown_version_is_null(void **state)
 {
-	lm_auto_free char *text = status_success("b", "k", NULL);
+	lm_auto_free char *text = status_message_success("b", "k", NULL);
 
 	(void)state;
 	assert_string_equal(text,
@@ -37,7 +37,7 @@ static void an_unknown_version_is_null(void **state)
 
 static void failure_has_the_three_keys_and_is_utf_8(void **state)
 {
-	lm_auto_free char *text = status_failure("InvalidParameter", "bad \xff");
+	lm_auto_free char *text = status_message_failure("InvalidParameter", "bad \xff");
 
 	(void)state;
 	assert_string_equal(text, "{\"status\":\"fail\",\"error_message\":\"bad "

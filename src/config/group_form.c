@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/form.h"
+#include "config/group_form.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -133,7 +133,7 @@ static char *copy_rule(const char *rule)
 	return rule ? lm_xstrdup(rule) : NULL;
 }
 
-struct lm_str form_skip_mark(struct lm_str text)
+struct lm_str group_form_skip_mark(struct lm_str text)
 {
 	struct lm_str mark = LM_STR(MARK_UTF8);
 
@@ -167,7 +167,7 @@ static const char *encoding_of(struct lm_str text)
 	return NULL;
 }
 
-static bool is_blank(struct lm_str text)
+static bool is_only_space(struct lm_str text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		if (!isspace((unsigned char)text.p[i]))
@@ -176,7 +176,7 @@ static bool is_blank(struct lm_str text)
 	return true;
 }
 
-char *form_explain_bytes(struct lm_str text)
+char *group_form_explain_bytes(struct lm_str text)
 {
 	static const struct {
 		struct lm_str begin;
@@ -195,7 +195,7 @@ char *form_explain_bytes(struct lm_str text)
 
 	if (text.n == 0)
 		return lm_xstrdup("is empty: write the group file again");
-	if (is_blank(text))
+	if (is_only_space(text))
 		return lm_xstrdup("is blank, it has only white space: write the group file again");
 	for (size_t i = 0; i < LM_ARRAY_SIZE(packed); i++) {
 		if (lm_str_starts(text, packed[i].begin))
@@ -225,7 +225,7 @@ static size_t indent_of(struct lm_str line)
 }
 
 /// The key of a line "key: …" of YAML, maybe quoted; empty if it is none.
-static struct lm_str yaml_key(struct lm_str line)
+static struct lm_str yaml_line_key(struct lm_str line)
 {
 	const struct lm_str none = {"", 0};
 	struct lm_str key = line;
@@ -274,11 +274,11 @@ static const char *rule_of_first(struct lm_str line)
 	if (lm_str_starts(trimmed, LM_STR("----")) || lm_str_starts(trimmed, LM_STR("+--")))
 		return "is a table of the AWS CLI: print it with --output json";
 	if (lm_str_starts(trimmed, LM_STR("An error occurred")))
-		return "is an error message of the AWS CLI, not its output: see what it says, and "
+		return "is an error message of the AWS CLI, not its output: read it, and "
 		       "run "
 		       "that command again";
 	if (isupper((unsigned char)*trimmed.p) && lm_str_find(line, '\t') < line.n &&
-		yaml_key(trimmed).n == 0)
+		yaml_line_key(trimmed).n == 0)
 		return "is the text output of the AWS CLI: print it with --output json";
 	return NULL;
 }
@@ -304,10 +304,10 @@ static enum form form_of_yaml_key(struct lm_str key)
 
 /// Whether a line below another has what only services have: those of a compose file without
 /// `services`, as it was in its first format.
-static bool is_of_service(struct lm_str line)
+static bool is_service_line(struct lm_str line)
 {
 	struct lm_str trimmed = lm_str_trim(line);
-	struct lm_str key = yaml_key(trimmed);
+	struct lm_str key = yaml_line_key(trimmed);
 
 	return lm_str_eq(key, LM_STR("build")) ||
 	       (lm_str_eq(key, LM_STR("image")) && trimmed.n > key.n + 1);
@@ -331,7 +331,7 @@ static char *explain_lines(struct lm_str first, struct lm_str rest, size_t inden
 
 	for (size_t n = 0; n < LINES_MAX; n++) {
 		struct lm_str inner = {line.p + indent, line.n - indent};
-		struct lm_str key = yaml_key(inner);
+		struct lm_str key = yaml_line_key(inner);
 
 		if (is_hcl(inner))
 			return copy_rule(FORM_RULES[FORM_TERRAFORM]);
@@ -342,14 +342,14 @@ static char *explain_lines(struct lm_str first, struct lm_str rest, size_t inden
 			if (rest.n == 0)
 				return yaml ? explain_yaml(form ? form : below) : NULL;
 			line = lm_str_cut(&rest, '\n');
-			if (indent_of(line) > indent && is_of_service(line))
+			if (indent_of(line) > indent && is_service_line(line))
 				below = FORM_COMPOSE;
 		} while (indent_of(line) != indent || is_before_content(line));
 	}
 	return yaml ? explain_yaml(form) : NULL;
 }
 
-char *form_explain_text(struct lm_str text)
+char *group_form_explain_text(struct lm_str text)
 {
 	struct lm_str rest = text;
 
@@ -494,7 +494,7 @@ static bool split_ids(struct lm_str resource, const char *collection, struct lm_
 }
 
 /// Whether it may stand in a command that a person copies into a shell.
-static bool is_plain(struct lm_str text)
+static bool is_shell_safe(struct lm_str text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		if (!isalnum((unsigned char)text.p[i]) && text.p[i] != '-')
@@ -510,9 +510,9 @@ static char *get_version_command(const char *text)
 	struct arn arn;
 	struct lm_str found_id, found_version;
 
-	if (text && arn_parse(lm_str(text), &arn) && is_plain(arn.region) &&
+	if (text && arn_parse(lm_str(text), &arn) && is_shell_safe(arn.region) &&
 		split_ids(arn.resource, "definition/connectors", &found_id, &found_version) &&
-		is_plain(found_id) && is_plain(found_version)) {
+		is_shell_safe(found_id) && is_shell_safe(found_version)) {
 		id = found_id;
 		version = found_version;
 		region = arn.region;
@@ -652,7 +652,7 @@ static char *explain_object(const json_t *document)
 	return rule ? rule : explain_summary(document);
 }
 
-bool form_is_connectors(const json_t *array)
+bool group_form_is_connectors(const json_t *array)
 {
 	size_t i;
 	json_t *item;
@@ -700,12 +700,12 @@ static char *explain_array(const json_t *array)
 		json_is_object(first) ? "an object without ConnectorArn" : json_type_name(first));
 }
 
-char *form_explain_document(const json_t *document)
+char *group_form_explain_document(const json_t *document)
 {
 	if (json_is_object(document))
 		return explain_object(document);
 	if (json_is_array(document))
-		return form_is_connectors(document) ? NULL : explain_array(document);
+		return group_form_is_connectors(document) ? NULL : explain_array(document);
 	if (json_is_string(document) && json_string_length(document) &&
 		strchr("{[", json_string_value(document)[0]))
 		return lm_xstrdup(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sys/notify.h"
+#include "sys/sd_notify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,50 +69,50 @@ static const char *told(void)
 
 static void tells_a_socket_with_a_path(void **state)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 
 	(void)state;
 	bind_to(m.path);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
 	assert_int_equal(
-		notify_send(n, NOTIFY_PATIENT, "READY=1\nSTATUS=all is well", &err), LM_OK);
+		sd_notify_send(n, SD_NOTIFY_PATIENT, "READY=1\nSTATUS=all is well", &err), LM_OK);
 	assert_string_equal(told(), "READY=1\nSTATUS=all is well");
 }
 
 static void tells_a_socket_without_a_file(void **state)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 	char name[64];
 
 	(void)state;
 	(void)snprintf(name, sizeof(name), "@lighterman/notify_test/%ld", (long)getpid());
 	bind_to(name);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
-	assert_int_equal(notify_send(n, NOTIFY_PATIENT, "STOPPING=1", &err), LM_OK);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_send(n, SD_NOTIFY_PATIENT, "STOPPING=1", &err), LM_OK);
 	assert_string_equal(told(), "STOPPING=1");
 }
 
 static void does_nothing_without_a_manager(void **state)
 {
-	struct notify *n = NULL;
+	struct sd_notify *n = NULL;
 
 	(void)state;
-	assert_int_equal(notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
 	assert_null(n);
-	assert_int_equal(notify_send(NULL, NOTIFY_PATIENT, "READY=1", &err), LM_OK);
-	assert_int_equal(notify_watchdog_ms(NULL), 0);
-	notify_close(NULL);
+	assert_int_equal(sd_notify_send(NULL, SD_NOTIFY_PATIENT, "READY=1", &err), LM_OK);
+	assert_int_equal(sd_notify_watchdog_ms(NULL), 0);
+	sd_notify_close(NULL);
 }
 
 static void leaves_nothing_for_children(void **state)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 
 	(void)state;
 	bind_to(m.path);
 	(void)setenv("WATCHDOG_USEC", "30000000", 1);
 	(void)setenv("WATCHDOG_PID", "1", 1);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
 	assert_null(getenv("NOTIFY_SOCKET"));
 	assert_null(getenv("WATCHDOG_USEC"));
 	assert_null(getenv("WATCHDOG_PID"));
@@ -122,55 +122,55 @@ static void refuses_what_is_no_address(void **state)
 {
 	static const char *const names[] = {"relative", "vsock:2:1234", "/", "@"};
 	char longest[200] = "/";
-	struct notify *n = NULL;
+	struct sd_notify *n = NULL;
 
 	(void)state;
 	memset(longest + 1, 'x', 107);
 	for (size_t i = 0; i < 4; i++) {
 		(void)setenv("NOTIFY_SOCKET", names[i], 1);
-		assert_int_equal(notify_open(&n, &err), LM_E_INVALID);
+		assert_int_equal(sd_notify_open(&n, &err), LM_E_INVALID);
 		assert_null(n);
 		assert_non_null(strstr(err.msg, "is not the address of a unix socket"));
 	}
 	(void)setenv("NOTIFY_SOCKET", longest, 1);
-	assert_int_equal(notify_open(&n, &err), LM_E_INVALID);
+	assert_int_equal(sd_notify_open(&n, &err), LM_E_INVALID);
 }
 
 static void a_manager_that_is_gone_is_an_error(void **state)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 
 	(void)state;
 	(void)setenv("NOTIFY_SOCKET", m.path, 1);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
-	assert_int_equal(notify_send(n, NOTIFY_PATIENT, "READY=1", &err), LM_E_SYS);
-	assert_string_equal(err.msg, "tell the service manager: No such file or directory");
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_send(n, SD_NOTIFY_PATIENT, "READY=1", &err), LM_E_SYS);
+	assert_string_equal(err.msg, "notify the service manager: No such file or directory");
 }
 
 static void a_manager_that_does_not_read_is_given_up(void **state)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 	lm_rc rc = LM_OK;
 
 	(void)state;
 	bind_to(m.path);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
 	for (unsigned i = 0; i < 10000 && rc == LM_OK; i++)
-		rc = notify_send(n, NOTIFY_AT_ONCE, "WATCHDOG=1", &err);
+		rc = sd_notify_send(n, SD_NOTIFY_AT_ONCE, "WATCHDOG=1", &err);
 	assert_int_equal(rc, LM_E_TIMEOUT);
-	assert_int_equal(notify_send(n, NOTIFY_PATIENT, "READY=1", &err), LM_E_TIMEOUT);
+	assert_int_equal(sd_notify_send(n, SD_NOTIFY_PATIENT, "READY=1", &err), LM_E_TIMEOUT);
 }
 
 static uint64_t watchdog_ms(const char *interval_us, const char *pid)
 {
-	lm_auto(notify_close_p) struct notify *n = NULL;
+	lm_auto(sd_notify_close_p) struct sd_notify *n = NULL;
 
 	(void)setenv("NOTIFY_SOCKET", m.path, 1);
 	(void)setenv("WATCHDOG_USEC", interval_us, 1);
 	if (pid)
 		(void)setenv("WATCHDOG_PID", pid, 1);
-	assert_int_equal(notify_open(&n, &err), LM_OK);
-	return notify_watchdog_ms(n);
+	assert_int_equal(sd_notify_open(&n, &err), LM_OK);
+	return sd_notify_watchdog_ms(n);
 }
 
 static void knows_how_often_the_watchdog_wants_to_hear(void **state)
@@ -201,5 +201,5 @@ int main(void)
 		NOTIFY_TEST(knows_how_often_the_watchdog_wants_to_hear),
 	};
 
-	return cmocka_run_group_tests_name("sys/notify", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("sys/sd_notify", tests, NULL, NULL);
 }

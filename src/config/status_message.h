@@ -9,8 +9,9 @@
 #define STATUS_TOPIC_PROGRESS "dockerapplicationdeploymentconnector/message/progress"
 
 /// The success document: five keys, in the spec's order. `version` NULL becomes JSON null.
-char *status_success(const char *bucket, const char *key, const char *version)
+char *status_message_success(const char *bucket, const char *key, const char *version)
 	__attribute__((returns_nonnull));
 /// The failure document: three keys. `error` is "InvalidParameter" or "InternalError". Bytes of
 /// `message` that are not UTF-8 are written as \xNN.
-char *status_failure(const char *error, const char *message) __attribute__((returns_nonnull));
+char *status_message_failure(const char *error, const char *message)
+	__attribute__((returns_nonnull));
