@@ -25,7 +25,7 @@ void client_config_finish(struct client_config *c)
 }
 
 /// jansson's own message may quote the text, so only the place is passed on.
-static lm_rc load(struct lm_str text, json_t **ret, struct lm_err *err)
+static lm_rc load_object(struct lm_str text, json_t **ret, struct lm_err *err)
 {
 	json_error_t why;
 	json_t *root = json_loadb(text.p, text.n, 0, &why);
@@ -38,7 +38,7 @@ static lm_rc load(struct lm_str text, json_t **ret, struct lm_err *err)
 	}
 	json_decref(root);
 	return lm_fail(
-		err, LM_E_INVALID, 0, "it is no JSON object (line %d, column %d)", line, column);
+		err, LM_E_INVALID, 0, "not a JSON object (line %d, column %d)", line, column);
 }
 
 static lm_rc fail_login(const char *key, struct lm_err *err)
@@ -46,7 +46,7 @@ static lm_rc fail_login(const char *key, struct lm_err *err)
 	char shown[4 * 100 + 32];
 
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the login for '%s' in it cannot be read: log in there again (docker login)",
+		"cannot read the login for '%s': log in again (docker login)",
 		lm_str_shorten(lm_str(key), 100, shown, sizeof(shown)));
 }
 
@@ -89,7 +89,7 @@ static bool take_login(const json_t *entry, struct registry_credentials *c)
 	return true;
 }
 
-static bool is_registry(const char *key)
+static bool is_registry_key(const char *key)
 {
 	lm_auto(registry_address_finish) struct registry_address a = {0};
 
@@ -104,7 +104,7 @@ static lm_rc read_auths(const json_t *auths, struct client_config *c, struct lm_
 	c->entrusted = lm_xcalloc(json_object_size(auths) + 1, sizeof(*c->entrusted));
 	json_object_foreach((json_t *)auths, key, entry)
 	{
-		if (!json_is_object(entry) || !is_registry(key))
+		if (!json_is_object(entry) || !is_registry_key(key))
 			continue;
 		struct registry_credentials login = {0};
 		if (!take_login(entry, &login))
@@ -119,8 +119,8 @@ static lm_rc read_auths(const json_t *auths, struct client_config *c, struct lm_
 	return LM_OK;
 }
 
-/// Whether it can be a part of a program's name, in whatever folder that is.
-static bool is_suffix(const char *s)
+/// Whether it can be part of a program's name, without a path.
+static bool is_helper_suffix(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -133,7 +133,7 @@ static lm_rc fail_helper(const char *name, struct lm_err *err)
 	char shown[4 * 60 + 32];
 
 	return lm_fail(err, LM_E_INVALID, 0,
-		"'%s' in it cannot be the name of a credential helper (docker-credential-NAME)",
+		"'%s' is not the name of a credential helper (docker-credential-NAME)",
 		lm_str_shorten(lm_str(name), 60, shown, sizeof(shown)));
 }
 
@@ -150,7 +150,7 @@ static lm_rc read_helpers(const json_t *helpers, struct client_config *c, struct
 
 		if (!suffix || registry_address_parse(lm_str(key), &a, NULL) != LM_OK)
 			continue;
-		if (!is_suffix(suffix))
+		if (!is_helper_suffix(suffix))
 			return fail_helper(suffix, err);
 		c->helpers[c->helpers_n++] = (struct client_config_helper){
 			.host = lm_take(a.host), .suffix = lm_xstrdup(suffix)};
@@ -166,9 +166,9 @@ static lm_rc read_all(const json_t *root, struct client_config *c, struct lm_err
 
 	if (json_object_size(auths) > LIMIT_DOCKER_LOGINS ||
 		json_object_size(helpers) > LIMIT_DOCKER_LOGINS)
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "it has more than %d entries, the most",
-			LIMIT_DOCKER_LOGINS);
-	if (store && *store && !is_suffix(store))
+		return lm_fail(
+			err, LM_E_TOO_LARGE, 0, "it has more than %d entries", LIMIT_DOCKER_LOGINS);
+	if (store && *store && !is_helper_suffix(store))
 		return fail_helper(store, err);
 	if (store && *store)
 		c->store = lm_xstrdup(store);
@@ -180,7 +180,7 @@ lm_rc client_config_parse(struct lm_str text, struct client_config *ret, struct 
 {
 	lm_auto_json json_t *root = NULL;
 	lm_auto_client_config struct client_config c = {0};
-	lm_rc rc = load(text, &root, err);
+	lm_rc rc = load_object(text, &root, err);
 
 	if (!rc)
 		rc = read_all(root, &c, err);
@@ -199,7 +199,7 @@ const char *client_config_helper_of(const struct client_config *c, const char *h
 	return c->store;
 }
 
-static int add_piece(const char *piece, size_t n, void *ctx)
+static int append_piece(const char *piece, size_t n, void *ctx)
 {
 	return lm_buf_add(ctx, piece, n) ? 0 : -1;
 }
@@ -215,16 +215,16 @@ lm_rc client_config_with_logins(struct lm_str text, const struct registry_list *
 	lm_rc rc = registry_config_json(logins->items, logins->n, &ours, err);
 
 	if (!rc)
-		rc = load(lm_secret_str(&ours), &auths, err);
+		rc = load_object(lm_secret_str(&ours), &auths, err);
 	if (rc)
 		return rc;
-	if (load(text, &root, NULL))
+	if (load_object(text, &root, NULL))
 		root = json_object();
 	for (size_t i = 0; i < LM_ARRAY_SIZE(replaced); i++)
 		(void)json_object_del(root, replaced[i]);
 	(void)json_object_update(root, auths);
 	lm_auto_buf struct lm_buf out = LM_BUF_SECRET(CONFIG_MAX);
-	if (json_dump_callback(root, add_piece, &out, JSON_COMPACT) || out.overflow)
+	if (json_dump_callback(root, append_piece, &out, JSON_COMPACT) || out.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"a config.json with all logins is larger than %d bytes", CONFIG_MAX);
 	lm_secret_set(ret, lm_buf_str(&out));

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 
 #include <stddef.h>
 
@@ -26,7 +26,7 @@ struct client_config {
 };
 
 /// LM_E_INVALID: no JSON object, or a login or a helper's name in it is none. LM_E_TOO_LARGE: over
-/// LIMIT_DOCKER_LOGINS. Entries for what is not the address of a registry are left out.
+/// LIMIT_DOCKER_LOGINS. Entries for what is not a registry address are left out.
 lm_rc client_config_parse(struct lm_str text, struct client_config *ret, struct lm_err *err);
 /// Wipes and frees.
 void client_config_finish(struct client_config *c);

@@ -2,10 +2,13 @@
 #include "docker/compose_file.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/images.h"
+#include "docker/image_ref.h"
 #include "sys/yaml.h"
+
+#include <inttypes.h>
 
 enum { REPLICAS_MAX = 100000, PROFILES_MAX = 300 };
 
@@ -31,7 +34,7 @@ static bool is_format_1(const struct yaml_node *root)
 
 static const char needs_services[] = "a compose file must be a mapping that has 'services'";
 
-static lm_rc check_services(const struct yaml_node *services, struct lm_err *err)
+static lm_rc check_services_section(const struct yaml_node *services, struct lm_err *err)
 {
 	if (yaml_kind(services) != YAML_MAPPING)
 		return fault(services, "'services' must be a mapping of at least one service", err);
@@ -52,7 +55,7 @@ static lm_rc check_roots(struct yaml_doc *const *docs, size_t n, struct lm_err *
 		if (yaml_kind(root) != YAML_MAPPING)
 			return fault(root, needs_services, err);
 		services = yaml_get(root, "services");
-		if (services && check_services(services, err))
+		if (services && check_services_section(services, err))
 			return LM_E_INVALID;
 		found = found || services || yaml_get(root, "include") || is_format_1(root);
 	}
@@ -69,7 +72,7 @@ lm_rc compose_file_check(struct lm_str text, unsigned generation, struct lm_err 
 		return rc;
 	if (n > 1 && generation == 1)
 		rc = fault(yaml_root(docs[1]),
-			"a second YAML document begins here: docker-compose 1 takes one only, "
+			"a second YAML document starts here: docker-compose 1 takes only one, "
 			"docker-compose 2 merges them; put all into one",
 			err);
 	else
@@ -118,7 +121,7 @@ static unsigned read_count(const struct yaml_node *value, unsigned without)
 	return (unsigned)n;
 }
 
-static void read_replicas(const struct yaml_node *service, struct compose_service *s)
+static void read_service_replicas(const struct yaml_node *service, struct compose_service *s)
 {
 	const struct yaml_node *mode = get_in(service, "deploy", "mode");
 	const struct yaml_node *deploy = yaml_get(service, "deploy");
@@ -139,7 +142,7 @@ static void read_replicas(const struct yaml_node *service, struct compose_servic
 		s->replicas_in_1 = s->replicas;
 }
 
-static void add_name(char ***list, size_t *n, struct lm_str name)
+static void append_name(char ***list, size_t *n, struct lm_str name)
 {
 	if (name.n == 0)
 		return;
@@ -151,7 +154,7 @@ static void read_profiles(const struct yaml_node *value, struct compose_service 
 {
 	s->has_profiles = value != NULL;
 	for (size_t i = 0; value && yaml_kind(value) == YAML_SEQUENCE && i < yaml_size(value); i++)
-		add_name(&s->profiles, &s->profiles_n, yaml_text(yaml_item(value, i)));
+		append_name(&s->profiles, &s->profiles_n, yaml_text(yaml_item(value, i)));
 }
 
 /// "db" in "service:db"; empty for another's container.
@@ -181,14 +184,14 @@ static void read_needs(const struct yaml_node *service, struct compose_service *
 			struct lm_str name = lm_str_cut(&text, ':'); // "db:alias", "db:ro"
 
 			if (!lm_str_eq(name, LM_STR("container")))
-				add_name(&s->needs, &s->needs_n, name);
+				append_name(&s->needs, &s->needs_n, name);
 		}
 	}
 	for (size_t i = 0; i < LM_ARRAY_SIZE(namespaces); i++) {
 		const struct yaml_node *value = yaml_get(service, namespaces[i]);
 
 		if (value)
-			add_name(&s->needs, &s->needs_n, service_of(yaml_text(value)));
+			append_name(&s->needs, &s->needs_n, service_of(yaml_text(value)));
 	}
 }
 
@@ -209,7 +212,7 @@ static void read_service(
 	s->pull_policy = read_policy(yaml_get(value, "pull_policy"));
 	s->has_build = build && !(yaml_kind(build) == YAML_SCALAR && yaml_is_null(build));
 	s->builds_for_many = platforms && yaml_size(platforms) > 1;
-	read_replicas(value, s);
+	read_service_replicas(value, s);
 	read_profiles(yaml_get(value, "profiles"), s);
 	read_needs(value, s);
 }
@@ -228,7 +231,7 @@ lm_rc compose_services_parse(struct lm_str config, struct compose_services *ret,
 	size_t n = yaml_size(services);
 	if (n > LIMIT_SERVICES)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the compose file has %zu services, at most %d go", n, LIMIT_SERVICES);
+			"the compose file has %zu services, the maximum is %d", n, LIMIT_SERVICES);
 	*ret = (struct compose_services){.items = lm_xcalloc(n, sizeof(*ret->items)), .n = n};
 	for (size_t i = 0; i < n; i++)
 		read_service(yaml_key(services, i), yaml_value(services, i), &ret->items[i]);
@@ -280,7 +283,7 @@ static bool is_enabled(const struct compose_service *s, struct lm_str profiles)
 	return false;
 }
 
-static const struct compose_service *find_service(
+static const struct compose_service *find_service_named(
 	const struct compose_services *services, const char *name)
 {
 	for (size_t i = 0; i < services->n; i++)
@@ -289,17 +292,17 @@ static const struct compose_service *find_service(
 	return NULL;
 }
 
-/// `up` of docker-compose 1 fails on such a service, and `config` does not say so.
+/// `up` of docker-compose 1 fails on such a service, `config` does not.
 static lm_rc check_needs(const struct compose_services *services, const struct compose_service *s,
 	struct lm_err *err)
 {
 	for (size_t i = 0; i < s->needs_n; i++) {
-		const struct compose_service *other = find_service(services, s->needs[i]);
+		const struct compose_service *other = find_service_named(services, s->needs[i]);
 
 		if (other && !other->active)
 			return lm_fail(err, LM_E_INVALID, 0,
 				"service '%.60s' needs service '%.60s', none of whose profiles is "
-				"active: give both a profile in common, or name one in "
+				"active: give both a common profile, or name one in "
 				"COMPOSE_PROFILES",
 				s->name, other->name);
 	}
@@ -422,7 +425,7 @@ static struct compose_image *get_image(
 	return &images->items[images->n++];
 }
 
-/// Who builds an image, whatever its platform is.
+/// Sets the service that builds an image, on all platforms.
 static void take_builder(
 	struct compose_images *images, const char *name, const struct compose_service *service)
 {
@@ -476,4 +479,198 @@ void compose_images_finish(struct compose_images *images)
 	}
 	free(images->items);
 	*images = (struct compose_images){0};
+}
+
+enum { BASE_60_MAX = 1000000, DUPLICATE_MEMBERS_MAX = 2000, MESSAGES_MAX = 50 };
+
+/// What a scalar is for.
+enum use {
+	USE_ANY,
+	USE_TEXT, ///< It is passed on as a string.
+	USE_PORT,
+};
+
+struct lint {
+	unsigned generation;
+	void (*found)(void *ctx, const char *message);
+	void *ctx;
+	unsigned line, column; ///< Of the last message.
+	size_t left;           ///< Messages that still may come.
+};
+
+/// What aliases stand for comes again, and stands before what was found last.
+static void report_place(struct lint *l, const struct yaml_node *at, const char *words)
+{
+	unsigned line = yaml_line(at), column = yaml_column(at);
+
+	if (line < l->line || (line == l->line && column <= l->column) || l->left == 0)
+		return;
+	l->line = line;
+	l->column = column;
+	l->left--;
+	lm_auto_free char *message = lm_xasprintf("line %u, column %u: %s", line, column, words);
+	l->found(l->ctx, message);
+}
+
+/// YAML 1.1 has numbers of base 60, "22:22" is one: what stands behind the first colon is below 60.
+static bool read_base_60(struct lm_str text, uint64_t *ret)
+{
+	struct lm_str rest = text;
+	struct lm_str part = lm_str_cut(&rest, ':');
+	uint64_t sum = 0, digit = 0;
+
+	if (rest.n == 0 || !lm_str_to_u64(part, BASE_60_MAX, &sum) || sum == 0)
+		return false;
+	while (rest.n > 0) {
+		part = lm_str_cut(&rest, ':');
+		if (part.n == 2 && part.p[0] == '0')
+			part = (struct lm_str){part.p + 1, 1};
+		if (!lm_str_to_u64(part, 59, &digit) || sum > BASE_60_MAX)
+			return false;
+		sum = sum * 60 + digit;
+	}
+	*ret = sum;
+	return text.p[text.n - 1] != ':';
+}
+
+static void check_base_60(struct lint *l, const struct yaml_node *node, enum use use)
+{
+	struct lm_str text = yaml_text(node);
+	uint64_t number = 0;
+
+	if (l->generation != 1 || !read_base_60(text, &number))
+		return;
+	if (use != USE_PORT) { // it may be a secret, and the number is as good as it
+		report_place(l, node,
+			"a value is not in quotes, and docker-compose 1 reads it as a base-60 "
+			"number: put it in quotes");
+		return;
+	}
+	lm_auto_free char *words = lm_xasprintf(
+		"port %.*s is not in quotes, and docker-compose 1 reads it as the number %" PRIu64
+		" (of base 60): put it in quotes",
+		LM_STR_ARG(text), number);
+	report_place(l, node, words);
+}
+
+/// The base of a number that starts with 0: "022" is 18. 0: not such a number.
+static unsigned read_base(unsigned generation, struct lm_str text)
+{
+	const char *digits = "01234567";
+	unsigned base = 8;
+	size_t n = 1;
+
+	if (text.n < 2 || text.p[0] != '0')
+		return 0;
+	if (text.p[1] == 'x') {
+		digits = "0123456789abcdefABCDEF";
+		base = 16;
+		n = 2;
+	} else if (text.p[1] == 'o' && generation > 1) {
+		n = 2;
+	}
+	if (n == text.n)
+		return 0;
+	for (; n < text.n; n++)
+		if (!text.p[n] || !strchr(digits, text.p[n]))
+			return 0;
+	return base;
+}
+
+static void check_base(struct lint *l, const struct yaml_node *node, enum use use)
+{
+	unsigned base = use == USE_ANY ? 0 : read_base(l->generation, yaml_text(node));
+
+	if (base == 0)
+		return;
+	lm_auto_free char *words =
+		lm_xasprintf("a %s that starts with 0 is not in quotes, and docker-compose reads "
+			     "it as a base-%u number: put it in quotes",
+			use == USE_PORT ? "port" : "value", base);
+	report_place(l, node, words);
+}
+
+/// The member of that key before the one at `end`; NULL: none.
+static const struct yaml_node *find_earlier_key(
+	const struct yaml_node *mapping, size_t end, struct lm_str key)
+{
+	for (size_t i = 0; i < end; i++)
+		if (lm_str_eq(yaml_text(yaml_key(mapping, i)), key))
+			return yaml_key(mapping, i);
+	return NULL;
+}
+
+static void check_key(struct lint *l, const struct yaml_node *mapping, size_t i)
+{
+	const struct yaml_node *key = yaml_key(mapping, i);
+	struct lm_str text = yaml_text(key);
+
+	// Several merges add up.
+	if (l->generation != 1 || yaml_kind(key) != YAML_SCALAR || lm_str_eq(text, LM_STR("<<")))
+		return;
+	const struct yaml_node *first = find_earlier_key(mapping, i, text);
+	if (!first)
+		return;
+	lm_auto_free char *words =
+		lm_xasprintf("'%.*s' is a duplicate key (first in line %u), and docker-compose 1 "
+			     "uses only the last one: remove one of them",
+			(int)(text.n < 100 ? text.n : 100), text.p, yaml_line(first));
+	report_place(l, key, words);
+}
+
+static enum use use_below(struct lm_str key)
+{
+	static const struct {
+		const char *key;
+		enum use use;
+	} uses[] = {{"ports", USE_PORT}, {"expose", USE_PORT}, {"environment", USE_TEXT},
+		{"labels", USE_TEXT}, {"args", USE_TEXT}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(uses); i++)
+		if (lm_str_eq(key, lm_str(uses[i].key)))
+			return uses[i].use;
+	return USE_ANY;
+}
+
+/// Aliases are followed: the parser has counted what they stand for.
+static void walk(struct lint *l, const struct yaml_node *node, enum use use)
+{
+	size_t n = yaml_size(node);
+
+	switch (yaml_kind(node)) {
+	case YAML_SCALAR:
+		if (yaml_is_plain(node)) {
+			check_base_60(l, node, use);
+			check_base(l, node, use);
+		}
+		break;
+	case YAML_SEQUENCE:
+		for (size_t i = 0; i < n; i++)
+			walk(l, yaml_item(node, i), use);
+		break;
+	case YAML_MAPPING:
+		for (size_t i = 0; i < n; i++) {
+			enum use below = use_below(yaml_text(yaml_key(node, i)));
+
+			if (i < DUPLICATE_MEMBERS_MAX) // each is compared with those before
+				check_key(l, node, i);
+			walk(l, yaml_value(node, i), use == USE_TEXT ? use : below);
+		}
+		break;
+	}
+}
+
+void compose_lint(struct lm_str text, unsigned generation,
+	void (*found)(void *ctx, const char *message), void *ctx)
+{
+	struct lint l = {
+		.generation = generation, .found = found, .ctx = ctx, .left = MESSAGES_MAX};
+	struct yaml_doc **docs = NULL;
+	size_t n = 0;
+
+	if (yaml_parse_all(text, &docs, &n, NULL))
+		return;
+	for (size_t i = 0; i < n; i++)
+		walk(&l, yaml_root(docs[i]), USE_ANY);
+	yaml_destroy_all(docs, n);
 }

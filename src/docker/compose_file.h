@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What we read in compose files: whether one is worth giving to compose, and which services and
-/// images the resolved one has. Pure.
+/// What we read in compose files: whether docker-compose may take one as it was written, and which
+/// services and images the resolved one has. Pure.
 
 #include "base/error.h"
 #include "base/str.h"
@@ -12,13 +12,13 @@
 
 /// Checks a compose file as a person wrote it: YAML, mappings, at least one service. Format 1
 /// (services at the top) and files that only `include` others pass: compose decides about them, as
-/// it does about all else: what is wrong here may still be right for it. `generation` 1 takes one
+/// it does about everything that is not checked here. `generation` 1 takes one
 /// document; 0: not known. LM_E_INVALID: the message names line and column. LM_E_TOO_LARGE: it is
 /// not to be given to compose.
 lm_rc compose_file_check(struct lm_str text, unsigned generation, struct lm_err *err);
 
 enum compose_pull_policy {
-	COMPOSE_PULL_DEFAULT, ///< None is given, or one that we do not know.
+	COMPOSE_PULL_DEFAULT, ///< None, or one that is not known here.
 	COMPOSE_PULL_ALWAYS,
 	COMPOSE_PULL_MISSING, ///< "missing", "if_not_present"
 	COMPOSE_PULL_NEVER,
@@ -64,7 +64,7 @@ lm_rc compose_services_activate(struct compose_services *services, unsigned gene
 /// Whether any service has profiles.
 bool compose_services_have_profiles(const struct compose_services *services);
 /// What docker-compose 2 makes of a compose file all of whose services have profiles, none of them
-/// active, has no services. If `text`, the compose file, is one, `err` says so instead.
+/// active, has no services. If `text`, the compose file, is one, `err` gets that error instead.
 void compose_file_explain_inactive(struct lm_str text, struct lm_err *err);
 
 /// One image of the active services, for one platform. Several services may share it.
@@ -98,3 +98,10 @@ void compose_images_finish(struct compose_images *images);
 /// The name that docker-compose gives to the image of a service that is built and names none. The
 /// caller frees.
 char *compose_built_name(const char *project, const char *service, unsigned generation);
+
+/// Finds what docker-compose silently reads in another way than the author most likely meant it;
+/// docker-compose 1 has more such habits than 2. Calls `found` with a sentence for each place; it
+/// starts with line and column and has no values but of ports. Each place is reported once, and of
+/// many only the first. Nothing is found in a text that cannot be read.
+void compose_lint(struct lm_str text, unsigned generation,
+	void (*found)(void *ctx, const char *message), void *ctx);

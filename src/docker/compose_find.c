@@ -8,6 +8,8 @@
 #include "docker/compose_output.h"
 #include "sys/process.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 const char *const COMPOSE_DIRECTORIES[] = {"/usr/bin", "/usr/local/bin", NULL};
@@ -26,7 +28,7 @@ void compose_finish(struct compose *c)
 	*c = (struct compose){0};
 }
 
-static bool is_program(const char *path)
+static bool is_executable(const char *path)
 {
 	struct stat st;
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
@@ -66,7 +68,7 @@ static void version_lines_finish(struct version_lines *v)
 	compose_reason_finish(&v->reason);
 }
 
-/// "1.29.2", "v2.26.1-4", "5.0.0". False if it does not begin with a number.
+/// "1.29.2", "v2.26.1-4", "5.0.0". False if it does not start with a number.
 static bool set_version(struct compose *c, struct lm_str text)
 {
 	if (text.n > 0 && text.p[0] == 'v')
@@ -81,8 +83,8 @@ static bool set_version(struct compose *c, struct lm_str text)
 	return true;
 }
 
-static lm_rc ask_version(struct compose *c, const char *const *env, const struct wait_limit *limit,
-	struct lm_err *err)
+static lm_rc ask_compose_version(struct compose *c, const char *const *env,
+	const struct wait_limit *limit, struct lm_err *err)
 {
 	const char *const plain[] = {c->program, "version", "--short", NULL};
 	const char *const plugin[] = {c->program, "compose", "version", "--short", NULL};
@@ -103,7 +105,7 @@ static lm_rc ask_version(struct compose *c, const char *const *env, const struct
 	if (status == 0 && set_version(c, lm_buf_str(&lines.first)))
 		return LM_OK;
 	const char *reason = compose_reason_text(&lines.reason);
-	return lm_fail(err, LM_E_REFUSED, 0, "%s%s does not tell its version, install it again: %s",
+	return lm_fail(err, LM_E_REFUSED, 0, "%s%s does not print its version, reinstall it: %s",
 		c->program, c->plugin ? " compose" : "", *reason ? reason : "it printed nothing");
 }
 
@@ -112,12 +114,12 @@ static lm_rc try_program(const char *path, bool plugin, const struct compose_sea
 	const struct wait_limit *limit, struct compose *ret, struct lm_err *err)
 {
 	lm_auto(compose_finish) struct compose c = {.program = lm_xstrdup(path), .plugin = plugin};
-	// The plugin's own file is docker's affair, so nothing tells when it changes.
+	// docker finds the plugin itself, so a change of its file goes unnoticed.
 	c.stamp = plugin ? lm_xstrdup("") : stamp_of(path);
 	bool known = !plugin && search->known_stamp && search->known_version &&
 		     strcmp(c.stamp, search->known_stamp) == 0 &&
 		     set_version(&c, lm_str(search->known_version));
-	lm_rc rc = known ? LM_OK : ask_version(&c, search->env, limit, err);
+	lm_rc rc = known ? LM_OK : ask_compose_version(&c, search->env, limit, err);
 	if (rc != LM_OK)
 		return rc;
 	*ret = c;
@@ -132,11 +134,10 @@ static lm_rc use_setting(const struct compose_search *search, const struct wait_
 	if (!lm_path_is_absolute(lm_str(path)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"docker.compose is '%s': an absolute path is needed", path);
-	if (!is_program(path))
+	if (!is_executable(path))
 		return lm_fail(err, LM_E_NOT_FOUND, 0,
-			"docker.compose in the host file is '%s', where there is no program that "
-			"may "
-			"be run: mend it, or leave it out",
+			"docker.compose in the host file is '%s', which is not an executable "
+			"program: correct it, or remove it",
 			path);
 	bool plugin = strcmp(lm_path_base(path), "docker") == 0;
 	return try_program(path, plugin, search, limit, ret, err);
@@ -149,7 +150,7 @@ static void list_directories(const char *const *directories, struct lm_buf *out)
 }
 
 /// Whether a failure to run one candidate leaves the next one worth a try.
-static bool may_go_on(lm_rc rc)
+static bool may_try_next(lm_rc rc)
 {
 	return rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT;
 }
@@ -167,18 +168,18 @@ lm_rc compose_find(const struct compose_search *search, const struct wait_limit 
 	for (size_t n = 0; n < LM_ARRAY_SIZE(names); n++) {
 		for (size_t i = 0; directories[i]; i++) {
 			lm_auto_free char *path = lm_path_join(directories[i], names[n]);
-			if (!is_program(path))
+			if (!is_executable(path))
 				continue;
 			struct lm_err failed = {0};
 			lm_rc rc = try_program(path, n == 1, search, limit, ret, &failed);
 			if (rc == LM_OK)
 				return LM_OK;
 			found_docker = found_docker || n == 1;
-			// What is wrong with docker-compose says more than that docker has no
+			// An error of docker-compose is more useful than that docker has no
 			// plugin.
-			if (!may_go_on(rc) || (n == 0 && first.rc == LM_OK))
+			if (!may_try_next(rc) || (n == 0 && first.rc == LM_OK))
 				first = failed;
-			if (!may_go_on(rc))
+			if (!may_try_next(rc))
 				break;
 		}
 	}
@@ -198,7 +199,7 @@ lm_rc docker_find(const char *const *directories, char **ret, struct lm_err *err
 		directories = COMPOSE_DIRECTORIES;
 	for (size_t i = 0; directories[i]; i++) {
 		lm_auto_free char *path = lm_path_join(directories[i], "docker");
-		if (is_program(path)) {
+		if (is_executable(path)) {
 			*ret = lm_take(path);
 			return LM_OK;
 		}
@@ -207,4 +208,70 @@ lm_rc docker_find(const char *const *directories, char **ret, struct lm_err *err
 	list_directories(directories, &places);
 	return lm_fail(err, LM_E_NOT_FOUND, 0, "no docker in %s: install the Docker Engine",
 		lm_buf_cstr(&places));
+}
+
+enum {
+	MINOR_BY_FORMAT_BEFORE = 27, ///< docker-compose 1.27 gave up API versions by format.
+	API_NEWEST_FORMAT = 38,
+	API_OF_1_27 = 39, ///< The default of docker-py 4.3.
+	API_OF_1_29 = 41, ///< The default of docker-py 5.0.
+};
+
+static const struct {
+	const char *format;
+	unsigned api;
+} FORMATS[] = {
+	{"2", 22},
+	{"2.0", 22},
+	{"2.1", 24},
+	{"2.2", 25},
+	{"2.3", 30},
+	{"2.4", 35},
+	{"3", 25},
+	{"3.0", 25},
+	{"3.1", 25},
+	{"3.2", 25},
+	{"3.3", 30},
+	{"3.4", 30},
+	{"3.5", 30},
+	{"3.6", 36},
+	{"3.7", 38},
+};
+
+static unsigned api_of_format(const char *format)
+{
+	for (size_t i = 0; format && i < LM_ARRAY_SIZE(FORMATS); i++) {
+		if (strcmp(FORMATS[i].format, format) == 0)
+			return FORMATS[i].api;
+	}
+	return API_NEWEST_FORMAT;
+}
+
+/// The minor of the API version that a docker-compose of the first generation asks for.
+static unsigned api_of(const struct compose *compose, const char *format)
+{
+	unsigned minor = 0;
+
+	if (sscanf(compose->version, "1.%u", &minor) != 1 || minor < MINOR_BY_FORMAT_BEFORE)
+		return api_of_format(format);
+	return minor < 29 ? API_OF_1_27 : API_OF_1_29;
+}
+
+lm_rc compose_check_api(const struct compose *compose, const struct engine_version *engine,
+	const char *file_format, struct lm_err *err)
+{
+	if (compose->generation != 1)
+		return LM_OK;
+	unsigned api = api_of(compose, file_format);
+	if (api < engine->offered_min)
+		return lm_fail(err, LM_E_REFUSED, 0,
+			"docker-compose %s uses Engine API 1.%u, but Docker Engine %s requires "
+			"1.%u or later: every docker-compose command will fail",
+			compose->version, api, engine->engine, engine->offered_min);
+	if (api > engine->offered_max)
+		return lm_fail(err, LM_E_REFUSED, 0,
+			"docker-compose %s uses Engine API 1.%u, but Docker Engine %s supports "
+			"only up to 1.%u: every docker-compose command will fail",
+			compose->version, api, engine->engine, engine->offered_max);
+	return LM_OK;
 }

@@ -33,7 +33,7 @@ static lm_rc add_hash(struct compose_hashes *hashes, struct lm_str line, struct 
 
 	if (service.n == 0 || !is_hash(hash))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"docker-compose config --hash printed '%s', which is no hash of a service",
+			"docker-compose config --hash printed '%s', which is not a service hash",
 			lm_str_shorten(line, 80, shown, sizeof(shown)));
 	if (hashes->n == LIMIT_SERVICES)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
@@ -80,7 +80,7 @@ void compose_ties_finish(struct compose_ties *ties)
 	*ties = (struct compose_ties){0};
 }
 
-static void follow(struct compose_tie *tie, struct lm_str service)
+static void add_follow(struct compose_tie *tie, struct lm_str service)
 {
 	if (service.n == 0 || tie->follows_n == LIMIT_SERVICES)
 		return;
@@ -118,7 +118,7 @@ static void follow_each(struct compose_tie *tie, const struct yaml_node *value,
 
 	for (size_t i = 0; value && i < yaml_size(value); i++) {
 		const struct yaml_node *item = is_map ? yaml_key(value, i) : yaml_item(value, i);
-		follow(tie, name_of(yaml_text(item)));
+		add_follow(tie, name_of(yaml_text(item)));
 	}
 }
 
@@ -139,7 +139,7 @@ static void read_follows(
 			continue;
 		tie->hash_is_late |= generation > 1;
 		if (generation > 1 || strcmp(namespaces[i], "pid") == 0)
-			follow(tie, other);
+			add_follow(tie, other);
 	}
 	follow_each(tie, yaml_get(service, "links"), before_colon);
 	if (generation < 2)
@@ -150,7 +150,7 @@ static void read_follows(
 }
 
 /// `scale`, else deploy.replicas, else 1.
-static unsigned read_replicas(const struct yaml_node *service)
+static unsigned read_tie_replicas(const struct yaml_node *service)
 {
 	const struct yaml_node *deploy = yaml_get(service, "deploy");
 	const struct yaml_node *value = yaml_get(service, "scale");
@@ -163,13 +163,13 @@ static unsigned read_replicas(const struct yaml_node *service)
 	return (unsigned)n;
 }
 
-static lm_rc check_services(const struct yaml_node *services, struct lm_err *err)
+static lm_rc check_tied_services(const struct yaml_node *services, struct lm_err *err)
 {
 	if (!services || yaml_kind(services) != YAML_MAPPING)
 		return lm_fail(err, LM_E_INVALID, 0, "the resolved compose file has no services");
 	if (yaml_size(services) > LIMIT_SERVICES)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the compose file has %zu services, at most %d go", yaml_size(services),
+			"the compose file has %zu services, the maximum is %d", yaml_size(services),
 			LIMIT_SERVICES);
 	return LM_OK;
 }
@@ -185,7 +185,7 @@ lm_rc compose_ties_parse(
 	const struct yaml_node *root = yaml_root(doc);
 	const struct yaml_node *services =
 		yaml_kind(root) == YAML_MAPPING ? yaml_get(root, "services") : NULL;
-	rc = check_services(services, err);
+	rc = check_tied_services(services, err);
 	if (rc)
 		return rc;
 	size_t n = yaml_size(services);
@@ -198,7 +198,7 @@ lm_rc compose_ties_parse(
 		*tie = (struct compose_tie){.service = lm_xmemdup0(name.p, name.n), .replicas = 1};
 		if (yaml_kind(service) != YAML_MAPPING)
 			continue;
-		tie->replicas = read_replicas(service);
+		tie->replicas = read_tie_replicas(service);
 		read_follows(service, generation, tie);
 	}
 	return LM_OK;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What tells whether `up` would make a service's containers anew: the hashes that `docker-compose
-/// config --hash` prints, which each container has in its label com.docker.compose.config-hash, and
-/// what they do not tell: how many containers there are to be, and whose containers a service is
+/// What decides whether `up` recreates a service's containers: the hashes that `docker-compose
+/// config
+/// --hash` prints, which each container has in its label com.docker.compose.config-hash, and what
+/// is not in the hashes: the number of replicas, and the services whose containers a service is
 /// tied to. Pure.
 
 #include "base/error.h"
@@ -32,10 +33,10 @@ const char *compose_hashes_get(const struct compose_hashes *hashes, const char *
 struct compose_tie {
 	char *service;
 	unsigned replicas; ///< Containers that there are to be.
-	/// Services that, when their containers are made anew, take this one with them.
+	/// Services whose recreated containers cause this one's to be recreated.
 	char **follows;
 	size_t follows_n;
-	/// Its hash has the ids of other containers in it, and so cannot be told beforehand.
+	/// Its hash depends on the ids of other containers, and is not known beforehand.
 	bool hash_is_late;
 };
 
@@ -44,8 +45,8 @@ struct compose_ties {
 	size_t n;
 };
 
-/// Reads what `config` printed. The generations differ: 2 makes everything anew that depends on
-/// something new, 1 only what is linked to it or shares its processes. LM_E_INVALID,
+/// Reads what `config` printed. The generations differ: 2 recreates everything that depends on
+/// something recreated, 1 only what is linked to it or shares its processes. LM_E_INVALID,
 /// LM_E_TOO_LARGE.
 lm_rc compose_ties_parse(
 	struct lm_str config, unsigned generation, struct compose_ties *ret, struct lm_err *err);

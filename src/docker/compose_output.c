@@ -5,7 +5,7 @@
 
 enum { REASON_MAX = 700, SEEN_MAX = 32 << 10 };
 
-/// How many bytes an escape sequence takes that begins at `s` (ECMA-48: CSI and OSC; else two).
+/// The length of the escape sequence at the start of `s` (ECMA-48: CSI and OSC; else two).
 static size_t escape_length(struct lm_str s)
 {
 	if (s.n < 2)
@@ -92,7 +92,7 @@ static bool is_warning(struct lm_str s)
 	       contains_one_of(s, words, LM_ARRAY_SIZE(words));
 }
 
-/// Lines in which compose tells what it does, not why it failed.
+/// Lines that report progress, not why compose failed.
 static bool is_progress(struct lm_str s)
 {
 	static const char *const ends[] = {" ...", " ... done", " ... error", " is up-to-date"};
@@ -104,13 +104,13 @@ static bool is_progress(struct lm_str s)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(ends); i++)
 		if (lm_str_ends(s, lm_str(ends[i])))
 			return true;
-	// Generation 1 has errors that begin as "Container NAME  Created" does.
+	// Generation 1 has errors that start as "Container NAME  Created" does.
 	if (begins_one_of(s, things, LM_ARRAY_SIZE(things)))
 		return contains(s, "  ");
 	return begins_one_of(s, starts, LM_ARRAY_SIZE(starts));
 }
 
-static enum compose_line_kind read_kind(struct lm_str s)
+static enum compose_line_kind read_line_kind(struct lm_str s)
 {
 	if (contains(s, "attribute `version` is obsolete"))
 		return COMPOSE_DETAIL;
@@ -171,9 +171,9 @@ enum compose_line_kind compose_line_read(struct lm_str clean, struct lm_buf *tex
 	lm_buf_clear(text);
 	if (!read_logged(lm_str_trim(clean), &kind, text)) {
 		(void)lm_buf_add_str(text, clean);
-		return read_kind(lm_str_trim(clean));
+		return read_line_kind(lm_str_trim(clean));
 	}
-	enum compose_line_kind by_words = read_kind(lm_buf_str(text));
+	enum compose_line_kind by_words = read_line_kind(lm_buf_str(text));
 	return by_words == COMPOSE_DETAIL ? by_words : kind;
 }
 
@@ -181,17 +181,16 @@ enum compose_line_kind compose_line_read(struct lm_str clean, struct lm_buf *tex
 struct quote {
 	const char *message; ///< Text of the message, before the value.
 	const char *before;  ///< What stands right before the value, at or behind `message`.
-	const char
-		*after; ///< What stands right behind it (the last such); NULL: it goes to the end.
-	bool runs_on;   ///< It may go on over lines.
+	const char *after; ///< What stands right behind it (the last such); NULL: it is the rest of
+			   ///< the line.
+	bool runs_on;      ///< It may go on over lines.
 	const char *instead; ///< Of `before` and the value; NULL: `before` and "***".
 };
 
 #define MISSING "Missing mandatory value for "
 static const struct quote QUOTES[] = {
 	// Generation 1.
-	{"Invalid interpolation format for ", "\": \"", NULL, true,
-		"\": a $ that begins no variable must be written $$"},
+	{"Invalid interpolation format for ", "\": \"", NULL, true, "\": write $$ for a literal $"},
 	{MISSING, " interpolating ", " in service \"", true, NULL},
 	{MISSING, " interpolating ", " in network \"", true, NULL},
 	{MISSING, " interpolating ", " in volume \"", true, NULL},
@@ -222,7 +221,7 @@ static const struct quote QUOTES[] = {
 	{"unexpected character ", " near ", NULL, true, NULL},
 	{"", "unterminated quoted value ", NULL, true, NULL},
 	{"", "Invalid template: ", NULL, true, NULL},
-	// YAML, where a value begins with '*' or '!'.
+	// YAML, where a value starts with '*' or '!'.
 	{"", "found undefined alias '", "'", false, NULL},
 	{"", "found undefined tag handle '", "'", false, NULL},
 	{"", "constructor for the tag '", "'", false, NULL},
@@ -338,7 +337,7 @@ static bool is_newer_key(struct lm_str key)
 /// Messages of generation 1 about a key: what stands before it and behind it.
 struct key_message {
 	const char *before, *after;
-	bool bare; ///< The key is all that there is to say.
+	bool bare; ///< The line names nothing but the key.
 };
 
 static const struct key_message KEY_MESSAGES[] = {
@@ -351,7 +350,7 @@ static const struct key_message KEY_MESSAGES[] = {
 };
 
 /// The key that a line of that form names; `n` 0: it has another form.
-static struct lm_str read_key(struct lm_str line, const struct key_message *m)
+static struct lm_str read_named_key(struct lm_str line, const struct key_message *m)
 {
 	size_t before = find_from(line, 0, m->before);
 	size_t key = before + strlen(m->before);
@@ -374,13 +373,13 @@ void compose_line_explain_key(struct lm_str line, const char *version, struct lm
 	lm_buf_clear(out);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(KEY_MESSAGES); i++) {
 		const struct key_message *m = &KEY_MESSAGES[i];
-		struct lm_str key = read_key(trimmed, m);
-		const char *newer = is_newer_key(key) ? "; docker-compose 2 knows it" : "";
+		struct lm_str key = read_named_key(trimmed, m);
+		const char *newer = is_newer_key(key) ? "; docker-compose 2 supports it" : "";
 
 		if (key.n == 0)
 			continue;
 		if (m->bare)
-			(void)lm_buf_printf(out, "'%.*s' is not known to docker-compose %s%s",
+			(void)lm_buf_printf(out, "'%.*s' is not supported by docker-compose %s%s",
 				LM_STR_ARG(key), version, newer);
 		else
 			(void)lm_buf_printf(out, "%.*s%s", LM_STR_ARG(trimmed), newer);
@@ -389,7 +388,7 @@ void compose_line_explain_key(struct lm_str line, const char *version, struct lm
 	(void)lm_buf_add_str(out, line);
 }
 
-/// Without the prefixes in which both generations say again that it is an error, and for whom:
+/// Without the prefixes by which both generations mark an error again, and its container:
 /// "ERROR: for web  Cannot start …" stands twice in v1's output, once for each name of a container.
 static struct lm_str strip_prefix(struct lm_str s)
 {
@@ -419,7 +418,7 @@ static void errors_clear(struct compose_errors *e)
 }
 
 /// Appends as much as fits.
-static void append(struct lm_buf *b, struct lm_str s)
+static void append_fitting(struct lm_buf *b, struct lm_str s)
 {
 	if (b->len > 0 && b->len + 1 < b->max)
 		(void)lm_buf_putc(b, ' ');
@@ -437,12 +436,12 @@ static bool is_boilerplate(struct lm_str s)
 	return begins_one_of(s, starts, LM_ARRAY_SIZE(starts));
 }
 
-/// `starts` an error of its own, or goes on with the one before.
+/// `starts`: a new error; else a continuation of the previous one.
 static void errors_add(struct compose_errors *e, struct lm_str s, bool starts)
 {
 	if (lm_str_ends(s, LM_STR("is invalid because:"))) {
 		if (e->n == 0)
-			append(&e->text, s);
+			append_fitting(&e->text, s);
 		e->listing = true;
 		return;
 	}
@@ -454,8 +453,8 @@ static void errors_add(struct compose_errors *e, struct lm_str s, bool starts)
 	if (starts || e->listing || e->n == 0)
 		e->n++;
 	if (e->n == 1)
-		append(&e->text, s);
-	append(&e->seen, s);
+		append_fitting(&e->text, s);
+	append_fitting(&e->seen, s);
 }
 
 void compose_reason_init(struct compose_reason *r)
@@ -511,7 +510,7 @@ void compose_reason_add(struct compose_reason *r, enum compose_line_kind kind, s
 	else
 		errors_add(&r->plain, trimmed, false);
 	lm_buf_clear(&r->last);
-	append(&r->last, trimmed);
+	append_fitting(&r->last, trimmed);
 }
 
 const char *compose_reason_text(struct compose_reason *r)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Makes sense of the lines that docker-compose prints, of both generations. Both write their
-/// normal progress to stderr, so the stream says nothing about the level; the words do, and where
-/// they do not (generation 1 marks nothing as long as stderr is no terminal), the exit status.
-/// Pure.
+/// Classifies the lines that docker-compose prints, of both generations. Both write their normal
+/// progress to stderr, so the level follows from the text, and where the text does not show it
+/// (generation 1 marks nothing as long as stderr is no terminal), from the exit status. Pure.
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -17,7 +16,7 @@
 void compose_line_clean(struct lm_str line, struct lm_buf *out);
 
 enum compose_line_kind {
-	COMPOSE_DETAIL,   ///< Says nothing to a user: where Python failed, that `version` is
+	COMPOSE_DETAIL,   ///< Of no use to a user: where Python failed, that `version` is
 			  ///< obsolete.
 	COMPOSE_PROGRESS, ///< What is being done.
 	COMPOSE_WARNING,
@@ -29,27 +28,27 @@ enum compose_line_kind {
 /// and is cleared first.
 enum compose_line_kind compose_line_read(struct lm_str clean, struct lm_buf *text);
 
-/// Takes out of lines the values that docker-compose quotes in messages whose wording is known;
-/// values may go on over several lines. compose_values.h finds others.
+/// Removes the values that docker-compose quotes in known messages; values may span several lines.
+/// compose_values.h finds others.
 struct compose_quotes {
-	bool runs_on;      ///< The next line begins inside of a value ...
-	const char *until; ///< ... which ends before this text; NULL: not any more.
+	bool runs_on;      ///< The next line starts inside a value ...
+	const char *until; ///< ... which ends before this text; NULL: nowhere.
 };
 
 /// Copies a line without them. False: all of it belonged to a value. Clears `out` first.
 bool compose_quotes_strip(struct compose_quotes *q, struct lm_str line, struct lm_buf *out);
 
-/// The variable that a line says is not set; `n` 0: it says no such thing. Borrowed.
+/// The unset variable that a line reports; `n` 0: none. Borrowed.
 struct lm_str compose_line_unset(struct lm_str line);
 
-/// Copies a line of generation 1 and says of a key that it does not know whether docker-compose 2
-/// does. Clears `out` first.
+/// Copies a line of generation 1; if it rejects a key that docker-compose 2 supports, adds that.
+/// Clears `out` first.
 void compose_line_explain_key(struct lm_str line, const char *version, struct lm_buf *out);
 
 /// Errors that belong together, of which the first is shown.
 struct compose_errors {
 	struct lm_buf text; ///< The first.
-	struct lm_buf seen; ///< All of them, to tell new ones.
+	struct lm_buf seen; ///< All of them, to recognise repeated ones.
 	size_t n;
 	bool listing; ///< Each line is an error of its own.
 };
@@ -71,6 +70,6 @@ void compose_reason_add(struct compose_reason *r, enum compose_line_kind kind, s
 /// Never NULL; "" if it printed nothing. Borrowed until the next call.
 const char *compose_reason_text(struct compose_reason *r);
 void compose_reason_finish(struct compose_reason *r);
-/// LM_E_CONFLICT if something left by an earlier run, or a stranger's, is in the way (names,
+/// LM_E_CONFLICT if something of an earlier run or of another application is in the way (names,
 /// networks, ports); LM_E_NETWORK if the daemon cannot be reached; else LM_E_REFUSED.
 lm_rc compose_reason_class(const char *text);

@@ -4,37 +4,37 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/compose_resources.h"
+#include "docker/compose_variables.h"
 #include "sys/yaml.h"
 
+#include <stdio.h>
+
+enum {
+	PORT_MAX = 65535,
+	PORTS_MAX = 10 * LIMIT_RESOURCES, ///< There are ranges of tens of thousands.
+};
+
+/// What `docker-compose config` printed, and what has been found in it.
 struct reader {
-	struct compose_requirements *to;
+	struct compose_requirements *requirements;
+	struct compose_resources *resources;
 	const char *project;
 	unsigned generation;
 	const struct compose_services *services;
 	const struct yaml_node *root;
+	const struct yaml_node *list; ///< All services that are printed; NULL: none.
 	bool overflow;
 };
 
-/// docker-compose writes `$$` for a `$`, so that it can read what it prints.
-static char *copy(struct lm_str s)
+static char *copy_plain(struct lm_str s)
 {
-	char *text = lm_xmemdup0(s.p, s.n);
-	size_t n = 0;
-
-	for (size_t i = 0; text[i]; i++) {
-		text[n++] = text[i];
-		if (text[i] == '$' && text[i + 1] == '$')
-			i++;
-	}
-	text[n] = '\0';
-	return text;
+	return lm_xmemdup0(s.p, s.n);
 }
 
-/// One more element for an array of `n`; NULL over LIMIT_RESOURCES.
-static void *grow(struct reader *r, void *items, size_t n, size_t size)
+/// One more element for an array of `n`; NULL over `max`.
+static void *grow_array(struct reader *r, void *items, size_t n, size_t size, size_t max)
 {
-	if (n >= LIMIT_RESOURCES) {
+	if (n >= max) {
 		r->overflow = true;
 		return NULL;
 	}
@@ -42,40 +42,84 @@ static void *grow(struct reader *r, void *items, size_t n, size_t size)
 	return (n & (n - 1)) == 0 ? lm_xrealloc(items, (n ? 2 * n : 1) * size) : items;
 }
 
-static void add_path(struct reader *r, const struct compose_path *path, struct lm_str service,
-	struct lm_str name, struct lm_str text)
+/// NULL: `up` does not start it.
+static const struct compose_service *find_active(const struct reader *r, struct lm_str name)
 {
-	struct compose_requirements *to = r->to;
+	for (size_t i = 0; i < r->services->n; i++) {
+		const struct compose_service *s = &r->services->items[i];
+
+		if (lm_str_eq(lm_str(s->name), name))
+			return s->active ? s : NULL;
+	}
+	return NULL;
+}
+
+/// Whether a volume, network, secret or config of the file is made by others. `definition` may be
+/// NULL; formats before 3.5 name what is external inside `external`.
+static bool is_external(const struct yaml_node *definition)
+{
+	return yaml_get_of(definition, "external", YAML_MAPPING) ||
+	       lm_str_eq_nocase(yaml_get_text(definition, "external"), LM_STR("true"));
+}
+
+/// What the engine calls a volume or network that the file calls `key`. The caller frees.
+static char *resource_name(
+	const char *project, struct lm_str key, const struct yaml_node *definition)
+{
+	struct lm_str name = yaml_get_text(definition, "name");
+
+	if (name.n == 0)
+		name = yaml_get_text(yaml_get_of(definition, "external", YAML_MAPPING), "name");
+	if (name.n > 0)
+		return copy_plain(name);
+	if (is_external(definition))
+		return copy_plain(key);
+	return lm_xasprintf("%s_%.*s", project, LM_STR_ARG(key));
+}
+
+/// Calls `read` for each service.
+static void each_service(struct reader *r,
+	void (*read)(struct reader *r, struct lm_str name, const struct yaml_node *service))
+{
+	for (size_t i = 0; r->list && i < yaml_size(r->list); i++)
+		if (yaml_kind(yaml_value(r->list, i)) == YAML_MAPPING)
+			read(r, yaml_text(yaml_key(r->list, i)), yaml_value(r->list, i));
+}
+
+static void add_required_path(struct reader *r, const struct compose_path *path,
+	struct lm_str service, struct lm_str name, struct lm_str text)
+{
+	struct compose_requirements *to = r->requirements;
 	struct compose_path *items;
 
 	if (text.n == 0 || text.p[0] != '/')
 		return;
-	items = grow(r, to->paths, to->paths_n, sizeof(*items));
+	items = grow_array(r, to->paths, to->paths_n, sizeof(*items), LIMIT_RESOURCES);
 	if (!items)
 		return;
 	to->paths = items;
 	items[to->paths_n++] = (struct compose_path){.kind = path->kind,
 		.required = path->required,
-		.service = copy(service),
-		.name = copy(name),
-		.path = copy(text)};
+		.service = compose_unescape(service),
+		.name = compose_unescape(name),
+		.path = compose_unescape(text)};
 }
 
 static void add_driver(
 	struct reader *r, enum compose_driver_kind kind, struct lm_str user, struct lm_str name)
 {
-	struct compose_requirements *to = r->to;
+	struct compose_requirements *to = r->requirements;
 	struct compose_driver *items;
 
-	// "default" is docker-compose's word for what the engine takes by itself.
+	// "default" stands for the engine's own default.
 	if (name.n == 0 || lm_str_eq(name, LM_STR("default")))
 		return;
-	items = grow(r, to->drivers, to->drivers_n, sizeof(*items));
+	items = grow_array(r, to->drivers, to->drivers_n, sizeof(*items), LIMIT_RESOURCES);
 	if (!items)
 		return;
 	to->drivers = items;
-	items[to->drivers_n++] =
-		(struct compose_driver){.kind = kind, .user = copy(user), .name = copy(name)};
+	items[to->drivers_n++] = (struct compose_driver){
+		.kind = kind, .user = compose_unescape(user), .name = compose_unescape(name)};
 }
 
 static bool is_true(const struct yaml_node *mapping, const char *key)
@@ -100,7 +144,7 @@ static void read_volume_device(struct reader *r, struct lm_str service, struct l
 {
 	const struct compose_path volume = {.kind = COMPOSE_PATH_VOLUME, .required = true};
 	const struct yaml_node *volumes = yaml_get_of(r->root, "volumes", YAML_MAPPING);
-	lm_auto_free char *name = copy(key);
+	lm_auto_free char *name = compose_unescape(key);
 	const struct yaml_node *definition = yaml_get_of(volumes, name, YAML_MAPPING);
 	const struct yaml_node *options = yaml_get_of(definition, "driver_opts", YAML_MAPPING);
 	struct lm_str driver = yaml_get_text(definition, "driver");
@@ -108,11 +152,11 @@ static void read_volume_device(struct reader *r, struct lm_str service, struct l
 	bool is_local = driver.n == 0 || lm_str_eq(driver, LM_STR("local")) ||
 			lm_str_eq(driver, LM_STR("default"));
 
-	if (!is_local || compose_is_external(definition))
+	if (!is_local || is_external(definition))
 		return;
 	// "//server/share" is cifs, ":/path" nfs.
 	if (has_bind(yaml_get_text(options, "o")) || lm_str_starts(device, LM_STR("/dev/")))
-		add_path(r, &volume, service, key, device);
+		add_required_path(r, &volume, service, key, device);
 }
 
 /// "/srv/x:/x:ro", "data:/data", "/data": generation 1 keeps the short form.
@@ -125,7 +169,7 @@ static void read_short_volume(struct reader *r, struct lm_str service, struct lm
 	if (rest.n == 0)
 		return;
 	if (source.n > 0 && source.p[0] == '/')
-		add_path(r, &bind, service, LM_STR(""), source);
+		add_required_path(r, &bind, service, LM_STR(""), source);
 	else
 		read_volume_device(r, service, source);
 }
@@ -141,7 +185,7 @@ static void read_long_volume(
 	struct lm_str source = yaml_get_text(volume, "source");
 
 	if (lm_str_eq(type, LM_STR("bind")))
-		add_path(r, &bind, service, LM_STR(""), source);
+		add_required_path(r, &bind, service, LM_STR(""), source);
 	else if (lm_str_eq(type, LM_STR("volume")))
 		read_volume_device(r, service, source);
 }
@@ -172,7 +216,7 @@ static void read_devices(struct reader *r, struct lm_str name, const struct yaml
 		struct lm_str path = yaml_kind(item) == YAML_MAPPING ? yaml_get_text(item, "source")
 								     : lm_str_cut(&text, ':');
 
-		add_path(r, &device, name, LM_STR(""), path);
+		add_required_path(r, &device, name, LM_STR(""), path);
 	}
 }
 
@@ -189,11 +233,12 @@ static void read_files(struct reader *r, struct lm_str name, const struct yaml_n
 		struct lm_str source = yaml_kind(item) == YAML_MAPPING
 					       ? yaml_get_text(item, "source")
 					       : yaml_text(item);
-		lm_auto_free char *key = copy(source);
+		lm_auto_free char *key = compose_unescape(source);
 		const struct yaml_node *definition = yaml_get_of(definitions, key, YAML_MAPPING);
 
-		if (!compose_is_external(definition))
-			add_path(r, &file, name, source, yaml_get_text(definition, "file"));
+		if (!is_external(definition))
+			add_required_path(
+				r, &file, name, source, yaml_get_text(definition, "file"));
 	}
 }
 
@@ -234,33 +279,34 @@ static bool has_network(const struct compose_requirements *to, const char *key)
 	return false;
 }
 
-static void add_network(struct reader *r, struct lm_str text)
+static void add_external_network(struct reader *r, struct lm_str text)
 {
-	struct compose_requirements *to = r->to;
-	lm_auto_free char *key = copy(text);
+	struct compose_requirements *to = r->requirements;
+	lm_auto_free char *key = compose_unescape(text);
 	const struct yaml_node *networks = yaml_get_of(r->root, "networks", YAML_MAPPING);
 	const struct yaml_node *network = yaml_get_of(networks, key, YAML_MAPPING);
 
-	if (!compose_is_external(network) || has_network(to, key))
+	if (!is_external(network) || has_network(to, key))
 		return;
-	struct compose_external *items = grow(r, to->networks, to->networks_n, sizeof(*items));
+	struct compose_external *items =
+		grow_array(r, to->networks, to->networks_n, sizeof(*items), LIMIT_RESOURCES);
 	if (!items)
 		return;
 	to->networks = items;
 	items[to->networks_n++] = (struct compose_external){
-		.name = compose_resource_name(r->project, text, network), .key = lm_take(key)};
+		.name = resource_name(r->project, text, network), .key = lm_take(key)};
 }
 
 /// In no `networks` at all, but without a `network_mode`, a service is in `default`.
-static void read_networks(struct reader *r, const struct yaml_node *service)
+static void read_external_networks(struct reader *r, const struct yaml_node *service)
 {
 	const struct yaml_node *list = yaml_get(service, "networks");
 	bool is_map = list && yaml_kind(list) == YAML_MAPPING;
 
 	if (!yaml_has(service, "networks") && !yaml_has(service, "network_mode"))
-		add_network(r, LM_STR("default"));
+		add_external_network(r, LM_STR("default"));
 	for (size_t i = 0; list && i < yaml_size(list); i++)
-		add_network(r, yaml_text(is_map ? yaml_key(list, i) : yaml_item(list, i)));
+		add_external_network(r, yaml_text(is_map ? yaml_key(list, i) : yaml_item(list, i)));
 }
 
 static void read_build(struct reader *r, struct lm_str name, const struct yaml_node *service)
@@ -270,35 +316,36 @@ static void read_build(struct reader *r, struct lm_str name, const struct yaml_n
 	struct lm_str text =
 		build ? yaml_get_text(build, "context") : yaml_get_text(service, "build");
 
-	add_path(r, &context, name, LM_STR(""), text);
+	add_required_path(r, &context, name, LM_STR(""), text);
 }
 
 /// Whether the file makes a container of that name.
 static bool is_own_container(const struct reader *r, struct lm_str name)
 {
-	const struct yaml_node *list = yaml_get_of(r->root, "services", YAML_MAPPING);
 	struct lm_str project = lm_str(r->project);
 
 	if (name.n > project.n && lm_str_starts(name, project) && strchr("-_", name.p[project.n]))
 		return true;
-	for (size_t i = 0; list && i < yaml_size(list); i++)
-		if (lm_str_eq(yaml_get_text(yaml_value(list, i), "container_name"), name))
+	for (size_t i = 0; r->list && i < yaml_size(r->list); i++)
+		if (lm_str_eq(yaml_get_text(yaml_value(r->list, i), "container_name"), name))
 			return true;
 	return false;
 }
 
 static void add_partner(struct reader *r, struct lm_str service, struct lm_str name, bool required)
 {
-	struct compose_requirements *to = r->to;
+	struct compose_requirements *to = r->requirements;
 
 	if (name.n == 0 || is_own_container(r, name))
 		return;
-	struct compose_partner *items = grow(r, to->partners, to->partners_n, sizeof(*items));
+	struct compose_partner *items =
+		grow_array(r, to->partners, to->partners_n, sizeof(*items), LIMIT_RESOURCES);
 	if (!items)
 		return;
 	to->partners = items;
-	items[to->partners_n++] = (struct compose_partner){
-		.service = copy(service), .name = copy(name), .required = required};
+	items[to->partners_n++] = (struct compose_partner){.service = compose_unescape(service),
+		.name = compose_unescape(name),
+		.required = required};
 }
 
 /// "other" in "container:other:ro"; empty for a service.
@@ -327,17 +374,10 @@ static void read_partners(struct reader *r, struct lm_str name, const struct yam
 	}
 }
 
-static bool is_active(const struct reader *r, struct lm_str name)
+static void read_service_requirements(
+	struct reader *r, struct lm_str name, const struct yaml_node *service)
 {
-	for (size_t i = 0; i < r->services->n; i++)
-		if (lm_str_eq(lm_str(r->services->items[i].name), name))
-			return r->services->items[i].active;
-	return false;
-}
-
-static void read_service(struct reader *r, struct lm_str name, const struct yaml_node *service)
-{
-	if (yaml_kind(service) != YAML_MAPPING || !is_active(r, name))
+	if (!find_active(r, name))
 		return;
 	read_mounts(r, name, service);
 	read_devices(r, name, service);
@@ -349,37 +389,38 @@ static void read_service(struct reader *r, struct lm_str name, const struct yaml
 		yaml_get_text(yaml_get_of(service, "logging", YAML_MAPPING), "driver"));
 	add_driver(r, COMPOSE_DRIVER_RUNTIME, name, yaml_get_text(service, "runtime"));
 	read_device_requests(r, name, service);
-	read_networks(r, service);
+	read_external_networks(r, service);
 	read_partners(r, name, service);
 }
 
-static void read_options(const struct yaml_node *volume, struct compose_volume *to)
+static void read_volume_options(const struct yaml_node *volume, struct compose_volume *to)
 {
 	const struct yaml_node *options = yaml_get_of(volume, "driver_opts", YAML_MAPPING);
 	size_t n = options ? yaml_size(options) : 0;
 
 	to->options = lm_xcalloc(n + 1, sizeof(*to->options));
 	for (size_t i = 0; i < n; i++)
-		to->options[to->options_n++] =
-			(struct compose_option){.key = copy(yaml_text(yaml_key(options, i))),
-				.value = copy(yaml_text(yaml_value(options, i)))};
+		to->options[to->options_n++] = (struct compose_option){
+			.key = compose_unescape(yaml_text(yaml_key(options, i))),
+			.value = compose_unescape(yaml_text(yaml_value(options, i)))};
 }
 
 static void add_volume(struct reader *r, struct lm_str key, const struct yaml_node *volume)
 {
-	struct compose_requirements *to = r->to;
-	struct compose_volume *items = grow(r, to->volumes, to->volumes_n, sizeof(*items));
+	struct compose_requirements *to = r->requirements;
+	struct compose_volume *items =
+		grow_array(r, to->volumes, to->volumes_n, sizeof(*items), LIMIT_RESOURCES);
 
 	if (!items)
 		return;
 	to->volumes = items;
-	struct compose_volume added = {.key = copy(key),
-		.name = compose_resource_name(r->project, key, volume),
-		.external = compose_is_external(volume),
-		.driver = copy(yaml_get_text(volume, "driver"))};
+	struct compose_volume added = {.key = compose_unescape(key),
+		.name = resource_name(r->project, key, volume),
+		.external = is_external(volume),
+		.driver = compose_unescape(yaml_get_text(volume, "driver"))};
 
 	if (!added.external) {
-		read_options(volume, &added);
+		read_volume_options(volume, &added);
 		add_driver(r, COMPOSE_DRIVER_VOLUME, key, lm_str(added.driver));
 	}
 	items[to->volumes_n++] = added;
@@ -400,7 +441,7 @@ static void read_network_drivers(struct reader *r)
 	for (size_t i = 0; networks && i < yaml_size(networks); i++) {
 		const struct yaml_node *network = yaml_value(networks, i);
 
-		if (!compose_is_external(network))
+		if (!is_external(network))
 			add_driver(r, COMPOSE_DRIVER_NETWORK, yaml_text(yaml_key(networks, i)),
 				yaml_get_text(network, "driver"));
 	}
@@ -412,16 +453,17 @@ lm_rc compose_requirements_parse(struct lm_str config, const char *project, unsi
 {
 	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
 	lm_auto(compose_requirements_finish) struct compose_requirements found = {0};
-	struct reader r = {
-		.to = &found, .project = project, .generation = generation, .services = services};
+	struct reader r = {.requirements = &found,
+		.project = project,
+		.generation = generation,
+		.services = services};
 	lm_rc rc = yaml_parse(config, &doc, err);
 
 	if (rc)
 		return lm_wrap(err, "what docker-compose config printed");
 	r.root = yaml_root(doc);
-	const struct yaml_node *list = yaml_get_of(r.root, "services", YAML_MAPPING);
-	for (size_t i = 0; list && i < yaml_size(list); i++)
-		read_service(&r, yaml_text(yaml_key(list, i)), yaml_value(list, i));
+	r.list = yaml_get_of(r.root, "services", YAML_MAPPING);
+	each_service(&r, read_service_requirements);
 	read_volumes(&r);
 	read_network_drivers(&r);
 	if (r.overflow)
@@ -472,4 +514,285 @@ void compose_requirements_finish(struct compose_requirements *r)
 	free(r->drivers);
 	free(r->volumes);
 	*r = (struct compose_requirements){0};
+}
+
+static void add_container_name(struct reader *r, struct lm_str service, char *name)
+{
+	struct compose_resources *to = r->resources;
+	struct compose_name *items =
+		grow_array(r, to->names, to->names_n, sizeof(*items), LIMIT_RESOURCES);
+
+	if (!items) {
+		free(name);
+		return;
+	}
+	to->names = items;
+	items[to->names_n++] = (struct compose_name){.service = copy_plain(service), .name = name};
+}
+
+static void read_container_names(
+	struct reader *r, struct lm_str name, const struct yaml_node *service, size_t n)
+{
+	struct lm_str fixed = yaml_get_text(service, "container_name");
+	char separator = r->generation > 1 ? '-' : '_';
+
+	if (fixed.n > 0) {
+		add_container_name(r, name, copy_plain(fixed));
+		return;
+	}
+	for (size_t i = 1; i <= n && !r->overflow; i++)
+		add_container_name(r, name,
+			lm_xasprintf("%s%c%.*s%c%zu", r->project, separator, LM_STR_ARG(name),
+				separator, i));
+}
+
+/// "8080" or "8080-8090". False if it is none, or the engine is to choose.
+static bool read_published(struct lm_str text, unsigned *ret_first, unsigned *ret_last)
+{
+	struct lm_str rest = text;
+	uint64_t first = 0, last = 0;
+
+	if (!lm_str_to_u64(lm_str_cut(&rest, '-'), PORT_MAX, &first))
+		return false;
+	last = first;
+	if (rest.n > 0 && !lm_str_to_u64(rest, PORT_MAX, &last))
+		return false;
+	*ret_first = (unsigned)first;
+	*ret_last = (unsigned)last;
+	return first > 0 && first <= last;
+}
+
+static void add_port(struct reader *r, struct lm_str service, struct lm_str ip,
+	struct lm_str published, struct lm_str protocol)
+{
+	struct compose_resources *to = r->resources;
+	struct compose_port port = {0};
+
+	if (!read_published(published, &port.first, &port.last))
+		return;
+	struct compose_port *items =
+		grow_array(r, to->ports, to->ports_n, sizeof(*items), PORTS_MAX);
+	if (!items)
+		return;
+	if (protocol.n == 0)
+		protocol = LM_STR("tcp");
+	(void)snprintf(port.protocol, sizeof(port.protocol), "%.*s", LM_STR_ARG(protocol));
+	port.service = copy_plain(service);
+	port.ip = copy_plain(ip);
+	to->ports = items;
+	items[to->ports_n++] = port;
+}
+
+/// Cuts off what is behind the last `c`: false if there is none.
+static bool cut_last(struct lm_str *s, char c, struct lm_str *ret_behind)
+{
+	size_t i = s->n;
+
+	while (i > 0 && s->p[i - 1] != c)
+		i--;
+	if (i == 0)
+		return false;
+	*ret_behind = (struct lm_str){s->p + i, s->n - i};
+	s->n = i - 1;
+	return true;
+}
+
+/// "127.0.0.1:8080:80/tcp", "8080:80", "80"; an IPv6 address may be in brackets.
+static void read_short_port(struct reader *r, struct lm_str service, struct lm_str text)
+{
+	struct lm_str protocol = LM_STR(""), target, published;
+
+	(void)cut_last(&text, '/', &protocol);
+	if (!cut_last(&text, ':', &target))
+		return;
+	if (!cut_last(&text, ':', &published)) {
+		published = text;
+		text = LM_STR("");
+	}
+	if (text.n > 2 && text.p[0] == '[' && text.p[text.n - 1] == ']')
+		text = (struct lm_str){text.p + 1, text.n - 2};
+	add_port(r, service, text, published, protocol);
+}
+
+static void read_published_ports(
+	struct reader *r, struct lm_str name, const struct yaml_node *service)
+{
+	const struct yaml_node *ports = yaml_get_of(service, "ports", YAML_SEQUENCE);
+
+	for (size_t i = 0; ports && i < yaml_size(ports); i++) {
+		const struct yaml_node *port = yaml_item(ports, i);
+
+		if (yaml_kind(port) == YAML_MAPPING)
+			add_port(r, name, yaml_get_text(port, "host_ip"),
+				yaml_get_text(port, "published"), yaml_get_text(port, "protocol"));
+		else if (yaml_kind(port) == YAML_SCALAR)
+			read_short_port(r, name, yaml_text(port));
+	}
+}
+
+static void read_service_resources(
+	struct reader *r, struct lm_str name, const struct yaml_node *service)
+{
+	const struct compose_service *active = find_active(r, name);
+	struct lm_str mode;
+
+	if (!active || active->replicas == 0)
+		return;
+	mode = yaml_get_text(service, "network_mode");
+	read_container_names(r, name, service, active->replicas);
+	// In another network namespace there is nothing to publish.
+	if (mode.n == 0 || lm_str_eq(mode, LM_STR("bridge")) || lm_str_eq(mode, LM_STR("default")))
+		read_published_ports(r, name, service);
+}
+
+static void read_subnets(const struct yaml_node *network, struct compose_network *to)
+{
+	const struct yaml_node *pools =
+		yaml_get_of(yaml_get_of(network, "ipam", YAML_MAPPING), "config", YAML_SEQUENCE);
+	size_t n = pools ? yaml_size(pools) : 0;
+
+	to->subnets = lm_xcalloc(n + 1, sizeof(*to->subnets));
+	for (size_t i = 0; i < n; i++) {
+		struct lm_str subnet = yaml_get_text(yaml_item(pools, i), "subnet");
+
+		if (subnet.n > 0)
+			to->subnets[to->subnets_n++] = copy_plain(subnet);
+	}
+}
+
+static void read_network_options(const struct yaml_node *network, struct compose_network *to)
+{
+	const struct yaml_node *options = yaml_get_of(network, "driver_opts", YAML_MAPPING);
+	size_t n = options ? yaml_size(options) : 0;
+
+	to->options = lm_xcalloc(n + 1, sizeof(*to->options));
+	for (size_t i = 0; i < n; i++)
+		to->options[to->options_n++] = (struct compose_network_option){
+			.key = copy_plain(yaml_text(yaml_key(options, i))),
+			.value = copy_plain(yaml_text(yaml_value(options, i)))};
+}
+
+/// `network` may be NULL: all of it is as docker-compose makes it.
+static void add_wanted_network(struct reader *r, struct lm_str key, const struct yaml_node *network)
+{
+	struct compose_resources *to = r->resources;
+	struct compose_network *items =
+		grow_array(r, to->networks, to->networks_n, sizeof(*items), LIMIT_RESOURCES);
+
+	if (!items)
+		return;
+	to->networks = items;
+	struct compose_network added = {.key = copy_plain(key),
+		.name = resource_name(r->project, key, network),
+		.driver = copy_plain(yaml_get_text(network, "driver")),
+		.internal = copy_plain(yaml_get_text(network, "internal")),
+		.ipv6 = copy_plain(yaml_get_text(network, "enable_ipv6")),
+		.external = is_external(network)};
+
+	read_subnets(network, &added);
+	read_network_options(network, &added);
+	items[to->networks_n++] = added;
+}
+
+static bool is_in_network(const struct yaml_node *service, struct lm_str key)
+{
+	const struct yaml_node *networks = yaml_get(service, "networks");
+	bool is_map = networks && yaml_kind(networks) == YAML_MAPPING;
+
+	if (!yaml_has(service, "networks"))
+		return lm_str_eq(key, LM_STR("default")) && !yaml_has(service, "network_mode");
+	for (size_t i = 0; networks && i < yaml_size(networks); i++)
+		if (lm_str_eq(yaml_text(is_map ? yaml_key(networks, i) : yaml_item(networks, i)),
+			    key))
+			return true;
+	return false;
+}
+
+/// Whether a service is in it, be it one that is not active.
+static bool is_network_used(const struct reader *r, struct lm_str key)
+{
+	for (size_t i = 0; r->list && i < yaml_size(r->list); i++) {
+		const struct yaml_node *service = yaml_value(r->list, i);
+
+		if (yaml_kind(service) == YAML_MAPPING && is_in_network(service, key))
+			return true;
+	}
+	return false;
+}
+
+/// Generation 1 makes those that a service is in; 2 prints those that it makes.
+static void read_networks(struct reader *r)
+{
+	const struct yaml_node *networks = yaml_get_of(r->root, "networks", YAML_MAPPING);
+	bool has_default = false;
+
+	for (size_t i = 0; networks && i < yaml_size(networks); i++) {
+		struct lm_str key = yaml_text(yaml_key(networks, i));
+
+		has_default = has_default || lm_str_eq(key, LM_STR("default"));
+		if (r->generation > 1 || is_network_used(r, key))
+			add_wanted_network(r, key, yaml_value(networks, i));
+	}
+	if (!has_default && is_network_used(r, LM_STR("default")))
+		add_wanted_network(r, LM_STR("default"), NULL);
+}
+
+lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigned generation,
+	const struct compose_services *services, struct compose_resources *ret, struct lm_err *err)
+{
+	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+	lm_auto(compose_resources_finish) struct compose_resources found = {0};
+	struct reader r = {.resources = &found,
+		.project = project,
+		.generation = generation,
+		.services = services};
+	lm_rc rc = yaml_parse(config, &doc, err);
+
+	if (rc != LM_OK)
+		return lm_wrap(err, "what docker-compose config printed");
+	r.root = yaml_root(doc);
+	r.list = yaml_get_of(r.root, "services", YAML_MAPPING);
+	each_service(&r, read_service_resources);
+	read_networks(&r);
+	if (r.overflow)
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"the compose file asks for more than %d containers or networks, or %d "
+			"ports",
+			LIMIT_RESOURCES, PORTS_MAX);
+	*ret = found;
+	found = (struct compose_resources){0};
+	return LM_OK;
+}
+
+void compose_resources_finish(struct compose_resources *r)
+{
+	for (size_t i = 0; i < r->names_n; i++) {
+		free(r->names[i].service);
+		free(r->names[i].name);
+	}
+	for (size_t i = 0; i < r->ports_n; i++) {
+		free(r->ports[i].service);
+		free(r->ports[i].ip);
+	}
+	for (size_t i = 0; i < r->networks_n; i++) {
+		struct compose_network *network = &r->networks[i];
+
+		for (size_t k = 0; k < network->subnets_n; k++)
+			free(network->subnets[k]);
+		free(network->subnets);
+		for (size_t k = 0; k < network->options_n; k++) {
+			free(network->options[k].key);
+			free(network->options[k].value);
+		}
+		free(network->options);
+		free(network->driver);
+		free(network->internal);
+		free(network->ipv6);
+		free(network->key);
+		free(network->name);
+	}
+	free(r->names);
+	free(r->ports);
+	free(r->networks);
+	*r = (struct compose_resources){0};
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What must be on this device, or be known to the engine, for `up` to succeed: files, devices,
-/// drivers, volumes. Reads what `docker-compose config` printed, of both generations. Pure.
-/// What a compose file takes for itself (names, ports, networks) is in compose_resources.h.
+/// What a resolved compose file needs for `up` to succeed: what must be on this device or be known
+/// to the engine (files, devices, drivers, volumes), and what it takes for itself (names, host
+/// ports, networks). Reads what `docker-compose config` printed, of both generations. Pure.
 
 #include "base/error.h"
 #include "base/str.h"
@@ -89,3 +89,51 @@ lm_rc compose_requirements_parse(struct lm_str config, const char *project, unsi
 	const struct compose_services *services, struct compose_requirements *ret,
 	struct lm_err *err);
 void compose_requirements_finish(struct compose_requirements *r);
+
+/// A name that a container of the service will have: `container_name`, or the generated ones.
+struct compose_name {
+	char *service;
+	char *name;
+};
+
+/// A host port that a service publishes. Of a range the engine takes one that is free.
+struct compose_port {
+	char *service;
+	char *ip; ///< "": every address of this device.
+	unsigned first, last;
+	char protocol[8]; ///< "tcp", "udp", "sctp"
+};
+
+struct compose_network_option {
+	char *key, *value;
+};
+
+struct compose_network {
+	char *key;      ///< As the file calls it.
+	char *name;     ///< As the engine does.
+	char *driver;   ///< "": the engine's default.
+	char *internal; ///< "true", "false"; "": not set.
+	char *ipv6;     ///< The same.
+	bool external;
+	struct compose_network_option *options; ///< `driver_opts`
+	size_t options_n;
+	char **subnets; ///< "172.28.0.0/16"; those that the file fixes.
+	size_t subnets_n;
+};
+
+struct compose_resources {
+	struct compose_name *names;
+	size_t names_n;
+	struct compose_port *ports;
+	size_t ports_n;
+	struct compose_network *networks;
+	size_t networks_n;
+};
+
+/// Of the active services; `services` is what compose_services_parse made of the same text.
+/// `generation` is docker-compose's: 1 joins generated names with '_', 2 with '-'. Ports that the
+/// engine chooses are left out. LM_E_INVALID, LM_E_TOO_LARGE (LIMIT_RESOURCES of a kind, of
+/// ports ten times as many).
+lm_rc compose_resources_parse(struct lm_str config, const char *project, unsigned generation,
+	const struct compose_services *services, struct compose_resources *ret, struct lm_err *err);
+void compose_resources_finish(struct compose_resources *r);

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/secret.h"
-#include "docker/compose_references.h"
+#include "docker/compose_variables.h"
 #include "sys/yaml.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@ enum {
 	NUMBER_MAX = 5,    ///< Digits: ports, sizes, ids.
 	PIECE_MIN = 6,     ///< Of what is between quotes and the like.
 	ANYWHERE_MIN = 8,  ///< From here on also inside of words.
-	WORDLIKE_MIN = 16, ///< From here on a word counts as a secret whatever it looks like.
+	WORDLIKE_MIN = 16, ///< From here on any word counts as a secret.
 	CUT_MIN = 8,       ///< Of a value whose end was cut off.
 	KEY = 4,           ///< Bytes by which values are looked up.
 	FILES_MAX = 64,
@@ -107,7 +107,7 @@ static bool looks_random(struct lm_str s)
 	return s.n >= WORDLIKE_MIN || (digit && (lower || upper)) || (lower && upper);
 }
 
-static void add_value(struct compose_values *v, struct lm_str s)
+static void add_masked(struct compose_values *v, struct lm_str s)
 {
 	s = lm_str_trim(s);
 	if (s.n >= VALUE_MIN && !(is_number(s) && s.n <= NUMBER_MAX))
@@ -129,14 +129,14 @@ static void split(struct compose_values *v, struct lm_str text, bool (*separates
 static void add_word(struct compose_values *v, struct lm_str word)
 {
 	if (word.n >= PIECE_MIN && looks_random(word))
-		add_value(v, word);
+		add_masked(v, word);
 }
 
-static void add_piece(struct compose_values *v, struct lm_str piece)
+static void add_quoted_piece(struct compose_values *v, struct lm_str piece)
 {
 	piece = lm_str_trim(piece);
 	if (piece.n >= PIECE_MIN)
-		add_value(v, piece);
+		add_masked(v, piece);
 }
 
 /// As it stands in quotes in messages: of Go and JSON with `quote` '"', of Python with '\''.
@@ -152,7 +152,7 @@ static void add_quoted(struct compose_values *v, struct lm_str text, char quote)
 			(void)lm_buf_putc(&quoted, '\\');
 		(void)lm_buf_putc(&quoted, c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : c);
 	}
-	add_value(v, lm_buf_str(&quoted));
+	add_masked(v, lm_buf_str(&quoted));
 }
 
 /// A text without references to variables: whole, in what is left of it once it is quoted, and in
@@ -163,13 +163,13 @@ static void add_literal(struct compose_values *v, struct lm_str text)
 
 	for (size_t i = 0; i < text.n; i++)
 		escapable |= is_quoting(text.p[i]);
-	add_value(v, text);
+	add_masked(v, text);
 	if (escapable) {
 		add_quoted(v, text, '"');
 		add_quoted(v, text, '\'');
 		add_quoted(v, text, '\\');
 	}
-	split(v, text, is_quoting, add_piece);
+	split(v, text, is_quoting, add_quoted_piece);
 	split(v, text, is_separator, add_word);
 }
 
@@ -194,12 +194,12 @@ static void add_text(struct compose_values *v, struct lm_str text)
 	struct compose_reference r;
 	size_t at = 0, begin = 0;
 
-	add_value(v, text);
+	add_masked(v, text);
 	add_unescaped(v, text);
 	while (compose_reference_next(text, &at, &r)) {
 		add_literal(v, (struct lm_str){text.p + begin, r.begins - begin});
 		if (r.glued)
-			add_value(v, r.name);
+			add_masked(v, r.name);
 		if (!r.required && r.instead.n > 0)
 			add_text(v, r.instead);
 		begin = r.ends;
@@ -218,7 +218,8 @@ static bool is_padded(struct lm_str text)
 }
 
 /// Splits "NAME=VALUE". False: it is something else that has a '=' in it, or has none.
-static bool read_pair(struct lm_str text, struct lm_str *ret_name, struct lm_str *ret_value)
+static bool read_variable_pair(
+	struct lm_str text, struct lm_str *ret_name, struct lm_str *ret_value)
 {
 	struct lm_str value = text;
 	struct lm_str name = lm_str_trim(lm_str_cut(&value, '='));
@@ -240,7 +241,7 @@ static void add_pair(struct compose_values *v, struct lm_str text)
 {
 	struct lm_str name, value;
 
-	if (!read_pair(text, &name, &value)) {
+	if (!read_variable_pair(text, &name, &value)) {
 		add_text(v, text);
 		return;
 	}
@@ -251,7 +252,7 @@ static void add_pair(struct compose_values *v, struct lm_str text)
 /// An option whose values name something, and of what it may hold other values.
 struct structural {
 	const char *option;
-	const char *but[3]; ///< Members that hold values; NULL-ended if fewer.
+	const char *but[3]; ///< Members that hold values; NULL-terminated if fewer.
 };
 
 static const struct structural STRUCTURAL[] = {
@@ -493,7 +494,7 @@ static bool is_line_end(char c)
 }
 
 /// A line of what is not YAML, maybe "- key: value": also what stands behind the key.
-static void add_line(struct compose_values *v, struct lm_str line)
+static void add_text_line(struct compose_values *v, struct lm_str line)
 {
 	const char *colon = memmem(line.p, line.n, ": ", 2);
 	struct lm_str value = line;
@@ -502,7 +503,7 @@ static void add_line(struct compose_values *v, struct lm_str line)
 	if (colon)
 		value = (struct lm_str){colon + 2, (size_t)(line.p + line.n - colon) - 2};
 	value = lm_str_trim(value);
-	// What a value begins with may have a meaning in YAML.
+	// The first characters of a value may have a meaning in YAML.
 	while (value.n > 0 && strchr("-*&!|>@%\"' ", value.p[0]))
 		value = (struct lm_str){value.p + 1, value.n - 1};
 	while (value.n > 0 && strchr("\"'", value.p[value.n - 1]))
@@ -516,7 +517,7 @@ void compose_values_add_file(struct compose_values *v, struct lm_str text)
 	size_t n = 0;
 
 	if (yaml_parse_all(text, &docs, &n, NULL)) {
-		split(v, text, is_line_end, add_line);
+		split(v, text, is_line_end, add_text_line);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -532,7 +533,8 @@ static void add_env_line(struct compose_values *v, struct lm_str line)
 	if (lm_str_starts(line, LM_STR("export ")))
 		line = lm_str_trim((struct lm_str){line.p + 7, line.n - 7});
 	struct lm_str name, value;
-	if (!read_pair(line, &name, &value)) // the middle of a value of several lines, or rubbish
+	if (!read_variable_pair(
+		    line, &name, &value)) // the middle of a value of several lines, or rubbish
 		value = line;
 	value = lm_str_trim(value);
 	add_text(v, value);
@@ -541,7 +543,7 @@ static void add_env_line(struct compose_values *v, struct lm_str line)
 	if (comment)
 		add_text(v, (struct lm_str){value.p, (size_t)(comment - value.p)});
 	if (value.n > 2 && (value.p[0] == '"' || value.p[0] == '\''))
-		add_value(v, (struct lm_str){value.p + 1, value.n - 2});
+		add_masked(v, (struct lm_str){value.p + 1, value.n - 2});
 }
 
 void compose_values_add_env_file(struct compose_values *v, struct lm_str text)
@@ -549,7 +551,7 @@ void compose_values_add_env_file(struct compose_values *v, struct lm_str text)
 	split(v, text, is_line_end, add_env_line);
 }
 
-/// Variables of every process, which say nothing, and what we set ourselves.
+/// Variables that every process has, and those that we set ourselves.
 static bool is_common_variable(struct lm_str name)
 {
 	static const char *const names[] = {"PATH", "HOME", "PWD", "OLDPWD", "SHELL", "SHLVL",

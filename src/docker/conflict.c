@@ -15,7 +15,7 @@ struct finder {
 	struct conflicts *found;
 };
 
-static void add(struct finder *f, struct conflict c)
+static void add_conflict(struct finder *f, struct conflict c)
 {
 	struct conflicts *to = f->found;
 
@@ -24,54 +24,55 @@ static void add(struct finder *f, struct conflict c)
 	to->items[to->n++] = c;
 }
 
-static bool is_ours(const struct finder *f, const char *project)
+static bool is_own_project(const struct finder *f, const char *project)
 {
 	return strcmp(project, f->search->project) == 0;
 }
 
 static enum conflict_holder holder_of(const struct finder *f, const char *project)
 {
-	return is_ours(f, project) ? CONFLICT_OURS : CONFLICT_STRANGER;
+	return is_own_project(f, project) ? CONFLICT_OURS : CONFLICT_STRANGER;
 }
 
 /// One that docker-compose takes for the service's own, and replaces itself.
-static bool is_of_service(
-	const struct finder *f, const struct inventory_container *c, const char *service)
+static bool is_service_container(
+	const struct finder *f, const struct engine_container *c, const char *service)
 {
-	return is_ours(f, c->project) && !c->oneoff && strcmp(c->service, service) == 0;
+	return is_own_project(f, c->project) && !c->oneoff && strcmp(c->service, service) == 0;
 }
 
 static void find_names(struct finder *f)
 {
-	const struct inventory *all = f->search->inventory;
+	const struct engine_inventory *all = f->search->inventory;
 
 	for (size_t i = 0; i < f->search->wanted->names_n; i++) {
 		const struct compose_name *name = &f->search->wanted->names[i];
 
-		for (size_t k = 0; k < all->containers_n; k++) {
-			const struct inventory_container *c = &all->containers[k];
+		for (size_t k = 0; k < all->containers.n; k++) {
+			const struct engine_container *c = &all->containers.items[k];
 
-			if (strcmp(c->name, name->name) != 0 || is_of_service(f, c, name->service))
+			if (strcmp(c->name, name->name) != 0 ||
+				is_service_container(f, c, name->service))
 				continue;
-			add(f, (struct conflict){.kind = CONFLICT_NAME,
-				       .holder = holder_of(f, c->project),
-				       .service = name->service,
-				       .wanted = name->name,
-				       .container = c});
+			add_conflict(f, (struct conflict){.kind = CONFLICT_NAME,
+						.holder = holder_of(f, c->project),
+						.service = name->service,
+						.wanted = name->name,
+						.container = c});
 		}
 	}
 }
 
 /// An address to listen on. One that cannot be read is taken for all of them.
-struct address {
+struct listen_address {
 	bool v4, v6; ///< Of which families; both: every address.
 	bool any;
 	unsigned char bytes[16];
 };
 
-static struct address read_address(const char *text)
+static struct listen_address read_listen_address(const char *text)
 {
-	struct address a = {.v4 = true, .v6 = true, .any = true};
+	struct listen_address a = {.v4 = true, .v6 = true, .any = true};
 
 	if (inet_pton(AF_INET, text, a.bytes) == 1)
 		a.v6 = false;
@@ -84,9 +85,9 @@ static struct address read_address(const char *text)
 	return a;
 }
 
-static struct address address_of(const struct listener *l)
+static struct listen_address address_of(const struct listener *l)
 {
-	struct address a = {.v4 = !l->ipv6, .v6 = l->ipv6, .any = true};
+	struct listen_address a = {.v4 = !l->ipv6, .v6 = l->ipv6, .any = true};
 
 	memcpy(a.bytes, &l->address, sizeof(a.bytes));
 	for (size_t i = 0; i < sizeof(a.bytes); i++)
@@ -96,23 +97,23 @@ static struct address address_of(const struct listener *l)
 	return a;
 }
 
-static bool overlap(const struct address *a, const struct address *b)
+static bool overlap(const struct listen_address *a, const struct listen_address *b)
 {
 	if (!(a->v4 && b->v4) && !(a->v6 && b->v6))
 		return false;
 	return a->any || b->any || memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-static bool holds_port(const struct inventory_container *c, const struct compose_port *wanted,
-	const struct address *address, unsigned port)
+static bool holds_port(const struct engine_container *c, const struct compose_port *wanted,
+	const struct listen_address *address, unsigned port)
 {
 	for (size_t i = 0; i < c->ports_n; i++) {
-		const struct inventory_port *p = &c->ports[i];
+		const struct engine_port *p = &c->ports[i];
 
 		// The port first: there may be tens of thousands.
 		if (p->port != port || strcmp(p->protocol, wanted->protocol) != 0)
 			continue;
-		struct address held = read_address(p->ip);
+		struct listen_address held = read_listen_address(p->ip);
 		if (overlap(&held, address))
 			return true;
 	}
@@ -121,13 +122,13 @@ static bool holds_port(const struct inventory_container *c, const struct compose
 
 /// A service of the file, other than the one that wants it, whose port this is as well.
 static const char *find_other_service(const struct finder *f, const struct compose_port *wanted,
-	const struct address *address, const char *service)
+	const struct listen_address *address, const char *service)
 {
 	const struct compose_resources *all = f->search->wanted;
 
 	for (size_t i = 0; i < all->ports_n; i++) {
 		const struct compose_port *p = &all->ports[i];
-		struct address other = read_address(p->ip);
+		struct listen_address other = read_listen_address(p->ip);
 
 		if (strcmp(p->service, service) == 0 && strcmp(p->service, wanted->service) != 0 &&
 			p->first == wanted->first && p->last == wanted->last &&
@@ -139,18 +140,18 @@ static const char *find_other_service(const struct finder *f, const struct compo
 }
 
 /// The container that holds the port; one of the service's own before all others.
-static const struct inventory_container *find_port_container(const struct finder *f,
-	const struct compose_port *wanted, const struct address *address, unsigned port)
+static const struct engine_container *find_port_container(const struct finder *f,
+	const struct compose_port *wanted, const struct listen_address *address, unsigned port)
 {
-	const struct inventory *all = f->search->inventory;
-	const struct inventory_container *found = NULL;
+	const struct engine_inventory *all = f->search->inventory;
+	const struct engine_container *found = NULL;
 
-	for (size_t i = 0; i < all->containers_n; i++) {
-		const struct inventory_container *c = &all->containers[i];
+	for (size_t i = 0; i < all->containers.n; i++) {
+		const struct engine_container *c = &all->containers.items[i];
 
 		if (!holds_port(c, wanted, address, port))
 			continue;
-		if (is_of_service(f, c, wanted->service))
+		if (is_service_container(f, c, wanted->service))
 			return c;
 		found = found ? found : c;
 	}
@@ -158,7 +159,7 @@ static const struct inventory_container *find_port_container(const struct finder
 }
 
 static const struct listener *find_port_listener(const struct finder *f,
-	const struct compose_port *wanted, const struct address *address, unsigned port)
+	const struct compose_port *wanted, const struct listen_address *address, unsigned port)
 {
 	const struct listeners *all = f->search->listeners;
 	bool udp = strcmp(wanted->protocol, "udp") == 0;
@@ -168,7 +169,7 @@ static const struct listener *find_port_listener(const struct finder *f,
 	for (size_t i = 0; all && i < all->n; i++) {
 		if (all->items[i].port != port || all->items[i].udp != udp)
 			continue;
-		struct address held = address_of(&all->items[i]);
+		struct listen_address held = address_of(&all->items[i]);
 		if (overlap(&held, address))
 			return &all->items[i];
 	}
@@ -179,8 +180,8 @@ static const struct listener *find_port_listener(const struct finder *f,
 static bool find_port_holder(const struct finder *f, const struct compose_port *wanted,
 	unsigned port, struct conflict *ret)
 {
-	const struct address address = read_address(wanted->ip);
-	const struct inventory_container *c = find_port_container(f, wanted, &address, port);
+	const struct listen_address address = read_listen_address(wanted->ip);
+	const struct engine_container *c = find_port_container(f, wanted, &address, port);
 	struct conflict conflict = {.kind = CONFLICT_PORT,
 		.service = wanted->service,
 		.wanted = wanted->ip,
@@ -188,7 +189,7 @@ static bool find_port_holder(const struct finder *f, const struct compose_port *
 		.protocol = wanted->protocol,
 		.container = c};
 
-	if (c && is_of_service(f, c, wanted->service))
+	if (c && is_service_container(f, c, wanted->service))
 		return false;
 	if (c) {
 		conflict.holder = holder_of(f, c->project);
@@ -221,30 +222,30 @@ static void find_ports(struct finder *f)
 				first = conflict;
 		}
 		if (taken)
-			add(f, first);
+			add_conflict(f, first);
 	}
 }
 
-/// A container of a stranger's that uses a network, which then cannot be removed.
-static const struct inventory_container *find_user(
-	const struct finder *f, const struct inventory_network *network)
+/// A container of another application that uses a network, which then cannot be removed.
+static const struct engine_container *find_user(
+	const struct finder *f, const struct engine_network *network)
 {
-	const struct inventory *all = f->search->inventory;
+	const struct engine_inventory *all = f->search->inventory;
 
-	for (size_t i = 0; i < all->containers_n; i++) {
-		const struct inventory_container *c = &all->containers[i];
+	for (size_t i = 0; i < all->containers.n; i++) {
+		const struct engine_container *c = &all->containers.items[i];
 
-		if (!is_ours(f, c->project) && inventory_is_active(c) &&
-			inventory_is_attached(c, network->id))
+		if (!is_own_project(f, c->project) && engine_container_is_active(c) &&
+			engine_container_is_attached(c, network->id))
 			return c;
 	}
 	return NULL;
 }
 
 /// Takes kind, what is wanted and the network from `c`.
-static void add_network(struct finder *f, struct conflict c)
+static void add_network_conflict(struct finder *f, struct conflict c)
 {
-	const struct inventory_network *network = c.network;
+	const struct engine_network *network = c.network;
 
 	c.holder = holder_of(f, network->project);
 
@@ -252,7 +253,7 @@ static void add_network(struct finder *f, struct conflict c)
 		c.container = find_user(f, network);
 		c.holder = c.container ? CONFLICT_STRANGER : CONFLICT_OURS;
 	}
-	add(f, c);
+	add_conflict(f, c);
 }
 
 struct subnet {
@@ -291,14 +292,14 @@ static bool subnets_overlap(const char *a_text, const char *b_text)
 }
 
 static void find_subnet(
-	struct finder *f, const struct compose_network *wanted, const struct inventory_network *n)
+	struct finder *f, const struct compose_network *wanted, const struct engine_network *n)
 {
 	for (size_t i = 0; i < wanted->subnets_n; i++)
 		for (size_t k = 0; k < n->subnets_n; k++)
 			if (subnets_overlap(wanted->subnets[i], n->subnets[k])) {
-				add_network(f, (struct conflict){.kind = CONFLICT_SUBNET,
-						       .wanted = wanted->subnets[i],
-						       .network = n});
+				add_network_conflict(f, (struct conflict){.kind = CONFLICT_SUBNET,
+								.wanted = wanted->subnets[i],
+								.network = n});
 				return;
 			}
 }
@@ -324,7 +325,7 @@ static const char *find_wanted_option(const struct compose_network *wanted, cons
 	return NULL;
 }
 
-static bool has_option(const struct inventory_network *n, const char *key)
+static bool has_option(const struct engine_network *n, const char *key)
 {
 	for (size_t i = 0; i < n->options_n; i++)
 		if (strcmp(n->options[i].key, key) == 0)
@@ -335,7 +336,7 @@ static bool has_option(const struct inventory_network *n, const char *key)
 /// What docker-compose 1 compares, and finds to differ; NULL: nothing. It does not get as far as
 /// subnets.
 static const char *find_difference(
-	const struct compose_network *wanted, const struct inventory_network *n)
+	const struct compose_network *wanted, const struct engine_network *n)
 {
 	if (*wanted->driver && strcmp(wanted->driver, n->driver) != 0)
 		return "driver";
@@ -359,7 +360,7 @@ static const char *find_difference(
 
 /// A network that has the name of one of the file's.
 static void find_network(
-	struct finder *f, const struct compose_network *wanted, const struct inventory_network *n)
+	struct finder *f, const struct compose_network *wanted, const struct engine_network *n)
 {
 	struct conflict c = {.kind = CONFLICT_NETWORK, .wanted = wanted->name, .network = n};
 
@@ -369,18 +370,18 @@ static void find_network(
 	}
 	// Generation 1 wrote another key into the label of networks with a name of their own.
 	if (c.difference || (f->search->generation > 1 && strcmp(n->key, wanted->key) != 0))
-		add_network(f, c);
+		add_network_conflict(f, c);
 }
 
 static void find_networks(struct finder *f)
 {
-	const struct inventory *all = f->search->inventory;
+	const struct engine_inventory *all = f->search->inventory;
 
 	for (size_t i = 0; i < f->search->wanted->networks_n; i++) {
 		const struct compose_network *wanted = &f->search->wanted->networks[i];
 
-		for (size_t k = 0; !wanted->external && k < all->networks_n; k++) {
-			const struct inventory_network *n = &all->networks[k];
+		for (size_t k = 0; !wanted->external && k < all->networks.n; k++) {
+			const struct engine_network *n = &all->networks.items[k];
 
 			if (strcmp(n->name, wanted->name) != 0)
 				find_subnet(f, wanted, n);
@@ -398,10 +399,10 @@ static bool is_wanted_service(const struct finder *f, const char *service)
 	return false;
 }
 
-static bool network_exists(const struct inventory *all, const char *id)
+static bool network_exists(const struct engine_inventory *all, const char *id)
 {
-	for (size_t i = 0; i < all->networks_n; i++)
-		if (strcmp(all->networks[i].id, id) == 0)
+	for (size_t i = 0; i < all->networks.n; i++)
+		if (strcmp(all->networks.items[i].id, id) == 0)
 			return true;
 	return false;
 }
@@ -410,23 +411,23 @@ static bool network_exists(const struct inventory *all, const char *id)
 /// definition is still the same.
 static void find_gone_networks(struct finder *f)
 {
-	const struct inventory *all = f->search->inventory;
+	const struct engine_inventory *all = f->search->inventory;
 
-	for (size_t i = 0; i < all->containers_n; i++) {
-		const struct inventory_container *c = &all->containers[i];
+	for (size_t i = 0; i < all->containers.n; i++) {
+		const struct engine_container *c = &all->containers.items[i];
 		size_t k = 0;
 
-		if (!is_ours(f, c->project) || c->oneoff || inventory_is_active(c) ||
+		if (!is_own_project(f, c->project) || c->oneoff || engine_container_is_active(c) ||
 			!is_wanted_service(f, c->service))
 			continue;
 		while (k < c->networks_n && network_exists(all, c->network_ids[k]))
 			k++;
 		if (k < c->networks_n)
-			add(f, (struct conflict){.kind = CONFLICT_NETWORK_GONE,
-				       .holder = CONFLICT_OURS,
-				       .service = c->service,
-				       .wanted = c->network_names[k],
-				       .container = c});
+			add_conflict(f, (struct conflict){.kind = CONFLICT_NETWORK_GONE,
+						.holder = CONFLICT_OURS,
+						.service = c->service,
+						.wanted = c->network_names[k],
+						.container = c});
 	}
 }
 
@@ -478,9 +479,9 @@ static void describe_project(const char *project, struct lm_buf *out)
 {
 	if (*project)
 		(void)lm_buf_printf(
-			out, ", which is not of this application (project '%s')", project);
+			out, ", which does not belong to this application (project '%s')", project);
 	else
-		(void)lm_buf_puts(out, ", which is not of this application");
+		(void)lm_buf_puts(out, ", which does not belong to this application");
 }
 
 static const char *alternative_of(enum conflict_kind kind)
@@ -512,7 +513,7 @@ static void describe_container(const struct conflict *c, struct lm_buf *out)
 
 static void describe_network(const struct conflict *c, struct lm_buf *out)
 {
-	const struct inventory_network *n = c->network;
+	const struct engine_network *n = c->network;
 
 	if (c->kind == CONFLICT_SUBNET)
 		(void)lm_buf_printf(out, " overlaps with %s of network '%s'",
@@ -541,12 +542,12 @@ static void describe_network(const struct conflict *c, struct lm_buf *out)
 	}
 }
 
-static const struct inventory_container *find_by_id(
-	const struct inventory *all, const char *container_id)
+static const struct engine_container *find_by_id(
+	const struct engine_inventory *all, const char *container_id)
 {
-	for (size_t i = 0; *container_id && i < all->containers_n; i++)
-		if (strcmp(all->containers[i].id, container_id) == 0)
-			return &all->containers[i];
+	for (size_t i = 0; *container_id && i < all->containers.n; i++)
+		if (strcmp(all->containers.items[i].id, container_id) == 0)
+			return &all->containers.items[i];
 	return NULL;
 }
 
@@ -561,10 +562,10 @@ static void describe_user(uid_t uid, struct lm_buf *out)
 }
 
 static void describe_listener(
-	const struct conflict *c, const struct inventory *inventory, struct lm_buf *out)
+	const struct conflict *c, const struct engine_inventory *inventory, struct lm_buf *out)
 {
 	struct listener_process process = listener_find_process(c->listener);
-	const struct inventory_container *container = find_by_id(inventory, process.container_id);
+	const struct engine_container *container = find_by_id(inventory, process.container_id);
 	char name[4 * sizeof(process.name) + 32];
 
 	(void)lm_str_shorten(lm_str(process.name), sizeof(process.name), name, sizeof(name));
@@ -587,7 +588,7 @@ static void describe_listener(
 }
 
 void conflict_describe(
-	const struct conflict *c, const struct inventory *inventory, struct lm_buf *out)
+	const struct conflict *c, const struct engine_inventory *inventory, struct lm_buf *out)
 {
 	describe_wish(c, out);
 	if (c->kind == CONFLICT_NETWORK_GONE)
@@ -608,7 +609,7 @@ void conflict_describe(
 }
 
 void conflicts_describe(
-	const struct conflicts *list, const struct inventory *inventory, struct lm_buf *out)
+	const struct conflicts *list, const struct engine_inventory *inventory, struct lm_buf *out)
 {
 	enum { SHOWN_MAX = 3 };
 

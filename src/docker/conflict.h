@@ -5,8 +5,8 @@
 /// Compares what was asked of the engine and of the kernel; matches no messages. Removes nothing.
 
 #include "base/buf.h"
-#include "docker/compose_resources.h"
-#include "docker/inventory.h"
+#include "docker/compose_requirements.h"
+#include "docker/engine.h"
 #include "sys/listeners.h"
 
 enum conflict_kind {
@@ -33,9 +33,9 @@ struct conflict {
 	const char *wanted;  ///< The container name, the network's name, the subnet, the address.
 	unsigned port;
 	const char *protocol;
-	/// What holds it, or, of a network of ours, the stranger that keeps it from being removed.
-	const struct inventory_container *container;
-	const struct inventory_network *network;
+	/// What holds it, or the container of another application that uses a network of ours.
+	const struct engine_container *container;
+	const struct engine_network *network;
 	const struct listener *listener;
 	const char *other_service; ///< CONFLICT_FILE.
 	const char *difference;    ///< CONFLICT_NETWORK_CHANGED: what of it, the first.
@@ -51,17 +51,17 @@ struct conflict_search {
 	unsigned generation; ///< Of docker-compose: 2 refuses networks by their labels, 1 by their
 			     ///< definition.
 	const struct compose_resources *wanted;
-	const struct inventory *inventory;
+	const struct engine_inventory *inventory;
 	const struct listeners *listeners; ///< NULL: not known.
 };
 
-/// Whatever is found holds something at this moment; what a service's own containers hold for it
-/// is no conflict. Pure.
+/// Finds what is held at this moment; what a service's own containers hold for it is no conflict.
+/// Pure.
 void conflict_find(const struct conflict_search *search, struct conflicts *ret);
 void conflicts_finish(struct conflicts *list);
 /// Appends one sentence: who holds what, and what to run. Looks for the program of a listener.
 void conflict_describe(
-	const struct conflict *c, const struct inventory *inventory, struct lm_buf *out);
+	const struct conflict *c, const struct engine_inventory *inventory, struct lm_buf *out);
 /// All of them in one sentence, the first few in full.
 void conflicts_describe(
-	const struct conflicts *list, const struct inventory *inventory, struct lm_buf *out);
+	const struct conflicts *list, const struct engine_inventory *inventory, struct lm_buf *out);

@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/registry_priv.h"
+#include "docker/registry_auth.h"
 #include "sys/json.h"
 #include "sys/process.h"
 
@@ -17,7 +17,7 @@ enum {
 	WORDS_MAX = 200,
 };
 
-/// What all helpers say, on stdout, if they have no login for a registry.
+/// What all helpers print on stdout if they have no login for a registry.
 static const char not_found[] = "credentials not found in native keychain";
 
 static const char *path_of(const char *const *env)
@@ -28,7 +28,7 @@ static const char *path_of(const char *const *env)
 	return "";
 }
 
-static bool is_program(const char *path)
+static bool is_helper_program(const char *path)
 {
 	struct stat st;
 
@@ -36,7 +36,7 @@ static bool is_program(const char *path)
 }
 
 /// The caller frees.
-static lm_rc find_program(const struct credential_helper *h, char **ret, struct lm_err *err)
+static lm_rc find_helper(const struct credential_helper *h, char **ret, struct lm_err *err)
 {
 	struct lm_str rest = lm_str(path_of(h->env));
 
@@ -45,18 +45,18 @@ static lm_rc find_program(const struct credential_helper *h, char **ret, struct 
 		lm_auto_free char *path =
 			lm_xasprintf("%.*s/docker-credential-%s", LM_STR_ARG(folder), h->suffix);
 
-		if (path[0] != '/' || folder.n == 0 || !is_program(path))
+		if (path[0] != '/' || folder.n == 0 || !is_helper_program(path))
 			continue;
 		*ret = lm_take(path);
 		return LM_OK;
 	}
 	return lm_fail(err, LM_E_DENIED, 0,
-		"there is no credential helper docker-credential-%s in %s: install it, or take it "
-		"out of ~/.docker/config.json",
+		"no credential helper docker-credential-%s in %s: install it, or remove it from "
+		"~/.docker/config.json",
 		h->suffix, path_of(h->env));
 }
 
-/// A helper at work: the first words that it writes to stderr.
+/// Keeps the first line that a helper writes to stderr.
 static void take_words(void *ctx, enum process_stream stream, struct lm_str line)
 {
 	struct lm_buf *words = ctx;
@@ -65,8 +65,8 @@ static void take_words(void *ctx, enum process_stream stream, struct lm_str line
 		(void)lm_buf_add(words, line.p, line.n < words->max ? line.n : words->max);
 }
 
-/// Its own words, unless they might show what it was given.
-static lm_rc fail_run(const struct credential_helper *h, const char *verb, int status,
+/// The message has the helper's own error, unless that might show a secret.
+static lm_rc fail_helper(const struct credential_helper *h, const char *verb, int status,
 	struct lm_str words, struct lm_err *err)
 {
 	char how[96], shown[4 * WORDS_MAX + 32];
@@ -74,22 +74,22 @@ static lm_rc fail_run(const struct credential_helper *h, const char *verb, int s
 	(void)process_describe_status(status, how, sizeof(how));
 	words = lm_str_trim(words);
 	if (words.n == 0 || strcmp(verb, "store") == 0)
-		return lm_fail(err, LM_E_REFUSED, 0, "docker-credential-%s %s fails: %s", h->suffix,
-			verb, how);
-	return lm_fail(err, LM_E_REFUSED, 0, "docker-credential-%s %s fails: %s (%s)", h->suffix,
+		return lm_fail(err, LM_E_REFUSED, 0, "docker-credential-%s %s failed: %s",
+			h->suffix, verb, how);
+	return lm_fail(err, LM_E_REFUSED, 0, "docker-credential-%s %s failed: %s (%s)", h->suffix,
 		verb, lm_str_shorten(words, WORDS_MAX, shown, sizeof(shown)), how);
 }
 
 /// Runs `docker-credential-<suffix> <verb>` with `input` on stdin. LM_E_NOT_FOUND: it has no such
 /// login.
-static lm_rc run(const struct credential_helper *h, const char *verb, struct lm_str input,
+static lm_rc run_helper(const struct credential_helper *h, const char *verb, struct lm_str input,
 	const struct wait_limit *limit, struct lm_buf *output, struct lm_err *err)
 {
 	lm_auto_free char *program = NULL;
 	lm_auto_buf struct lm_buf words = LM_BUF_SECRET(WORDS_MAX);
 	struct wait_limit within = wait_limit_within(limit, RUN_MS);
 	int status = 0;
-	lm_rc rc = find_program(h, &program, err);
+	lm_rc rc = find_helper(h, &program, err);
 
 	if (rc)
 		return rc;
@@ -114,7 +114,7 @@ static lm_rc run(const struct credential_helper *h, const char *verb, struct lm_
 			h->suffix);
 	// A helper that fails behind its answer has printed a login.
 	bool is_answer = lm_str_find(said, '{') < said.n;
-	return fail_run(h, verb, status, said.n && !is_answer ? said : lm_buf_str(&words), err);
+	return fail_helper(h, verb, status, said.n && !is_answer ? said : lm_buf_str(&words), err);
 }
 
 /// jansson's own message may quote the text, so none of it is passed on.
@@ -129,9 +129,9 @@ static lm_rc parse_login(const struct credential_helper *h, const char *server, 
 	lm_wipe(&why, sizeof(why));
 	if (!username || !secret)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"docker-credential-%s answers for '%s' without Username and Secret",
-			h->suffix, server);
-	if (!*username && !*secret) // some say so that they have none
+			"docker-credential-%s returned no Username and Secret for '%s'", h->suffix,
+			server);
+	if (!*username && !*secret) // some helpers answer so if they have none
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "docker-credential-%s has no login for it",
 			h->suffix);
 	*ret = (struct registry_credentials){
@@ -144,7 +144,7 @@ lm_rc credential_helper_get(const struct credential_helper *h, const char *serve
 	const struct wait_limit *limit, struct registry_credentials *ret, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf output = LM_BUF_SECRET(LIMIT_HELPER_ANSWER);
-	lm_rc rc = run(h, "get", lm_str(server), limit, &output, err);
+	lm_rc rc = run_helper(h, "get", lm_str(server), limit, &output, err);
 
 	return rc ? rc : parse_login(h, server, lm_buf_str(&output), ret, err);
 }
@@ -169,14 +169,14 @@ lm_rc credential_helper_store(const struct credential_helper *h,
 	if (input.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "registry credentials are over %zu bytes",
 			input.max);
-	return run(h, "store", lm_buf_str(&input), limit, &output, err);
+	return run_helper(h, "store", lm_buf_str(&input), limit, &output, err);
 }
 
 lm_rc credential_helper_erase(const struct credential_helper *h, const char *server,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf output = LM_BUF_SECRET(LIMIT_HELPER_ANSWER);
-	lm_rc rc = run(h, "erase", lm_str(server), limit, &output, err);
+	lm_rc rc = run_helper(h, "erase", lm_str(server), limit, &output, err);
 
 	return rc == LM_E_NOT_FOUND ? LM_OK : rc;
 }

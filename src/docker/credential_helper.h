@@ -2,16 +2,16 @@
 #pragma once
 
 /// Docker's credential helpers: programs docker-credential-<suffix> that keep a person's logins
-/// (https://github.com/docker/docker-credential-helpers). Each call runs one to its end, in the
-/// environment given, for at most half a minute. No message holds anything of a secret.
+/// (https://github.com/docker/docker-credential-helpers). Each call runs one and waits for it, in
+/// the environment given, for at most half a minute. No message holds anything of a secret.
 
 #include "base/error.h"
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 #include "sys/wait.h"
 
 struct credential_helper {
 	const char *suffix;
-	const char *const *env; ///< NULL-ended; its PATH is where the program is looked for.
+	const char *const *env; ///< NULL-terminated; its PATH is where the program is looked for.
 };
 
 /// `server` is the address that Docker knows a registry by (registry_server_address).
@@ -20,9 +20,9 @@ struct credential_helper {
 /// LM_E_CANCELLED. The message names the program.
 lm_rc credential_helper_get(const struct credential_helper *h, const char *server,
 	const struct wait_limit *limit, struct registry_credentials *ret, struct lm_err *err);
-/// Puts a login into its keeping, in place of one for the same registry.
+/// Stores a login, in place of one for the same registry.
 lm_rc credential_helper_store(const struct credential_helper *h,
 	const struct registry_credentials *c, const struct wait_limit *limit, struct lm_err *err);
-/// Makes it forget. That it had none is no error.
+/// Removes the login for a registry; it is no error if there is none.
 lm_rc credential_helper_erase(const struct credential_helper *h, const char *server,
 	const struct wait_limit *limit, struct lm_err *err);

@@ -1,124 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "docker/engine.h"
 
+#include "base/buf.h"
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/engine_priv.h"
-#include "docker/images.h"
+#include "docker/engine_request.h"
+#include "sys/http_unix.h"
 #include "sys/json.h"
 
-#include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 enum {
-	REQUEST_MS = 60 * 1000, ///< The engine may be busy with a pull on a slow card.
+	STOP_MS = 600 * 1000, ///< A container's own grace is within it.
 	REMOVE_MS = 120 * 1000,
+	PARALLEL_STOPS = 16,
+	PLUGINS_MINOR_MIN = 25, ///< The API that has managed plugins.
 	TARGET_MAX = 4096,
 };
 
-static lm_rc explain_denied(const char *socket_path, struct lm_err *err)
-{
-	const struct passwd *user = getpwuid(geteuid());
-	char number[16];
-	(void)snprintf(number, sizeof(number), "%u", (unsigned)geteuid());
-	const char *name = user ? user->pw_name : number;
-	struct stat st;
-	const struct group *group = stat(socket_path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
-	if (!group || st.st_gid == 0)
-		return lm_fail(err, LM_E_DENIED, EACCES,
-			"user %s may not use the Docker socket %s: give the socket to a group and "
-			"add "
-			"the user to it",
-			name, socket_path);
-	return lm_fail(err, LM_E_DENIED, EACCES,
-		"user %s may not use the Docker socket %s: add it to the group that owns it "
-		"(usermod -aG %s %s)",
-		name, socket_path, group->gr_name, name);
-}
-
-lm_rc engine_explain(lm_rc rc, const char *socket_path, struct lm_err *err)
-{
-	switch (rc) {
-	case LM_E_NOT_FOUND:
-		return lm_fail(err, rc, ENOENT,
-			"no Docker socket at %s: start the Docker daemon (systemctl start docker), "
-			"or "
-			"install the Docker Engine",
-			socket_path);
-	case LM_E_NETWORK:
-		return lm_fail(err, rc, ECONNREFUSED,
-			"the Docker daemon does not answer at %s: start it (systemctl start "
-			"docker)",
-			socket_path);
-	case LM_E_DENIED:
-		return explain_denied(socket_path, err);
-	default:
-		return rc;
-	}
-}
-
-lm_rc engine_connect(
-	const struct http_unix_request *request, struct http_unix **ret, struct lm_err *err)
-{
-	lm_rc rc = http_unix_create(request, ret, err);
-	return rc == LM_OK ? LM_OK : engine_explain(rc, request->socket_path, err);
-}
-
-lm_rc engine_answer_error(const struct http_unix *h, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf words = LM_BUF(4096);
-	engine_error_text(http_unix_body(h), &words);
-	lm_rc rc = engine_error_class(http_unix_status(h), lm_buf_str(&words));
-	return lm_fail(err, rc, 0, "%s", lm_buf_cstr(&words));
-}
-
-/// Connects, and waits for the whole answer whatever its status is.
-static lm_rc exchange(const struct http_unix_request *request, uint64_t timeout_ms,
-	const struct wait_limit *limit, struct http_unix **ret, struct lm_err *err)
-{
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_connect(request, &h, err);
-	if (rc != LM_OK)
-		return rc;
-	struct wait_limit within = wait_limit_within(limit, timeout_ms);
-	rc = http_unix_wait(h, &within, err);
-	if (rc != LM_OK)
-		return lm_wrap(err, "ask the Docker daemon");
-	*ret = lm_take(h);
-	return LM_OK;
-}
-
-static bool is_success(const struct http_unix *h)
+static bool is_2xx(const struct http_unix *h)
 {
 	return http_unix_status(h) / 100 == 2;
-}
-
-lm_rc engine_get_answer(const char *socket_path, const char *target, const struct wait_limit *limit,
-	struct http_unix **ret, struct lm_err *err)
-{
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	struct http_unix_request request = {.socket_path = socket_path,
-		.method = "GET",
-		.target = target,
-		.body_max = LIMIT_ENGINE_BODY};
-	lm_rc rc = exchange(&request, REQUEST_MS, limit, &h, err);
-	if (rc != LM_OK)
-		return rc;
-	if (!is_success(h))
-		return engine_answer_error(h, err);
-	*ret = lm_take(h);
-	return LM_OK;
 }
 
 lm_rc engine_open(const char *socket_path, const struct wait_limit *limit, struct engine *ret,
 	struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(socket_path, "/version", limit, &h, err);
+	lm_rc rc = engine_fetch(socket_path, "/version", limit, &h, err);
 	if (rc != LM_OK)
 		return rc;
 	struct engine_version version;
@@ -141,40 +51,10 @@ lm_rc engine_root_directory(
 	char target[32];
 	(void)snprintf(target, sizeof(target), "/v1.%u/info", e->version.minor);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(e->socket_path, target, limit, &h, err);
+	lm_rc rc = engine_fetch(e->socket_path, target, limit, &h, err);
 	if (rc != LM_OK)
-		return lm_wrap(err, "ask where the Docker daemon keeps its images");
+		return lm_wrap(err, "find the directory of the Docker daemon's images");
 	return engine_parse_root_directory(http_unix_body(h), ret, err);
-}
-
-/// The name under which the engine lists an image's digests: without "docker.io/" and "library/".
-static char *familiar_name(const struct image_ref *ref)
-{
-	if (strcmp(ref->registry, "docker.io") != 0)
-		return lm_xasprintf("%s/%s", ref->registry, ref->repository);
-	bool official = strncmp(ref->repository, "library/", 8) == 0;
-	return lm_xstrdup(ref->repository + (official ? 8 : 0));
-}
-
-lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
-	struct engine_image *ret, struct lm_err *err)
-{
-	lm_auto(image_ref_finish) struct image_ref ref = {0};
-	lm_auto_free char *repository = NULL;
-	// What is no reference may still be an image id.
-	if (image_ref_parse(lm_str(name), &ref, NULL) == LM_OK)
-		repository = familiar_name(&ref);
-	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
-	(void)lm_buf_printf(&target, "/v1.%u/images/", e->version.minor);
-	(void)lm_percent_encode(&target, lm_str(name), true);
-	(void)lm_buf_puts(&target, "/json");
-	if (target.overflow)
-		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
-	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
-	if (rc != LM_OK)
-		return lm_wrap(err, "look for image %s", name);
-	return engine_parse_image(http_unix_body(h), repository, ret, err);
 }
 
 lm_rc engine_list_containers(const struct engine *e, const char *project,
@@ -184,7 +64,7 @@ lm_rc engine_list_containers(const struct engine *e, const char *project,
 	if (!engine_containers_target(&target, e->version.minor, project))
 		return lm_fail(err, LM_E_INVALID, 0, "the name of the project is too long");
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "list containers");
 	return engine_parse_containers(http_unix_body(h), project, ret, err);
@@ -195,9 +75,9 @@ lm_rc engine_inspect_container(const struct engine *e, const char *id,
 {
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 	if (!engine_container_target(&target, e->version.minor, id))
-		return lm_fail(err, LM_E_INVALID, 0, "'%.80s' is no container's id", id);
+		return lm_fail(err, LM_E_INVALID, 0, "'%.80s' is not a container ID", id);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "inspect container %.12s", id);
 	return engine_parse_container_state(http_unix_body(h), ret, err);
@@ -210,13 +90,322 @@ lm_rc engine_list_networks(const struct engine *e, const char *project,
 	char target[32];
 	(void)snprintf(target, sizeof(target), "/v1.%u/networks", e->version.minor);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	lm_rc rc = engine_get_answer(e->socket_path, target, limit, &h, err);
+	lm_rc rc = engine_fetch(e->socket_path, target, limit, &h, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "list networks");
 	return engine_parse_networks(http_unix_body(h), project, ret, err);
 }
 
-lm_rc engine_delete_object(const struct engine *e, const char *target,
+void engine_inventory_finish(struct engine_inventory *inventory)
+{
+	engine_containers_finish(&inventory->containers);
+	engine_networks_finish(&inventory->networks);
+}
+
+lm_rc engine_take_inventory(const struct engine *e, const struct wait_limit *limit,
+	struct engine_inventory *ret, struct lm_err *err)
+{
+	lm_auto(engine_inventory_finish) struct engine_inventory found = {0};
+	lm_rc rc = engine_list_containers(e, NULL, limit, &found.containers, err);
+
+	if (rc == LM_OK)
+		rc = engine_list_networks(e, NULL, limit, &found.networks, err);
+	if (rc != LM_OK)
+		return rc;
+	*ret = found;
+	found = (struct engine_inventory){0};
+	return LM_OK;
+}
+
+bool engine_names_have(const struct engine_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void finish_names(struct engine_names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->items[i]);
+	free(names->items);
+}
+
+void engine_facts_finish(struct engine_facts *facts)
+{
+	free(facts->host_name);
+	free(facts->root_directory);
+	finish_names(&facts->volume_drivers);
+	finish_names(&facts->network_drivers);
+	finish_names(&facts->log_drivers);
+	finish_names(&facts->runtimes);
+	finish_names(&facts->plugins);
+	*facts = (struct engine_facts){0};
+}
+
+static struct engine_names read_name_list(const json_t *list)
+{
+	struct engine_names names = {
+		.items = lm_xcalloc(json_array_size(list) + 1, sizeof(*names.items))};
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		if (json_is_string(item))
+			names.items[names.n++] = lm_xstrdup(json_string_value(item));
+	}
+	return names;
+}
+
+static struct engine_names read_keys(json_t *object)
+{
+	struct engine_names names = {
+		.items = lm_xcalloc(json_object_size(object) + 1, sizeof(*names.items))};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value) names.items[names.n++] = lm_xstrdup(key);
+	return names;
+}
+
+/// "name=rootless" is among the security options.
+static bool read_rootless(const json_t *info)
+{
+	const json_t *options = json_object_get(info, "SecurityOptions");
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(options, i, item)
+	{
+		if (json_is_string(item) && strstr(json_string_value(item), "name=rootless"))
+			return true;
+	}
+	return false;
+}
+
+static bool read_in_swarm(const json_t *info)
+{
+	const char *state = json_get_text(json_object_get(info, "Swarm"), "LocalNodeState");
+
+	return state && *state && strcmp(state, "inactive") != 0;
+}
+
+static lm_rc parse_info(struct lm_str body, struct engine_facts *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *info = NULL;
+
+	if (json_parse(body, &info, NULL) || !json_is_object(info))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the Docker daemon's system information is not a JSON object");
+	const json_t *plugins = json_object_get(info, "Plugins");
+	*ret = (struct engine_facts){.host_name = json_copy_text(info, "Name"),
+		.root_directory = json_copy_text(info, "DockerRootDir"),
+		.rootless = read_rootless(info),
+		.in_swarm = read_in_swarm(info),
+		.has_mirrors = json_array_size(json_object_get(
+				       json_object_get(info, "RegistryConfig"), "Mirrors")) > 0,
+		.volume_drivers = read_name_list(json_object_get(plugins, "Volume")),
+		.network_drivers = read_name_list(json_object_get(plugins, "Network")),
+		.log_drivers = read_name_list(json_object_get(plugins, "Log")),
+		.runtimes = read_keys(json_object_get(info, "Runtimes"))};
+	return LM_OK;
+}
+
+static lm_rc parse_plugins(struct lm_str body, struct engine_facts *to, struct lm_err *err)
+{
+	lm_auto_json json_t *list = NULL;
+	size_t i;
+	json_t *item;
+
+	if (json_parse(body, &list, NULL) || !(json_is_array(list) || json_is_null(list)))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the Docker daemon's list of plugins is not a JSON array");
+	finish_names(&to->plugins);
+	to->plugins = (struct engine_names){
+		.items = lm_xcalloc(json_array_size(list) + 1, sizeof(*to->plugins.items))};
+	json_array_foreach(list, i, item)
+	{
+		const char *name = json_get_text(item, "Name");
+		if (name && json_get_bool(item, "Enabled", true))
+			to->plugins.items[to->plugins.n++] = lm_xstrdup(name);
+	}
+	to->plugins_known = true;
+	return LM_OK;
+}
+
+lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
+	struct engine_facts *ret, struct lm_err *err)
+{
+	lm_auto(http_unix_destroy_p) struct http_unix *info = NULL;
+	lm_auto(http_unix_destroy_p) struct http_unix *plugins = NULL;
+	lm_auto(engine_facts_finish) struct engine_facts found = {0};
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	(void)lm_buf_printf(&target, "/v1.%u/info", e->version.minor);
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &info, err);
+	if (!rc)
+		rc = parse_info(http_unix_body(info), &found, err);
+	lm_buf_clear(&target);
+	(void)lm_buf_printf(&target, "/v1.%u/plugins", e->version.minor);
+	if (!rc && e->version.minor >= PLUGINS_MINOR_MIN) {
+		rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &plugins, err);
+		if (!rc)
+			rc = parse_plugins(http_unix_body(plugins), &found, err);
+	}
+	if (rc)
+		return lm_wrap(err, "list the drivers of the Docker daemon");
+	*ret = found;
+	found = (struct engine_facts){0};
+	return LM_OK;
+}
+
+void engine_volume_finish(struct engine_volume *volume)
+{
+	for (size_t i = 0; i < volume->options_n; i++) {
+		free(volume->options[i].key);
+		free(volume->options[i].value);
+	}
+	free(volume->options);
+	free(volume->driver);
+	*volume = (struct engine_volume){0};
+}
+
+const char *engine_volume_option(const struct engine_volume *volume, const char *key)
+{
+	for (size_t i = 0; i < volume->options_n; i++)
+		if (strcmp(volume->options[i].key, key) == 0)
+			return volume->options[i].value;
+	return NULL;
+}
+
+lm_rc engine_parse_volume(struct lm_str body, struct engine_volume *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *volume = NULL;
+	const char *key;
+	json_t *value;
+
+	if (json_parse(body, &volume, NULL) || !json_is_object(volume))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the Docker daemon's volume details are not a JSON object");
+	json_t *options = json_object_get(volume, "Options");
+	*ret = (struct engine_volume){.driver = json_copy_text(volume, "Driver"),
+		.options = lm_xcalloc(json_object_size(options) + 1, sizeof(*ret->options))};
+	json_object_foreach(options, key, value)
+	{
+		if (json_is_string(value))
+			ret->options[ret->options_n++] = (struct engine_volume_option){
+				lm_xstrdup(key), lm_xstrdup(json_string_value(value))};
+	}
+	return LM_OK;
+}
+
+/// GET /<section>/<name>, one object of the engine's.
+static lm_rc inspect_named(const struct engine *e, const char *section, const char *name,
+	const struct wait_limit *limit, struct http_unix **ret, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	(void)lm_buf_printf(&target, "/v1.%u/%s/", e->version.minor, section);
+	(void)lm_percent_encode(&target, lm_str(name), false);
+	if (target.overflow)
+		return lm_fail(err, LM_E_INVALID, 0, "a name in the compose file is too long");
+	return engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, ret, err);
+}
+
+lm_rc engine_inspect_volume(const struct engine *e, const char *name,
+	const struct wait_limit *limit, struct engine_volume *ret, struct lm_err *err)
+{
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = inspect_named(e, "volumes", name, limit, &h, err);
+
+	if (!rc)
+		rc = engine_parse_volume(http_unix_body(h), ret, err);
+	return rc ? lm_wrap(err, "look for volume '%s'", name) : LM_OK;
+}
+
+lm_rc engine_find_network(const struct engine *e, const char *name, const struct wait_limit *limit,
+	struct lm_err *err)
+{
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = inspect_named(e, "networks", name, limit, &h, err);
+
+	return rc ? lm_wrap(err, "look for network '%s'", name) : LM_OK;
+}
+
+struct stops {
+	const struct engine *engine;
+	const struct engine_object *items;
+};
+
+static lm_rc start_stop(void *ctx, size_t i, struct http_unix **ret, struct lm_err *err)
+{
+	const struct stops *s = ctx;
+	char target[256];
+
+	(void)snprintf(target, sizeof(target), "/v1.%u/containers/%.128s/stop",
+		s->engine->version.minor, s->items[i].id);
+	const struct http_unix_request request = {.socket_path = s->engine->socket_path,
+		.method = "POST",
+		.target = target,
+		.body_max = LIMIT_HTTP_ERROR_BODY};
+	return engine_connect(&request, ret, err);
+}
+
+static uint64_t stop_deadline_ms(void *ctx, uint64_t begun_ms)
+{
+	(void)ctx;
+	return begun_ms + STOP_MS;
+}
+
+/// The engine answers once the container has stopped.
+static lm_rc finish_stop(void *ctx, size_t i, const struct http_unix *http, uint64_t *ret_again_ms,
+	struct lm_err *err)
+{
+	const struct stops *s = ctx;
+	int status = http ? http_unix_status(http) : 0;
+	(void)ret_again_ms;
+
+	// 304: it does not run; 404: it no longer exists.
+	if (err->rc == LM_OK && (status / 100 == 2 || status == 304 || status == 404))
+		return LM_OK;
+	if (err->rc == LM_OK)
+		(void)!engine_answer_error(http, err);
+	else if (http)
+		(void)!lm_wrap(err, "ask the Docker daemon");
+	return lm_wrap(err, "stop container %s", s->items[i].name);
+}
+
+lm_rc engine_stop_containers(const struct engine *e, const struct engine_object *items, size_t n,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	struct stops stops = {e, items};
+	struct engine_batch batch = {.what = "stop containers",
+		.n = n,
+		.parallel = PARALLEL_STOPS,
+		.start = start_stop,
+		.deadline_ms = stop_deadline_ms,
+		.finish = finish_stop,
+		.ctx = &stops};
+
+	return engine_batch_run(&batch, limit, err);
+}
+
+lm_rc engine_stop_project(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto(engine_containers_finish) struct engine_containers list = {0};
+	lm_rc rc = engine_list_containers(e, project, limit, &list, err);
+	if (rc != LM_OK)
+		return rc;
+	lm_auto_free struct engine_object *items = lm_xcalloc(list.n + 1, sizeof(*items));
+	for (size_t i = 0; i < list.n; i++)
+		items[i] = (struct engine_object){list.items[i].id, list.items[i].name};
+	return engine_stop_containers(e, items, list.n, limit, err);
+}
+
+static lm_rc delete_object(const struct engine *e, const char *target,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
@@ -224,16 +413,16 @@ lm_rc engine_delete_object(const struct engine *e, const char *target,
 		.method = "DELETE",
 		.target = target,
 		.body_max = LIMIT_HTTP_ERROR_BODY};
-	lm_rc rc = exchange(&request, REMOVE_MS, limit, &h, err);
+	lm_rc rc = engine_exchange(&request, REMOVE_MS, limit, &h, err);
 	if (rc != LM_OK)
 		return rc;
-	if (is_success(h) || http_unix_status(h) == 404)
+	if (is_2xx(h) || http_unix_status(h) == 404)
 		return LM_OK;
 	return engine_answer_error(h, err);
 }
 
-static void tell(void (*on_removed)(void *ctx, const char *what), void *ctx, const char *kind,
-	const char *name)
+static void report_removed(void (*on_removed)(void *ctx, const char *what), void *ctx,
+	const char *kind, const char *name)
 {
 	if (!on_removed)
 		return;
@@ -247,11 +436,11 @@ lm_rc engine_remove_container(const struct engine *e, const struct engine_object
 	char target[256];
 	(void)snprintf(target, sizeof(target), "/v1.%u/containers/%.128s?force=1", e->version.minor,
 		container->id);
-	lm_rc rc = engine_delete_object(e, target, limit, err);
+	lm_rc rc = delete_object(e, target, limit, err);
 	return rc == LM_OK ? LM_OK : lm_wrap(err, "remove container %s", container->name);
 }
 
-static lm_rc remove_containers(const struct engine *e, const char *project,
+static lm_rc remove_project_containers(const struct engine *e, const char *project,
 	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
 	struct lm_err *err)
 {
@@ -261,7 +450,7 @@ static lm_rc remove_containers(const struct engine *e, const char *project,
 		const struct engine_object item = {list.items[i].id, list.items[i].name};
 		rc = engine_remove_container(e, &item, limit, err);
 		if (rc == LM_OK)
-			tell(on_removed, ctx, "container", item.name);
+			report_removed(on_removed, ctx, "container", item.name);
 	}
 	return rc;
 }
@@ -273,7 +462,7 @@ static void name_holders(
 	char target[256];
 	(void)snprintf(target, sizeof(target), "/v1.%u/networks/%.128s", e->version.minor, id);
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
-	if (engine_get_answer(e->socket_path, target, limit, &h, NULL) != LM_OK)
+	if (engine_fetch(e->socket_path, target, limit, &h, NULL) != LM_OK)
 		return;
 	lm_auto_json json_t *j = NULL;
 	if (json_parse(http_unix_body(h), &j, NULL) != LM_OK)
@@ -303,13 +492,13 @@ lm_rc engine_disconnect(const struct engine *e, const struct engine_object *netw
 		.body = lm_str(body),
 		.content_type = "application/json",
 		.body_max = LIMIT_HTTP_ERROR_BODY};
-	lm_rc rc = exchange(&request, REMOVE_MS, limit, &h, err);
-	// 404: one of them is gone.
-	if (rc == LM_OK && !is_success(h) && http_unix_status(h) != 404)
+	lm_rc rc = engine_exchange(&request, REMOVE_MS, limit, &h, err);
+	// 404: one of them no longer exists.
+	if (rc == LM_OK && !is_2xx(h) && http_unix_status(h) != 404)
 		rc = engine_answer_error(h, err);
 	return rc == LM_OK ? LM_OK
-			   : lm_wrap(err, "take container %s out of network %s", container->name,
-				     network->name);
+			   : lm_wrap(err, "disconnect container %s from network %s",
+				     container->name, network->name);
 }
 
 lm_rc engine_remove_network(const struct engine *e, const struct engine_object *network,
@@ -318,7 +507,7 @@ lm_rc engine_remove_network(const struct engine *e, const struct engine_object *
 	char target[256];
 	(void)snprintf(
 		target, sizeof(target), "/v1.%u/networks/%.128s", e->version.minor, network->id);
-	lm_rc rc = engine_delete_object(e, target, limit, err);
+	lm_rc rc = delete_object(e, target, limit, err);
 	if (rc == LM_OK)
 		return LM_OK;
 	lm_auto_buf struct lm_buf holders = LM_BUF(512);
@@ -326,12 +515,12 @@ lm_rc engine_remove_network(const struct engine *e, const struct engine_object *
 		name_holders(e, network->id, limit, &holders);
 	if (holders.len > 0)
 		return lm_fail(err, LM_E_CONFLICT, 0,
-			"network %s is still used by %s, which is not of this application",
+			"network %s is still used by %s, which does not belong to this application",
 			network->name, lm_buf_cstr(&holders));
 	return lm_wrap(err, "remove network %s", network->name);
 }
 
-static lm_rc remove_networks(const struct engine *e, const char *project,
+static lm_rc remove_project_networks(const struct engine *e, const char *project,
 	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
 	struct lm_err *err)
 {
@@ -341,7 +530,7 @@ static lm_rc remove_networks(const struct engine *e, const char *project,
 		const struct engine_object item = {list.items[i].id, list.items[i].name};
 		rc = engine_remove_network(e, &item, limit, err);
 		if (rc == LM_OK)
-			tell(on_removed, ctx, "network", item.name);
+			report_removed(on_removed, ctx, "network", item.name);
 	}
 	return rc;
 }
@@ -350,6 +539,6 @@ lm_rc engine_remove_project(const struct engine *e, const char *project,
 	void (*on_removed)(void *ctx, const char *what), void *ctx, const struct wait_limit *limit,
 	struct lm_err *err)
 {
-	lm_rc rc = remove_containers(e, project, on_removed, ctx, limit, err);
-	return rc == LM_OK ? remove_networks(e, project, on_removed, ctx, limit, err) : rc;
+	lm_rc rc = remove_project_containers(e, project, on_removed, ctx, limit, err);
+	return rc == LM_OK ? remove_project_networks(e, project, on_removed, ctx, limit, err) : rc;
 }

@@ -1,13 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "docker/engine_images.h"
 
+#include "base/buf.h"
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/engine_priv.h"
+#include "docker/engine_request.h"
+#include "docker/image_ref.h"
+#include "sys/http_unix.h"
 #include "sys/json.h"
 
-enum { TARGET_MAX = 1024 };
+enum {
+	ASK_MS = 90 * 1000, ///< The engine waits for the registry behind it.
+	TARGET_MAX = 4096,
+};
+
+/// The digest of "localhost:5000/demo/web@sha256:…", if it is of the repository; NULL: any.
+static const char *repo_digest_of(const char *repo_digest, const char *repository)
+{
+	const char *at = strchr(repo_digest, '@');
+	if (!at)
+		return NULL;
+	struct lm_str name = {repo_digest, (size_t)(at - repo_digest)};
+	return !repository || lm_str_eq(name, lm_str(repository)) ? at + 1 : NULL;
+}
+
+static char *choose_digest(const json_t *repo_digests, const char *repository)
+{
+	const char *found = NULL;
+	size_t i;
+	json_t *item;
+	json_array_foreach(repo_digests, i, item)
+	{
+		const char *text = json_string_value(item);
+		if (!text)
+			continue;
+		const char *mine = repo_digest_of(text, repository);
+		if (mine)
+			return lm_xstrdup(mine);
+		if (!found)
+			found = repo_digest_of(text, NULL);
+	}
+	return found ? lm_xstrdup(found) : NULL;
+}
+
+static char *platform_of(const json_t *image)
+{
+	const char *os = json_get_text(image, "Os");
+	const char *architecture = json_get_text(image, "Architecture");
+	const char *variant = json_get_text(image, "Variant");
+
+	if (!os || !*os || !architecture || !*architecture)
+		return lm_xstrdup("");
+	return lm_xasprintf("%s/%s%s%s", os, architecture, variant && *variant ? "/" : "",
+		variant ? variant : "");
+}
+
+lm_rc engine_parse_image(
+	struct lm_str body, const char *repository, struct engine_image *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *j = NULL;
+	if (json_parse(body, &j, err) != LM_OK)
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "the Docker daemon's image details are not JSON");
+	const char *id = json_get_text(j, "Id");
+	if (!id || !*id)
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "the Docker daemon's image details have no Id");
+	int64_t size = json_get_int(j, "Size", 0);
+	ret->platform = platform_of(j);
+	ret->id = lm_xstrdup(id);
+	ret->digest = choose_digest(json_object_get(j, "RepoDigests"), repository);
+	ret->size = size > 0 ? (uint64_t)size : 0;
+	return LM_OK;
+}
+
+void engine_image_finish(struct engine_image *image)
+{
+	free(image->id);
+	free(image->digest);
+	free(image->platform);
+	*image = (struct engine_image){0};
+}
+
+/// The name under which the engine lists an image's digests: without "docker.io/" and "library/".
+static char *familiar_name(const struct image_ref *ref)
+{
+	if (strcmp(ref->registry, "docker.io") != 0)
+		return lm_xasprintf("%s/%s", ref->registry, ref->repository);
+	bool official = strncmp(ref->repository, "library/", 8) == 0;
+	return lm_xstrdup(ref->repository + (official ? 8 : 0));
+}
+
+lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
+	struct engine_image *ret, struct lm_err *err)
+{
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	lm_auto_free char *repository = NULL;
+	// What is no reference may still be an image id.
+	if (image_ref_parse(lm_str(name), &ref, NULL) == LM_OK)
+		repository = familiar_name(&ref);
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+	(void)lm_buf_printf(&target, "/v1.%u/images/", e->version.minor);
+	(void)lm_percent_encode(&target, lm_str(name), true);
+	(void)lm_buf_puts(&target, "/json");
+	if (target.overflow)
+		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	if (rc != LM_OK)
+		return lm_wrap(err, "look for image %s", name);
+	return engine_parse_image(http_unix_body(h), repository, ret, err);
+}
+
+lm_rc engine_ask_registry(const struct engine *e, const char *image, const struct lm_secret *auth,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	(void)lm_buf_printf(&target, "/v1.%u/distribution/", e->version.minor);
+	(void)lm_percent_encode(&target, lm_str(image), true);
+	(void)lm_buf_puts(&target, "/json");
+	if (target.overflow)
+		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
+	const struct http_unix_request request = {.socket_path = e->socket_path,
+		.method = "GET",
+		.target = lm_buf_cstr(&target),
+		.secret_header = auth ? "X-Registry-Auth" : NULL,
+		.secret_value = auth,
+		.body_max = LIMIT_ENGINE_BODY};
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = engine_exchange(&request, ASK_MS, limit, &h, err);
+
+	if (!rc && http_unix_status(h) / 100 != 2)
+		rc = engine_answer_error(h, err);
+	return rc ? lm_wrap(err, "image %s", image) : LM_OK;
+}
 
 void engine_image_list_finish(struct engine_image_list *list)
 {
@@ -74,7 +202,7 @@ lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, st
 
 	if (json_parse(body, &image, NULL) || !json_is_object(image))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"the Docker daemon's word on an image is not a JSON object");
+			"the Docker daemon's image details are not a JSON object");
 	bool is_of_registry = json_array_size(json_object_get(image, "RepoDigests")) > 0;
 	const json_t *list = json_object_get(json_object_get(image, "RootFS"), "Layers");
 	if (!is_of_registry)
@@ -90,14 +218,14 @@ lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, st
 	return LM_OK;
 }
 
-static lm_rc list_images(const struct engine *e, const struct wait_limit *limit,
+static lm_rc list_image_ids(const struct engine *e, const struct wait_limit *limit,
 	struct engine_image_list *ret, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
 	(void)lm_buf_printf(&target, "/v1.%u/images/json", e->version.minor);
-	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	return rc ? rc : engine_parse_image_list(http_unix_body(h), ret, err);
 }
 
@@ -111,8 +239,8 @@ static lm_rc get_layers(const struct engine *e, const char *id, const struct wai
 	(void)lm_percent_encode(&target, lm_str(id), false);
 	(void)lm_buf_puts(&target, "/json");
 	if (target.overflow)
-		return lm_fail(err, LM_E_PROTOCOL, 0, "the id of an image is too long");
-	lm_rc rc = engine_get_answer(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
+		return lm_fail(err, LM_E_PROTOCOL, 0, "an image ID is too long");
+	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	return rc ? rc : engine_parse_image_layers(http_unix_body(h), ret, err);
 }
 
@@ -129,7 +257,7 @@ lm_rc engine_list_layers(const struct engine *e, const struct wait_limit *limit,
 {
 	lm_auto(engine_image_list_finish) struct engine_image_list list = {0};
 	lm_auto(engine_layers_finish) struct engine_layers layers = {0};
-	lm_rc rc = list_images(e, limit, &list, err);
+	lm_rc rc = list_image_ids(e, limit, &list, err);
 
 	if (rc)
 		return lm_wrap(err, "list images");
@@ -139,7 +267,7 @@ lm_rc engine_list_layers(const struct engine *e, const struct wait_limit *limit,
 		if (rc == LM_E_NOT_FOUND)
 			continue;
 		if (rc)
-			return lm_wrap(err, "look at the layers of image %s", list.ids[i]);
+			return lm_wrap(err, "read the layers of image %s", list.ids[i]);
 		layers.n++;
 	}
 	*ret = layers;

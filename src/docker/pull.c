@@ -5,64 +5,257 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/engine_priv.h"
-#include "docker/images.h"
-#include "docker/pull_stream.h"
+#include "docker/engine_images.h"
+#include "docker/engine_json.h"
+#include "docker/engine_request.h"
+#include "docker/image_ref.h"
+#include "sys/http_unix.h"
+#include "sys/json.h"
 
 #include <stdio.h>
+
+enum {
+	LAYERS_MAX = 1024, ///< An image has at most 127; with indexes and provenance somewhat more.
+	LAYER_ID_SIZE = 80,
+	/// The engine reports a download each hundredth of it, but at least so often, in bytes.
+	REPORT_BYTES = 512 << 10,
+	REPORTS = 100,
+};
+
+struct pull_layer {
+	char id[LAYER_ID_SIZE];
+	char phase[32];
+	uint64_t extracted;
+	uint64_t done;
+	uint64_t total;
+	bool downloading;
+};
+
+void pull_stream_init(struct pull_stream *s)
+{
+	*s = (struct pull_stream){.status = "Waiting"};
+	json_stream_init(&s->json);
+}
+
+void pull_stream_finish(struct pull_stream *s)
+{
+	json_stream_finish(&s->json);
+	free(s->layers);
+	*s = (struct pull_stream){0};
+}
+
+static struct pull_layer *find_layer(struct pull_stream *s, const char *id)
+{
+	for (size_t i = 0; i < s->layers_n; i++)
+		if (strcmp(s->layers[i].id, id) == 0)
+			return &s->layers[i];
+	if (s->layers_n >= LAYERS_MAX || strlen(id) >= LAYER_ID_SIZE)
+		return NULL;
+	s->layers = lm_xrealloc(s->layers, (s->layers_n + 1) * sizeof(*s->layers));
+	struct pull_layer *layer = &s->layers[s->layers_n++];
+	*layer = (struct pull_layer){0};
+	(void)snprintf(layer->id, sizeof(layer->id), "%s", id);
+	return layer;
+}
+
+static uint64_t report_bytes(const struct pull_layer *layer)
+{
+	uint64_t each = layer->total / REPORTS;
+
+	return layer->total == 0 || each > REPORT_BYTES ? REPORT_BYTES : each;
+}
+
+static void sum_bytes(struct pull_stream *s)
+{
+	s->bytes_done = 0;
+	s->bytes_total = 0;
+	s->silent_bytes = 0;
+	for (size_t i = 0; i < s->layers_n; i++) {
+		s->bytes_done += s->layers[i].done;
+		s->bytes_total += s->layers[i].total;
+		if (s->layers[i].downloading)
+			s->silent_bytes += report_bytes(&s->layers[i]);
+	}
+}
+
+static uint64_t positive(const json_t *object, const char *key)
+{
+	int64_t value = json_get_int(object, key, 0);
+	// A bound that no image reaches, so that sums cannot overflow.
+	return value <= 0 ? 0 : value > INT64_C(1) << 50 ? UINT64_C(1) << 50 : (uint64_t)value;
+}
+
+/// A status that means: no progress at the moment.
+static bool is_idle(const char *status)
+{
+	return strncmp(status, "Retrying", 8) == 0 || strcmp(status, "Waiting") == 0;
+}
+
+static void take_layer(
+	struct pull_stream *s, struct pull_layer *layer, const char *status, const json_t *detail)
+{
+	uint64_t current = positive(detail, "current");
+	uint64_t total = positive(detail, "total");
+	bool moved = strncmp(layer->phase, status, sizeof(layer->phase) - 1) != 0;
+
+	layer->downloading = strcmp(status, "Downloading") == 0;
+	if (layer->downloading) {
+		moved = moved || current != layer->done;
+		layer->done = current;
+		layer->total = total > current ? total : current;
+	} else if (strcmp(status, "Extracting") == 0) {
+		moved = moved || current != layer->extracted;
+		layer->extracted = current;
+		// A small layer may be extracted without a report of its download.
+		if (layer->total < total)
+			layer->total = total;
+		layer->done = layer->total;
+	} else if (strcmp(status, "Download complete") == 0 ||
+		   strcmp(status, "Pull complete") == 0 ||
+		   strcmp(status, "Verifying Checksum") == 0) {
+		layer->done = layer->total;
+	}
+	if (is_idle(status))
+		return;
+	(void)snprintf(layer->phase, sizeof(layer->phase), "%.31s", status);
+	if (moved)
+		s->moves++;
+}
+
+static void take_closing_line(struct pull_stream *s, const char *status)
+{
+	if (strncmp(status, "Digest: ", 8) == 0) {
+		(void)snprintf(s->digest, sizeof(s->digest), "%.127s", status + 8);
+		s->finished = true;
+	} else if (strncmp(status, "Status: ", 8) == 0) {
+		s->finished = true;
+	}
+}
+
+static lm_rc stream_error(const json_t *j, const char *text, struct lm_err *err)
+{
+	const char *detail = json_get_text(json_object_get(j, "errorDetail"), "message");
+	struct lm_str words = lm_str_trim(lm_str(detail && *detail ? detail : text));
+	int64_t code = json_get_int(json_object_get(j, "errorDetail"), "code", 0);
+	char shown[4 * 600 + 32];
+	(void)lm_str_shorten(words, 600, shown, sizeof(shown));
+	lm_rc rc = engine_error_class(code == 401 ? 401 : 0, words);
+	return lm_fail(err, rc, 0, "%s", shown);
+}
+
+static lm_rc take_progress(void *ctx, struct lm_str object, struct lm_err *err)
+{
+	struct pull_stream *s = ctx;
+	lm_auto_json json_t *j = NULL;
+	if (json_parse(object, &j, err) != LM_OK)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the Docker daemon's progress is not JSON");
+	const char *error = json_get_text(j, "error");
+	if (error || json_object_get(j, "errorDetail"))
+		return stream_error(j, error ? error : "no reason given", err);
+	const char *status = json_get_text(j, "status");
+	const char *id = json_get_text(j, "id");
+	if (!status)
+		return LM_OK;
+	// "Pulling from demo/web" has the tag as its id.
+	if (!id || strncmp(status, "Pulling from", 12) == 0) {
+		take_closing_line(s, status);
+		s->moves++;
+		return LM_OK;
+	}
+	(void)snprintf(s->status, sizeof(s->status), "%.63s", status);
+	struct pull_layer *layer = find_layer(s, id);
+	if (layer) {
+		take_layer(s, layer, status, json_object_get(j, "progressDetail"));
+		sum_bytes(s);
+	}
+	return LM_OK;
+}
+
+lm_rc pull_stream_feed(struct pull_stream *s, struct lm_str piece, struct lm_err *err)
+{
+	return json_stream_feed(&s->json, piece, take_progress, s, err);
+}
+
+lm_rc pull_stream_end(const struct pull_stream *s, struct lm_err *err)
+{
+	if (s->finished && json_stream_at_boundary(&s->json))
+		return LM_OK;
+	return lm_fail(err, LM_E_NETWORK, 0,
+		"the Docker daemon closed the connection before the image was complete");
+}
 
 enum {
 	PROGRESS_MS = 250,
 	TARGET_MAX = 4096,
 	API_MINOR_PLATFORM = 32, ///< Below it the engine ignores `platform`.
-	/// A try that ended later than this was refused because its credentials had run out.
+	/// A pull that failed later than this was refused because its credentials had expired.
 	LONG_TRY_MS = 3600 * 1000,
 };
 
-/// One pull under way.
+struct pull_set;
+
+/// One image, from its first request to its last.
 struct pull {
+	struct pull_set *set;
 	size_t item;
-	struct http_unix *http; ///< NULL: the place is free.
 	struct pull_stream stream;
 	uint64_t moves_seen;
-	uint64_t told_ms;  ///< When on_progress was last called.
-	uint64_t begun_ms; ///< When this try began.
-	bool renewed;      ///< It is not the first.
+	uint64_t reported_ms; ///< When on_progress was last called.
+	uint64_t begun_ms;    ///< When this request began.
+	bool renewed;         ///< It is not the first.
 };
 
 struct pull_set {
 	const struct engine *engine;
 	const struct pull_item *items;
 	size_t n;
-	size_t started;
 	const struct pull_options *options;
 	const struct wait_limit *limit;
-	struct pull pulls[LIMIT_PARALLEL_PULLS];
-	unsigned parallel;
+	struct engine_batch *batch;
+	struct pull *pulls;    ///< One for each item.
 	uint64_t moved_ms;     ///< When any of them last made progress.
 	struct lm_err failure; ///< The first; LM_OK: none.
 	size_t failed_n;
 };
 
-static void free_place(struct pull *p)
-{
-	if (!p->http)
-		return;
-	http_unix_destroy(p->http);
-	pull_stream_finish(&p->stream);
-	p->http = NULL;
-}
-
 static void finish_set(struct pull_set *set)
 {
-	for (unsigned i = 0; i < LIMIT_PARALLEL_PULLS; i++)
-		free_place(&set->pulls[i]);
+	for (size_t i = 0; i < set->n; i++)
+		pull_stream_finish(&set->pulls[i].stream);
+	free(set->pulls);
 }
 
-static lm_rc take_piece(void *ctx, struct lm_str piece, struct lm_err *err)
+static void report_progress(const struct pull *p, const char *status)
+{
+	const struct pull_options *o = p->set->options;
+	const struct pull_progress progress = {.bytes_done = p->stream.bytes_done,
+		.bytes_total = p->stream.bytes_total,
+		.status = status};
+
+	if (o->on_progress)
+		o->on_progress(o->ctx, p->item, &progress);
+}
+
+static lm_rc take_pull_piece(void *ctx, struct lm_str piece, struct lm_err *err)
 {
 	struct pull *p = ctx;
+
 	return pull_stream_feed(&p->stream, piece, err);
+}
+
+static void note_progress(void *ctx, size_t i)
+{
+	struct pull_set *set = ctx;
+	struct pull *p = &set->pulls[i];
+
+	if (p->stream.moves == p->moves_seen)
+		return;
+	p->moves_seen = p->stream.moves;
+	set->moved_ms = lm_clock_mono_ms();
+	if (p->reported_ms != 0 && set->moved_ms - p->reported_ms < PROGRESS_MS)
+		return;
+	p->reported_ms = set->moved_ms;
+	report_progress(p, p->stream.status);
 }
 
 static lm_rc build_target(const struct engine *e, const struct pull_item *item, struct lm_buf *out,
@@ -82,60 +275,66 @@ static lm_rc build_target(const struct engine *e, const struct pull_item *item, 
 		(void)lm_percent_encode(out, lm_str(item->platform), false);
 	}
 	if (out->overflow)
-		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
+		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
 	return LM_OK;
 }
 
-static lm_rc start(struct pull_set *set, struct pull *p, size_t index, struct lm_err *err)
+/// Asks for other credentials. What the other pulls received meanwhile has not been read.
+static lm_rc renew_credentials(
+	struct pull *p, const struct lm_err *refusal, bool *ret_renewed, struct lm_err *err)
 {
-	const struct pull_item *item = &set->items[index];
+	const struct pull_options *o = p->set->options;
+	lm_rc rc = o->renew ? o->renew(o->ctx, p->item, refusal, ret_renewed, err) : LM_OK;
+
+	p->set->moved_ms = lm_clock_mono_ms();
+	return rc;
+}
+
+static lm_rc start_pull(void *ctx, size_t i, struct http_unix **ret, struct lm_err *err)
+{
+	struct pull_set *set = ctx;
+	struct pull *p = &set->pulls[i];
+	const struct pull_item *item = &set->items[i];
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
-	lm_rc rc = build_target(set->engine, item, &target, err);
+	bool renewed = false;
+	lm_rc rc = p->renewed ? LM_OK : renew_credentials(p, NULL, &renewed, err);
+
+	if (rc == LM_OK)
+		rc = build_target(set->engine, item, &target, err);
 	if (rc != LM_OK)
 		return rc;
-	struct http_unix_request request = {.socket_path = set->engine->socket_path,
+	const struct http_unix_request request = {.socket_path = set->engine->socket_path,
 		.method = "POST",
 		.target = lm_buf_cstr(&target),
 		.secret_header = item->auth && item->auth->len > 0 ? "X-Registry-Auth" : NULL,
 		.secret_value = item->auth,
-		.on_body = take_piece,
+		.on_body = take_pull_piece,
 		.ctx = p};
-	rc = engine_connect(&request, &p->http, err);
-	if (rc != LM_OK)
-		return rc;
-	p->item = index;
 	p->moves_seen = 0;
+	p->reported_ms = 0;
 	p->begun_ms = set->moved_ms = lm_clock_mono_ms();
-	p->told_ms = 0;
 	pull_stream_init(&p->stream);
-	return LM_OK;
+	return engine_connect(&request, ret, err);
 }
 
-static void tell_progress(const struct pull_set *set, struct pull *p, const char *status)
+/// When no pull has made progress for too long.
+static uint64_t stall_ms(void *ctx, uint64_t begun_ms)
 {
-	if (!set->options->on_progress)
-		return;
-	struct pull_progress progress = {.bytes_done = p->stream.bytes_done,
-		.bytes_total = p->stream.bytes_total,
-		.status = status};
-	set->options->on_progress(set->options->ctx, p->item, &progress);
+	const struct pull_set *set = ctx;
+	uint64_t bytes = 0, silence_ms = set->options->stall_ms;
+	(void)begun_ms;
+
+	if (silence_ms == 0)
+		return UINT64_MAX;
+	for (size_t i = 0; i < set->n; i++)
+		bytes += set->pulls[i].stream.silent_bytes;
+	uint64_t slowest_ms = bytes * 1000 / PULL_SLOWEST;
+	return set->moved_ms + (slowest_ms > silence_ms ? slowest_ms : silence_ms);
 }
 
-static void note_progress(struct pull_set *set, struct pull *p)
-{
-	if (p->stream.moves == p->moves_seen)
-		return;
-	p->moves_seen = p->stream.moves;
-	set->moved_ms = lm_clock_mono_ms();
-	if (p->told_ms != 0 && set->moved_ms - p->told_ms < PROGRESS_MS)
-		return;
-	p->told_ms = set->moved_ms;
-	tell_progress(set, p, p->stream.status);
-}
-
-/// An answer that is not 2xx. 404 is the registry's final word on the image; 409 is no conflict on
-/// this device, so it is a plain refusal here.
-static lm_rc refused(const struct http_unix *h, struct lm_err *err)
+/// An answer that is not 2xx. 404 is the registry's final answer on the image; 409 is no conflict
+/// on this device, so it is a plain refusal here.
+static lm_rc fail_refused(const struct http_unix *h, struct lm_err *err)
 {
 	lm_rc rc = engine_answer_error(h, err);
 	if (rc != LM_E_CONFLICT)
@@ -146,40 +345,46 @@ static lm_rc refused(const struct http_unix *h, struct lm_err *err)
 }
 
 /// The answer is complete: is the image there, and what is its digest?
-static lm_rc complete(struct pull_set *set, struct pull *p, struct lm_err *err)
+static lm_rc complete(struct pull *p, const struct http_unix *http, struct lm_err *err)
 {
-	if (http_unix_status(p->http) / 100 != 2)
-		return refused(p->http, err);
-	lm_rc rc = pull_stream_end(&p->stream, err);
-	if (rc != LM_OK)
-		return rc;
+	const struct pull_set *set = p->set;
 	lm_auto(engine_image_finish) struct engine_image image = {0};
 	const char *digest = p->stream.digest;
-	if (!*digest) {
+
+	if (http_unix_status(http) / 100 != 2)
+		return fail_refused(http, err);
+	lm_rc rc = pull_stream_end(&p->stream, err);
+	if (rc == LM_OK && !*digest) {
 		rc = engine_inspect_image(
 			set->engine, set->items[p->item].image, set->limit, &image, err);
-		if (rc != LM_OK)
-			return rc;
 		digest = image.digest ? image.digest : "";
 	}
-	tell_progress(set, p, "done");
+	if (rc != LM_OK)
+		return rc;
+	report_progress(p, "done");
 	if (set->options->on_done)
 		set->options->on_done(set->options->ctx, p->item, digest);
-	free_place(p);
 	return LM_OK;
 }
 
-static lm_rc step(struct pull_set *set, struct pull *p, struct lm_err *err)
+/// Whether a pull that has failed with what is in `err` is tried again: it was refused, and there
+/// are other credentials now.
+static bool try_again(struct pull *p, struct lm_err *err)
 {
-	bool done = false;
-	lm_rc rc = http_unix_step(p->http, &done, err);
-	if (rc != LM_OK)
-		return rc;
-	note_progress(set, p);
-	return done ? complete(set, p, err) : LM_OK;
+	bool lasted = lm_clock_mono_ms() - p->begun_ms >= LONG_TRY_MS;
+	const struct lm_err refusal = *err;
+	bool renewed = false;
+
+	if (refusal.rc != LM_E_DENIED || (p->renewed && !lasted))
+		return false;
+	if (renew_credentials(p, &refusal, &renewed, err) != LM_OK)
+		return false;
+	p->renewed = renewed;
+	*err = refusal;
+	return renewed;
 }
 
-/// Notes the failure of an item, whose place is free then. What ends all is returned.
+/// Records the failure of an item. Returns an error that cancels all pulls.
 static lm_rc fail_item(struct pull_set *set, size_t index, struct lm_err *err)
 {
 	const struct pull_options *o = set->options;
@@ -194,152 +399,34 @@ static lm_rc fail_item(struct pull_set *set, size_t index, struct lm_err *err)
 		return LM_OK;
 	if (set->failed_n++ == 0)
 		set->failure = *err;
+	set->batch->draining = true;
 	return LM_OK;
 }
 
-/// Asks for other credentials. What the other pulls received meanwhile has not been read.
-static lm_rc renew(struct pull_set *set, size_t item, const struct lm_err *refusal,
-	bool *ret_renewed, struct lm_err *err)
+static lm_rc finish_pull(void *ctx, size_t i, const struct http_unix *http, uint64_t *ret_again_ms,
+	struct lm_err *err)
 {
-	const struct pull_options *o = set->options;
-	lm_rc rc = o->renew ? o->renew(o->ctx, item, refusal, ret_renewed, err) : LM_OK;
-	set->moved_ms = lm_clock_mono_ms();
-	return rc;
-}
+	struct pull_set *set = ctx;
+	struct pull *p = &set->pulls[i];
+	lm_rc rc = err->rc;
 
-/// A pull has failed: once more, if it was refused and there are other credentials now.
-static lm_rc try_again(struct pull_set *set, struct pull *p, struct lm_err *err)
-{
-	bool lasted = lm_clock_mono_ms() - p->begun_ms >= LONG_TRY_MS;
-	struct lm_err refusal = *err;
-	bool renewed = false;
-	if (refusal.rc != LM_E_DENIED || (p->renewed && !lasted))
-		return refusal.rc;
-	free_place(p);
-	lm_rc rc = renew(set, p->item, &refusal, &renewed, err);
-	if (rc != LM_OK)
-		return rc;
-	if (!renewed) {
-		*err = refusal;
-		return refusal.rc;
-	}
-	p->renewed = true;
-	return start(set, p, p->item, err);
-}
-
-static lm_rc start_next(struct pull_set *set, struct pull *p, struct lm_err *err)
-{
-	bool renewed = false;
-	lm_rc rc = renew(set, set->started, NULL, &renewed, err);
-	p->renewed = false;
-	return rc == LM_OK ? start(set, p, set->started, err) : rc;
-}
-
-/// After a failure none is begun any more.
-static lm_rc fill_places(struct pull_set *set, struct lm_err *err)
-{
-	for (unsigned i = 0; i < set->parallel; i++) {
-		struct pull *p = &set->pulls[i];
-
-		while (!p->http && set->started < set->n && set->failed_n == 0) {
-			lm_rc rc = start_next(set, p, err);
-
-			if (rc != LM_OK)
-				rc = fail_item(set, set->started, err);
-			if (rc != LM_OK)
-				return rc;
-			set->started++;
-		}
-	}
-	return LM_OK;
-}
-
-/// For how long nothing may be heard of any pull.
-static uint64_t silence_ms(const struct pull_set *set)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned i = 0; i < set->parallel; i++)
-		if (set->pulls[i].http)
-			bytes += set->pulls[i].stream.silent_bytes;
-	uint64_t slowest_ms = bytes * 1000 / PULL_SLOWEST;
-	return slowest_ms > set->options->stall_ms ? slowest_ms : set->options->stall_ms;
-}
-
-/// None has made progress for too long.
-static lm_rc fail_stalled(struct pull_set *set, uint64_t silent_ms, struct lm_err *err)
-{
-	for (unsigned i = 0; i < set->parallel; i++) {
-		struct pull *p = &set->pulls[i];
-
-		if (!p->http)
-			continue;
-		free_place(p);
-		(void)lm_fail(err, LM_E_TIMEOUT, 0,
+	if (http && rc == LM_E_TIMEOUT)
+		rc = lm_fail(err, rc, 0,
 			"no progress for %llu s: is the registry reachable, and fast enough?",
-			(unsigned long long)(silent_ms / 1000));
-		lm_rc rc = fail_item(set, p->item, err);
-		if (rc != LM_OK)
-			return rc;
-	}
-	return LM_OK;
-}
-
-/// Waits for any of the pulls. `*ret_stalled`: in vain.
-static lm_rc wait_for_pulls(
-	struct pull_set *set, struct pollfd *fds, unsigned n, bool *ret_stalled, struct lm_err *err)
-{
-	struct wait_limit limit = *set->limit;
-	uint64_t silent_ms = silence_ms(set), now = lm_clock_mono_ms();
-	uint64_t stall_at = set->moved_ms + silent_ms;
-
-	*ret_stalled = false;
-	if (set->options->stall_ms != 0)
-		limit = wait_limit_within(&limit, stall_at > now ? stall_at - now : 0);
-	lm_rc rc = wait_for(fds, n, &limit, err);
+			(unsigned long long)(lm_clock_mono_ms() - set->moved_ms) / 1000);
+	else if (rc == LM_OK)
+		rc = complete(p, http, err);
+	pull_stream_finish(&p->stream);
 	if (rc == LM_OK)
 		return LM_OK;
-	if (rc != LM_E_TIMEOUT || limit.deadline_ms == set->limit->deadline_ms)
-		return lm_wrap(err, "pull images");
-	*ret_stalled = true;
-	return fail_stalled(set, silent_ms, err);
+	if (!http || !try_again(p, err))
+		return fail_item(set, i, err);
+	*ret_again_ms = 0;
+	return LM_OK;
 }
 
-/// One round: wait, then step those that are ready. `*ret_done` when none is left.
-static lm_rc run_round(struct pull_set *set, bool *ret_done, struct lm_err *err)
-{
-	struct pollfd fds[LIMIT_PARALLEL_PULLS];
-	struct pull *polled[LIMIT_PARALLEL_PULLS];
-	unsigned n = 0;
-	bool stalled = false;
-	lm_rc rc = fill_places(set, err);
-
-	for (unsigned i = 0; i < set->parallel; i++) {
-		struct pull *p = &set->pulls[i];
-		if (!p->http)
-			continue;
-		fds[n] = (struct pollfd){
-			.fd = http_unix_fd(p->http), .events = http_unix_events(p->http)};
-		polled[n++] = p;
-	}
-	*ret_done = n == 0;
-	if (rc != LM_OK || n == 0)
-		return rc;
-	rc = wait_for_pulls(set, fds, n, &stalled, err);
-	for (unsigned i = 0; rc == LM_OK && !stalled && i < n; i++) {
-		struct pull *p = polled[i];
-
-		if (fds[i].revents == 0 || step(set, p, err) == LM_OK ||
-			try_again(set, p, err) == LM_OK)
-			continue;
-		free_place(p);
-		rc = fail_item(set, p->item, err);
-	}
-	return rc;
-}
-
-/// All pulls have ended.
-static lm_rc sum_up(const struct pull_set *set, struct lm_err *err)
+/// All pulls have finished.
+static lm_rc sum_up_failures(const struct pull_set *set, struct lm_err *err)
 {
 	size_t others = set->failed_n - 1;
 
@@ -348,7 +435,7 @@ static lm_rc sum_up(const struct pull_set *set, struct lm_err *err)
 	*err = set->failure;
 	if (others == 0)
 		return err->rc;
-	return lm_fail(err, set->failure.rc, set->failure.sys, "%s; %zu other image%s failed, too",
+	return lm_fail(err, set->failure.rc, set->failure.sys, "%s; %zu other image%s failed too",
 		set->failure.msg, others, others == 1 ? "" : "s");
 }
 
@@ -356,21 +443,30 @@ lm_rc engine_pull(const struct engine *e, const struct pull_item *items, size_t 
 	const struct pull_options *options, const struct wait_limit *limit, struct lm_err *err)
 {
 	struct lm_err own;
-	if (!err)
-		err = &own;
 	unsigned parallel = options->parallel;
-	if (parallel == 0 || parallel > LIMIT_PARALLEL_PULLS)
-		parallel = LIMIT_PARALLEL_PULLS;
+	struct engine_batch batch = {.what = "pull images",
+		.n = n,
+		.parallel = parallel == 0 || parallel > LIMIT_PARALLEL_PULLS ? LIMIT_PARALLEL_PULLS
+									     : parallel,
+		.start = start_pull,
+		.deadline_ms = stall_ms,
+		.progress = note_progress,
+		.finish = finish_pull};
 	lm_auto(finish_set) struct pull_set set = {.engine = e,
 		.items = items,
 		.n = n,
 		.options = options,
 		.limit = limit,
-		.parallel = parallel};
-	for (bool done = false; !done;) {
-		lm_rc rc = run_round(&set, &done, err);
-		if (rc != LM_OK)
-			return rc;
+		.batch = &batch,
+		.pulls = lm_xcalloc(n + 1, sizeof(*set.pulls))};
+
+	if (!err)
+		err = &own;
+	batch.ctx = &set;
+	for (size_t i = 0; i < n; i++) {
+		set.pulls[i].set = &set;
+		set.pulls[i].item = i;
 	}
-	return sum_up(&set, err);
+	lm_rc rc = engine_batch_run(&batch, limit, err);
+	return rc == LM_OK ? sum_up_failures(&set, err) : rc;
 }

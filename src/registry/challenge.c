@@ -4,6 +4,7 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "http/web_address.h"
 #include "sys/json.h"
 
 enum {
@@ -26,7 +27,7 @@ static void skip_blanks(struct lm_str *s, const char *blanks)
 }
 
 /// Takes a token (RFC 9110 5.6.2, as far as matters here) off the front.
-static struct lm_str take_word(struct lm_str *s)
+static struct lm_str take_token(struct lm_str *s)
 {
 	size_t n = 0;
 
@@ -37,8 +38,8 @@ static struct lm_str take_word(struct lm_str *s)
 	return word;
 }
 
-/// Takes a quoted text off the front, which begins with its quote. The caller frees.
-static char *take_quoted(struct lm_str *s)
+/// Takes a quoted text off the front, which starts with its quote. The caller frees.
+static char *take_quoted_text(struct lm_str *s)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_HTTP_HEADERS);
 	size_t i = 1;
@@ -53,11 +54,11 @@ static char *take_quoted(struct lm_str *s)
 	return lm_xstrdup(lm_buf_cstr(&text)); // up to a NUL, which no parameter has
 }
 
-static char *take_value(struct lm_str *s)
+static char *take_parameter(struct lm_str *s)
 {
 	if (s->n > 0 && s->p[0] == '"')
-		return take_quoted(s);
-	struct lm_str word = take_word(s);
+		return take_quoted_text(s);
+	struct lm_str word = take_token(s);
 	return lm_xmemdup0(word.p, word.n);
 }
 
@@ -89,13 +90,13 @@ static void take_parameters(struct lm_str *s, struct challenge *c)
 		struct lm_str rest = *s;
 
 		skip_blanks(&rest, " \t,");
-		struct lm_str name = take_word(&rest);
+		struct lm_str name = take_token(&rest);
 		skip_blanks(&rest, " \t");
 		if (name.n == 0 || rest.n == 0 || rest.p[0] != '=')
-			return; // the next challenge, or rubbish
+			return; // the next challenge, or garbage
 		rest = (struct lm_str){rest.p + 1, rest.n - 1};
 		skip_blanks(&rest, " \t");
-		set_parameter(c, name, take_value(&rest));
+		set_parameter(c, name, take_parameter(&rest));
 		*s = rest;
 	}
 }
@@ -115,7 +116,7 @@ void challenge_parse(struct lm_str header, struct challenge *ret)
 		lm_auto(challenge_finish) struct challenge c = {0};
 
 		skip_blanks(&rest, " \t,");
-		struct lm_str word = take_word(&rest);
+		struct lm_str word = take_token(&rest);
 		if (word.n == 0)
 			return; // a '=' or a quote where a scheme should be
 		take_parameters(&rest, &c);
@@ -133,7 +134,7 @@ void challenge_parse(struct lm_str header, struct challenge *ret)
 	}
 }
 
-/// Whether it may stand in a header: a line end would begin another one.
+/// Whether it may stand in a header: a line end would start another one.
 static bool is_printable(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -146,7 +147,7 @@ lm_rc challenge_token_parse(struct lm_str body, struct lm_secret *ret, struct lm
 {
 	lm_auto_json json_t *answer = NULL;
 
-	// jansson's words may quote the text.
+	// jansson's message may quote the text.
 	if (json_parse(body, &answer, NULL))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "its answer is not JSON");
 	const char *token = json_get_text(answer, "token");
@@ -182,7 +183,7 @@ void challenge_bearer(const struct lm_secret *token, struct lm_secret *ret)
 	lm_secret_set(ret, lm_buf_str(&value));
 }
 
-void address_finish(struct address *a)
+void registry_url_finish(struct registry_url *a)
 {
 	for (size_t i = 0; i < a->query_n; i++) {
 		free(a->query[i].name);
@@ -191,7 +192,7 @@ void address_finish(struct address *a)
 	free(a->query);
 	free(a->origin);
 	free(a->path);
-	*a = (struct address){0};
+	*a = (struct registry_url){0};
 }
 
 /// The text decoded, or NULL. In a query a '+' stands for a blank. The caller frees.
@@ -208,7 +209,7 @@ static char *decode(struct lm_str s, bool in_query)
 	return lm_buf_take(&text);
 }
 
-static bool read_query(struct lm_str query, struct address *a)
+static bool read_query(struct lm_str query, struct registry_url *a)
 {
 	a->query = lm_xcalloc(PAIRS_MAX, sizeof(*a->query));
 	while (query.n > 0) {
@@ -217,7 +218,7 @@ static bool read_query(struct lm_str query, struct address *a)
 
 		if (a->query_n == PAIRS_MAX)
 			return false;
-		struct address_pair *pair = &a->query[a->query_n++];
+		struct registry_url_parameter *pair = &a->query[a->query_n++];
 		pair->name = decode(name, true);
 		pair->value = decode(value, true);
 		if (!pair->name || !pair->value)
@@ -226,43 +227,29 @@ static bool read_query(struct lm_str query, struct address *a)
 	return true;
 }
 
-static bool is_host(struct lm_str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == 0x7f || strchr("@\\\"<>^`{|}", s.p[i]))
-			return false;
-	return s.n > 0;
-}
-
 /// Takes scheme and host off the front of `*rest`, or the base in their place.
-static bool take_origin(struct lm_str *rest, const char *base, struct address *a)
+static bool take_origin(struct lm_str *rest, const char *base, struct registry_url *url)
 {
-	struct lm_str all = *rest;
-	bool relative =
-		base && lm_str_starts(all, LM_STR("/")) && !lm_str_starts(all, LM_STR("//"));
+	struct web_address a;
+	const char *why;
 
-	if (relative) {
-		a->https = strncmp(base, "https://", 8) == 0;
-		a->origin = lm_xstrdup(base);
+	if (base && lm_str_starts(*rest, LM_STR("/")) && !lm_str_starts(*rest, LM_STR("//"))) {
+		url->https = strncmp(base, "https://", 8) == 0;
+		url->origin = lm_xstrdup(base);
 		return true;
 	}
-	a->https = lm_str_starts(all, LM_STR("https://"));
-	size_t scheme = a->https ? 8 : 7;
-	if (!a->https && !lm_str_starts(all, LM_STR("http://")))
+	if (!web_address_parse(*rest, &a, &why))
 		return false;
-	size_t end = scheme;
-	while (end < all.n && all.p[end] != '/' && all.p[end] != '?')
-		end++;
-	if (!is_host((struct lm_str){all.p + scheme, end - scheme}))
-		return false;
-	a->origin = lm_xmemdup0(all.p, end);
-	*rest = (struct lm_str){all.p + end, all.n - end};
+	url->https = !a.plain_http;
+	url->origin = a.origin;
+	*rest = a.rest;
 	return true;
 }
 
-lm_rc address_parse(struct lm_str text, const char *base, struct address *ret, struct lm_err *err)
+lm_rc registry_url_parse(
+	struct lm_str text, const char *base, struct registry_url *ret, struct lm_err *err)
 {
-	lm_auto(address_finish) struct address a = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
 	struct lm_str query = lm_str_trim(text);
 	struct lm_str without_fragment = lm_str_cut(&query, '#');
 	char shown[4 * 200 + 32];
@@ -276,10 +263,10 @@ lm_rc address_parse(struct lm_str text, const char *base, struct address *ret, s
 	}
 	if (!good) { // a query may hold a signature, and is not shown
 		struct lm_str head = {without_fragment.p, lm_str_find(without_fragment, '?')};
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not an address that can be asked",
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a valid http:// or https:// URL",
 			lm_str_shorten(head, 200, shown, sizeof(shown)));
 	}
 	*ret = a;
-	a = (struct address){0};
+	a = (struct registry_url){0};
 	return LM_OK;
 }

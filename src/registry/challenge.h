@@ -17,11 +17,11 @@ struct challenge {
 	enum challenge_scheme scheme;
 	// BEARER; "" if it has none.
 	char *realm;   ///< Address of the token server.
-	char *service; ///< The registry, as the token server knows it.
-	char *scope;   ///< What the token is to be good for.
+	char *service; ///< The token server's name of the registry.
+	char *scope;   ///< What the token permits.
 };
 
-/// Reads a WWW-Authenticate header, which may hold several challenges: the first that we know.
+/// Reads a WWW-Authenticate header, which may hold several challenges: the first of a known scheme.
 /// CHALLENGE_NONE if there is none, or a Bearer without a realm.
 void challenge_parse(struct lm_str header, struct challenge *ret);
 void challenge_finish(struct challenge *c);
@@ -33,20 +33,21 @@ lm_rc challenge_token_parse(struct lm_str body, struct lm_secret *ret, struct lm
 bool challenge_basic(struct lm_str username, struct lm_str password, struct lm_secret *ret);
 void challenge_bearer(const struct lm_secret *token, struct lm_secret *ret);
 
-/// An address taken apart and decoded, as it comes in headers.
-struct address_pair {
+/// A URL that a registry names in a header, parsed and decoded.
+struct registry_url_parameter {
 	char *name, *value;
 };
 
-struct address {
+struct registry_url {
 	bool https;
 	char *origin; ///< "https://host[:port]"
 	char *path;   ///< Begins with '/'.
-	struct address_pair *query;
+	struct registry_url_parameter *query;
 	size_t query_n;
 };
 
-/// `base` is the origin for one that begins with '/'; NULL: there is none. LM_E_INVALID: it is not
-/// an address of http or https, has a user name in it, or cannot be decoded.
-lm_rc address_parse(struct lm_str text, const char *base, struct address *ret, struct lm_err *err);
-void address_finish(struct address *a);
+/// `base` is the origin of one that begins with '/'; NULL: there is none. LM_E_INVALID: it is no
+/// http:// or https:// URL, holds a user name, or cannot be decoded.
+lm_rc registry_url_parse(
+	struct lm_str text, const char *base, struct registry_url *ret, struct lm_err *err);
+void registry_url_finish(struct registry_url *a);

@@ -17,13 +17,13 @@ const char *const MANIFEST_TYPES[] = {
 	NULL,
 };
 
-static void copy_part(char out[32], struct lm_str part)
+static void copy_lower(char out[32], struct lm_str part)
 {
 	(void)snprintf(out, 32, "%.*s", (int)(part.n < 31 ? part.n : 31), part.p);
 }
 
 /// Architectures as `uname -m` and people name them.
-static void normalize(struct manifest_platform *p)
+static void normalize_architecture(struct manifest_platform *p)
 {
 	static const struct {
 		const char *given, *name, *variant;
@@ -42,14 +42,14 @@ static void normalize(struct manifest_platform *p)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
 		if (strcmp(p->architecture, names[i].given) != 0)
 			continue;
-		copy_part(p->architecture, lm_str(names[i].name));
+		copy_lower(p->architecture, lm_str(names[i].name));
 		if (!*p->variant)
-			copy_part(p->variant, lm_str(names[i].variant));
+			copy_lower(p->variant, lm_str(names[i].variant));
 		break;
 	}
 	// Each has one that is meant where none is named.
 	if (strcmp(p->architecture, "arm") == 0 && !*p->variant)
-		copy_part(p->variant, LM_STR("v7"));
+		copy_lower(p->variant, LM_STR("v7"));
 	if (strcmp(p->architecture, "arm64") == 0 && strcmp(p->variant, "v8") == 0)
 		p->variant[0] = '\0';
 }
@@ -67,13 +67,13 @@ lm_rc manifest_platform_parse(struct lm_str text, struct manifest_platform *ret,
 	}
 	if (os.n == 0 || architecture.n == 0 || lm_str_find(rest, '/') < rest.n || os.n > 31 ||
 		architecture.n > 31 || rest.n > 31)
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a platform, as linux/arm64 is",
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a platform such as linux/arm64",
 			lm_str_shorten(text, 60, shown, sizeof(shown)));
 	*ret = (struct manifest_platform){0};
-	copy_part(ret->os, os);
-	copy_part(ret->architecture, architecture);
-	copy_part(ret->variant, rest);
-	normalize(ret);
+	copy_lower(ret->os, os);
+	copy_lower(ret->architecture, architecture);
+	copy_lower(ret->variant, rest);
+	normalize_architecture(ret);
 	return LM_OK;
 }
 
@@ -106,10 +106,10 @@ static struct manifest_platform read_platform(const json_t *entry)
 	const json_t *platform = json_object_get(entry, "platform");
 	struct manifest_platform p = {0};
 
-	copy_part(p.os, lm_str(json_get_text(platform, "os")));
-	copy_part(p.architecture, lm_str(json_get_text(platform, "architecture")));
-	copy_part(p.variant, lm_str(json_get_text(platform, "variant")));
-	normalize(&p);
+	copy_lower(p.os, lm_str(json_get_text(platform, "os")));
+	copy_lower(p.architecture, lm_str(json_get_text(platform, "architecture")));
+	copy_lower(p.variant, lm_str(json_get_text(platform, "variant")));
+	normalize_architecture(&p);
 	return p;
 }
 
@@ -169,14 +169,14 @@ static lm_rc choose_child(const json_t *entries, const struct manifest_platform 
 		}
 	}
 	if (!best)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is none for %s/%s%s%s, only for: %s",
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "not available for %s/%s%s%s, only for: %s",
 			platform->os, platform->architecture, *platform->variant ? "/" : "",
 			platform->variant, names.len > 0 ? lm_buf_cstr(&names) : "nothing");
 	ret->child = lm_xstrdup(best);
 	return LM_OK;
 }
 
-/// Without a media type that says so, layers are compressed: all but a few are.
+/// Layers without a known media type count as compressed: nearly all are.
 static bool is_packed(const json_t *layer)
 {
 	struct lm_str type = lm_str(json_get_text(layer, "mediaType"));
@@ -204,7 +204,7 @@ static lm_rc read_layers(const json_t *layers, struct manifest *m, struct lm_err
 	json_t *layer;
 
 	if (n > LIMIT_LAYERS)
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "it has %zu layers, at most %d go", n,
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "it has %zu layers, the maximum is %d", n,
 			LIMIT_LAYERS);
 	m->layers = lm_xcalloc(n + 1, sizeof(*m->layers));
 	json_array_foreach(layers, i, layer)
@@ -225,8 +225,7 @@ static lm_rc read_manifest(const json_t *document, struct manifest *ret, struct 
 
 	if (!config || !json_is_array(layers))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"it is in a form that names no sizes: push the image again with a newer "
-			"tool");
+			"its manifest has no layer sizes: push the image again with a newer tool");
 	lm_rc rc = read_layers(layers, &m, err);
 	if (rc)
 		return rc;
@@ -275,8 +274,7 @@ lm_rc manifest_config_layers(
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the configuration names no layers");
 	if (json_array_size(list) > LIMIT_LAYERS)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the configuration names %zu layers, at "
-			"most %d go",
+			"the configuration names %zu layers, the maximum is %d",
 			json_array_size(list), LIMIT_LAYERS);
 	layers.items = lm_xcalloc(json_array_size(list) + 1, sizeof(*layers.items));
 	json_array_foreach(list, i, digest)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What a registry says an image is made of: the index (one image for several platforms), the
-/// manifest (its layers and their sizes), and the configuration, which names the layers as an
-/// engine knows them. OCI's documents and Docker's older names for the same. Pure.
+/// What an image is made of, as its registry describes it: the index (one image for several
+/// platforms), the manifest (its layers and their sizes), and the configuration, which names the
+/// layers as an engine does. OCI's documents and Docker's older names for the same. Pure.
 /// https://github.com/opencontainers/image-spec
 
 #include "base/error.h"
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// The media types to ask for, in the order of preference. NULL-ended.
+/// The media types to ask for, in the order of preference. NULL-terminated.
 extern const char *const MANIFEST_TYPES[];
 
 /// "linux/arm/v7", taken apart. Empty texts: any.

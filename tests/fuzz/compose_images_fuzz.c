@@ -4,9 +4,8 @@
 
 #include "base/cleanup.h"
 #include "docker/compose_file.h"
-#include "docker/compose_lint.h"
 #include "docker/compose_variables.h"
-#include "docker/platform.h"
+#include "docker/image_ref.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			&services, generation, lm_str(variables.profiles), &err);
 	compose_images_make(&services, &options, &images);
 	for (size_t i = 0; i < images.n; i++)
-		(void)platform_fits("linux/amd64",
+		(void)image_platform_fits("linux/amd64",
 			images.items[i].platform ? images.items[i].platform : images.items[i].name,
 			"linux/arm/v7");
 	return 0;

@@ -5,8 +5,8 @@
 
 #include "base/cleanup.h"
 #include "docker/compose_output.h"
-#include "docker/compose_references.h"
 #include "docker/compose_values.h"
+#include "docker/compose_variables.h"
 
 #include <stdint.h>
 

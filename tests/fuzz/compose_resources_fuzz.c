@@ -3,7 +3,7 @@
 /// What `docker-compose config` prints, as far as conflicts are looked for in it.
 
 #include "base/cleanup.h"
-#include "docker/compose_resources.h"
+#include "docker/compose_requirements.h"
 
 #include <stdint.h>
 

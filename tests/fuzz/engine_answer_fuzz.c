@@ -4,10 +4,9 @@
 /// byte says.
 
 #include "base/cleanup.h"
-#include "docker/answer.h"
-#include "docker/container_state.h"
-#include "docker/inventory.h"
-#include "docker/pull_stream.h"
+#include "docker/engine_images.h"
+#include "docker/engine_json.h"
+#include "docker/pull.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,9 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!engine_parse_containers(text, "p", &containers, &err);
 	lm_auto(engine_networks_finish) struct engine_networks networks = {0};
 	(void)!engine_parse_networks(text, "p", &networks, &err);
-	lm_auto(inventory_finish) struct inventory inventory = {0};
-	(void)!inventory_parse_containers(text, &inventory, &err);
-	(void)!inventory_parse_networks(text, &inventory, &err);
+	lm_auto(engine_inventory_finish) struct engine_inventory inventory = {0};
+	(void)!engine_parse_containers(text, NULL, &inventory.containers, &err);
+	(void)!engine_parse_networks(text, NULL, &inventory.networks, &err);
 	lm_auto(engine_image_finish) struct engine_image image = {0};
 	(void)!engine_parse_image(text, "a/b", &image, &err);
 	struct engine_container_state state;

@@ -20,10 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lm_auto_secret struct lm_secret token = {0};
 	if (challenge_token_parse(text, &token, &err) == LM_OK && token.len == 0)
 		__builtin_trap();
-	lm_auto(address_finish) struct address a = {0};
-	(void)!address_parse(text, size % 2 ? "https://registry.example" : NULL, &a, &err);
-	lm_auto(address_finish) struct address realm = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
+	(void)!registry_url_parse(text, size % 2 ? "https://registry.example" : NULL, &a, &err);
+	lm_auto(registry_url_finish) struct registry_url realm = {0};
 	if (c.realm)
-		(void)!address_parse(lm_str(c.realm), NULL, &realm, &err);
+		(void)!registry_url_parse(lm_str(c.realm), NULL, &realm, &err);
 	return 0;
 }

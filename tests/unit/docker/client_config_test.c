@@ -82,15 +82,14 @@ static void tells_what_is_wrong_and_nothing_of_what_is_in_it(void **state)
 	static const struct {
 		const char *text, *says;
 	} cases[] = {
-		{"", "it is no JSON object (line 1"},
-		{"[\"s3cret\"]", "it is no JSON object"},
-		{"{\"auths\":{\"r\":{\"auth\":\"x\"s3cret}}}", "it is no JSON object (line 1"},
-		{"{\"auths\":{\"r\":{\"auth\":\"s3cret!\"}}}", "the login for 'r' in it cannot be"},
-		{"{\"auths\":{\"r\":{\"auth\":\"czNjcmV0\"}}}",
-			"the login for 'r' in it"},                                     // s3cret
-		{"{\"auths\":{\"r\":{\"auth\":\"OnB3\"}}}", "the login for 'r' in it"}, // :pw
-		{"{\"credsStore\":\"../../tmp/x\"}", "'../../tmp/x' in it cannot be the name of a"},
-		{"{\"credHelpers\":{\"r\":\"a b\"}}", "'a b' in it cannot be the name of a"},
+		{"", "not a JSON object (line 1"},
+		{"[\"s3cret\"]", "not a JSON object"},
+		{"{\"auths\":{\"r\":{\"auth\":\"x\"s3cret}}}", "not a JSON object (line 1"},
+		{"{\"auths\":{\"r\":{\"auth\":\"s3cret!\"}}}", "cannot read the login for 'r': "},
+		{"{\"auths\":{\"r\":{\"auth\":\"czNjcmV0\"}}}", "the login for 'r'"}, // s3cret
+		{"{\"auths\":{\"r\":{\"auth\":\"OnB3\"}}}", "the login for 'r'"},     // :pw
+		{"{\"credsStore\":\"../../tmp/x\"}", "'../../tmp/x' is not the name of a"},
+		{"{\"credHelpers\":{\"r\":\"a b\"}}", "'a b' is not the name of a"},
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		struct client_config c = {0};

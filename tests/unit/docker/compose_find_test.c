@@ -5,13 +5,15 @@
 #include "base/file.h"
 #include "base/memory.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 /// Two folders in the places of /usr/bin and /usr/local/bin.
 struct fixture {
@@ -169,6 +171,62 @@ static void a_known_program_is_not_asked_again_until_it_changes(void **state)
 	assert_string_equal(changed.version, "1.30.0");
 }
 
+static struct lm_err api_err;
+
+static lm_rc check(const char *compose, unsigned generation, const char *engine, unsigned least,
+	unsigned most, const char *format)
+{
+	const struct compose c = {.version = (char *)compose, .generation = generation};
+	struct engine_version v = {.offered_min = least, .offered_max = most};
+
+	strncpy(v.engine, engine, sizeof(v.engine) - 1);
+	return compose_check_api(&c, &v, format, &api_err);
+}
+
+static void the_first_generation_fails_with_an_engine_that_is_too_new(void **state)
+{
+	(void)state;
+	assert_int_equal(check("1.29.2", 1, "28.5.1", 24, 51, "3.7"), LM_OK);
+	assert_int_equal(check("1.29.2", 1, "29.0.1", 44, 52, "3.7"), LM_E_REFUSED);
+	assert_string_equal(api_err.msg,
+		"docker-compose 1.29.2 uses Engine API 1.41, but Docker Engine 29.0.1 "
+		"requires 1.44 or later: every docker-compose command will fail");
+	assert_int_equal(check("1.29.2", 1, "29.3.0", 40, 54, "3.7"), LM_OK);
+	assert_int_equal(check("1.25.4", 1, "29.3.0", 40, 54, "3.7"), LM_E_REFUSED);
+	assert_non_null(strstr(api_err.msg, "docker-compose 1.25.4 uses Engine API 1.38"));
+	assert_int_equal(check("1.27.4", 1, "29.3.0", 40, 54, NULL), LM_E_REFUSED);
+}
+
+static void the_first_generation_fails_with_an_engine_that_is_too_old(void **state)
+{
+	(void)state;
+	assert_int_equal(check("1.29.2", 1, "20.10.24+dfsg1", 12, 41, NULL), LM_OK);
+	assert_int_equal(check("1.29.2", 1, "19.03.13", 12, 40, NULL), LM_E_REFUSED);
+	assert_string_equal(api_err.msg,
+		"docker-compose 1.29.2 uses Engine API 1.41, but Docker Engine "
+		"19.03.13 supports only up to 1.40: every docker-compose command will fail");
+	assert_int_equal(check("1.25.4", 1, "19.03.13", 12, 40, NULL), LM_OK);
+	assert_int_equal(check("1.29.2", 1, "1.9.1", 0, 21, NULL), LM_E_REFUSED);
+}
+
+static void before_1_27_the_format_of_the_file_decides(void **state)
+{
+	(void)state;
+	assert_int_equal(check("1.25.4", 1, "28.5.1", 24, 51, "3.7"), LM_OK);
+	assert_int_equal(check("1.25.4", 1, "28.5.1", 24, 51, "2.1"), LM_OK);
+	assert_int_equal(check("1.25.4", 1, "28.5.1", 24, 51, "2"), LM_E_REFUSED);
+	assert_non_null(strstr(api_err.msg, "uses Engine API 1.22"));
+	assert_int_equal(check("1.25.4", 1, "28.5.1", 24, 51, NULL), LM_OK);
+	assert_int_equal(check("1.29.2", 1, "28.5.1", 24, 51, "2"), LM_OK);
+}
+
+static void later_generations_agree_with_the_engine(void **state)
+{
+	(void)state;
+	assert_int_equal(check("2.26.1-4", 2, "29.0.1", 44, 52, "2"), LM_OK);
+	assert_int_equal(check("5.0.0", 2, "1.9.1", 0, 21, NULL), LM_OK);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -179,6 +237,10 @@ int main(void)
 		TEST(a_broken_compose_is_told_in_its_own_words),
 		TEST(the_setting_comes_first_and_must_be_right),
 		TEST(a_known_program_is_not_asked_again_until_it_changes),
+		cmocka_unit_test(the_first_generation_fails_with_an_engine_that_is_too_new),
+		cmocka_unit_test(the_first_generation_fails_with_an_engine_that_is_too_old),
+		cmocka_unit_test(before_1_27_the_format_of_the_file_decides),
+		cmocka_unit_test(later_generations_agree_with_the_engine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

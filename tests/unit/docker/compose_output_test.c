@@ -129,8 +129,8 @@ static void quoted_values_of_many_lines_are_taken_out(void **state)
 	} cases[] = {
 		{{"Invalid interpolation format for \"command\" option in service \"web\": \"now",
 			 "a=$(date)", "ERROR: in service \"x\": b", "\""},
-			"Invalid interpolation format for \"command\" option in service \"web\": a "
-			"$ that begins no variable must be written $$|"},
+			"Invalid interpolation format for \"command\" option in service \"web\": "
+			"write $$ for a literal $|"},
 		{{"invalid interpolation format for services.web.command.",
 			 "You may need to escape any $ with another $.", "${X", "b"},
 			"invalid interpolation format for services.web.command.|You may need to "
@@ -180,24 +180,25 @@ static void says_that_the_next_generation_knows_a_key(void **state)
 	(void)state;
 	static const char *const cases[][2] = {
 		{"'name' does not match any of the regexes: '^x-'",
-			"'name' is not known to docker-compose 1.29.2; docker-compose 2 knows it"},
+			"'name' is not supported by docker-compose 1.29.2; docker-compose 2 "
+			"supports it"},
 		{"'nane' does not match any of the regexes: '^x-'",
-			"'nane' is not known to docker-compose 1.29.2"},
+			"'nane' is not supported by docker-compose 1.29.2"},
 		{"Unsupported config option for services.web: 'develop'",
 			"Unsupported config option for services.web: 'develop'; docker-compose 2 "
-			"knows it"},
+			"supports it"},
 		{"Unsupported config option for services.web: 'imagex'",
 			"Unsupported config option for services.web: 'imagex'"},
 		{"services.web.build contains unsupported option: 'ssh'",
 			"services.web.build contains unsupported option: 'ssh'; docker-compose 2 "
-			"knows it"},
+			"supports it"},
 		{"configs.a value 'content' does not match any of the regexes: '^x-'",
 			"configs.a value 'content' does not match any of the regexes: '^x-'; "
-			"docker-compose 2 knows it"},
+			"docker-compose 2 supports it"},
 		{"services.web.healthcheck value Additional properties are not allowed "
 		 "('start_interval' was unexpected)",
 			"services.web.healthcheck value Additional properties are not allowed "
-			"('start_interval' was unexpected); docker-compose 2 knows it"},
+			"('start_interval' was unexpected); docker-compose 2 supports it"},
 		{"Unsupported config option for ", "Unsupported config option for "},
 		{"'", "'"},
 	};

@@ -5,22 +5,24 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/str.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/stat.h>
 
 /// A program in the place of docker-compose, and what it printed.
 struct fixture {
 	char dir[64];
 	char *program;
 	struct compose compose;
-	struct compose_job job;
+	struct compose_project project;
 	struct lm_buf lines; ///< "LEVEL line;"
 };
 
@@ -41,8 +43,8 @@ static int set_up(void **state)
 	f->program = lm_path_join(f->dir, "program");
 	f->lines = LM_BUF(100000);
 	f->compose = (struct compose){.program = f->program, .generation = 1};
-	f->job = (struct compose_job){.compose = &f->compose,
-		.project = COMPOSE_PROJECT,
+	f->project = (struct compose_project){.compose = &f->compose,
+		.name = COMPOSE_PROJECT,
 		.directory = f->dir,
 		.file = "/d/c.yml",
 		.env = env,
@@ -78,7 +80,7 @@ static void passes_the_file_by_its_path_and_collects_the_config(void **state)
 	script(f, "echo \"$*\"; pwd; echo \"$TAG$HOME\"; cat; echo 'WARNING: unset' >&2");
 	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_COMPOSE_CONFIG);
 	struct lm_err err = {0};
-	assert_int_equal(compose_config(&f->job, &forever, &out, &err), LM_OK);
+	assert_int_equal(compose_config(&f->project, &forever, &out, &err), LM_OK);
 	lm_auto_free char *expected = lm_xasprintf(
 		"-p greengrassdockerapplicationdeployment -f /d/c.yml --project-directory %s "
 		"config\n%s\n7\n",
@@ -91,10 +93,10 @@ static void the_file_may_have_another_name_in_what_is_printed(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
-	f->job.file = "/d/.temporary.yml";
-	f->job.file_shown = "ships/app.yml";
+	f->project.file = "/d/.temporary.yml";
+	f->project.file_shown = "ships/app.yml";
 	script(f, "echo \"ERROR: '$4' is no good, see $4\" >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(
 		err.msg, "docker-compose up failed: 'ships/app.yml' is no good, see ships/app.yml");
 	assert_string_equal(lm_buf_cstr(&f->lines),
@@ -107,7 +109,7 @@ static void hashes_are_asked_for_all_services_of_a_file(void **state)
 	lm_auto_buf struct lm_buf out = LM_BUF(1000);
 	struct lm_err err = {0};
 	script(f, "file=$4; shift 6; echo \"$@ by $file\"");
-	assert_int_equal(compose_hash(&f->job, &forever, &out, &err), LM_OK);
+	assert_int_equal(compose_hash(&f->project, &forever, &out, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&out), "config --hash=* by /d/c.yml\n");
 }
 
@@ -120,7 +122,7 @@ static void as_many_services_are_built_as_there_are(void **state)
 	for (size_t i = 0; i < MANY; i++)
 		services[i] = "web";
 	script(f, "shift 6; echo \"$1 $2 $#\"");
-	assert_int_equal(compose_build(&f->job, services, MANY, &forever, &err), LM_OK);
+	assert_int_equal(compose_build(&f->project, services, MANY, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines), "INFO build web 1001;");
 }
 
@@ -140,7 +142,7 @@ static void up_pulls_nothing_where_it_can_be_told_so(void **state)
 		f->compose.version = (char *)cases[i].version;
 		f->compose.generation = cases[i].generation;
 		lm_buf_clear(&f->lines);
-		assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+		assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
 		assert_string_equal(lm_buf_cstr(&f->lines),
 			cases[i].is_told ? "INFO up -d --pull=never;" : "INFO up -d;");
 		assert_int_equal(compose_up_pulls_again(&f->compose),
@@ -153,10 +155,10 @@ static void up_and_down_have_their_arguments(void **state)
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	script(f, "file=$4; shift 6; echo \"$@ by $file\"; cat");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
-	assert_int_equal(compose_up(&f->job, true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, true, &forever, &err), LM_OK);
-	assert_int_equal(compose_down(&f->job, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->project, true, &forever, &err), LM_OK);
+	assert_int_equal(compose_down(&f->project, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"INFO up -d by /d/c.yml;INFO up -d --remove-orphans by /d/c.yml;"
 		"INFO down --remove-orphans by /d/c.yml;INFO down by /d/c.yml;");
@@ -168,7 +170,7 @@ static void the_plugin_is_a_word_of_docker(void **state)
 	struct lm_err err = {0};
 	f->compose.plugin = true;
 	script(f, "test \"$1\" = compose || exit 9; echo ERROR: nothing works >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker compose up failed: nothing works");
 }
 
@@ -180,7 +182,7 @@ static void a_failure_has_composes_words_and_class(void **state)
 		"echo 'Creating p_web_1 ... ' >&2\n"
 		"echo 'ERROR: for web  Bind for 0.0.0.0:80 failed: port is already allocated' >&2\n"
 		"echo 'Encountered errors while bringing up the project.' >&2\nexit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_CONFLICT);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_CONFLICT);
 	assert_string_equal(err.msg,
 		"docker-compose up failed: Bind for 0.0.0.0:80 failed: port is already allocated");
 	assert_ptr_equal(
@@ -194,13 +196,13 @@ static void lines_that_nothing_marks_are_errors_if_it_fails(void **state)
 	struct lm_err err = {0};
 	script(f, "echo 'first words' >&2; echo 'Creating x ...' >&2; echo 'second words' >&2\n"
 		  "exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker-compose up failed: second words");
 	assert_string_equal(
 		lm_buf_cstr(&f->lines), "INFO first words;INFO Creating x ...;ERROR second words;");
 	lm_buf_clear(&f->lines);
 	script(f, "echo 'first words' >&2");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines), "INFO first words;");
 }
 
@@ -217,8 +219,8 @@ static void no_value_is_in_what_it_prints(void **state)
 	struct lm_err err = {0};
 	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
 	static const char *const env[] = {"PATH=/usr/bin:/bin", "OUTSIDE=from-outside", NULL};
-	f->job.file = file;
-	f->job.env = env;
+	f->project.file = file;
+	f->project.env = env;
 	put(f, "c.yml",
 		"services:\n  web:\n    image: a\n    environment: {A: of-the-file}\n"
 		"    env_file: web.env\n    extends: {file: base.yml, service: b}\n");
@@ -227,7 +229,7 @@ static void no_value_is_in_what_it_prints(void **state)
 	put(f, "base.yml", "services: {b: {labels: {l: of-the-base}}}\n");
 	script(f, "echo of-the-file; echo of-dot-env >&2; echo ERROR: of-env-file >&2\n"
 		  "echo ERROR: of-the-base >&2; echo ERROR: from-outside >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker-compose up failed: ***");
 	assert_null(strstr(lm_buf_cstr(&f->lines), "of-"));
 	assert_null(strstr(lm_buf_cstr(&f->lines), "from-"));
@@ -239,20 +241,20 @@ static void generation_1_waits_for_the_engine_as_long_as_we_for_it(void **state)
 	struct lm_err err = {0};
 	struct wait_limit limit = wait_limit_within(&forever, 500 * 1000);
 	static const char *const own[] = {"PATH=/usr/bin:/bin", "COMPOSE_HTTP_TIMEOUT=7", NULL};
-	const char *const *env = f->job.env;
+	const char *const *env = f->project.env;
 	script(f, "t=${COMPOSE_HTTP_TIMEOUT:-none}; test \"$t\" -gt 400 2>/dev/null && t=long; "
 		  "echo Step $t");
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
-	f->job.env = own;
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
-	f->job.env = env;
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	f->project.env = own;
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	f->project.env = env;
 	put(f, ".env", "COMPOSE_HTTP_TIMEOUT=9\n");
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
 	put(f, ".env", "A=1\n export COMPOSE_HTTP_TIMEOUT = 9");
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
 	put(f, ".env",
 		"#COMPOSE_HTTP_TIMEOUT=9\nCOMPOSE_HTTP_TIMEOUT=\nX=COMPOSE_HTTP_TIMEOUT=9\n");
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"INFO Step long;INFO Step 7;INFO Step none;INFO Step none;INFO Step long;");
 }
@@ -263,7 +265,7 @@ static void of_a_line_without_end_the_beginning_is_shown(void **state)
 	struct lm_err err = {0};
 	script(f, "echo \"ERROR: begins $(head -c 60000 /dev/zero | tr '\\0' x) ends\" >&2\n"
 		  "echo ERROR: the next >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_non_null(strstr(err.msg, "begins xxx"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "ERROR ERROR: the next;"));
 	assert_null(strstr(lm_buf_cstr(&f->lines), "ends"));
@@ -281,17 +283,17 @@ static void tells_of_variables_that_are_not_set_and_of_dollars_in_passwords(void
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
-	f->job.file = file;
-	f->job.on_unset = note_unset;
+	f->project.file = file;
+	f->project.on_unset = note_unset;
 	put(f, "c.yml", "services: {web: {image: 'a:$TAG', environment: {P: 'pa$word'}}}\n");
 	script(f, "echo 'The TAG variable is not set. Defaulting to a blank string.' >&2\n"
 		  "echo 'time=\"2026\" level=warning msg=\"The \\\"word\\\" variable is not set. "
 		  "Defaulting to a blank string.\"' >&2");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"unset TAG;WARN the variable TAG is not set, and counts as empty;"
-		"WARN a $ in the value of environment of service web begins no variable that is "
-		"set: write $$ for a $ that belongs to the value, and ${NAME} for a variable;");
+		"WARN a $ in the value of environment of service web does not start a variable "
+		"that is set: write $$ for a literal $, and ${NAME} for a variable;");
 }
 
 static void dollars_in_passwords_of_other_files_are_not_named_either(void **state)
@@ -299,8 +301,8 @@ static void dollars_in_passwords_of_other_files_are_not_named_either(void **stat
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	lm_auto_free char *file = lm_path_join(f->dir, "c.yml");
-	f->job.file = file;
-	f->job.on_unset = note_unset;
+	f->project.file = file;
+	f->project.on_unset = note_unset;
 	put(f, "c.yml", "services: {web: {extends: {file: b.yml}, env_file: e}}\n");
 	put(f, "b.yml", "services: {web: {command: --password=$catfish}}\n");
 	put(f, "e", "P=pa$word\n");
@@ -308,7 +310,7 @@ static void dollars_in_passwords_of_other_files_are_not_named_either(void **stat
 	script(f, "for i in catfish word SW0RD; do echo \"The $i variable is not set. Defaulting "
 		  "to a "
 		  "blank string.\" >&2; done");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
 	assert_null(strstr(lm_buf_cstr(&f->lines), "unset"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of command of service web"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of an env file"));
@@ -321,9 +323,9 @@ static void what_only_the_resolved_file_puts_together_is_a_value_too(void **stat
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
-	f->job.resolved = LM_STR("services: {web: {image: a, environment: {P: swo7fish}}}\n");
+	f->project.resolved = LM_STR("services: {web: {image: a, environment: {P: swo7fish}}}\n");
 	script(f, "echo 'ERROR: data: username=u,password=swo7fish: no such device' >&2; exit 1");
-	assert_int_equal(compose_up(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_null(strstr(err.msg, "swo7fish"));
 	assert_non_null(strstr(err.msg, "username=u,password=***: no such device"));
 }
@@ -333,7 +335,7 @@ static void a_silent_failure_tells_how_it_ended(void **state)
 	struct fixture *f = *state;
 	struct lm_err err = {0};
 	script(f, "exit 3");
-	assert_int_equal(compose_down(&f->job, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_down(&f->project, false, &forever, &err), LM_E_REFUSED);
 	assert_non_null(strstr(err.msg, "docker-compose down failed: "));
 	assert_non_null(strstr(err.msg, "3"));
 }
@@ -344,7 +346,7 @@ static void a_compose_that_hangs_is_ended(void **state)
 	struct lm_err err = {0};
 	script(f, "exec sleep 1000");
 	struct wait_limit limit = wait_limit_within(&forever, 50);
-	assert_int_equal(compose_up(&f->job, false, &limit, &err), LM_E_TIMEOUT);
+	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_E_TIMEOUT);
 	assert_ptr_equal(strstr(err.msg, "docker-compose up: "), err.msg);
 }
 
@@ -354,7 +356,141 @@ static void a_config_over_its_ceiling_is_refused(void **state)
 	struct lm_err err = {0};
 	script(f, "exec head -c 100000 /dev/zero");
 	lm_auto_buf struct lm_buf out = LM_BUF(1000);
-	assert_int_equal(compose_config(&f->job, &forever, &out, &err), LM_E_TOO_LARGE);
+	assert_int_equal(compose_config(&f->project, &forever, &out, &err), LM_E_TOO_LARGE);
+}
+
+static const char *find(char **env, const char *name)
+{
+	const char *found = NULL;
+	for (size_t i = 0; env[i]; i++) {
+		if (strncmp(env[i], name, strlen(name)) != 0 || env[i][strlen(name)] != '=')
+			continue;
+		assert_null(found); // At most once.
+		found = env[i] + strlen(name) + 1;
+	}
+	return found;
+}
+
+static void keeps_what_compose_files_may_interpolate(void **state)
+{
+	(void)state;
+	const char *const parent[] = {"DB_PASSWORD=x", "TAG=1=2", "EMPTY=", "AWS_REGION=eu-west-1",
+		"PATH=/p", "HOME=/h", NULL};
+	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
+	assert_string_equal(find(env, "DB_PASSWORD"), "x");
+	assert_string_equal(find(env, "TAG"), "1=2");
+	assert_string_equal(find(env, "EMPTY"), "");
+	assert_string_equal(find(env, "AWS_REGION"), "eu-west-1");
+	assert_string_equal(find(env, "PATH"), "/p");
+	assert_string_equal(find(env, "HOME"), "/h");
+	assert_null(find(env, "DOCKER_HOST"));
+	compose_env_free(env);
+}
+
+static void drops_secrets_and_what_changes_compose_and_nothing_else(void **state)
+{
+	(void)state;
+	const char *const parent[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b",
+		"AWS_SESSION_TOKEN=c", "AWS_CONTAINER_CREDENTIALS_FULL_URI=u",
+		"DOCKER_HOST=tcp://x", "DOCKER_AUTH_CONFIG={}", "DOCKER_CONTEXT=far",
+		"COMPOSE_FILE=/x", "COMPOSE_PARALLEL_LIMIT=8", "COMPOSE_IGNORE_ORPHANS=1",
+		"NOTIFY_SOCKET=/n", "WATCHDOG_USEC=1", "LISTEN_FDS=1", "LD_PRELOAD=/evil.so",
+		"AWS_SECRET_KEY=s", "AWS_ROLE_ARN=r", "AWS_PROFILE=p",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN=t", "CREDENTIALS_DIRECTORY=/c", "rubbish", NULL};
+	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
+	for (size_t i = 0; parent[i]; i++) {
+		struct lm_str value = lm_str(parent[i]);
+		struct lm_str name = lm_str_cut(&value, '=');
+		const char *found = compose_env_get((const char *const *)env, name);
+		assert_true(!found || !lm_str_eq(lm_str(found), value));
+		assert_true(!strchr(parent[i], '=') || compose_env_reason(parent, name));
+	}
+	compose_env_free(env);
+
+	const char *const kept[] = {"DOCKER_GID=998", "LISTEN_PORT=8443", "AWS_IOT_THING_NAME=gw7",
+		"AWS_REGION=r", "AWS_ENDPOINT_URL=http://x", "COMPOSE_PROFILES=a,b",
+		"COMPOSE_HTTP_TIMEOUT=7", "DOCKER_CLIENT_TIMEOUT=8", "COMPOSE_API_VERSION=1.41",
+		"DOCKER_BUILDKIT=1", "WATCHDOG_NAME=rex", "NOTIFY=me", "LIGHTERMAN_SOCKET=/s",
+		"PYTHONPATH=/p", "LD_SDK_KEY=k", "COMPOSE_PROJECT=p", "AWS_CONTAINER_NAME=c",
+		"DOCKER_DEFAULT_PLATFORM=linux/arm64", "COMPOSE_CONVERT_WINDOWS_PATHS=1", NULL};
+	env = compose_env_make(kept, &(struct compose_env_settings){0});
+	for (size_t i = 0; kept[i]; i++) {
+		struct lm_str value = lm_str(kept[i]);
+		struct lm_str name = lm_str_cut(&value, '=');
+		assert_null(compose_env_reason(kept, name));
+		assert_string_equal(compose_env_get((const char *const *)env, name), value.p);
+	}
+	compose_env_free(env);
+}
+
+static void what_env_files_could_set_is_set_to_nothing(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+		"DOCKER_CONTEXT", "COMPOSE_IGNORE_ORPHANS", "COMPOSE_REMOVE_ORPHANS",
+		"COMPOSE_TLS_VERSION"};
+	const char *const parent[] = {NULL};
+	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++)
+		assert_string_equal(find(env, names[i]), "");
+	// What is set to nothing is withheld, whoever had set it.
+	assert_non_null(compose_env_reason(parent, LM_STR("DOCKER_CONTEXT")));
+	assert_null(compose_env_reason(parent, LM_STR("AWS_PROFILE")));
+	assert_null(find(env, "COMPOSE_DISABLE_ENV_FILE")); // docker-compose 2 refuses "" there
+	assert_null(find(env, "DOCKER_CONFIG"));
+	assert_null(find(env, "COMPOSE_PROFILES")); // .env may set that
+	compose_env_free(env);
+}
+
+static void one_more_variable_may_be_set(void **state)
+{
+	(void)state;
+	const char *const parent[] = {"A=1", "B=2", NULL};
+	char **env = compose_env_with(parent, "A", "3");
+	assert_string_equal(find(env, "A"), "3");
+	assert_string_equal(find(env, "B"), "2");
+	char **more = compose_env_with((const char *const *)env, "C", "4");
+	assert_string_equal(find(more, "C"), "4");
+	assert_null(compose_env_get((const char *const *)env, LM_STR("C")));
+	compose_env_free(more);
+	compose_env_free(env);
+}
+
+static void sets_what_compose_needs(void **state)
+{
+	(void)state;
+	const char *const parent[] = {"HOME=/root", "USER=root", NULL};
+	struct compose_env_settings settings = {
+		.docker_socket = "/run/d.sock", .docker_config = "/run/l/config"};
+	char **env = compose_env_make(parent, &settings);
+	assert_string_equal(find(env, "HOME"), "/root");
+	assert_string_equal(find(env, "DOCKER_HOST"), "unix:///run/d.sock");
+	assert_string_equal(find(env, "DOCKER_CONFIG"), "/run/l/config");
+	assert_non_null(strstr(find(env, "PATH"), "/usr/bin"));
+	compose_env_free(env);
+	compose_env_free(NULL);
+}
+
+static void makes_debians_compose_start_faster_unless_told_otherwise(void **state)
+{
+	(void)state;
+	const char *const none[] = {"HOME=/h", NULL};
+	char **env = compose_env_make(none, &(struct compose_env_settings){0});
+	assert_string_equal(find(env, "SETUPTOOLS_USE_DISTUTILS"), "stdlib");
+	compose_env_free(env);
+	const char *const own[] = {"SETUPTOOLS_USE_DISTUTILS=local", NULL};
+	env = compose_env_make(own, &(struct compose_env_settings){0});
+	assert_string_equal(find(env, "SETUPTOOLS_USE_DISTUTILS"), "local");
+	compose_env_free(env);
+}
+
+static void no_number_of_services_makes_compose_wait_for_itself(void **state)
+{
+	(void)state;
+	const char *const parent[] = {NULL};
+	char **env = compose_env_make(parent, &(struct compose_env_settings){0});
+	assert_true(strtol(find(env, "COMPOSE_PARALLEL_LIMIT"), NULL, 10) > LIMIT_SERVICES);
+	compose_env_free(env);
 }
 
 int main(void)
@@ -380,6 +516,13 @@ int main(void)
 		TEST(a_silent_failure_tells_how_it_ended),
 		TEST(a_compose_that_hangs_is_ended),
 		TEST(a_config_over_its_ceiling_is_refused),
+		cmocka_unit_test(keeps_what_compose_files_may_interpolate),
+		cmocka_unit_test(drops_secrets_and_what_changes_compose_and_nothing_else),
+		cmocka_unit_test(what_env_files_could_set_is_set_to_nothing),
+		cmocka_unit_test(one_more_variable_may_be_set),
+		cmocka_unit_test(sets_what_compose_needs),
+		cmocka_unit_test(makes_debians_compose_start_faster_unless_told_otherwise),
+		cmocka_unit_test(no_number_of_services_makes_compose_wait_for_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

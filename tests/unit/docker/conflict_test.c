@@ -32,7 +32,7 @@ static void assert_found(const char *config, const char *containers, const char 
 {
 	lm_auto(compose_services_finish) struct compose_services services = {0};
 	lm_auto(compose_resources_finish) struct compose_resources wanted = {0};
-	lm_auto(inventory_finish) struct inventory all = {0};
+	lm_auto(engine_inventory_finish) struct engine_inventory all = {0};
 	lm_auto(conflicts_finish) struct conflicts found = {0};
 	lm_auto_buf struct lm_buf text = LM_BUF(4000);
 	lm_auto_buf struct lm_buf list = LM_BUF(4000);
@@ -43,10 +43,12 @@ static void assert_found(const char *config, const char *containers, const char 
 		compose_resources_parse(lm_str(config), "p", generation, &services, &wanted, &err),
 		LM_OK);
 	(void)lm_buf_printf(&list, "[%s]", containers);
-	assert_int_equal(inventory_parse_containers(lm_buf_str(&list), &all, &err), LM_OK);
+	assert_int_equal(
+		engine_parse_containers(lm_buf_str(&list), NULL, &all.containers, &err), LM_OK);
 	lm_buf_clear(&list);
 	(void)lm_buf_printf(&list, "[%s]", networks);
-	assert_int_equal(inventory_parse_networks(lm_buf_str(&list), &all, &err), LM_OK);
+	assert_int_equal(
+		engine_parse_networks(lm_buf_str(&list), NULL, &all.networks, &err), LM_OK);
 	conflict_find(&(struct conflict_search){.project = "p",
 			      .generation = generation,
 			      .wanted = &wanted,
@@ -67,7 +69,8 @@ static void a_name_is_held_by_any_container_but_the_services_own(void **state)
 		"earlier deployment: run 'docker rm -f the-db', or set ForceDeploy to True");
 	assert_found(DB, CONTAINER("1", "the-db", "exited", "q", "db", ""), "", NULL, 1,
 		"the container name 'the-db' of service db is in use by container 'the-db', which "
-		"is not of this application (project 'q'): run 'docker rm -f the-db', or choose "
+		"does not belong to this application (project 'q'): run 'docker rm -f the-db', or "
+		"choose "
 		"another name in the compose file");
 	assert_found(DB, CONTAINER("1", "the-db", "exited", "p", "db", ""), "", NULL, 1, "");
 	assert_found(DB, CONTAINER("1", "the-db-2", "exited", "q", "db", ""), "", NULL, 1, "");
@@ -84,7 +87,8 @@ static void generated_names_are_those_of_the_generation(void **state)
 	assert_found(file, second, "", NULL, 1, "");
 	assert_found(file, second, "", NULL, 2,
 		"the container name 'p-db-1' of service db is in use by container 'p-db-1', which "
-		"is not of this application: run 'docker rm -f p-db-1', or choose another name in "
+		"does not belong to this application: run 'docker rm -f p-db-1', or choose another "
+		"name in "
 		"the compose file");
 }
 
@@ -124,8 +128,8 @@ static void of_a_range_one_free_port_is_enough(void **state)
 		CONTAINER("1", "x", "running", "q", "", PORT("0.0.0.0", 8080, "tcp")) "," CONTAINER(
 			"2", "y", "running", "q", "", PORT("0.0.0.0", 8081, "tcp")),
 		"", NULL, 1,
-		"port 8080/tcp of service web is in use by container 'x', which is not of this "
-		"application (project 'q'): run 'docker rm -f x', or publish another port");
+		"port 8080/tcp of service web is in use by container 'x', which does not belong to "
+		"this application (project 'q'): run 'docker rm -f x', or publish another port");
 }
 
 static void a_services_own_container_holds_its_port(void **state)
@@ -182,7 +186,7 @@ static void only_generation_2_minds_a_networks_labels(void **state)
 		"'docker network rm backnet', or set ForceDeploy to True");
 	assert_found(NET, "", NETWORK("n1", "backnet", "p", "back", "10.1.0.0/16"), NULL, 2, "");
 	assert_found(NET, "", NETWORK("n1", "backnet", "", "", "10.1.0.0/16"), NULL, 2,
-		"the network name 'backnet' is in use by a network, which is not of this "
+		"the network name 'backnet' is in use by a network, which does not belong to this "
 		"application: run 'docker network rm backnet', or choose another name in the "
 		"compose file");
 	assert_found("services: {a: {networks: [x]}}\nnetworks: {x: {external: true}}", "",
@@ -195,7 +199,8 @@ static void a_stranger_in_a_network_of_ours_is_named(void **state)
 	assert_found(NET, CONTAINER("1", "x", "running", "", "", IN_NETWORK("backnet", "n1")),
 		NETWORK("n1", "backnet", "p", "backnet", "10.1.0.0/16"), NULL, 2,
 		"the network name 'backnet' is in use by a network of an earlier deployment, which "
-		"container 'x' uses, which is not of this application: run 'docker network "
+		"container 'x' uses, which does not belong to this application: run 'docker "
+		"network "
 		"disconnect -f backnet x'");
 }
 
@@ -264,8 +269,9 @@ static void generation_1_minds_a_networks_definition(void **state)
 		NULL);
 	assert_changed(BACK(", external: true, driver: macvlan"), plain, NULL);
 	assert_found(BACK(", driver: macvlan"), "", CHANGED("bridge", "", "", "q"), NULL, 1,
-		"the network 'backnet' differs in 'driver' from the network of that name, which is "
-		"not of this application (project 'q'): run 'docker network rm backnet', or choose "
+		"the network 'backnet' differs in 'driver' from the network of that name, which "
+		"does not belong to this application (project 'q'): run 'docker network rm "
+		"backnet', or choose "
 		"another name in the compose file");
 	assert_found(BACK(", driver: macvlan"), "",
 		NETWORK("n1", "backnet", "p", "back", "10.1.0.0/16"), NULL, 2, "");
@@ -303,11 +309,14 @@ static void of_many_the_first_are_described(void **state)
 			i > 1 ? "," : "", i, i);
 	assert_found(file, lm_buf_cstr(&containers), "", NULL, 1,
 		"the container name 'p_db_1' of service db is in use by container 'p_db_1', which "
-		"is not of this application: run 'docker rm -f p_db_1', or choose another name in "
+		"does not belong to this application: run 'docker rm -f p_db_1', or choose another "
+		"name in "
 		"the compose file; the container name 'p_db_2' of service db is in use by "
-		"container 'p_db_2', which is not of this application: run 'docker rm -f p_db_2', "
+		"container 'p_db_2', which does not belong to this application: run 'docker rm -f "
+		"p_db_2', "
 		"or choose another name in the compose file; the container name 'p_db_3' of "
-		"service db is in use by container 'p_db_3', which is not of this application: run "
+		"service db is in use by container 'p_db_3', which does not belong to this "
+		"application: run "
 		"'docker rm -f p_db_3', or choose another name in the compose file; and 2 more");
 }
 

@@ -131,7 +131,7 @@ static void names_a_helper_that_is_missing(void **state)
 
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_DENIED);
-	assert_non_null(strstr(f->err.msg, "there is no credential helper docker-credential-test"));
+	assert_non_null(strstr(f->err.msg, "no credential helper docker-credential-test"));
 }
 
 static void tells_why_one_fails(void **state)
@@ -143,7 +143,7 @@ static void tells_why_one_fails(void **state)
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_REFUSED);
 	assert_string_equal(f->err.msg,
-		"docker-credential-test get fails: the store is locked (exit status 3)");
+		"docker-credential-test get failed: the store is locked (exit status 3)");
 	install(f, "echo '<html>s3cret'");
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_PROTOCOL);
@@ -151,7 +151,8 @@ static void tells_why_one_fails(void **state)
 	install(f, "echo '{\"Username\": \"u\", \"Secret\": \"s3cret\"}'; echo closed >&2; exit 1");
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_REFUSED);
-	assert_string_equal(f->err.msg, "docker-credential-test get fails: closed (exit status 1)");
+	assert_string_equal(
+		f->err.msg, "docker-credential-test get failed: closed (exit status 1)");
 	install(f, "head -c 300000 /dev/zero");
 	assert_int_equal(
 		credential_helper_get(&f->helper, "r", &forever, &c, &f->err), LM_E_TOO_LARGE);
@@ -164,7 +165,7 @@ static void shows_nothing_of_what_it_was_to_store(void **state)
 
 	install(f, "cat >&2; exit 1");
 	assert_int_equal(credential_helper_store(&f->helper, &c, &forever, &f->err), LM_E_REFUSED);
-	assert_string_equal(f->err.msg, "docker-credential-test store fails: exit status 1");
+	assert_string_equal(f->err.msg, "docker-credential-test store failed: exit status 1");
 }
 
 static void one_that_hangs_is_ended_by_a_cancel(void **state)

@@ -67,8 +67,28 @@ static void tells_what_the_engine_says(void **state)
 	struct lm_err err = {0};
 
 	assert_int_equal(list(answers, LM_ARRAY_SIZE(answers), &layers, &err), LM_E_REFUSED);
-	assert_string_equal(err.msg, "look at the layers of image sha256:aa: disk");
+	assert_string_equal(err.msg, "read the layers of image sha256:aa: disk");
 	assert_null(layers.images);
+}
+
+static void chooses_the_digest_of_the_repository(void **state)
+{
+	(void)state;
+	const char *json = "{\"Id\":\"sha256:1d\",\"Size\":7,\"RepoDigests\":"
+			   "[\"a/b@sha256:aa\",\"localhost:5000/demo/web@sha256:bb\"]}";
+	lm_auto(engine_image_finish) struct engine_image image = {0};
+	struct lm_err err = {0};
+	assert_int_equal(
+		engine_parse_image(lm_str(json), "localhost:5000/demo/web", &image, &err), LM_OK);
+	assert_string_equal(image.id, "sha256:1d");
+	assert_string_equal(image.digest, "sha256:bb");
+	assert_int_equal(image.size, 7);
+	lm_auto(engine_image_finish) struct engine_image local = {0};
+	assert_int_equal(engine_parse_image(
+				 LM_STR("{\"Id\":\"x\",\"RepoDigests\":null}"), NULL, &local, &err),
+		LM_OK);
+	assert_null(local.digest);
+	assert_int_equal(engine_parse_image(LM_STR("{}"), NULL, &local, &err), LM_E_PROTOCOL);
 }
 
 int main(void)
@@ -76,6 +96,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_the_layers_of_all_images),
 		cmocka_unit_test(tells_what_the_engine_says),
+		cmocka_unit_test(chooses_the_digest_of_the_repository),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/memory.h"
 #include "base/secret.h"
+#include "docker/engine_images.h"
+#include "docker/engine_request.h"
 #include "fake_engine.h"
 
 #include <setjmp.h>
@@ -157,8 +159,8 @@ static void removal_leaves_strangers_alone_and_names_them(void **state)
 	assert_int_equal(
 		engine_remove_project(&e, "p", note, &removed, &forever, &err), LM_E_CONFLICT);
 	assert_string_equal(lm_buf_cstr(&removed), "container p_web_1;");
-	assert_string_equal(err.msg,
-		"network p_default is still used by their_app, which is not of this application");
+	assert_string_equal(err.msg, "network p_default is still used by their_app, which does not "
+				     "belong to this application");
 	fake_engine_stop(f);
 	for (size_t i = 0; i < f->requests_n; i++)
 		assert_null(strstr(f->requests[i], "DELETE /v1.41/containers/stranger"));
@@ -232,6 +234,102 @@ static void tells_where_the_engine_keeps_its_images(void **state)
 		LM_E_PROTOCOL);
 }
 
+#define GONE "HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such thing\"}"
+
+static const struct fake_answer facts_answers[] = {
+	{"GET /v1.41/info ",
+		OK "{\"Name\":\"box\",\"DockerRootDir\":\"/var/lib/docker\","
+		   "\"Plugins\":{\"Volume\":[\"local\"],\"Network\":[\"bridge\",1],\"Log\":null},"
+		   "\"Runtimes\":{\"runc\":{}},\"SecurityOptions\":[\"name=seccomp\","
+		   "\"name=rootless\"],\"Swarm\":{\"LocalNodeState\":\"active\"},"
+		   "\"RegistryConfig\":{\"Mirrors\":[\"https://mirror.invalid/\"]}}",
+		FAKE_CLOSE},
+	{"GET /v1.41/plugins ",
+		OK "[{\"Name\":\"vieux/sshfs:latest\",\"Enabled\":true},{\"Name\":\"off:1\","
+		   "\"Enabled\":false}]",
+		FAKE_CLOSE},
+	{"GET /v1.41/volumes/p_data ", OK "{\"Driver\":\"local\",\"Options\":{\"o\":\"size=1m\"}}",
+		FAKE_CLOSE},
+	{"GET /v1.41/volumes/none ", GONE, FAKE_CLOSE},
+	{"GET /v1.41/networks/a%2Fb ", OK "{}", FAKE_CLOSE},
+	{"GET /v1.41/networks/none ", GONE, FAKE_CLOSE},
+};
+
+static void asks_the_engine(void **state)
+{
+	(void)state;
+	struct fake_engine *f = fake_engine_create(facts_answers, LM_ARRAY_SIZE(facts_answers));
+	struct engine e = {.socket_path = f->path, .version = {.engine = "20.10", .minor = 41}};
+	lm_auto(engine_facts_finish) struct engine_facts facts = {0};
+	lm_auto(engine_volume_finish) struct engine_volume volume = {0};
+	struct engine_volume none = {0};
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(engine_get_facts(&e, &forever, &facts, &err), LM_OK);
+	assert_string_equal(facts.host_name, "box");
+	assert_string_equal(facts.root_directory, "/var/lib/docker");
+	assert_true(facts.rootless && facts.in_swarm && facts.has_mirrors && facts.plugins_known);
+	assert_true(engine_names_have(&facts.volume_drivers, "local"));
+	assert_int_equal(facts.network_drivers.n, 1);
+	assert_int_equal(facts.log_drivers.n, 0);
+	assert_true(engine_names_have(&facts.runtimes, "runc"));
+	assert_int_equal(facts.plugins.n, 1);
+	assert_string_equal(facts.plugins.items[0], "vieux/sshfs:latest");
+
+	assert_int_equal(engine_inspect_volume(&e, "p_data", &forever, &volume, &err), LM_OK);
+	assert_string_equal(engine_volume_option(&volume, "o"), "size=1m");
+	assert_null(engine_volume_option(&volume, "type"));
+	assert_int_equal(engine_inspect_volume(&e, "none", &forever, &none, &err), LM_E_NOT_FOUND);
+	assert_int_equal(engine_find_network(&e, "a/b", &forever, &err), LM_OK);
+	assert_int_equal(engine_find_network(&e, "none", &forever, &err), LM_E_NOT_FOUND);
+	assert_string_equal(err.msg, "look for network 'none': no such thing");
+	fake_engine_destroy(f);
+}
+
+/// Asks an engine of that API for its facts.
+static lm_rc get_facts(
+	const char *info, const char *plugins, unsigned minor, struct engine_facts *ret)
+{
+	const struct fake_answer answers[] = {{"GET /v1.41/info ", info, FAKE_CLOSE},
+		{"GET /v1.24/info ", info, FAKE_CLOSE},
+		{"GET /v1.41/plugins ", plugins, FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = {.socket_path = f->path, .version = {.minor = minor}};
+	struct lm_err err = {LM_OK};
+	lm_rc rc = engine_get_facts(&e, &forever, ret, &err);
+
+	fake_engine_destroy(f);
+	return rc;
+}
+
+static void an_engine_that_says_little_has_neutral_facts(void **state)
+{
+	(void)state;
+	lm_auto(engine_facts_finish) struct engine_facts facts = {0}, old = {0};
+	lm_auto(engine_volume_finish) struct engine_volume volume = {0};
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(get_facts(OK "{}", NULL, 24, &old), LM_OK);
+	assert_string_equal(old.host_name, "");
+	assert_false(old.rootless || old.in_swarm || old.has_mirrors || old.plugins_known);
+	assert_int_equal(engine_parse_volume(LM_STR("{\"Options\":null}"), &volume, &err), LM_OK);
+	assert_int_equal(volume.options_n, 0);
+	assert_int_equal(get_facts(OK "{}", OK "null", 41, &facts), LM_OK);
+	assert_true(facts.plugins_known);
+}
+
+static void refuses_what_is_no_answer(void **state)
+{
+	(void)state;
+	struct engine_facts facts = {0};
+	struct engine_volume volume = {0};
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(get_facts(OK "[]", OK "[]", 41, &facts), LM_E_PROTOCOL);
+	assert_int_equal(get_facts(OK "{}", OK "{}", 41, &facts), LM_E_PROTOCOL);
+	assert_int_equal(engine_parse_volume(LM_STR("x"), &volume, &err), LM_E_PROTOCOL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +343,9 @@ int main(void)
 		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),
 		cmocka_unit_test(names_the_container_that_does_not_stop),
 		cmocka_unit_test(tells_where_the_engine_keeps_its_images),
+		cmocka_unit_test(asks_the_engine),
+		cmocka_unit_test(an_engine_that_says_little_has_neutral_facts),
+		cmocka_unit_test(refuses_what_is_no_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

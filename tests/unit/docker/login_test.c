@@ -106,7 +106,7 @@ static void a_refusal_is_never_tried_again(void **state)
 	assert_int_equal(o.requests, 1);
 	assert_ptr_equal(
 		strstr(o.err.msg,
-			"registry r0:5000 refuses user alice, check name and password: login"),
+			"registry r0:5000 refuses user alice, check user name and password: login"),
 		o.err.msg);
 }
 

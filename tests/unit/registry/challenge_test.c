@@ -93,12 +93,13 @@ static void a_name_and_a_password_become_a_header(void **state)
 static void takes_addresses_apart_and_decodes_them(void **state)
 {
 	(void)state;
-	lm_auto(address_finish) struct address a = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
 	struct lm_err err = {0};
 
-	assert_int_equal(address_parse(LM_STR("https://store.example:8443/a%20b/c?sig=x%2By%3D&n=a+"
-					      "b&flag#part"),
-				 NULL, &a, &err),
+	assert_int_equal(
+		registry_url_parse(LM_STR("https://store.example:8443/a%20b/c?sig=x%2By%3D&n=a+"
+					  "b&flag#part"),
+			NULL, &a, &err),
 		LM_OK);
 	assert_true(a.https);
 	assert_string_equal(a.origin, "https://store.example:8443");
@@ -114,15 +115,16 @@ static void takes_addresses_apart_and_decodes_them(void **state)
 static void an_address_without_a_host_is_of_the_same_host(void **state)
 {
 	(void)state;
-	lm_auto(address_finish) struct address a = {0};
-	lm_auto(address_finish) struct address bare = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
+	lm_auto(registry_url_finish) struct registry_url bare = {0};
 	struct lm_err err = {0};
 
-	assert_int_equal(address_parse(LM_STR("/v2/x"), "http://localhost:5000", &a, &err), LM_OK);
+	assert_int_equal(
+		registry_url_parse(LM_STR("/v2/x"), "http://localhost:5000", &a, &err), LM_OK);
 	assert_false(a.https);
 	assert_string_equal(a.origin, "http://localhost:5000");
 	assert_string_equal(a.path, "/v2/x");
-	assert_int_equal(address_parse(LM_STR("https://h?x=1"), NULL, &bare, &err), LM_OK);
+	assert_int_equal(registry_url_parse(LM_STR("https://h?x=1"), NULL, &bare, &err), LM_OK);
 	assert_string_equal(bare.origin, "https://h");
 	assert_string_equal(bare.path, "/");
 }
@@ -134,10 +136,10 @@ static void refuses_what_is_no_address_without_showing_its_query(void **state)
 		"https://u:p@h/", "https://h/%zz?sig=s3cret", "https://h/%00", "https://a b/",
 		"h/x"};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
-		struct address a = {0};
+		struct registry_url a = {0};
 		struct lm_err err = {0};
 		assert_int_equal(
-			address_parse(lm_str(bad[i]), "https://base", &a, &err), LM_E_INVALID);
+			registry_url_parse(lm_str(bad[i]), "https://base", &a, &err), LM_E_INVALID);
 		assert_null(a.origin);
 		assert_null(strstr(err.msg, "s3cret"));
 	}

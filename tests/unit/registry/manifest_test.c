@@ -93,7 +93,7 @@ static void names_the_platforms_that_there_are(void **state)
 
 	assert_int_equal(manifest_parse(index, &p, &m, &err), LM_E_NOT_FOUND);
 	assert_string_equal(
-		err.msg, "there is none for linux/riscv64, only for: linux/amd64, linux/arm/v6");
+		err.msg, "not available for linux/riscv64, only for: linux/amd64, linux/arm/v6");
 }
 
 static void reads_layers_with_their_sizes(void **state)

@@ -7,13 +7,13 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
-#include "docker/images.h"
+#include "base/str.h"
+#include "docker/image_ref.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/// The user name that says that the password is an identity token, as Docker's credential helpers
-/// have it.
+/// The user name of an identity token, by the convention of Docker's credential helpers.
 #define REGISTRY_TOKEN_USER "<token>"
 
 struct registry_credentials {
@@ -31,13 +31,13 @@ struct registry_list {
 	size_t n;
 };
 
-/// Takes `c` over, to the end of the list; `c` is empty then.
+/// Appends `c`, which is empty afterwards.
 void registry_list_add(struct registry_list *list, struct registry_credentials *c);
 /// Wipes and frees.
 void registry_list_finish(struct registry_list *list);
 #define lm_auto_registry_list lm_auto(registry_list_finish)
 
-/// A registry as given by a person, taken apart.
+/// A registry address as a user writes it, parsed.
 struct registry_address {
 	char *host; ///< "docker.io" for all of Docker Hub's names; else host[:port], lower case.
 	char *path; ///< What of a repository's name it is limited to ("demo"), or "".
@@ -54,7 +54,7 @@ void registry_address_finish(struct registry_address *a);
 const struct registry_credentials *registry_match(
 	const struct registry_credentials *list, size_t n, const struct image_ref *image);
 
-/// The address that Docker knows the registry by: "https://index.docker.io/v1/" or the host.
+/// Docker's own address of the registry: "https://index.docker.io/v1/" or the host.
 /// The caller frees.
 lm_rc registry_server_address(const struct registry_credentials *c, char **ret, struct lm_err *err);
 /// {"username":…,"password":…,"serveraddress":…}, or {"identitytoken":…,"serveraddress":…}: the
@@ -64,9 +64,12 @@ lm_rc registry_auth_json(
 /// The value of X-Registry-Auth: that document in URL-safe base64.
 lm_rc registry_auth_header(
 	const struct registry_credentials *c, struct lm_secret *ret, struct lm_err *err);
-/// Whether list[i] is the one that stands for its host where only hosts are known: of several, the
-/// one for the whole registry; else the first.
+/// Whether list[i] is the one that is used for its host where only hosts count: of several, the one
+/// for the whole registry; else the first.
 bool registry_stands_for_host(const struct registry_credentials *list, size_t n, size_t i);
-/// A docker config.json with all of them that stand for their hosts, under "auths".
+/// A docker config.json with one login for each host, under "auths".
 lm_rc registry_config_json(const struct registry_credentials *list, size_t n, struct lm_secret *ret,
 	struct lm_err *err);
+
+/// Appends a JSON string. Written here, as jansson would leave copies of a password on the heap.
+void registry_add_json_string(struct lm_buf *out, struct lm_str s);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Image references, by the grammar of https://pkg.go.dev/github.com/distribution/reference.
-/// Pure text; nothing here asks a registry.
+/// What names an image: its reference, by the grammar of
+/// https://pkg.go.dev/github.com/distribution/reference, and its platform. Pure text; nothing here
+/// asks a registry.
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+
+#include <stdbool.h>
 
 struct image_ref {
 	char *name;       ///< As written, without tag and digest: what the engine is asked for.
@@ -21,3 +24,8 @@ lm_rc image_ref_parse(struct lm_str text, struct image_ref *ret, struct lm_err *
 void image_ref_finish(struct image_ref *ref);
 /// What the engine's `tag` parameter takes: the digest, else the tag, else "latest".
 const char *image_ref_version(const struct image_ref *ref);
+
+/// Whether an image made for `actual` serves who asked for `wanted`, on an engine that runs
+/// containers of `own`. `wanted` may lack parts ("arm64", "linux") and use other names ("aarch64");
+/// platforms are compared as the engine compares them. An unknown `actual` ("") serves.
+bool image_platform_fits(const char *actual, const char *wanted, const char *own);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 
 #include "base/encoding.h"
 #include "base/memory.h"

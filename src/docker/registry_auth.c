@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/registry_priv.h"
 
 enum {
 	AUTH_MAX = LIMIT_SECRET_VALUE * 8, ///< A password may grow sixfold by JSON's escapes.
@@ -85,7 +84,7 @@ static bool strip_scheme(struct lm_str *s)
 	return true;
 }
 
-static bool is_host(struct lm_str s)
+static bool is_registry_host_name(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -97,7 +96,7 @@ static bool is_host(struct lm_str s)
 	return s.n > 0 && s.p[0] != ':';
 }
 
-static char *lower(struct lm_str s)
+static char *copy_lower_case(struct lm_str s)
 {
 	char *copy = lm_xmemdup0(s.p, s.n);
 	for (size_t i = 0; i < s.n; i++)
@@ -111,16 +110,15 @@ lm_rc registry_address_parse(struct lm_str given, struct registry_address *ret, 
 	struct lm_str rest = lm_str_trim(given);
 	bool scheme_fits = strip_scheme(&rest);
 	struct lm_str host = lm_str_cut(&rest, '/');
-	if (!scheme_fits || !is_host(host)) {
+	if (!scheme_fits || !is_registry_host_name(host)) {
 		char shown[640];
-		return lm_fail(err, LM_E_INVALID, 0,
-			"registryUrl '%s' is not the address of a registry",
+		return lm_fail(err, LM_E_INVALID, 0, "registryUrl '%s' is not a registry address",
 			lm_str_shorten(given, 120, shown, sizeof(shown)));
 	}
 	struct lm_str path = without_slashes(rest);
 	if (lm_str_eq(path, LM_STR("v1")) || lm_str_eq(path, LM_STR("v2")))
 		path.n = 0;
-	ret->host = is_hub_name(host) ? lm_xstrdup(HUB) : lower(host);
+	ret->host = is_hub_name(host) ? lm_xstrdup(HUB) : copy_lower_case(host);
 	ret->path = lm_xmemdup0(path.p, path.n);
 	return LM_OK;
 }

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "docker/images.h"
+#include "docker/image_ref.h"
 
+#include "base/cleanup.h"
 #include "base/memory.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 enum { NAME_MAX_LENGTH = 255, TAG_MAX_LENGTH = 128 };
 
@@ -69,7 +75,7 @@ static bool is_repository(struct lm_str s)
 }
 
 /// host[:port], also [IPv6]:port.
-static bool is_registry(struct lm_str s)
+static bool is_registry_host(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_alnum(s.p[i]) && !strchr(".-:[]", s.p[i]))
@@ -123,11 +129,11 @@ static bool is_hub(struct lm_str registry)
 static lm_rc not_a_reference(struct lm_str text, struct lm_err *err)
 {
 	char shown[1024];
-	return lm_fail(err, LM_E_INVALID, 0, "'%s' is not the name of an image",
+	return lm_fail(err, LM_E_INVALID, 0, "'%s' is not an image name",
 		lm_str_shorten(text, 200, shown, sizeof(shown)));
 }
 
-static char *copy(struct lm_str s)
+static char *copy_text(struct lm_str s)
 {
 	return lm_xmemdup0(s.p, s.n);
 }
@@ -137,7 +143,7 @@ lm_rc image_ref_parse(struct lm_str text, struct image_ref *ret, struct lm_err *
 	struct lm_str digest = text;
 	struct lm_str name = lm_str_cut(&digest, '@');
 	bool has_digest = name.n < text.n;
-	// The last ':' begins a tag only behind the last '/'; before it stands a port.
+	// The last ':' starts a tag only after the last '/'; before that it starts a port.
 	struct lm_str tag = {0};
 	for (size_t i = name.n; i > 0 && name.p[i - 1] != '/'; i--) {
 		if (name.p[i - 1] != ':')
@@ -152,19 +158,113 @@ lm_rc image_ref_parse(struct lm_str text, struct image_ref *ret, struct lm_err *
 	if (slash < name.n && names_registry((struct lm_str){name.p, slash}))
 		registry = lm_str_cut(&repository, '/');
 	if (!is_repository(repository) || repository.n > NAME_MAX_LENGTH ||
-		(registry.p && !is_registry(registry)) || (tag.p && !is_tag(tag)) ||
+		(registry.p && !is_registry_host(registry)) || (tag.p && !is_tag(tag)) ||
 		(has_digest && !is_digest(digest)))
 		return not_a_reference(text, err);
 
 	bool hub = is_hub(registry);
 	bool official = hub && lm_str_find(repository, '/') == repository.n;
 	*ret = (struct image_ref){
-		.name = copy(name),
-		.registry = hub ? lm_xstrdup("docker.io") : copy(registry),
+		.name = copy_text(name),
+		.registry = hub ? lm_xstrdup("docker.io") : copy_text(registry),
 		.repository = official ? lm_xasprintf("library/%.*s", LM_STR_ARG(repository))
-				       : copy(repository),
-		.tag = tag.p ? copy(tag) : NULL,
-		.digest = has_digest ? copy(digest) : NULL,
+				       : copy_text(repository),
+		.tag = tag.p ? copy_text(tag) : NULL,
+		.digest = has_digest ? copy_text(digest) : NULL,
 	};
 	return LM_OK;
+}
+
+enum { PART_SIZE = 32 };
+
+struct platform {
+	char os[PART_SIZE], architecture[PART_SIZE], variant[PART_SIZE];
+};
+
+static void copy_platform_part(char to[PART_SIZE], struct lm_str from)
+{
+	(void)snprintf(to, PART_SIZE, "%.*s", LM_STR_ARG(from));
+	for (char *c = to; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+}
+
+/// Replaces other names for the same platform, and sets the variant that a name implies.
+static void normalize_platform(struct platform *p)
+{
+	static const struct {
+		const char *name, *architecture, *variant;
+	} names[] = {{"x86_64", "amd64", ""}, {"x86-64", "amd64", ""}, {"i386", "386", ""},
+		{"i686", "386", ""}, {"aarch64", "arm64", ""}, {"armhf", "arm", "v7"},
+		{"armel", "arm", "v6"}};
+
+	if (strcmp(p->os, "macos") == 0)
+		copy_platform_part(p->os, LM_STR("darwin"));
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		if (strcmp(p->architecture, names[i].name) != 0)
+			continue;
+		copy_platform_part(p->architecture, lm_str(names[i].architecture));
+		if (*names[i].variant)
+			copy_platform_part(p->variant, lm_str(names[i].variant));
+	}
+	if (strcmp(p->architecture, "arm64") == 0 &&
+		(strcmp(p->variant, "8") == 0 || strcmp(p->variant, "v8") == 0))
+		*p->variant = '\0';
+	if (strcmp(p->architecture, "amd64") == 0 && strcmp(p->variant, "v1") == 0)
+		*p->variant = '\0';
+	if (strcmp(p->architecture, "arm") == 0 && *p->variant >= '5' && *p->variant <= '8')
+		(void)snprintf(p->variant, PART_SIZE, "v%c", *p->variant);
+}
+
+static bool is_os(const char *word)
+{
+	static const char *const known[] = {"linux", "windows", "darwin", "freebsd", "macos"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(known); i++)
+		if (strcasecmp(word, known[i]) == 0)
+			return true;
+	return false;
+}
+
+/// What a text leaves out is taken from `own`; NULL: from nowhere.
+static struct platform parse_platform(const char *text, const struct platform *own)
+{
+	struct platform p = {0};
+	struct lm_str rest = lm_str(text);
+	struct lm_str first = lm_str_cut(&rest, '/');
+
+	copy_platform_part(p.os, first);
+	copy_platform_part(p.architecture, lm_str_cut(&rest, '/'));
+	copy_platform_part(p.variant, rest);
+	if (!*p.architecture && own && is_os(p.os)) {
+		copy_platform_part(p.architecture, lm_str(own->architecture));
+	} else if (!*p.architecture && own) {
+		copy_platform_part(p.architecture, first);
+		copy_platform_part(p.os, lm_str(own->os));
+	}
+	normalize_platform(&p);
+	return p;
+}
+
+/// An ARM runs what is made for an older one.
+static bool variant_fits(const struct platform *actual, const struct platform *wanted)
+{
+	const char *variant = wanted->variant;
+
+	if (!*actual->variant)
+		return true;
+	if (strcmp(wanted->architecture, "arm") != 0)
+		return !*variant || strcmp(actual->variant, variant) == 0;
+	return strcmp(actual->variant, *variant ? variant : "v7") <= 0;
+}
+
+bool image_platform_fits(const char *actual, const char *wanted, const char *own)
+{
+	const struct platform host = parse_platform(own, NULL);
+	const struct platform a = parse_platform(actual, NULL), w = parse_platform(wanted, &host);
+
+	if (!*a.os || !*a.architecture)
+		return true;
+	return strcmp(a.os, w.os) == 0 && strcmp(a.architecture, w.architecture) == 0 &&
+	       variant_fits(&a, &w);
 }
