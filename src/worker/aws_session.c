@@ -20,8 +20,8 @@ static const char *choose_ca(const struct host_settings *host)
 {
 	if (host->credentials.ca || !host->iot.ca || access(host->iot.ca, R_OK) == 0)
 		return first(host->credentials.ca, host->iot.ca);
-	lm_warn("the job's user cannot read the CA file '%s' of config.json (%m): going by the "
-		"system's",
+	lm_warn("the application's user cannot read the CA file '%s' of config.json (%m): using "
+		"the system's CAs",
 		host->iot.ca);
 	return NULL;
 }
@@ -129,7 +129,7 @@ void aws_session_note(struct aws_session *c, const char *service, int64_t clock_
 	if (clock_offset_ms == 0 || c->clock_told)
 		return;
 	c->clock_told = true;
-	lm_warn("this device's clock is wrong by %lld s, as %s says: set it",
+	lm_warn("this device's clock is off by %lld s according to %s: set it",
 		(long long)(clock_offset_ms / 1000), service);
 }
 

@@ -84,11 +84,11 @@ static lm_rc fail_timeout(
 		return rc;
 	if (rc)
 		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"%s did not end within %u s and was ended; the Docker daemon does not tell "
-			"what still runs",
+			"%s did not finish within %u s and was killed; the Docker daemon does not "
+			"report what still runs",
 			what, timeout_s);
 	return lm_fail(err, LM_E_TIMEOUT, 0,
-		"%s did not end within %u s and was ended; still running: %s", what, timeout_s,
+		"%s did not finish within %u s and was killed; still running: %s", what, timeout_s,
 		names.len > 0 ? lm_buf_cstr(&names) : "nothing");
 }
 
@@ -143,7 +143,8 @@ static lm_rc down_by_files(struct context *cx, const struct compose_down_options
 
 	if (!is_copys_fault(rc) || options->fallback.n == 0)
 		return rc;
-	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
+	lm_warn("cannot stop the application with the local copy of the compose file (%s): using "
+		"%s",
 		err->msg, options->fallback_name);
 	return down_by_text(cx, options, limit, err);
 }
@@ -152,7 +153,8 @@ static lm_rc down_by_files(struct context *cx, const struct compose_down_options
 static lm_rc down_by_label(
 	struct context *cx, const char *why, const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_warn("%s: stopping and removing all that carries the label of project %s, in no order",
+	lm_warn("%s: stopping and removing everything labelled with project %s, in no particular "
+		"order",
 		why, COMPOSE_PROJECT);
 	lm_rc rc = engine_stop_project(&cx->engine, COMPOSE_PROJECT, limit, err);
 
@@ -197,11 +199,10 @@ void compose_down_warn_left(const struct context *cx)
 	struct lm_err err = {LM_OK};
 
 	if (list_names(cx, is_any, &names, &err))
-		lm_warn("cannot tell what is left of the application: %s", err.msg);
+		lm_warn("cannot list the containers that are left: %s", err.msg);
 	else if (names.len > 0)
-		lm_warn("docker-compose down left these containers, which carry the label of "
-			"project %s: %s",
-			COMPOSE_PROJECT, lm_buf_cstr(&names));
+		lm_warn("docker-compose down left containers of project %s: %s", COMPOSE_PROJECT,
+			lm_buf_cstr(&names));
 }
 
 /// The compose file of the generation that runs, as lightermand kept it; what cannot serve is
@@ -215,7 +216,7 @@ static void read_kept(struct context *cx)
 		rc = compose_file_check(lm_buf_str(&cx->text), cx->compose.generation, &err);
 	if (!rc)
 		return;
-	lm_warn("the generation's compose file does not serve: %s", err.msg);
+	lm_warn("cannot use the generation's compose file: %s", err.msg);
 	lm_buf_clear(&cx->text);
 }
 
@@ -276,7 +277,7 @@ static lm_rc run_stage(struct context *cx, struct deploy_outcome *outcome, struc
 		return rc;
 	}
 	outcome->effect = DEPLOY_STOPPED;
-	lm_info("took the application down in %llu.%03u s", (unsigned long long)(event.ms / 1000),
+	lm_info("stopped the application in %llu.%03u s", (unsigned long long)(event.ms / 1000),
 		(unsigned)(event.ms % 1000));
 	return protocol_report_stage(cx->protocol, &event, err);
 }

@@ -138,7 +138,7 @@ static lm_rc client_directory_create(
 	if (!rc)
 		rc = create_client_directory(cx, &logins, &c, err);
 	if (rc)
-		return lm_wrap(err, "give docker-compose the logins and settings of docker");
+		return lm_wrap(err, "prepare the Docker configuration for docker-compose");
 	lm_auto_free char *path = lm_path_join(cx->task->credentials_directory, DIRECTORY);
 	const struct compose_env_settings settings = {
 		.docker_socket = cx->task->host.docker_socket, .docker_config = path};

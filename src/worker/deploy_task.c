@@ -31,12 +31,13 @@ static void clean_up(const struct context *cx)
 
 	up_conflicts_remove_unused_networks(cx, false);
 	if (previous_remove_copy(p, &removed, &err))
-		lm_warn("the local copy of the earlier deployment stays: %s", err.msg);
+		lm_warn("cannot remove the local copy of the earlier deployment: %s, ignoring",
+			err.msg);
 	else if (removed)
 		lm_info("removed the local copy of the earlier deployment in '%s'", p->directory);
 	else if (p->moved && p->directory_fd < 0)
-		lm_warn("the local copy of the earlier deployment in '%s' stays, as that directory "
-			"cannot be used: remove it, if it is there",
+		lm_warn("cannot remove the local copy of the earlier deployment in '%s', as that "
+			"directory cannot be used: remove it by hand",
 			p->directory);
 }
 
@@ -175,5 +176,5 @@ void deploy_task_run(struct context *cx, struct deploy_outcome *ret)
 	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
 		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
 		cx->services.n, cx->images.n, ret->offline ? ", offline" : "",
-		ret->forced ? ", after the removal of what an earlier deployment left" : "");
+		ret->forced ? ", after removing leftovers of an earlier deployment" : "");
 }

@@ -59,8 +59,7 @@ lm_rc ecr_tokens_want(struct ecr_tokens *t, struct lm_str host, struct lm_err *e
 	if (!ecr_registry_parse(host, &r) || add(t, &r))
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file names more than %d ECR registries, the most that are logged in "
-		"to",
+		"the compose file names more than %d ECR registries, which is the limit",
 		LIMIT_ECR_REGISTRIES);
 }
 

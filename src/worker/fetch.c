@@ -97,8 +97,8 @@ static lm_rc check_sha256(const struct context *cx, struct lm_str text, struct l
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
-		"store the file that was meant, or mend the policy",
+		"the SHA-256 of the compose file is %s, not Policy.ComposeFileSHA256 (%s): upload "
+		"the intended file, or correct the policy",
 		found, wanted);
 }
 
@@ -275,7 +275,7 @@ static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 	if (rc)
 		return rc;
 	cx->fell_back = true;
-	lm_warn("offline: going on with the local copy of the compose file in '%s'%s", directory,
+	lm_warn("offline: using the local copy of the compose file in '%s'%s", directory,
 		copy ? "" : ", which was put there by hand");
 	return LM_OK;
 }
@@ -291,7 +291,7 @@ lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 		return rc;
 	cx->fell_back = true;
 	*ret_changed = changed;
-	lm_warn("offline: going on with the compose file that was deployed before");
+	lm_warn("offline: using the previously deployed compose file");
 	return LM_OK;
 }
 
@@ -302,8 +302,7 @@ lm_rc fetch_local_copy(struct context *cx, struct lm_err *err)
 	if (cx->own.len > 0)
 		return fetch_take_own(cx, &changed, err);
 	if (cx->text.len > 0) {
-		lm_warn("offline: going on with the compose file that was fetched, without the "
-			"secrets");
+		lm_warn("offline: using the fetched compose file, without the secrets");
 		return LM_OK;
 	}
 	return take_local_copy(cx, err);

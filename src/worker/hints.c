@@ -56,7 +56,7 @@ static void put_withheld(const struct context *cx, struct lm_str name, struct lm
 	(void)lm_buf_printf(out, "%.*s", LM_STR_ARG(name));
 	put_place(cx, name, out);
 	(void)lm_buf_printf(out,
-		" is not handed to docker-compose, as %s: use a variable of another name",
+		" is not passed to docker-compose, as %s: use a variable of another name",
 		compose_env_reason((const char *const *)environ, name));
 }
 

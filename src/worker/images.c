@@ -112,7 +112,7 @@ lm_rc images_find(const struct context *cx, const struct compose_image *image,
 static void add_missing_image(
 	const struct compose_image *image, const struct engine_image *found, struct lm_buf *missing)
 {
-	(void)lm_buf_printf(missing, "%simage %s is not on this device",
+	(void)lm_buf_printf(missing, "%simage %s is not available locally",
 		missing->len > 0 ? "; " : "", image->name);
 	if (image->platform)
 		(void)lm_buf_printf(missing, " for %s", image->platform);
@@ -124,10 +124,10 @@ static lm_rc fail_missing_images(
 	enum deploy_pull mode, const struct lm_buf *missing, struct lm_err *err)
 {
 	if (mode == DEPLOY_PULL_LOCAL)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s, and cannot be pulled offline",
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s and cannot be pulled offline",
 			lm_buf_cstr(missing));
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		"%s, and pull_policy in the compose file forbids to pull it: load or build it on "
+		"%s, and pull_policy in the compose file forbids pulling it: load or build it on "
 		"this device, or change pull_policy",
 		lm_buf_cstr(missing));
 }

@@ -18,8 +18,8 @@ static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 	case ENOENT:
 		return lm_fail(err, LM_E_NOT_FOUND, sys, "there is no local copy '%s'", path);
 	case ELOOP:
-		return lm_fail(
-			err, LM_E_INVALID, sys, "'%s' is a link, which is not followed", path);
+		return lm_fail(err, LM_E_INVALID, sys,
+			"'%s' is a symbolic link, which is not followed", path);
 	case EACCES:
 		return lm_fail(err, LM_E_DENIED, sys, "open '%s': %m", path);
 	case ENXIO: // a socket
@@ -36,16 +36,12 @@ static lm_rc check_trust(const struct stat *st, const char *path, struct lm_err 
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		return lm_fail(err, LM_E_INVALID, 0,
-			"'%s' belongs to user %u and is not trusted: it must belong to user %u, as "
-			"whom "
-			"the application runs, or to root",
+			"'%s' belongs to user %u and is not trusted: it must belong to root or to "
+			"user %u, who runs the application",
 			path, (unsigned)st->st_uid, (unsigned)geteuid());
 	if (st->st_mode & S_IWOTH)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"every user can write to '%s', so it is not trusted: chmod 0600 makes it "
-			"its "
-			"owner's alone",
-			path);
+			"'%s' is world-writable, so it is not trusted: run chmod 0600 on it", path);
 	return LM_OK;
 }
 
@@ -93,8 +89,8 @@ lm_rc local_copy_check(int directory_fd, const char *directory, struct lm_err *e
 		if (is_held(&of_directory, &st))
 			return lm_fail(err, LM_E_CONFLICT, EPERM,
 				"'%s/%s' belongs to user %u, and in this directory (sticky bit) "
-				"nobody "
-				"else may replace it: remove it, or clear the bit (chmod -t)",
+				"nobody else may replace it: remove it, or clear the bit (chmod "
+				"-t)",
 				directory, names[i], (unsigned)st.st_uid);
 	}
 	return LM_OK;

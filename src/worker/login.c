@@ -44,7 +44,7 @@ void user_logins_open(struct user_logins *u, const char *home, const char *const
 	if (!rc && client_config_parse(lm_buf_str(&text), &u->config, &err))
 		rc = lm_wrap(&err, "'%s'", path);
 	if (rc)
-		lm_warn("%s, going on without the logins in it", err.msg);
+		lm_warn("%s, ignoring the logins in it", err.msg);
 }
 
 static bool is_broken(const struct user_logins *u, const char *suffix)
@@ -68,7 +68,7 @@ static lm_rc give_up(struct user_logins *u, const char *suffix, const struct lm_
 {
 	if (why->rc == LM_E_CANCELLED)
 		return why->rc;
-	lm_warn("%s, going on without this helper", why->msg);
+	lm_warn("%s, ignoring this credential helper", why->msg);
 	u->broken = lm_xrealloc(u->broken, (u->broken_n + 1) * sizeof(*u->broken));
 	u->broken[u->broken_n++] = lm_xstrdup(suffix);
 	return LM_OK;
@@ -203,7 +203,7 @@ void user_logins_restore(struct user_logins *u, const struct wait_limit *limit)
 		struct lm_err err = {LM_OK};
 
 		if (restore(u, &u->kept[i], limit, &err))
-			lm_warn("%s, so the login for '%s' may still be kept there: log out of it "
+			lm_warn("%s, so it may still store the login for '%s': log out of it "
 				"(docker logout)",
 				err.msg, u->kept[i].server);
 		kept_finish(&u->kept[i]);
@@ -306,11 +306,11 @@ static lm_rc do_without(
 	if (rc)
 		return rc;
 	if (found) {
-		lm_warn("%s; going on with the login for %s that the user has", why.msg, host);
+		lm_warn("%s; using the user's own login for %s", why.msg, host);
 		return LM_OK;
 	}
 	if (cx->session.has_no_source || image->is_built) {
-		lm_warn("%s; going on without a login for %s", why.msg, host);
+		lm_warn("%s; continuing without a login for %s", why.msg, host);
 		return LM_OK;
 	}
 	if (why.rc == LM_E_INVALID) // this device's own settings, not the definition

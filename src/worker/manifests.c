@@ -184,7 +184,7 @@ static lm_rc check_address(const struct inquiry *q, const struct address *a, str
 	if (a->https ||
 		(q->route.plain && registry_route_is_local(https_origin_host(lm_str(a->origin)))))
 		return LM_OK;
-	return lm_fail(err, LM_E_DENIED, 0, "registry %s sends us to %s, which is not safe",
+	return lm_fail(err, LM_E_DENIED, 0, "registry %s redirects to %s, which is not secure",
 		q->ref.registry, a->origin);
 }
 
@@ -214,9 +214,7 @@ static lm_rc refused(const struct inquiry *q, struct lm_err *err)
 
 	if (!c)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"registry %s asks for a user name and a password, and there is no login "
-			"for it",
-			q->ref.registry);
+			"registry %s requires a login, and there is none for it", q->ref.registry);
 	return lm_fail(
 		err, LM_E_DENIED, 0, "registry %s refuses user %s", q->ref.registry, c->username);
 }
@@ -235,8 +233,8 @@ static lm_rc answer_challenge(
 		return refused(q, err);
 	if (c && strcmp(c->username, REGISTRY_TOKEN_USER) == 0)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the login for registry %s is an identity token, by which only the Docker "
-			"daemon can ask it",
+			"the login for registry %s is an identity token, which only the Docker "
+			"daemon can use",
 			q->ref.registry);
 	if (challenge.scheme == CHALLENGE_BEARER)
 		return ask_for_token(q, &challenge, err);
@@ -256,7 +254,7 @@ static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, st
 		return refused(q, err);
 	if (answer->status != 200)
 		return lm_fail(err, LM_E_REFUSED, 0,
-			"the token server of registry %s answers HTTP %d", q->ref.registry,
+			"the token server of registry %s returned HTTP %d", q->ref.registry,
 			answer->status);
 	lm_rc rc = challenge_token_parse(lm_buf_str(&answer->body), &token, err);
 	if (rc)
@@ -272,8 +270,8 @@ static lm_rc follow(struct inquiry *q, const struct https_answer *answer, struct
 	struct lm_str location = header_list_get(&answer->headers, "location");
 
 	if (q->redirects++ == REDIRECTS_MAX)
-		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"registry %s sends us from one address to the next", q->ref.registry);
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "registry %s redirects too often", q->ref.registry);
 	lm_rc rc = address_parse(location, q->route.origin, &a, err);
 	if (!rc)
 		rc = check_address(q, &a, err);
@@ -298,10 +296,10 @@ static lm_rc take_manifest(struct inquiry *q, struct lm_str body, struct lm_err 
 	lm_rc rc = manifest_parse(body, &q->platform, &manifest, err);
 
 	if (!rc && manifest.child && q->step == STEP_CHILD)
-		rc = lm_fail(err, LM_E_PROTOCOL, 0, "it is an index within an index");
+		rc = lm_fail(err, LM_E_PROTOCOL, 0, "an index refers to another index");
 	if (rc) {
 		manifest_finish(&manifest);
-		return lm_wrap(err, "what registry %s says of it", q->ref.registry);
+		return lm_wrap(err, "manifest from registry %s", q->ref.registry);
 	}
 	if (q->step == STEP_NAMED)
 		a->digest = digest_of(body);
@@ -327,7 +325,7 @@ static lm_rc take_status(const struct inquiry *q, int status, struct lm_err *err
 			err, LM_E_NOT_FOUND, 0, "registry %s does not have it", q->ref.registry);
 	default:
 		return lm_fail(err, status >= 500 ? LM_E_NETWORK : LM_E_REFUSED, 0,
-			"registry %s answers HTTP %d", q->ref.registry, status);
+			"registry %s returned HTTP %d", q->ref.registry, status);
 	}
 }
 

@@ -139,7 +139,7 @@ void plan_take_answers(struct plan_image *const *asked, const struct manifest_an
 			image->action = IMAGE_BUILD;
 			image->replaced = true;
 			image->reason = lm_xasprintf(
-				"it is built here, as it cannot be pulled: %s", answers[i].err.msg);
+				"built here, as it cannot be pulled: %s", answers[i].err.msg);
 			continue;
 		}
 		if (answers[i].rc) {

@@ -223,7 +223,7 @@ static lm_rc go_without(lm_rc rc, const struct lm_err *err)
 {
 	if (rc == LM_OK || rc == LM_E_CANCELLED)
 		return rc;
-	lm_warn("%s; what has changed in the services is not known", err->msg);
+	lm_warn("%s; what has changed in the services is unknown", err->msg);
 	return LM_OK;
 }
 
@@ -300,8 +300,8 @@ static char *why_missing(const struct plan_task *p, const struct compose_image *
 {
 	const char *platform = wanted->platform;
 
-	return lm_xasprintf("%s, and it is not on this device%s%s%s%s",
-		p->offline ? "offline" : "pull_policy forbids to pull it", platform ? " for " : "",
+	return lm_xasprintf("%s, and it is not available locally%s%s%s%s",
+		p->offline ? "offline" : "pull_policy forbids pulling it", platform ? " for " : "",
 		platform ? platform : "", found->id ? ", only for " : "",
 		found->id ? found->platform : "");
 }
@@ -327,8 +327,7 @@ static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, 
 	if (image->action == IMAGE_MISSING)
 		set_absent(image, why_missing(p, wanted, &found));
 	if (image->action == IMAGE_BUILD)
-		set_absent(image, lm_xstrdup("it is built here: what that downloads is not known "
-					     "beforehand"));
+		set_absent(image, lm_xstrdup("built here: its download size is unknown"));
 	if (image->action == IMAGE_PULL)
 		image->known = false;
 	if (c.here) {
@@ -358,7 +357,7 @@ static lm_rc find_logins(struct context *cx, struct lm_err *err)
 
 	if (rc == LM_OK || rc == LM_E_CANCELLED)
 		return rc;
-	lm_warn("%s; what needs that login is not known", err->msg);
+	lm_warn("%s; sizes of images that need that login are unknown", err->msg);
 	return LM_OK;
 }
 
@@ -410,7 +409,7 @@ static lm_rc look_at_disk(struct plan_task *p, struct lm_err *err)
 	if (p->free_known)
 		p->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	else
-		p->disk_reason = lm_xasprintf("cannot look into '%s': %m", p->disk);
+		p->disk_reason = lm_xasprintf("cannot access '%s': %m", p->disk);
 	return LM_OK;
 }
 
@@ -438,7 +437,7 @@ static lm_rc do_fetch(struct plan_task *p, struct lm_err *err)
 
 	if (!p->options.offline_mode || !deploy_is_away(rc))
 		return rc;
-	lm_warn("%s; going on with what is on this device", err->msg);
+	lm_warn("%s; falling back to local copies", err->msg);
 	p->offline = true;
 	return fetch_local_copy(p->cx, err);
 }

@@ -60,7 +60,7 @@ static void pulls_finish(struct pulls *p)
 
 static void tell_digest(const struct context *cx, const char *image, const char *digest)
 {
-	lm_info("image %s is %s", image, *digest ? digest : "there, and of no registry");
+	lm_info("image %s: %s", image, *digest ? digest : "present locally, no registry digest");
 	if (*digest)
 		context_send(cx, json_pack("{s:s, s:s}", "image", image, "digest", digest));
 }
@@ -140,7 +140,7 @@ static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
 	if (rc == LM_E_CANCELLED)
 		return rc;
 	if (rc)
-		lm_warn("%s; going on with the token that is about to run out", err->msg);
+		lm_warn("%s; using the token that is about to expire", err->msg);
 	return ecr_tokens_has(&cx->tokens, host) ? use_token(p, item, &changed, err) : LM_OK;
 }
 
@@ -161,9 +161,8 @@ static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *re
 	if (rc == LM_E_CANCELLED)
 		return rc;
 	if (rc)
-		return lm_wrap(err, "%.300s; and there is no new token", refusal->msg);
-	lm_info("image %s: %s; trying once more with a new token", p->items[item].image,
-		refusal->msg);
+		return lm_wrap(err, "%.300s; and no new token could be fetched", refusal->msg);
+	lm_info("image %s: %s; retrying with a new token", p->items[item].image, refusal->msg);
 	return use_token(p, item, ret_changed, err);
 }
 
@@ -232,7 +231,7 @@ static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 		bool is_built = image_action_without_pull(&c) == IMAGE_BUILD;
 
 		lm_info("%s: %s", why->msg,
-			is_built ? "building it instead" : "keeping the one on this device");
+			is_built ? "building it instead" : "keeping the local one");
 		if (is_built)
 			add_builder(p, p->images[item]);
 		return;
@@ -246,9 +245,8 @@ static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 {
 	if (p->ecr_hosts[p->failed])
-		return lm_wrap(err,
-			"ECR refuses, check that the role and the repository's policy allow "
-			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
+		return lm_wrap(err, "ECR refuses, check that the role and the repository's policy "
+				    "allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
 	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
 }
 
@@ -282,7 +280,7 @@ static lm_rc explain_platform(const struct pulls *p, struct lm_err *err)
 
 	if (!platform || p->here[p->failed])
 		return err->rc;
-	return lm_fail(err, err->rc, err->sys, "%s; image %s is not on this device for %s",
+	return lm_fail(err, err->rc, err->sys, "%s; image %s is not available locally for %s",
 		err->msg, p->images[p->failed]->name, platform);
 }
 
@@ -404,7 +402,7 @@ static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
 		if (a->rc == LM_OK)
 			continue;
 		if (a->rc != LM_E_NOT_FOUND)
-			lm_info("image %s: %s; the pull will tell", q->questions[i].image,
+			lm_info("image %s: %s; the pull will show", q->questions[i].image,
 				a->err.msg);
 		else if (missing++ == 0)
 			first = i;
@@ -417,7 +415,7 @@ static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
 		q->answers[first].err.msg);
 	return missing == 1
 		       ? err->rc
-		       : lm_wrap(err, "%zu images cannot be pulled (the log has all); the first",
+		       : lm_wrap(err, "%zu images cannot be pulled (all are in the log); the first",
 				 missing);
 }
 

@@ -191,7 +191,7 @@ static void report_missing_bind(struct search *s, const struct compose_path *p)
 			"service '%s': bind source '%s' does not exist, and the Docker daemon "
 			"cannot create it, as '%s' is %s: correct the path, or what is there",
 			p->service, p->path, obstacle,
-			access(obstacle, F_OK) == 0 ? "no directory" : "a link that leads nowhere");
+			access(obstacle, F_OK) == 0 ? "not a directory" : "a broken symbolic link");
 	else if (p->required)
 		add(s, rc,
 			"service '%s': bind source '%s' does not exist, and the Docker daemon does "
@@ -217,8 +217,7 @@ static void report_missing(struct search *s, const struct compose_path *p)
 	case COMPOSE_PATH_DEVICE:
 		add(s, rc,
 			"service '%s': device '%s' does not exist on this device: connect it, load "
-			"its "
-			"driver, or correct the path",
+			"its driver, or correct the path",
 			service, path);
 		break;
 	case COMPOSE_PATH_SECRET:
@@ -236,15 +235,13 @@ static void report_missing(struct search *s, const struct compose_path *p)
 	case COMPOSE_PATH_VOLUME:
 		add(s, rc,
 			"service '%s': volume '%s' mounts '%s', which does not exist: create it, "
-			"or "
-			"correct the volume's driver_opts",
+			"or correct the volume's driver_opts",
 			service, name, path);
 		break;
 	case COMPOSE_PATH_BUILD: // needed only if its image has to be built
 		add(s, LM_OK,
 			"service '%s': build context '%s' does not exist: put it there, or correct "
-			"the "
-			"path",
+			"the path",
 			service, path);
 		break;
 	}
@@ -262,8 +259,7 @@ static void check_paths(struct search *s)
 		if (state == PATH_DIRECTORY && is_file)
 			add(s, LM_OK,
 				"service '%s': '%s', the file of %s '%s', is a directory: put the "
-				"file "
-				"there, or correct the path",
+				"file there, or correct the path",
 				p->service, p->path,
 				p->kind == COMPOSE_PATH_SECRET ? "secret" : "config", p->name);
 	}
@@ -419,8 +415,8 @@ static void check_driver(struct search *s, const struct compose_driver *d)
 		if (!may_know_device_driver(s, d->name))
 			add(s, LM_E_INVALID,
 				"service '%s': the Docker daemon does not have a device driver "
-				"'%s': "
-				"install nvidia-container-toolkit and restart the Docker daemon",
+				"'%s': install nvidia-container-toolkit and restart the Docker "
+				"daemon",
 				d->user, d->name);
 		break;
 	}
@@ -547,8 +543,7 @@ static void report_changed(
 	if (s->cx->compose.generation < 2)
 		add(s, LM_E_CONFLICT,
 			"volume '%s' exists as '%s' with another definition, which docker-compose "
-			"1 "
-			"refuses: %s; restore the old definition, or remove the volume, which "
+			"1 refuses: %s; restore the old definition, or remove the volume, which "
 			"deletes all data in it (lighterman stop; docker volume rm %s)",
 			volume->key, volume->name, differences, volume->name);
 	else
@@ -571,8 +566,7 @@ static lm_rc check_volume(struct search *s, const struct compose_volume *volume,
 	if (rc && volume->external)
 		add(s, LM_E_INVALID,
 			"volume '%s' is external, and the Docker daemon has no volume '%s': create "
-			"it "
-			"(docker volume create %s), or correct the name",
+			"it (docker volume create %s), or correct the name",
 			volume->key, volume->name, volume->name);
 	if (!rc && !volume->external && requirements_compare_volume(volume, &found, &differences))
 		report_changed(s, volume, lm_buf_cstr(&differences));
@@ -590,8 +584,7 @@ static lm_rc check_network(
 	if (!s->facts.in_swarm)
 		add(s, LM_E_INVALID,
 			"network '%s' is external, and the Docker daemon has no network '%s': "
-			"create "
-			"it (docker network create %s), or correct the name",
+			"create it (docker network create %s), or correct the name",
 			network->key, network->name, network->name);
 	return LM_OK;
 }
@@ -606,7 +599,7 @@ static lm_rc check_partner(
 	if (rc != LM_E_NOT_FOUND)
 		return rc;
 	add(s, partner->required ? LM_E_INVALID : LM_OK,
-		"service '%s' refers to container '%s' of somebody else's, and the Docker daemon "
+		"service '%s' refers to container '%s' of another project, and the Docker daemon "
 		"has none of that name: start it first, or correct the name",
 		partner->service, partner->name);
 	return LM_OK;

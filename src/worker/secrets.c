@@ -55,9 +55,8 @@ static lm_rc get_one(
 	if (rc)
 		return rc;
 	if (exposed)
-		lm_warn("every user of this device can read the file of secret '%s' in %s: take "
-			"that right away (chmod o-r)",
-			arn, directory);
+		lm_warn("the file of secret '%s' in %s is world-readable: run chmod o-r on it", arn,
+			directory);
 	add(to, &value);
 	return LM_OK;
 }

@@ -235,8 +235,8 @@ static lm_rc wait_for_order(struct shipment *s, bool *ret_more, struct lm_err *e
 	if (*ret_more || lm_str_eq(order, LM_STR("end")))
 		return LM_OK;
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"lightermand sent something else than 'more' or 'end'; are lightermand and "
-		"lighterman-worker of the same version?");
+		"lightermand sent neither 'more' nor 'end'; are lightermand and lighterman-worker "
+		"of the same version?");
 }
 
 static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)

@@ -219,11 +219,12 @@ static void list_external_of_ours(
 
 			if (strcmp(n->name, wanted->name) != 0 || !is_ours(n->project))
 				continue;
-			lm_auto_free char *text = lm_xasprintf(
-				"network '%s' is external, and network '%s' was made by an earlier "
-				"deployment, with which it goes: run 'lighterman stop' and "
-				"'docker network create %s' first, or leave out 'external'",
-				wanted->key, n->name, n->name);
+			lm_auto_free char *text =
+				lm_xasprintf("network '%s' is external, and network '%s' was "
+					     "created by an earlier deployment, which removes it "
+					     "when it stops: run 'lighterman stop' and 'docker "
+					     "network create %s' first, or leave out 'external'",
+					wanted->key, n->name, n->name);
 			found(ctx, text);
 		}
 	}
@@ -270,8 +271,8 @@ lm_rc up_conflicts_replace_networks(const struct context *cx, struct lm_err *err
 			conflict_describe(c, &s.all, &text);
 			return lm_fail(err, LM_E_REFUSED, 0, "%s", lm_buf_cstr(&text));
 		}
-		lm_warn("docker-compose %s does not take network %s as it is: it was made by "
-			"another generation of docker-compose, or for another compose file",
+		lm_warn("docker-compose %s rejects network %s: it was created by another "
+			"generation of docker-compose, or for another compose file",
 			cx->compose.version, c->network->name);
 		rc = remove_network(cx, &s.all, c->network, err);
 	}
@@ -324,6 +325,5 @@ void up_conflicts_remove_unused_networks(const struct context *cx, bool is_down)
 	if (!rc)
 		rc = remove_old_networks(cx, &wanted, &all, &err);
 	if (rc && rc != LM_E_CANCELLED)
-		lm_warn("cannot remove the networks that are not needed any more: %s, ignoring",
-			err.msg);
+		lm_warn("cannot remove unused networks: %s, ignoring", err.msg);
 }

@@ -70,7 +70,7 @@ def test_what_is_no_directory_of_the_user_is_named_and_what_runs_is_left_alone(s
     shore.deploy(first)
     container = engine.containers()["web"].id
 
-    shore.refuses(folder / "none", DEFINITION, folder / "none", "there is no directory")
+    shore.refuses(folder / "none", DEFINITION, folder / "none", "does not exist")
     (device.folder / "file").write_text("")
     shore.refuses(device.folder / "file", DEFINITION, "is not a directory")
     shore.refuses(shore.make("theirs", 0o755, stranger), DEFINITION, "user lmtest cannot write")
