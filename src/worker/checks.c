@@ -22,7 +22,7 @@
 
 #include <inttypes.h>
 
-/// What a check may need of those before it.
+/// What a check may require of earlier ones.
 enum check_need {
 	NEED_USER = 1, ///< We are the application's user.
 	NEED_DEFINITION = 2,
@@ -37,9 +37,9 @@ enum { CHECK_WARNINGS_MAX = 20 };
 
 struct checkup {
 	struct context *cx;
-	const char *name; ///< Of the check that runs.
+	const char *name; ///< Of the running check.
 	unsigned have;    ///< Of enum check_need.
-	size_t wrong_n;   ///< Told so far.
+	size_t wrong_n;   ///< Reported so far.
 	bool cancelled;
 	lm_rc engine_rc, compose_rc; ///< LM_OK: found.
 	struct lm_err engine_err, compose_err;
@@ -190,7 +190,7 @@ static void check_docker(struct checkup *c)
 		check_wrong(c, &err, NULL);
 }
 
-/// Whether the engine was reached, whatever it said.
+/// Whether the engine was reached, whatever it answered.
 static bool answers(const struct checkup *c)
 {
 	lm_rc rc = c->engine_rc;
@@ -274,7 +274,7 @@ static uint64_t free_mb(const struct statvfs *fs)
 	return (uint64_t)fs->f_bavail * fs->f_frsize / MIB;
 }
 
-/// Where the engine keeps its images, if that can be seen from here.
+/// The engine's image directory, if we can see it.
 static void check_engines_space(struct checkup *c)
 {
 	lm_auto_free char *directory = NULL;
@@ -317,7 +317,7 @@ static void check_free_space(struct checkup *c)
 }
 
 enum {
-	/// Secrets Manager and ECR refuse what was signed further off; S3 takes 15 minutes.
+	/// Secrets Manager and ECR reject signatures that are further off; S3 accepts 15 minutes.
 	SKEW_WRONG_S = 300,
 	SKEW_WARNING_S = 30,
 	DATE_MAX = 64 << 10,
@@ -388,7 +388,7 @@ static void check_credentials(struct checkup *c)
 	check_ok(c, "access key %.64s from %s", found->access_key_id, found->source);
 }
 
-/// The compose file, by the function of the stage; the secrets have a check of their own.
+/// Fetches the compose file as the stage does; the secrets have a check of their own.
 static lm_rc fetch_object(struct context *cx, struct lm_err *err)
 {
 	const struct task *whole = cx->task;
@@ -442,7 +442,7 @@ static void check_secrets(struct checkup *c)
 			lack ? lack : "not needed: the definition has no AWSSecretsArnList");
 		return;
 	}
-	// One after the other, so that each is told of.
+	// One after the other, so that each failure is reported.
 	for (size_t i = 0; i < d->secret_arns_n && !c->cancelled; i++) {
 		lm_auto_registry_list struct registry_list got = {0};
 		struct lm_err err = {LM_OK};
@@ -477,7 +477,7 @@ static void on_date(void *ctx, lm_rc rc, struct https_answer *answer, const stru
 	date->server_ms = https_parse_date_ms(header_list_get(&answer->headers, "date"));
 }
 
-/// Asks the store for nothing: any answer has a date.
+/// Any response has a date.
 static lm_rc ask_date(struct checkup *c, const char *region, struct date *ret)
 {
 	lm_auto(https_destroy_p) struct https *https = NULL;
@@ -502,7 +502,7 @@ static lm_rc ask_date(struct checkup *c, const char *region, struct date *ret)
 	return rc ? rc : ret->rc;
 }
 
-static void judge_skew(struct checkup *c, const struct date *date)
+static void report_skew(struct checkup *c, const struct date *date)
 {
 	int64_t skew_s = (date->own_ms - date->server_ms) / 1000;
 	int64_t off_s = skew_s < 0 ? -skew_s : skew_s;
@@ -523,7 +523,7 @@ static void judge_skew(struct checkup *c, const struct date *date)
 		check_warn(c, err.msg, fix);
 }
 
-/// That S3 cannot be reached was told with the compose file, if anybody could ask for that.
+/// The check of the compose file has reported that S3 cannot be reached, if it could run.
 static void fail_date(struct checkup *c, struct lm_err *err)
 {
 	if (err->rc != LM_E_CANCELLED)
@@ -557,7 +557,7 @@ static void check_clock(struct checkup *c)
 	else if (!date.server_ms)
 		check_skip(c, "not checked: S3 did not send its time");
 	else
-		judge_skew(c, &date);
+		report_skew(c, &date);
 }
 
 enum { ASK_DOCKER_COMPOSE = NEED_USER | NEED_COMPOSE | NEED_DESTINATION };
@@ -574,8 +574,8 @@ static char *read_format(struct lm_str text)
 	return version ? lm_xmemdup0(yaml_text(version).p, yaml_text(version).n) : NULL;
 }
 
-/// Whether docker-compose, with what the file asks for, can talk to the engine; what is wrong
-/// whatever the file asks for was told before.
+/// Whether docker-compose can talk to the engine with the file's `version`; problems with any
+/// version were reported before.
 static void check_format(struct checkup *c)
 {
 	const struct context *cx = c->cx;
@@ -651,7 +651,7 @@ static void check_logins(struct checkup *c, struct logins *l)
 		check_wrong(c, &err, NULL);
 		return;
 	}
-	// One after the other, so that each is told of; the stage stops at the first that fails.
+	// One after the other, so that each failure is reported; the stage stops at the first.
 	for (size_t i = 0; i < list.n && !c->cancelled; i++) {
 		if (login_once(c->cx, &list.items[i], &err))
 			check_wrong(c, &err,
@@ -699,7 +699,7 @@ static void check_image(struct checkup *c, const struct compose_image *image, st
 	if (images_find(cx, image, &found, &decision.here, NULL))
 		decision.here = false;
 	if (!rc && image_action_decide(&decision) != IMAGE_PULL)
-		return; // it will not be asked for
+		return; // it is not pulled
 	if (!rc)
 		rc = engine_ask_registry(
 			&cx->engine, image->name, auth.len > 0 ? &auth : NULL, &cx->limit, &err);
@@ -713,7 +713,7 @@ static void check_image(struct checkup *c, const struct compose_image *image, st
 		check_wrong(c, &err, NULL);
 }
 
-/// Those that neither a pull nor a build will bring here.
+/// Images that can be neither pulled nor built.
 static void check_missing(struct checkup *c)
 {
 	const struct deploy_options options = context_deploy_options(c->cx);
@@ -741,7 +741,7 @@ static bool builds(const struct compose_services *services)
 	return false;
 }
 
-/// A secret for no image is most often one whose registryUrl is not what the compose file has.
+/// A secret that no image uses mostly has a registryUrl that differs from the compose file.
 static void check_unused(struct checkup *c, const struct logins *l)
 {
 	const struct context *cx = c->cx;
@@ -784,7 +784,7 @@ static void check_registries(struct checkup *c)
 		check_skip(c, "not needed: all images are available locally or built here");
 }
 
-/// In the order of a deployment, with what each needs at least.
+/// In the order of a deployment, with the requirements of each.
 static const struct check {
 	const char *name;
 	unsigned needs;

@@ -43,7 +43,7 @@ static lm_rc remove_by_label(struct context *cx, struct lm_err *err)
 enum {
 	LIST_MS = 30 * 1000,
 	NAMES_MAX = 600,
-	REMOVE_ORPHANS = true, ///< Services that the file no longer has are ours as well.
+	REMOVE_ORPHANS = true, ///< Remove services that the file no longer has, too.
 };
 
 static bool is_running(const struct engine_container *c)
@@ -51,13 +51,13 @@ static bool is_running(const struct engine_container *c)
 	return strcmp(c->state, "running") == 0;
 }
 
-static bool is_any(const struct engine_container *c)
+static bool accept_any(const struct engine_container *c)
 {
 	(void)c;
 	return true;
 }
 
-/// The names of those of our containers that `counts` accepts.
+/// The names of our containers that `counts` accepts.
 static lm_rc list_names(const struct context *cx, bool (*counts)(const struct engine_container *),
 	struct lm_buf *out, struct lm_err *err)
 {
@@ -72,7 +72,7 @@ static lm_rc list_names(const struct context *cx, bool (*counts)(const struct en
 	return rc;
 }
 
-/// It was ended at its time limit: says what is left.
+/// It was killed at its time limit: names what still runs.
 static lm_rc fail_timeout(
 	const struct context *cx, const char *what, uint64_t timeout_ms, struct lm_err *err)
 {
@@ -104,7 +104,7 @@ static lm_rc down_by_text(struct context *cx, const struct compose_down_options 
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
-/// Whether the local copy is worth giving to docker-compose.
+/// Whether docker-compose could use the local copy.
 static lm_rc check_local_copy(
 	const struct context *cx, const struct project_directory *dir, struct lm_err *err)
 {
@@ -117,7 +117,7 @@ static lm_rc check_local_copy(
 	return rc ? rc : compose_file_check(lm_buf_str(&copy), cx->compose.generation, err);
 }
 
-/// By the local copy itself: a disk that is full must not keep anything running.
+/// With the local copy itself: on a full disk no other file can be written.
 static lm_rc down_by_local_copy(struct context *cx, const struct project_directory *dir,
 	const struct wait_limit *limit, struct lm_err *err)
 {
@@ -130,7 +130,7 @@ static lm_rc down_by_local_copy(struct context *cx, const struct project_directo
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
-/// Whether a `down` by the local copy failed because of that copy.
+/// Whether a `down` with the local copy failed because of that copy.
 static bool is_copys_fault(lm_rc rc)
 {
 	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK;
@@ -149,7 +149,7 @@ static lm_rc down_by_files(struct context *cx, const struct compose_down_options
 	return down_by_text(cx, options, limit, err);
 }
 
-/// Without docker-compose, or without a file that it takes: the label tells what is ours.
+/// Without docker-compose, or a file that it accepts: the label shows what is ours.
 static lm_rc down_by_label(
 	struct context *cx, const char *why, const struct wait_limit *limit, struct lm_err *err)
 {
@@ -161,7 +161,7 @@ static lm_rc down_by_label(
 	return rc ? rc : remove_by_label(cx, err);
 }
 
-/// Whether taking down by a compose file failed for a reason that the label does not have.
+/// Whether a `down` by label may succeed where one with a compose file failed.
 static bool may_go_by_label(lm_rc rc)
 {
 	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK &&
@@ -198,15 +198,15 @@ void compose_down_warn_left(const struct context *cx)
 	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
 	struct lm_err err = {LM_OK};
 
-	if (list_names(cx, is_any, &names, &err))
+	if (list_names(cx, accept_any, &names, &err))
 		lm_warn("cannot list the containers that are left: %s", err.msg);
 	else if (names.len > 0)
 		lm_warn("docker-compose down left containers of project %s: %s", COMPOSE_PROJECT,
 			lm_buf_cstr(&names));
 }
 
-/// The compose file of the generation that runs, as lightermand kept it; what cannot serve is
-/// warned of and left empty.
+/// Reads the running generation's compose file, as lightermand kept it. Warns of one that cannot be
+/// used, and leaves it empty.
 static void read_kept(struct context *cx)
 {
 	struct lm_err err = {LM_OK};
@@ -224,7 +224,7 @@ static lm_rc take_down(struct context *cx, struct lm_err *err)
 {
 	struct lm_err no_destination, no_compose = {LM_OK};
 
-	// Gone or not ours any more: what runs is to be taken down nevertheless.
+	// Gone or not ours any more: the application must stop nevertheless.
 	if (preflight_destination(cx, &no_destination))
 		lm_warn("%s", no_destination.msg);
 	lm_rc found = preflight_compose(cx, &no_compose);

@@ -58,8 +58,7 @@ static char *own_directory(void)
 	return lm_path_join(user.home, ".docker");
 }
 
-/// The user's own config.json, or nothing: one that cannot be read was warned of when logins were
-/// looked for in it.
+/// The user's own config.json, or nothing: login.c has warned of one that cannot be read.
 static void read_own_config(const char *directory, struct lm_buf *out)
 {
 	lm_auto_free char *path = directory ? lm_path_join(directory, CONFIG) : NULL;
@@ -81,7 +80,7 @@ static lm_rc write_config(int directory_fd, struct lm_str text, struct lm_err *e
 	return lm_fd_write_all(fd, CONFIG, text, err);
 }
 
-/// docker looks for plugins (buildx) beside the config.json that it uses.
+/// docker looks for plugins (buildx) beside its config.json.
 static void link_plugins(int directory_fd, const char *own)
 {
 	lm_auto_free char *plugins = own ? lm_path_join(own, PLUGINS) : NULL;
@@ -148,7 +147,7 @@ static lm_rc client_directory_create(
 	return LM_OK;
 }
 
-/// Whether `up` may still pull: for the builds that are left to it, or again.
+/// Whether `up` may still pull: for builds, or because it always pulls.
 static bool may_pull(const struct context *cx)
 {
 	for (size_t i = 0; i < cx->images.n; i++)

@@ -21,8 +21,7 @@ static lm_rc do_prepare(void *ctx, struct lm_err *err)
 	return preflight_run(ctx, err);
 }
 
-/// The moment at which nothing needs the old generation's files any more: it can be gone back to
-/// by what lightermand keeps.
+/// Nothing needs the old generation's files any more: a rollback uses lightermand's copies.
 static void clean_up(const struct context *cx)
 {
 	const struct previous *p = &cx->previous;
@@ -86,13 +85,13 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 	bool exists = false;
 	lm_rc rc = compose_down_is_needed(cx, &exists, err);
 
-	if (rc || !exists) // then docker-compose need not be started at all
+	if (rc || !exists) // nothing to stop
 		return rc;
 	bool is_kept = cx->previous.text.len > 0;
 	const struct compose_down_options options = {.dir = context_running_directory(cx),
 		.fallback = lm_buf_str(is_kept ? &cx->previous.text : &cx->text),
 		.fallback_name = is_kept ? "the generation's compose file" : "the new compose file",
-		// The new file's paths mean nothing there.
+		// Paths in the new file are not relative to the old directory.
 		.by_label = cx->previous.moved,
 		.timeout_ms = COMPOSE_DOWN_MS};
 	rc = compose_down_application(cx, &options, err);

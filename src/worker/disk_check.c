@@ -71,7 +71,7 @@ lm_rc disk_check_deployment(struct context *cx, enum deploy_pull mode, struct lm
 			"the file system of '%s' is full: free disk space there", path);
 	const struct deploy_options options = context_deploy_options(cx);
 	lm_rc rc = images_check(cx, mode, err);
-	// Where the pull comes after `down`, it would be too late to find out.
+	// After `down` it would be too late to find out.
 	if (!rc && mode != DEPLOY_PULL_LOCAL && deploy_pulls_after_down(&options))
 		rc = pull_check_available(cx, mode, err);
 	if (!rc && reserve_mb == 0)

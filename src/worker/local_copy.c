@@ -29,7 +29,7 @@ static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 	}
 }
 
-/// Whoever can write to the file decides what runs here.
+/// Whoever can write to the file controls this device's containers.
 static lm_rc check_trust(const struct stat *st, const char *path, struct lm_err *err)
 {
 	if (!S_ISREG(st->st_mode))
@@ -49,7 +49,7 @@ lm_rc local_copy_read(
 	int directory_fd, const char *directory, struct lm_buf *out, struct lm_err *err)
 {
 	lm_auto_free char *path = lm_path_join(directory, LOCAL_COPY_NAME);
-	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	// O_NONBLOCK: a FIFO of that name must not block us.
 	lm_auto_close int fd = openat(
 		directory_fd, LOCAL_COPY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
@@ -80,7 +80,7 @@ lm_rc local_copy_check(int directory_fd, const char *directory, struct lm_err *e
 		return lm_fail(err, LM_E_SYS, errno, "examine '%s': %m", directory);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
 		if (fstatat(directory_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue; // what is wrong with it is found out when it is made
+			continue; // an error shows when it is created
 		if (S_ISDIR(st.st_mode))
 			return lm_fail(err, LM_E_CONFLICT, EISDIR,
 				"'%s/%s' is a directory, where the local copy of the compose file "
@@ -104,7 +104,7 @@ lm_rc local_copy_place(
 	return LM_OK;
 }
 
-/// Whether both are open on one directory, whatever their paths.
+/// Whether both are the same directory.
 static bool is_same(const struct stat *a, int b_fd)
 {
 	struct stat b;
@@ -135,7 +135,7 @@ lm_rc previous_open(
 	return LM_OK;
 }
 
-/// One that root put there for starts offline is not ours to remove.
+/// A copy that root put there for offline mode is not ours to remove.
 static bool is_own_file(int directory_fd)
 {
 	struct stat st;

@@ -28,8 +28,8 @@ enum {
 struct plan_task {
 	struct context *cx;
 	struct deploy_options options;
-	bool offline;    ///< The local copy, and what is on this device, have to do.
-	bool takes_down; ///< What runs is taken down first.
+	bool offline;    ///< Uses local copies only.
+	bool takes_down; ///< The running application is stopped first.
 
 	struct engine_containers containers;
 	struct compose_ties ties;
@@ -38,7 +38,7 @@ struct plan_task {
 	struct plan_services services;
 	struct problems problems;
 
-	char *disk; ///< Where the engine keeps images, as the engine sees it.
+	char *disk; ///< The engine's image directory.
 	bool free_known;
 	uint64_t free_bytes;
 	char *disk_reason; ///< Why that is not known; NULL: it is.
@@ -104,7 +104,7 @@ static json_t *stages_to_json(const struct plan_task *p)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++) {
-		// Without anything to take down, nothing is.
+		// Skip `down` if nothing runs.
 		if (stages[i] != DEPLOY_DOWN || p->takes_down)
 			json_array_append_new(list, json_string(deploy_stage_name(stages[i])));
 	}
@@ -116,21 +116,21 @@ struct sums {
 	size_t unknown;
 };
 
-static void add(uint64_t *sum, uint64_t n)
+static void add_bytes_capped(uint64_t *sum, uint64_t n)
 {
 	if (__builtin_add_overflow(*sum, n, sum))
 		*sum = UINT64_MAX;
 }
 
-static struct sums sum_up(const struct plan_images *images)
+static struct sums sum_up_images(const struct plan_images *images)
 {
 	struct sums sums = {0};
 
 	for (size_t i = 0; i < images->n; i++) {
 		const struct plan_image *image = &images->items[i];
 
-		add(&sums.bytes, image->bytes);
-		add(&sums.bytes_disk, image->bytes_disk);
+		add_bytes_capped(&sums.bytes, image->bytes);
+		add_bytes_capped(&sums.bytes_disk, image->bytes_disk);
 		sums.unknown += !image->known;
 	}
 	return sums;
@@ -142,15 +142,15 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 	uint64_t wanted = sums->bytes_disk;
 	json_t *disk = json_object();
 
-	add(&wanted, reserve);
+	add_bytes_capped(&wanted, reserve);
 	bool enough = p->free_known && p->free_bytes >= wanted;
-	// More may be needed than is known of.
-	bool judged = p->free_known && (!enough || sums->unknown == 0);
+	// More may be needed than is known.
+	bool is_certain = p->free_known && (!enough || sums->unknown == 0);
 	json_object_set_new(disk, "directory", protocol_text(p->disk));
 	json_object_set_new(disk, "needed_bytes", bytes(sums->bytes_disk));
 	json_object_set_new(disk, "reserve_bytes", bytes(reserve));
 	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
-	json_object_set_new(disk, "enough", judged ? json_boolean(enough) : json_null());
+	json_object_set_new(disk, "enough", is_certain ? json_boolean(enough) : json_null());
 	json_object_set_new(disk, "reason", protocol_text(p->disk_reason));
 	return disk;
 }
@@ -158,7 +158,7 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 static json_t *summary_to_json(const struct plan_task *p)
 {
 	const struct connector_definition *d = context_definition(p->cx);
-	const struct sums sums = sum_up(&p->images);
+	const struct sums sums = sum_up_images(&p->images);
 	json_t *plan = json_object();
 
 	json_object_set_new(plan, "connector_version", json_integer(d->version));
@@ -201,7 +201,7 @@ static void report_plan(const struct plan_task *p)
 		p->images.n);
 }
 
-/// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
+/// Generation 1 hashes the file as it is; 2 includes env_file only if the file is resolved.
 static lm_rc hash_services(const struct context *cx, const struct project_directory *dir,
 	struct lm_str text, struct lm_str config, struct compose_hashes *ret, struct lm_err *err)
 {
@@ -235,7 +235,7 @@ static bool has_late_hashes(const struct compose_ties *ties)
 	return false;
 }
 
-/// The hashes of the local copy, by which what runs was made.
+/// The hashes of the local copy, from which the running containers were created.
 static lm_rc hash_local_copy(struct plan_task *p, struct lm_err *err)
 {
 	const struct context *cx = p->cx;
@@ -266,7 +266,7 @@ static bool goes_down(const struct plan_task *p)
 	return false;
 }
 
-/// What runs, and how what is wanted differs from it: before images are looked at.
+/// What runs, and how the new services differ from it, images aside.
 static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 {
 	struct context *cx = p->cx;
@@ -277,7 +277,7 @@ static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 	if (!rc)
 		rc = engine_list_containers(
 			&cx->engine, COMPOSE_PROJECT, &cx->limit, &p->containers, err);
-	if (rc || p->containers.n == 0) // then there is nothing to compare with
+	if (rc || p->containers.n == 0) // nothing to compare with
 		return rc;
 	p->takes_down = goes_down(p);
 	rc = go_without(
@@ -287,7 +287,7 @@ static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 	return rc;
 }
 
-/// Those that are not here and are not asked for at a registry.
+/// For images that are missing, and that no registry is asked about.
 static void set_absent(struct plan_image *image, char *reason)
 {
 	image->known = false;
@@ -306,7 +306,7 @@ static char *why_missing(const struct plan_task *p, const struct compose_image *
 		found->id ? found->platform : "");
 }
 
-/// Adds an image with what is known of it here, and what becomes of it.
+/// Adds an image, with what is known of it locally, and what the deployment does with it.
 static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, struct lm_err *err)
 {
 	lm_auto(engine_image_finish) struct engine_image found = {0};
@@ -348,8 +348,8 @@ static lm_rc list_images(struct plan_task *p, struct lm_err *err)
 	return rc;
 }
 
-/// The logins that a deployment would have. One that cannot be had is told of when its registry
-/// asks for it.
+/// The logins that a deployment would have. A missing one is reported when its registry requires
+/// it.
 static lm_rc find_logins(struct context *cx, struct lm_err *err)
 {
 	lm_auto_registry_list struct registry_list ignored = {0};
@@ -504,7 +504,7 @@ static void make_plan(struct plan_task *p)
 	report_plan(p);
 }
 
-/// There is a plan, and the deployment would fail.
+/// The plan exists, but the deployment would fail.
 static void fail_on_problems(const struct plan_task *p, struct deploy_outcome *ret)
 {
 	ret->rc = problems_to_error(&p->problems, &ret->err);

@@ -69,7 +69,7 @@ static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
 		return lm_fail(err, LM_E_INVALID, sys,
 			DESTINATION ": cannot write to '%s' as user %s: %m; run chown %s '%s'",
 			path, user, user, path);
-	case EROFS: // a card that has gone bad, more often than a wrong definition
+	case EROFS: // a broken SD card, more often than a wrong definition
 		return lm_fail(err, LM_E_SYS, sys,
 			DESTINATION ": the file system of '%s' is mounted read-only: make it "
 				    "writable, or name another directory",
@@ -79,7 +79,7 @@ static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
 	}
 }
 
-/// The directory holds what the containers are told; who can read or change it matters.
+/// The compose file configures the containers, so it matters who can read or change it.
 static void warn_exposed(const char *path, const struct stat *st)
 {
 	mode_t mode = st->st_mode;
@@ -100,14 +100,13 @@ static void warn_exposed(const char *path, const struct stat *st)
 			others, path, (unsigned)(mode & 07777));
 }
 
-/// Opens the destination. A link there is followed if root or we made it; anybody else could lead
-/// us elsewhere with one.
+/// Opens the destination. Follows a symbolic link only if it is root's or ours.
 static lm_rc open_destination(const char *path, int *ret, struct lm_err *err)
 {
 	enum { FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 	size_t n = strlen(path);
 
-	while (n > 1 && path[n - 1] == '/') // with one behind it a link is no link
+	while (n > 1 && path[n - 1] == '/') // a trailing slash would follow a link
 		n--;
 	lm_auto_free char *name = lm_xmemdup0(path, n);
 	int fd = open(name, FLAGS | O_NOFOLLOW);
@@ -147,7 +146,7 @@ lm_rc preflight_destination(struct context *cx, struct lm_err *err)
 	return LM_OK;
 }
 
-/// As lightermand kept it. One that cannot serve is left empty.
+/// As lightermand kept it; left empty if it cannot be used.
 static void read_previous(struct context *cx)
 {
 	struct lm_buf *text = &cx->previous.text;

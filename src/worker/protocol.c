@@ -13,8 +13,8 @@
 
 enum {
 	ALIVE_MAX_MS = 10 * 1000,
-	ALIVE_MIN_MS = 100, ///< Not to be busy with it.
-	ALIVE_PARTS = 3,    ///< Two signs may come late.
+	ALIVE_MIN_MS = 100, ///< At least.
+	ALIVE_PARTS = 3,    ///< Two may be late.
 };
 
 static lm_rc add_stop_source(struct protocol *p, int fd, struct lm_err *err)
@@ -41,7 +41,7 @@ lm_rc protocol_init(struct protocol *p, int in, int out, struct lm_err *err)
 	if (p->signal_fd < 0 || p->stop_fd < 0)
 		return lm_fail(err, LM_E_SYS, errno, "watch for signals: %m");
 	lm_rc rc = add_stop_source(p, p->signal_fd, err);
-	// Between a `go` and the next begin nothing is written to us: readable then means its end.
+	// Nothing is sent to us between a `go` and the next begin: readable then means end of file.
 	return rc ? rc : add_stop_source(p, p->in, err);
 }
 
@@ -128,7 +128,7 @@ static lm_rc read_more(struct protocol *p, struct lm_err *err)
 lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, struct lm_err *err)
 {
 	p->pending.max = max;
-	lm_buf_clear(&p->pending); // the line before: nothing is sent to us ahead of its time
+	lm_buf_clear(&p->pending); // the previous line; nothing is sent ahead
 	for (;;) {
 		struct lm_str have = lm_buf_str(&p->pending);
 		size_t n = lm_str_find(have, '\n');

@@ -17,7 +17,7 @@
 #include "worker/manifests.h"
 
 enum {
-	/// A layer of some GB is checked and unpacked without a word.
+	/// Unpacking a layer of some GB shows no progress.
 	STALL_MS = 300 * 1000,
 	NAMES_MAX = 700,
 	ASK_MS = 30 * 1000, ///< A registry that does not answer delays nothing: the pull will show.
@@ -34,8 +34,8 @@ struct pulls {
 	// By item:
 	const struct compose_image **images;
 	bool *here;              ///< The engine had it before.
-	struct lm_secret *auths; ///< Empty: it is pulled without.
-	char **ecr_hosts;        ///< Whose tokens they are; NULL: of none.
+	struct lm_secret *auths; ///< Empty: pulled without a login.
+	char **ecr_hosts;        ///< The ECR hosts of the tokens; NULL: not of ECR.
 	size_t n;
 	size_t failed_n;
 	size_t failed; ///< The first one.
@@ -58,7 +58,7 @@ static void pulls_finish(struct pulls *p)
 	free(p->builders);
 }
 
-static void tell_digest(const struct context *cx, const char *image, const char *digest)
+static void report_digest(const struct context *cx, const char *image, const char *digest)
 {
 	lm_info("image %s: %s", image, *digest ? digest : "present locally, no registry digest");
 	if (*digest)
@@ -80,7 +80,7 @@ static void take_done(void *ctx, size_t item, const char *digest)
 {
 	const struct pulls *p = ctx;
 
-	tell_digest(p->cx, p->items[item].image, digest);
+	report_digest(p->cx, p->items[item].image, digest);
 }
 
 /// Appends an image to those to be pulled, with the login for it.
@@ -112,7 +112,7 @@ static lm_rc add_pull(
 	return LM_OK;
 }
 
-/// Pulls the item with the token that is held now. `*ret_changed`: it was another one before.
+/// Pulls the item with the current token. `*ret_changed`: it had another one before.
 static lm_rc use_token(struct pulls *p, size_t item, bool *ret_changed, struct lm_err *err)
 {
 	lm_auto(registry_credentials_finish) struct registry_credentials login =
@@ -127,7 +127,7 @@ static lm_rc use_token(struct pulls *p, size_t item, bool *ret_changed, struct l
 	return LM_OK;
 }
 
-/// Before a pull begins: its token must last for a while.
+/// Before a pull begins: renews a token that is about to expire.
 static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
 {
 	struct lm_str host = lm_str(p->ecr_hosts[item]);
@@ -144,7 +144,7 @@ static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
 	return ecr_tokens_has(&cx->tokens, host) ? use_token(p, item, &changed, err) : LM_OK;
 }
 
-/// A registry of ECR has refused a pull: the token may be over, or not have been there at all.
+/// ECR has refused a pull: the token may have expired, or was missing.
 static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *refusal,
 	bool *ret_changed, struct lm_err *err)
 {
@@ -166,7 +166,7 @@ static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *re
 	return use_token(p, item, ret_changed, err);
 }
 
-static lm_rc renew(
+static lm_rc renew_token(
 	void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed, struct lm_err *err)
 {
 	struct pulls *p = ctx;
@@ -177,8 +177,9 @@ static lm_rc renew(
 		       : freshen_token(p, item, err);
 }
 
-/// `build` of docker-compose 2 makes all of `build.platforms`, which not every engine can keep;
-/// `up` makes the one that runs here. A service whose name looks like an option is left to it, too.
+/// `build` of docker-compose 2 builds all of `build.platforms`, which not every engine can store;
+/// `up` builds only the one for this device. It also builds services whose name looks like an
+/// option.
 static bool is_built_before_up(const struct compose_image *image)
 {
 	return !image->builds_for_many && *image->builder != '-';
@@ -196,7 +197,7 @@ static void add_builder(struct pulls *p, const struct compose_image *image)
 
 /// Decides for each image whether it is pulled or built. The digests of those that stay are
 /// reported.
-static lm_rc choose(struct pulls *p, struct lm_err *err)
+static lm_rc choose_pulls(struct pulls *p, struct lm_err *err)
 {
 	const struct context *cx = p->cx;
 
@@ -215,7 +216,7 @@ static lm_rc choose(struct pulls *p, struct lm_err *err)
 		else if (action == IMAGE_BUILD)
 			add_builder(p, image);
 		else if (image->is_named)
-			tell_digest(cx, image->name, found.digest ? found.digest : "");
+			report_digest(cx, image->name, found.digest ? found.digest : "");
 		if (rc)
 			return rc;
 	}
@@ -238,7 +239,7 @@ static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 	}
 	if (p->failed_n++ == 0)
 		p->failed = item;
-	else // the first is the deployment's own failure
+	else // the deployment fails with the first
 		lm_warn("%s", why->msg);
 }
 
@@ -258,8 +259,8 @@ static bool is_missing_after_pull(const struct context *cx, const struct compose
 	return image->builder ? !found->id && is_built_before_up(image) : !here;
 }
 
-/// The last look before anything is stopped: what was pulled may be for another platform than was
-/// asked for, if its registry has no other, or if two services want it for two.
+/// Checks again before anything is stopped: a pulled image may be for another platform than
+/// requested, if its registry has no other, or if two services request different ones.
 static lm_rc check_all_here(const struct context *cx, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
@@ -273,7 +274,7 @@ static lm_rc check_all_here(const struct context *cx, struct lm_err *err)
 				 lm_buf_cstr(&missing));
 }
 
-/// It was pulled because what is here is for another platform, or nothing is.
+/// Names the platform if an image was pulled because the local one is for another.
 static lm_rc explain_platform(const struct pulls *p, struct lm_err *err)
 {
 	const char *platform = p->images[p->failed]->platform;
@@ -291,7 +292,7 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 		.on_progress = take_progress,
 		.on_done = take_done,
 		.on_failed = take_failed,
-		.renew = renew,
+		.renew = renew_token,
 		.ctx = &p};
 	size_t most = cx->images.n + 1;
 
@@ -303,7 +304,7 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
 	lm_rc rc = images_check(cx, mode, err);
 	if (!rc)
-		rc = choose(&p, err);
+		rc = choose_pulls(&p, err);
 	if (rc)
 		return rc;
 	rc = engine_pull(&cx->engine, p.items, p.n, &options, &cx->limit, err);
@@ -390,9 +391,8 @@ static lm_rc add_questions(struct pull_inquiry *q, struct context *cx, enum depl
 	return rc;
 }
 
-/// Only what a registry is sure of counts; the engine may know more than we do of how to get the
-/// rest.
-static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
+/// Only a definite answer of a registry counts; the engine may have other ways to get an image.
+static lm_rc sum_up_answers(const struct pull_inquiry *q, struct lm_err *err)
 {
 	size_t missing = 0, first = 0;
 
@@ -431,5 +431,5 @@ lm_rc pull_check_available(struct context *cx, enum deploy_pull mode, struct lm_
 	rc = add_questions(&q, cx, mode, facts.has_mirrors, err);
 	if (!rc && q.n > 0)
 		rc = pull_inquiry_ask(&q, cx, ASK_ATTEMPTS, ASK_MS, err);
-	return rc ? rc : sum_up(&q, err);
+	return rc ? rc : sum_up_answers(&q, err);
 }

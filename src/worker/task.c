@@ -144,7 +144,7 @@ static lm_rc read_host(const json_t *document, struct host_settings *ret, struct
 {
 	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
 		return LM_OK;
-	// Not the definition's fault, as LM_E_INVALID would say.
+	// LM_E_INVALID would blame the definition.
 	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
 }
 
