@@ -28,8 +28,8 @@ enum {
 struct plan_task {
 	struct context *cx;
 	struct deploy_options options;
-	bool offline;    ///< Uses local copies only.
-	bool takes_down; ///< The running application is stopped first.
+	enum deploy_pull mode; ///< Of the pull that the deployment would do.
+	bool takes_down;       ///< The running application is stopped first.
 
 	struct engine_containers containers;
 	struct compose_ties ties;
@@ -43,6 +43,11 @@ struct plan_task {
 	uint64_t free_bytes;
 	char *disk_reason; ///< Why that is not known; NULL: it is.
 };
+
+static bool is_offline(const struct plan_task *p)
+{
+	return p->mode == DEPLOY_PULL_LOCAL;
+}
 
 /// JSON has no unsigned numbers.
 static json_t *bytes(uint64_t n)
@@ -166,7 +171,7 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_object_set_new(plan, "key", protocol_text(d->key));
 	json_object_set_new(plan, "compose_version", protocol_text(context_compose_version(p->cx)));
 	json_object_set_new(plan, "docker_compose", protocol_text(p->cx->compose.version));
-	json_object_set_new(plan, "offline", json_boolean(p->offline));
+	json_object_set_new(plan, "offline", json_boolean(is_offline(p)));
 	json_object_set_new(plan, "stages", stages_to_json(p));
 	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
 	json_object_set_new(plan, "pull_bytes", bytes(sums.bytes));
@@ -301,8 +306,8 @@ static char *why_missing(const struct plan_task *p, const struct compose_image *
 	const char *platform = wanted->platform;
 
 	return lm_xasprintf("%s, and it is not available locally%s%s%s%s",
-		p->offline ? "offline" : "pull_policy forbids pulling it", platform ? " for " : "",
-		platform ? platform : "", found->id ? ", only for " : "",
+		is_offline(p) ? "offline" : "pull_policy forbids pulling it",
+		platform ? " for " : "", platform ? platform : "", found->id ? ", only for " : "",
 		found->id ? found->platform : "");
 }
 
@@ -311,9 +316,8 @@ static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, 
 {
 	lm_auto(engine_image_finish) struct engine_image found = {0};
 	struct plan_image *image = &p->images.items[p->images.n];
-	struct image_case c = {.image = wanted,
-		.generation = p->cx->compose.generation,
-		.mode = p->offline ? DEPLOY_PULL_LOCAL : deploy_pull_mode(&p->options)};
+	struct image_case c = {
+		.image = wanted, .generation = p->cx->compose.generation, .mode = p->mode};
 	lm_rc rc = images_find(p->cx, wanted, &found, &c.here, err);
 
 	if (rc)
@@ -394,7 +398,7 @@ static lm_rc look_at_images(struct plan_task *p, struct lm_err *err)
 {
 	lm_rc rc = list_images(p, err);
 
-	if (!rc && !p->offline)
+	if (!rc && !is_offline(p))
 		rc = find_logins(p->cx, err);
 	return rc ? rc : ask_registries(p, err);
 }
@@ -426,24 +430,24 @@ static void plan_task_finish(struct plan_task *p)
 	free(p->disk_reason);
 }
 
-static lm_rc do_prepare(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_prepare(void *ctx, struct lm_err *err)
 {
-	return preflight_run(p->cx, err);
+	return preflight_run(((struct plan_task *)ctx)->cx, err);
 }
 
-static lm_rc do_fetch(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_fetch(void *ctx, struct lm_err *err)
 {
-	lm_rc rc = fetch_all(p->cx, err);
-
-	if (!p->options.offline_mode || !deploy_is_away(rc))
-		return rc;
-	lm_warn("%s; falling back to local copies", err->msg);
-	p->offline = true;
-	return fetch_local_copy(p->cx, err);
+	return fetch_all(((struct plan_task *)ctx)->cx, err);
 }
 
-static lm_rc do_resolve(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_fetch_local(void *ctx, struct lm_err *err)
 {
+	return fetch_local_copy(((struct plan_task *)ctx)->cx, err);
+}
+
+static lm_rc plan_resolve(void *ctx, struct lm_err *err)
+{
+	struct plan_task *p = ctx;
 	lm_rc rc = resolve_compose_file(p->cx, err);
 
 	if (!rc)
@@ -451,43 +455,41 @@ static lm_rc do_resolve(struct plan_task *p, struct lm_err *err)
 	return rc ? rc : look_at_services(p, err);
 }
 
-static lm_rc do_admit(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	lm_rc rc = look_at_images(p, err);
+	struct plan_task *p = ctx;
 
+	p->mode = mode;
+	lm_rc rc = look_at_images(p, err);
 	return rc ? rc : look_at_disk(p, err);
 }
 
-/// Those of a deployment, as far as it changes nothing.
-static const struct step {
-	enum deploy_stage stage;
-	lm_rc (*work)(struct plan_task *p, struct lm_err *err);
-} STEPS[] = {
-	{DEPLOY_PREPARE, do_prepare},
-	{DEPLOY_FETCH, do_fetch},
-	{DEPLOY_RESOLVE, do_resolve},
-	{DEPLOY_ADMIT, do_admit},
-};
-
-static lm_rc run_step(struct plan_task *p, const struct step *step, struct lm_err *err)
+static lm_rc plan_report(void *ctx, const struct deploy_event *event, struct lm_err *err)
 {
-	struct deploy_event event = {.stage = step->stage, .state = DEPLOY_BEGIN};
-	uint64_t began_ms = lm_clock_mono_ms();
-	struct lm_err ignored;
-	lm_rc rc = protocol_report_stage(p->cx->protocol, &event, err);
+	struct plan_task *p = ctx;
 
-	if (rc)
-		return rc;
-	rc = step->work(p, err);
-	event.ms = lm_clock_mono_ms() - began_ms;
-	event.state = rc ? DEPLOY_FAIL : DEPLOY_END;
-	event.message = rc ? err->msg : NULL;
-	if (!rc)
-		return protocol_report_stage(p->cx->protocol, &event, err);
-	if (rc != LM_E_CANCELLED)
-		(void)!protocol_report_stage(p->cx->protocol, &event, &ignored);
-	return rc;
+	if (event->state != DEPLOY_PROGRESS)
+		return protocol_report_stage(p->cx->protocol, event, err);
+	lm_warn("%s", event->message); // offline mode
+	return LM_OK;
 }
+
+static uint64_t plan_now(void *ctx)
+{
+	(void)ctx;
+	return lm_clock_mono_ms();
+}
+
+/// Those that change nothing.
+static const struct deploy_ops plan_ops = {
+	.prepare = plan_prepare,
+	.fetch = plan_fetch,
+	.fetch_local = plan_fetch_local,
+	.resolve = plan_resolve,
+	.admit = plan_admit,
+	.report = plan_report,
+	.now = plan_now,
+};
 
 static void make_plan(struct plan_task *p)
 {
@@ -508,29 +510,23 @@ static void make_plan(struct plan_task *p)
 static void fail_on_problems(const struct plan_task *p, struct deploy_outcome *ret)
 {
 	ret->rc = problems_to_error(&p->problems, &ret->err);
-	if (ret->rc)
-		ret->failed = DEPLOY_RESOLVE;
+	if (ret->rc == LM_OK)
+		return;
+	ret->failed = DEPLOY_RESOLVE;
+	if (ret->rc == LM_E_INVALID)
+		ret->error_class = DEPLOY_INVALID_PARAMETER;
 }
 
 void plan_task_run(struct context *cx, struct deploy_outcome *ret)
 {
 	lm_auto(plan_task_finish) struct plan_task p = {
 		.cx = cx, .options = context_deploy_options(cx)};
+	struct deploy_options options = p.options;
 
-	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
-		.error_class = DEPLOY_INTERNAL_ERROR,
-		.started_ms = lm_clock_mono_ms()};
-	for (size_t i = 0; i < LM_ARRAY_SIZE(STEPS) && ret->rc == LM_OK; i++) {
-		ret->rc = run_step(&p, &STEPS[i], &ret->err);
-		if (ret->rc)
-			ret->failed = STEPS[i].stage;
-	}
-	if (ret->rc == LM_OK) {
-		make_plan(&p);
-		fail_on_problems(&p, ret);
-	}
-	if (ret->rc == LM_E_INVALID)
-		ret->error_class = DEPLOY_INVALID_PARAMETER;
-	ret->offline = p.offline;
-	ret->ended_ms = lm_clock_mono_ms();
+	options.read_only = true;
+	deploy_run(&options, &plan_ops, &p, ret);
+	if (ret->rc)
+		return;
+	make_plan(&p);
+	fail_on_problems(&p, ret);
 }
