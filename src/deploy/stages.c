@@ -238,7 +238,10 @@ size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stag
 	size_t n = 0;
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(first); i++)
-		out[n++] = first[i];
+		if (!o.read_only || first[i] != DEPLOY_AUTHENTICATE)
+			out[n++] = first[i];
+	if (o.read_only)
+		return n;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(order->stages); i++)
 		if (applies(order->stages[i], &o))
 			out[n++] = order->stages[i];

@@ -50,6 +50,9 @@ struct deploy_options {
 	/// It is a start of what was deployed before, whose own compose file is at hand: in offline
 	/// mode that takes the place of whatever cannot be had, for whatever reason.
 	bool has_own;
+	/// A plan: runs only the stages that change nothing, and needs only their operations.
+	/// Registries are not logged in to.
+	bool read_only;
 };
 
 #define DEPLOY_OPTIONS_DEFAULT(v)                                                                  \

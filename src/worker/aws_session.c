@@ -10,23 +10,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *first(const char *a, const char *b)
+static const char *either(const char *a, const char *b)
 {
 	return a ? a : b;
 }
 
-/// The core's own CA file may be where the task's user cannot go; the system knows Amazon's CAs.
+/// The application's user may be unable to read the core's own CA file; the system has Amazon's
+/// CAs.
 static const char *choose_ca(const struct host_settings *host)
 {
 	if (host->credentials.ca || !host->iot.ca || access(host->iot.ca, R_OK) == 0)
-		return first(host->credentials.ca, host->iot.ca);
-	lm_warn("the job's user cannot read the CA file '%s' of config.json (%m): going by the "
-		"system's",
+		return either(host->credentials.ca, host->iot.ca);
+	lm_warn("the application's user cannot read the CA file '%s' of config.json (%m): using "
+		"the system's CAs",
 		host->iot.ca);
 	return NULL;
 }
 
-/// What lightermand opened for us; nothing, if it could not: then the file itself is tried.
+/// Reads a file that lightermand opened for us; if it could not, the file itself is tried later.
 static lm_rc read_opened(int fd, const char *name, struct lm_buf *ret, struct lm_err *err)
 {
 	struct stat st;
@@ -37,12 +38,12 @@ static lm_rc read_opened(int fd, const char *name, struct lm_buf *ret, struct lm
 	return lm_fd_read_all(fd, name, ret, err);
 }
 
-/// What the host file leaves open of the role alias's provider is the core's own.
+/// Settings of the role alias's provider that the host file lacks are the core's own.
 static lm_rc make_settings(struct aws_session *c, struct lm_err *err)
 {
 	const struct host_settings *host = c->host;
-	const char *key = first(host->credentials.private_key, host->iot.private_key);
-	const char *certificate = first(host->credentials.certificate, host->iot.certificate);
+	const char *key = either(host->credentials.private_key, host->iot.private_key);
+	const char *certificate = either(host->credentials.certificate, host->iot.certificate);
 	lm_rc rc = LM_OK;
 
 	c->settings = (struct credentials_settings){.region = c->region};
@@ -67,13 +68,13 @@ static lm_rc make_settings(struct aws_session *c, struct lm_err *err)
 	return LM_OK;
 }
 
-static void close_way(struct aws_session *c)
+static void close_connections(struct aws_session *c)
 {
 	https_destroy(lm_take(c->https));
 	credentials_provider_destroy(lm_take(c->credentials));
 }
 
-static lm_rc open_way(struct aws_session *c, struct lm_err *err)
+static lm_rc open_connections(struct aws_session *c, struct lm_err *err)
 {
 	const struct aws_credentials *loaded;
 	lm_rc rc = make_settings(c, err);
@@ -91,11 +92,11 @@ lm_rc aws_session_open(struct aws_session *c, struct lm_err *err)
 
 	if (c->https)
 		return LM_OK;
-	lm_rc rc = open_way(c, &failure);
+	lm_rc rc = open_connections(c, &failure);
 	c->has_no_source = rc == LM_E_NOT_FOUND && !c->host->credentials.role_alias;
 	if (!rc)
 		return LM_OK;
-	close_way(c);
+	close_connections(c);
 	if (rc == LM_E_INVALID || rc == LM_E_NOT_FOUND || rc == LM_E_TOO_LARGE)
 		failure.rc = LM_E_DENIED;
 	if (err)
@@ -107,7 +108,7 @@ void aws_session_complete_region(struct host_settings *host)
 {
 	lm_auto_shared_config struct shared_config config = {0};
 
-	// What is wrong with the files is reported by whatever needs them.
+	// Whatever needs the files reports their errors.
 	if (host->region || shared_config_load(&config, NULL))
 		return;
 	struct lm_str region = shared_config_get(&config, config.profile, "region");
@@ -126,16 +127,16 @@ void aws_session_note(struct aws_session *c, const char *service, int64_t clock_
 
 	if (c->credentials && credentials_take_warning(c->credentials, &warning))
 		lm_warn("%s", warning.msg);
-	if (clock_offset_ms == 0 || c->clock_told)
+	if (clock_offset_ms == 0 || c->clock_reported)
 		return;
-	c->clock_told = true;
-	lm_warn("this device's clock is wrong by %lld s, as %s says: set it",
+	c->clock_reported = true;
+	lm_warn("this device's clock is off by %lld s according to %s: set it",
 		(long long)(clock_offset_ms / 1000), service);
 }
 
 void aws_session_finish(struct aws_session *c)
 {
-	close_way(c);
+	close_connections(c);
 	lm_buf_finish(&c->key);
 	lm_buf_finish(&c->certificate);
 }

@@ -26,7 +26,7 @@ struct aws_session {
 	/// Nothing on this device gives credentials, and nothing was set up to. After
 	/// aws_session_open.
 	bool has_no_source;
-	bool clock_told;
+	bool clock_reported;
 };
 
 /// Opens the way and loads the credentials; does nothing if that is done. What is wrong with this

@@ -36,7 +36,7 @@ static bool is_candidate_name(const char *name)
 /// Removes a file of ours that nobody has locked.
 static void remove_abandoned(int directory_fd, const char *name)
 {
-	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	// O_NONBLOCK: a FIFO of that name must not block us.
 	lm_auto_close int fd =
 		openat(directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
@@ -47,7 +47,7 @@ static void remove_abandoned(int directory_fd, const char *name)
 		(void)unlinkat(directory_fd, name, 0);
 }
 
-/// Removes what killed tasks left. A directory that cannot be listed keeps it.
+/// Removes candidates of killed tasks, if the directory can be listed.
 static void remove_all_abandoned(int directory_fd)
 {
 	int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -67,7 +67,7 @@ static void make_name(char name[NAME_LENGTH + 1])
 	unsigned char bytes[RANDOM_BYTES] = {0};
 	size_t n = sizeof(PREFIX) - 1;
 
-	// Without randomness O_EXCL still keeps us from taking over what is there.
+	// Without randomness O_EXCL still protects existing files.
 	(void)!getrandom(bytes, sizeof(bytes), GRND_NONBLOCK);
 	memcpy(name, PREFIX, n);
 	for (size_t i = 0; i < RANDOM_BYTES; i++)
@@ -85,9 +85,9 @@ static bool open_new(int directory_fd, char name[NAME_LENGTH + 1], int *ret)
 		directory_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
-	// Where locks cannot be had, other tasks cannot take them, and so leave the file alone.
+	// On a file system without locks other tasks cannot lock it either, and so leave it alone.
 	(void)flock(fd, LOCK_EX);
-	if (fstat(fd, &st) == 0 && st.st_nlink == 0) { // another task took it for abandoned
+	if (fstat(fd, &st) == 0 && st.st_nlink == 0) { // another task removed it as abandoned
 		errno = EEXIST;
 		return false;
 	}

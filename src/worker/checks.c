@@ -22,7 +22,7 @@
 
 #include <inttypes.h>
 
-/// What a check may need of those before it.
+/// What a check may require of earlier ones.
 enum check_need {
 	NEED_USER = 1, ///< We are the application's user.
 	NEED_DEFINITION = 2,
@@ -37,9 +37,9 @@ enum { CHECK_WARNINGS_MAX = 20 };
 
 struct checkup {
 	struct context *cx;
-	const char *name; ///< Of the check that runs.
+	const char *name; ///< Of the running check.
 	unsigned have;    ///< Of enum check_need.
-	size_t wrong_n;   ///< Told so far.
+	size_t wrong_n;   ///< Reported so far.
 	bool cancelled;
 	lm_rc engine_rc, compose_rc; ///< LM_OK: found.
 	struct lm_err engine_err, compose_err;
@@ -106,10 +106,10 @@ static const char *check_lack(const struct checkup *c, unsigned needs)
 		enum check_need need;
 		const char *words;
 	} rows[] = {
-		{NEED_DEFINITION, "there is no definition to check"},
+		{NEED_DEFINITION, "no definition was given"},
 		{NEED_USER, "the application's user is not known"},
-		{NEED_ENGINE, "the Docker daemon cannot be asked"},
-		{NEED_COMPOSE, "there is no docker-compose that runs"},
+		{NEED_ENGINE, "the Docker daemon does not respond"},
+		{NEED_COMPOSE, "no docker-compose works"},
 		{NEED_DESTINATION, "the destination cannot be used"},
 		{NEED_CREDENTIALS, "there are no AWS credentials"},
 		{NEED_FILE, "there is no compose file"},
@@ -185,13 +185,12 @@ static void check_docker(struct checkup *c)
 	else if (docker_find(NULL, &path, &err) == LM_OK)
 		check_ok(c, "%s", path);
 	else if (compose->program)
-		check_skip(
-			c, "not needed, as docker-compose is a program of its own (%s)", err.msg);
+		check_skip(c, "not needed: docker-compose is a standalone program (%s)", err.msg);
 	else
 		check_wrong(c, &err, NULL);
 }
 
-/// Whether the engine was reached, whatever it said.
+/// Whether the engine was reached, whatever it answered.
 static bool answers(const struct checkup *c)
 {
 	lm_rc rc = c->engine_rc;
@@ -205,24 +204,22 @@ static void check_engine(struct checkup *c)
 	const char *fix = NULL;
 
 	if (answers(c)) {
-		check_ok(c, "the Docker daemon answers at %s%s", path,
-			check_lack(c, NEED_USER) ? " (whether to the application's user, too, is "
-						   "not known)"
-						 : "");
+		check_ok(c, "the Docker daemon responds at %s%s", path,
+			check_lack(c, NEED_USER) ? " (not checked as the application's user)" : "");
 		return;
 	}
 	if (c->engine_rc == LM_E_NOT_FOUND)
 		fix = "install it (apt-get install docker.io), start it (systemctl start docker), "
-		      "or name its socket with docker.socket in the host file";
+		      "or set docker.socket in the host file";
 	else if (c->engine_rc == LM_E_DENIED)
-		fix = "the next deployment is done with the new group; nothing need be restarted";
+		fix = "the next deployment uses the new group; no restart is needed";
 	check_wrong(c, &c->engine_err, fix);
 }
 
 static void check_engine_version(struct checkup *c)
 {
 	if (!answers(c))
-		check_skip(c, "not checked: the Docker daemon cannot be asked");
+		check_skip(c, "not checked: the Docker daemon does not respond");
 	else if (c->engine_rc)
 		check_wrong(c, &c->engine_err, NULL);
 	else
@@ -235,10 +232,9 @@ static void check_compose(struct checkup *c)
 
 	if (c->compose_rc)
 		check_wrong(c, &c->compose_err,
-			c->compose_rc == LM_E_NOT_FOUND
-				? "apt-get install docker-compose, or name it with docker.compose "
-				  "in the host file"
-				: NULL);
+			c->compose_rc == LM_E_NOT_FOUND ? "apt-get install docker-compose, or set "
+							  "docker.compose in the host file"
+							: NULL);
 	else
 		check_ok(c, "%s%s, version %s", compose->program, compose->plugin ? " compose" : "",
 			compose->version);
@@ -251,7 +247,7 @@ static void check_compose_api(struct checkup *c)
 
 	if (compose_check_api(&cx->compose, &cx->engine.version, NULL, &err))
 		check_wrong(c, &err,
-			"install docker-compose 2 or later; or let the engine take older clients: "
+			"install docker-compose 2 or later, or allow older clients: "
 			"\"min-api-version\": \"1.24\" in /etc/docker/daemon.json");
 	else
 		check_ok(c, "docker-compose %s can talk to Docker Engine %s", cx->compose.version,
@@ -278,7 +274,7 @@ static uint64_t free_mb(const struct statvfs *fs)
 	return (uint64_t)fs->f_bavail * fs->f_frsize / MIB;
 }
 
-/// Where the engine keeps its images, if that can be seen from here.
+/// The engine's image directory, if we can see it.
 static void check_engines_space(struct checkup *c)
 {
 	lm_auto_free char *directory = NULL;
@@ -321,7 +317,7 @@ static void check_free_space(struct checkup *c)
 }
 
 enum {
-	/// Secrets Manager and ECR refuse what was signed further off; S3 takes 15 minutes.
+	/// Secrets Manager and ECR reject signatures that are further off; S3 accepts 15 minutes.
 	SKEW_WRONG_S = 300,
 	SKEW_WARNING_S = 30,
 	DATE_MAX = 64 << 10,
@@ -358,15 +354,15 @@ static void check_region(struct checkup *c)
 
 	if (!region) {
 		(void)!lm_fail(&err, LM_E_NOT_FOUND, 0,
-			"neither the host file, nor a Greengrass core's config.json, nor "
-			"AWS_REGION, nor the AWS profile, nor a definition names a region");
+			"no region is set in the host file, a Greengrass core's config.json, "
+			"AWS_REGION, the AWS profile or a definition");
 		check_wrong(c, &err, "set region in the host file");
 	} else if (!endpoint_is_region(lm_str(region))) {
-		(void)!lm_fail(&err, LM_E_INVALID, 0, "'%.64s' cannot be a region", region);
+		(void)!lm_fail(&err, LM_E_INVALID, 0, "'%.64s' is not a valid region", region);
 		check_wrong(c, &err, "set region in the host file");
 	} else {
 		check_ok(c, "%s, %s", region,
-			own ? "as this device is set up" : "from the connector's ARN");
+			own ? "set on this device" : "from the connector's ARN");
 	}
 }
 
@@ -376,7 +372,7 @@ static void check_credentials(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (!uses_s3(c) && !uses_secrets_manager(c)) {
-		check_skip(c, "not needed: compose file and secrets come from directories");
+		check_skip(c, "not needed: compose file and secrets come from local directories");
 		return;
 	}
 	lm_rc rc = aws_session_open(&c->cx->session, &err);
@@ -384,15 +380,15 @@ static void check_credentials(struct checkup *c)
 		rc = credentials_get(c->cx->session.credentials, &found, &err);
 	if (rc) {
 		check_wrong(c, &err,
-			"lighterman doctor looks at its own environment: if lightermand has other "
-			"variables, run it with the same");
+			"lighterman doctor uses its own environment: run it with the variables of "
+			"lightermand");
 		return;
 	}
 	c->have |= NEED_CREDENTIALS;
 	check_ok(c, "access key %.64s from %s", found->access_key_id, found->source);
 }
 
-/// The compose file, by the function of the stage; the secrets have a check of their own.
+/// Fetches the compose file as the stage does; the secrets have a check of their own.
 static lm_rc fetch_object(struct context *cx, struct lm_err *err)
 {
 	const struct task *whole = cx->task;
@@ -421,7 +417,7 @@ static void check_object(struct checkup *c)
 	if (fetch_object(cx, &err)) {
 		check_wrong(c, &err,
 			err.rc == LM_E_NOT_FOUND
-				? "put the compose file there, or mend DockerComposeFileS3Bucket, "
+				? "upload the compose file, or correct DockerComposeFileS3Bucket, "
 				  "DockerComposeFileS3Key or DockerComposeFileS3Version"
 				: NULL);
 		return;
@@ -446,7 +442,7 @@ static void check_secrets(struct checkup *c)
 			lack ? lack : "not needed: the definition has no AWSSecretsArnList");
 		return;
 	}
-	// One after the other, so that each is told of.
+	// One after the other, so that each failure is reported.
 	for (size_t i = 0; i < d->secret_arns_n && !c->cancelled; i++) {
 		lm_auto_registry_list struct registry_list got = {0};
 		struct lm_err err = {LM_OK};
@@ -481,7 +477,7 @@ static void on_date(void *ctx, lm_rc rc, struct https_answer *answer, const stru
 	date->server_ms = https_parse_date_ms(https_header(answer, "date"));
 }
 
-/// Asks the store for nothing: any answer has a date.
+/// Any response has a date.
 static lm_rc ask_date(struct checkup *c, const char *region, struct date *ret)
 {
 	lm_auto(https_destroy_p) struct https *https = NULL;
@@ -506,14 +502,13 @@ static lm_rc ask_date(struct checkup *c, const char *region, struct date *ret)
 	return rc ? rc : ret->rc;
 }
 
-static void judge_skew(struct checkup *c, const struct date *date)
+static void report_skew(struct checkup *c, const struct date *date)
 {
 	int64_t skew_s = (date->own_ms - date->server_ms) / 1000;
 	int64_t off_s = skew_s < 0 ? -skew_s : skew_s;
 	const char *side = skew_s < 0 ? "behind" : "ahead of";
 	static const char fix[] =
-		"set the clock, and let a time service keep it (systemd-timesyncd, "
-		"chrony)";
+		"set the clock, and enable time synchronization (systemd-timesyncd, chrony)";
 	struct lm_err err = {LM_OK};
 
 	if (off_s <= SKEW_WARNING_S) {
@@ -528,7 +523,7 @@ static void judge_skew(struct checkup *c, const struct date *date)
 		check_warn(c, err.msg, fix);
 }
 
-/// That S3 cannot be reached was told with the compose file, if anybody could ask for that.
+/// The check of the compose file has reported that S3 cannot be reached, if it could run.
 static void fail_date(struct checkup *c, struct lm_err *err)
 {
 	if (err->rc != LM_E_CANCELLED)
@@ -560,9 +555,9 @@ static void check_clock(struct checkup *c)
 	else if (ask_date(c, region, &date))
 		fail_date(c, &date.err);
 	else if (!date.server_ms)
-		check_skip(c, "not checked: S3 does not send_check its time");
+		check_skip(c, "not checked: S3 did not send its time");
 	else
-		judge_skew(c, &date);
+		report_skew(c, &date);
 }
 
 enum { ASK_DOCKER_COMPOSE = NEED_USER | NEED_COMPOSE | NEED_DESTINATION };
@@ -579,8 +574,8 @@ static char *read_format(struct lm_str text)
 	return version ? lm_xmemdup0(yaml_text(version).p, yaml_text(version).n) : NULL;
 }
 
-/// Whether docker-compose, with what the file asks for, can talk to the engine; what is wrong
-/// whatever the file asks for was told before.
+/// Whether docker-compose can talk to the engine with the file's `version`; problems with any
+/// version were reported before.
 static void check_format(struct checkup *c)
 {
 	const struct context *cx = c->cx;
@@ -606,13 +601,13 @@ static void check_compose_file(struct checkup *c)
 		return;
 	}
 	if (lack) {
-		check_ok(c, "valid YAML; docker-compose was not asked, as %s", lack);
+		check_ok(c, "valid YAML; not checked with docker-compose: %s", lack);
 		return;
 	}
 	if (resolve_compose_file(cx, &err))
 		check_wrong(c, &err, NULL);
 	else
-		check_ok(c, "docker-compose takes it: %zu services", cx->services.n);
+		check_ok(c, "valid for docker-compose: %zu services", cx->services.n);
 }
 
 static void check_requirements(struct checkup *c)
@@ -639,7 +634,7 @@ static void check_requirements(struct checkup *c)
 		check_wrong(c, &err, NULL);
 	}
 	if (problems.n == 0)
-		check_ok(c, "what the compose file refers to is on this device");
+		check_ok(c, "everything the compose file refers to is on this device");
 }
 
 struct logins {
@@ -656,12 +651,13 @@ static void check_logins(struct checkup *c, struct logins *l)
 		check_wrong(c, &err, NULL);
 		return;
 	}
-	// One after the other, so that each is told of; the stage stops at the first that fails.
+	// One after the other, so that each failure is reported; the stage stops at the first.
 	for (size_t i = 0; i < list.n && !c->cancelled; i++) {
 		if (login_once(c->cx, &list.items[i], &err))
 			check_wrong(c, &err,
-				err.rc == LM_E_DENIED ? "mend user name and password in the secret"
-						      : NULL);
+				err.rc == LM_E_DENIED
+					? "correct the user name and password in the secret"
+					: NULL);
 		else
 			l->good++;
 	}
@@ -703,7 +699,7 @@ static void check_image(struct checkup *c, const struct compose_image *image, st
 	if (images_find(cx, image, &found, &decision.here, NULL))
 		decision.here = false;
 	if (!rc && image_action_decide(&decision) != IMAGE_PULL)
-		return; // it will not be asked for
+		return; // it is not pulled
 	if (!rc)
 		rc = engine_ask_registry(
 			&cx->engine, image->name, auth.len > 0 ? &auth : NULL, &cx->limit, &err);
@@ -712,12 +708,12 @@ static void check_image(struct checkup *c, const struct compose_image *image, st
 	else if (image_action_without_pull(&decision) == IMAGE_BUILD)
 		return;
 	else if (decision.here && d->offline_mode)
-		check_warn(c, err.msg, "DockerOfflineMode goes on with the image on this device");
+		check_warn(c, err.msg, "with DockerOfflineMode, a deployment uses the local image");
 	else
 		check_wrong(c, &err, NULL);
 }
 
-/// Those that neither a pull nor a build will bring here.
+/// Images that can be neither pulled nor built.
 static void check_missing(struct checkup *c)
 {
 	const struct deploy_options options = context_deploy_options(c->cx);
@@ -745,7 +741,7 @@ static bool builds(const struct compose_services *services)
 	return false;
 }
 
-/// A secret for no image is most often one whose registryUrl is not what the compose file has.
+/// A secret that no image uses mostly has a registryUrl that differs from the compose file.
 static void check_unused(struct checkup *c, const struct logins *l)
 {
 	const struct context *cx = c->cx;
@@ -756,11 +752,11 @@ static void check_unused(struct checkup *c, const struct logins *l)
 		if (l->used[i])
 			continue;
 		lm_auto_free char *message =
-			lm_xasprintf("no image of the compose file is of registry '%.200s', for "
+			lm_xasprintf("no image of the compose file is from registry '%.200s', for "
 				     "which there is a secret",
 				cx->secrets.items[i].registry);
 		check_warn(c, message,
-			"let registryUrl in the secret be the registry that the compose file "
+			"set registryUrl in the secret to the registry that the compose file "
 			"names");
 	}
 }
@@ -785,10 +781,10 @@ static void check_registries(struct checkup *c)
 	if (l.good + l.images > 0)
 		check_ok(c, "%zu logins are accepted, %zu images can be pulled", l.good, l.images);
 	else if (c->wrong_n == wrong_before)
-		check_skip(c, "not needed: all images are on this device or built there");
+		check_skip(c, "not needed: all images are available locally or built here");
 }
 
-/// In the order of a deployment, with what each needs at least.
+/// In the order of a deployment, with the requirements of each.
 static const struct check {
 	const char *name;
 	unsigned needs;

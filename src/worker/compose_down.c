@@ -42,7 +42,7 @@ static lm_rc remove_by_label(struct context *cx, struct lm_err *err)
 enum {
 	LIST_MS = 30 * 1000,
 	NAMES_MAX = 600,
-	REMOVE_ORPHANS = true, ///< Services that the file no longer has are ours as well.
+	REMOVE_ORPHANS = true, ///< Remove services that the file no longer has, too.
 };
 
 static bool is_running(const struct engine_container *c)
@@ -50,13 +50,13 @@ static bool is_running(const struct engine_container *c)
 	return strcmp(c->state, "running") == 0;
 }
 
-static bool is_any(const struct engine_container *c)
+static bool accept_any(const struct engine_container *c)
 {
 	(void)c;
 	return true;
 }
 
-/// The names of those of our containers that `counts` accepts.
+/// The names of our containers that `counts` accepts.
 static lm_rc list_names(const struct context *cx, bool (*counts)(const struct engine_container *),
 	struct lm_buf *out, struct lm_err *err)
 {
@@ -71,7 +71,7 @@ static lm_rc list_names(const struct context *cx, bool (*counts)(const struct en
 	return rc;
 }
 
-/// It was ended at its time limit: says what is left.
+/// It was killed at its time limit: names what still runs.
 static lm_rc fail_timeout(
 	const struct context *cx, const char *what, uint64_t timeout_ms, struct lm_err *err)
 {
@@ -83,11 +83,11 @@ static lm_rc fail_timeout(
 		return rc;
 	if (rc)
 		return lm_fail(err, LM_E_TIMEOUT, 0,
-			"%s did not end within %u s and was ended; the Docker daemon does not tell "
-			"what still runs",
+			"%s did not finish within %u s and was killed; the Docker daemon does not "
+			"report what still runs",
 			what, timeout_s);
 	return lm_fail(err, LM_E_TIMEOUT, 0,
-		"%s did not end within %u s and was ended; still running: %s", what, timeout_s,
+		"%s did not finish within %u s and was killed; still running: %s", what, timeout_s,
 		names.len > 0 ? lm_buf_cstr(&names) : "nothing");
 }
 
@@ -103,7 +103,7 @@ static lm_rc down_by_text(struct context *cx, const struct compose_down_options 
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
-/// Whether the local copy is worth giving to docker-compose.
+/// Whether docker-compose could use the local copy.
 static lm_rc check_local_copy(
 	const struct context *cx, const struct project_directory *dir, struct lm_err *err)
 {
@@ -116,7 +116,7 @@ static lm_rc check_local_copy(
 	return rc ? rc : compose_file_check(lm_buf_str(&copy), cx->compose.generation, err);
 }
 
-/// By the local copy itself: a disk that is full must not keep anything running.
+/// With the local copy itself: on a full disk no other file can be written.
 static lm_rc down_by_local_copy(struct context *cx, const struct project_directory *dir,
 	const struct wait_limit *limit, struct lm_err *err)
 {
@@ -129,7 +129,7 @@ static lm_rc down_by_local_copy(struct context *cx, const struct project_directo
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
-/// Whether a `down` by the local copy failed because of that copy.
+/// Whether a `down` with the local copy failed because of that copy.
 static bool is_copys_fault(lm_rc rc)
 {
 	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK;
@@ -142,23 +142,25 @@ static lm_rc down_by_files(struct context *cx, const struct compose_down_options
 
 	if (!is_copys_fault(rc) || options->fallback.n == 0)
 		return rc;
-	lm_warn("cannot take down by the local copy of the compose file (%s): taking down by %s",
+	lm_warn("cannot stop the application with the local copy of the compose file (%s): using "
+		"%s",
 		err->msg, options->fallback_name);
 	return down_by_text(cx, options, limit, err);
 }
 
-/// Without docker-compose, or without a file that it takes: the label tells what is ours.
+/// Without docker-compose, or a file that it accepts: the label shows what is ours.
 static lm_rc down_by_label(
 	struct context *cx, const char *why, const struct wait_limit *limit, struct lm_err *err)
 {
-	lm_warn("%s: stopping and removing all that carries the label of project %s, in no order",
+	lm_warn("%s: stopping and removing everything labelled with project %s, in no particular "
+		"order",
 		why, COMPOSE_PROJECT);
 	lm_rc rc = engine_stop_project(&cx->engine, COMPOSE_PROJECT, limit, err);
 
 	return rc ? rc : remove_by_label(cx, err);
 }
 
-/// Whether taking down by a compose file failed for a reason that the label does not have.
+/// Whether a `down` by label may succeed where one with a compose file failed.
 static bool may_go_by_label(lm_rc rc)
 {
 	return rc != LM_OK && rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT && rc != LM_E_NETWORK &&
@@ -195,16 +197,15 @@ void compose_down_warn_left(const struct context *cx)
 	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
 	struct lm_err err = {LM_OK};
 
-	if (list_names(cx, is_any, &names, &err))
-		lm_warn("cannot tell what is left of the application: %s", err.msg);
+	if (list_names(cx, accept_any, &names, &err))
+		lm_warn("cannot list the containers that are left: %s", err.msg);
 	else if (names.len > 0)
-		lm_warn("docker-compose down left these containers, which carry the label of "
-			"project %s: %s",
-			COMPOSE_PROJECT, lm_buf_cstr(&names));
+		lm_warn("docker-compose down left containers of project %s: %s", COMPOSE_PROJECT,
+			lm_buf_cstr(&names));
 }
 
-/// The compose file of the generation that runs, as lightermand kept it; what cannot serve is
-/// warned of and left empty.
+/// Reads the running generation's compose file, as lightermand kept it. Warns of one that cannot be
+/// used, and leaves it empty.
 static void read_kept(struct context *cx)
 {
 	struct lm_err err = {LM_OK};
@@ -214,7 +215,7 @@ static void read_kept(struct context *cx)
 		rc = compose_file_check(lm_buf_str(&cx->text), cx->compose.generation, &err);
 	if (!rc)
 		return;
-	lm_warn("the generation's compose file does not serve: %s", err.msg);
+	lm_warn("cannot use the generation's compose file: %s", err.msg);
 	lm_buf_clear(&cx->text);
 }
 
@@ -222,7 +223,7 @@ static lm_rc take_down(struct context *cx, struct lm_err *err)
 {
 	struct lm_err no_destination, no_compose = {LM_OK};
 
-	// Gone or not ours any more: what runs is to be taken down nevertheless.
+	// Gone or not ours any more: the application must stop nevertheless.
 	if (preflight_destination(cx, &no_destination))
 		lm_warn("%s", no_destination.msg);
 	lm_rc found = preflight_compose(cx, &no_compose);
@@ -275,7 +276,7 @@ static lm_rc run_stage(struct context *cx, struct deploy_outcome *outcome, struc
 		return rc;
 	}
 	outcome->effect = DEPLOY_STOPPED;
-	lm_info("took the application down in %llu.%03u s", (unsigned long long)(event.ms / 1000),
+	lm_info("stopped the application in %llu.%03u s", (unsigned long long)(event.ms / 1000),
 		(unsigned)(event.ms % 1000));
 	return protocol_report_stage(cx->protocol, &event, err);
 }

@@ -57,8 +57,7 @@ static char *own_directory(void)
 	return lm_path_join(user.home, ".docker");
 }
 
-/// The user's own config.json, or nothing: one that cannot be read was warned of when logins were
-/// looked for in it.
+/// The user's own config.json, or nothing: login.c has warned of one that cannot be read.
 static void read_own_config(const char *directory, struct lm_buf *out)
 {
 	lm_auto_free char *path = directory ? lm_path_join(directory, CONFIG) : NULL;
@@ -80,7 +79,7 @@ static lm_rc write_config(int directory_fd, struct lm_str text, struct lm_err *e
 	return lm_fd_write_all(fd, CONFIG, text, err);
 }
 
-/// docker looks for plugins (buildx) beside the config.json that it uses.
+/// docker looks for plugins (buildx) beside its config.json.
 static void link_plugins(int directory_fd, const char *own)
 {
 	lm_auto_free char *plugins = own ? lm_path_join(own, PLUGINS) : NULL;
@@ -137,7 +136,7 @@ static lm_rc client_directory_create(
 	if (!rc)
 		rc = create_client_directory(cx, &logins, &c, err);
 	if (rc)
-		return lm_wrap(err, "give docker-compose the logins and settings of docker");
+		return lm_wrap(err, "prepare the Docker configuration for docker-compose");
 	lm_auto_free char *path = lm_path_join(cx->task->credentials_directory, DIRECTORY);
 	const struct compose_env_settings settings = {
 		.docker_socket = cx->task->host.docker_socket, .docker_config = path};
@@ -147,7 +146,7 @@ static lm_rc client_directory_create(
 	return LM_OK;
 }
 
-/// Whether `up` may still pull: for the builds that are left to it, or again.
+/// Whether `up` may still pull: for builds, or because it always pulls.
 static bool may_pull(const struct context *cx)
 {
 	for (size_t i = 0; i < cx->images.n; i++)

@@ -38,7 +38,7 @@ void context_withdraw(struct context *cx)
 {
 	struct wait_limit limit = wait_limit_within(&cx->limit, WITHDRAW_MS);
 
-	limit.cancel_fd = -1; // above all when it is cancelled
+	limit.cancel_fd = -1; // a cancelled task withdraws, too
 	user_logins_restore(&cx->user, &limit);
 }
 

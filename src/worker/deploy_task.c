@@ -21,8 +21,7 @@ static lm_rc do_prepare(void *ctx, struct lm_err *err)
 	return preflight_run(ctx, err);
 }
 
-/// The moment at which nothing needs the old generation's files any more: it can be gone back to
-/// by what lightermand keeps.
+/// Nothing needs the old generation's files any more: a rollback uses lightermand's copies.
 static void clean_up(const struct context *cx)
 {
 	const struct previous *p = &cx->previous;
@@ -31,12 +30,13 @@ static void clean_up(const struct context *cx)
 
 	up_conflicts_remove_unused_networks(cx, false);
 	if (previous_remove_copy(p, &removed, &err))
-		lm_warn("the local copy of the earlier deployment stays: %s", err.msg);
+		lm_warn("cannot remove the local copy of the earlier deployment: %s, ignoring",
+			err.msg);
 	else if (removed)
 		lm_info("removed the local copy of the earlier deployment in '%s'", p->directory);
 	else if (p->moved && p->directory_fd < 0)
-		lm_warn("the local copy of the earlier deployment in '%s' stays, as that directory "
-			"cannot be used: remove it, if it is there",
+		lm_warn("cannot remove the local copy of the earlier deployment in '%s', as that "
+			"directory cannot be used: remove it by hand",
 			p->directory);
 }
 
@@ -85,13 +85,13 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 	bool exists = false;
 	lm_rc rc = compose_down_is_needed(cx, &exists, err);
 
-	if (rc || !exists) // then docker-compose need not be started at all
+	if (rc || !exists) // nothing to stop
 		return rc;
 	bool is_kept = cx->previous.text.len > 0;
 	const struct compose_down_options options = {.dir = context_running_directory(cx),
 		.fallback = lm_buf_str(is_kept ? &cx->previous.text : &cx->text),
 		.fallback_name = is_kept ? "the generation's compose file" : "the new compose file",
-		// The new file's paths mean nothing there.
+		// Paths in the new file are not relative to the old directory.
 		.by_label = cx->previous.moved,
 		.timeout_ms = COMPOSE_DOWN_MS};
 	rc = compose_down_application(cx, &options, err);
@@ -175,5 +175,5 @@ void deploy_task_run(struct context *cx, struct deploy_outcome *ret)
 	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
 		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
 		cx->services.n, cx->images.n, ret->offline ? ", offline" : "",
-		ret->forced ? ", after the removal of what an earlier deployment left" : "");
+		ret->forced ? ", after removing leftovers of an earlier deployment" : "");
 }

@@ -26,8 +26,8 @@ static lm_rc check_reserve(
 	if (have_mb >= reserve_mb)
 		return LM_OK;
 	return lm_fail(err, LM_E_SYS, ENOSPC,
-		"'%s' has %" PRIu64 " MB left, less than Policy.MinFreeDiskMB (%u): make room "
-		"there",
+		"'%s' has %" PRIu64
+		" MB left, less than Policy.MinFreeDiskMB (%u): free disk space there",
 		path, have_mb, reserve_mb);
 }
 
@@ -53,7 +53,7 @@ static lm_rc check_engine_reserve(const struct context *cx, unsigned reserve_mb,
 		return rc;
 	if (seen)
 		return check_reserve(&fs, directory, reserve_mb, err);
-	lm_warn("cannot tell how much room the Docker daemon has in '%s' (%m), ignoring",
+	lm_warn("cannot determine the Docker daemon's free disk space in '%s' (%m), ignoring",
 		directory);
 	return LM_OK;
 }
@@ -68,10 +68,10 @@ lm_rc disk_check_deployment(struct context *cx, enum deploy_pull mode, struct lm
 		return lm_fail(err, LM_E_SYS, errno, "examine the file system of '%s': %m", path);
 	if (disk_check_free_bytes(&fs) < cx->text.len + SPARE)
 		return lm_fail(err, LM_E_SYS, ENOSPC,
-			"the file system of '%s' is full: make room there", path);
+			"the file system of '%s' is full: free disk space there", path);
 	const struct deploy_options options = context_deploy_options(cx);
 	lm_rc rc = images_check(cx, mode, err);
-	// Where the pull comes after `down`, it would be too late to find out.
+	// After `down` it would be too late to find out.
 	if (!rc && mode != DEPLOY_PULL_LOCAL && deploy_pulls_after_down(&options))
 		rc = pull_check_available(cx, mode, err);
 	if (!rc && reserve_mb == 0)

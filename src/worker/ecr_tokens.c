@@ -19,7 +19,7 @@ uint64_t ecr_tokens_renewal_ms(int64_t left_ms)
 	return after_ms > SHORTEST_MS ? (uint64_t)after_ms : (uint64_t)SHORTEST_MS;
 }
 
-static struct ecr_token *find(const struct ecr_tokens *t, const struct ecr_registry *r)
+static struct ecr_token *find_token(const struct ecr_tokens *t, const struct ecr_registry *r)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct ecr_registry *known = &t->items[i]->request.registry;
@@ -31,18 +31,18 @@ static struct ecr_token *find(const struct ecr_tokens *t, const struct ecr_regis
 	return NULL;
 }
 
-/// The one of a host; NULL: it is none of ECR, or not known.
-static struct ecr_token *find_host(const struct ecr_tokens *t, struct lm_str host)
+/// The token for a host; NULL: the host is not of ECR, or not known.
+static struct ecr_token *find_token_of_host(const struct ecr_tokens *t, struct lm_str host)
 {
 	struct ecr_registry r;
 
-	return ecr_registry_parse(host, &r) ? find(t, &r) : NULL;
+	return ecr_registry_parse(host, &r) ? find_token(t, &r) : NULL;
 }
 
 /// False: there is no room.
-static bool add(struct ecr_tokens *t, const struct ecr_registry *r)
+static bool add_registry(struct ecr_tokens *t, const struct ecr_registry *r)
 {
-	if (find(t, r))
+	if (find_token(t, r))
 		return true;
 	if (t->n == LM_ARRAY_SIZE(t->items))
 		return false;
@@ -56,11 +56,10 @@ lm_rc ecr_tokens_want(struct ecr_tokens *t, struct lm_str host, struct lm_err *e
 {
 	struct ecr_registry r;
 
-	if (!ecr_registry_parse(host, &r) || add(t, &r))
+	if (!ecr_registry_parse(host, &r) || add_registry(t, &r))
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file names more than %d ECR registries, the most that are logged in "
-		"to",
+		"the compose file names more than %d ECR registries, which is the limit",
 		LIMIT_ECR_REGISTRIES);
 }
 
@@ -69,11 +68,11 @@ void ecr_tokens_scan(struct ecr_tokens *t, struct lm_str text)
 	struct ecr_registry r;
 	struct lm_str host;
 
-	while (ecr_registry_scan(&text, &host, &r) && add(t, &r))
+	while (ecr_registry_scan(&text, &host, &r) && add_registry(t, &r))
 		continue;
 }
 
-static void start(struct ecr_token *token, struct aws_session *c)
+static void start_token(struct ecr_token *token, struct aws_session *c)
 {
 	ecr_result_finish(&token->next);
 	ecr_start_token(c->https, &token->request, c->credentials, &token->next);
@@ -83,16 +82,15 @@ void ecr_tokens_start(struct ecr_tokens *t, struct aws_session *c)
 {
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->items[i]->held)
-			start(t->items[i], c);
+			start_token(t->items[i], c);
 }
 
-static void take(struct ecr_token *token, struct aws_session *c)
+static void take_token(struct ecr_token *token, struct aws_session *c)
 {
 	struct ecr_result *next = &token->next;
 
 	aws_session_note(c, "ECR", next->clock_offset_ms);
-	if (next->rc ==
-		LM_E_INVALID) // a setting of this device, which is no fault of the definition
+	if (next->rc == LM_E_INVALID) // a setting of this device is wrong, not the definition
 		next->rc = next->err.rc = LM_E_DENIED;
 	if (next->rc != LM_OK || !next->username)
 		return;
@@ -109,22 +107,22 @@ static void take(struct ecr_token *token, struct aws_session *c)
 void ecr_tokens_take(struct ecr_tokens *t, struct aws_session *c)
 {
 	for (size_t i = 0; i < t->n; i++)
-		take(t->items[i], c);
+		take_token(t->items[i], c);
 }
 
 lm_rc ecr_tokens_renew(
 	struct ecr_tokens *t, struct aws_session *c, struct lm_str host, struct lm_err *err)
 {
 	lm_rc rc = ecr_tokens_want(t, host, err);
-	struct ecr_token *token = find_host(t, host);
+	struct ecr_token *token = find_token_of_host(t, host);
 
 	if (!rc)
 		rc = aws_session_open(c, err);
 	if (rc || !token)
 		return rc;
-	start(token, c);
-	(void)!aws_session_run(c, err); // its failure is the token's
-	take(token, c);
+	start_token(token, c);
+	(void)!aws_session_run(c, err); // the token has its failure
+	take_token(token, c);
 	if (token->next.rc && err)
 		*err = token->next.err;
 	return token->next.rc;
@@ -132,14 +130,14 @@ lm_rc ecr_tokens_renew(
 
 bool ecr_tokens_has(const struct ecr_tokens *t, struct lm_str host)
 {
-	const struct ecr_token *token = find_host(t, host);
+	const struct ecr_token *token = find_token_of_host(t, host);
 
 	return token && token->held;
 }
 
 bool ecr_tokens_is_due(const struct ecr_tokens *t, struct lm_str host)
 {
-	const struct ecr_token *token = find_host(t, host);
+	const struct ecr_token *token = find_token_of_host(t, host);
 
 	return token && token->held && token->renew_mono_ms &&
 	       lm_clock_mono_ms() >= token->renew_mono_ms;
@@ -147,7 +145,7 @@ bool ecr_tokens_is_due(const struct ecr_tokens *t, struct lm_str host)
 
 lm_rc ecr_tokens_failure(const struct ecr_tokens *t, struct lm_str host, struct lm_err *err)
 {
-	const struct ecr_token *token = find_host(t, host);
+	const struct ecr_token *token = find_token_of_host(t, host);
 
 	if (!token || token->held || token->next.rc == LM_OK)
 		return LM_OK;
@@ -158,7 +156,7 @@ lm_rc ecr_tokens_failure(const struct ecr_tokens *t, struct lm_str host, struct 
 
 struct registry_credentials ecr_tokens_login(const struct ecr_tokens *t, struct lm_str host)
 {
-	const struct ecr_token *token = find_host(t, host);
+	const struct ecr_token *token = find_token_of_host(t, host);
 	struct registry_credentials login = {.registry = lm_xmemdup0(host.p, host.n),
 		.username = lm_xstrdup(token->result.username)};
 

@@ -34,9 +34,9 @@ static void fetch_finish(struct fetch *f)
 	stored_object_finish(&f->object);
 }
 
-/// The compose file is here: what it says of ECR needs tokens, which are fetched beside what is
-/// still under way. Names with variables in them are found later, once they are resolved; and
-/// whether a token was needed at all is known then. So no failure counts yet.
+/// Fetches tokens for the ECR registries in the compose file while other requests are still
+/// running. Registry names with variables are found later, when they are resolved; only then is
+/// known whether a token was needed at all, so failures do not count yet.
 static void begin_tokens(struct context *cx, struct lm_str text)
 {
 	struct lm_err ignored;
@@ -52,7 +52,7 @@ static void on_object(void *ctx, const struct s3_result *result)
 		begin_tokens(ctx, lm_buf_str(&result->object.text));
 }
 
-static void get_from_directory(struct fetch *f)
+static void get_object_from_directory(struct fetch *f)
 {
 	const struct connector_definition *d = context_definition(f->cx);
 
@@ -75,7 +75,7 @@ static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_e
 			r->region, f->region);
 	if (rc) {
 		*err = f->object_from_s3 ? r->err : f->object_err;
-		// The definition's names are valid: it is a setting of this device that is not.
+		// The definition's names are valid, so a setting of this device is invalid.
 		if (f->object_from_s3 && rc == LM_E_INVALID)
 			err->rc = LM_E_DENIED;
 		return err->rc;
@@ -97,12 +97,12 @@ static lm_rc check_sha256(const struct context *cx, struct lm_str text, struct l
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
-		"the compose file has the SHA-256 %s, not that of Policy.ComposeFileSHA256 (%s): "
-		"store the file that was meant, or mend the policy",
+		"the SHA-256 of the compose file is %s, not Policy.ComposeFileSHA256 (%s): upload "
+		"the intended file, or correct the policy",
 		found, wanted);
 }
 
-/// Hands the file to lightermand, in place of what an earlier attempt of the same task wrote.
+/// Hands the file to lightermand, replacing what the same task wrote before.
 static lm_rc hand_over(const struct context *cx, struct lm_str text, struct lm_err *err)
 {
 	struct stat st;
@@ -113,16 +113,16 @@ static lm_rc hand_over(const struct context *cx, struct lm_str text, struct lm_e
 	return lm_fd_write_all(cx->compose_fd, "the generation's compose file", text, err);
 }
 
-/// So that a later deployment knows the local copy again.
-static void tell_copy(const struct context *cx, const char *sha256, const char *version)
+/// So that a later deployment recognizes the local copy.
+static void report_copy(const struct context *cx, const char *sha256, const char *version)
 {
 	if (cx->task->kind == TASK_DEPLOY && (!version || strlen(version) <= VERSION_MAX))
 		context_send(cx, json_pack("{s:{s:s, s:s}}", "copy", "sha256", sha256, "version",
 					 version ? version : ""));
 }
 
-/// The compose file of this deployment is this text, of that version (NULL: of none). `is_known`:
-/// it is what the definition names.
+/// Takes this text, of that version (NULL: none), as the deployment's compose file. `is_known`: it
+/// is what the definition names.
 static lm_rc take_text(struct context *cx, struct lm_buf *text, const char *version, bool is_known,
 	struct lm_err *err)
 {
@@ -140,7 +140,7 @@ static lm_rc take_text(struct context *cx, struct lm_buf *text, const char *vers
 	cx->store_version = version ? lm_xstrdup(version) : NULL;
 	sigv4_sha256_hex(lm_buf_str(&cx->text), sha256);
 	if (is_known)
-		tell_copy(cx, sha256, version);
+		report_copy(cx, sha256, version);
 	return LM_OK;
 }
 
@@ -171,13 +171,13 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	if (f->object_from_s3)
 		s3_start_get_object(session->https, &request, session->credentials, &f->s3);
 	else
-		get_from_directory(f);
+		get_object_from_directory(f);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
-	// Whatever became of the secrets, `request` is borrowed until the object is there.
-	(void)!aws_session_run(session, NULL); // a failure of it is in what it carried out
+	// Even if the secrets failed: `request` is borrowed until its result is there.
+	(void)!aws_session_run(session, NULL); // the results have its failures
 	ecr_tokens_take(&f->cx->tokens, session);
 	lm_rc rc = take_object(f, ret_object, err);
-	// A refusal is final, and counts more than what may pass.
+	// A definite refusal outweighs a failure that may pass.
 	if (secrets_rc && (!rc || (deploy_is_away(rc) && !deploy_is_away(secrets_rc)))) {
 		*err = secrets_err;
 		rc = secrets_rc;
@@ -185,16 +185,16 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	return rc;
 }
 
-/// The secrets did not come, the compose file did: offline mode goes on with it.
+/// Fetching the secrets failed, but not the compose file: offline mode uses it.
 static void keep_text(struct context *cx, struct stored_object *object)
 {
-	struct lm_err ignored; // then there is the local copy
+	struct lm_err ignored; // offline mode then tries the local copy
 
 	if (object->text.len > 0)
 		(void)!take_text(cx, &object->text, object->version, true, &ignored);
 }
 
-/// Before it is overwritten by what is fetched.
+/// Before the fetched file overwrites it.
 static lm_rc read_own(struct context *cx, struct lm_err *err)
 {
 	if (!cx->task->fallback.is_start)
@@ -255,8 +255,7 @@ static lm_rc fail_unknown_copy(const struct context *cx, struct lm_err *err)
 		d->object_version ? d->object_version : "");
 }
 
-/// The local copy, if it is known to be what the definition names, or is no work of ours: then a
-/// person put it there for this.
+/// The local copy, if it is known to be what the definition names, or if a person put it there.
 static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 {
 	const char *directory = context_definition(cx)->destination;
@@ -275,7 +274,7 @@ static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 	if (rc)
 		return rc;
 	cx->fell_back = true;
-	lm_warn("offline: going on with the local copy of the compose file in '%s'%s", directory,
+	lm_warn("offline: using the local copy of the compose file in '%s'%s", directory,
 		copy ? "" : ", which was put there by hand");
 	return LM_OK;
 }
@@ -291,7 +290,7 @@ lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 		return rc;
 	cx->fell_back = true;
 	*ret_changed = changed;
-	lm_warn("offline: going on with the compose file that was deployed before");
+	lm_warn("offline: using the previously deployed compose file");
 	return LM_OK;
 }
 
@@ -302,8 +301,7 @@ lm_rc fetch_local_copy(struct context *cx, struct lm_err *err)
 	if (cx->own.len > 0)
 		return fetch_take_own(cx, &changed, err);
 	if (cx->text.len > 0) {
-		lm_warn("offline: going on with the compose file that was fetched, without the "
-			"secrets");
+		lm_warn("offline: using the fetched compose file, without the secrets");
 		return LM_OK;
 	}
 	return take_local_copy(cx, err);

@@ -9,7 +9,7 @@ enum {
 	SHOWN_MAX = 3,     ///< Variables in one message.
 	TEXT_MAX = 500,    ///< Of them together.
 	PLACE_MAX = 100,   ///< Where one of them is used.
-	MESSAGE_MAX = 500, ///< Of the message before them: others still put words in front of it.
+	MESSAGE_MAX = 500, ///< Of the message before them: callers still prepend context.
 	NAMES_MAX = 4 << 10,
 	ID_SHORT = 12, ///< Digits that `docker ps` shows of an id, as does docker-compose 1.
 	ID_LONG = 64,
@@ -26,7 +26,7 @@ static bool has_line(struct lm_str lines, struct lm_str line)
 	return false;
 }
 
-/// Over the buffer's ceiling there are others to be named.
+/// Ignores lines that do not fit.
 static void add_line(struct lm_buf *lines, struct lm_str line)
 {
 	if (has_line(lm_buf_str(lines), line) || lines->len + line.n + 1 > lines->max)
@@ -56,11 +56,11 @@ static void put_withheld(const struct context *cx, struct lm_str name, struct lm
 	(void)lm_buf_printf(out, "%.*s", LM_STR_ARG(name));
 	put_place(cx, name, out);
 	(void)lm_buf_printf(out,
-		" is not handed to docker-compose, as %s: use a variable of another name",
+		" is not passed to docker-compose, as %s: use a variable of another name",
 		compose_env_reason((const char *const *)environ, name));
 }
 
-static bool is_any(struct lm_str text, const char *const *names, size_t n)
+static bool is_one_of(struct lm_str text, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (lm_str_eq(text, lm_str(names[i])))
@@ -78,13 +78,13 @@ static bool may_matter(enum hints_about about, const struct compose_place *place
 
 	switch (about) {
 	case HINTS_IMAGES:
-		return is_any(place->option, of_images, LM_ARRAY_SIZE(of_images));
+		return is_one_of(place->option, of_images, LM_ARRAY_SIZE(of_images));
 	case HINTS_NEEDS:
 		return !lm_str_eq(place->section, LM_STR("services")) ||
-		       is_any(place->option, needs, LM_ARRAY_SIZE(needs));
+		       is_one_of(place->option, needs, LM_ARRAY_SIZE(needs));
 	case HINTS_FILE:
 	case HINTS_START:
-		return !is_any(place->option, values, LM_ARRAY_SIZE(values));
+		return !is_one_of(place->option, values, LM_ARRAY_SIZE(values));
 	case HINTS_HEALTH:
 		break;
 	}
@@ -111,7 +111,7 @@ static void note_use(
 
 	if (reference->glued)
 		return;
-	// What is withheld is not called unset.
+	// A withheld variable does not count as unset.
 	if (compose_env_reason((const char *const *)environ, reference->name)) {
 		if (matters)
 			add_line(&u->withheld, reference->name);
@@ -139,7 +139,7 @@ static void uses_find(
 	for (struct lm_str rest = lm_buf_str(&cx->unset); rest.n > 0;) {
 		struct lm_str name = lm_str_cut(&rest, '\n');
 
-		// It is in a file that this one refers to.
+		// A file that this one refers to uses it.
 		if (!has_line(lm_buf_str(&u->used), name) &&
 			!compose_env_reason((const char *const *)environ, name))
 			add_line(&u->unset, name);
@@ -168,8 +168,8 @@ void hints_list_withheld(
 	}
 }
 
-/// Whether a failure of that class may come from a value that is empty. A registry that cannot be
-/// reached makes the engine refuse a pull, too.
+/// Whether an empty value may have caused a failure of that class. The engine also refuses a pull
+/// if the registry cannot be reached.
 static bool may_come_from_values(enum hints_about about, lm_rc rc)
 {
 	switch (rc) {
@@ -206,7 +206,7 @@ static void put_unset(const struct uses *uses, struct lm_buf *out)
 }
 
 /// Appends what was found to the message. Returns whether there is anything.
-static bool append(const struct uses *uses, struct lm_err *err)
+static bool append_uses(const struct uses *uses, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
 	struct lm_str withheld = lm_buf_str(&uses->withheld);
@@ -229,13 +229,13 @@ lm_rc hints_explain(const struct context *cx, enum hints_about about, lm_rc rc, 
 	if (!may_come_from_values(about, rc))
 		return rc;
 	uses_find(&uses, cx, about, LM_STR(""));
-	if (append(&uses, err) && about != HINTS_HEALTH)
+	if (append_uses(&uses, err) && about != HINTS_HEALTH)
 		err->rc = rc = LM_E_INVALID;
 	return rc;
 }
 
-/// docker-compose 1 takes an image of no name for one, until `up` fails.
-static lm_rc check_image(const struct compose_service *s, struct lm_err *err)
+/// docker-compose 1 accepts an image without a name until `up` fails.
+static lm_rc check_image_name(const struct compose_service *s, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
 
@@ -249,12 +249,12 @@ static lm_rc check_service(
 {
 	lm_auto(uses_finish) struct uses uses = {0};
 
-	if (check_image(s, err) == LM_OK)
+	if (check_image_name(s, err) == LM_OK)
 		return LM_OK;
 	(void)!lm_wrap(err, "image of service %s", s->name);
 	uses_find(&uses, cx, HINTS_IMAGES, lm_str(s->name));
-	// Without a variable to blame the engine has the last word on a name.
-	return append(&uses, err) || !s->image ? LM_E_INVALID : LM_OK;
+	// Without an unset variable the engine decides whether the name is valid.
+	return append_uses(&uses, err) || !s->image ? LM_E_INVALID : LM_OK;
 }
 
 lm_rc hints_check_images(const struct context *cx, struct lm_err *err)
@@ -347,7 +347,7 @@ void hints_name_containers_in(const struct context *cx, struct lm_err *err)
 		(void)!lm_fail(err, err->rc, err->sys, "%s", lm_buf_cstr(&text));
 }
 
-/// Whether a container of ours has ended with an error or fails its health check.
+/// Whether a container of ours has exited with an error or is unhealthy.
 static bool has_failed(const struct context *cx)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};

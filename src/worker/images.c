@@ -47,7 +47,7 @@ static bool is_latest(const struct compose_image *image)
 	       strcmp(image_ref_version(&ref), "latest") == 0;
 }
 
-/// Whether `up` would pull it: generation 1 builds what it can build.
+/// Whether `up` would pull it: generation 1 builds whatever has a build section.
 static bool is_pulled_by_up(const struct image_case *c)
 {
 	return !c->here && (c->generation > 1 || !c->image->builder);
@@ -65,7 +65,7 @@ static bool is_pulled(const struct image_case *c, enum compose_pull_policy polic
 	case COMPOSE_PULL_ALWAYS:
 		return all || c->generation > 1 || is_pulled_by_up(c);
 	case COMPOSE_PULL_MISSING:
-		// `docker-compose pull` takes "latest" for a name whose image changes.
+		// `docker-compose pull` always pulls "latest".
 		return all ? !c->here || is_latest(c->image) : is_pulled_by_up(c);
 	case COMPOSE_PULL_DEFAULT:
 		break;
@@ -75,7 +75,7 @@ static bool is_pulled(const struct image_case *c, enum compose_pull_policy polic
 
 enum image_action image_action_without_pull(const struct image_case *c)
 {
-	// Generation 2 builds anew; offline that could need what is not here.
+	// Generation 2 builds again; offline that could need images that are missing.
 	bool anew = c->generation > 1 && c->mode != DEPLOY_PULL_LOCAL &&
 		    has_policy(c->image, COMPOSE_PULL_BUILD);
 
@@ -108,11 +108,11 @@ lm_rc images_find(const struct context *cx, const struct compose_image *image,
 	return LM_OK;
 }
 
-/// Appends that an image is not here; `found` is what has its name.
+/// `found`: the image of that name, for another platform.
 static void add_missing_image(
 	const struct compose_image *image, const struct engine_image *found, struct lm_buf *missing)
 {
-	(void)lm_buf_printf(missing, "%simage %s is not on this device",
+	(void)lm_buf_printf(missing, "%simage %s is not available locally",
 		missing->len > 0 ? "; " : "", image->name);
 	if (image->platform)
 		(void)lm_buf_printf(missing, " for %s", image->platform);
@@ -124,10 +124,10 @@ static lm_rc fail_missing_images(
 	enum deploy_pull mode, const struct lm_buf *missing, struct lm_err *err)
 {
 	if (mode == DEPLOY_PULL_LOCAL)
-		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s, and cannot be pulled offline",
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "%s and cannot be pulled offline",
 			lm_buf_cstr(missing));
 	return lm_fail(err, LM_E_NOT_FOUND, 0,
-		"%s, and pull_policy in the compose file forbids to pull it: load or build it on "
+		"%s, and pull_policy in the compose file forbids pulling it: load or build it on "
 		"this device, or change pull_policy",
 		lm_buf_cstr(missing));
 }

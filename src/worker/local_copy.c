@@ -17,8 +17,8 @@ static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 	case ENOENT:
 		return lm_fail(err, LM_E_NOT_FOUND, sys, "there is no local copy '%s'", path);
 	case ELOOP:
-		return lm_fail(
-			err, LM_E_INVALID, sys, "'%s' is a link, which is not followed", path);
+		return lm_fail(err, LM_E_INVALID, sys,
+			"'%s' is a symbolic link, which is not followed", path);
 	case EACCES:
 		return lm_fail(err, LM_E_DENIED, sys, "open '%s': %m", path);
 	case ENXIO: // a socket
@@ -28,23 +28,19 @@ static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
 	}
 }
 
-/// Whoever can write to the file decides what runs here.
+/// Whoever can write to the file controls this device's containers.
 static lm_rc check_trust(const struct stat *st, const char *path, struct lm_err *err)
 {
 	if (!S_ISREG(st->st_mode))
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		return lm_fail(err, LM_E_INVALID, 0,
-			"'%s' belongs to user %u and is not trusted: it must belong to user %u, as "
-			"whom "
-			"the application runs, or to root",
+			"'%s' belongs to user %u and is not trusted: it must belong to root or to "
+			"user %u, who runs the application",
 			path, (unsigned)st->st_uid, (unsigned)geteuid());
 	if (st->st_mode & S_IWOTH)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"every user can write to '%s', so it is not trusted: chmod 0600 makes it "
-			"its "
-			"owner's alone",
-			path);
+			"'%s' is world-writable, so it is not trusted: run chmod 0600 on it", path);
 	return LM_OK;
 }
 
@@ -52,7 +48,7 @@ lm_rc local_copy_read(
 	int directory_fd, const char *directory, struct lm_buf *out, struct lm_err *err)
 {
 	lm_auto_free char *path = lm_path_join(directory, LOCAL_COPY_NAME);
-	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	// O_NONBLOCK: a FIFO of that name must not block us.
 	lm_auto_close int fd = openat(
 		directory_fd, LOCAL_COPY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
@@ -83,7 +79,7 @@ lm_rc local_copy_check(int directory_fd, const char *directory, struct lm_err *e
 		return lm_fail(err, LM_E_SYS, errno, "examine '%s': %m", directory);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
 		if (fstatat(directory_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue; // what is wrong with it is found out when it is made
+			continue; // an error shows when it is created
 		if (S_ISDIR(st.st_mode))
 			return lm_fail(err, LM_E_CONFLICT, EISDIR,
 				"'%s/%s' is a directory, where the local copy of the compose file "
@@ -92,8 +88,8 @@ lm_rc local_copy_check(int directory_fd, const char *directory, struct lm_err *e
 		if (is_held(&of_directory, &st))
 			return lm_fail(err, LM_E_CONFLICT, EPERM,
 				"'%s/%s' belongs to user %u, and in this directory (sticky bit) "
-				"nobody "
-				"else may replace it: remove it, or clear the bit (chmod -t)",
+				"nobody else may replace it: remove it, or clear the bit (chmod "
+				"-t)",
 				directory, names[i], (unsigned)st.st_uid);
 	}
 	return LM_OK;
@@ -107,7 +103,7 @@ lm_rc local_copy_place(
 	return LM_OK;
 }
 
-/// Whether both are open on one directory, whatever their paths.
+/// Whether both are the same directory.
 static bool is_same(const struct stat *a, int b_fd)
 {
 	struct stat b;
@@ -138,7 +134,7 @@ lm_rc previous_open(
 	return LM_OK;
 }
 
-/// One that root put there for starts offline is not ours to remove.
+/// A copy that root put there for offline mode is not ours to remove.
 static bool is_own_file(int directory_fd)
 {
 	struct stat st;

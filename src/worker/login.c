@@ -43,7 +43,7 @@ void user_logins_open(struct user_logins *u, const char *home, const char *const
 	if (!rc && client_config_parse(lm_buf_str(&text), &u->config, &err))
 		rc = lm_wrap(&err, "'%s'", path);
 	if (rc)
-		lm_warn("%s, going on without the logins in it", err.msg);
+		lm_warn("%s, ignoring the logins in it", err.msg);
 }
 
 static bool is_broken(const struct user_logins *u, const char *suffix)
@@ -62,12 +62,12 @@ static const char *helper_of(const struct user_logins *u, const char *host)
 	return suffix && !is_broken(u, suffix) ? suffix : NULL;
 }
 
-/// A helper has failed: LM_OK, and a warning, unless the task was told to stop.
+/// Warns of a helper that failed, and marks it broken. LM_E_CANCELLED.
 static lm_rc give_up(struct user_logins *u, const char *suffix, const struct lm_err *why)
 {
 	if (why->rc == LM_E_CANCELLED)
 		return why->rc;
-	lm_warn("%s, going on without this helper", why->msg);
+	lm_warn("%s, ignoring this credential helper", why->msg);
 	u->broken = lm_xrealloc(u->broken, (u->broken_n + 1) * sizeof(*u->broken));
 	u->broken[u->broken_n++] = lm_xstrdup(suffix);
 	return LM_OK;
@@ -153,7 +153,7 @@ static bool same_login(const struct registry_credentials *a, const struct regist
 	       lm_str_eq(lm_secret_str(&a->password), lm_secret_str(&b->password));
 }
 
-/// Notes what is to be restored: nothing, if it is ours, which a worker that was killed has left.
+/// Notes what to restore: nothing, if a killed worker left our login there.
 static void note_before(struct user_logins *u, const char *suffix, char *server,
 	struct registry_credentials *before, const struct registry_credentials *ours)
 {
@@ -181,13 +181,13 @@ lm_rc user_logins_keep(struct user_logins *u, const struct registry_credentials 
 	lm_rc rc = credential_helper_get(&h, server, limit, &before, err);
 	if (rc != LM_OK && rc != LM_E_NOT_FOUND)
 		return give_up(u, suffix, err);
-	// Before it is given anything, which may end in the middle.
+	// Before storing, which may be cancelled half-way.
 	note_before(u, suffix, lm_take(server), &before, c);
 	rc = credential_helper_store(&h, c, limit, err);
 	return rc ? give_up(u, suffix, err) : LM_OK;
 }
 
-static lm_rc restore(const struct user_logins *u, const struct user_logins_kept *k,
+static lm_rc restore_login(const struct user_logins *u, const struct user_logins_kept *k,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	const struct credential_helper h = {.suffix = k->suffix, .env = u->env};
@@ -201,8 +201,8 @@ void user_logins_restore(struct user_logins *u, const struct wait_limit *limit)
 	for (size_t i = 0; i < u->kept_n; i++) {
 		struct lm_err err = {LM_OK};
 
-		if (restore(u, &u->kept[i], limit, &err))
-			lm_warn("%s, so the login for '%s' may still be kept there: log out of it "
+		if (restore_login(u, &u->kept[i], limit, &err))
+			lm_warn("%s, so it may still store the login for '%s': log out of it "
 				"(docker logout)",
 				err.msg, u->kept[i].server);
 		kept_finish(&u->kept[i]);
@@ -233,7 +233,7 @@ lm_rc login_find(struct context *cx, const struct image_ref *image,
 	return rc;
 }
 
-/// The registry of ECR that an image needs a token for; NULL: it is none, or a secret is for it.
+/// The ECR registry that an image needs a token for; NULL: it is not of ECR, or has a secret.
 static const char *needs_token(const struct context *cx, const struct image_ref *image)
 {
 	struct ecr_registry r;
@@ -250,8 +250,8 @@ struct named {
 	bool is_built; ///< If it cannot be pulled.
 };
 
-/// Calls `each` for the images that may be pulled, until it fails. What is no reference is told of
-/// when it is pulled.
+/// Calls `each` for the images that may be pulled, until it fails. Skips invalid references, which
+/// the pull reports.
 static lm_rc for_each_image(struct context *cx,
 	lm_rc (*each)(struct context *cx, const struct named *image, void *ctx, struct lm_err *err),
 	void *ctx, struct lm_err *err)
@@ -270,8 +270,9 @@ static lm_rc for_each_image(struct context *cx,
 	return rc;
 }
 
-/// Notes the token that an image needs; `ctx` is a bool: one is not there.
-static lm_rc want(struct context *cx, const struct named *image, void *ctx, struct lm_err *err)
+/// Notes the token that an image needs; `ctx` is a bool: one is missing.
+static lm_rc note_token(
+	struct context *cx, const struct named *image, void *ctx, struct lm_err *err)
 {
 	const char *host = needs_token(cx, &image->ref);
 	bool *missing = ctx;
@@ -283,7 +284,7 @@ static lm_rc want(struct context *cx, const struct named *image, void *ctx, stru
 	return ecr_tokens_want(&cx->tokens, lm_str(host), err);
 }
 
-/// A token that was needed cannot be had: maybe it does without.
+/// A required token could not be fetched: uses the user's own login, or none, where that may do.
 static lm_rc do_without(
 	struct context *cx, const struct named *image, void *ctx, struct lm_err *err)
 {
@@ -305,14 +306,14 @@ static lm_rc do_without(
 	if (rc)
 		return rc;
 	if (found) {
-		lm_warn("%s; going on with the login for %s that the user has", why.msg, host);
+		lm_warn("%s; using the user's own login for %s", why.msg, host);
 		return LM_OK;
 	}
 	if (cx->session.has_no_source || image->is_built) {
-		lm_warn("%s; going on without a login for %s", why.msg, host);
+		lm_warn("%s; continuing without a login for %s", why.msg, host);
 		return LM_OK;
 	}
-	if (why.rc == LM_E_INVALID) // this device's own settings, not the definition
+	if (why.rc == LM_E_INVALID) // a setting of this device is wrong, not the definition
 		why.rc = LM_E_DENIED;
 	*err = why;
 	return why.rc;
@@ -324,13 +325,13 @@ static lm_rc complete_tokens(struct context *cx, struct lm_err *err)
 {
 	struct lm_err session_err = {LM_OK};
 	bool missing = false;
-	lm_rc rc = for_each_image(cx, want, &missing, err);
+	lm_rc rc = for_each_image(cx, note_token, &missing, err);
 
 	if (rc || !missing)
 		return rc;
 	if (aws_session_open(&cx->session, &session_err) == LM_OK) {
 		ecr_tokens_start(&cx->tokens, &cx->session);
-		(void)!aws_session_run(&cx->session, NULL); // a failure of it is in the tokens
+		(void)!aws_session_run(&cx->session, NULL); // the tokens have its failures
 		ecr_tokens_take(&cx->tokens, &cx->session);
 	}
 	return for_each_image(cx, do_without, &session_err, err);
@@ -349,7 +350,7 @@ static bool is_listed(const struct registry_list *list, const struct registry_cr
 	return false;
 }
 
-/// Takes `c` over.
+/// Takes ownership of `c`.
 static void add_login(struct registry_list *to, struct registry_credentials *c)
 {
 	if (is_listed(to, c))
@@ -438,7 +439,7 @@ enum {
 	BACKOFF_MAX_MS = 8 * 1000,
 };
 
-static void tell_retry(void *ctx, size_t i, uint64_t delay_ms, const struct lm_err *why)
+static void log_retry(void *ctx, size_t i, uint64_t delay_ms, const struct lm_err *why)
 {
 	const struct registry_list *list = ctx;
 
@@ -446,14 +447,14 @@ static void tell_retry(void *ctx, size_t i, uint64_t delay_ms, const struct lm_e
 		why->msg, (unsigned long long)(delay_ms / 1000), (unsigned)(delay_ms % 1000));
 }
 
-static void tell_done(void *ctx, size_t i)
+static void log_login(void *ctx, size_t i)
 {
 	const struct registry_list *list = ctx;
 
 	lm_info("logged in to registry %s as %s", list->items[i].registry, list->items[i].username);
 }
 
-/// A number without an entry in the user database has no home of its own.
+/// A UID without an entry in the user database has no home.
 static void open_user_logins(struct context *cx)
 {
 	lm_auto(process_user_finish) struct process_user user = {0};
@@ -462,7 +463,7 @@ static void open_user_logins(struct context *cx)
 	user_logins_open(&cx->user, known ? user.home : NULL, (const char *const *)cx->env);
 }
 
-/// The user's credential helpers, where there are any, get what the registries have taken.
+/// Gives the accepted logins to the user's credential helpers.
 static lm_rc give_to_helpers(
 	struct context *cx, const struct registry_list *list, struct lm_err *err)
 {
@@ -498,8 +499,8 @@ lm_rc login_to_registries(struct context *cx, struct lm_err *err)
 		.attempts = context_definition(cx)->version >= SINCE_RETRIES ? ATTEMPTS : 1,
 		.backoff_base_ms = BACKOFF_BASE_MS,
 		.backoff_max_ms = BACKOFF_MAX_MS,
-		.on_retry = tell_retry,
-		.on_done = tell_done,
+		.on_retry = log_retry,
+		.on_done = log_login,
 		.ctx = &list,
 	};
 	lm_rc rc = login_list_own(cx, &list, err);

@@ -23,7 +23,7 @@ enum {
 enum step {
 	STEP_NAMED,  ///< What the reference names: an index, or the manifest itself.
 	STEP_CHILD,  ///< The manifest for the platform.
-	STEP_CONFIG, ///< The configuration. Without it, less is known, but enough.
+	STEP_CONFIG, ///< The configuration. Optional.
 };
 
 struct manifests;
@@ -38,7 +38,7 @@ struct inquiry {
 	struct registry_route route;
 	enum step step;
 	bool at_token_server;
-	bool challenged;                ///< It has asked for credentials once.
+	bool challenged;                ///< It has required credentials once.
 	struct lm_secret authorization; ///< For the registry; empty: none.
 	unsigned redirects;
 	bool over;
@@ -86,7 +86,8 @@ void registry_route_finish(struct registry_route *route)
 	*route = (struct registry_route){0};
 }
 
-static lm_rc prepare(void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
+static lm_rc prepare_request(
+	void *ctx, unsigned attempt, struct header_list *headers, struct lm_err *err)
 {
 	const struct inquiry *q = ctx;
 
@@ -119,7 +120,7 @@ static lm_rc prepare_token(
 
 static void on_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
-static void start(struct inquiry *q, const struct https_request *asked)
+static void start_request(struct inquiry *q, const struct https_request *asked)
 {
 	const struct manifests_options *options = q->all->options;
 	struct https_request request = *asked;
@@ -151,15 +152,15 @@ static lm_rc inquiry_ask(struct inquiry *q, struct lm_err *err)
 		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
 	q->at_token_server = false;
 	q->redirects = 0;
-	start(q, &(struct https_request){.origin = lm_str(q->route.origin),
-			 .path = lm_buf_str(&path),
-			 .body_max = LIMIT_MANIFEST,
-			 .plain_http = q->route.plain,
-			 .prepare = prepare});
+	start_request(q, &(struct https_request){.origin = lm_str(q->route.origin),
+				 .path = lm_buf_str(&path),
+				 .body_max = LIMIT_MANIFEST,
+				 .plain_http = q->route.plain,
+				 .prepare = prepare_request});
 	return LM_OK;
 }
 
-/// Asks at an address that the other side named.
+/// Sends a request to an address that the registry named.
 static void ask_at(struct inquiry *q, const struct address *a, const struct http_pair *more,
 	size_t more_n, struct https_request request)
 {
@@ -175,16 +176,16 @@ static void ask_at(struct inquiry *q, const struct address *a, const struct http
 	request.query = query;
 	request.query_n = n;
 	request.plain_http = q->route.plain;
-	start(q, &request);
+	start_request(q, &request);
 }
 
-/// Another address may be asked if it is as safe as the registry itself is.
+/// Another address must be as secure as the registry itself.
 static lm_rc check_address(const struct inquiry *q, const struct address *a, struct lm_err *err)
 {
 	if (a->https ||
 		(q->route.plain && registry_route_is_local(https_origin_host(lm_str(a->origin)))))
 		return LM_OK;
-	return lm_fail(err, LM_E_DENIED, 0, "registry %s sends us to %s, which is not safe",
+	return lm_fail(err, LM_E_DENIED, 0, "registry %s redirects to %s, which is not secure",
 		q->ref.registry, a->origin);
 }
 
@@ -208,20 +209,18 @@ static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct 
 	return LM_OK;
 }
 
-static lm_rc refused(const struct inquiry *q, struct lm_err *err)
+static lm_rc fail_refused(const struct inquiry *q, struct lm_err *err)
 {
 	const struct registry_credentials *c = q->question->credentials;
 
 	if (!c)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"registry %s asks for a user name and a password, and there is no login "
-			"for it",
-			q->ref.registry);
+			"registry %s requires a login, and there is none for it", q->ref.registry);
 	return lm_fail(
 		err, LM_E_DENIED, 0, "registry %s refuses user %s", q->ref.registry, c->username);
 }
 
-/// It asks who we are: the first time it is told, the second time it does not believe us.
+/// It requires credentials. The second time it has rejected ours.
 static lm_rc answer_challenge(
 	struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
@@ -232,16 +231,16 @@ static lm_rc answer_challenge(
 	challenge_parse(https_header(answer, "www-authenticate"), &challenge);
 	q->challenged = true;
 	if (again || challenge.scheme == CHALLENGE_NONE)
-		return refused(q, err);
+		return fail_refused(q, err);
 	if (c && strcmp(c->username, REGISTRY_TOKEN_USER) == 0)
 		return lm_fail(err, LM_E_DENIED, 0,
-			"the login for registry %s is an identity token, by which only the Docker "
-			"daemon can ask it",
+			"the login for registry %s is an identity token, which only the Docker "
+			"daemon can use",
 			q->ref.registry);
 	if (challenge.scheme == CHALLENGE_BEARER)
 		return ask_for_token(q, &challenge, err);
 	if (!c)
-		return refused(q, err);
+		return fail_refused(q, err);
 	if (!challenge_basic(lm_str(c->username), lm_secret_str(&c->password), &q->authorization))
 		return lm_fail(err, LM_E_INVALID, 0, "the password for registry %s is too long",
 			q->ref.registry);
@@ -253,10 +252,10 @@ static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, st
 	lm_auto_secret struct lm_secret token = {0};
 
 	if (answer->status == 401 || answer->status == 403)
-		return refused(q, err);
+		return fail_refused(q, err);
 	if (answer->status != 200)
 		return lm_fail(err, LM_E_REFUSED, 0,
-			"the token server of registry %s answers HTTP %d", q->ref.registry,
+			"the token server of registry %s returned HTTP %d", q->ref.registry,
 			answer->status);
 	lm_rc rc = challenge_token_parse(lm_buf_str(&answer->body), &token, err);
 	if (rc)
@@ -265,15 +264,16 @@ static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, st
 	return inquiry_ask(q, err);
 }
 
-/// Stores keep configurations elsewhere. What we are known by at the registry is not for there.
-static lm_rc follow(struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
+/// Registries redirect to blob stores, which must not get our credentials.
+static lm_rc follow_redirect(
+	struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
 	lm_auto(address_finish) struct address a = {0};
 	struct lm_str location = https_header(answer, "location");
 
 	if (q->redirects++ == REDIRECTS_MAX)
-		return lm_fail(err, LM_E_PROTOCOL, 0,
-			"registry %s sends us from one address to the next", q->ref.registry);
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "registry %s redirects too often", q->ref.registry);
 	lm_rc rc = address_parse(location, q->route.origin, &a, err);
 	if (!rc)
 		rc = check_address(q, &a, err);
@@ -298,10 +298,10 @@ static lm_rc take_manifest(struct inquiry *q, struct lm_str body, struct lm_err 
 	lm_rc rc = manifest_parse(body, &q->platform, &manifest, err);
 
 	if (!rc && manifest.child && q->step == STEP_CHILD)
-		rc = lm_fail(err, LM_E_PROTOCOL, 0, "it is an index within an index");
+		rc = lm_fail(err, LM_E_PROTOCOL, 0, "an index refers to another index");
 	if (rc) {
 		manifest_finish(&manifest);
-		return lm_wrap(err, "what registry %s says of it", q->ref.registry);
+		return lm_wrap(err, "manifest from registry %s", q->ref.registry);
 	}
 	if (q->step == STEP_NAMED)
 		a->digest = digest_of(body);
@@ -321,13 +321,13 @@ static lm_rc take_status(const struct inquiry *q, int status, struct lm_err *err
 {
 	switch (status) {
 	case 403:
-		return refused(q, err);
+		return fail_refused(q, err);
 	case 404:
 		return lm_fail(
 			err, LM_E_NOT_FOUND, 0, "registry %s does not have it", q->ref.registry);
 	default:
 		return lm_fail(err, status >= 500 ? LM_E_NETWORK : LM_E_REFUSED, 0,
-			"registry %s answers HTTP %d", q->ref.registry, status);
+			"registry %s returned HTTP %d", q->ref.registry, status);
 	}
 }
 
@@ -342,7 +342,7 @@ static lm_rc inquiry_take(struct inquiry *q, const struct https_answer *answer, 
 	if (status == 401)
 		return answer_challenge(q, answer, err);
 	if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
-		return follow(q, answer, err);
+		return follow_redirect(q, answer, err);
 	if (status != 200)
 		return take_status(q, status, err);
 	if (q->step != STEP_CONFIG)
@@ -375,16 +375,16 @@ static void manifests_finish(struct manifests *all)
 	free(all->inquiries);
 }
 
-static void fail(struct inquiry *q, lm_rc rc, const struct lm_err *err)
+static void fail_inquiry(struct inquiry *q, lm_rc rc, const struct lm_err *err)
 {
 	q->over = true;
 	if (q->step == STEP_CONFIG && rc != LM_E_CANCELLED)
-		return; // what the manifest says stands
+		return; // the manifest alone suffices
 	q->answer->rc = rc;
 	q->answer->err = *err;
 }
 
-static void begin(struct inquiry *q)
+static void begin_inquiry(struct inquiry *q)
 {
 	struct lm_err err = {LM_OK};
 	lm_rc rc = image_ref_parse(lm_str(q->question->image), &q->ref, &err);
@@ -396,17 +396,17 @@ static void begin(struct inquiry *q)
 		rc = inquiry_ask(q, &err);
 	}
 	if (rc)
-		fail(q, rc, &err);
+		fail_inquiry(q, rc, &err);
 }
 
-/// One takes the place of another, so that many images do not need as many connections.
+/// Limits how many run at the same time.
 static void begin_next(struct manifests *all)
 {
 	bool begun = false;
 
 	while (!begun && all->begun < all->n) {
 		struct inquiry *q = &all->inquiries[all->begun++];
-		begin(q);
+		begin_inquiry(q);
 		begun = !q->over;
 	}
 }
@@ -420,7 +420,7 @@ static void on_answer(void *ctx, lm_rc rc, struct https_answer *answer, const st
 	if (!rc)
 		rc = inquiry_take(q, answer, &why);
 	if (rc)
-		fail(q, rc, &why);
+		fail_inquiry(q, rc, &why);
 	if (q->over)
 		begin_next(q->all);
 }

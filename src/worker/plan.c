@@ -28,28 +28,28 @@ const struct plan_image *plan_images_get(const struct plan_images *images, const
 	return NULL;
 }
 
-/// Sums of what registries claim may be anything.
-static void add(uint64_t *sum, uint64_t n)
+/// Registries may claim any size.
+static void add_bytes(uint64_t *sum, uint64_t n)
 {
 	if (__builtin_add_overflow(*sum, n, sum))
 		*sum = UINT64_MAX;
 }
 
-static bool same(const char *a, const char *b)
+static bool is_equal(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;
 }
 
-/// Whether the engine would find out that it has it: by the digest under which it was pulled, or by
-/// the image itself, which engines call by its configuration or its manifest.
+/// Whether the engine has this very image: by the digest under which it was pulled, or by its ID,
+/// which is the digest of its configuration or manifest.
 static bool is_current(const struct plan_image *image, const struct manifest_answer *a)
 {
-	return image->id &&
-	       (same(image->digest, a->digest) || same(image->id, a->digest) ||
-		       same(image->id, a->manifest_digest) || same(image->id, a->manifest.config));
+	return image->id && (is_equal(image->digest, a->digest) || is_equal(image->id, a->digest) ||
+				    is_equal(image->id, a->manifest_digest) ||
+				    is_equal(image->id, a->manifest.config));
 }
 
-/// Where a layer stands, for finding the first of those that are the same.
+/// A layer's position, to find the first of equal layers.
 struct place {
 	const char *digest;
 	size_t image, layer;
@@ -87,8 +87,8 @@ static struct places sort_places(const struct manifest_answer *answers, size_t n
 	return p;
 }
 
-/// Whether no image before this one, and no layer below, is the same.
-static bool is_first(const struct places *p, const struct place *wanted)
+/// Whether no earlier image or layer is equal.
+static bool is_first_place(const struct places *p, const struct place *wanted)
 {
 	size_t low = 0, high = p->n;
 
@@ -105,19 +105,19 @@ static bool is_first(const struct places *p, const struct place *wanted)
 static void count_layers(struct plan_image *image, const struct manifest_answer *a, size_t i,
 	const struct places *places, const struct engine_layers *here)
 {
-	bool told = a->layers.n == a->manifest.layers_n;
-	size_t shared = told ? image_layers_shared(&a->layers, here->images, here->n) : 0;
+	bool complete = a->layers.n == a->manifest.layers_n;
+	size_t shared = complete ? image_layers_shared(&a->layers, here->images, here->n) : 0;
 
 	for (size_t k = 0; k < a->manifest.layers_n; k++) {
 		const struct manifest_layer *layer = &a->manifest.layers[k];
 
-		add(&image->bytes_total, layer->bytes);
-		if (k < shared || !is_first(places, &(struct place){layer->digest, i, k}))
+		add_bytes(&image->bytes_total, layer->bytes);
+		if (k < shared || !is_first_place(places, &(struct place){layer->digest, i, k}))
 			continue;
-		add(&image->bytes, layer->bytes);
-		add(&image->bytes_disk, layer->bytes);
+		add_bytes(&image->bytes, layer->bytes);
+		add_bytes(&image->bytes_disk, layer->bytes);
 		for (unsigned times = layer->packed ? PLAN_UNPACKED_FACTOR : 1; times > 0; times--)
-			add(&image->bytes_disk, layer->bytes);
+			add_bytes(&image->bytes_disk, layer->bytes);
 	}
 }
 
@@ -139,7 +139,7 @@ void plan_take_answers(struct plan_image *const *asked, const struct manifest_an
 			image->action = IMAGE_BUILD;
 			image->replaced = true;
 			image->reason = lm_xasprintf(
-				"it is built here, as it cannot be pulled: %s", answers[i].err.msg);
+				"built here, as it cannot be pulled: %s", answers[i].err.msg);
 			continue;
 		}
 		if (answers[i].rc) {
@@ -200,20 +200,20 @@ void plan_services_finish(struct plan_services *services)
 	*services = (struct plan_services){0};
 }
 
-/// What the containers of one service are like.
+/// The state of a service's containers.
 struct found {
 	size_t n, running;
 	bool other_compose; ///< Another generation made one of them.
-	bool other_image;   ///< One is not of the image that has the name now.
+	bool other_image;   ///< One has another image than the one of that name now.
 	bool other_hash;
 };
 
-static bool is_of(const struct engine_container *c, const char *service)
+static bool is_of_service(const struct engine_container *c, const char *service)
 {
 	return !c->oneoff && strcmp(c->service, service) == 0;
 }
 
-static bool runs(const struct engine_container *c)
+static bool is_up(const struct engine_container *c)
 {
 	return strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
 	       strcmp(c->state, "paused") == 0;
@@ -227,18 +227,18 @@ static unsigned generation_of(const char *version)
 	return major > 2 ? 2 : (unsigned)major;
 }
 
-static struct found look(const struct plan_input *in, const char *service, const char *hash,
-	const struct plan_image *image)
+static struct found look_at_containers(const struct plan_input *in, const char *service,
+	const char *hash, const struct plan_image *image)
 {
 	struct found f = {0};
 
 	for (size_t i = 0; i < in->containers->n; i++) {
 		const struct engine_container *c = &in->containers->items[i];
 
-		if (!is_of(c, service))
+		if (!is_of_service(c, service))
 			continue;
 		f.n++;
-		f.running += runs(c);
+		f.running += is_up(c);
 		f.other_compose |= generation_of(c->compose_version) != in->generation;
 		f.other_hash |= hash && strcmp(c->config_hash, hash) != 0;
 		f.other_image |=
@@ -247,9 +247,9 @@ static struct found look(const struct plan_input *in, const char *service, const
 	return f;
 }
 
-/// Of a service whose hash can only be told when it is made: whether the local copy, by which it
-/// was made, gives the same one now.
-static void compare_late(const struct plan_input *in, const char *hash, struct plan_service *s)
+/// For a service whose hash depends on others: compares with the hash that the local copy, from
+/// which it was created, has now.
+static void compare_late_hash(const struct plan_input *in, const char *hash, struct plan_service *s)
 {
 	const char *old = compose_hashes_get(in->old_hashes, s->name);
 
@@ -259,7 +259,7 @@ static void compare_late(const struct plan_input *in, const char *hash, struct p
 		s->changes |= 1U << PLAN_DEFINITION;
 }
 
-static void compare(const struct plan_input *in, const struct found *f, const char *hash,
+static void compare_service(const struct plan_input *in, const struct found *f, const char *hash,
 	const struct plan_image *image, struct plan_service *s)
 {
 	const struct compose_tie *tie = compose_ties_get(in->ties, s->name);
@@ -269,20 +269,20 @@ static void compare(const struct plan_input *in, const struct found *f, const ch
 	if (replaced || f->other_image)
 		s->changes |= 1U << PLAN_IMAGE;
 	if (f->other_compose) {
-		s->changes |= 1U << PLAN_COMPOSE; // and its hashes are made in another way
+		s->changes |= 1U << PLAN_COMPOSE; // its hashes are computed differently
 		return;
 	}
-	// 1 writes the image's id into the hash: that it is another may be all that is new.
+	// Generation 1 includes the image's ID in the hash, which may be the only change.
 	bool by_image = in->generation < 2 && f->other_image;
 	if (!f->other_hash || by_image)
 		return;
 	if (tie && tie->hash_is_late)
-		compare_late(in, hash, s);
+		compare_late_hash(in, hash, s);
 	else
 		s->changes |= 1U << PLAN_DEFINITION;
 }
 
-static void decide(struct plan_service *s, enum plan_action action, enum plan_reason reason)
+static void set_action(struct plan_service *s, enum plan_action action, enum plan_reason reason)
 {
 	s->action = action;
 	s->reason = reason;
@@ -301,37 +301,37 @@ static void decide_by_count(const struct plan_input *in, const struct found *f,
 	size_t wanted = wanted_count(in, s->name);
 
 	if (!s->changes_known)
-		decide(s, PLAN_UNKNOWN, PLAN_UNSURE_DEFINITION);
+		set_action(s, PLAN_UNKNOWN, PLAN_UNSURE_DEFINITION);
 	else if (image && image->unsure)
-		decide(s, PLAN_UNKNOWN, PLAN_UNSURE_IMAGE);
+		set_action(s, PLAN_UNKNOWN, PLAN_UNSURE_IMAGE);
 	else if (f->n < wanted)
-		decide(s, PLAN_CREATED, PLAN_SCALE);
+		set_action(s, PLAN_CREATED, PLAN_SCALE);
 	else if (f->n > wanted)
-		decide(s, PLAN_REMOVED, PLAN_SCALE);
+		set_action(s, PLAN_REMOVED, PLAN_SCALE);
 	else if (f->running < f->n)
-		decide(s, PLAN_STARTED, PLAN_STOPPED);
+		set_action(s, PLAN_STARTED, PLAN_STOPPED);
 	else
-		decide(s, PLAN_LEFT_ALONE, PLAN_UNCHANGED);
+		set_action(s, PLAN_LEFT_ALONE, PLAN_UNCHANGED);
 }
 
-static void judge(const struct plan_input *in, const struct found *f,
+static void decide_service(const struct plan_input *in, const struct found *f,
 	const struct plan_image *image, struct plan_service *s)
 {
 	static const enum plan_reason order[] = {PLAN_COMPOSE, PLAN_DEFINITION, PLAN_IMAGE};
 
 	if (f->n == 0) {
-		decide(s, PLAN_CREATED, PLAN_NEW);
+		set_action(s, PLAN_CREATED, PLAN_NEW);
 		return;
 	}
 	if (in->takes_down) {
 		bool again = wanted_count(in, s->name) > 0;
-		decide(s, again ? PLAN_RECREATED : PLAN_REMOVED, PLAN_DOWN);
+		set_action(s, again ? PLAN_RECREATED : PLAN_REMOVED, PLAN_DOWN);
 		return;
 	}
 	for (size_t i = 0; i < LM_ARRAY_SIZE(order); i++) {
 		if (!(s->changes & 1U << order[i]))
 			continue;
-		decide(s, PLAN_RECREATED, order[i]);
+		set_action(s, PLAN_RECREATED, order[i]);
 		return;
 	}
 	decide_by_count(in, f, image, s);
@@ -345,7 +345,7 @@ static void add_wanted(const struct plan_input *in, const struct compose_service
 		compose_built_name(COMPOSE_PROJECT, service->name, in->generation);
 	const struct plan_image *image = plan_images_get(
 		in->images, service->image || !service->has_build ? service->image : built);
-	struct found f = look(in, service->name, hash, image);
+	struct found f = look_at_containers(in, service->name, hash, image);
 	struct plan_service *s = &list->items[list->n];
 
 	if (f.n == 0 && wanted_count(in, service->name) == 0)
@@ -356,11 +356,11 @@ static void add_wanted(const struct plan_input *in, const struct compose_service
 		.changes_known = true,
 		.containers = f.n};
 	if (f.n > 0)
-		compare(in, &f, hash, image, s);
-	judge(in, &f, image, s);
+		compare_service(in, &f, hash, image, s);
+	decide_service(in, &f, image, s);
 }
 
-static struct plan_service *find(const struct plan_services *list, const char *name)
+static struct plan_service *find_service(const struct plan_services *list, const char *name)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (strcmp(list->items[i].name, name) == 0)
@@ -368,12 +368,12 @@ static struct plan_service *find(const struct plan_services *list, const char *n
 	return NULL;
 }
 
-/// What runs of it and is not wanted any more: by its service, else by its own name.
+/// A container whose service is gone: by its service, else by its own name.
 static void add_gone(
 	const struct plan_input *in, const struct engine_container *c, struct plan_services *list)
 {
 	const char *name = *c->service ? c->service : c->name;
-	struct plan_service *s = find(list, name);
+	struct plan_service *s = find_service(list, name);
 
 	if (c->oneoff)
 		return;
@@ -389,14 +389,14 @@ static void add_gone(
 		.containers = 1};
 }
 
-/// Whether a service that this one is tied to gets new containers.
+/// Whether a service that this one depends on gets new containers.
 static bool is_pulled_along(
 	const struct plan_input *in, const struct plan_services *list, const struct plan_service *s)
 {
 	const struct compose_tie *tie = compose_ties_get(in->ties, s->name);
 
 	for (size_t i = 0; tie && i < tie->follows_n; i++) {
-		const struct plan_service *other = find(list, tie->follows[i]);
+		const struct plan_service *other = find_service(list, tie->follows[i]);
 		if (!other)
 			continue;
 		if (other->action == PLAN_RECREATED ||
@@ -407,7 +407,7 @@ static bool is_pulled_along(
 	return false;
 }
 
-/// One pulls the next along, whatever their order is.
+/// Recreates dependents, transitively.
 static void pull_along(const struct plan_input *in, struct plan_services *list)
 {
 	for (bool more = true; more;) {
@@ -418,7 +418,7 @@ static void pull_along(const struct plan_input *in, struct plan_services *list)
 				   s->reason != PLAN_GONE;
 			if (!may || !is_pulled_along(in, list, s))
 				continue;
-			decide(s, PLAN_RECREATED, PLAN_DEPENDENCY);
+			set_action(s, PLAN_RECREATED, PLAN_DEPENDENCY);
 			more = true;
 		}
 	}

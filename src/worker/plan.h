@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What a deployment would do, told from what is wanted and what is there: `lighterman plan`. Pure.
+/// What a deployment would do, derived from what is wanted and what exists: `lighterman plan`.
+/// Pure.
 
 #include "docker/answer.h"
 #include "docker/compose_file.h"

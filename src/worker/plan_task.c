@@ -2,10 +2,10 @@
 #include "worker/plan_task.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "deploy/stages.h"
 #include "worker/candidate.h"
 #include "worker/disk_check.h"
@@ -28,8 +28,8 @@ enum {
 struct plan_task {
 	struct context *cx;
 	struct deploy_options options;
-	bool offline;    ///< The local copy, and what is on this device, have to do.
-	bool takes_down; ///< What runs is taken down first.
+	enum deploy_pull mode; ///< Of the pull that the deployment would do.
+	bool takes_down;       ///< The running application is stopped first.
 
 	struct engine_containers containers;
 	struct compose_ties ties;
@@ -38,11 +38,16 @@ struct plan_task {
 	struct plan_services services;
 	struct problems problems;
 
-	char *disk; ///< Where the engine keeps images, as the engine sees it.
+	char *disk; ///< The engine's image directory.
 	bool free_known;
 	uint64_t free_bytes;
 	char *disk_reason; ///< Why that is not known; NULL: it is.
 };
+
+static bool is_offline(const struct plan_task *p)
+{
+	return p->mode == DEPLOY_PULL_LOCAL;
+}
 
 /// JSON has no unsigned numbers.
 static json_t *bytes(uint64_t n)
@@ -104,7 +109,7 @@ static json_t *stages_to_json(const struct plan_task *p)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++) {
-		// Without anything to take down, nothing is.
+		// Skip `down` if nothing runs.
 		if (stages[i] != DEPLOY_DOWN || p->takes_down)
 			json_array_append_new(list, json_string(deploy_stage_name(stages[i])));
 	}
@@ -116,21 +121,21 @@ struct sums {
 	size_t unknown;
 };
 
-static void add(uint64_t *sum, uint64_t n)
+static void add_bytes_capped(uint64_t *sum, uint64_t n)
 {
 	if (__builtin_add_overflow(*sum, n, sum))
 		*sum = UINT64_MAX;
 }
 
-static struct sums sum_up(const struct plan_images *images)
+static struct sums sum_up_images(const struct plan_images *images)
 {
 	struct sums sums = {0};
 
 	for (size_t i = 0; i < images->n; i++) {
 		const struct plan_image *image = &images->items[i];
 
-		add(&sums.bytes, image->bytes);
-		add(&sums.bytes_disk, image->bytes_disk);
+		add_bytes_capped(&sums.bytes, image->bytes);
+		add_bytes_capped(&sums.bytes_disk, image->bytes_disk);
 		sums.unknown += !image->known;
 	}
 	return sums;
@@ -142,15 +147,15 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 	uint64_t wanted = sums->bytes_disk;
 	json_t *disk = json_object();
 
-	add(&wanted, reserve);
+	add_bytes_capped(&wanted, reserve);
 	bool enough = p->free_known && p->free_bytes >= wanted;
-	// More may be needed than is known of.
-	bool judged = p->free_known && (!enough || sums->unknown == 0);
+	// More may be needed than is known.
+	bool is_certain = p->free_known && (!enough || sums->unknown == 0);
 	json_object_set_new(disk, "directory", protocol_text(p->disk));
 	json_object_set_new(disk, "needed_bytes", bytes(sums->bytes_disk));
 	json_object_set_new(disk, "reserve_bytes", bytes(reserve));
 	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
-	json_object_set_new(disk, "enough", judged ? json_boolean(enough) : json_null());
+	json_object_set_new(disk, "enough", is_certain ? json_boolean(enough) : json_null());
 	json_object_set_new(disk, "reason", protocol_text(p->disk_reason));
 	return disk;
 }
@@ -158,7 +163,7 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 static json_t *summary_to_json(const struct plan_task *p)
 {
 	const struct connector_definition *d = context_definition(p->cx);
-	const struct sums sums = sum_up(&p->images);
+	const struct sums sums = sum_up_images(&p->images);
 	json_t *plan = json_object();
 
 	json_object_set_new(plan, "connector_version", json_integer(d->version));
@@ -166,7 +171,7 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_object_set_new(plan, "key", protocol_text(d->key));
 	json_object_set_new(plan, "compose_version", protocol_text(context_compose_version(p->cx)));
 	json_object_set_new(plan, "docker_compose", protocol_text(p->cx->compose.version));
-	json_object_set_new(plan, "offline", json_boolean(p->offline));
+	json_object_set_new(plan, "offline", json_boolean(is_offline(p)));
 	json_object_set_new(plan, "stages", stages_to_json(p));
 	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
 	json_object_set_new(plan, "pull_bytes", bytes(sums.bytes));
@@ -201,7 +206,7 @@ static void report_plan(const struct plan_task *p)
 		p->images.n);
 }
 
-/// Generation 1 takes the file as it is; 2 leaves env_file out of its hashes unless it is resolved.
+/// Generation 1 hashes the file as it is; 2 includes env_file only if the file is resolved.
 static lm_rc hash_services(const struct context *cx, const struct project_directory *dir,
 	struct lm_str text, struct lm_str config, struct compose_hashes *ret, struct lm_err *err)
 {
@@ -223,7 +228,7 @@ static lm_rc go_without(lm_rc rc, const struct lm_err *err)
 {
 	if (rc == LM_OK || rc == LM_E_CANCELLED)
 		return rc;
-	lm_warn("%s; what has changed in the services is not known", err->msg);
+	lm_warn("%s; what has changed in the services is unknown", err->msg);
 	return LM_OK;
 }
 
@@ -235,7 +240,7 @@ static bool has_late_hashes(const struct compose_ties *ties)
 	return false;
 }
 
-/// The hashes of the local copy, by which what runs was made.
+/// The hashes of the local copy, from which the running containers were created.
 static lm_rc hash_local_copy(struct plan_task *p, struct lm_err *err)
 {
 	const struct context *cx = p->cx;
@@ -266,7 +271,7 @@ static bool goes_down(const struct plan_task *p)
 	return false;
 }
 
-/// What runs, and how what is wanted differs from it: before images are looked at.
+/// What runs, and how the new services differ from it, images aside.
 static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 {
 	struct context *cx = p->cx;
@@ -277,7 +282,7 @@ static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 	if (!rc)
 		rc = engine_list_containers(
 			&cx->engine, COMPOSE_PROJECT, &cx->limit, &p->containers, err);
-	if (rc || p->containers.n == 0) // then there is nothing to compare with
+	if (rc || p->containers.n == 0) // nothing to compare with
 		return rc;
 	p->takes_down = goes_down(p);
 	rc = go_without(
@@ -287,7 +292,7 @@ static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 	return rc;
 }
 
-/// Those that are not here and are not asked for at a registry.
+/// For images that are missing, and that no registry is asked about.
 static void set_absent(struct plan_image *image, char *reason)
 {
 	image->known = false;
@@ -300,20 +305,19 @@ static char *why_missing(const struct plan_task *p, const struct compose_image *
 {
 	const char *platform = wanted->platform;
 
-	return lm_xasprintf("%s, and it is not on this device%s%s%s%s",
-		p->offline ? "offline" : "pull_policy forbids to pull it", platform ? " for " : "",
-		platform ? platform : "", found->id ? ", only for " : "",
+	return lm_xasprintf("%s, and it is not available locally%s%s%s%s",
+		is_offline(p) ? "offline" : "pull_policy forbids pulling it",
+		platform ? " for " : "", platform ? platform : "", found->id ? ", only for " : "",
 		found->id ? found->platform : "");
 }
 
-/// Adds an image with what is known of it here, and what becomes of it.
+/// Adds an image, with what is known of it locally, and what the deployment does with it.
 static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, struct lm_err *err)
 {
 	lm_auto(engine_image_finish) struct engine_image found = {0};
 	struct plan_image *image = &p->images.items[p->images.n];
-	struct image_case c = {.image = wanted,
-		.generation = p->cx->compose.generation,
-		.mode = p->offline ? DEPLOY_PULL_LOCAL : deploy_pull_mode(&p->options)};
+	struct image_case c = {
+		.image = wanted, .generation = p->cx->compose.generation, .mode = p->mode};
 	lm_rc rc = images_find(p->cx, wanted, &found, &c.here, err);
 
 	if (rc)
@@ -327,8 +331,7 @@ static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, 
 	if (image->action == IMAGE_MISSING)
 		set_absent(image, why_missing(p, wanted, &found));
 	if (image->action == IMAGE_BUILD)
-		set_absent(image, lm_xstrdup("it is built here: what that downloads is not known "
-					     "beforehand"));
+		set_absent(image, lm_xstrdup("built here: its download size is unknown"));
 	if (image->action == IMAGE_PULL)
 		image->known = false;
 	if (c.here) {
@@ -349,8 +352,8 @@ static lm_rc list_images(struct plan_task *p, struct lm_err *err)
 	return rc;
 }
 
-/// The logins that a deployment would have. One that cannot be had is told of when its registry
-/// asks for it.
+/// The logins that a deployment would have. A missing one is reported when its registry requires
+/// it.
 static lm_rc find_logins(struct context *cx, struct lm_err *err)
 {
 	lm_auto_registry_list struct registry_list ignored = {0};
@@ -358,7 +361,7 @@ static lm_rc find_logins(struct context *cx, struct lm_err *err)
 
 	if (rc == LM_OK || rc == LM_E_CANCELLED)
 		return rc;
-	lm_warn("%s; what needs that login is not known", err->msg);
+	lm_warn("%s; sizes of images that need that login are unknown", err->msg);
 	return LM_OK;
 }
 
@@ -395,7 +398,7 @@ static lm_rc look_at_images(struct plan_task *p, struct lm_err *err)
 {
 	lm_rc rc = list_images(p, err);
 
-	if (!rc && !p->offline)
+	if (!rc && !is_offline(p))
 		rc = find_logins(p->cx, err);
 	return rc ? rc : ask_registries(p, err);
 }
@@ -410,7 +413,7 @@ static lm_rc look_at_disk(struct plan_task *p, struct lm_err *err)
 	if (p->free_known)
 		p->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	else
-		p->disk_reason = lm_xasprintf("cannot look into '%s': %m", p->disk);
+		p->disk_reason = lm_xasprintf("cannot access '%s': %m", p->disk);
 	return LM_OK;
 }
 
@@ -427,24 +430,24 @@ static void plan_task_finish(struct plan_task *p)
 	free(p->disk_reason);
 }
 
-static lm_rc do_prepare(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_prepare(void *ctx, struct lm_err *err)
 {
-	return preflight_run(p->cx, err);
+	return preflight_run(((struct plan_task *)ctx)->cx, err);
 }
 
-static lm_rc do_fetch(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_fetch(void *ctx, struct lm_err *err)
 {
-	lm_rc rc = fetch_all(p->cx, err);
-
-	if (!p->options.offline_mode || !deploy_is_away(rc))
-		return rc;
-	lm_warn("%s; falling back to local copies", err->msg);
-	p->offline = true;
-	return fetch_local_copy(p->cx, err);
+	return fetch_all(((struct plan_task *)ctx)->cx, err);
 }
 
-static lm_rc do_resolve(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_fetch_local(void *ctx, struct lm_err *err)
 {
+	return fetch_local_copy(((struct plan_task *)ctx)->cx, err);
+}
+
+static lm_rc plan_resolve(void *ctx, struct lm_err *err)
+{
+	struct plan_task *p = ctx;
 	lm_rc rc = resolve_compose_file(p->cx, err);
 
 	if (!rc)
@@ -452,43 +455,41 @@ static lm_rc do_resolve(struct plan_task *p, struct lm_err *err)
 	return rc ? rc : look_at_services(p, err);
 }
 
-static lm_rc do_admit(struct plan_task *p, struct lm_err *err)
+static lm_rc plan_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	lm_rc rc = look_at_images(p, err);
+	struct plan_task *p = ctx;
 
+	p->mode = mode;
+	lm_rc rc = look_at_images(p, err);
 	return rc ? rc : look_at_disk(p, err);
 }
 
-/// Those of a deployment, as far as it changes nothing.
-static const struct step {
-	enum deploy_stage stage;
-	lm_rc (*work)(struct plan_task *p, struct lm_err *err);
-} STEPS[] = {
-	{DEPLOY_PREPARE, do_prepare},
-	{DEPLOY_FETCH, do_fetch},
-	{DEPLOY_RESOLVE, do_resolve},
-	{DEPLOY_ADMIT, do_admit},
-};
-
-static lm_rc run_step(struct plan_task *p, const struct step *step, struct lm_err *err)
+static lm_rc plan_report(void *ctx, const struct deploy_event *event, struct lm_err *err)
 {
-	struct deploy_event event = {.stage = step->stage, .state = DEPLOY_BEGIN};
-	uint64_t began_ms = lm_clock_mono_ms();
-	struct lm_err ignored;
-	lm_rc rc = protocol_report_stage(p->cx->protocol, &event, err);
+	struct plan_task *p = ctx;
 
-	if (rc)
-		return rc;
-	rc = step->work(p, err);
-	event.ms = lm_clock_mono_ms() - began_ms;
-	event.state = rc ? DEPLOY_FAIL : DEPLOY_END;
-	event.message = rc ? err->msg : NULL;
-	if (!rc)
-		return protocol_report_stage(p->cx->protocol, &event, err);
-	if (rc != LM_E_CANCELLED)
-		(void)!protocol_report_stage(p->cx->protocol, &event, &ignored);
-	return rc;
+	if (event->state != DEPLOY_PROGRESS)
+		return protocol_report_stage(p->cx->protocol, event, err);
+	lm_warn("%s", event->message); // offline mode
+	return LM_OK;
 }
+
+static uint64_t plan_now(void *ctx)
+{
+	(void)ctx;
+	return lm_clock_mono_ms();
+}
+
+/// Those that change nothing.
+static const struct deploy_ops plan_ops = {
+	.prepare = plan_prepare,
+	.fetch = plan_fetch,
+	.fetch_local = plan_fetch_local,
+	.resolve = plan_resolve,
+	.admit = plan_admit,
+	.report = plan_report,
+	.now = plan_now,
+};
 
 static void make_plan(struct plan_task *p)
 {
@@ -505,33 +506,27 @@ static void make_plan(struct plan_task *p)
 	report_plan(p);
 }
 
-/// There is a plan, and the deployment would fail.
+/// The plan exists, but the deployment would fail.
 static void fail_on_problems(const struct plan_task *p, struct deploy_outcome *ret)
 {
 	ret->rc = problems_to_error(&p->problems, &ret->err);
-	if (ret->rc)
-		ret->failed = DEPLOY_RESOLVE;
+	if (ret->rc == LM_OK)
+		return;
+	ret->failed = DEPLOY_RESOLVE;
+	if (ret->rc == LM_E_INVALID)
+		ret->error_class = DEPLOY_INVALID_PARAMETER;
 }
 
 void plan_task_run(struct context *cx, struct deploy_outcome *ret)
 {
 	lm_auto(plan_task_finish) struct plan_task p = {
 		.cx = cx, .options = context_deploy_options(cx)};
+	struct deploy_options options = p.options;
 
-	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
-		.error_class = DEPLOY_INTERNAL_ERROR,
-		.started_ms = lm_clock_mono_ms()};
-	for (size_t i = 0; i < LM_ARRAY_SIZE(STEPS) && ret->rc == LM_OK; i++) {
-		ret->rc = run_step(&p, &STEPS[i], &ret->err);
-		if (ret->rc)
-			ret->failed = STEPS[i].stage;
-	}
-	if (ret->rc == LM_OK) {
-		make_plan(&p);
-		fail_on_problems(&p, ret);
-	}
-	if (ret->rc == LM_E_INVALID)
-		ret->error_class = DEPLOY_INVALID_PARAMETER;
-	ret->offline = p.offline;
-	ret->ended_ms = lm_clock_mono_ms();
+	options.read_only = true;
+	deploy_run(&options, &plan_ops, &p, ret);
+	if (ret->rc)
+		return;
+	make_plan(&p);
+	fail_on_problems(&p, ret);
 }

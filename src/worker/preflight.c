@@ -59,16 +59,17 @@ static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
 	switch (sys) {
 	case ENOENT:
 		return lm_fail(err, LM_E_INVALID, sys,
-			DESTINATION ": there is no directory '%s': create it, for user %s to write "
-				    "to",
+			DESTINATION
+			": directory '%s' does not exist: create it, writable by user %s",
 			path, user);
 	case ENOTDIR:
 		return lm_fail(
 			err, LM_E_INVALID, sys, DESTINATION ": '%s' is not a directory", path);
 	case EACCES:
 		return lm_fail(err, LM_E_INVALID, sys,
-			DESTINATION ": user %s cannot write to '%s' (%m)", user, path);
-	case EROFS: // a card that has gone bad, more often than a wrong definition
+			DESTINATION ": cannot write to '%s' as user %s: %m; run chown %s '%s'",
+			path, user, user, path);
+	case EROFS: // a broken SD card, more often than a wrong definition
 		return lm_fail(err, LM_E_SYS, sys,
 			DESTINATION ": the file system of '%s' is mounted read-only: make it "
 				    "writable, or name another directory",
@@ -78,7 +79,7 @@ static lm_rc fail_destination(const char *path, int sys, struct lm_err *err)
 	}
 }
 
-/// The directory holds what the containers are told; who can read or change it matters.
+/// The compose file configures the containers, so it matters who can read or change it.
 static void warn_exposed(const char *path, const struct stat *st)
 {
 	mode_t mode = st->st_mode;
@@ -90,23 +91,22 @@ static void warn_exposed(const char *path, const struct stat *st)
 
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		lm_warn("the directory '%s' of the compose file belongs to user %u, who can "
-			"replace what is in it: chown gives it to user %u, as whom the "
-			"application runs",
+			"replace what is in it: give it to user %u, who runs the application "
+			"(chown)",
 			path, (unsigned)st->st_uid, (unsigned)geteuid());
 	if (others)
-		lm_warn("%s the directory '%s' of the compose file (mode %04o): chmod 0700 makes "
-			"it its owner's alone",
+		lm_warn("%s the directory '%s' of the compose file (mode %04o): restrict it to its "
+			"owner (chmod 0700)",
 			others, path, (unsigned)(mode & 07777));
 }
 
-/// Opens the destination. A link there is followed if root or we made it; anybody else could lead
-/// us elsewhere with one.
+/// Opens the destination. Follows a symbolic link only if it is root's or ours.
 static lm_rc open_destination(const char *path, int *ret, struct lm_err *err)
 {
 	enum { FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 	size_t n = strlen(path);
 
-	while (n > 1 && path[n - 1] == '/') // with one behind it a link is no link
+	while (n > 1 && path[n - 1] == '/') // a trailing slash would follow a link
 		n--;
 	lm_auto_free char *name = lm_xmemdup0(path, n);
 	int fd = open(name, FLAGS | O_NOFOLLOW);
@@ -116,9 +116,9 @@ static lm_rc open_destination(const char *path, int *ret, struct lm_err *err)
 	if (fd < 0 && lstat(name, &st) == 0 && S_ISLNK(st.st_mode)) {
 		if (st.st_uid != 0 && st.st_uid != geteuid())
 			return lm_fail(err, LM_E_INVALID, 0,
-				DESTINATION ": '%s' is a link of user %u, which is not followed: "
-					    "it must be root's or user %u's, or name the directory "
-					    "itself",
+				DESTINATION ": '%s' is a symbolic link owned by user %u, which is "
+					    "not followed: give it to root or user %u, or name the "
+					    "directory itself",
 				path, (unsigned)st.st_uid, (unsigned)geteuid());
 		fd = open(name, FLAGS);
 		sys = errno;
@@ -146,7 +146,7 @@ lm_rc preflight_destination(struct context *cx, struct lm_err *err)
 	return LM_OK;
 }
 
-/// As lightermand kept it. One that cannot serve is left empty.
+/// As lightermand kept it; left empty if it cannot be used.
 static void read_previous(struct context *cx)
 {
 	struct lm_buf *text = &cx->previous.text;
@@ -154,7 +154,8 @@ static void read_previous(struct context *cx)
 	lm_rc rc = LM_OK;
 
 	if (cx->previous_fd >= 0)
-		rc = lm_fd_read_all(cx->previous_fd, "the compose file of what runs", text, &err);
+		rc = lm_fd_read_all(
+			cx->previous_fd, "the running generation's compose file", text, &err);
 	if (!rc && text->len > 0)
 		rc = compose_file_check(lm_buf_str(text), cx->compose.generation, &err);
 	if (!rc)
@@ -171,7 +172,7 @@ static void open_previous(struct context *cx)
 	if (!directory)
 		return;
 	if (previous_open(&cx->previous, directory, cx->destination_fd, &err))
-		lm_warn("the directory of what runs cannot be used: %s", err.msg);
+		lm_warn("cannot use the destination of the running generation: %s", err.msg);
 	read_previous(cx);
 }
 

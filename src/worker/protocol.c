@@ -13,8 +13,8 @@
 
 enum {
 	ALIVE_MAX_MS = 10 * 1000,
-	ALIVE_MIN_MS = 100, ///< Not to be busy with it.
-	ALIVE_PARTS = 3,    ///< Two signs may come late.
+	ALIVE_MIN_MS = 100, ///< At least.
+	ALIVE_PARTS = 3,    ///< Two may be late.
 };
 
 static lm_rc add_stop_source(struct protocol *p, int fd, struct lm_err *err)
@@ -22,7 +22,7 @@ static lm_rc add_stop_source(struct protocol *p, int fd, struct lm_err *err)
 	struct epoll_event event = {.events = EPOLLIN};
 
 	if (epoll_ctl(p->stop_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "watch for the order to stop: %m");
+		return lm_fail(err, LM_E_SYS, errno, "watch for signals: %m");
 	return LM_OK;
 }
 
@@ -39,9 +39,9 @@ lm_rc protocol_init(struct protocol *p, int in, int out, struct lm_err *err)
 	p->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 	p->stop_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (p->signal_fd < 0 || p->stop_fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "watch for the order to stop: %m");
+		return lm_fail(err, LM_E_SYS, errno, "watch for signals: %m");
 	lm_rc rc = add_stop_source(p, p->signal_fd, err);
-	// Between a `go` and the next begin nothing is written to us: readable then means its end.
+	// Nothing is sent to us between a `go` and the next begin: readable then means end of file.
 	return rc ? rc : add_stop_source(p, p->in, err);
 }
 
@@ -99,7 +99,7 @@ lm_rc protocol_take_handover(struct protocol *p, struct handover *ret, struct lm
 {
 	if (!lm_secret_is_hardened())
 		return lm_fail(err, LM_E_SYS, 0,
-			"the system does not keep other programs of this user out of this one");
+			"cannot protect this process from other programs of its user");
 	lm_rc rc = protocol_send(p, json_pack("{s:b}", "hardened", 1), err);
 
 	if (!rc)
@@ -128,7 +128,7 @@ static lm_rc read_more(struct protocol *p, struct lm_err *err)
 lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, struct lm_err *err)
 {
 	p->pending.max = max;
-	lm_buf_clear(&p->pending); // the line before: nothing is sent to us ahead of its time
+	lm_buf_clear(&p->pending); // the previous line; nothing is sent ahead
 	for (;;) {
 		struct lm_str have = lm_buf_str(&p->pending);
 		size_t n = lm_str_find(have, '\n');
@@ -188,7 +188,6 @@ lm_rc protocol_report_stage(
 		return rc;
 	rc = protocol_read_line(p, LIMIT_WORKER_LINE, &answer, err);
 	if (!rc && !lm_str_eq(answer, LM_STR("go")))
-		return lm_fail(
-			err, LM_E_PROTOCOL, 0, "lightermand answered something else than 'go'");
+		return lm_fail(err, LM_E_PROTOCOL, 0, "lightermand did not answer 'go'");
 	return rc;
 }

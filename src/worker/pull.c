@@ -17,7 +17,7 @@
 #include "worker/manifests.h"
 
 enum {
-	/// A layer of some GB is checked and unpacked without a word.
+	/// Unpacking a layer of some GB shows no progress.
 	STALL_MS = 300 * 1000,
 	NAMES_MAX = 700,
 	ASK_MS = 30 * 1000, ///< A registry that does not answer delays nothing: the pull will show.
@@ -34,8 +34,8 @@ struct pulls {
 	// By item:
 	const struct compose_image **images;
 	bool *here;              ///< The engine had it before.
-	struct lm_secret *auths; ///< Empty: it is pulled without.
-	char **ecr_hosts;        ///< Whose tokens they are; NULL: of none.
+	struct lm_secret *auths; ///< Empty: pulled without a login.
+	char **ecr_hosts;        ///< The ECR hosts of the tokens; NULL: not of ECR.
 	size_t n;
 	size_t failed_n;
 	size_t failed; ///< The first one.
@@ -58,9 +58,9 @@ static void pulls_finish(struct pulls *p)
 	free(p->builders);
 }
 
-static void tell_digest(const struct context *cx, const char *image, const char *digest)
+static void report_digest(const struct context *cx, const char *image, const char *digest)
 {
-	lm_info("image %s is %s", image, *digest ? digest : "there, and of no registry");
+	lm_info("image %s: %s", image, *digest ? digest : "present locally, no registry digest");
 	if (*digest)
 		context_send(cx, json_pack("{s:s, s:s}", "image", image, "digest", digest));
 }
@@ -80,7 +80,7 @@ static void take_done(void *ctx, size_t item, const char *digest)
 {
 	const struct pulls *p = ctx;
 
-	tell_digest(p->cx, p->items[item].image, digest);
+	report_digest(p->cx, p->items[item].image, digest);
 }
 
 /// Appends an image to those to be pulled, with the login for it.
@@ -112,7 +112,7 @@ static lm_rc add_pull(
 	return LM_OK;
 }
 
-/// Pulls the item with the token that is held now. `*ret_changed`: it was another one before.
+/// Pulls the item with the current token. `*ret_changed`: it had another one before.
 static lm_rc use_token(struct pulls *p, size_t item, bool *ret_changed, struct lm_err *err)
 {
 	lm_auto(registry_credentials_finish) struct registry_credentials login =
@@ -127,7 +127,7 @@ static lm_rc use_token(struct pulls *p, size_t item, bool *ret_changed, struct l
 	return LM_OK;
 }
 
-/// Before a pull begins: its token must last for a while.
+/// Before a pull begins: renews a token that is about to expire.
 static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
 {
 	struct lm_str host = lm_str(p->ecr_hosts[item]);
@@ -140,11 +140,11 @@ static lm_rc freshen_token(struct pulls *p, size_t item, struct lm_err *err)
 	if (rc == LM_E_CANCELLED)
 		return rc;
 	if (rc)
-		lm_warn("%s; going on with the token that is about to run out", err->msg);
+		lm_warn("%s; using the token that is about to expire", err->msg);
 	return ecr_tokens_has(&cx->tokens, host) ? use_token(p, item, &changed, err) : LM_OK;
 }
 
-/// A registry of ECR has refused a pull: the token may be over, or not have been there at all.
+/// ECR has refused a pull: the token may have expired, or was missing.
 static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *refusal,
 	bool *ret_changed, struct lm_err *err)
 {
@@ -161,13 +161,12 @@ static lm_rc replace_token(struct pulls *p, size_t item, const struct lm_err *re
 	if (rc == LM_E_CANCELLED)
 		return rc;
 	if (rc)
-		return lm_wrap(err, "%.300s; and there is no new token", refusal->msg);
-	lm_info("image %s: %s; trying once more with a new token", p->items[item].image,
-		refusal->msg);
+		return lm_wrap(err, "%.300s; and no new token could be fetched", refusal->msg);
+	lm_info("image %s: %s; retrying with a new token", p->items[item].image, refusal->msg);
 	return use_token(p, item, ret_changed, err);
 }
 
-static lm_rc renew(
+static lm_rc renew_token(
 	void *ctx, size_t item, const struct lm_err *refusal, bool *ret_renewed, struct lm_err *err)
 {
 	struct pulls *p = ctx;
@@ -178,8 +177,9 @@ static lm_rc renew(
 		       : freshen_token(p, item, err);
 }
 
-/// `build` of docker-compose 2 makes all of `build.platforms`, which not every engine can keep;
-/// `up` makes the one that runs here. A service whose name looks like an option is left to it, too.
+/// `build` of docker-compose 2 builds all of `build.platforms`, which not every engine can store;
+/// `up` builds only the one for this device. It also builds services whose name looks like an
+/// option.
 static bool is_built_before_up(const struct compose_image *image)
 {
 	return !image->builds_for_many && *image->builder != '-';
@@ -197,7 +197,7 @@ static void add_builder(struct pulls *p, const struct compose_image *image)
 
 /// Decides for each image whether it is pulled or built. The digests of those that stay are
 /// reported.
-static lm_rc choose(struct pulls *p, struct lm_err *err)
+static lm_rc choose_pulls(struct pulls *p, struct lm_err *err)
 {
 	const struct context *cx = p->cx;
 
@@ -216,7 +216,7 @@ static lm_rc choose(struct pulls *p, struct lm_err *err)
 		else if (action == IMAGE_BUILD)
 			add_builder(p, image);
 		else if (image->is_named)
-			tell_digest(cx, image->name, found.digest ? found.digest : "");
+			report_digest(cx, image->name, found.digest ? found.digest : "");
 		if (rc)
 			return rc;
 	}
@@ -232,23 +232,22 @@ static void take_failed(void *ctx, size_t item, const struct lm_err *why)
 		bool is_built = image_action_without_pull(&c) == IMAGE_BUILD;
 
 		lm_info("%s: %s", why->msg,
-			is_built ? "building it instead" : "keeping the one on this device");
+			is_built ? "building it instead" : "keeping the local one");
 		if (is_built)
 			add_builder(p, p->images[item]);
 		return;
 	}
 	if (p->failed_n++ == 0)
 		p->failed = item;
-	else // the first is the deployment's own failure
+	else // the deployment fails with the first
 		lm_warn("%s", why->msg);
 }
 
 static lm_rc explain_refusal(const struct pulls *p, struct lm_err *err)
 {
 	if (p->ecr_hosts[p->failed])
-		return lm_wrap(err,
-			"ECR refuses, check that the role and the repository's policy allow "
-			"ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
+		return lm_wrap(err, "ECR refuses, check that the role and the repository's policy "
+				    "allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer");
 	return lm_wrap(err, "a registry refuses, check its secret in AWSSecretsArnList or add one");
 }
 
@@ -260,8 +259,8 @@ static bool is_missing_after_pull(const struct context *cx, const struct compose
 	return image->builder ? !found->id && is_built_before_up(image) : !here;
 }
 
-/// The last look before anything is stopped: what was pulled may be for another platform than was
-/// asked for, if its registry has no other, or if two services want it for two.
+/// Checks again before anything is stopped: a pulled image may be for another platform than
+/// requested, if its registry has no other, or if two services request different ones.
 static lm_rc check_all_here(const struct context *cx, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf missing = LM_BUF(NAMES_MAX);
@@ -275,14 +274,14 @@ static lm_rc check_all_here(const struct context *cx, struct lm_err *err)
 				 lm_buf_cstr(&missing));
 }
 
-/// It was pulled because what is here is for another platform, or nothing is.
+/// Names the platform if an image was pulled because the local one is for another.
 static lm_rc explain_platform(const struct pulls *p, struct lm_err *err)
 {
 	const char *platform = p->images[p->failed]->platform;
 
 	if (!platform || p->here[p->failed])
 		return err->rc;
-	return lm_fail(err, err->rc, err->sys, "%s; image %s is not on this device for %s",
+	return lm_fail(err, err->rc, err->sys, "%s; image %s is not available locally for %s",
 		err->msg, p->images[p->failed]->name, platform);
 }
 
@@ -293,7 +292,7 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 		.on_progress = take_progress,
 		.on_done = take_done,
 		.on_failed = take_failed,
-		.renew = renew,
+		.renew = renew_token,
 		.ctx = &p};
 	size_t most = cx->images.n + 1;
 
@@ -305,7 +304,7 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
 	lm_rc rc = images_check(cx, mode, err);
 	if (!rc)
-		rc = choose(&p, err);
+		rc = choose_pulls(&p, err);
 	if (rc)
 		return rc;
 	rc = engine_pull(&cx->engine, p.items, p.n, &options, &cx->limit, err);
@@ -392,9 +391,8 @@ static lm_rc add_questions(struct pull_inquiry *q, struct context *cx, enum depl
 	return rc;
 }
 
-/// Only what a registry is sure of counts; the engine may know more than we do of how to get the
-/// rest.
-static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
+/// Only a definite answer of a registry counts; the engine may have other ways to get an image.
+static lm_rc sum_up_answers(const struct pull_inquiry *q, struct lm_err *err)
 {
 	size_t missing = 0, first = 0;
 
@@ -404,7 +402,7 @@ static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
 		if (a->rc == LM_OK)
 			continue;
 		if (a->rc != LM_E_NOT_FOUND)
-			lm_info("image %s: %s; the pull will tell", q->questions[i].image,
+			lm_info("image %s: %s; the pull will show", q->questions[i].image,
 				a->err.msg);
 		else if (missing++ == 0)
 			first = i;
@@ -417,7 +415,7 @@ static lm_rc sum_up(const struct pull_inquiry *q, struct lm_err *err)
 		q->answers[first].err.msg);
 	return missing == 1
 		       ? err->rc
-		       : lm_wrap(err, "%zu images cannot be pulled (the log has all); the first",
+		       : lm_wrap(err, "%zu images cannot be pulled (all are in the log); the first",
 				 missing);
 }
 
@@ -433,5 +431,5 @@ lm_rc pull_check_available(struct context *cx, enum deploy_pull mode, struct lm_
 	rc = add_questions(&q, cx, mode, facts.has_mirrors, err);
 	if (!rc && q.n > 0)
 		rc = pull_inquiry_ask(&q, cx, ASK_ATTEMPTS, ASK_MS, err);
-	return rc ? rc : sum_up(&q, err);
+	return rc ? rc : sum_up_answers(&q, err);
 }

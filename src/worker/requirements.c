@@ -22,7 +22,7 @@ enum {
 	NVIDIA_BY_CDI_MINOR = 48, ///< Engines from here on may do without nvidia's hook.
 };
 
-/// What the search looks at.
+/// A search for problems.
 struct search {
 	struct context *cx;
 	struct compose_requirements wanted;
@@ -55,10 +55,10 @@ static bool is_known(const struct problems *problems, const char *message)
 }
 
 /// `rc` LM_OK: a warning.
-static void add(struct search *s, lm_rc rc, const char *format, ...)
+static void add_problem(struct search *s, lm_rc rc, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void add(struct search *s, lm_rc rc, const char *format, ...)
+static void add_problem(struct search *s, lm_rc rc, const char *format, ...)
 {
 	struct problems *to = s->to;
 	va_list ap;
@@ -89,13 +89,13 @@ static bool is_same_host(const struct engine_facts *facts)
 	name[sizeof(name) - 1] = '\0';
 	if (strcmp(name, facts->host_name) != 0)
 		return false;
-	// A snap has a root of its own.
+	// A snap has its own root.
 	if (strncmp(facts->root_directory, "/var/snap/", 10) == 0)
 		return false;
 	return stat(facts->root_directory, &st) == 0 || errno == EACCES;
 }
 
-/// Finds what systemd keeps from us (PrivateDevices, PrivateTmp).
+/// Finds what systemd hides from us (PrivateDevices, PrivateTmp).
 static void look_at_own_view(struct search *s)
 {
 	lm_auto_buf struct lm_buf mounts = LM_BUF(MOUNTS_MAX);
@@ -136,8 +136,7 @@ static enum path_state look_at_path(const struct search *s, const char *path)
 	return errno == ENOENT || errno == ENOTDIR ? PATH_MISSING : PATH_UNKNOWN;
 }
 
-/// A container may make the path before the one that needs it starts: something above it is
-/// mounted, too.
+/// Another container may create the path first, as a directory above it is mounted, too.
 static bool may_come(const struct search *s, const struct compose_path *path)
 {
 	for (size_t i = 0; i < s->wanted.paths_n; i++) {
@@ -186,18 +185,18 @@ static void report_missing_bind(struct search *s, const struct compose_path *p)
 	lm_rc rc = may_come(s, p) ? LM_OK : LM_E_INVALID;
 
 	if (obstacle)
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': bind source '%s' does not exist, and the Docker daemon "
 			"cannot create it, as '%s' is %s: correct the path, or what is there",
 			p->service, p->path, obstacle,
-			access(obstacle, F_OK) == 0 ? "no directory" : "a link that leads nowhere");
+			access(obstacle, F_OK) == 0 ? "not a directory" : "a broken symbolic link");
 	else if (p->required)
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': bind source '%s' does not exist, and the Docker daemon does "
 			"not create it: put it there, or correct the path",
 			p->service, p->path);
 	else
-		add(s, LM_OK,
+		add_problem(s, LM_OK,
 			"service '%s': bind source '%s' does not exist; the Docker daemon would "
 			"create a directory there that belongs to root: put the file or directory "
 			"there, or correct the path",
@@ -214,36 +213,33 @@ static void report_missing(struct search *s, const struct compose_path *p)
 		report_missing_bind(s, p);
 		break;
 	case COMPOSE_PATH_DEVICE:
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': device '%s' does not exist on this device: connect it, load "
-			"its "
-			"driver, or correct the path",
+			"its driver, or correct the path",
 			service, path);
 		break;
 	case COMPOSE_PATH_SECRET:
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': file '%s' of secret '%s' does not exist: put it there, or "
 			"correct the path",
 			service, path, name);
 		break;
 	case COMPOSE_PATH_CONFIG:
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': file '%s' of config '%s' does not exist: put it there, or "
 			"correct the path",
 			service, path, name);
 		break;
 	case COMPOSE_PATH_VOLUME:
-		add(s, rc,
+		add_problem(s, rc,
 			"service '%s': volume '%s' mounts '%s', which does not exist: create it, "
-			"or "
-			"correct the volume's driver_opts",
+			"or correct the volume's driver_opts",
 			service, name, path);
 		break;
 	case COMPOSE_PATH_BUILD: // needed only if its image has to be built
-		add(s, LM_OK,
+		add_problem(s, LM_OK,
 			"service '%s': build context '%s' does not exist: put it there, or correct "
-			"the "
-			"path",
+			"the path",
 			service, path);
 		break;
 	}
@@ -259,10 +255,9 @@ static void check_paths(struct search *s)
 		if (state == PATH_MISSING && !is_local_copy(s, p->path))
 			report_missing(s, p);
 		if (state == PATH_DIRECTORY && is_file)
-			add(s, LM_OK,
+			add_problem(s, LM_OK,
 				"service '%s': '%s', the file of %s '%s', is a directory: put the "
-				"file "
-				"there, or correct the path",
+				"file there, or correct the path",
 				p->service, p->path,
 				p->kind == COMPOSE_PATH_SECRET ? "secret" : "config", p->name);
 	}
@@ -386,7 +381,7 @@ static void check_plugin(struct search *s, const struct compose_driver *d, const
 
 	if (state == DRIVER_KNOWN)
 		return;
-	add(s, state == DRIVER_MISSING ? LM_E_INVALID : LM_OK,
+	add_problem(s, state == DRIVER_MISSING ? LM_E_INVALID : LM_OK,
 		"%s '%s': the Docker daemon %s a %s driver '%s': install its plugin (docker plugin "
 		"install), or correct the name",
 		user, d->user, state == DRIVER_MISSING ? "does not have" : "does not list", kind,
@@ -409,17 +404,17 @@ static void check_driver(struct search *s, const struct compose_driver *d)
 		break;
 	case COMPOSE_DRIVER_RUNTIME:
 		if (!may_know_runtime(s, d->name))
-			add(s, LM_E_INVALID,
+			add_problem(s, LM_E_INVALID,
 				"service '%s': the Docker daemon does not have a runtime '%s': add "
 				"it to 'runtimes' in /etc/docker/daemon.json, or correct the name",
 				d->user, d->name);
 		break;
 	case COMPOSE_DRIVER_DEVICE:
 		if (!may_know_device_driver(s, d->name))
-			add(s, LM_E_INVALID,
+			add_problem(s, LM_E_INVALID,
 				"service '%s': the Docker daemon does not have a device driver "
-				"'%s': "
-				"install nvidia-container-toolkit and restart the Docker daemon",
+				"'%s': install nvidia-container-toolkit and restart the Docker "
+				"daemon",
 				d->user, d->name);
 		break;
 	}
@@ -427,7 +422,7 @@ static void check_driver(struct search *s, const struct compose_driver *d)
 
 // Volumes and networks
 
-/// Options of mounts whose values say nothing that is secret.
+/// Mount options whose values are never secret.
 static bool is_harmless(struct lm_str option)
 {
 	static const char *const names[] = {"addr", "size", "mode", "uid", "gid", "vers", "nfsvers",
@@ -444,8 +439,8 @@ static bool is_harmless(struct lm_str option)
 	return false;
 }
 
-/// Writes mount options. A word behind one that is not shown may be the rest of it, as a password
-/// may have a comma.
+/// Writes mount options. A word after a hidden option may belong to it, as a password may contain a
+/// comma.
 static void show_mount_options(struct lm_buf *out, struct lm_str rest)
 {
 	bool hidden = false;
@@ -468,8 +463,7 @@ static void show_mount_options(struct lm_buf *out, struct lm_str rest)
 	}
 }
 
-/// Writes the value of a driver option for people. Only what is known to be harmless is shown: a
-/// value may be a password, or have one in it.
+/// Writes the value of a driver option. Shows only harmless values: others may contain a password.
 static void show_value(struct lm_buf *out, const char *key, const char *value)
 {
 	if (!value) {
@@ -544,14 +538,13 @@ static void report_changed(
 	struct search *s, const struct compose_volume *volume, const char *differences)
 {
 	if (s->cx->compose.generation < 2)
-		add(s, LM_E_CONFLICT,
+		add_problem(s, LM_E_CONFLICT,
 			"volume '%s' exists as '%s' with another definition, which docker-compose "
-			"1 "
-			"refuses: %s; restore the old definition, or remove the volume, which "
+			"1 refuses: %s; restore the old definition, or remove the volume, which "
 			"deletes all data in it (lighterman stop; docker volume rm %s)",
 			volume->key, volume->name, differences, volume->name);
 	else
-		add(s, LM_OK,
+		add_problem(s, LM_OK,
 			"volume '%s' exists as '%s' with another definition, and docker-compose %s "
 			"keeps it as it is: %s; for the new definition remove the volume, which "
 			"deletes all data in it (lighterman stop; docker volume rm %s)",
@@ -568,10 +561,9 @@ static lm_rc check_volume(struct search *s, const struct compose_volume *volume,
 	if (rc && rc != LM_E_NOT_FOUND)
 		return rc;
 	if (rc && volume->external)
-		add(s, LM_E_INVALID,
+		add_problem(s, LM_E_INVALID,
 			"volume '%s' is external, and the Docker daemon has no volume '%s': create "
-			"it "
-			"(docker volume create %s), or correct the name",
+			"it (docker volume create %s), or correct the name",
 			volume->key, volume->name, volume->name);
 	if (!rc && !volume->external && requirements_compare_volume(volume, &found, &differences))
 		report_changed(s, volume, lm_buf_cstr(&differences));
@@ -587,10 +579,9 @@ static lm_rc check_network(
 		return rc;
 	// A worker of a swarm does not see a network of the swarm before it uses it.
 	if (!s->facts.in_swarm)
-		add(s, LM_E_INVALID,
+		add_problem(s, LM_E_INVALID,
 			"network '%s' is external, and the Docker daemon has no network '%s': "
-			"create "
-			"it (docker network create %s), or correct the name",
+			"create it (docker network create %s), or correct the name",
 			network->key, network->name, network->name);
 	return LM_OK;
 }
@@ -604,8 +595,8 @@ static lm_rc check_partner(
 
 	if (rc != LM_E_NOT_FOUND)
 		return rc;
-	add(s, partner->required ? LM_E_INVALID : LM_OK,
-		"service '%s' refers to container '%s' of somebody else's, and the Docker daemon "
+	add_problem(s, partner->required ? LM_E_INVALID : LM_OK,
+		"service '%s' refers to container '%s' of another project, and the Docker daemon "
 		"has none of that name: start it first, or correct the name",
 		partner->service, partner->name);
 	return LM_OK;
@@ -626,12 +617,12 @@ static lm_rc check_engine_objects(struct search *s, struct lm_err *err)
 
 static void report_stranger(void *ctx, const char *message)
 {
-	add(ctx, LM_E_CONFLICT, "%s", message);
+	add_problem(ctx, LM_E_CONFLICT, "%s", message);
 }
 
 static void report_lint(void *ctx, const char *message)
 {
-	add(ctx, LM_OK, "%s", message);
+	add_problem(ctx, LM_OK, "%s", message);
 }
 
 static void search_finish(struct search *s)
@@ -704,7 +695,7 @@ lm_rc requirements_enforce(struct context *cx, struct lm_err *err)
 	if (rc)
 		return rc;
 	log_problems(&problems);
-	// At a start nothing runs that is to be kept: docker-compose starts what can be started.
+	// At a start nothing runs yet: docker-compose starts what it can.
 	if (cx->task->fallback.is_start)
 		return LM_OK;
 	rc = problems_to_error(&problems, err);

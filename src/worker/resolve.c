@@ -40,7 +40,7 @@ static lm_rc run_config(struct context *cx, struct lm_str text, const struct wai
 	return compose_config(&job, limit, ret_config, err);
 }
 
-/// docker-compose is asked only if there may be something to tell.
+/// Runs docker-compose only if variables may be set.
 static lm_rc read_variables(struct context *cx, const struct wait_limit *limit,
 	struct compose_variables *ret, struct lm_err *err)
 {
@@ -78,7 +78,7 @@ static lm_rc choose_services(struct context *cx, const struct wait_limit *limit,
 	return LM_OK;
 }
 
-/// A start that goes on with another compose file resolves a second time.
+/// A start that falls back to another compose file resolves a second time.
 static void forget_resolved(struct context *cx)
 {
 	compose_images_finish(&cx->images); // which borrow from what follows
@@ -88,8 +88,8 @@ static void forget_resolved(struct context *cx)
 	lm_buf_clear(&cx->unset);
 }
 
-/// docker-compose has the last word on the file; where it refuses what we found to be wrong, ours
-/// says where that is.
+/// docker-compose decides whether the file is valid; if it refuses a file in which we found an
+/// error, our message says where.
 static lm_rc resolve_text(struct context *cx, const struct wait_limit *limit, struct lm_err *err)
 {
 	struct lm_str text = lm_buf_str(&cx->text);
@@ -103,7 +103,7 @@ static lm_rc resolve_text(struct context *cx, const struct wait_limit *limit, st
 		*err = own;
 		rc = LM_E_REFUSED;
 	}
-	// compose's word on the file, which the definition names.
+	// docker-compose refused the file that the definition names.
 	if (rc == LM_E_REFUSED)
 		err->rc = rc = LM_E_INVALID;
 	return rc;

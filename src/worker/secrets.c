@@ -9,7 +9,7 @@
 #include <string.h>
 
 /// Moves a secret's value to the end of the list.
-static void add(struct registry_list *list, struct secret_value *v)
+static void add_secret(struct registry_list *list, struct secret_value *v)
 {
 	struct registry_credentials c = {
 		.registry = lm_take(v->registry_url), .username = lm_take(v->username)};
@@ -26,7 +26,7 @@ static bool is_repeated(char *const *arns, size_t i)
 	return false;
 }
 
-/// Where failures go: the first to the caller, with how many there are; the others to the log.
+/// The first failure goes to the caller, with the number of all; the others go to the log.
 struct failures {
 	struct lm_err *err;
 	lm_rc first;
@@ -45,7 +45,7 @@ static void note_failure(struct failures *f, lm_rc rc, const struct lm_err *why)
 	}
 }
 
-static lm_rc get_one(
+static lm_rc get_secret(
 	const char *directory, const char *arn, struct registry_list *to, struct lm_err *err)
 {
 	lm_auto_secret_value struct secret_value value = {0};
@@ -55,37 +55,36 @@ static lm_rc get_one(
 	if (rc)
 		return rc;
 	if (exposed)
-		lm_warn("every user of this device can read the file of secret '%s' in %s: take "
-			"that right away (chmod o-r)",
-			arn, directory);
-	add(to, &value);
+		lm_warn("the file of secret '%s' in %s is world-readable: run chmod o-r on it", arn,
+			directory);
+	add_secret(to, &value);
 	return LM_OK;
 }
 
-static void get_from_directory(const char *directory, char *const *arns, size_t n,
+static void get_secrets_from_directory(const char *directory, char *const *arns, size_t n,
 	struct registry_list *to, struct failures *failures)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct lm_err err = {LM_OK};
-		lm_rc rc = is_repeated(arns, i) ? LM_OK : get_one(directory, arns[i], to, &err);
+		lm_rc rc = is_repeated(arns, i) ? LM_OK : get_secret(directory, arns[i], to, &err);
 
 		if (rc)
 			note_failure(failures, rc, &err);
 	}
 }
 
-static void take_result(struct aws_session *c, struct secret_result *r, struct registry_list *to,
+static void take_secret(struct aws_session *c, struct secret_result *r, struct registry_list *to,
 	struct failures *failures)
 {
 	aws_session_note(c, "Secrets Manager", r->clock_offset_ms);
 	if (r->rc)
 		note_failure(failures, r->rc, &r->err);
 	else
-		add(to, &r->value);
+		add_secret(to, &r->value);
 	secret_result_finish(r);
 }
 
-static void get_from_secrets_manager(struct aws_session *c, char *const *arns, size_t n,
+static void get_secrets_from_aws(struct aws_session *c, char *const *arns, size_t n,
 	struct registry_list *to, struct failures *failures)
 {
 	lm_auto_free struct secret_request *requests = lm_xcalloc(n + 1, sizeof(*requests));
@@ -96,10 +95,10 @@ static void get_from_secrets_manager(struct aws_session *c, char *const *arns, s
 		if (!is_repeated(arns, i))
 			secrets_manager_start(c->https, &requests[i], c->credentials, &results[i]);
 	}
-	(void)!aws_session_run(c, NULL); // a failure of it is in the results
+	(void)!aws_session_run(c, NULL); // the results have its failures
 	for (size_t i = 0; i < n; i++)
 		if (!is_repeated(arns, i))
-			take_result(c, &results[i], to, failures);
+			take_secret(c, &results[i], to, failures);
 }
 
 lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t n,
@@ -110,10 +109,10 @@ lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t
 	lm_rc rc = LM_OK;
 
 	if (source->directory)
-		get_from_directory(source->directory, arns, n, &got, &failures);
+		get_secrets_from_directory(source->directory, arns, n, &got, &failures);
 	else if (n > 0)
-		get_from_secrets_manager(source->session, arns, n, &got, &failures);
-	if (source->session) // whatever else was started there
+		get_secrets_from_aws(source->session, arns, n, &got, &failures);
+	if (source->session) // requests that were started before
 		rc = aws_session_run(source->session, failures.first ? NULL : err);
 	if (failures.first && failures.n > 1 && err)
 		(void)!lm_wrap(err, "%zu secrets cannot be read (all are in the log); the first",

@@ -16,8 +16,7 @@
 
 enum {
 	DAY_MS = 24 * 3600 * 1000,
-	/// Lines of two programs may have come in the order in which they did not look at the
-	/// clock. Further back it has been set.
+	/// Lines of two programs may be slightly out of order. Further back, the clock was set.
 	BACK_MAX_MS = 10 * 1000,
 	CORE_MAX = 256,
 };
@@ -108,7 +107,7 @@ struct shipment {
 	struct aws_session session;
 	const char *region;
 	char *group, *core;
-	int64_t clock_offset_ms; ///< As a batch found it out, for the next.
+	int64_t clock_offset_ms; ///< From one batch for the next.
 	struct lm_buf text;
 	struct log_event *events;
 	size_t events_n;
@@ -141,7 +140,7 @@ static lm_rc read_batch(struct shipment *s, int log_fd, struct lm_err *err)
 	return rc;
 }
 
-static lm_rc prepare(struct shipment *s, struct lm_err *err)
+static lm_rc open_shipment(struct shipment *s, struct lm_err *err)
 {
 	const struct host_settings *host = &s->task->host;
 	const struct group *group = s->task->group;
@@ -157,7 +156,7 @@ static lm_rc prepare(struct shipment *s, struct lm_err *err)
 }
 
 /// One request.
-static lm_rc put(struct shipment *s, const struct cloudwatch_logs_request *request,
+static lm_rc send_request(struct shipment *s, const struct cloudwatch_logs_request *request,
 	struct cloudwatch_logs_result *ret, struct lm_err *err)
 {
 	cloudwatch_logs_start_put(s->session.https, request, s->session.credentials, ret);
@@ -173,12 +172,12 @@ static lm_rc put(struct shipment *s, const struct cloudwatch_logs_request *reque
 static size_t bytes_of(const struct shipment *s, size_t n)
 {
 	const struct lm_str *last = &s->events[n - 1].message;
-	size_t end = (size_t)(last->p + last->n - s->text.data) + 1; // and the line's end
+	size_t end = (size_t)(last->p + last->n - s->text.data) + 1; // with the newline
 
 	return end < s->text.len ? end : s->text.len;
 }
 
-/// The next request; `*from` moves behind it.
+/// Sends the next request, and moves `*from` behind it.
 static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 {
 	const struct log_event *events = &s->events[*from];
@@ -193,7 +192,7 @@ static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 		.clock_offset_ms = s->clock_offset_ms,
 	};
 	struct cloudwatch_logs_result result = {LM_OK};
-	lm_rc rc = put(s, &request, &result, err);
+	lm_rc rc = send_request(s, &request, &result, err);
 
 	if (rc)
 		return rc;
@@ -207,7 +206,7 @@ static lm_rc ship_next(struct shipment *s, size_t *from, struct lm_err *err)
 		err);
 }
 
-/// What lightermand had in the file when it gave its order.
+/// Ships the lines that the file had at lightermand's order.
 static lm_rc ship_batch(struct shipment *s, int log_fd, struct lm_err *err)
 {
 	size_t from = 0;
@@ -235,14 +234,14 @@ static lm_rc wait_for_order(struct shipment *s, bool *ret_more, struct lm_err *e
 	if (*ret_more || lm_str_eq(order, LM_STR("end")))
 		return LM_OK;
 	return lm_fail(err, LM_E_PROTOCOL, 0,
-		"lightermand sent something else than 'more' or 'end'; are lightermand and "
-		"lighterman-worker of the same version?");
+		"lightermand sent neither 'more' nor 'end'; are lightermand and lighterman-worker "
+		"of the same version?");
 }
 
 static lm_rc ship_all(struct shipment *s, int log_fd, struct lm_err *err)
 {
 	bool more = true;
-	lm_rc rc = prepare(s, err);
+	lm_rc rc = open_shipment(s, err);
 
 	while (!rc && more) {
 		rc = ship_batch(s, log_fd, err);

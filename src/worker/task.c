@@ -43,7 +43,7 @@ static lm_rc read_kind(const json_t *document, enum task_kind *ret, struct lm_er
 		return LM_OK;
 	}
 	char shown[4 * 40 + 32];
-	return lm_fail(err, LM_E_PROTOCOL, 0, "'%s' is not a job that this worker knows",
+	return lm_fail(err, LM_E_PROTOCOL, 0, "unknown task '%s'",
 		lm_str_shorten(lm_str(name ? name : ""), 40, shown, sizeof(shown)));
 }
 
@@ -144,7 +144,7 @@ static lm_rc read_host(const json_t *document, struct host_settings *ret, struct
 {
 	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
 		return LM_OK;
-	// Not the definition's fault, as LM_E_INVALID would say.
+	// LM_E_INVALID would blame the definition.
 	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
 }
 
@@ -173,9 +173,9 @@ lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err)
 	struct lm_err own = {LM_OK};
 
 	if (json_parse(line, &document, &own))
-		return lm_fail(err, LM_E_PROTOCOL, 0, "the job is not valid JSON: %s", own.msg);
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the task is not valid JSON: %s", own.msg);
 	if (read_members(document, &task, &own))
-		return lm_fail(err, LM_E_PROTOCOL, 0, "the job: %s", own.msg);
+		return lm_fail(err, LM_E_PROTOCOL, 0, "the task: %s", own.msg);
 	bool without = task.kind == TASK_CHECK && json_is_null(member(document, "group"));
 	lm_rc rc = without ? LM_OK : read_group(document, &task.group, &own);
 	if (rc)

@@ -14,7 +14,7 @@ enum {
 
 #define HOST_BINDING "host_binding_ipv4"
 
-/// What the compose file wants, what there is, and what of it is in the way.
+/// What the compose file wants, what exists, and what of it is in the way.
 struct scene {
 	struct compose_resources wanted;
 	struct inventory all;
@@ -30,7 +30,7 @@ static void scene_finish(struct scene *s)
 	conflicts_finish(&s->found);
 }
 
-static lm_rc look(const struct context *cx, struct scene *s, struct lm_err *err)
+static lm_rc find_conflicts(const struct context *cx, struct scene *s, struct lm_err *err)
 {
 	struct wait_limit limit = wait_limit_within(&cx->limit, LOOK_MS);
 	lm_rc rc = compose_resources_parse(lm_buf_str(&cx->config), COMPOSE_PROJECT,
@@ -40,7 +40,7 @@ static lm_rc look(const struct context *cx, struct scene *s, struct lm_err *err)
 		rc = inventory_take(&cx->engine, &limit, &s->all, err);
 	if (rc)
 		return rc;
-	// Without them only what the engine does not know of is not found.
+	// Without them, ports of other programs are not found.
 	(void)!listeners_read(&s->listeners, NULL);
 	const struct conflict_search search = {.project = COMPOSE_PROJECT,
 		.generation = cx->compose.generation,
@@ -56,8 +56,8 @@ static bool is_ours(const char *project)
 	return strcmp(project, COMPOSE_PROJECT) == 0;
 }
 
-/// Those of our containers that are in it, and run, are stopped. docker-compose 1 puts them into
-/// the network that it makes instead only when it starts them.
+/// Stops our running containers in it. docker-compose 1 connects them to the new network only when
+/// it starts them.
 static lm_rc stop_users(const struct context *cx, const struct inventory *all,
 	const struct inventory_network *n, struct lm_err *err)
 {
@@ -111,7 +111,7 @@ static lm_rc remove_containers(
 	return rc;
 }
 
-static bool is_first(const struct conflicts *list, size_t i)
+static bool is_first_conflict(const struct conflicts *list, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
 		if (list->items[k].holder == CONFLICT_OURS &&
@@ -124,7 +124,7 @@ static bool is_first(const struct conflicts *list, size_t i)
 lm_rc up_conflicts_remove(struct context *cx, struct lm_err *err)
 {
 	lm_auto(scene_finish) struct scene s = {0};
-	lm_rc rc = look(cx, &s, err);
+	lm_rc rc = find_conflicts(cx, &s, err);
 	size_t n = 0;
 
 	if (rc)
@@ -134,7 +134,7 @@ lm_rc up_conflicts_remove(struct context *cx, struct lm_err *err)
 	for (size_t i = 0; i < s.found.n; i++) {
 		const struct conflict *c = &s.found.items[i];
 
-		if (c->holder == CONFLICT_OURS && c->container && is_first(&s.found, i))
+		if (c->holder == CONFLICT_OURS && c->container && is_first_conflict(&s.found, i))
 			containers[n++] =
 				(struct engine_object){c->container->id, c->container->name};
 	}
@@ -142,7 +142,7 @@ lm_rc up_conflicts_remove(struct context *cx, struct lm_err *err)
 	for (size_t i = 0; i < s.found.n && !rc; i++) {
 		const struct conflict *c = &s.found.items[i];
 
-		if (c->holder != CONFLICT_OURS || !c->network || !is_first(&s.found, i))
+		if (c->holder != CONFLICT_OURS || !c->network || !is_first_conflict(&s.found, i))
 			continue;
 		if (c->kind == CONFLICT_NETWORK_CHANGED)
 			rc = stop_users(cx, &s.all, c->network, err);
@@ -170,7 +170,8 @@ lm_rc up_conflicts_explain(const struct context *cx, lm_rc rc, struct lm_err *er
 	lm_auto(scene_finish) struct scene s = {0};
 	lm_auto_buf struct lm_buf text = LM_BUF(TEXT_MAX);
 
-	if ((rc != LM_E_REFUSED && rc != LM_E_CONFLICT) || look(cx, &s, NULL) || s.found.n == 0)
+	if ((rc != LM_E_REFUSED && rc != LM_E_CONFLICT) || find_conflicts(cx, &s, NULL) ||
+		s.found.n == 0)
 		return rc;
 	conflicts_describe(&s.found, &s.all, &text);
 	// What docker-compose names is what was found; else it may have failed for another reason.
@@ -219,11 +220,12 @@ static void list_external_of_ours(
 
 			if (strcmp(n->name, wanted->name) != 0 || !is_ours(n->project))
 				continue;
-			lm_auto_free char *text = lm_xasprintf(
-				"network '%s' is external, and network '%s' was made by an earlier "
-				"deployment, with which it goes: run 'lighterman stop' and "
-				"'docker network create %s' first, or leave out 'external'",
-				wanted->key, n->name, n->name);
+			lm_auto_free char *text =
+				lm_xasprintf("network '%s' is external, and network '%s' was "
+					     "created by an earlier deployment, which removes it "
+					     "when it stops: run 'lighterman stop' and 'docker "
+					     "network create %s' first, or leave out 'external'",
+					wanted->key, n->name, n->name);
 			found(ctx, text);
 		}
 	}
@@ -233,7 +235,7 @@ lm_rc up_conflicts_list_foreign(const struct context *cx, bool sees_programs,
 	void (*found)(void *ctx, const char *text), void *ctx, struct lm_err *err)
 {
 	lm_auto(scene_finish) struct scene s = {0};
-	lm_rc rc = look(cx, &s, err);
+	lm_rc rc = find_conflicts(cx, &s, err);
 
 	// Then the engine listens on other addresses than we think.
 	if (memmem(cx->config.data, cx->config.len, HOST_BINDING, strlen(HOST_BINDING)))
@@ -260,7 +262,7 @@ lm_rc up_conflicts_replace_networks(const struct context *cx, struct lm_err *err
 
 	if (cx->compose.generation < 2)
 		return LM_OK;
-	lm_rc rc = look(cx, &s, err);
+	lm_rc rc = find_conflicts(cx, &s, err);
 	for (size_t i = 0; i < s.found.n && !rc; i++) {
 		const struct conflict *c = &s.found.items[i];
 
@@ -270,8 +272,8 @@ lm_rc up_conflicts_replace_networks(const struct context *cx, struct lm_err *err
 			conflict_describe(c, &s.all, &text);
 			return lm_fail(err, LM_E_REFUSED, 0, "%s", lm_buf_cstr(&text));
 		}
-		lm_warn("docker-compose %s does not take network %s as it is: it was made by "
-			"another generation of docker-compose, or for another compose file",
+		lm_warn("docker-compose %s rejects network %s: it was created by another "
+			"generation of docker-compose, or for another compose file",
 			cx->compose.version, c->network->name);
 		rc = remove_network(cx, &s.all, c->network, err);
 	}
@@ -324,6 +326,5 @@ void up_conflicts_remove_unused_networks(const struct context *cx, bool is_down)
 	if (!rc)
 		rc = remove_old_networks(cx, &wanted, &all, &err);
 	if (rc && rc != LM_E_CANCELLED)
-		lm_warn("cannot remove the networks that are not needed any more: %s, ignoring",
-			err.msg);
+		lm_warn("cannot remove unused networks: %s, ignoring", err.msg);
 }

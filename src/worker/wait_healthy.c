@@ -221,7 +221,7 @@ static void add_container(const struct health_question *q, const struct health_c
 	add_finding(f, &item);
 }
 
-static bool is_of(const struct health_container *c, const struct health_service *service)
+static bool is_container_of(const struct health_container *c, const struct health_service *service)
 {
 	return !c->listed->oneoff && strcmp(c->listed->service, service->name) == 0;
 }
@@ -246,7 +246,7 @@ static void add_service(const struct health_question *q, const struct health_ser
 	unsigned there = 0, healthy = 0;
 
 	for (size_t i = 0; i < q->containers_n; i++) {
-		if (!is_of(&q->containers[i], service))
+		if (!is_container_of(&q->containers[i], service))
 			continue;
 		there++;
 		healthy += condition_of(q, &q->containers[i]) == HEALTHY;
@@ -256,7 +256,7 @@ static void add_service(const struct health_question *q, const struct health_ser
 	if (condition == STARTING && there < service->replicas)
 		add_missing(service, there, f);
 	for (size_t i = 0; i < q->containers_n; i++)
-		if (is_of(&q->containers[i], service) &&
+		if (is_container_of(&q->containers[i], service) &&
 			condition_of(q, &q->containers[i]) == condition)
 			add_container(q, &q->containers[i], condition, f);
 }
@@ -373,7 +373,7 @@ static lm_rc open_stream(struct health_wait *s, struct lm_err *err)
 }
 
 /// Takes what has come. The stream of an engine that ends is closed; the next look says the rest.
-static void step_stream(struct health_wait *s)
+static void read_stream(struct health_wait *s)
 {
 	bool done = false;
 	struct lm_err ignored = {LM_OK};
@@ -406,7 +406,7 @@ static lm_rc inspect_all(struct health_wait *s, const struct engine_containers *
 	return LM_OK;
 }
 
-static lm_rc look(struct health_wait *s, enum health_verdict *ret, struct lm_err *err)
+static lm_rc look_once(struct health_wait *s, enum health_verdict *ret, struct lm_err *err)
 {
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
 	lm_auto(inspected_finish) struct health_container *containers = NULL;
@@ -440,7 +440,7 @@ static lm_rc look_again(struct health_wait *s, enum health_verdict *ret, struct 
 
 	*ret = HEALTH_WAIT;
 	if (!rc)
-		rc = look(s, ret, err);
+		rc = look_once(s, ret, err);
 	if (!rc || rc == LM_E_CANCELLED || lm_clock_mono_ms() >= s->limit.deadline_ms)
 		return rc;
 	close_stream(s);
@@ -470,7 +470,7 @@ static lm_rc wait_for_change(struct health_wait *s, struct lm_err *err)
 		return rc;
 	if (rc && lm_clock_mono_ms() >= s->limit.deadline_ms)
 		return rc;
-	step_stream(s);
+	read_stream(s);
 	return LM_OK;
 }
 

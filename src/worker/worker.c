@@ -75,7 +75,7 @@ static lm_rc read_task(struct protocol *p, struct task *ret, struct lm_err *err)
 	lm_rc rc = protocol_read_line(p, LIMIT_WORKER_JOB, &line, err);
 
 	if (rc)
-		return rc == LM_E_CANCELLED ? rc : lm_wrap(err, "read the job");
+		return rc == LM_E_CANCELLED ? rc : lm_wrap(err, "read the task");
 	rc = task_parse(line, ret, err);
 	if (!rc)
 		aws_session_complete_region(&ret->host);

@@ -198,7 +198,7 @@ def test_without_a_helper_that_works_the_deployment_goes_on(hand_device, home, e
     hand_device.deploy(hand_device.group(secrets=[hand_device.put_secret("harbour", registry.secret())]))
     assert set(engine.containers()) == {"web"}
     warnings = [line for line in hand_device.log.splitlines() if "docker-credential-" in line]
-    assert len(warnings) == 1 and "[WARN]" in warnings[0] and "going on without this helper" in warnings[0]
+    assert len(warnings) == 1 and "[WARN]" in warnings[0] and "ignoring this credential helper" in warnings[0]
     assert registry.PASSWORD not in hand_device.log
 
 

@@ -69,7 +69,7 @@ def test_the_region_of_the_profile_counts_where_nothing_else_names_one(cloud_dev
     device.deploy(group)
     assert elsewhere not in device.log
     done = device.cli("doctor", group, "--config", device.write_host_file(), check=False)
-    assert "eu-west-1, as this device is set up" in done.stdout, done.stdout
+    assert "eu-west-1, set on this device" in done.stdout, done.stdout
     # Another region of the profile, and none: then it is the definition's.
     for text, region in (("region = us-west-1\n", "us-west-1"), ("", "us-east-2")):
         config.write_text(f"[profile quay]\n{text}")

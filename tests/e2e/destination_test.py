@@ -70,10 +70,10 @@ def test_what_is_no_directory_of_the_user_is_named_and_what_runs_is_left_alone(s
     shore.deploy(first)
     container = engine.containers()["web"].id
 
-    shore.refuses(folder / "none", DEFINITION, folder / "none", "there is no directory")
+    shore.refuses(folder / "none", DEFINITION, folder / "none", "does not exist")
     (device.folder / "file").write_text("")
     shore.refuses(device.folder / "file", DEFINITION, "is not a directory")
-    shore.refuses(shore.make("theirs", 0o755, stranger), DEFINITION, "user lmtest cannot write")
+    shore.refuses(shore.make("theirs", 0o755, stranger), DEFINITION, "cannot write", "as user lmtest")
     hidden = shore.make("hidden", 0o700, stranger)
     shore.refuses(hidden / "below", DEFINITION, "cannot write", "Permission denied")
 

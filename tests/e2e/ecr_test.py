@@ -124,7 +124,7 @@ def test_a_device_without_aws_goes_on_with_what_is_here(device, engine, ecr_regi
     engine.docker.images.pull(ecr_image, auth_config=ecr_registry.auth())
     device.deploy(device.group(**HERE))
     assert set(engine.containers()) == {"s0"}
-    assert "going on without a login for " + EcrRegistry.HOST in device.log
+    assert "continuing without a login for " + EcrRegistry.HOST in device.log
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_pull_outlives_its_token(ecr_dock, engine, ecr, ecr_registry, ecr_imag
     result = ecr_dock.deploy(compose_file(None, ["web"], ecr_image), change_password(ecr, ecr_registry, "second-token"))
     assert result["result"] == "success", ecr_dock.worker.log
     assert ecr.operations == TOKEN * 2
-    assert "trying once more with a new token" in ecr_dock.worker.log
+    assert "retrying with a new token" in ecr_dock.worker.log
     for token in ("first-token", "second-token"):
         assert not ecr_dock.worker.seen(token)
     assert set(engine.containers()) == {"web"}
@@ -169,7 +169,7 @@ def test_says_why_there_is_no_new_token(ecr_dock, ecr, ecr_registry, ecr_image):
 
     result = ecr_dock.deploy(compose_file(None, ["web"], ecr_image), on_line)
     assert (result["result"], result["stage"]) == ("fail", "pull")
-    assert "and there is no new token" in result["message"]
+    assert "and no new token could be fetched" in result["message"]
     assert "the role needs ecr:GetAuthorizationToken" in result["message"]
 
 

@@ -52,7 +52,7 @@ def test_secrets_are_withheld_and_it_is_said(dock_with, compose, engine, local_i
     assert {web.labels[name.lower()] for name in SECRETS} == {"none"}
     assert not [entry for entry in web.attrs["Config"]["Env"] if "harbour" in entry]
     for name in SECRETS:
-        assert re.search(rf"\[WARN\].*variable {name} \(.* of service web.*is not handed to docker-compose",
+        assert re.search(rf"\[WARN\].*variable {name} \(.* of service web.*is not passed to docker-compose",
                          dock.worker.log), f"{name}\n{dock.worker.log}"
     assert "q7harbour" not in dock.worker.log
 
@@ -62,7 +62,7 @@ def test_a_variable_that_is_required_and_withheld_is_explained(dock_with, compos
     dock.device.environment["AWS_ROLE_ARN"] = "arn:aws:iam::123456789012:role/harbour"
     result = dock.deploy(head(local_image) + "    hostname: '${AWS_ROLE_ARN:?set it}'\n", **NO_PULL)
     assert (result["stage"], result["error"]) == ("resolve", "InvalidParameter"), result
-    assert "AWS_ROLE_ARN (hostname of service web) is not handed to docker-compose" in result["message"], result
+    assert "AWS_ROLE_ARN (hostname of service web) is not passed to docker-compose" in result["message"], result
 
 
 def test_dot_env_does_not_lead_docker_compose_elsewhere(dock_with, compose, engine, local_image):
@@ -146,4 +146,4 @@ def test_a_plan_shows_what_is_withheld(device_with, compose, local_image):
     device.start()
     [problem] = device.cli_json("plan", device.group(**NO_PULL))["problems"]
     assert problem["level"] == "warning", problem
-    assert problem["message"].startswith("variable AWS_ROLE_SESSION_NAME (hostname of service web) is not handed to")
+    assert problem["message"].startswith("variable AWS_ROLE_SESSION_NAME (hostname of service web) is not passed to")

@@ -73,7 +73,7 @@ def test_pull_policy_never_is_kept(dock_with, compose, engine, here):
     for version in (4, 7):  # 4 takes down before it pulls
         result = dock.deploy(gone, version=version)
         assert (result["result"], result["stage"], result["effect"]) == ("fail", "admit", "untouched")
-        assert "image localhost:9/gone:1 is not on this device, and pull_policy" in result["message"]
+        assert "image localhost:9/gone:1 is not available locally, and pull_policy" in result["message"]
         assert engine.containers()["web"].id == before
 
 
@@ -131,11 +131,11 @@ def test_an_image_for_another_platform_is_found_before_what_runs_is_stopped(dock
     text = services("version: '2.4'\n", web=[f"image: {here}", "platform: linux/arm64"])
     result = dock.deploy(text, **more)
     assert (result["result"], result["effect"]) == ("fail", "untouched")
-    assert "not on this device for linux/arm64" in result["message"], result
+    assert "not available locally for linux/arm64" in result["message"], result
     assert engine.containers()["web"].id == before
     never = services("version: '2.4'\n", web=[f"image: {here}", "platform: linux/arm64", "pull_policy: never"])
     if compose.generation == 2:  # format 2 of generation 1 does not know the key
-        assert "not on this device for linux/arm64" in dock.deploy(never, **more)["message"]
+        assert "not available locally for linux/arm64" in dock.deploy(never, **more)["message"]
 
 
 def test_a_default_platform_counts_for_what_is_here(dock_with, compose, engine, here):
@@ -143,7 +143,7 @@ def test_a_default_platform_counts_for_what_is_here(dock_with, compose, engine, 
     (dock.device.destination / ".env").write_text("DOCKER_DEFAULT_PLATFORM=linux/arm64\n")
     result = dock.deploy(services(web=[f"image: {here}"]), **OFFLINE)
     assert (result["result"], result["effect"]) == ("fail", "untouched")
-    assert "not on this device for linux/arm64" in result["message"], result
+    assert "not available locally for linux/arm64" in result["message"], result
 
 
 def test_a_private_image_of_a_profile_that_env_activates(dock_with, compose, engine, registry, image, here):

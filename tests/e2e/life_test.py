@@ -128,7 +128,7 @@ def test_force_deploy_counts_at_restarts(device, engine, broker, local_image, st
     other = engine.docker.containers.create(local_image, name="e2e-other", labels=LEFT)
     assert device.stop() == 0
     other.reload()
-    assert "these containers, which carry the label" in device.log and "e2e-other" in device.log
+    assert "docker-compose down left containers of project" in device.log and "e2e-other" in device.log
 
     in_the_way = engine.docker.containers.create(local_image, name="e2e-fixed", labels=LEFT)
     device.start()

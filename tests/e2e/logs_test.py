@@ -285,7 +285,7 @@ def test_lines_that_are_too_old_are_told_and_not_tried_again(shipping_device, cl
     wait_until(lambda: len(cloudwatch_logs.batches) > batches + 1, 60, "nothing more is shipped")
     assert shipped(cloudwatch_logs) == []
     assert device.log.count("CloudWatch Logs does not keep ") == 1
-    assert device.log.count("this device's clock is wrong by ") == 1
+    assert device.log.count("this device's clock is off by ") == 1
     cursor = int((device.folder / "state/cloudwatch/cursor").read_text().split()[0])
     assert cursor > 0
 

@@ -109,7 +109,7 @@ def test_the_old_directory_is_gone(move, engine):
     ship.device.deploy(ship.new_group())
     assert set(engine.containers(everything=True)) == {"web"}
     assert networks(engine) == {f"{PROJECT}_default"}
-    ship.device.wait_log(f"the directory of what runs cannot be used: open '{ship.old}': No such file or directory")
+    ship.device.wait_log(f"cannot use the destination of the running generation: open '{ship.old}': No such file or directory")
 
 
 def test_the_old_copy_is_gone(move, engine):
@@ -119,7 +119,7 @@ def test_the_old_copy_is_gone(move, engine):
     ship.device.deploy(ship.new_group())
     assert len(ship.downs()) == 1 and f"--project-directory {ship.old} " in ship.downs()[0]
     assert set(engine.containers(everything=True)) == {"web"}
-    ship.device.wait_log("taking down by the generation's compose file")
+    ship.device.wait_log("using the generation's compose file")
 
 
 def test_a_copy_that_somebody_changed_stays(move):
@@ -148,7 +148,7 @@ def test_another_user_at_the_same_time(move, engine, other_user):
     assert set(engine.containers(everything=True)) == {"web"}
     assert networks(engine) == {f"{PROJECT}_default"}
     assert (ship.old / "docker-compose.yml").exists()
-    ship.device.wait_log(f"the local copy of the earlier deployment in '{ship.old}' stays")
+    ship.device.wait_log(f"cannot remove the local copy of the earlier deployment in '{ship.old}'")
 
 
 @pytest.mark.parametrize("stage", ["down", "up"])

@@ -93,8 +93,8 @@ def test_an_application_lives_on_without_s3_and_registry(ship, device, engine, s
         device.wait_status(lambda status: status["state"] == "running" and status["job"] is None)
         assert set(engine.containers()) == {"web"}
     assert device.local_copy.read_text() == kept
-    assert "going on with the local copy of the compose file" in device.log
-    assert "going on with the compose file that was deployed before" in device.log
+    assert "using the local copy of the compose file" in device.log
+    assert "using the previously deployed compose file" in device.log
 
 
 def spoil(name, copy, stranger, outside):

@@ -245,7 +245,7 @@ def test_a_registry_that_does_not_tell_is_no_failure(device, engine, registry, i
     wrong = device.group(secrets=[device.put_secret("wrong", registry.secret(password="wr0ng-w0rd"))])
     without = device.group(name="without.json")
     device.start()
-    for group, word in ((wrong, registry.USER), (without, "no login")):
+    for group, word in ((wrong, registry.USER), (without, "requires a login")):
         document = plan(device, engine, group)
         [found] = document["images"]
         assert (found["bytes"], found["action"], document["pull_unknown"]) == (None, "pull", 1)

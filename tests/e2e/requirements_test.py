@@ -85,7 +85,7 @@ def test_what_the_engine_would_refuse_is_refused_before_anything_is_stopped(depl
 def test_a_bind_source_that_the_engine_cannot_make_is_refused(deployed, engine, local_image):
     (deployed.destination / "link").symlink_to("nowhere")
     (deployed.destination / "file").write_text("")
-    for source, words in (("./link", "/link' is a link that leads nowhere"), ("./file/below", "/file' is no directory")):
+    for source, words in (("./link", "/link' is a broken symbolic link"), ("./file/below", "/file' is not a directory")):
         deployed.put_object("ships", "next.yml", compose_text(local_image, [f"volumes: ['{source}:/x']"]))
         assert_refused(deployed, engine, deployed.group(key="next.yml", name="next.json", **LOCAL), "'web'",
                        "bind source", words)

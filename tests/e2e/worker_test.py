@@ -129,10 +129,10 @@ def test_a_file_with_another_hash_is_not_deployed(dock, local):
 def test_a_destination_that_cannot_be_written_is_the_definitions_fault(dock, local):
     result = dock.deploy(local_file(local, "web"), DockerComposeFileDestinationPath="/nonexistent/app")
     assert (result["stage"], result["error"]) == ("prepare", "InvalidParameter")
-    assert "there is no directory '/nonexistent/app'" in result["message"]
+    assert "directory '/nonexistent/app' does not exist" in result["message"]
     result = dock.deploy(local_file(local, "web"), DockerComposeFileDestinationPath="/etc")
     assert (result["stage"], result["error"]) == ("prepare", "InvalidParameter")
-    assert "user lmtest cannot write to '/etc'" in result["message"]
+    assert "cannot write to '/etc' as user lmtest" in result["message"]
 
 
 def test_a_user_without_the_right_to_the_engine_is_told_what_to_do(dock_with, compose1, stranger, local):
@@ -284,7 +284,7 @@ def test_takes_down_by_the_kept_file_if_the_local_copy_does_not_serve(dock_with,
         assert dock.deploy(text, **HERE)["result"] == "success"
         spoil(dock.device.local_copy)
         assert dock.down(kept=text)["result"] == "success"
-        assert "taking down by the generation's compose file" in dock.worker.log
+        assert "using the generation's compose file" in dock.worker.log
         assert not engine.containers(everything=True)
 
 
@@ -292,7 +292,7 @@ def test_takes_down_by_label_without_any_file_and_says_so(dock, engine, local):
     assert dock.deploy(local_file(local, "web", "db"), **HERE)["result"] == "success"
     dock.device.local_copy.unlink()
     assert dock.down()["result"] == "success"
-    assert f"stopping and removing all that carries the label of project {PROJECT}" in dock.worker.log
+    assert f"stopping and removing everything labelled with project {PROJECT}" in dock.worker.log
     assert "there is no local copy" in dock.worker.log
     assert not engine.containers(everything=True)
     assert not engine.docker.networks.list(filters={"label": f"com.docker.compose.project={PROJECT}"})

@@ -215,6 +215,21 @@ static void offline_mode_helps_where_others_are_away(void **state)
 		assert_int_equal(deploy_is_away(cases[i].rc), cases[i].away);
 }
 
+static void a_plan_runs_only_what_changes_nothing(void **state)
+{
+	(void)state;
+	for (unsigned version = 1; version <= 7; version++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
+		auto_fake struct fake f = fake();
+
+		options.settle = options.read_only = true;
+		struct deploy_outcome o = run(&f, options);
+		assert_string_equal(lm_buf_cstr(&f.calls), "prepare fetch resolve admit");
+		assert_int_equal(o.rc, LM_OK);
+		assert_int_equal(o.effect, DEPLOY_UNTOUCHED);
+	}
+}
+
 static void plans_the_stages_that_it_runs(void **state)
 {
 	(void)state;
@@ -679,6 +694,7 @@ int main(void)
 		cmocka_unit_test(pulls_all_or_what_is_missing_by_version_and_wish),
 		cmocka_unit_test(offline_mode_helps_where_others_are_away),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
+		cmocka_unit_test(a_plan_runs_only_what_changes_nothing),
 		cmocka_unit_test(tells_where_it_failed_and_what_became_of_the_old),
 		cmocka_unit_test(leaves_all_alone_when_up_fails_before_it_began_without_down),
 		cmocka_unit_test(counts_a_failure_that_came_without_words),

@@ -143,7 +143,7 @@ static void at_its_time_limit_it_is_ended_and_what_still_runs_is_named(void **st
 	assert_int_equal(
 		down(f, (struct compose_down_options){.timeout_ms = 1000, .by_label = true}, &err),
 		LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "docker-compose down did not end within 1 s and was ended; "
+	assert_string_equal(err.msg, "docker-compose down did not finish within 1 s and was killed; "
 				     "still running: slow_1, slow_2");
 }
 
@@ -157,8 +157,8 @@ static void an_engine_that_does_not_answer_then_is_told(void **state)
 	engine(f, answers, LM_ARRAY_SIZE(answers));
 	assert_int_equal(
 		down(f, (struct compose_down_options){.timeout_ms = 1}, &err), LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "docker-compose down did not end within 0 s and was ended; "
-				     "the Docker daemon does not tell what still runs");
+	assert_string_equal(err.msg, "docker-compose down did not finish within 0 s and was killed; "
+				     "the Docker daemon does not report what still runs");
 }
 
 static void the_time_limit_holds_without_docker_compose_as_well(void **state)
@@ -176,8 +176,8 @@ static void the_time_limit_holds_without_docker_compose_as_well(void **state)
 					 .timeout_ms = 20, .by_label = true, .no_compose = &none},
 				 &err),
 		LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "stopping the containers did not end within 0 s and was "
-				     "ended; still running: slow_1");
+	assert_string_equal(err.msg, "stopping the containers did not finish within 0 s and was "
+				     "killed; still running: slow_1");
 	assert_non_null(strstr(lm_buf_cstr(&f->log), "no docker-compose here: stopping and "));
 }
 
@@ -206,7 +206,7 @@ static void goes_by_the_other_file_where_the_copy_does_not_serve(void **state)
 	script(f, "cat $4; basename $4; ls -a $6");
 	assert_int_equal(unlinkat(f->cx.destination_fd, LOCAL_COPY_NAME, 0), 0);
 	assert_int_equal(down(f, options, &err), LM_OK);
-	assert_non_null(strstr(lm_buf_cstr(&f->log), "taking down by what was kept"));
+	assert_non_null(strstr(lm_buf_cstr(&f->log), "using what was kept"));
 	assert_non_null(strstr(lm_buf_cstr(&f->log), "services: {kept: {}}"));
 	assert_non_null(strstr(lm_buf_cstr(&f->log), ".docker-compose.")); // beside the copy
 	assert_string_equal(only_file(f), "program");

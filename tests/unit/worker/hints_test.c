@@ -139,7 +139,7 @@ static void says_what_docker_compose_does_not_get(void **state)
 	assert_int_equal(setenv("AWS_PROFILE", "harbour", 1), 0);
 	hints_list_withheld(&f->cx, take_text, &f->found);
 	assert_string_equal(lm_buf_cstr(&f->found),
-		"variable AWS_PROFILE (environment of service web) is not handed to "
+		"variable AWS_PROFILE (environment of service web) is not passed to "
 		"docker-compose, as it is a secret of lightermand or leads to one: use a variable "
 		"of another name\n");
 	// It is not called unset.
@@ -148,7 +148,7 @@ static void says_what_docker_compose_does_not_get(void **state)
 	lm_buf_clear(&f->cx.text);
 	(void)lm_buf_puts(&f->cx.text, "services: {web: {image: '${AWS_PROFILE:?}'}}");
 	check(f, HINTS_FILE, LM_E_INVALID, LM_E_INVALID,
-		"it failed; AWS_PROFILE (image of service web) is not handed to docker-compose, as "
+		"it failed; AWS_PROFILE (image of service web) is not passed to docker-compose, as "
 		"it is a secret of lightermand or leads to one: use a variable of another name");
 }
 

@@ -85,7 +85,7 @@ static void no_link_is_followed(void **state)
 	assert_int_equal(symlinkat("../outside", p->fd, LOCAL_COPY_NAME), 0);
 	assert_int_equal(symlinkat("../outside", p->fd, "." LOCAL_COPY_NAME ".tmp"), 0);
 	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
-	assert_non_null(strstr(err.msg, "docker-compose.yml' is a link, which is not followed"));
+	assert_non_null(strstr(err.msg, "docker-compose.yml' is a symbolic link, which is not followed"));
 	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("ours\n"), &err), LM_OK);
 	assert_int_equal(lm_file_read(outside, &theirs, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&theirs), "theirs\n");
@@ -133,8 +133,8 @@ static void only_our_own_or_roots_file_is_trusted(void **state)
 		{0, 0644, LM_OK, ""},
 		{SOMEBODY, 0664, LM_OK, ""},
 		{ANYBODY, 0644, LM_E_INVALID, "docker-compose.yml' belongs to user 58998"},
-		{SOMEBODY, 0666, LM_E_INVALID, "every user can write to"},
-		{0, 0646, LM_E_INVALID, "every user can write to"},
+		{SOMEBODY, 0666, LM_E_INVALID, "is world-writable"},
+		{0, 0646, LM_E_INVALID, "is world-writable"},
 	};
 	assert_int_equal(fchmod(p->fd, 0711), 0);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(table); i++) {

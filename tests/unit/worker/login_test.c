@@ -220,7 +220,7 @@ static void a_helper_that_fails_is_warned_of_once(void **state)
 	assert_found(f, "nginx", "");
 	assert_calls(f, "get r:5000\n");
 	assert_non_null(strstr(lm_buf_cstr(&f->lines),
-		"docker-credential-test get fails: locked (exit status 1), going on without"));
+		"docker-credential-test get fails: locked (exit status 1), ignoring"));
 }
 
 static void tells_that_a_login_may_be_left(void **state)
@@ -232,7 +232,7 @@ static void tells_that_a_login_may_be_left(void **state)
 	assert_int_equal(keep(f, "r:5000", &forever), LM_OK);
 	user_logins_restore(&f->u, &forever);
 	assert_non_null(strstr(lm_buf_cstr(&f->lines),
-		"so the login for 'r:5000' may still be kept there: log out of it"));
+		"so it may still store the login for 'r:5000': log out of it"));
 }
 
 static void a_cancel_is_no_failure_of_the_helper(void **state)

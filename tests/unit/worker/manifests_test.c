@@ -198,12 +198,12 @@ static void says_why_nothing_is_known(void **state)
 {
 	(void)state;
 	fails_with(BASIC, BASIC, true, LM_E_DENIED, "refuses user alice");
-	fails_with(BASIC, NULL, false, LM_E_DENIED, "there is no login for it");
+	fails_with(BASIC, NULL, false, LM_E_DENIED, "there is none for it");
 	fails_with(ANSWER("404 Not Found", "", ""), NULL, true, LM_E_NOT_FOUND, "does not have it");
 	fails_with(ANSWER("403 Forbidden", "", ""), NULL, true, LM_E_DENIED, "refuses user alice");
-	fails_with(ANSWER("500 Oh", "", ""), NULL, true, LM_E_NETWORK, "answers HTTP 500");
+	fails_with(ANSWER("500 Oh", "", ""), NULL, true, LM_E_NETWORK, "returned HTTP 500");
 	fails_with(OK("rubbish"), NULL, true, LM_E_PROTOCOL, "not a JSON object");
-	fails_with(OK(INDEX), OK(INDEX), true, LM_E_PROTOCOL, "an index within an index");
+	fails_with(OK(INDEX), OK(INDEX), true, LM_E_PROTOCOL, "refers to another index");
 	fails_with(OK("{\"manifests\":[]}"), NULL, true, LM_E_NOT_FOUND, "none for linux/arm64");
 }
 
@@ -224,10 +224,10 @@ static void an_identity_token_is_sent_to_nobody(void **state)
 static void a_password_goes_to_no_address_that_is_not_safe(void **state)
 {
 	(void)state;
-	fails_with(BEARER("http://198.51.100.7/token"), NULL, true, LM_E_DENIED, "is not safe");
+	fails_with(BEARER("http://198.51.100.7/token"), NULL, true, LM_E_DENIED, "is not secure");
 	fails_with(BEARER("ftp://x"), NULL, true, LM_E_INVALID, "is not an address");
 	fails_with(ANSWER("302 Found", "Location: http://198.51.100.7/\r\n", ""), NULL, true,
-		LM_E_DENIED, "is not safe");
+		LM_E_DENIED, "is not secure");
 }
 
 static void a_registry_that_sends_in_circles_is_left(void **state)
@@ -239,7 +239,7 @@ static void a_registry_that_sends_in_circles_is_left(void **state)
 
 	begin(&x, answers, 4);
 	run(&x, true);
-	assert_unknown(&x, LM_E_PROTOCOL, "from one address to the next");
+	assert_unknown(&x, LM_E_PROTOCOL, "redirects too often");
 	finish(&x);
 }
 

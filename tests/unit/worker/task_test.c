@@ -121,19 +121,19 @@ static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 	static const struct {
 		const char *line, *message;
 	} cases[] = {
-		{"", "the job is not valid JSON: "},
-		{"{\"job\":", "the job is not valid JSON: "},
-		{"[]", "the job: '' is not a job that this worker knows"},
-		{"{\"job\":\"sail\"}", "the job: 'sail' is not a job that this worker knows"},
+		{"", "the task is not valid JSON: "},
+		{"{\"job\":", "the task is not valid JSON: "},
+		{"[]", "the task: unknown task ''"},
+		{"{\"job\":\"sail\"}", "the task: unknown task 'sail'"},
 		{"{\"job\":\"down\",\"credentials_directory\":\"l\"}",
-			"the job: credentials_directory must be an absolute path"},
+			"the task: credentials_directory must be an absolute path"},
 		{"{\"job\":\"down\"," DIRECTORY ",\"compose\":{\"stamp\":1}}",
-			"the job: compose must have a stamp and a version"},
+			"the task: compose must have a stamp and a version"},
 		{"{\"job\":\"plan\"," DIRECTORY ",\"previous\":{\"destination\":\"old\"}}",
-			"the job: previous must have a destination"},
-		{"{\"job\":\"down\"," DIRECTORY ",\"group\":" GROUP "}", "the job: host: "},
+			"the task: previous must have a destination"},
+		{"{\"job\":\"down\"," DIRECTORY ",\"group\":" GROUP "}", "the task: host: "},
 		{"{\"job\":\"down\"," DIRECTORY ",\"host\":{\"docker\":{\"socket\":\"x\"}}}",
-			"the job: host: docker.socket: "},
+			"the task: host: docker.socket: "},
 	};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		struct task task = {0};
