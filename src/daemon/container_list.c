@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
-#include "docker/engine_get.h"
+#include "docker/engine_request.h"
 
 enum {
 	ANSWER_MS = 10 * 1000,

@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "docker/answer.h"
+#include "docker/engine_json.h"
 #include "sys/loop.h"
 
 struct container_list;

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "daemon/container_list.h"
 #include "daemon/log_router.h"
-#include "docker/engine_get.h"
+#include "docker/engine_request.h"
 
 #include <inttypes.h>
 #include <stdio.h>

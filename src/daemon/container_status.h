@@ -10,8 +10,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "docker/answer.h"
-#include "docker/container_state.h"
+#include "docker/engine_json.h"
 #include "events/monitor.h"
 #include "sys/loop.h"
 

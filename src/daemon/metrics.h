@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "deploy/lifecycle.h"
 #include "deploy/stages.h"
-#include "docker/answer.h"
+#include "docker/engine_json.h"
 #include "mqtt/outbox.h"
 
 #include <stdbool.h>

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
-#include "docker/answer.h"
+#include "docker/engine_json.h"
 #include "events/monitor.h"
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 #include "daemon/control_server.h"
 #include "daemon/log_router.h"
 #include "docker/compose.h"
-#include "docker/container_state.h"
+#include "docker/engine_json.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include "daemon/progress_publisher.h"
 #include "deploy/lifecycle.h"
 #include "deploy/store.h"
-#include "docker/answer.h"
+#include "docker/engine_json.h"
 #include "sys/json.h"
 
 #include <stdint.h>

@@ -3,7 +3,7 @@
 
 /// The application's containers: what events and comparisons with the engine made of them.
 
-#include "docker/answer.h"
+#include "docker/engine_json.h"
 #include "events/event_stream.h"
 #include "events/rate_limit.h"
 

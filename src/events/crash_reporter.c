@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/engine_get.h"
+#include "docker/engine_request.h"
 #include "events/container_table.h"
 #include "events/event_cursor.h"
 #include "events/log_tail.h"

@@ -6,7 +6,7 @@
 /// network, 20 to 60 ms from the event on; so the log's end is read from the file of the engine's
 /// default logging driver, and the report does not wait for the rest.
 
-#include "docker/container_state.h"
+#include "docker/engine_json.h"
 #include "events/container_event.h"
 #include "events/crash_log.h"
 #include "sys/loop.h"

@@ -5,8 +5,8 @@
 #include "base/encoding.h"
 #include "base/memory.h"
 #include "docker/engine.h"
-#include "docker/engine_get.h"
-#include "docker/json_stream.h"
+#include "docker/engine_json.h"
+#include "docker/engine_request.h"
 #include "sys/http_unix.h"
 
 #include <ctype.h>

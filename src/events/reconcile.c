@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/container_state.h"
-#include "docker/engine_get.h"
+#include "docker/engine_json.h"
+#include "docker/engine_request.h"
 
 #include <signal.h>
 #include <stdio.h>

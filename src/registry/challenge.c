@@ -4,7 +4,7 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "http/web_address.h"
+#include "http/url.h"
 #include "sys/json.h"
 
 enum {
@@ -230,7 +230,7 @@ static bool read_query(struct lm_str query, struct registry_url *a)
 /// Takes scheme and host off the front of `*rest`, or the base in their place.
 static bool take_origin(struct lm_str *rest, const char *base, struct registry_url *url)
 {
-	struct web_address a;
+	struct url a;
 	const char *why;
 
 	if (base && lm_str_starts(*rest, LM_STR("/")) && !lm_str_starts(*rest, LM_STR("//"))) {
@@ -238,7 +238,7 @@ static bool take_origin(struct lm_str *rest, const char *base, struct registry_u
 		url->origin = lm_xstrdup(base);
 		return true;
 	}
-	if (!web_address_parse(*rest, &a, &why))
+	if (!url_parse(*rest, &a, &why))
 		return false;
 	url->https = !a.plain_http;
 	url->origin = a.origin;

@@ -161,7 +161,7 @@ lm_rc candidate_write(const struct context *cx, const struct project_directory *
 	return candidate_write_secret(cx, text, ret, err);
 }
 
-struct compose_job candidate_compose_job(const struct context *cx,
+struct compose_project candidate_compose_job(const struct context *cx,
 	const struct project_directory *dir, char *const *env, const struct candidate *candidate)
 {
 	return context_compose_job(cx, dir, env, candidate->path, context_definition(cx)->key);

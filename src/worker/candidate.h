@@ -33,5 +33,5 @@ lm_rc candidate_write(const struct context *cx, const struct project_directory *
 lm_rc candidate_write_secret(
 	const struct context *cx, struct lm_str text, struct candidate *ret, struct lm_err *err);
 /// How docker-compose is run in `dir` with a candidate. Borrows all.
-struct compose_job candidate_compose_job(const struct context *cx,
+struct compose_project candidate_compose_job(const struct context *cx,
 	const struct project_directory *dir, char *const *env, const struct candidate *candidate);

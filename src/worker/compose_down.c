@@ -99,7 +99,7 @@ static lm_rc down_by_text(struct context *cx, const struct compose_down_options 
 
 	if (rc)
 		return rc;
-	struct compose_job job = candidate_compose_job(cx, &options->dir, cx->env, &candidate);
+	struct compose_project job = candidate_compose_job(cx, &options->dir, cx->env, &candidate);
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 
@@ -125,7 +125,7 @@ static lm_rc down_by_local_copy(struct context *cx, const struct project_directo
 
 	if (rc)
 		return rc;
-	struct compose_job job = context_compose_job(cx, dir, cx->env, path, NULL);
+	struct compose_project job = context_compose_job(cx, dir, cx->env, path, NULL);
 	return compose_down(&job, REMOVE_ORPHANS, limit, err);
 }
 

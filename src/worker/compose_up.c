@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "docker/client_config.h"
-#include "docker/compose_env.h"
+#include "docker/compose.h"
 #include "sys/process.h"
 #include "worker/candidate.h"
 #include "worker/hints.h"
@@ -167,7 +167,7 @@ lm_rc compose_up_application(struct context *cx, struct lm_err *err)
 		rc = client_directory_create(cx, may_pull(cx), &client, err);
 	if (rc)
 		return rc;
-	struct compose_job job = context_compose_job(cx, &dir, client.env, file, NULL);
+	struct compose_project job = context_compose_job(cx, &dir, client.env, file, NULL);
 	rc = compose_up(&job, false, &limit, err);
 	if (!rc)
 		return LM_OK;
@@ -193,6 +193,6 @@ lm_rc compose_up_build(
 		rc = candidate_write(cx, &dir, lm_buf_str(&cx->text), &candidate, err);
 	if (rc)
 		return rc;
-	struct compose_job job = candidate_compose_job(cx, &dir, client.env, &candidate);
+	struct compose_project job = candidate_compose_job(cx, &dir, client.env, &candidate);
 	return compose_build(&job, services, n, &limit, err);
 }

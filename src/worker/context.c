@@ -3,7 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "docker/compose_env.h"
+#include "docker/compose.h"
 #include "worker/hints.h"
 
 enum {
@@ -104,11 +104,11 @@ static void log_compose_line(void *ctx, enum lm_level level, struct lm_str line)
 	lm_log(level, "docker-compose: %.*s", LM_STR_ARG(line));
 }
 
-struct compose_job context_compose_job(const struct context *cx,
+struct compose_project context_compose_job(const struct context *cx,
 	const struct project_directory *dir, char *const *env, const char *file, const char *shown)
 {
-	return (struct compose_job){.compose = &cx->compose,
-		.project = COMPOSE_PROJECT,
+	return (struct compose_project){.compose = &cx->compose,
+		.name = COMPOSE_PROJECT,
 		// A `down` must work without the destination, too.
 		.directory = dir->fd >= 0 ? dir->path : "/",
 		.file = file,

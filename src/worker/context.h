@@ -84,5 +84,5 @@ const char *context_compose_version(const struct context *cx);
 void context_send(const struct context *cx, json_t *line);
 /// How docker-compose is run in `dir` with the compose file at `file`, which messages call `shown`
 /// (NULL: by its path). Its output goes to the log. Borrows all.
-struct compose_job context_compose_job(const struct context *cx,
+struct compose_project context_compose_job(const struct context *cx,
 	const struct project_directory *dir, char *const *env, const char *file, const char *shown);

@@ -7,7 +7,7 @@
 
 #include "aws/ecr.h"
 #include "base/limits.h"
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 #include "worker/aws_session.h"
 
 #include <stdbool.h>

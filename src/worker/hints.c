@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/hints.h"
 
-#include "docker/compose_env.h"
-#include "docker/compose_references.h"
-#include "docker/images.h"
+#include "docker/compose.h"
+#include "docker/compose_variables.h"
+#include "docker/image_ref.h"
 
 enum {
 	SHOWN_MAX = 3,     ///< Variables in one message.

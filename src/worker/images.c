@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "docker/compose.h"
 #include "docker/compose_variables.h"
-#include "docker/images.h"
-#include "docker/platform.h"
+#include "docker/engine_images.h"
+#include "docker/image_ref.h"
 #include "docker/pull.h"
 #include "worker/hints.h"
 #include "worker/login.h"
@@ -102,9 +102,9 @@ lm_rc images_find(const struct context *cx, const struct compose_image *image,
 
 	if (rc && rc != LM_E_NOT_FOUND)
 		return rc;
-	*ret_here =
-		rc == LM_OK && (!image->platform || platform_fits(ret->platform, image->platform,
-							    cx->engine.version.platform));
+	*ret_here = rc == LM_OK &&
+		    (!image->platform || image_platform_fits(ret->platform, image->platform,
+						 cx->engine.version.platform));
 	return LM_OK;
 }
 

@@ -7,6 +7,7 @@
 /// docker-compose 1 accepts pull_policy and ignores it. Here it holds for both generations as far
 /// as it forbids pulls; that "always" makes every `up` pull holds for generation 2 alone.
 
+#include "docker/engine_images.h"
 #include "worker/context.h"
 
 enum image_action {

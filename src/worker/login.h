@@ -5,7 +5,7 @@
 /// the role's; else what the user has in ~/.docker/config.json. And the stage `authenticate`.
 
 #include "docker/client_config.h"
-#include "docker/images.h"
+#include "docker/image_ref.h"
 #include "sys/wait.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "docker/images.h"
+#include "docker/image_ref.h"
 #include "http/https.h"
 #include "registry/challenge.h"
 
@@ -149,7 +149,7 @@ static lm_rc inquiry_ask(struct inquiry *q, struct lm_err *err)
 
 	(void)lm_buf_printf(&path, "/v2/%s/%s/%s", q->ref.repository, kind, name);
 	if (path.overflow)
-		return lm_fail(err, LM_E_INVALID, 0, "the name of an image is too long");
+		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
 	q->at_token_server = false;
 	q->redirects = 0;
 	start_request(q, &(struct https_request){.origin = lm_str(q->route.origin),
@@ -161,7 +161,7 @@ static lm_rc inquiry_ask(struct inquiry *q, struct lm_err *err)
 }
 
 /// Sends a request to an address that the registry named.
-static void ask_at(struct inquiry *q, const struct address *a, const struct http_pair *more,
+static void ask_at(struct inquiry *q, const struct registry_url *a, const struct http_pair *more,
 	size_t more_n, struct https_request request)
 {
 	size_t n = a->query_n + more_n;
@@ -180,7 +180,8 @@ static void ask_at(struct inquiry *q, const struct address *a, const struct http
 }
 
 /// Another address must be as secure as the registry itself.
-static lm_rc check_address(const struct inquiry *q, const struct address *a, struct lm_err *err)
+static lm_rc check_address(
+	const struct inquiry *q, const struct registry_url *a, struct lm_err *err)
 {
 	if (a->https ||
 		(q->route.plain && registry_route_is_local(https_origin_host(lm_str(a->origin)))))
@@ -191,11 +192,11 @@ static lm_rc check_address(const struct inquiry *q, const struct address *a, str
 
 static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct lm_err *err)
 {
-	lm_auto(address_finish) struct address a = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
 	lm_auto_free char *scope = *c->scope
 					   ? lm_xstrdup(c->scope)
 					   : lm_xasprintf("repository:%s:pull", q->ref.repository);
-	lm_rc rc = address_parse(lm_str(c->realm), NULL, &a, err);
+	lm_rc rc = registry_url_parse(lm_str(c->realm), NULL, &a, err);
 
 	if (!rc)
 		rc = check_address(q, &a, err);
@@ -268,13 +269,13 @@ static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, st
 static lm_rc follow_redirect(
 	struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
-	lm_auto(address_finish) struct address a = {0};
+	lm_auto(registry_url_finish) struct registry_url a = {0};
 	struct lm_str location = https_header(answer, "location");
 
 	if (q->redirects++ == REDIRECTS_MAX)
 		return lm_fail(
 			err, LM_E_PROTOCOL, 0, "registry %s redirects too often", q->ref.registry);
-	lm_rc rc = address_parse(location, q->route.origin, &a, err);
+	lm_rc rc = registry_url_parse(location, q->route.origin, &a, err);
 	if (!rc)
 		rc = check_address(q, &a, err);
 	if (rc)

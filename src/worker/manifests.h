@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "docker/engine_images.h"
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 #include "registry/manifest.h"
 #include "sys/wait.h"
 

@@ -4,10 +4,10 @@
 /// What a deployment would do, derived from what is wanted and what exists: `lighterman plan`.
 /// Pure.
 
-#include "docker/answer.h"
 #include "docker/compose_file.h"
 #include "docker/compose_hashes.h"
 #include "docker/engine_images.h"
+#include "docker/engine_json.h"
 #include "worker/images.h"
 #include "worker/manifests.h"
 

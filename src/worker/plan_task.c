@@ -2,10 +2,10 @@
 #include "worker/plan_task.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "deploy/stages.h"
 #include "worker/candidate.h"
 #include "worker/disk_check.h"
@@ -218,7 +218,7 @@ static lm_rc hash_services(const struct context *cx, const struct project_direct
 
 	if (rc)
 		return rc;
-	struct compose_job job = candidate_compose_job(cx, dir, cx->env, &candidate);
+	struct compose_project job = candidate_compose_job(cx, dir, cx->env, &candidate);
 	rc = compose_hash(&job, &limit, &hashes, err);
 	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
 }
@@ -248,7 +248,7 @@ static lm_rc hash_local_copy(struct plan_task *p, struct lm_err *err)
 	lm_auto_buf struct lm_buf config = LM_BUF_SECRET(LIMIT_COMPOSE_CONFIG);
 	const struct project_directory dir = context_running_directory(cx);
 	lm_auto_free char *path = lm_path_join(dir.path, LOCAL_COPY_NAME);
-	struct compose_job job = context_compose_job(cx, &dir, cx->env, path, NULL);
+	struct compose_project job = context_compose_job(cx, &dir, cx->env, path, NULL);
 	struct wait_limit limit = wait_limit_within(&cx->limit, CONFIG_MS);
 	lm_rc rc = local_copy_read(dir.fd, dir.path, &text, err);
 

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "docker/compose_env.h"
+#include "docker/compose.h"
 #include "sys/process.h"
 #include "worker/local_copy.h"
 

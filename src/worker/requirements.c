@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "docker/compose_lint.h"
+#include "docker/compose_file.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"
 #include "worker/up_conflicts.h"

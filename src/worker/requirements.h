@@ -6,7 +6,7 @@
 /// path that the application's user may not enter) is no problem.
 
 #include "docker/compose_requirements.h"
-#include "docker/engine_facts.h"
+#include "docker/engine.h"
 #include "worker/context.h"
 
 enum problem_level {

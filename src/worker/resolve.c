@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "docker/compose.h"
 #include "docker/compose_variables.h"
-#include "docker/platform.h"
+#include "docker/image_ref.h"
 #include "docker/pull.h"
 #include "worker/candidate.h"
 #include "worker/context.h"
@@ -34,7 +34,7 @@ static lm_rc run_config(struct context *cx, struct lm_str text, const struct wai
 
 	if (rc)
 		return rc;
-	struct compose_job job = candidate_compose_job(cx, &dir, cx->env, &candidate);
+	struct compose_project job = candidate_compose_job(cx, &dir, cx->env, &candidate);
 	job.on_unset = note_unset;
 	job.ctx = cx;
 	return compose_config(&job, limit, ret_config, err);

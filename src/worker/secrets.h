@@ -3,7 +3,7 @@
 
 /// The registry credentials that a definition names, from wherever this device keeps secrets.
 
-#include "docker/registry.h"
+#include "docker/registry_auth.h"
 #include "worker/aws_session.h"
 
 struct secrets_source {

@@ -17,7 +17,7 @@ enum {
 /// What the compose file wants, what exists, and what of it is in the way.
 struct scene {
 	struct compose_resources wanted;
-	struct inventory all;
+	struct engine_inventory all;
 	struct listeners listeners;
 	struct conflicts found;
 };
@@ -25,7 +25,7 @@ struct scene {
 static void scene_finish(struct scene *s)
 {
 	compose_resources_finish(&s->wanted);
-	inventory_finish(&s->all);
+	engine_inventory_finish(&s->all);
 	listeners_finish(&s->listeners);
 	conflicts_finish(&s->found);
 }
@@ -37,7 +37,7 @@ static lm_rc find_conflicts(const struct context *cx, struct scene *s, struct lm
 		cx->compose.generation, &cx->services, &s->wanted, err);
 
 	if (!rc)
-		rc = inventory_take(&cx->engine, &limit, &s->all, err);
+		rc = engine_take_inventory(&cx->engine, &limit, &s->all, err);
 	if (rc)
 		return rc;
 	// Without them, ports of other programs are not found.
@@ -58,18 +58,18 @@ static bool is_ours(const char *project)
 
 /// Stops our running containers in it. docker-compose 1 connects them to the new network only when
 /// it starts them.
-static lm_rc stop_users(const struct context *cx, const struct inventory *all,
-	const struct inventory_network *n, struct lm_err *err)
+static lm_rc stop_users(const struct context *cx, const struct engine_inventory *all,
+	const struct engine_network *n, struct lm_err *err)
 {
 	lm_auto_free struct engine_object *users =
-		lm_xcalloc(all->containers_n + 1, sizeof(*users));
+		lm_xcalloc(all->containers.n + 1, sizeof(*users));
 	size_t users_n = 0;
 
-	for (size_t i = 0; i < all->containers_n; i++) {
-		const struct inventory_container *c = &all->containers[i];
+	for (size_t i = 0; i < all->containers.n; i++) {
+		const struct engine_container *c = &all->containers.items[i];
 
-		if (is_ours(c->project) && inventory_is_active(c) &&
-			inventory_is_attached(c, n->id))
+		if (is_ours(c->project) && engine_container_is_active(c) &&
+			engine_container_is_attached(c, n->id))
 			users[users_n++] = (struct engine_object){c->id, c->name};
 	}
 	return engine_stop_containers(&cx->engine, users, users_n, &cx->limit, err);
@@ -77,16 +77,16 @@ static lm_rc stop_users(const struct context *cx, const struct inventory *all,
 
 /// Our containers are taken out of it and run on: docker-compose makes them anew, with their
 /// volumes, as the network is part of their definition.
-static lm_rc remove_network(const struct context *cx, const struct inventory *all,
-	const struct inventory_network *n, struct lm_err *err)
+static lm_rc remove_network(const struct context *cx, const struct engine_inventory *all,
+	const struct engine_network *n, struct lm_err *err)
 {
 	const struct engine_object network = {n->id, n->name};
 	lm_rc rc = LM_OK;
 
-	for (size_t i = 0; i < all->containers_n && !rc; i++) {
-		const struct inventory_container *c = &all->containers[i];
+	for (size_t i = 0; i < all->containers.n && !rc; i++) {
+		const struct engine_container *c = &all->containers.items[i];
 
-		if (is_ours(c->project) && inventory_is_attached(c, n->id))
+		if (is_ours(c->project) && engine_container_is_attached(c, n->id))
 			rc = engine_disconnect(&cx->engine, &network,
 				&(struct engine_object){c->id, c->name}, &cx->limit, err);
 	}
@@ -184,7 +184,7 @@ lm_rc up_conflicts_explain(const struct context *cx, lm_rc rc, struct lm_err *er
 
 /// A container of ours that is in the host's network, or is just being restarted, may be the
 /// program that holds a port.
-static bool may_be_program(const struct inventory_container *c)
+static bool may_be_program(const struct engine_container *c)
 {
 	if (!is_ours(c->project))
 		return false;
@@ -202,8 +202,8 @@ static bool is_programs(const struct scene *s, const struct conflict *c)
 	// A client's socket, which is soon gone; or one of IPv6 alone.
 	if ((udp && c->port >= EPHEMERAL_PORT_MIN) || (l->ipv6 && strchr(c->wanted, '.')))
 		return false;
-	for (size_t i = 0; i < s->all.containers_n; i++)
-		if (may_be_program(&s->all.containers[i]))
+	for (size_t i = 0; i < s->all.containers.n; i++)
+		if (may_be_program(&s->all.containers.items[i]))
 			return false;
 	return true;
 }
@@ -215,8 +215,8 @@ static void list_external_of_ours(
 	for (size_t i = 0; i < s->wanted.networks_n; i++) {
 		const struct compose_network *wanted = &s->wanted.networks[i];
 
-		for (size_t k = 0; wanted->external && k < s->all.networks_n; k++) {
-			const struct inventory_network *n = &s->all.networks[k];
+		for (size_t k = 0; wanted->external && k < s->all.networks.n; k++) {
+			const struct engine_network *n = &s->all.networks.items[k];
 
 			if (strcmp(n->name, wanted->name) != 0 || !is_ours(n->project))
 				continue;
@@ -281,15 +281,15 @@ lm_rc up_conflicts_replace_networks(const struct context *cx, struct lm_err *err
 }
 
 /// Whether a container refers to the network, be it stopped.
-static bool is_used(const struct inventory *all, const struct inventory_network *n)
+static bool is_used(const struct engine_inventory *all, const struct engine_network *n)
 {
-	for (size_t i = 0; i < all->containers_n; i++)
-		if (inventory_is_attached(&all->containers[i], n->id))
+	for (size_t i = 0; i < all->containers.n; i++)
+		if (engine_container_is_attached(&all->containers.items[i], n->id))
 			return true;
 	return false;
 }
 
-static bool is_wanted(const struct compose_resources *wanted, const struct inventory_network *n)
+static bool is_wanted(const struct compose_resources *wanted, const struct engine_network *n)
 {
 	for (size_t i = 0; i < wanted->networks_n; i++)
 		if (strcmp(wanted->networks[i].name, n->name) == 0)
@@ -298,12 +298,12 @@ static bool is_wanted(const struct compose_resources *wanted, const struct inven
 }
 
 static lm_rc remove_old_networks(const struct context *cx, const struct compose_resources *wanted,
-	const struct inventory *all, struct lm_err *err)
+	const struct engine_inventory *all, struct lm_err *err)
 {
 	lm_rc rc = LM_OK;
 
-	for (size_t i = 0; i < all->networks_n && !rc; i++) {
-		const struct inventory_network *n = &all->networks[i];
+	for (size_t i = 0; i < all->networks.n && !rc; i++) {
+		const struct engine_network *n = &all->networks.items[i];
 
 		if (is_ours(n->project) && !is_wanted(wanted, n) && !is_used(all, n))
 			rc = remove_network(cx, all, n, err);
@@ -315,14 +315,14 @@ void up_conflicts_remove_unused_networks(const struct context *cx, bool is_down)
 {
 	struct wait_limit limit = wait_limit_within(&cx->limit, LOOK_MS);
 	lm_auto(compose_resources_finish) struct compose_resources wanted = {0};
-	lm_auto(inventory_finish) struct inventory all = {0};
+	lm_auto(engine_inventory_finish) struct engine_inventory all = {0};
 	struct lm_err err = {LM_OK};
 	lm_rc rc = is_down ? LM_OK
 			   : compose_resources_parse(lm_buf_str(&cx->config), COMPOSE_PROJECT,
 				     cx->compose.generation, &cx->services, &wanted, &err);
 
 	if (!rc)
-		rc = inventory_take(&cx->engine, &limit, &all, &err);
+		rc = engine_take_inventory(&cx->engine, &limit, &all, &err);
 	if (!rc)
 		rc = remove_old_networks(cx, &wanted, &all, &err);
 	if (rc && rc != LM_E_CANCELLED)

@@ -3,7 +3,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "docker/json_stream.h"
+#include "docker/engine_json.h"
+#include "docker/engine_request.h"
 #include "events/event_stream.h"
 #include "sys/http_unix.h"
 

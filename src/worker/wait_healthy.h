@@ -4,7 +4,7 @@
 /// The policy's WaitHealthy: waits until the application is healthy, by the services of its compose
 /// file and the states of their containers. All but wait_healthy is pure.
 
-#include "docker/container_state.h"
+#include "docker/engine_json.h"
 #include "worker/context.h"
 
 /// LM_E_REFUSED: a container has failed. LM_E_TIMEOUT: not healthy in time; the message says what

@@ -86,7 +86,7 @@ def test_a_dollar_in_many_lines_is_told_with_its_place(dock_with, compose, local
 
 def test_generation_1_says_what_generation_2_knows(dock, local_image):
     message = refusal(dock, "name: gateway\n" + HEAD.replace("IMAGE", local_image))
-    assert message.endswith("'name' is not known to docker-compose 1.29.2; docker-compose 2 knows it"), message
+    assert message.endswith("'name' is not supported by docker-compose 1.29.2; docker-compose 2 supports it"), message
     message = refusal(dock, HEAD.replace("IMAGE", local_image) + "    develop: {}\n    prots: []\n  db: {image: 1}\n")
     assert "services.web" in message and message.endswith("(and 1 more)"), message
     errors = [line for line in dock.worker.log.splitlines() if "[ERROR]" in line and "docker-compose: " in line]

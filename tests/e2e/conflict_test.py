@@ -86,8 +86,8 @@ def test_a_port_of_a_strangers_container(dock_with, compose, engine, local, forc
     dock, port = dock_with(compose), free_port()
     theirs = left(engine, local, "theirs", labels=labels("web", "harbour"), ports={"80/tcp": port})
     refused(dock.deploy(compose_file(None, ["web"], local, ports={"web": port}), **IN_PLACE, **force),
-           f"port 127.0.0.1:{port}/tcp of service web is in use by container 'theirs', which is not of this application "
-           "(project 'harbour'): run 'docker rm -f theirs', or publish another port")
+           f"port 127.0.0.1:{port}/tcp of service web is in use by container 'theirs', which does not belong to this "
+           "application (project 'harbour'): run 'docker rm -f theirs', or publish another port")
     theirs.reload()
     assert theirs.status == "running"
 
@@ -229,7 +229,8 @@ def test_a_subnet_of_an_earlier_deployment(dock_with, compose, engine, local):
 def test_a_strangers_subnet(dock_with, compose, engine, local):
     run("docker", "--host", f"unix://{engine.SOCKET}", "network", "create", "--subnet", "10.214.0.0/16", "theirs")
     refused(dock_with(compose).deploy(with_subnet(local, "new", "10.214.7.0/24"), **IN_PLACE, **FORCE),
-           "overlaps with 10.214.0.0/16 of network 'theirs', which is not of this application: run 'docker network rm "
+           "overlaps with 10.214.0.0/16 of network 'theirs', which does not belong to this application: "
+           "run 'docker network rm "
            "theirs', or choose another subnet")
     assert engine.docker.networks.list(names=["theirs"])
 
@@ -238,7 +239,8 @@ def test_a_strangers_network_of_that_name(dock_with, compose2, engine, local):
     """Generation 1 takes it."""
     engine.docker.networks.create("backnet")
     refused(dock_with(compose2).deploy(NETWORKS.format(image=local, project=PROJECT), **IN_PLACE, **FORCE),
-           "the network name 'backnet' is in use by a network, which is not of this application: run 'docker network rm "
+           "the network name 'backnet' is in use by a network, which does not belong to this application: "
+           "run 'docker network rm "
            "backnet'")
     assert engine.docker.networks.list(names=["backnet"])
 
@@ -297,8 +299,8 @@ def test_a_generated_name_that_a_stranger_has(dock_with, compose, engine, local)
     name = f"{PROJECT}_web_1" if compose.generation == 1 else f"{PROJECT}-web-1"
     theirs = left(engine, local, name)
     refused(dock_with(compose).deploy(compose_file(None, ["web"], local), **IN_PLACE, **FORCE),
-           f"the container name '{name}' of service web is in use by container '{name}', which is not of this "
-           f"application: run 'docker rm -f {name}'")
+           f"the container name '{name}' of service web is in use by container '{name}', which does not belong to "
+           f"this application: run 'docker rm -f {name}'")
     theirs.reload()
     assert theirs.status == "running"
 

@@ -209,5 +209,5 @@ def test_a_broken_config_is_warned_of(hand_device, home, engine, registry, image
     hand_device.start()
     hand_device.deploy(hand_device.group(secrets=[hand_device.put_secret("harbour", registry.secret())]))
     assert set(engine.containers()) == {"web"}
-    assert f"'{home.config}': it is no JSON object (line 1" in hand_device.log
+    assert f"'{home.config}': not a JSON object (line 1" in hand_device.log
     assert Registry.PASSWORD not in hand_device.log

@@ -343,7 +343,7 @@ def test_tells_every_fault_of_the_group_file(quick, local):
 
 @pytest.mark.parametrize("version, api, least, name, words", [
     ("1.9.0", "1.21", None, "engine version", ["Docker Engine 1.9.0 is too old", "1.9.1"]),
-    ("29.0.1", "1.52", "1.44", "compose and engine", ["docker-compose 1.29.2 speaks version 1.41", "1.44 and later",
+    ("29.0.1", "1.52", "1.44", "compose and engine", ["docker-compose 1.29.2 uses Engine API 1.41", "1.44 or later",
                                                       "min-api-version"]),
     ("19.03.15", "1.40", "1.12", "compose and engine", ["1.41", "up to 1.40"])])
 def test_tells_that_engine_and_docker_compose_do_not_match(device, local_image, version, api, least, name, words):

@@ -186,5 +186,5 @@ def test_one_failed_pull_lets_the_others_end(dock_with, compose2, engine, regist
     text = services(web=[f"image: {image}"], a=["image: localhost:9/a:1"], b=["image: localhost:9/b:1"])
     result = dock.deploy(text, secrets=[dock.device.put_secret("harbour", registry.secret())])
     assert (result["result"], result["stage"], result["effect"]) == ("fail", "pull", "untouched")
-    assert "1 other image failed, too" in result["message"], result
+    assert "1 other image failed too" in result["message"], result
     assert engine.has_image(image)

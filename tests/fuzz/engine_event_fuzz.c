@@ -3,7 +3,7 @@
 /// The engine's stream of events, split where the first byte says, and each event in it.
 
 #include "base/cleanup.h"
-#include "docker/json_stream.h"
+#include "docker/engine_json.h"
 #include "events/event_stream.h"
 
 #include <ctype.h>

@@ -222,7 +222,7 @@ static void a_plan_runs_only_what_changes_nothing(void **state)
 		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
 		auto_fake struct fake f = fake();
 
-		options.settle = options.read_only = true;
+		options.wait_healthy = options.read_only = true;
 		struct deploy_outcome o = run(&f, options);
 		assert_string_equal(lm_buf_cstr(&f.calls), "prepare fetch resolve admit");
 		assert_int_equal(o.rc, LM_OK);

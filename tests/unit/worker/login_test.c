@@ -220,7 +220,7 @@ static void a_helper_that_fails_is_warned_of_once(void **state)
 	assert_found(f, "nginx", "");
 	assert_calls(f, "get r:5000\n");
 	assert_non_null(strstr(lm_buf_cstr(&f->lines),
-		"docker-credential-test get fails: locked (exit status 1), ignoring"));
+		"docker-credential-test get failed: locked (exit status 1), ignoring"));
 }
 
 static void tells_that_a_login_may_be_left(void **state)

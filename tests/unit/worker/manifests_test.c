@@ -204,7 +204,8 @@ static void says_why_nothing_is_known(void **state)
 	fails_with(ANSWER("500 Oh", "", ""), NULL, true, LM_E_NETWORK, "returned HTTP 500");
 	fails_with(OK("rubbish"), NULL, true, LM_E_PROTOCOL, "not a JSON object");
 	fails_with(OK(INDEX), OK(INDEX), true, LM_E_PROTOCOL, "refers to another index");
-	fails_with(OK("{\"manifests\":[]}"), NULL, true, LM_E_NOT_FOUND, "none for linux/arm64");
+	fails_with(OK("{\"manifests\":[]}"), NULL, true, LM_E_NOT_FOUND,
+		"not available for linux/arm64");
 }
 
 static void an_identity_token_is_sent_to_nobody(void **state)
@@ -225,7 +226,8 @@ static void a_password_goes_to_no_address_that_is_not_safe(void **state)
 {
 	(void)state;
 	fails_with(BEARER("http://198.51.100.7/token"), NULL, true, LM_E_DENIED, "is not secure");
-	fails_with(BEARER("ftp://x"), NULL, true, LM_E_INVALID, "is not an address");
+	fails_with(BEARER("ftp://x"), NULL, true, LM_E_INVALID,
+		"is not a valid http:// or https:// URL");
 	fails_with(ANSWER("302 Found", "Location: http://198.51.100.7/\r\n", ""), NULL, true,
 		LM_E_DENIED, "is not secure");
 }
