@@ -63,7 +63,7 @@ WAITS = [
     (1, "CANCEL_GRACE_MS", "daemon/worker_process.c"), # a deployment under way is cancelled
     (3, "ROUNDS", "sys/process.c"),                  # what is left of it, of the next, and of the last one is killed
     (1, "LOCK_GRACE_MS", "daemon/worker_launcher.c"), # a worker of an earlier lightermand
-    (3, "REQUEST_MS", "docker/engine.c"),            # the engine's version, containers, networks
+    (3, "REQUEST_MS", "docker/engine_request.c"),    # the engine's version, containers, networks
     (1, "VERSION_MS", "docker/compose_find.c"),      # which docker-compose there is
     (1, "GRACE_MS", "docker/compose_find.c"),
     (1, "COMPOSE_DOWN_MS", "worker/compose_down.h"),

@@ -377,9 +377,9 @@ static void says_so_when_nobody_knows_the_region(void **state)
 	(void)state;
 	run(&x, answers, 2);
 	assert_int_equal(x.rc, LM_E_REFUSED);
-	assert_string_equal(
-		x.err.msg, "bucket 'apps' is not in region eu-west-1, and S3 does not report the "
-			   "right one; set 'region' in the host file to the bucket's");
+	assert_string_equal(x.err.msg,
+		"bucket 'apps' is not in region eu-west-1, and S3 does not report the "
+		"right one; set 'region' in the host file to the bucket's");
 	finish(&x);
 }
 

@@ -143,8 +143,9 @@ static void at_its_time_limit_it_is_ended_and_what_still_runs_is_named(void **st
 	assert_int_equal(
 		down(f, (struct compose_down_options){.timeout_ms = 1000, .by_label = true}, &err),
 		LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "docker-compose down did not finish within 1 s and was killed; "
-				     "still running: slow_1, slow_2");
+	assert_string_equal(err.msg,
+		"docker-compose down did not finish within 1 s and was killed; "
+		"still running: slow_1, slow_2");
 }
 
 static void an_engine_that_does_not_answer_then_is_told(void **state)
@@ -157,8 +158,9 @@ static void an_engine_that_does_not_answer_then_is_told(void **state)
 	engine(f, answers, LM_ARRAY_SIZE(answers));
 	assert_int_equal(
 		down(f, (struct compose_down_options){.timeout_ms = 1}, &err), LM_E_TIMEOUT);
-	assert_string_equal(err.msg, "docker-compose down did not finish within 0 s and was killed; "
-				     "the Docker daemon does not report what still runs");
+	assert_string_equal(err.msg,
+		"docker-compose down did not finish within 0 s and was killed; "
+		"the Docker daemon does not report what still runs");
 }
 
 static void the_time_limit_holds_without_docker_compose_as_well(void **state)

@@ -85,7 +85,8 @@ static void no_link_is_followed(void **state)
 	assert_int_equal(symlinkat("../outside", p->fd, LOCAL_COPY_NAME), 0);
 	assert_int_equal(symlinkat("../outside", p->fd, "." LOCAL_COPY_NAME ".tmp"), 0);
 	assert_int_equal(local_copy_read(p->fd, p->path, &text, &err), LM_E_INVALID);
-	assert_non_null(strstr(err.msg, "docker-compose.yml' is a symbolic link, which is not followed"));
+	assert_non_null(
+		strstr(err.msg, "docker-compose.yml' is a symbolic link, which is not followed"));
 	assert_int_equal(local_copy_place(p->fd, p->path, LM_STR("ours\n"), &err), LM_OK);
 	assert_int_equal(lm_file_read(outside, &theirs, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&theirs), "theirs\n");
