@@ -57,5 +57,13 @@ def test_lets_pass(tmp_path, name, text):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_finds_a_struct_that_two_files_define(tmp_path):
+    for name in ("src/base/buf.h", "src/sys/loop.c"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("struct other;\n\nstruct buffer {\n\tint n;\n};\n")
+    done = subprocess.run([PROGRAM, tmp_path], stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "src/sys/loop.c:3: struct buffer is defined in src/base/buf.h too\n")
+
+
 def test_an_empty_tree_is_a_mistake(tmp_path):
     assert subprocess.run([PROGRAM, tmp_path], check=False, stderr=subprocess.PIPE).returncode == 1
