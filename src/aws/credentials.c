@@ -7,7 +7,6 @@
 #include "sys/json.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 bool credentials_is_token(struct lm_str s)
 {
@@ -66,68 +65,34 @@ void credentials_finish(struct aws_credentials *c)
 	*c = (struct aws_credentials){0};
 }
 
-/// The value of `n` digits at the start of `*s`, which moves on; -1 if there are others.
-static int take_digits(struct lm_str *s, size_t n)
+/// "02:00" or "0200", in milliseconds: the time of that name on the first day there is.
+static bool parse_offset(struct lm_str text, int64_t *ret_ms)
 {
-	int value = 0;
+	size_t colon = text.n == 5 && text.p[2] == ':';
 
-	if (s->n < n)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		if (s->p[i] < '0' || s->p[i] > '9')
-			return -1;
-		value = value * 10 + (s->p[i] - '0');
-	}
-	*s = (struct lm_str){s->p + n, s->n - n};
-	return value;
-}
-
-/// What is left behind the seconds: a fraction of one, perhaps, and 'Z', or what the local time is
-/// ahead of UTC by ("+02:00"). False if it is anything else.
-static bool parse_zone_s(struct lm_str s, int *ret)
-{
-	*ret = 0;
-	if (s.n && s.p[0] == '.') {
-		s = (struct lm_str){s.p + 1, s.n - 1};
-		while (take_digits(&s, 1) >= 0)
-			;
-	}
-	if (lm_str_eq(s, LM_STR("Z")))
-		return true;
-	if (!s.n || (s.p[0] != '+' && s.p[0] != '-'))
+	if (text.n != 4 + colon)
 		return false;
-	int sign = s.p[0] == '-' ? -1 : 1;
-	s = (struct lm_str){s.p + 1, s.n - 1};
-	int hours = take_digits(&s, 2);
-	if (s.n && s.p[0] == ':')
-		s = (struct lm_str){s.p + 1, s.n - 1};
-	int minutes = take_digits(&s, 2);
-	*ret = sign * (hours * 3600 + minutes * 60);
-	return hours >= 0 && minutes >= 0 && s.n == 0;
+	lm_auto_free char *time =
+		lm_xasprintf("1970-01-01T%.2s:%.2s:00Z", text.p, text.p + 2 + colon);
+	return lm_time_parse(lm_str(time), ret_ms);
 }
 
 int64_t credentials_parse_time_ms(struct lm_str s)
 {
-	static const char behind[6] = {'-', '-', 'T', ':', ':', '\0'};
-	int v[6], zone_s = 0;
+	int64_t ms = 0, offset_ms = 0;
+	size_t at = s.n; // behind the sign of an offset
 
-	for (int i = 0; i < 6; i++) {
-		v[i] = take_digits(&s, i == 0 ? 4 : 2);
-		if (v[i] < 0 || (behind[i] && (!s.n || s.p[0] != behind[i])))
+	if (!lm_time_parse(s, &ms)) {
+		while (at && s.p[at - 1] != '+' && s.p[at - 1] != '-')
+			at--;
+		if (!at || !parse_offset((struct lm_str){s.p + at, s.n - at}, &offset_ms))
 			return 0;
-		if (behind[i])
-			s = (struct lm_str){s.p + 1, s.n - 1};
+		lm_auto_free char *local = lm_xasprintf("%.*sZ", (int)at - 1, s.p);
+		if (!lm_time_parse(lm_str(local), &ms))
+			return 0;
+		ms += s.p[at - 1] == '+' ? -offset_ms : offset_ms;
 	}
-	if (!parse_zone_s(s, &zone_s))
-		return 0;
-	struct tm t = {.tm_year = v[0] - 1900,
-		.tm_mon = v[1] - 1,
-		.tm_mday = v[2],
-		.tm_hour = v[3],
-		.tm_min = v[4],
-		.tm_sec = v[5]};
-	time_t seconds = timegm(&t) - zone_s;
-	return seconds > 0 ? (int64_t)seconds * 1000 : 0;
+	return ms > 0 ? ms - ms % 1000 : 0;
 }
 
 void credentials_set_expiry(struct aws_credentials *c, int64_t expires_ms, int64_t server_ms)

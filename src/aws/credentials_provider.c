@@ -506,7 +506,7 @@ static bool is_valid(const struct credentials_provider *p)
 	       lm_clock_mono_ms() < p->credentials.expires_mono_ms;
 }
 
-static lm_rc renew_credentials(struct credentials_provider *p, struct lm_err *err)
+static lm_rc provider_renew(struct credentials_provider *p, struct lm_err *err)
 {
 	const struct wait_limit limit = wait_limit_within(&p->limit, LOAD_MS);
 	struct aws_credentials fresh = {0};
@@ -536,7 +536,7 @@ lm_rc credentials_get(
 	struct credentials_provider *p, const struct aws_credentials **ret, struct lm_err *err)
 {
 	if (p->https && is_renewal_due(p)) {
-		lm_rc rc = renew_credentials(p, err);
+		lm_rc rc = provider_renew(p, err);
 		if (rc != LM_OK)
 			return rc;
 	}

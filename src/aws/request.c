@@ -153,7 +153,7 @@ bool request_correct_credentials(struct signed_request *r, const char *code)
 }
 
 /// Copies what fits, and no half of a character.
-static void copy_text(struct lm_str text, char *out, size_t size)
+static void copy_error_text(struct lm_str text, char *out, size_t size)
 {
 	if (text.n >= size)
 		text.n = size - 1;
@@ -191,12 +191,13 @@ void service_error_parse(struct lm_str body, struct lm_str header, struct servic
 
 	*ret = (struct service_error){0};
 	if (json_parse(body, &root, NULL) == LM_OK) {
-		copy_text(
+		copy_error_text(
 			bare_code(first_of(root, "__type", "code")), ret->code, sizeof(ret->code));
-		copy_text(first_of(root, "message", "Message"), ret->message, sizeof(ret->message));
+		copy_error_text(
+			first_of(root, "message", "Message"), ret->message, sizeof(ret->message));
 	}
 	if (!ret->code[0])
-		copy_text(bare_code(header), ret->code, sizeof(ret->code));
+		copy_error_text(bare_code(header), ret->code, sizeof(ret->code));
 }
 
 /// What a service answered instead of its result.

@@ -395,7 +395,7 @@ static lm_rc locate(struct object_fetch *j, struct lm_err *err)
 	return LM_OK;
 }
 
-static void send_request(struct object_fetch *j, const char *method, https_done *done)
+static void send_object_request(struct object_fetch *j, const char *method, https_done *done)
 {
 	const struct s3_request *r = j->request;
 	bool get = strcmp(method, "GET") == 0;
@@ -431,7 +431,7 @@ static bool retry_in_region(struct object_fetch *j, struct lm_str region)
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object_answer);
+		send_object_request(j, "GET", on_object_answer);
 	return true;
 }
 
@@ -486,7 +486,7 @@ static bool correct_region(
 		return true;
 	if (header.n || e->region[0])
 		return false;
-	send_request(j, "HEAD", on_bucket);
+	send_object_request(j, "HEAD", on_bucket);
 	return true;
 }
 
@@ -566,7 +566,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 	if (rc != LM_OK)
 		fetch_end(j, rc);
 	else
-		send_request(j, "GET", on_object_answer);
+		send_object_request(j, "GET", on_object_answer);
 }
 
 lm_rc s3_get_object(struct https *https, const struct s3_request *request,

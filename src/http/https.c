@@ -411,7 +411,7 @@ static lm_rc describe_attempt_failure(
 	}
 }
 
-static bool is_2xx(long status)
+static bool is_success_status(long status)
 {
 	return status >= 200 && status < 300;
 }
@@ -441,7 +441,7 @@ static size_t on_body_bytes(char *data, size_t size, size_t n, void *ctx)
 
 	if (lm_buf_add(&t->wire, data, bytes))
 		return bytes;
-	if (is_2xx(status_of(t))) {
+	if (is_success_status(status_of(t))) {
 		t->body_too_large = true;
 		return 0;
 	}
@@ -458,8 +458,8 @@ static size_t on_body_start(char *data, size_t size, size_t n, void *ctx)
 	struct transfer *t = ctx;
 
 	if (!t->wire.max)
-		t->wire.max =
-			is_2xx(status_of(t)) ? t->request.body_max : (size_t)LIMIT_HTTP_ERROR_BODY;
+		t->wire.max = is_success_status(status_of(t)) ? t->request.body_max
+							      : (size_t)LIMIT_HTTP_ERROR_BODY;
 	return on_body_bytes(data, size, n, ctx);
 }
 
@@ -916,7 +916,7 @@ static uint64_t start_due(struct https *h)
 	return wait;
 }
 
-static lm_rc perform(struct https *h, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc run_transfers(struct https *h, const struct wait_limit *limit, struct lm_err *err)
 {
 	int running = 0, left = 0;
 	CURLMcode code = curl_multi_perform(h->multi, &running);
@@ -938,7 +938,7 @@ static lm_rc check_limit(const struct wait_limit *limit, struct lm_err *err)
 	struct pollfd cancel = {.fd = limit->cancel_fd, .events = POLLIN};
 
 	if (cancel.fd >= 0 && poll(&cancel, 1, 0) > 0)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
+		return lm_fail(err, LM_E_CANCELLED, 0, "cancelled");
 	if (limit->deadline_ms && lm_clock_mono_ms() >= limit->deadline_ms)
 		return lm_fail(err, LM_E_TIMEOUT, 0, "time limit reached");
 	return LM_OK;
@@ -976,11 +976,11 @@ lm_rc https_run(struct https *h, const struct wait_limit *limit, struct lm_err *
 	while (h->transfers && rc == LM_OK) {
 		rc = check_limit(limit, &failure);
 		if (rc == LM_OK)
-			rc = perform(h, limit, &failure);
+			rc = run_transfers(h, limit, &failure);
 		if (rc != LM_OK)
 			break;
 		uint64_t wait_ms =
-			start_due(h); // behind perform(), whose ends may have started some
+			start_due(h); // behind run_transfers(), whose ends may have started some
 
 		if (h->transfers && wait_ms)
 			rc = wait_for_events(h, limit, wait_ms, &failure);

@@ -125,12 +125,39 @@ static void the_role_alias_comes_first_and_its_failure_is_the_last_word(void **s
 	assert_failed(&l, LM_E_INVALID, "credentials.endpoint is missing in the host file");
 }
 
+static void reads_times_in_utc_and_with_an_offset(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} cases[] = {
+		{"2013-05-24T00:00:00Z", 1369353600000},
+		{"2013-05-24T02:00:00+02:00", 1369353600000},
+		{"2013-05-23T20:30:00-0330", 1369353600000},
+		{"2013-05-24T00:00:00.25Z", 1369353600000},
+		{"2013-05-24T00:00:00.25+00:00", 1369353600000},
+		{"2013-05-24T00:00:00", 0},
+		{"2013-05-24T00:00:00+2", 0},
+		{"2013-05-24T00:00:00+02:0x", 0},
+		{"2013-05-24T00:00:00Z+02:00", 0},
+		{"1969-12-31T23:00:00Z", 0},
+		{"soon", 0},
+		{"+02:00", 0},
+		{"", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		assert_int_equal(credentials_parse_time_ms(lm_str(cases[i].text)), cases[i].ms);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(takes_lasting_keys_from_the_environment),
+		TEST(reads_times_in_utc_and_with_an_offset),
 		TEST(takes_a_session_token),
 		TEST(says_what_each_source_lacks_and_what_to_do),
 		TEST(refuses_half_of_them),

@@ -679,7 +679,7 @@ static void runs_requests_at_the_same_time_and_stops_when_told(void **state)
 	assert_true(s.ended);
 	assert_true(o.ended);
 	assert_int_equal(o.rc, LM_E_CANCELLED);
-	assert_string_equal(err.msg, "told to stop");
+	assert_string_equal(err.msg, "cancelled");
 	loopback_destroy(a);
 	finish(b, &o);
 }
