@@ -157,7 +157,7 @@ lm_rc launch_make_credentials(const struct host_settings *host, const struct pro
 	lm_rc rc = launch_remove_credentials(host, err);
 
 	if (rc)
-		return lm_wrap(err, "remove what an earlier job left in '%s'", path);
+		return lm_wrap(err, "remove what an earlier task left in '%s'", path);
 	if (mkdir(path, 0700) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "create '%s': %m", path);
 	if (user->uid != geteuid() && lchown(path, user->uid, user->gid) < 0)

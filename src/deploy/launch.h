@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What a worker needs before it can start: the user that it becomes, the lock that keeps jobs one
-/// after the other, the folder for credentials, the job's document.
+/// What a worker needs before it can start: the user that it becomes, the lock that keeps tasks one
+/// after the other, the folder for credentials, the task's document.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -54,7 +54,7 @@ struct launch_compose {
 	const char *stamp, *version; ///< NULL: not known yet.
 };
 
-/// The job's document; a new reference. `fallback` is borrowed; NULL: there is none.
+/// The task's document; a new reference. `fallback` is borrowed; NULL: there is none.
 /// `previous_destination` is that of the generation that runs; NULL: none does.
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,

@@ -242,7 +242,7 @@ lm_rc store_finish(
 	if (rc == LM_OK)
 		rc = commit(s, n, err);
 	if (rc)
-		return lm_wrap(err, "record how generation %u ended", n);
+		return lm_wrap(err, "record the outcome of generation %u", n);
 	json_decref(lm_take(s->images));
 	s->state.open = 0;
 	s->state.open_attempt = 0;

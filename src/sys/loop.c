@@ -148,7 +148,7 @@ lm_rc loop_create(struct loop **ret, struct lm_err *err)
 		(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
 		(void)uv_loop_close(&loop->uv);
 		free(loop);
-		return fail_uv(err, "watch for the end of children", rc);
+		return fail_uv(err, "watch child processes", rc);
 	}
 	*ret = loop;
 	return LM_OK;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Waiting in a program that does one job: every wait has a deadline, can be cancelled, and shows
+/// Waiting in a program that runs one task: every wait has a deadline, can be cancelled, and shows
 /// now and then that it is alive. (The resident program waits in sys/loop instead.)
 
 #include "base/error.h"
@@ -12,14 +12,14 @@
 /// How long one may wait. Borrowed by whatever takes it.
 struct wait_limit {
 	uint64_t deadline_ms; ///< On lm_clock_mono_ms(); 0: none.
-	int cancel_fd; ///< Readable (or hung up) once the job is to stop; never read here. -1:
+	int cancel_fd; ///< Readable (or hung up) once the task is to stop; never read here. -1:
 		       ///< none.
 	void (*alive)(
 		void *ctx); ///< Called at least every `alive_ms` while waiting; NULL: nobody asks.
 	void *alive_ctx;
 	unsigned alive_ms;
 	/// When `alive` is next due, on lm_clock_mono_ms(); 0 at first. Shared by all the waits of
-	/// a job: many short ones in a row show life, too. NULL: each wait counts for itself.
+	/// a task: many short ones in a row show life, too. NULL: each wait counts for itself.
 	uint64_t *alive_due_ms;
 };
 
