@@ -135,8 +135,8 @@ static void on_acts(void *ctx)
 	post_kind(ctx, EVENT_ACTS);
 }
 
-/// What a deployment that was ended for this one had already done is part of what happened to what
-/// ran.
+/// What a deployment that was cancelled for this one had already done is part of what happened to
+/// what ran.
 static void add_half_done(struct supervisor *s, struct outcome *outcome)
 {
 	const struct lifecycle *l = &s->lifecycle;

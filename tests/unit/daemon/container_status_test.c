@@ -209,7 +209,7 @@ static void while_the_monitor_sees_nothing_the_list_is_asked_for(void **state)
 	assert_true(requests(LIST) >= 5);
 }
 
-static void a_row_of_which_not_all_is_known_is_asked_for(void **state)
+static void a_row_with_unknown_values_is_requested(void **state)
 {
 	(void)state;
 	f.monitor = (const struct monitor *)&f;
@@ -231,14 +231,14 @@ static void what_keeps_restarting_is_asked_for_each_time(void **state)
 	assert_non_null(strstr(f.text[2], " state=restarting health=none restarts=4 exit_code=1 "));
 }
 
-static void a_container_that_is_gone_meanwhile_keeps_what_the_list_said(void **state)
+static void a_container_removed_meanwhile_keeps_the_state_of_the_list(void **state)
 {
 	(void)state;
 	run(gone, 3, 1);
 	assert_non_null(strstr(f.text[0], " restarts=- exit_code=- uptime_s=300"));
 }
 
-static void without_containers_one_line_says_so(void **state)
+static void without_containers_one_line_is_logged(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
@@ -255,7 +255,7 @@ static void bring_back(void *ctx)
 	assert_int_equal(symlink(f.engine->path, link_path), 0);
 }
 
-static void an_engine_that_is_away_is_told_once_and_once_that_it_is_back(void **state)
+static void an_engine_that_is_away_and_its_return_are_logged_once(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
@@ -343,7 +343,7 @@ static void a_container_that_runs(void **unused)
 		"health=healthy restarts=2 exit_code=- uptime_s=4000");
 }
 
-static void a_container_that_has_ended(void **unused)
+static void a_container_that_has_exited(void **unused)
 {
 	(void)unused;
 	struct engine_container c = container("exited", "Exited (137) 5 minutes ago");
@@ -355,7 +355,7 @@ static void a_container_that_has_ended(void **unused)
 		"health=none restarts=0 exit_code=137 uptime_s=-");
 }
 
-static void what_is_not_known_is_a_dash_and_the_uptime_the_least_it_can_be(void **unused)
+static void unknown_values_are_a_dash_and_the_uptime_is_the_least_possible(void **unused)
 {
 	(void)unused;
 	struct engine_container c = container("running", "Up 5 minutes (health: starting)");
@@ -381,7 +381,7 @@ static void a_clock_that_was_set_back_makes_no_negative_uptime(void **unused)
 		"health=none restarts=0 exit_code=- uptime_s=0");
 }
 
-static void a_strangers_words_cannot_look_like_ours(void **unused)
+static void values_of_others_cannot_look_like_fields(void **unused)
 {
 	(void)unused;
 	struct engine_container c = container("created", "Created");
@@ -428,17 +428,17 @@ int main(void)
 		STATUS_TEST(nothing_is_asked_while_nothing_happens),
 		STATUS_TEST(once_something_happened_the_list_is_asked_for),
 		STATUS_TEST(while_the_monitor_sees_nothing_the_list_is_asked_for),
-		STATUS_TEST(a_row_of_which_not_all_is_known_is_asked_for),
+		STATUS_TEST(a_row_with_unknown_values_is_requested),
 		STATUS_TEST(what_keeps_restarting_is_asked_for_each_time),
-		STATUS_TEST(a_container_that_is_gone_meanwhile_keeps_what_the_list_said),
-		STATUS_TEST(without_containers_one_line_says_so),
-		STATUS_TEST(an_engine_that_is_away_is_told_once_and_once_that_it_is_back),
+		STATUS_TEST(a_container_removed_meanwhile_keeps_the_state_of_the_list),
+		STATUS_TEST(without_containers_one_line_is_logged),
+		STATUS_TEST(an_engine_that_is_away_and_its_return_are_logged_once),
 		STATUS_TEST(nothing_is_asked_without_a_frequency),
 		cmocka_unit_test(a_container_that_runs),
-		cmocka_unit_test(a_container_that_has_ended),
-		cmocka_unit_test(what_is_not_known_is_a_dash_and_the_uptime_the_least_it_can_be),
+		cmocka_unit_test(a_container_that_has_exited),
+		cmocka_unit_test(unknown_values_are_a_dash_and_the_uptime_is_the_least_possible),
 		cmocka_unit_test(a_clock_that_was_set_back_makes_no_negative_uptime),
-		cmocka_unit_test(a_strangers_words_cannot_look_like_ours),
+		cmocka_unit_test(values_of_others_cannot_look_like_fields),
 		cmocka_unit_test(fresh_is_what_has_not_changed_since),
 	};
 

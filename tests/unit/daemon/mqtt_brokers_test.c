@@ -26,7 +26,7 @@ static char *without_id(enum publisher_connection what, const char *thing)
 	return json_dumps(message, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
-static void tells_who_is_connected_since_when(void **state)
+static void reports_who_is_connected_since_when(void **state)
 {
 	lm_auto_free char *text = without_id(PUBLISHER_CONNECTED, "Boat");
 
@@ -36,7 +36,7 @@ static void tells_who_is_connected_since_when(void **state)
 		"\"time\":\"2020-09-13T12:26:40.123Z\",\"version\":\"" LM_VERSION "\"}");
 }
 
-static void tells_that_it_ends(void **state)
+static void reports_an_orderly_disconnect(void **state)
 {
 	lm_auto_free char *text = without_id(PUBLISHER_ENDED, NULL);
 
@@ -46,7 +46,7 @@ static void tells_that_it_ends(void **state)
 		"\"time\":\"2020-09-13T12:26:40.123Z\",\"version\":\"" LM_VERSION "\"}");
 }
 
-static void a_last_will_does_not_know_its_time(void **state)
+static void a_last_will_has_no_time(void **state)
 {
 	lm_auto_free char *text = without_id(PUBLISHER_LOST, "Boat");
 
@@ -67,9 +67,9 @@ static void ids_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tells_who_is_connected_since_when),
-		cmocka_unit_test(tells_that_it_ends),
-		cmocka_unit_test(a_last_will_does_not_know_its_time),
+		cmocka_unit_test(reports_who_is_connected_since_when),
+		cmocka_unit_test(reports_an_orderly_disconnect),
+		cmocka_unit_test(a_last_will_has_no_time),
 		cmocka_unit_test(ids_differ),
 	};
 
