@@ -21,21 +21,18 @@ enum {
 	VALUE_MAX = 256,
 };
 
-static bool is_word(const struct engine_container *c, const char *word)
-{
-	return strcmp(c->state, word) == 0;
-}
-
 bool container_status_is_fresh(const struct container_status_known *known,
 	const struct engine_container *c, uint64_t now_ms)
 {
 	int64_t age_s = engine_status_age_s(c->status);
 
-	if (!is_word(c, known->word) || is_word(c, "restarting"))
+	if (!container_list_is_in_state(c, known->word) ||
+		container_list_is_in_state(c, "restarting"))
 		return false;
 	if (age_s >= 0)
 		return (uint64_t)age_s * 1000 >= now_ms - known->seen_ms;
-	return is_word(c, "created") || is_word(c, "dead"); // nothing happens to these
+	return container_list_is_in_state(c, "created") ||
+	       container_list_is_in_state(c, "dead"); // nothing happens to these
 }
 
 /// As it is if it is one plain word, else in quotes: anyone who may label a container chooses it.
@@ -68,7 +65,7 @@ static void add_number(struct lm_buf *out, const char *key, int64_t number)
 static int64_t uptime_s(const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms)
 {
-	if (!is_word(c, "running") && !is_word(c, "paused"))
+	if (!container_list_is_in_state(c, "running") && !container_list_is_in_state(c, "paused"))
 		return -1;
 	if (!state || state->started_ms == 0)
 		return engine_status_age_s(c->status);
@@ -78,7 +75,7 @@ static int64_t uptime_s(const struct engine_container *c,
 static int64_t exit_code(
 	const struct engine_container *c, const struct engine_container_state *state)
 {
-	if (is_word(c, "running") || is_word(c, "paused"))
+	if (container_list_is_in_state(c, "running") || container_list_is_in_state(c, "paused"))
 		return -1;
 	return c->exit_code >= 0 || !state ? c->exit_code : state->exit_code;
 }
@@ -86,16 +83,11 @@ static int64_t exit_code(
 void container_status_format(struct lm_buf *out, const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms)
 {
-	static const char *const healths[] = {[ENGINE_HEALTH_NONE] = "none",
-		[ENGINE_HEALTH_STARTING] = "starting",
-		[ENGINE_HEALTHY] = "healthy",
-		[ENGINE_UNHEALTHY] = "unhealthy"};
-
 	add_value(out, "service", c->service);
 	add_value(out, "name", c->name);
 	add_value(out, "image", c->image);
 	add_value(out, "state", c->state);
-	add_value(out, "health", healths[c->health]);
+	add_value(out, "health", container_list_health_name(c->health));
 	add_number(out, "restarts", state ? (int64_t)state->restart_count : -1);
 	add_number(out, " exit_code", exit_code(c, state));
 	add_number(out, " uptime_s", uptime_s(c, state, now_wall_ms));
