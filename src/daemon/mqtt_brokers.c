@@ -46,21 +46,6 @@ char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE])
 	return out;
 }
 
-char *mqtt_brokers_connection_message(
-	enum publisher_connection what, const char *connection, const char *thing, int64_t wall_ms)
-{
-	static const char *const states[] = {"connected", "ended", "lost"};
-	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_MQTT_PAYLOAD);
-	lm_auto_json json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s}", "id",
-		mqtt_brokers_make_id(id), "time",
-		what == PUBLISHER_LOST ? NULL : lm_time_format_iso(wall_ms, time), "state",
-		states[what], "connection", connection, "thing", thing, "version", LM_VERSION);
-
-	(void)json_write(message, &text);
-	return lm_buf_take(&text);
-}
-
 static void check_drained(struct mqtt_brokers *brokers);
 
 void mqtt_brokers_watch(struct mqtt_brokers *brokers, loop_cb *changed, void *ctx)
@@ -127,14 +112,24 @@ static const char *topic_of(const struct host_broker *b, enum outbox_class class
 	return STATUS_TOPIC;
 }
 
+/// The message about the connection itself (docs/formats.md). LOST is published by the broker, at a
+/// time that is unknown beforehand: its time is null.
 static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
+	static const char *const states[] = {"connected", "ended", "lost"};
 	struct mqtt_broker *b = ctx;
+	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_MQTT_PAYLOAD);
 
 	if (what == PUBLISHER_LOST) // the first of a connection that is asked for
 		(void)mqtt_brokers_make_id(b->connection);
-	return mqtt_brokers_connection_message(
-		what, b->connection, b->owner->host->thing_name, lm_clock_wall_ms());
+	lm_auto_json json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s}", "id",
+		mqtt_brokers_make_id(id), "time",
+		what == PUBLISHER_LOST ? NULL : lm_time_format_iso(lm_clock_wall_ms(), time),
+		"state", states[what], "connection", b->connection, "thing",
+		b->owner->host->thing_name, "version", LM_VERSION);
+	(void)json_write(message, &text);
+	return lm_buf_take(&text);
 }
 
 static void on_drained(void *ctx)

@@ -17,6 +17,8 @@
 
 struct mqtt_brokers;
 
+enum { MQTT_BROKERS_ID_SIZE = 33 };
+
 /// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
 /// names is removed, with a warning if messages were in it. As publisher_create. `host` is
 /// borrowed.
@@ -60,14 +62,5 @@ json_t *mqtt_brokers_to_json(const struct mqtt_brokers *brokers);
 /// borrowed.
 size_t mqtt_brokers_measure(const struct mqtt_brokers *brokers, struct metrics_broker **ret);
 
-// The messages about a connection to a broker itself (docs/formats.md). Pure.
-
-enum { MQTT_BROKERS_ID_SIZE = 33 };
-
-/// A new random id. Returns `out`.
+/// A new random id, by which a receiver recognizes a message that came twice. Returns `out`.
 char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE]);
-
-/// `thing` may be NULL. LOST is published by the broker, at a time that is unknown beforehand: its
-/// time is null. The caller frees.
-char *mqtt_brokers_connection_message(enum publisher_connection what, const char *connection,
-	const char *thing, int64_t wall_ms) __attribute__((returns_nonnull));
