@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/container_status.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -8,6 +9,7 @@
 #include "base/memory.h"
 #include "daemon/container_list.h"
 #include "daemon/log_router.h"
+#include "docker/engine_json.h"
 #include "docker/engine_request.h"
 
 #include <inttypes.h>
@@ -21,8 +23,17 @@ enum {
 	VALUE_MAX = 256,
 };
 
-bool container_status_is_fresh(const struct container_status_known *known,
-	const struct engine_container *c, uint64_t now_ms)
+/// The result of an inspection, and when it was made.
+struct status_inspection {
+	struct engine_container_state state;
+	char word[16];    ///< The container's state in the list then: "running".
+	uint64_t seen_ms; ///< On lm_clock_mono_ms().
+};
+
+/// Whether the container, as a list has it that came at `now_ms` (on lm_clock_mono_ms()), has been
+/// in the same state since `known` was seen: restarts, exit code and start are then still the same.
+static bool is_fresh(
+	const struct status_inspection *known, const struct engine_container *c, uint64_t now_ms)
 {
 	int64_t age_s = engine_status_age_s(c->status);
 
@@ -80,7 +91,10 @@ static int64_t exit_code(
 	return c->exit_code >= 0 || !state ? c->exit_code : state->exit_code;
 }
 
-void container_status_format(struct lm_buf *out, const struct engine_container *c,
+/// Appends "service=web name=… image=… state=running health=healthy restarts=0 exit_code=-
+/// uptime_s=3600". `state` may be NULL: what only it has is then "-", and the uptime the least that
+/// the list can mean.
+static void format_line(struct lm_buf *out, const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms)
 {
 	add_value(out, "service", c->service);
@@ -96,7 +110,7 @@ void container_status_format(struct lm_buf *out, const struct engine_container *
 /// A container of the list that is being worked on, or, between two of them, what is known of it.
 struct status_row {
 	struct engine_container c; ///< Its texts are owned.
-	struct container_status_known known;
+	struct status_inspection known;
 	bool is_known; ///< `known` holds.
 };
 
@@ -204,8 +218,7 @@ static void write_lines(struct container_status *l)
 		const struct status_row *row = &l->rows.items[i];
 		lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE);
 
-		container_status_format(
-			&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
+		format_line(&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
 		lm_info("container status: %s", lm_buf_cstr(&line));
 	}
 	log_router_release();
@@ -296,7 +309,7 @@ static void take_list(struct container_status *l, const struct engine_containers
 		struct status_row *row = &rows.items[i];
 
 		row->c = copy_container(&list->items[i]);
-		if (before && container_status_is_fresh(&before->known, &row->c, now_ms)) {
+		if (before && is_fresh(&before->known, &row->c, now_ms)) {
 			row->known = before->known;
 			row->is_known = true;
 		}
