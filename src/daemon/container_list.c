@@ -5,6 +5,8 @@
 #include "base/memory.h"
 #include "docker/engine_request.h"
 
+#include <string.h>
+
 enum {
 	ANSWER_MS = 10 * 1000,
 	TARGET_MAX = 4096,
@@ -176,4 +178,26 @@ static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_e
 			rc = lm_wrap(&err, "list containers");
 	}
 	finish(c, rc, rc ? NULL : &list, &err);
+}
+
+bool container_list_is_in_state(const struct engine_container *c, const char *word)
+{
+	return strcmp(c->state, word) == 0;
+}
+
+bool container_list_is_up(const struct engine_container *c)
+{
+	return container_list_is_in_state(c, "running") ||
+	       container_list_is_in_state(c, "restarting") ||
+	       container_list_is_in_state(c, "paused");
+}
+
+const char *container_list_health_name(enum engine_health health)
+{
+	static const char *const names[] = {[ENGINE_HEALTH_NONE] = "none",
+		[ENGINE_HEALTH_STARTING] = "starting",
+		[ENGINE_HEALTHY] = "healthy",
+		[ENGINE_UNHEALTHY] = "unhealthy"};
+
+	return names[health];
 }

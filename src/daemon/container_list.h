@@ -10,6 +10,8 @@
 #include "docker/engine_json.h"
 #include "sys/loop.h"
 
+#include <stdbool.h>
+
 struct container_list;
 
 /// LM_OK: `list` holds the containers. Otherwise `err` is the reason. Both are borrowed
@@ -31,3 +33,10 @@ void container_list_ask(struct container_list *c, container_list_done *done, voi
 unsigned container_list_api_minor(const struct container_list *c);
 /// Drops the questions with this `ctx`: their `done` is not called.
 void container_list_forget(struct container_list *c, void *ctx);
+
+/// Whether the engine's word for the container's state is `word`: "running".
+bool container_list_is_in_state(const struct engine_container *c, const char *word);
+/// Whether it runs, restarts or is paused.
+bool container_list_is_up(const struct engine_container *c);
+/// "none", "starting", "healthy", "unhealthy".
+const char *container_list_health_name(enum engine_health health);

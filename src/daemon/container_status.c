@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/container_status.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -8,6 +9,7 @@
 #include "base/memory.h"
 #include "daemon/container_list.h"
 #include "daemon/log_router.h"
+#include "docker/engine_json.h"
 #include "docker/engine_request.h"
 
 #include <inttypes.h>
@@ -21,21 +23,27 @@ enum {
 	VALUE_MAX = 256,
 };
 
-static bool is_word(const struct engine_container *c, const char *word)
-{
-	return strcmp(c->state, word) == 0;
-}
+/// The result of an inspection, and when it was made.
+struct status_inspection {
+	struct engine_container_state state;
+	char word[16];    ///< The container's state in the list then: "running".
+	uint64_t seen_ms; ///< On lm_clock_mono_ms().
+};
 
-bool container_status_is_fresh(const struct container_status_known *known,
-	const struct engine_container *c, uint64_t now_ms)
+/// Whether the container, as a list has it that came at `now_ms` (on lm_clock_mono_ms()), has been
+/// in the same state since `known` was seen: restarts, exit code and start are then still the same.
+static bool is_fresh(
+	const struct status_inspection *known, const struct engine_container *c, uint64_t now_ms)
 {
 	int64_t age_s = engine_status_age_s(c->status);
 
-	if (!is_word(c, known->word) || is_word(c, "restarting"))
+	if (!container_list_is_in_state(c, known->word) ||
+		container_list_is_in_state(c, "restarting"))
 		return false;
 	if (age_s >= 0)
 		return (uint64_t)age_s * 1000 >= now_ms - known->seen_ms;
-	return is_word(c, "created") || is_word(c, "dead"); // nothing happens to these
+	return container_list_is_in_state(c, "created") ||
+	       container_list_is_in_state(c, "dead"); // nothing happens to these
 }
 
 /// As it is if it is one plain word, else in quotes: anyone who may label a container chooses it.
@@ -68,7 +76,7 @@ static void add_number(struct lm_buf *out, const char *key, int64_t number)
 static int64_t uptime_s(const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms)
 {
-	if (!is_word(c, "running") && !is_word(c, "paused"))
+	if (!container_list_is_in_state(c, "running") && !container_list_is_in_state(c, "paused"))
 		return -1;
 	if (!state || state->started_ms == 0)
 		return engine_status_age_s(c->status);
@@ -78,24 +86,22 @@ static int64_t uptime_s(const struct engine_container *c,
 static int64_t exit_code(
 	const struct engine_container *c, const struct engine_container_state *state)
 {
-	if (is_word(c, "running") || is_word(c, "paused"))
+	if (container_list_is_in_state(c, "running") || container_list_is_in_state(c, "paused"))
 		return -1;
 	return c->exit_code >= 0 || !state ? c->exit_code : state->exit_code;
 }
 
-void container_status_format(struct lm_buf *out, const struct engine_container *c,
+/// Appends "service=web name=… image=… state=running health=healthy restarts=0 exit_code=-
+/// uptime_s=3600". `state` may be NULL: what only it has is then "-", and the uptime the least that
+/// the list can mean.
+static void format_line(struct lm_buf *out, const struct engine_container *c,
 	const struct engine_container_state *state, int64_t now_wall_ms)
 {
-	static const char *const healths[] = {[ENGINE_HEALTH_NONE] = "none",
-		[ENGINE_HEALTH_STARTING] = "starting",
-		[ENGINE_HEALTHY] = "healthy",
-		[ENGINE_UNHEALTHY] = "unhealthy"};
-
 	add_value(out, "service", c->service);
 	add_value(out, "name", c->name);
 	add_value(out, "image", c->image);
 	add_value(out, "state", c->state);
-	add_value(out, "health", healths[c->health]);
+	add_value(out, "health", container_list_health_name(c->health));
 	add_number(out, "restarts", state ? (int64_t)state->restart_count : -1);
 	add_number(out, " exit_code", exit_code(c, state));
 	add_number(out, " uptime_s", uptime_s(c, state, now_wall_ms));
@@ -104,7 +110,7 @@ void container_status_format(struct lm_buf *out, const struct engine_container *
 /// A container of the list that is being worked on, or, between two of them, what is known of it.
 struct status_row {
 	struct engine_container c; ///< Its texts are owned.
-	struct container_status_known known;
+	struct status_inspection known;
 	bool is_known; ///< `known` holds.
 };
 
@@ -212,8 +218,7 @@ static void write_lines(struct container_status *l)
 		const struct status_row *row = &l->rows.items[i];
 		lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_LOG_LINE);
 
-		container_status_format(
-			&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
+		format_line(&line, &row->c, row->is_known ? &row->known.state : NULL, now_ms);
 		lm_info("container status: %s", lm_buf_cstr(&line));
 	}
 	log_router_release();
@@ -304,7 +309,7 @@ static void take_list(struct container_status *l, const struct engine_containers
 		struct status_row *row = &rows.items[i];
 
 		row->c = copy_container(&list->items[i]);
-		if (before && container_status_is_fresh(&before->known, &row->c, now_ms)) {
+		if (before && is_fresh(&before->known, &row->c, now_ms)) {
 			row->known = before->known;
 			row->is_known = true;
 		}

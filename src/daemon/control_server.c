@@ -95,7 +95,7 @@ enum control_phase {
 };
 
 struct control_client {
-	struct control_server *control;
+	struct control_server *server;
 	struct control_client *next;
 	enum control_phase phase;
 	bool trusted;
@@ -116,12 +116,12 @@ struct control_client {
 
 static void unlink_client(struct control_client *client)
 {
-	struct control_client **p = &client->control->clients;
+	struct control_client **p = &client->server->clients;
 
 	while (*p != client)
 		p = &(*p)->next;
 	*p = client->next;
-	client->control->n--;
+	client->server->n--;
 }
 
 static void forget_request(struct control_client *client)
@@ -152,7 +152,7 @@ static void drop_client(struct control_client *client)
 /// The client has gone. The handler may do anything in its call, even destroy the server.
 static void leave(struct control_client *client)
 {
-	struct control_handler handler = client->control->handler;
+	struct control_handler handler = client->server->handler;
 	bool known = client->phase == ANSWERING;
 
 	unlink_client(client);
@@ -295,7 +295,7 @@ static void give_up_client(struct control_server *c, bool for_trusted)
 /// Behind the handler's call the client may be no more.
 static void hand_over(struct control_client *client)
 {
-	struct control_handler handler = client->control->handler;
+	struct control_handler handler = client->server->handler;
 	size_t size = client->in.len;
 	json_t *request = NULL;
 	struct lm_err err;
@@ -376,7 +376,7 @@ static void take(struct control_client *client, struct lm_str piece)
 	else if (complete)
 		hand_over(client);
 	else
-		bound_reading(client->control, client->trusted);
+		bound_reading(client->server, client->trusted);
 }
 
 static void on_readable(struct control_client *client)
@@ -439,7 +439,7 @@ static lm_rc create_client(struct control_server *c, int *fd, bool trusted,
 		return rc;
 	}
 	client->fd = lm_take_fd(*fd);
-	client->control = c;
+	client->server = c;
 	client->trusted = trusted;
 	client->access = access;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);

@@ -7,9 +7,9 @@
 /// Lines wait for others to go with them, so that a worker is not started for each; if they do not
 /// wait for long, a worker ships one batch after the other, with the same credentials. One worker
 /// at a time, and none while another task runs: log_shipper_pause kills it, at worst a batch
-/// is shipped twice. Failures are tried again with growing pauses, and only the first of a series
-/// is told. What is said about shipping itself is not shipped, but for how many lines were lost: it
-/// could never come to an end. From the loop's thread; logs.
+/// is shipped twice. Failures are retried with growing pauses, and only the first of a series
+/// is logged. Lines about shipping itself are not shipped, but for how many were lost: that would
+/// never finish. From the loop's thread; logs.
 
 #include "base/cleanup.h"
 #include "config/host_file.h"

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "daemon/container_list.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,7 +12,6 @@
 
 static const char *const STATES[METRICS_STATES] = {
 	"created", "running", "paused", "restarting", "removing", "exited", "dead"};
-static const char *const HEALTHS[METRICS_HEALTHS] = {"none", "starting", "healthy", "unhealthy"};
 static const char *const OUTCOMES[METRICS_OUTCOMES] = {"success", "invalid", "failed", "cancelled"};
 
 void metrics_count_container(
@@ -207,7 +207,8 @@ static void add_containers(struct lm_buf *out, const struct metrics_containers *
 		add_labelled(out, "containers", "state", STATES[i], c->by_state[i]);
 	add_family(out, "containers_health", "gauge", "The application's containers, by health.");
 	for (size_t i = 0; i < METRICS_HEALTHS; i++)
-		add_labelled(out, "containers_health", "health", HEALTHS[i], c->by_health[i]);
+		add_labelled(out, "containers_health", "health",
+			container_list_health_name((enum engine_health)i), c->by_health[i]);
 }
 
 static void add_restarts(struct lm_buf *out, const struct metrics *m)

@@ -30,7 +30,7 @@ struct metrics_stage {
 
 struct metrics_deployments {
 	uint64_t by_outcome[METRICS_OUTCOMES];      ///< Since the program's start.
-	struct metrics_stage stages[DEPLOY_STAGES]; ///< That ended well, since then.
+	struct metrics_stage stages[DEPLOY_STAGES]; ///< Completed since then.
 	int64_t last_success_ms;                    ///< Wall clock; 0: never.
 	unsigned generation;                        ///< That is deployed; 0: none.
 	bool stopped;                               ///< It is to stay down.

@@ -30,7 +30,7 @@ struct mqtt_broker {
 
 struct mqtt_brokers {
 	const struct host_settings *host;
-	struct mqtt_broker *brokers;
+	struct mqtt_broker *items;
 	size_t n;
 	struct loop_timer *drain_timer;
 	loop_cb *drained;
@@ -46,33 +46,18 @@ char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE])
 	return out;
 }
 
-char *mqtt_brokers_connection_message(
-	enum publisher_connection what, const char *connection, const char *thing, int64_t wall_ms)
-{
-	static const char *const states[] = {"connected", "ended", "lost"};
-	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_MQTT_PAYLOAD);
-	lm_auto_json json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s}", "id",
-		mqtt_brokers_make_id(id), "time",
-		what == PUBLISHER_LOST ? NULL : lm_time_format_iso(wall_ms, time), "state",
-		states[what], "connection", connection, "thing", thing, "version", LM_VERSION);
+static void check_drained(struct mqtt_brokers *brokers);
 
-	(void)json_write(message, &text);
-	return lm_buf_take(&text);
+void mqtt_brokers_watch(struct mqtt_brokers *brokers, loop_cb *changed, void *ctx)
+{
+	brokers->changed = changed;
+	brokers->changed_ctx = ctx;
 }
 
-static void check_drained(struct mqtt_brokers *o);
-
-void mqtt_brokers_watch(struct mqtt_brokers *o, loop_cb *changed, void *ctx)
+static void notify_changed(const struct mqtt_brokers *brokers)
 {
-	o->changed = changed;
-	o->changed_ctx = ctx;
-}
-
-static void notify_changed(const struct mqtt_brokers *o)
-{
-	if (o->changed)
-		o->changed(o->changed_ctx);
+	if (brokers->changed)
+		brokers->changed(brokers->changed_ctx);
 }
 
 static void on_connected(void *ctx)
@@ -127,14 +112,24 @@ static const char *topic_of(const struct host_broker *b, enum outbox_class class
 	return STATUS_TOPIC;
 }
 
+/// The message about the connection itself (docs/formats.md). LOST is published by the broker, at a
+/// time that is unknown beforehand: its time is null.
 static char *make_connection_message(void *ctx, enum publisher_connection what)
 {
+	static const char *const states[] = {"connected", "ended", "lost"};
 	struct mqtt_broker *b = ctx;
+	char id[MQTT_BROKERS_ID_SIZE], time[LM_TIME_SIZE];
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_MQTT_PAYLOAD);
 
 	if (what == PUBLISHER_LOST) // the first of a connection that is asked for
 		(void)mqtt_brokers_make_id(b->connection);
-	return mqtt_brokers_connection_message(
-		what, b->connection, b->owner->host->thing_name, lm_clock_wall_ms());
+	lm_auto_json json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s}", "id",
+		mqtt_brokers_make_id(id), "time",
+		what == PUBLISHER_LOST ? NULL : lm_time_format_iso(lm_clock_wall_ms(), time),
+		"state", states[what], "connection", b->connection, "thing",
+		b->owner->host->thing_name, "version", LM_VERSION);
+	(void)json_write(message, &text);
+	return lm_buf_take(&text);
 }
 
 static void on_drained(void *ctx)
@@ -145,10 +140,10 @@ static void on_drained(void *ctx)
 	check_drained(b->owner);
 }
 
-static bool is_drained(const struct mqtt_brokers *o)
+static bool is_drained(const struct mqtt_brokers *brokers)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		const struct publisher *p = o->brokers[i].publisher;
+	for (size_t i = 0; i < brokers->n; i++) {
+		const struct publisher *p = brokers->items[i].publisher;
 
 		if (p && publisher_is_connected(p) && !publisher_is_drained(p))
 			return false;
@@ -158,27 +153,28 @@ static bool is_drained(const struct mqtt_brokers *o)
 
 static void finish_drain(void *ctx)
 {
-	struct mqtt_brokers *o = ctx;
-	loop_cb *done = lm_take(o->drained);
+	struct mqtt_brokers *brokers = ctx;
+	loop_cb *done = lm_take(brokers->drained);
 
-	loop_timer_stop(o->drain_timer);
+	loop_timer_stop(brokers->drain_timer);
 	if (done)
-		done(o->drained_ctx);
+		done(brokers->drained_ctx);
 }
 
-static void check_drained(struct mqtt_brokers *o)
+static void check_drained(struct mqtt_brokers *brokers)
 {
-	if (o->drained && is_drained(o))
-		loop_timer_start(o->drain_timer, 0, 0); // not from inside a publisher's callback
+	if (brokers->drained && is_drained(brokers))
+		loop_timer_start(
+			brokers->drain_timer, 0, 0); // not from inside a publisher's callback
 }
 
-void mqtt_brokers_drain(struct mqtt_brokers *o, uint64_t limit_ms, loop_cb *done, void *ctx)
+void mqtt_brokers_drain(struct mqtt_brokers *brokers, uint64_t limit_ms, loop_cb *done, void *ctx)
 {
-	for (size_t i = 0; i < o->n; i++)
-		publisher_end(o->brokers[i].publisher);
-	o->drained = done;
-	o->drained_ctx = ctx;
-	loop_timer_start(o->drain_timer, is_drained(o) ? 0 : limit_ms, 0);
+	for (size_t i = 0; i < brokers->n; i++)
+		publisher_end(brokers->items[i].publisher);
+	brokers->drained = done;
+	brokers->drained_ctx = ctx;
+	loop_timer_start(brokers->drain_timer, is_drained(brokers) ? 0 : limit_ms, 0);
 }
 
 /// A file's name for a broker: stable, and readable.
@@ -195,12 +191,12 @@ static char *folder_name(const struct host_broker *b)
 	return lm_buf_take(&name);
 }
 
-static lm_rc add_broker(struct mqtt_brokers *o, struct loop *loop, const struct host_broker *from,
-	const char *directory, struct lm_err *err)
+static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
+	const struct host_broker *from, const char *directory, struct lm_err *err)
 {
-	struct mqtt_broker *b = &o->brokers[o->n++];
+	struct mqtt_broker *b = &brokers->items[brokers->n++];
 
-	b->owner = o;
+	b->owner = brokers;
 	b->settings = from;
 	b->folder = folder_name(from);
 	lm_auto_free char *path = lm_path_join(directory, b->folder);
@@ -231,10 +227,10 @@ static lm_rc add_broker(struct mqtt_brokers *o, struct loop *loop, const struct 
 	return rc;
 }
 
-static bool is_known(const struct mqtt_brokers *o, const char *folder)
+static bool is_known(const struct mqtt_brokers *brokers, const char *folder)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		if (strcmp(o->brokers[i].folder, folder) == 0)
+	for (size_t i = 0; i < brokers->n; i++) {
+		if (strcmp(brokers->items[i].folder, folder) == 0)
 			return true;
 	}
 	return false;
@@ -268,7 +264,8 @@ static void remove_folder(int dir_fd, const char *folder)
 }
 
 /// Outboxes of brokers that are named no more.
-static lm_rc remove_unknown(const struct mqtt_brokers *o, const char *directory, struct lm_err *err)
+static lm_rc remove_unknown(
+	const struct mqtt_brokers *brokers, const char *directory, struct lm_err *err)
 {
 	lm_auto_closedir DIR *dir = opendir(directory);
 
@@ -277,7 +274,7 @@ static lm_rc remove_unknown(const struct mqtt_brokers *o, const char *directory,
 				       : lm_fail(err, LM_E_SYS, errno, "read '%s': %m", directory);
 	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-			!is_known(o, e->d_name))
+			!is_known(brokers, e->d_name))
 			remove_folder(dirfd(dir), e->d_name);
 	}
 	return LM_OK;
@@ -286,20 +283,21 @@ static lm_rc remove_unknown(const struct mqtt_brokers *o, const char *directory,
 lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
 	struct mqtt_brokers **ret, struct lm_err *err)
 {
-	lm_auto(mqtt_brokers_destroy_p) struct mqtt_brokers *o = lm_xcalloc(1, sizeof(*o));
+	lm_auto(mqtt_brokers_destroy_p) struct mqtt_brokers *brokers =
+		lm_xcalloc(1, sizeof(*brokers));
 	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
 	lm_rc rc = LM_OK;
 
-	o->host = host;
-	o->drain_timer = loop_timer_create(loop, finish_drain, o);
-	o->brokers = lm_xcalloc(host->brokers_n + 1, sizeof(*o->brokers));
+	brokers->host = host;
+	brokers->drain_timer = loop_timer_create(loop, finish_drain, brokers);
+	brokers->items = lm_xcalloc(host->brokers_n + 1, sizeof(*brokers->items));
 	for (size_t i = 0; i < host->brokers_n && rc == LM_OK; i++)
-		rc = add_broker(o, loop, &host->brokers[i], directory, err);
+		rc = add_broker(brokers, loop, &host->brokers[i], directory, err);
 	if (rc == LM_OK)
-		rc = remove_unknown(o, directory, err);
+		rc = remove_unknown(brokers, directory, err);
 	if (rc)
 		return rc;
-	*ret = lm_take(o);
+	*ret = lm_take(brokers);
 	return LM_OK;
 }
 
@@ -313,32 +311,32 @@ static void save_held(const struct mqtt_broker *b)
 			err.msg);
 }
 
-void mqtt_brokers_destroy(struct mqtt_brokers *o)
+void mqtt_brokers_destroy(struct mqtt_brokers *brokers)
 {
-	if (!o)
+	if (!brokers)
 		return;
-	for (size_t i = 0; i < o->n; i++) {
-		save_held(&o->brokers[i]);
-		publisher_destroy(o->brokers[i].publisher);
-		free(o->brokers[i].folder);
+	for (size_t i = 0; i < brokers->n; i++) {
+		save_held(&brokers->items[i]);
+		publisher_destroy(brokers->items[i].publisher);
+		free(brokers->items[i].folder);
 	}
-	free(o->brokers);
-	loop_timer_destroy(o->drain_timer);
-	free(o);
+	free(brokers->items);
+	loop_timer_destroy(brokers->drain_timer);
+	free(brokers);
 }
 
 typedef lm_rc give_to(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err);
 
-static lm_rc give_all(const struct mqtt_brokers *o, give_to *give, enum outbox_class class,
+static lm_rc give_all(const struct mqtt_brokers *brokers, give_to *give, enum outbox_class class,
 	struct lm_str payload, struct lm_err *err)
 {
 	lm_rc first = LM_OK;
 
-	for (size_t i = 0; i < o->n; i++) {
+	for (size_t i = 0; i < brokers->n; i++) {
 		struct lm_err failed = {LM_OK};
-		const char *topic = topic_of(o->brokers[i].settings, class);
-		lm_rc rc = topic ? give(o->brokers[i].publisher, class, topic, payload, &failed)
+		const char *topic = topic_of(brokers->items[i].settings, class);
+		lm_rc rc = topic ? give(brokers->items[i].publisher, class, topic, payload, &failed)
 				 : LM_OK;
 
 		if (rc && !first) {
@@ -349,19 +347,19 @@ static lm_rc give_all(const struct mqtt_brokers *o, give_to *give, enum outbox_c
 	return first;
 }
 
-lm_rc mqtt_brokers_send(
-	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
+lm_rc mqtt_brokers_send(struct mqtt_brokers *brokers, enum outbox_class class,
+	struct lm_str payload, struct lm_err *err)
 {
-	return give_all(o, publisher_send, class, payload, err);
+	return give_all(brokers, publisher_send, class, payload, err);
 }
 
 lm_rc mqtt_brokers_send_once(
-	struct mqtt_brokers *o, const char *key, struct lm_str payload, struct lm_err *err)
+	struct mqtt_brokers *brokers, const char *key, struct lm_str payload, struct lm_err *err)
 {
 	lm_rc first = LM_OK;
 
-	for (size_t i = 0; i < o->n; i++) {
-		struct mqtt_broker *b = &o->brokers[i];
+	for (size_t i = 0; i < brokers->n; i++) {
+		struct mqtt_broker *b = &brokers->items[i];
 		lm_rc rc = b->behind.rc ? b->behind.rc
 					: publisher_send_once(b->publisher, key, OUTBOX_STATUS,
 						  STATUS_TOPIC, payload, &b->behind);
@@ -374,30 +372,30 @@ lm_rc mqtt_brokers_send_once(
 	return first;
 }
 
-void mqtt_brokers_send_again(struct mqtt_brokers *o)
+void mqtt_brokers_send_again(struct mqtt_brokers *brokers)
 {
-	for (size_t i = 0; i < o->n; i++)
-		o->brokers[i].behind.rc = LM_OK;
+	for (size_t i = 0; i < brokers->n; i++)
+		brokers->items[i].behind.rc = LM_OK;
 }
 
-void mqtt_brokers_forget_taken(struct mqtt_brokers *o)
+void mqtt_brokers_forget_taken(struct mqtt_brokers *brokers)
 {
-	for (size_t i = 0; i < o->n; i++)
-		publisher_forget_taken(o->brokers[i].publisher);
+	for (size_t i = 0; i < brokers->n; i++)
+		publisher_forget_taken(brokers->items[i].publisher);
 }
 
-lm_rc mqtt_brokers_hold(
-	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err)
+lm_rc mqtt_brokers_hold(struct mqtt_brokers *brokers, enum outbox_class class,
+	struct lm_str payload, struct lm_err *err)
 {
-	return give_all(o, publisher_hold, class, payload, err);
+	return give_all(brokers, publisher_hold, class, payload, err);
 }
 
-json_t *mqtt_brokers_to_json(const struct mqtt_brokers *o)
+json_t *mqtt_brokers_to_json(const struct mqtt_brokers *brokers)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < o->n; i++) {
-		const struct publisher *p = o->brokers[i].publisher;
+	for (size_t i = 0; i < brokers->n; i++) {
+		const struct publisher *p = brokers->items[i].publisher;
 		const char *fault = publisher_fault(p);
 
 		json_t *refused = json_array();
@@ -414,11 +412,11 @@ json_t *mqtt_brokers_to_json(const struct mqtt_brokers *o)
 	return list;
 }
 
-size_t mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker **ret)
+size_t mqtt_brokers_measure(const struct mqtt_brokers *brokers, struct metrics_broker **ret)
 {
-	*ret = lm_xcalloc(o->n + 1, sizeof(**ret));
-	for (size_t i = 0; i < o->n; i++) {
-		const struct publisher *p = o->brokers[i].publisher;
+	*ret = lm_xcalloc(brokers->n + 1, sizeof(**ret));
+	for (size_t i = 0; i < brokers->n; i++) {
+		const struct publisher *p = brokers->items[i].publisher;
 
 		size_t refused = 0;
 
@@ -431,5 +429,5 @@ size_t mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker 
 			.outbox = publisher_counts(p),
 		};
 	}
-	return o->n;
+	return brokers->n;
 }

@@ -17,57 +17,50 @@
 
 struct mqtt_brokers;
 
+enum { MQTT_BROKERS_ID_SIZE = 33 };
+
 /// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
 /// names is removed, with a warning if messages were in it. As publisher_create. `host` is
 /// borrowed.
 lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
 	struct mqtt_brokers **ret, struct lm_err *err);
 /// Logs if messages are lost as the disk refuses them to the last. Takes NULL.
-void mqtt_brokers_destroy(struct mqtt_brokers *o);
+void mqtt_brokers_destroy(struct mqtt_brokers *brokers);
 LM_DEFINE_CLEANUP(struct mqtt_brokers, mqtt_brokers_destroy)
 
 /// Calls `changed` from now on, from the loop, when a connection was made or lost, or a broker has
 /// taken all that waited for it.
-void mqtt_brokers_watch(struct mqtt_brokers *o, loop_cb *changed, void *ctx);
+void mqtt_brokers_watch(struct mqtt_brokers *brokers, loop_cb *changed, void *ctx);
 
 /// Takes a message for every broker, for the topic that its class has there; a broker for which the
 /// host file switches it off gets none. If one cannot take it (disk full) the others still get it,
 /// and the first error is returned: giving it again sends it twice to those.
-lm_rc mqtt_brokers_send(
-	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
+lm_rc mqtt_brokers_send(struct mqtt_brokers *brokers, enum outbox_class class,
+	struct lm_str payload, struct lm_err *err);
 
 /// The same for a status message that is given again until every broker has taken it: those that
 /// have taken one of that key do not get it again, also over a restart. A broker that could not
 /// take one gets no later ones until mqtt_brokers_send_again, so that they come in their order.
 lm_rc mqtt_brokers_send_once(
-	struct mqtt_brokers *o, const char *key, struct lm_str payload, struct lm_err *err);
+	struct mqtt_brokers *brokers, const char *key, struct lm_str payload, struct lm_err *err);
 /// All that some broker could not take is given again from now on, the oldest first.
-void mqtt_brokers_send_again(struct mqtt_brokers *o);
+void mqtt_brokers_send_again(struct mqtt_brokers *brokers);
 /// Every broker has taken all such messages.
-void mqtt_brokers_forget_taken(struct mqtt_brokers *o);
+void mqtt_brokers_forget_taken(struct mqtt_brokers *brokers);
 
 /// The same, as publisher_hold.
-lm_rc mqtt_brokers_hold(
-	struct mqtt_brokers *o, enum outbox_class class, struct lm_str payload, struct lm_err *err);
+lm_rc mqtt_brokers_hold(struct mqtt_brokers *brokers, enum outbox_class class,
+	struct lm_str payload, struct lm_err *err);
 
 /// At exit: announces it, and calls `done` once no message waits for a connected broker, or after
 /// `limit_ms`.
-void mqtt_brokers_drain(struct mqtt_brokers *o, uint64_t limit_ms, loop_cb *done, void *ctx);
+void mqtt_brokers_drain(struct mqtt_brokers *brokers, uint64_t limit_ms, loop_cb *done, void *ctx);
 
 /// [{"name","connected","waiting","error","refused_topics"},…]; a new reference.
-json_t *mqtt_brokers_to_json(const struct mqtt_brokers *o);
+json_t *mqtt_brokers_to_json(const struct mqtt_brokers *brokers);
 /// The metrics of each broker. Returns how many; the caller frees the array, the names are
 /// borrowed.
-size_t mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker **ret);
+size_t mqtt_brokers_measure(const struct mqtt_brokers *brokers, struct metrics_broker **ret);
 
-// The messages about a connection to a broker itself (docs/formats.md). Pure.
-
-enum { MQTT_BROKERS_ID_SIZE = 33 };
-
-/// A new random id. Returns `out`.
+/// A new random id, by which a receiver recognizes a message that came twice. Returns `out`.
 char *mqtt_brokers_make_id(char out[MQTT_BROKERS_ID_SIZE]);
-
-/// `thing` may be NULL. LOST is published by the broker, at a time that is unknown beforehand: its
-/// time is null. The caller frees.
-char *mqtt_brokers_connection_message(enum publisher_connection what, const char *connection,
-	const char *thing, int64_t wall_ms) __attribute__((returns_nonnull));

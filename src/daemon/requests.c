@@ -106,27 +106,16 @@ static void run_stop(struct control_request *r, const json_t *request)
 	supervisor_stop(r->requests->from.supervisor, &waiter);
 }
 
-static const char *health_word(enum engine_health health)
-{
-	static const char *const words[] = {"none", "starting", "healthy", "unhealthy"};
-
-	return words[health];
-}
-
 static json_t *count_or_null(int64_t n)
 {
 	return n < 0 ? json_null() : json_integer(n);
 }
 
-static bool is_in_state(const struct engine_container *c, const char *word)
-{
-	return strcmp(c->state, word) == 0;
-}
-
 /// Whether it exits again and again; one that stays down is not in a loop.
 static json_t *loop_to_json(const struct engine_container *c, const struct monitor_container *known)
 {
-	if (!known->loops || !(is_in_state(c, "running") || is_in_state(c, "restarting")))
+	if (!known->loops || !(container_list_is_in_state(c, "running") ||
+				     container_list_is_in_state(c, "restarting")))
 		return json_null();
 	return json_pack("{s:s, s:o, s:I}", "kind", known->last_crashed ? "crash" : "restart",
 		"exit_code", count_or_null(known->last_exit_code), "last_end_ms",
@@ -137,7 +126,7 @@ static json_t *loop_to_json(const struct engine_container *c, const struct monit
 static int64_t container_uptime_s(
 	const struct engine_container *c, const struct monitor_container *known)
 {
-	if (!is_in_state(c, "running") && !is_in_state(c, "paused"))
+	if (!container_list_is_in_state(c, "running") && !container_list_is_in_state(c, "paused"))
 		return -1;
 	return known->uptime_s >= 0 ? known->uptime_s : engine_status_age_s(c->status);
 }
@@ -149,8 +138,8 @@ static json_t *container_to_json(const struct monitor *monitor, const struct eng
 	(void)monitor_look_up(monitor, c->id, &known);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "service",
 		c->service, "name", c->name, "image", c->image, "state", c->state, "status",
-		c->status, "health", health_word(c->health), "exit_code", c->exit_code, "restarts",
-		count_or_null(known.restart_count), "uptime_s",
+		c->status, "health", container_list_health_name(c->health), "exit_code",
+		c->exit_code, "restarts", count_or_null(known.restart_count), "uptime_s",
 		count_or_null(container_uptime_s(c, &known)), "loop", loop_to_json(c, &known));
 }
 

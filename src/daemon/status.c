@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "daemon/container_list.h"
 #include "daemon/generation.h"
 
 #include <stdio.h>
@@ -20,9 +21,7 @@ static bool any_runs(const struct engine_containers *containers)
 	for (size_t i = 0; containers && i < containers->n; i++) {
 		const struct engine_container *c = &containers->items[i];
 
-		if (c->service[0] && !c->oneoff &&
-			(strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
-				strcmp(c->state, "paused") == 0))
+		if (c->service[0] && !c->oneoff && container_list_is_up(c))
 			return true;
 	}
 	return false;

@@ -135,8 +135,8 @@ static void on_acts(void *ctx)
 	post_kind(ctx, EVENT_ACTS);
 }
 
-/// What a deployment that was ended for this one had already done is part of what happened to what
-/// ran.
+/// What a deployment that was cancelled for this one had already done is part of what happened to
+/// what ran.
 static void add_half_done(struct supervisor *s, struct outcome *outcome)
 {
 	const struct lifecycle *l = &s->lifecycle;
@@ -401,10 +401,7 @@ static void begin_plan(struct supervisor *s)
 /// that runs does.
 static bool is_left(const struct engine_container *c, bool after_teardown)
 {
-	bool is_up = strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
-		     strcmp(c->state, "paused") == 0;
-
-	return (is_up || !after_teardown) && !c->oneoff && c->service[0] != '\0';
+	return (container_list_is_up(c) || !after_teardown) && !c->oneoff && c->service[0] != '\0';
 }
 
 static void on_looked(

@@ -340,7 +340,7 @@ static void a_file_of_nothing_but_a_torn_line_becomes_empty(void **state)
 	assert_int_equal(total(), 0);
 }
 
-static void what_is_no_line_of_ours_is_only_ended(void **state)
+static void a_torn_line_of_another_program_gets_an_end(void **state)
 {
 	(void)state;
 	size_t n = LIMIT_LOG_LINE * 2;
@@ -455,11 +455,11 @@ static void a_full_disk_leaves_whole_lines_and_their_number(void **state)
 	limit_files(RLIM_INFINITY);
 	write_line(100);
 	lm_auto_buf struct lm_buf all = read_all();
-	const char *told =
+	const char *report =
 		strstr(lm_buf_cstr(&all), "[WARN]-2 lines of this log were lost: disk full\n");
-	assert_non_null(told);
-	assert_non_null(strstr(told, "\nline 000004 "));
-	connector_log_write(f.log, LM_STR("one more\n")); // told once
+	assert_non_null(report);
+	assert_non_null(strstr(report, "\nline 000004 "));
+	connector_log_write(f.log, LM_STR("one more\n")); // report once
 	lm_auto_buf struct lm_buf more = read_all();
 	assert_int_equal(more.len, all.len + 9);
 }
@@ -612,7 +612,7 @@ int main(void)
 		LOG_TEST(a_full_disk_takes_what_fits_of_lines_given_together),
 		LOG_TEST(a_torn_line_is_removed),
 		LOG_TEST(a_file_of_nothing_but_a_torn_line_becomes_empty),
-		LOG_TEST(what_is_no_line_of_ours_is_only_ended),
+		LOG_TEST(a_torn_line_of_another_program_gets_an_end),
 		LOG_TEST(a_file_removed_or_moved_is_made_anew),
 		LOG_TEST(a_file_emptied_by_somebody_else_counts_as_empty),
 		LOG_TEST(a_link_is_not_followed),

@@ -87,7 +87,7 @@ static void start(const struct fake_answer *answers, size_t n)
 	f.containers = container_list_create(f.loop, f.engine->path, "app");
 }
 
-static void told(
+static void on_list(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
 	(void)ctx;
@@ -107,7 +107,7 @@ static void lists_the_applications_containers(void **state)
 	const struct fake_answer answers[] = {VERSION, {LIST, ONE, FAKE_PIECES}};
 
 	start(answers, 2);
-	container_list_ask(f.containers, told, NULL);
+	container_list_ask(f.containers, on_list, NULL);
 	assert_int_equal(f.calls, 0);
 	loop_run(f.loop);
 	assert_int_equal(f.rc, LM_OK);
@@ -123,7 +123,7 @@ static void the_version_is_asked_for_once(void **state)
 	start(answers, 2);
 	for (int i = 1; i <= 3; i++) {
 		f.stop_after = i;
-		container_list_ask(f.containers, told, NULL);
+		container_list_ask(f.containers, on_list, NULL);
 		loop_run(f.loop);
 		assert_int_equal(f.rc, LM_OK);
 	}
@@ -141,7 +141,7 @@ static void questions_at_the_same_time_share_an_answer(void **state)
 	start(answers, 2);
 	f.stop_after = 3;
 	for (int i = 0; i < 3; i++)
-		container_list_ask(f.containers, told, NULL);
+		container_list_ask(f.containers, on_list, NULL);
 	loop_run(f.loop);
 	assert_int_equal(f.calls, 3);
 	fake_engine_stop(f.engine);
@@ -157,7 +157,7 @@ static void after_a_failure_the_version_is_asked_for_again(void **state)
 	start(answers, 2);
 	for (int i = 1; i <= 2; i++) {
 		f.stop_after = i;
-		container_list_ask(f.containers, told, NULL);
+		container_list_ask(f.containers, on_list, NULL);
 		loop_run(f.loop);
 		assert_int_equal(f.rc, LM_E_REFUSED);
 		assert_string_equal(f.text, "list containers: the Docker daemon answers: disk");
@@ -171,7 +171,7 @@ static void without_a_daemon_the_sentence_says_what_to_do(void **state)
 {
 	(void)state;
 	f.containers = container_list_create(f.loop, "/nonexistent/docker.sock", "app");
-	container_list_ask(f.containers, told, NULL);
+	container_list_ask(f.containers, on_list, NULL);
 	assert_int_equal(f.calls, 0); // not within the call
 	loop_run(f.loop);
 	assert_int_equal(f.rc, LM_E_NOT_FOUND);
@@ -196,7 +196,7 @@ static void a_connection_lost_and_rubbish_are_errors(void **state)
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		start(&cases[i].answer, 1);
 		f.stop_after = (int)i + 1;
-		container_list_ask(f.containers, told, NULL);
+		container_list_ask(f.containers, on_list, NULL);
 		loop_run(f.loop);
 		assert_int_equal(f.rc, cases[i].rc);
 		container_list_destroy(lm_take(f.containers));
@@ -211,7 +211,7 @@ static void a_silent_daemon_is_given_up(void **state)
 
 	start(answers, 1);
 	hurry = true;
-	container_list_ask(f.containers, told, NULL);
+	container_list_ask(f.containers, on_list, NULL);
 	loop_run(f.loop);
 	assert_int_equal(last_limit_ms, 10000);
 	assert_int_equal(f.rc, LM_E_TIMEOUT);
@@ -222,8 +222,8 @@ static void a_silent_daemon_is_given_up(void **state)
 static void ask_again(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
-	told(ctx, rc, list, err);
-	container_list_ask(f.containers, told, NULL);
+	on_list(ctx, rc, list, err);
+	container_list_ask(f.containers, on_list, NULL);
 }
 
 static void a_question_may_be_asked_from_an_answer(void **state)
@@ -242,7 +242,7 @@ static void a_question_may_be_asked_from_an_answer(void **state)
 static void forget_all(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
-	told(ctx, rc, list, err);
+	on_list(ctx, rc, list, err);
 	container_list_forget(f.containers, &hurry);
 }
 
@@ -252,14 +252,14 @@ static void a_question_forgotten_is_not_answered(void **state)
 	const struct fake_answer answers[] = {VERSION, {LIST, ONE, FAKE_CLOSE}};
 
 	start(answers, 2);
-	container_list_ask(f.containers, told, &last_limit_ms);
+	container_list_ask(f.containers, on_list, &last_limit_ms);
 	container_list_forget(f.containers, &last_limit_ms);
 	// From the answer to one of several, and before.
 	f.stop_after = 2;
 	container_list_ask(f.containers, forget_all, &f);
-	container_list_ask(f.containers, told, &hurry);
-	container_list_ask(f.containers, told, &last_limit_ms);
-	container_list_ask(f.containers, told, &f);
+	container_list_ask(f.containers, on_list, &hurry);
+	container_list_ask(f.containers, on_list, &last_limit_ms);
+	container_list_ask(f.containers, on_list, &f);
 	container_list_forget(f.containers, &last_limit_ms);
 	loop_run(f.loop);
 	assert_int_equal(f.calls, 2);
@@ -268,7 +268,7 @@ static void a_question_forgotten_is_not_answered(void **state)
 static void destroy(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
-	told(ctx, rc, list, err);
+	on_list(ctx, rc, list, err);
 	container_list_destroy(lm_take(f.containers));
 }
 
@@ -279,7 +279,7 @@ static void may_be_destroyed_from_an_answer(void **state)
 
 	start(answers, 2);
 	container_list_ask(f.containers, destroy, NULL);
-	container_list_ask(f.containers, told, NULL);
+	container_list_ask(f.containers, on_list, NULL);
 	loop_run(f.loop);
 	assert_int_equal(f.calls, 1);
 	container_list_destroy(NULL);
@@ -291,7 +291,7 @@ static void may_be_destroyed_with_a_question_open(void **state)
 	const struct fake_answer answers[] = {{"GET /version ", "HTTP/1.0 200 OK\r\n", FAKE_HANG}};
 
 	start(answers, 1);
-	container_list_ask(f.containers, told, NULL);
+	container_list_ask(f.containers, on_list, NULL);
 	container_list_destroy(lm_take(f.containers));
 	assert_int_equal(f.calls, 0);
 }

@@ -42,8 +42,9 @@ struct fixture {
 	struct container_status *lines;
 	const struct monitor *monitor; ///< Only its revision is asked for.
 	uint64_t revision;
-	bool happens;   ///< Something, at each line.
-	int stop_after; ///< Lines.
+	uint64_t mono_ms, wait_ms; ///< The clock, and what passes with each line.
+	bool happens;              ///< Something, at each line.
+	int stop_after;            ///< Lines.
 	int n;
 	char text[16][512];
 	enum lm_level levels[16];
@@ -64,6 +65,18 @@ void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t r
 }
 
 uint64_t __wrap_monitor_revision(const struct monitor *m);
+uint64_t __wrap_lm_clock_mono_ms(void);
+int64_t __wrap_lm_clock_wall_ms(void);
+
+uint64_t __wrap_lm_clock_mono_ms(void)
+{
+	return f.mono_ms;
+}
+
+int64_t __wrap_lm_clock_wall_ms(void)
+{
+	return 1597153144909; // 2020-08-11T13:39:04.909Z
+}
 
 uint64_t __wrap_monitor_revision(const struct monitor *m)
 {
@@ -81,6 +94,7 @@ static void take_line(void *ctx, enum lm_level level, struct lm_str line)
 	(void)snprintf(f.text[f.n], sizeof(f.text[0]), "%.*s",
 		(int)(line.p + line.n - 1 - (message + 1)), message + 1);
 	f.revision += f.happens;
+	f.mono_ms += f.wait_ms;
 	if (++f.n == f.stop_after)
 		loop_stop(f.loop);
 }
@@ -93,7 +107,7 @@ static void too_long(void *ctx)
 
 static int setup(void **state)
 {
-	f = (struct fixture){.stop_after = 1};
+	f = (struct fixture){.stop_after = 1, .mono_ms = 1000};
 	frequency_ms = 0;
 	if (loop_create(&f.loop, NULL) != LM_OK)
 		return -1;
@@ -209,7 +223,7 @@ static void while_the_monitor_sees_nothing_the_list_is_asked_for(void **state)
 	assert_true(requests(LIST) >= 5);
 }
 
-static void a_row_of_which_not_all_is_known_is_asked_for(void **state)
+static void a_row_with_unknown_values_is_requested(void **state)
 {
 	(void)state;
 	f.monitor = (const struct monitor *)&f;
@@ -231,14 +245,14 @@ static void what_keeps_restarting_is_asked_for_each_time(void **state)
 	assert_non_null(strstr(f.text[2], " state=restarting health=none restarts=4 exit_code=1 "));
 }
 
-static void a_container_that_is_gone_meanwhile_keeps_what_the_list_said(void **state)
+static void a_container_removed_meanwhile_keeps_the_state_of_the_list(void **state)
 {
 	(void)state;
 	run(gone, 3, 1);
 	assert_non_null(strstr(f.text[0], " restarts=- exit_code=- uptime_s=300"));
 }
 
-static void without_containers_one_line_says_so(void **state)
+static void without_containers_one_line_is_logged(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
@@ -255,7 +269,7 @@ static void bring_back(void *ctx)
 	assert_int_equal(symlink(f.engine->path, link_path), 0);
 }
 
-static void an_engine_that_is_away_is_told_once_and_once_that_it_is_back(void **state)
+static void an_engine_that_is_away_and_its_return_are_logged_once(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {VERSION, {LIST, OK "[]", FAKE_CLOSE}};
@@ -309,97 +323,82 @@ static void nothing_is_asked_without_a_frequency(void **state)
 
 #define STATUS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-enum { NOW_MS = 1597153144909 };
-
-static struct engine_container container(const char *state, const char *status)
+/// A line of one container: an item of a list, and its inspection, NULL if it is gone by then.
+static void assert_line(const char *item, const char *inspection, const char *expected)
 {
-	return (struct engine_container){.service = (char *)"web",
-		.name = (char *)"app_web_1",
-		.image = (char *)"localhost:5000/web:1",
-		.state = (char *)state,
-		.status = (char *)status,
-		.exit_code = -1};
+	char list[512], state[256];
+	const struct fake_answer answers[] = {VERSION, {LIST, list, FAKE_CLOSE},
+		{"GET /v1.41/containers/c1/json ", state, FAKE_CLOSE}};
+
+	(void)snprintf(list, sizeof(list), OK "[{\"Id\":\"c1\",%s}]", item);
+	(void)snprintf(state, sizeof(state), "%s%s", inspection ? OK : "HTTP/1.0 404 no\r\n\r\n",
+		inspection ? inspection : "{}");
+	run(answers, 3, 1);
+	assert_string_equal(f.text[0], expected);
 }
 
-static void assert_line(const struct engine_container *c,
-	const struct engine_container_state *state, const char *expected)
-{
-	lm_auto_buf struct lm_buf out = LM_BUF(4096);
+#define WEB "\"Names\":[\"/app_web_1\"],\"Image\":\"localhost:5000/web:1\"," LABELS("web") ","
+#define LINE "container status: service=web name=app_web_1 image=localhost:5000/web:1 state="
 
-	container_status_format(&out, c, state, NOW_MS);
-	assert_string_equal(lm_buf_cstr(&out), expected);
+static void a_container_that_runs(void **state)
+{
+	(void)state;
+	assert_line(WEB "\"State\":\"running\",\"Status\":\"Up About an hour (healthy)\"",
+		"{\"RestartCount\":2,\"State\":{\"Running\":true,\"StartedAt\":"
+		"\"2020-08-11T12:32:23.910Z\"}}",
+		LINE "running health=healthy restarts=2 exit_code=- uptime_s=4000");
 }
 
-static void a_container_that_runs(void **unused)
+static void a_container_that_has_exited(void **state)
 {
-	(void)unused;
-	struct engine_container c = container("running", "Up About an hour (healthy)");
-	const struct engine_container_state state = {
-		.restart_count = 2, .exit_code = -1, .started_ms = NOW_MS - 4000999};
-
-	c.health = ENGINE_HEALTHY;
-	assert_line(&c, &state,
-		"service=web name=app_web_1 image=localhost:5000/web:1 state=running "
-		"health=healthy restarts=2 exit_code=- uptime_s=4000");
+	(void)state;
+	assert_line(WEB "\"State\":\"exited\",\"Status\":\"Exited (137) 5 minutes ago\"",
+		"{\"RestartCount\":0,\"State\":{\"ExitCode\":137,\"StartedAt\":"
+		"\"2020-08-11T13:39:04.908Z\"}}",
+		LINE "exited health=none restarts=0 exit_code=137 uptime_s=-");
 }
 
-static void a_container_that_has_ended(void **unused)
+static void unknown_values_are_a_dash_and_the_uptime_is_the_least_possible(void **state)
 {
-	(void)unused;
-	struct engine_container c = container("exited", "Exited (137) 5 minutes ago");
-	const struct engine_container_state state = {.exit_code = 137, .started_ms = NOW_MS - 1};
-
-	c.exit_code = 137;
-	assert_line(&c, &state,
-		"service=web name=app_web_1 image=localhost:5000/web:1 state=exited "
-		"health=none restarts=0 exit_code=137 uptime_s=-");
+	(void)state;
+	assert_line(WEB "\"State\":\"running\",\"Status\":\"Up 5 minutes (health: starting)\"",
+		NULL, LINE "running health=starting restarts=- exit_code=- uptime_s=300");
 }
 
-static void what_is_not_known_is_a_dash_and_the_uptime_the_least_it_can_be(void **unused)
+static void a_dead_container_has_no_uptime(void **state)
 {
-	(void)unused;
-	struct engine_container c = container("running", "Up 5 minutes (health: starting)");
+	(void)state;
+	assert_line(WEB "\"State\":\"dead\",\"Status\":\"Dead\"", NULL,
+		LINE "dead health=none restarts=- exit_code=- uptime_s=-");
+}
 
-	c.health = ENGINE_HEALTH_STARTING;
-	assert_line(&c, NULL,
-		"service=web name=app_web_1 image=localhost:5000/web:1 state=running "
-		"health=starting restarts=- exit_code=- uptime_s=300");
-	c = container("dead", "Dead");
-	assert_line(&c, NULL,
-		"service=web name=app_web_1 image=localhost:5000/web:1 state=dead "
+static void a_clock_that_was_set_back_makes_no_negative_uptime(void **state)
+{
+	(void)state;
+	assert_line(WEB "\"State\":\"running\",\"Status\":\"Up 5 minutes\"",
+		"{\"RestartCount\":0,\"State\":{\"Running\":true,\"StartedAt\":"
+		"\"2020-08-11T13:39:04.910Z\"}}",
+		LINE "running health=none restarts=0 exit_code=- uptime_s=0");
+}
+
+static void values_of_others_cannot_look_like_fields(void **state)
+{
+	(void)state;
+	assert_line("\"Names\":[],\"Image\":\"a\\nb\"," LABELS(
+			    "x state=running \\\"y") ","
+						     "\"State\":\"created\",\"Status\":\"Created\"",
+		NULL,
+		"container status: service=\"x state=running 'y\" name=- image=a\\x0ab "
+		"state=created "
 		"health=none restarts=- exit_code=- uptime_s=-");
 }
 
-static void a_clock_that_was_set_back_makes_no_negative_uptime(void **unused)
+/// What was inspected five minutes ago.
+static void fresh_is_what_has_not_changed_since(void **state)
 {
-	(void)unused;
-	struct engine_container c = container("running", "Up 5 minutes");
-	const struct engine_container_state state = {.exit_code = -1, .started_ms = NOW_MS + 1};
-
-	assert_line(&c, &state,
-		"service=web name=app_web_1 image=localhost:5000/web:1 state=running "
-		"health=none restarts=0 exit_code=- uptime_s=0");
-}
-
-static void a_strangers_words_cannot_look_like_ours(void **unused)
-{
-	(void)unused;
-	struct engine_container c = container("created", "Created");
-
-	c.service = (char *)"x state=running \"y";
-	c.name = (char *)"";
-	c.image = (char *)"a\nb";
-	assert_line(&c, NULL,
-		"service=\"x state=running 'y\" name=- image=a\\x0ab state=created "
-		"health=none restarts=- exit_code=- uptime_s=-");
-}
-
-static void fresh_is_what_has_not_changed_since(void **unused)
-{
-	(void)unused;
 	static const struct {
-		const char *word, *state, *status;
-		bool fresh;
+		const char *before, *now, *status;
+		bool is_fresh;
 	} cases[] = {
 		{"running", "running", "Up 5 minutes", true},
 		{"running", "running", "Up 4 minutes (healthy)", false},
@@ -412,11 +411,22 @@ static void fresh_is_what_has_not_changed_since(void **unused)
 	};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
-		struct container_status_known known = {.seen_ms = 1000};
-		const struct engine_container c = container(cases[i].state, cases[i].status);
+		char first[512], second[512];
+		const struct fake_answer answers[] = {VERSION, {LIST, first, FAKE_CLOSE, 1},
+			{LIST, second, FAKE_CLOSE}, INSPECT("c1", "{}")};
 
-		strcpy(known.word, cases[i].word);
-		assert_int_equal(container_status_is_fresh(&known, &c, 301000), cases[i].fresh);
+		if (i > 0)
+			assert_int_equal(teardown(state) | setup(state), 0);
+		(void)snprintf(first, sizeof(first),
+			OK "[{\"Id\":\"c1\"," WEB "\"State\":\"%s\",\"Status\":\"\"}]",
+			cases[i].before);
+		(void)snprintf(second, sizeof(second),
+			OK "[{\"Id\":\"c1\"," WEB "\"State\":\"%s\",\"Status\":\"%s\"}]",
+			cases[i].now, cases[i].status);
+		f.wait_ms = 300000;
+		run(answers, 4, 2);
+		assert_int_equal(
+			requests("GET /v1.41/containers/c1/json"), cases[i].is_fresh ? 1 : 2);
 	}
 }
 
@@ -428,18 +438,19 @@ int main(void)
 		STATUS_TEST(nothing_is_asked_while_nothing_happens),
 		STATUS_TEST(once_something_happened_the_list_is_asked_for),
 		STATUS_TEST(while_the_monitor_sees_nothing_the_list_is_asked_for),
-		STATUS_TEST(a_row_of_which_not_all_is_known_is_asked_for),
+		STATUS_TEST(a_row_with_unknown_values_is_requested),
 		STATUS_TEST(what_keeps_restarting_is_asked_for_each_time),
-		STATUS_TEST(a_container_that_is_gone_meanwhile_keeps_what_the_list_said),
-		STATUS_TEST(without_containers_one_line_says_so),
-		STATUS_TEST(an_engine_that_is_away_is_told_once_and_once_that_it_is_back),
+		STATUS_TEST(a_container_removed_meanwhile_keeps_the_state_of_the_list),
+		STATUS_TEST(without_containers_one_line_is_logged),
+		STATUS_TEST(an_engine_that_is_away_and_its_return_are_logged_once),
 		STATUS_TEST(nothing_is_asked_without_a_frequency),
-		cmocka_unit_test(a_container_that_runs),
-		cmocka_unit_test(a_container_that_has_ended),
-		cmocka_unit_test(what_is_not_known_is_a_dash_and_the_uptime_the_least_it_can_be),
-		cmocka_unit_test(a_clock_that_was_set_back_makes_no_negative_uptime),
-		cmocka_unit_test(a_strangers_words_cannot_look_like_ours),
-		cmocka_unit_test(fresh_is_what_has_not_changed_since),
+		STATUS_TEST(a_container_that_runs),
+		STATUS_TEST(a_container_that_has_exited),
+		STATUS_TEST(unknown_values_are_a_dash_and_the_uptime_is_the_least_possible),
+		STATUS_TEST(a_dead_container_has_no_uptime),
+		STATUS_TEST(a_clock_that_was_set_back_makes_no_negative_uptime),
+		STATUS_TEST(values_of_others_cannot_look_like_fields),
+		STATUS_TEST(fresh_is_what_has_not_changed_since),
 	};
 
 	return cmocka_run_group_tests_name("daemon/container_status", tests, NULL, NULL);

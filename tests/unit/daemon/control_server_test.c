@@ -212,7 +212,7 @@ static void send_and_end(struct fixture *unused)
 	control_client_finish(f.client, number("exit", 0));
 }
 
-static void a_request_gets_its_lines_and_then_the_end(void **state)
+static void a_request_gets_its_lines_and_then_the_last_one(void **state)
 {
 	(void)state;
 	f.answer = send_and_end;
@@ -366,7 +366,7 @@ static void close_all(const int *fds, int n)
 	turn();
 }
 
-static void who_half_closed_and_went_is_noticed(void **state)
+static void a_half_closed_client_that_leaves_is_noticed(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
@@ -380,7 +380,7 @@ static void who_half_closed_and_went_is_noticed(void **state)
 	assert_int_equal(f.gone, LIMIT_CONTROL_CLIENTS);
 }
 
-static void who_spoke_out_of_turn_and_went_is_noticed(void **state)
+static void a_client_that_sent_too_much_and_leaves_is_noticed(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
@@ -398,7 +398,7 @@ static void who_spoke_out_of_turn_and_went_is_noticed(void **state)
 }
 
 /// It has not read what it was sent: its going then is an error as well as a hang-up.
-static void who_went_without_reading_is_noticed(void **state)
+static void a_client_that_leaves_without_reading_is_noticed(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -411,7 +411,7 @@ static void who_went_without_reading_is_noticed(void **state)
 	assert_int_equal(f.gone, 1);
 }
 
-static void who_speaks_out_of_turn_is_answered_all_the_same(void **state)
+static void a_client_that_sends_too_much_is_still_answered(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -425,7 +425,7 @@ static void who_speaks_out_of_turn_is_answered_all_the_same(void **state)
 	assert_non_null(strstr(lm_buf_cstr(&f.peer.got), "{\"exit\":0}\n"));
 }
 
-static void a_client_that_goes_is_told_once(void **state)
+static void a_client_that_leaves_is_reported_once(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -451,7 +451,7 @@ static void a_request_of_one_that_went_at_once_is_handed_over_first(void **state
 	assert_int_equal(f.gone, 1);
 }
 
-static void without_a_request_nobody_is_told_of_going(void **state)
+static void a_client_without_a_request_leaves_unreported(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -494,7 +494,7 @@ static void a_slow_reader_loses_only_what_may_be_left_out(void **state)
 	assert_int_equal(f.gone, 0);
 }
 
-static void who_does_not_read_what_must_be_said_is_given_up(void **state)
+static void a_client_that_does_not_read_required_lines_is_dropped(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -507,7 +507,7 @@ static void who_does_not_read_what_must_be_said_is_given_up(void **state)
 	assert_int_equal(f.gone, 1);
 }
 
-static void a_client_given_up_may_still_be_ended(void **state)
+static void a_dropped_client_may_still_be_finished(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -520,7 +520,7 @@ static void a_client_given_up_may_still_be_ended(void **state)
 	assert_int_equal(f.gone, 0);
 }
 
-static void a_line_over_the_ceiling_may_be_left_out_or_ends_it(void **state)
+static void a_line_over_the_ceiling_is_dropped_or_drops_the_client(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -534,7 +534,7 @@ static void a_line_over_the_ceiling_may_be_left_out_or_ends_it(void **state)
 	assert_int_equal(f.gone, 1);
 }
 
-static void an_ended_client_that_does_not_read_is_closed(void **state)
+static void a_finished_client_that_does_not_read_is_closed(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -567,7 +567,7 @@ static void assert_served(void)
 	assert_non_null(strstr(ask_status(), "{\"exit\":0}"));
 }
 
-static void one_client_too_many_is_told_so(void **state)
+static void one_client_too_many_is_rejected(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
@@ -622,7 +622,7 @@ static void expect_nothing(int fd)
 	assert_int_equal(errno, EAGAIN);
 }
 
-static void who_did_not_ask_makes_room_the_oldest_first(void **state)
+static void clients_without_a_request_make_room_the_oldest_first(void **state)
 {
 	(void)state;
 	int fds[LIMIT_CONTROL_CLIENTS];
@@ -679,7 +679,7 @@ static void destroy_server(struct fixture *unused)
 	control_server_destroy(lm_take(f.control));
 }
 
-static void the_server_may_end_within_a_request(void **state)
+static void the_server_may_be_destroyed_within_a_request(void **state)
 {
 	(void)state;
 	f.answer = destroy_server;
@@ -691,7 +691,7 @@ static void the_server_may_end_within_a_request(void **state)
 }
 
 /// Whatever the handler keeps of a client (one that follows the log) must not outlive it.
-static void clients_are_gone_when_the_server_ends(void **state)
+static void clients_are_gone_when_the_server_is_destroyed(void **state)
 {
 	(void)state;
 	connect_peer(&f.peer);
@@ -702,7 +702,7 @@ static void clients_are_gone_when_the_server_ends(void **state)
 	assert_int_equal(f.gone, 1);
 }
 
-static void the_server_may_end_when_a_client_goes(void **state)
+static void the_server_may_be_destroyed_when_a_client_leaves(void **state)
 {
 	(void)state;
 	f.gone_destroys = &f;
@@ -783,7 +783,7 @@ static void the_socket_is_roots_and_one_groups(void **state)
 }
 
 /// As where the mode of the socket file lets in more than the groups say.
-static void who_is_in_no_group_gets_a_sentence(void **state)
+static void a_user_in_no_group_gets_an_error(void **state)
 {
 	(void)state;
 	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
@@ -803,7 +803,7 @@ static void may_only_ask(struct fixture *unused)
 	control_client_finish(f.client, control_last_line(0, NULL));
 }
 
-static void who_is_in_the_reading_group_may_only_ask(void **state)
+static void a_user_in_the_reading_group_may_only_read(void **state)
 {
 	(void)state;
 	static const struct control_handler handler = {.request = on_request, .gone = on_gone};
@@ -906,7 +906,7 @@ static void a_request_of_many_values_is_refused_unparsed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CONTROL_TEST(a_request_gets_its_lines_and_then_the_end),
+		CONTROL_TEST(a_request_gets_its_lines_and_then_the_last_one),
 		CONTROL_TEST(a_request_may_come_in_pieces_and_the_answer_later),
 		CONTROL_TEST(what_is_no_request_is_refused_in_a_sentence),
 		CONTROL_TEST(a_request_too_long_is_refused),
@@ -914,30 +914,30 @@ int main(void)
 		CONTROL_TEST(a_request_that_does_not_become_complete_is_refused),
 		CONTROL_TEST(closing_the_sending_side_is_not_leaving),
 		CONTROL_TEST(closing_the_sending_side_ends_the_line),
-		CONTROL_TEST(who_half_closed_and_went_is_noticed),
-		CONTROL_TEST(who_spoke_out_of_turn_and_went_is_noticed),
-		CONTROL_TEST(who_went_without_reading_is_noticed),
-		CONTROL_TEST(who_speaks_out_of_turn_is_answered_all_the_same),
-		CONTROL_TEST(a_client_that_goes_is_told_once),
+		CONTROL_TEST(a_half_closed_client_that_leaves_is_noticed),
+		CONTROL_TEST(a_client_that_sent_too_much_and_leaves_is_noticed),
+		CONTROL_TEST(a_client_that_leaves_without_reading_is_noticed),
+		CONTROL_TEST(a_client_that_sends_too_much_is_still_answered),
+		CONTROL_TEST(a_client_that_leaves_is_reported_once),
 		CONTROL_TEST(a_request_of_one_that_went_at_once_is_handed_over_first),
-		CONTROL_TEST(without_a_request_nobody_is_told_of_going),
+		CONTROL_TEST(a_client_without_a_request_leaves_unreported),
 		CONTROL_TEST(a_slow_reader_loses_only_what_may_be_left_out),
-		CONTROL_TEST(who_does_not_read_what_must_be_said_is_given_up),
-		CONTROL_TEST(a_client_given_up_may_still_be_ended),
-		CONTROL_TEST(a_line_over_the_ceiling_may_be_left_out_or_ends_it),
-		CONTROL_TEST(an_ended_client_that_does_not_read_is_closed),
-		CONTROL_TEST(one_client_too_many_is_told_so),
+		CONTROL_TEST(a_client_that_does_not_read_required_lines_is_dropped),
+		CONTROL_TEST(a_dropped_client_may_still_be_finished),
+		CONTROL_TEST(a_line_over_the_ceiling_is_dropped_or_drops_the_client),
+		CONTROL_TEST(a_finished_client_that_does_not_read_is_closed),
+		CONTROL_TEST(one_client_too_many_is_rejected),
 		CONTROL_TEST(places_are_kept_for_root_and_our_own_user),
-		CONTROL_TEST(who_did_not_ask_makes_room_the_oldest_first),
+		CONTROL_TEST(clients_without_a_request_make_room_the_oldest_first),
 		CONTROL_TEST(requests_that_are_not_complete_share_their_memory),
-		CONTROL_TEST(the_server_may_end_within_a_request),
-		CONTROL_TEST(clients_are_gone_when_the_server_ends),
-		CONTROL_TEST(the_server_may_end_when_a_client_goes),
+		CONTROL_TEST(the_server_may_be_destroyed_within_a_request),
+		CONTROL_TEST(clients_are_gone_when_the_server_is_destroyed),
+		CONTROL_TEST(the_server_may_be_destroyed_when_a_client_leaves),
 		CONTROL_TEST(a_socket_of_another_program_stays),
 		CONTROL_TEST(two_servers_cannot_share_a_socket),
 		CONTROL_TEST(the_socket_is_roots_and_one_groups),
-		CONTROL_TEST(who_is_in_no_group_gets_a_sentence),
-		CONTROL_TEST(who_is_in_the_reading_group_may_only_ask),
+		CONTROL_TEST(a_user_in_no_group_gets_an_error),
+		CONTROL_TEST(a_user_in_the_reading_group_may_only_read),
 		cmocka_unit_test(takes_null),
 		cmocka_unit_test(a_line_is_complete_with_its_end),
 		cmocka_unit_test(a_line_may_reach_the_ceiling_and_not_pass_it),

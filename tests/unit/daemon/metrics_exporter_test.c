@@ -217,7 +217,7 @@ static void the_same_text_is_written_again_if_the_file_is_gone_or_cut(void **sta
 	assert_string_equal(content(), "text 7\n");
 }
 
-static void writes_at_the_end(void **state)
+static void writes_at_exit(void **state)
 {
 	(void)state;
 	metrics_exporter_destroy(f.exporter);
@@ -225,7 +225,7 @@ static void writes_at_the_end(void **state)
 	assert_string_equal(content(), "text 1\n");
 }
 
-static void a_failure_is_told_once(void **state)
+static void a_failure_is_logged_once(void **state)
 {
 	(void)state;
 	lm_log_set_sink(on_log, NULL);
@@ -265,8 +265,8 @@ int main(void)
 		EXPORTER_TEST(without_a_change_it_neither_writes_nor_wakes_up),
 		EXPORTER_TEST(the_same_text_is_not_written_again),
 		EXPORTER_TEST(the_same_text_is_written_again_if_the_file_is_gone_or_cut),
-		EXPORTER_TEST(writes_at_the_end),
-		EXPORTER_TEST(a_failure_is_told_once),
+		EXPORTER_TEST(writes_at_exit),
+		EXPORTER_TEST(a_failure_is_logged_once),
 		EXPORTER_TEST(no_file_is_nothing_to_do),
 	};
 

@@ -244,7 +244,7 @@ static void shows_each_broker_in_each_family(void **state)
 		"lighterman_messages_dropped_total{broker=\"/run/b\",class=\"progress\"} 2\n");
 }
 
-static void an_orderly_end_shows(void **state)
+static void an_orderly_exit_shows(void **state)
 {
 	const struct metrics m = {.exited = true};
 
@@ -330,7 +330,7 @@ int main(void)
 		cmocka_unit_test(escapes_what_labels_hold),
 		cmocka_unit_test(control_characters_do_not_reach_a_terminal),
 		cmocka_unit_test(shows_each_broker_in_each_family),
-		cmocka_unit_test(an_orderly_end_shows),
+		cmocka_unit_test(an_orderly_exit_shows),
 		cmocka_unit_test(the_ceiling_is_enough_for_all_services_and_brokers),
 		cmocka_unit_test(what_is_over_the_ceiling_is_refused),
 		cmocka_unit_test(adds_up_by_service),

@@ -12,48 +12,107 @@
 
 #include <cmocka.h>
 
-/// The message without its id, which is 32 hexadecimal digits.
-static char *without_id(enum publisher_connection what, const char *thing)
+static struct publisher_events broker; ///< What the brokers gave their publisher.
+
+int64_t __wrap_lm_clock_wall_ms(void);
+lm_rc __wrap_publisher_create(struct loop *loop, const struct mqtt_settings *settings,
+	const char *directory, const struct publisher_events *events, struct publisher **ret,
+	struct lm_err *err);
+void __wrap_publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic);
+
+int64_t __wrap_lm_clock_wall_ms(void)
 {
-	lm_auto_free char *text = mqtt_brokers_connection_message(what, "c1", thing, 1600000000123);
-	lm_auto_json json_t *message = json_loads(text, 0, NULL);
-	const char *id = json_get_text(message, "id");
+	return 1600000000123;
+}
+
+lm_rc __wrap_publisher_create(struct loop *loop, const struct mqtt_settings *settings,
+	const char *directory, const struct publisher_events *events, struct publisher **ret,
+	struct lm_err *err)
+{
+	(void)loop;
+	(void)settings;
+	(void)directory;
+	(void)err;
+	broker = *events;
+	*ret = NULL;
+	return LM_OK;
+}
+
+void __wrap_publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic)
+{
+	(void)p;
+	(void)class;
+	(void)topic;
+}
+
+/// Takes a member that is 32 hexadecimal digits out of the message.
+static void take_id(json_t *message, const char *key, char out[MQTT_BROKERS_ID_SIZE])
+{
+	const char *id = json_get_text(message, key);
 
 	assert_non_null(id);
 	assert_int_equal(strspn(id, "0123456789abcdef"), 32);
 	assert_int_equal(strlen(id), 32);
-	json_object_del(message, "id");
+	memcpy(out, id, MQTT_BROKERS_ID_SIZE);
+	json_object_del(message, key);
+}
+
+/// The message without its ids, as the publisher asks for it after that of a lost connection.
+static char *without_ids(enum publisher_connection what, const char *thing)
+{
+	struct host_broker settings = {.host = (char *)"127.0.0.1", .port = 1883};
+	const struct host_settings host = {.state_directory = (char *)"/nonexistent",
+		.thing_name = (char *)thing,
+		.brokers = &settings,
+		.brokers_n = 1};
+	struct loop *loop = NULL;
+	struct mqtt_brokers *brokers = NULL;
+	char id[MQTT_BROKERS_ID_SIZE], first[MQTT_BROKERS_ID_SIZE], second[MQTT_BROKERS_ID_SIZE];
+
+	assert_int_equal(loop_create(&loop, NULL), LM_OK);
+	assert_int_equal(mqtt_brokers_create(loop, &host, &brokers, NULL), LM_OK);
+	lm_auto_free char *lost = broker.connection_message(broker.ctx, PUBLISHER_LOST);
+	lm_auto_free char *text =
+		what == PUBLISHER_LOST ? NULL : broker.connection_message(broker.ctx, what);
+	lm_auto_json json_t *will = json_loads(lost, 0, NULL);
+	lm_auto_json json_t *message = json_loads(text ? text : lost, 0, NULL);
+	take_id(message, "id", id);
+	take_id(will, "connection", first);
+	take_id(message, "connection", second);
+	assert_string_equal(first, second);
+	assert_string_not_equal(id, first);
+	mqtt_brokers_destroy(brokers);
+	loop_destroy(loop);
 	return json_dumps(message, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
-static void tells_who_is_connected_since_when(void **state)
+static void reports_who_is_connected_since_when(void **state)
 {
-	lm_auto_free char *text = without_id(PUBLISHER_CONNECTED, "Boat");
+	lm_auto_free char *text = without_ids(PUBLISHER_CONNECTED, "Boat");
 
 	(void)state;
 	assert_string_equal(text,
-		"{\"connection\":\"c1\",\"state\":\"connected\",\"thing\":\"Boat\","
+		"{\"state\":\"connected\",\"thing\":\"Boat\","
 		"\"time\":\"2020-09-13T12:26:40.123Z\",\"version\":\"" LM_VERSION "\"}");
 }
 
-static void tells_that_it_ends(void **state)
+static void reports_an_orderly_disconnect(void **state)
 {
-	lm_auto_free char *text = without_id(PUBLISHER_ENDED, NULL);
+	lm_auto_free char *text = without_ids(PUBLISHER_ENDED, NULL);
 
 	(void)state;
 	assert_string_equal(text,
-		"{\"connection\":\"c1\",\"state\":\"ended\",\"thing\":null,"
+		"{\"state\":\"ended\",\"thing\":null,"
 		"\"time\":\"2020-09-13T12:26:40.123Z\",\"version\":\"" LM_VERSION "\"}");
 }
 
-static void a_last_will_does_not_know_its_time(void **state)
+static void a_last_will_has_no_time(void **state)
 {
-	lm_auto_free char *text = without_id(PUBLISHER_LOST, "Boat");
+	lm_auto_free char *text = without_ids(PUBLISHER_LOST, "Boat");
 
 	(void)state;
-	assert_string_equal(text,
-		"{\"connection\":\"c1\",\"state\":\"lost\",\"thing\":\"Boat\",\"time\":null,"
-		"\"version\":\"" LM_VERSION "\"}");
+	assert_string_equal(text, "{\"state\":\"lost\",\"thing\":\"Boat\",\"time\":null,"
+				  "\"version\":\"" LM_VERSION "\"}");
 }
 
 static void ids_differ(void **state)
@@ -67,9 +126,9 @@ static void ids_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tells_who_is_connected_since_when),
-		cmocka_unit_test(tells_that_it_ends),
-		cmocka_unit_test(a_last_will_does_not_know_its_time),
+		cmocka_unit_test(reports_who_is_connected_since_when),
+		cmocka_unit_test(reports_an_orderly_disconnect),
+		cmocka_unit_test(a_last_will_has_no_time),
 		cmocka_unit_test(ids_differ),
 	};
 

@@ -18,7 +18,7 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/// A worker that is a shell script, and what was heard of it.
+/// A worker that is a shell script, and the events of it.
 struct fixture {
 	char folder[64];
 	char path[96];
@@ -33,7 +33,7 @@ struct fixture {
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
 	bool kill_when_shipped; ///< Then it has no end.
 	char *order;            ///< What it gets when it is idle for the first time.
-	struct lm_buf heard;
+	struct lm_buf events;
 	bool ended;
 	enum worker_verdict verdict;
 	char stage[64], message[1024], effect[32];
@@ -52,7 +52,7 @@ static int setup(void **state)
 	f = (struct fixture){.folder = "/tmp/job_test.XXXXXX",
 		.silence_ms = PATIENCE_MS,
 		.secret_fd = -1,
-		.heard = LM_BUF(4096)};
+		.events = LM_BUF(4096)};
 	assert_non_null(mkdtemp(f.folder));
 	(void)snprintf(f.path, sizeof(f.path), "%s/worker", f.folder);
 	assert_int_equal(loop_create(&f.loop, NULL), LM_OK);
@@ -69,7 +69,7 @@ static int teardown(void **state)
 	worker_process_destroy(f->worker);
 	loop_timer_destroy(f->limit);
 	loop_destroy(f->loop);
-	lm_buf_finish(&f->heard);
+	lm_buf_finish(&f->events);
 	(void)unlink(f->path);
 	assert_int_equal(rmdir(f->folder), 0);
 	return 0;
@@ -79,7 +79,7 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->heard, "begin %s;", stage);
+	(void)lm_buf_printf(&f->events, "begin %s;", stage);
 	if (f->cancel_at_begin)
 		worker_process_cancel(f->worker);
 	if (f->stall_ms > 0)
@@ -92,28 +92,28 @@ static void on_progress(void *ctx, const json_t *line)
 	struct fixture *f = ctx;
 
 	(void)lm_buf_printf(
-		&f->heard, "%s %s;", json_get_text(line, "stage"), json_get_text(line, "state"));
+		&f->events, "%s %s;", json_get_text(line, "stage"), json_get_text(line, "state"));
 }
 
 static void on_image(void *ctx, const char *ref, const char *digest)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->heard, "image %s %s;", ref, digest);
+	(void)lm_buf_printf(&f->events, "image %s %s;", ref, digest);
 }
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->heard, "compose %s %s;", stamp, version);
+	(void)lm_buf_printf(&f->events, "compose %s %s;", stamp, version);
 }
 
 static void on_shipped(void *ctx, uint64_t n, uint64_t rejected)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->heard, "shipped %d %d;", (int)n, (int)rejected);
+	(void)lm_buf_printf(&f->events, "shipped %d %d;", (int)n, (int)rejected);
 	if (f->kill_when_shipped)
 		loop_stop(f->loop);
 }
@@ -122,7 +122,7 @@ static void on_idle(void *ctx)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_puts(&f->heard, "idle;");
+	(void)lm_buf_puts(&f->events, "idle;");
 	if (f->order)
 		worker_process_order(f->worker, lm_take(f->order));
 }
@@ -131,7 +131,7 @@ static void on_text(void *ctx, struct lm_str line)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->heard, "text %.*s;", LM_STR_ARG(line));
+	(void)lm_buf_printf(&f->events, "text %.*s;", LM_STR_ARG(line));
 }
 
 static void on_ended(void *ctx, const struct worker_result *result)
@@ -188,7 +188,7 @@ static void run_bare(struct fixture *f, const char *script)
 	assert_int_equal(f->ended, !f->kill_when_shipped);
 }
 
-/// One that is hardened, or says so, and was handed all that it is not given before.
+/// One that is hardened, or reports so, and was given the rest.
 static void run(struct fixture *f, const char *script)
 {
 	lm_auto_free char *hardened =
@@ -197,7 +197,7 @@ static void run(struct fixture *f, const char *script)
 	run_bare(f, hardened);
 }
 
-static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
+static void a_worker_gets_its_document_and_a_go_for_each_stage(void **state)
 {
 	struct fixture *f = *state;
 
@@ -209,11 +209,11 @@ static void a_worker_gets_its_job_and_a_go_for_each_stage(void **state)
 	       "echo '{\"result\":\"success\",\"stage\":null,\"effect\":\"started\"}'");
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
 	assert_string_equal(f->effect, "started");
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text {\"job\":\"deploy\"};"));
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text go;"));
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "fetch begin;begin fetch;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "text {\"job\":\"deploy\"};"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "text go;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "fetch begin;begin fetch;"));
 	assert_non_null(
-		strstr(lm_buf_cstr(&f->heard), "fetch end;image a:1 sha256:0;compose s 2;"));
+		strstr(lm_buf_cstr(&f->events), "fetch end;image a:1 sha256:0;compose s 2;"));
 }
 
 /// Before it is hardened, a thief can have what it has.
@@ -230,16 +230,16 @@ static void a_worker_that_is_not_hardened_has_nothing(void **state)
 		    "echo '{\"result\":\"success\"}'");
 	assert_int_equal(unsetenv("AWS_SECRET_ACCESS_KEY"), 0);
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text got take;"));
-	assert_null(strstr(lm_buf_cstr(&f->heard), "hunter2"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "text got take;"));
+	assert_null(strstr(lm_buf_cstr(&f->events), "hunter2"));
 	// It has four: stdin, stdout, stderr and the lock; the shell's own is the script.
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), " 3 -> /dev/null"));
-	assert_null(strstr(lm_buf_cstr(&f->heard), " 4 -> "));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), " 3 -> /dev/null"));
+	assert_null(strstr(lm_buf_cstr(&f->events), " 4 -> "));
 	(void)close(secret[0]);
 	(void)close(secret[1]);
 }
 
-static void what_comes_before_a_worker_is_hardened_ends_it(void **state)
+static void any_line_before_hardened_kills_the_worker(void **state)
 {
 	static const char *const lines[] = {"{\"stage\":\"pull\",\"state\":\"begin\"}",
 		"{\"alive\":true}", "{\"hardened\":false}",
@@ -271,7 +271,7 @@ static void a_worker_that_dies_has_failed(void **state)
 	assert_string_equal(f->effect, "");
 }
 
-static void rubbish_ends_the_worker_and_the_job(void **state)
+static void an_invalid_line_kills_the_worker(void **state)
 {
 	struct fixture *f = *state;
 
@@ -280,7 +280,7 @@ static void rubbish_ends_the_worker_and_the_job(void **state)
 	assert_non_null(strstr(f->message, "sent an invalid line ('Segmentation fault')"));
 }
 
-static void a_line_without_end_ends_the_worker_and_the_job(void **state)
+static void an_endless_line_kills_the_worker(void **state)
 {
 	struct fixture *f = *state;
 
@@ -289,7 +289,7 @@ static void a_line_without_end_ends_the_worker_and_the_job(void **state)
 	assert_non_null(strstr(f->message, "a line is longer than"));
 }
 
-static void lines_of_another_job_end_the_worker_and_the_job(void **state)
+static void lines_of_another_task_kill_the_worker(void **state)
 {
 	struct fixture *f = *state;
 
@@ -310,7 +310,7 @@ static void lines_of_another_job_end_the_worker_and_the_job(void **state)
 		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
-	assert_int_equal(f->heard.len, 0);
+	assert_int_equal(f->events.len, 0);
 }
 
 static void a_worker_reports_what_it_has_shipped(void **state)
@@ -321,7 +321,7 @@ static void a_worker_reports_what_it_has_shipped(void **state)
 	run(f, "read -r job; echo '{\"shipped\":100,\"rejected\":2}'\n"
 	       "echo '{\"shipped\":150,\"rejected\":0}'; echo '{\"result\":\"success\"}'");
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
-	assert_string_equal(lm_buf_cstr(&f->heard), "shipped 100 2;shipped 150 0;");
+	assert_string_equal(lm_buf_cstr(&f->events), "shipped 100 2;shipped 150 0;");
 }
 
 static void a_worker_that_is_idle_gets_an_order(void **state)
@@ -334,7 +334,7 @@ static void a_worker_that_is_idle_gets_an_order(void **state)
 	       "read -r order; test \"$order\" = more || exit\n"
 	       "echo '{\"shipped\":50,\"rejected\":0}'; echo '{\"result\":\"success\"}'");
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
-	assert_string_equal(lm_buf_cstr(&f->heard), "shipped 100 0;idle;shipped 50 0;");
+	assert_string_equal(lm_buf_cstr(&f->events), "shipped 100 0;idle;shipped 50 0;");
 }
 
 static void a_worker_that_is_idle_ships_nothing(void **state)
@@ -353,17 +353,17 @@ static void a_worker_that_is_idle_ships_nothing(void **state)
 		assert_non_null(strstr(f->message, "sent an invalid line"));
 		worker_process_destroy(lm_take(f->worker));
 	}
-	assert_string_equal(lm_buf_cstr(&f->heard), "idle;idle;");
+	assert_string_equal(lm_buf_cstr(&f->events), "idle;idle;");
 }
 
-static void what_a_killed_worker_had_said_counts_and_its_end_is_not_told(void **state)
+static void lines_of_a_killed_worker_count_and_its_exit_is_not_reported(void **state)
 {
 	struct fixture *f = *state;
 
 	f->ships = f->kill_when_shipped = true;
 	run(f, "trap '' TERM; read -r job; mkfifo $0.fifo; echo "
 	       "'{\"shipped\":100,\"rejected\":0}'\n"
-	       "echo '{\"shipped\":150,\"rejected\":0}'; echo last words >&2; echo >$0.fifo\n"
+	       "echo '{\"shipped\":150,\"rejected\":0}'; echo last text >&2; echo >$0.fifo\n"
 	       "read -r never");
 	// Everything is in the pipes once the script is past the fifo.
 	(void)strcat(f->path, ".fifo");
@@ -373,12 +373,12 @@ static void what_a_killed_worker_had_said_counts_and_its_end_is_not_told(void **
 	assert_int_equal(unlink(f->path), 0);
 	f->path[strlen(f->path) - strlen(".fifo")] = '\0';
 	worker_process_kill(f->worker);
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "shipped 150 0;"));
-	assert_non_null(strstr(lm_buf_cstr(&f->heard), "text last words;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "shipped 150 0;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "text last text;"));
 	assert_false(f->ended);
 }
 
-static void silence_ends_the_worker_and_the_job(void **state)
+static void silence_kills_the_worker(void **state)
 {
 	struct fixture *f = *state;
 
@@ -389,7 +389,7 @@ static void silence_ends_the_worker_and_the_job(void **state)
 }
 
 /// A disk that takes its time, or a SIGSTOP: the worker waits for its `go`, and is not to blame.
-static void a_loop_that_stood_still_does_not_end_a_worker_that_waits(void **state)
+static void a_stalled_loop_does_not_kill_a_worker_that_waits(void **state)
 {
 	struct fixture *f = *state;
 
@@ -400,11 +400,11 @@ static void a_loop_that_stood_still_does_not_end_a_worker_that_waits(void **stat
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
 }
 
-static void what_came_while_the_loop_stood_still_is_read_before_silence_is_judged(void **state)
+static void output_during_a_stalled_loop_is_read_before_silence_counts(void **state)
 {
 	struct fixture *f = *state;
 
-	// The timer is due, and what the worker said last is unread: only that counts.
+	// The timer is due, and the last output of the worker is unread: only that counts.
 	f->silence_ms = 400;
 	f->stall_ms = 1200;
 	run(f, "trap '' TERM; read -r job\n"
@@ -437,15 +437,15 @@ static void stages_and_images_are_not_repeated(void **state)
 	}
 }
 
-static void what_the_worker_started_ends_with_it(void **state)
+static void children_are_killed_with_the_worker(void **state)
 {
 	struct fixture *f = *state;
 	long pid = 0;
 
 	run(f, "read -r job; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >&2; kill -KILL $$");
-	assert_int_equal(sscanf(strstr(lm_buf_cstr(&f->heard), "text "), "text %ld", &pid), 1);
+	assert_int_equal(sscanf(strstr(lm_buf_cstr(&f->events), "text "), "text %ld", &pid), 1);
 	assert_true(pid > 1);
-	// A zombie of somebody else's is as good as gone.
+	// A zombie of another parent counts as gone.
 	char path[64];
 	char text[256] = "";
 	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
@@ -455,7 +455,7 @@ static void what_the_worker_started_ends_with_it(void **state)
 	assert_true(!stat || strstr(text, ") Z ") != NULL);
 }
 
-static void a_stage_that_may_not_begin_ends_the_job(void **state)
+static void a_stage_that_may_not_begin_kills_the_worker(void **state)
 {
 	struct fixture *f = *state;
 
@@ -466,7 +466,7 @@ static void a_stage_that_may_not_begin_ends_the_job(void **state)
 	assert_string_equal(f->message, "not now");
 }
 
-static void a_cancelled_worker_is_told_and_ends_by_itself(void **state)
+static void a_cancelled_worker_exits_by_itself(void **state)
 {
 	struct fixture *f = *state;
 
@@ -488,7 +488,7 @@ static void a_cancelled_worker_that_dies_is_cancelled_too(void **state)
 	assert_int_equal(f->verdict, WORKER_CANCELLED);
 }
 
-static void a_program_that_cannot_run_is_no_job(void **state)
+static void a_program_that_cannot_run_is_an_error(void **state)
 {
 	struct fixture *f = *state;
 	lm_auto_json json_t *document = json_object();
@@ -511,26 +511,26 @@ static void a_program_that_cannot_run_is_no_job(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_worker_gets_its_job_and_a_go_for_each_stage),
+		TEST(a_worker_gets_its_document_and_a_go_for_each_stage),
 		TEST(a_worker_that_is_not_hardened_has_nothing),
-		TEST(what_comes_before_a_worker_is_hardened_ends_it),
+		TEST(any_line_before_hardened_kills_the_worker),
 		TEST(a_worker_that_dies_has_failed),
-		TEST(rubbish_ends_the_worker_and_the_job),
-		TEST(a_line_without_end_ends_the_worker_and_the_job),
-		TEST(lines_of_another_job_end_the_worker_and_the_job),
+		TEST(an_invalid_line_kills_the_worker),
+		TEST(an_endless_line_kills_the_worker),
+		TEST(lines_of_another_task_kill_the_worker),
 		TEST(a_worker_reports_what_it_has_shipped),
 		TEST(a_worker_that_is_idle_gets_an_order),
 		TEST(a_worker_that_is_idle_ships_nothing),
-		TEST(what_a_killed_worker_had_said_counts_and_its_end_is_not_told),
-		TEST(silence_ends_the_worker_and_the_job),
-		TEST(a_loop_that_stood_still_does_not_end_a_worker_that_waits),
-		TEST(what_came_while_the_loop_stood_still_is_read_before_silence_is_judged),
+		TEST(lines_of_a_killed_worker_count_and_its_exit_is_not_reported),
+		TEST(silence_kills_the_worker),
+		TEST(a_stalled_loop_does_not_kill_a_worker_that_waits),
+		TEST(output_during_a_stalled_loop_is_read_before_silence_counts),
 		TEST(stages_and_images_are_not_repeated),
-		TEST(what_the_worker_started_ends_with_it),
-		TEST(a_stage_that_may_not_begin_ends_the_job),
-		TEST(a_cancelled_worker_is_told_and_ends_by_itself),
+		TEST(children_are_killed_with_the_worker),
+		TEST(a_stage_that_may_not_begin_kills_the_worker),
+		TEST(a_cancelled_worker_exits_by_itself),
 		TEST(a_cancelled_worker_that_dies_is_cancelled_too),
-		TEST(a_program_that_cannot_run_is_no_job),
+		TEST(a_program_that_cannot_run_is_an_error),
 	};
 
 	return cmocka_run_group_tests_name("daemon/worker_process", tests, NULL, NULL);

@@ -96,7 +96,7 @@ static void refuses_everything_else(void **state)
 	}
 }
 
-static void a_result_tells_how_it_ended(void **state)
+static void a_result_has_its_members(void **state)
 {
 	lm_auto_json json_t *line = NULL;
 	struct worker_line parsed = {0};
@@ -221,7 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_every_line_of_the_protocol),
 		cmocka_unit_test(refuses_everything_else),
-		cmocka_unit_test(a_result_tells_how_it_ended),
+		cmocka_unit_test(a_result_has_its_members),
 		cmocka_unit_test_setup_teardown(hands_over_complete_lines_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_line_needs_no_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(refuses_a_line_over_the_ceiling, setup, teardown),
