@@ -30,7 +30,7 @@ def test_the_environment_is_not_cut_by_prefix(dock_with, compose, engine, local_
 
 def test_the_list_of_what_is_withheld_is_the_programs():
     root = pathlib.Path(__file__).resolve().parents[2]
-    source = (root / "src/docker/compose_env.c").read_text(encoding="utf-8")
+    source = (root / "src/docker/compose.c").read_text(encoding="utf-8")
     page = (root / "docs/formats.md").read_text(encoding="utf-8")
     listed = page.partition("### Which variables docker-compose gets")[2].partition("\n### ")[0]
     rows = "".join(line.split("|")[1] for line in listed.splitlines() if line.startswith("| `"))

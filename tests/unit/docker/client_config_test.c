@@ -76,7 +76,7 @@ static void what_it_does_not_know_is_left_alone(void **state)
 	}
 }
 
-static void tells_what_is_wrong_and_nothing_of_what_is_in_it(void **state)
+static void reports_the_problem_and_nothing_of_the_content(void **state)
 {
 	(void)state;
 	static const struct {
@@ -166,7 +166,7 @@ int main(void)
 		cmocka_unit_test(reads_the_logins_in_every_form),
 		cmocka_unit_test(knows_which_helper_a_registry_has),
 		cmocka_unit_test(what_it_does_not_know_is_left_alone),
-		cmocka_unit_test(tells_what_is_wrong_and_nothing_of_what_is_in_it),
+		cmocka_unit_test(reports_the_problem_and_nothing_of_the_content),
 		cmocka_unit_test(refuses_more_logins_than_can_be),
 		cmocka_unit_test(only_logins_and_the_context_are_replaced),
 		cmocka_unit_test(the_logins_are_those_of_the_task),

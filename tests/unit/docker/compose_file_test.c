@@ -400,7 +400,7 @@ static void finds_numbers_of_other_bases_where_a_text_is_wanted(void **state)
 	assert_found(text, 2, lm_buf_cstr(&second));
 }
 
-static void what_aliases_repeat_is_told_once_and_a_flood_is_cut(void **state)
+static void what_aliases_repeat_is_reported_once_and_many_are_cut(void **state)
 {
 	(void)state;
 	lm_auto_buf struct lm_buf text = LM_BUF(10000), messages = LM_BUF(100000);
@@ -447,7 +447,7 @@ int main(void)
 		cmocka_unit_test(finds_numbers_of_base_60),
 		cmocka_unit_test(finds_keys_that_stand_twice),
 		cmocka_unit_test(finds_numbers_of_other_bases_where_a_text_is_wanted),
-		cmocka_unit_test(what_aliases_repeat_is_told_once_and_a_flood_is_cut),
+		cmocka_unit_test(what_aliases_repeat_is_reported_once_and_many_are_cut),
 		cmocka_unit_test(finds_nothing_in_what_is_no_yaml),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,7 @@ static lm_rc find(struct fixture *f, struct compose *c, struct lm_err *err)
 	return compose_find(&search, &forever, c, err);
 }
 
-static void tells_where_it_looked(void **state)
+static void names_the_directories_that_it_searched(void **state)
 {
 	struct fixture *f = *state;
 	struct compose c = {0};
@@ -119,7 +119,7 @@ static void falls_back_to_the_plugin(void **state)
 	assert_string_equal(c.version, "5.0.1");
 }
 
-static void a_broken_compose_is_told_in_its_own_words(void **state)
+static void a_broken_compose_is_reported_with_its_own_error(void **state)
 {
 	struct fixture *f = *state;
 	struct compose c = {0};
@@ -231,10 +231,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(tells_where_it_looked),
+		TEST(names_the_directories_that_it_searched),
 		TEST(finds_both_generations),
 		TEST(falls_back_to_the_plugin),
-		TEST(a_broken_compose_is_told_in_its_own_words),
+		TEST(a_broken_compose_is_reported_with_its_own_error),
 		TEST(the_setting_comes_first_and_must_be_right),
 		TEST(a_known_program_is_not_asked_again_until_it_changes),
 		cmocka_unit_test(the_first_generation_fails_with_an_engine_that_is_too_new),

@@ -28,7 +28,7 @@ static void strips_escapes_and_control_characters(void **state)
 	}
 }
 
-static void the_words_give_the_kind(void **state)
+static void the_text_gives_the_kind(void **state)
 {
 	(void)state;
 	static const struct {
@@ -175,7 +175,7 @@ static void names_the_variable_that_is_not_set(void **state)
 	}
 }
 
-static void says_that_the_next_generation_knows_a_key(void **state)
+static void adds_that_the_next_generation_supports_a_key(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {
@@ -336,11 +336,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strips_escapes_and_control_characters),
-		cmocka_unit_test(the_words_give_the_kind),
+		cmocka_unit_test(the_text_gives_the_kind),
 		cmocka_unit_test(quoted_values_are_taken_out),
 		cmocka_unit_test(quoted_values_of_many_lines_are_taken_out),
 		cmocka_unit_test(names_the_variable_that_is_not_set),
-		cmocka_unit_test(says_that_the_next_generation_knows_a_key),
+		cmocka_unit_test(adds_that_the_next_generation_supports_a_key),
 		cmocka_unit_test(finds_the_reason_of_generation_1),
 		cmocka_unit_test(finds_the_reason_of_generation_2),
 		cmocka_unit_test(names_networks_and_ports_conflict),

@@ -126,7 +126,7 @@ static void as_many_services_are_built_as_there_are(void **state)
 	assert_string_equal(lm_buf_cstr(&f->lines), "INFO build web 1001;");
 }
 
-static void up_pulls_nothing_where_it_can_be_told_so(void **state)
+static void up_pulls_nothing_where_there_is_an_option_for_it(void **state)
 {
 	struct fixture *f = *state;
 	static const struct {
@@ -174,7 +174,7 @@ static void the_plugin_is_a_word_of_docker(void **state)
 	assert_string_equal(err.msg, "docker compose up failed: nothing works");
 }
 
-static void a_failure_has_composes_words_and_class(void **state)
+static void a_failure_has_composes_error_and_class(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
@@ -278,7 +278,7 @@ static void note_unset(void *ctx, struct lm_str name)
 	(void)lm_buf_printf(&f->lines, "unset %.*s;", LM_STR_ARG(name));
 }
 
-static void tells_of_variables_that_are_not_set_and_of_dollars_in_passwords(void **state)
+static void reports_variables_that_are_not_set_and_dollars_in_passwords(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
@@ -330,7 +330,7 @@ static void what_only_the_resolved_file_puts_together_is_a_value_too(void **stat
 	assert_non_null(strstr(err.msg, "username=u,password=***: no such device"));
 }
 
-static void a_silent_failure_tells_how_it_ended(void **state)
+static void a_silent_failure_reports_the_exit_status(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
@@ -471,7 +471,7 @@ static void sets_what_compose_needs(void **state)
 	compose_env_free(NULL);
 }
 
-static void makes_debians_compose_start_faster_unless_told_otherwise(void **state)
+static void makes_debians_compose_start_faster_unless_set_otherwise(void **state)
 {
 	(void)state;
 	const char *const none[] = {"HOME=/h", NULL};
@@ -502,18 +502,18 @@ int main(void)
 		TEST(the_file_may_have_another_name_in_what_is_printed),
 		TEST(hashes_are_asked_for_all_services_of_a_file),
 		TEST(as_many_services_are_built_as_there_are),
-		TEST(up_pulls_nothing_where_it_can_be_told_so),
+		TEST(up_pulls_nothing_where_there_is_an_option_for_it),
 		TEST(up_and_down_have_their_arguments),
 		TEST(the_plugin_is_a_word_of_docker),
-		TEST(a_failure_has_composes_words_and_class),
+		TEST(a_failure_has_composes_error_and_class),
 		TEST(lines_that_nothing_marks_are_errors_if_it_fails),
 		TEST(no_value_is_in_what_it_prints),
 		TEST(generation_1_waits_for_the_engine_as_long_as_we_for_it),
 		TEST(of_a_line_without_end_the_beginning_is_shown),
-		TEST(tells_of_variables_that_are_not_set_and_of_dollars_in_passwords),
+		TEST(reports_variables_that_are_not_set_and_dollars_in_passwords),
 		TEST(dollars_in_passwords_of_other_files_are_not_named_either),
 		TEST(what_only_the_resolved_file_puts_together_is_a_value_too),
-		TEST(a_silent_failure_tells_how_it_ended),
+		TEST(a_silent_failure_reports_the_exit_status),
 		TEST(a_compose_that_hangs_is_ended),
 		TEST(a_config_over_its_ceiling_is_refused),
 		cmocka_unit_test(keeps_what_compose_files_may_interpolate),
@@ -521,7 +521,7 @@ int main(void)
 		cmocka_unit_test(what_env_files_could_set_is_set_to_nothing),
 		cmocka_unit_test(one_more_variable_may_be_set),
 		cmocka_unit_test(sets_what_compose_needs),
-		cmocka_unit_test(makes_debians_compose_start_faster_unless_told_otherwise),
+		cmocka_unit_test(makes_debians_compose_start_faster_unless_set_otherwise),
 		cmocka_unit_test(no_number_of_services_makes_compose_wait_for_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

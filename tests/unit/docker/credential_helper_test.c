@@ -85,7 +85,7 @@ static void asks_for_a_login(void **state)
 	assert_given(f, "get\nr:5000");
 }
 
-static void tells_that_there_is_none(void **state)
+static void reports_that_there_is_none(void **state)
 {
 	struct fixture *f = *state;
 	struct registry_credentials c = {0};
@@ -134,7 +134,7 @@ static void names_a_helper_that_is_missing(void **state)
 	assert_non_null(strstr(f->err.msg, "no credential helper docker-credential-test"));
 }
 
-static void tells_why_one_fails(void **state)
+static void reports_why_one_fails(void **state)
 {
 	struct fixture *f = *state;
 	struct registry_credentials c = {0};
@@ -190,11 +190,11 @@ int main(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	const struct CMUnitTest tests[] = {
 		TEST(asks_for_a_login),
-		TEST(tells_that_there_is_none),
+		TEST(reports_that_there_is_none),
 		TEST(stores_as_json_on_stdin),
 		TEST(erases_by_the_bare_address),
 		TEST(names_a_helper_that_is_missing),
-		TEST(tells_why_one_fails),
+		TEST(reports_why_one_fails),
 		TEST(shows_nothing_of_what_it_was_to_store),
 		TEST(one_that_hangs_is_ended_by_a_cancel),
 	};

@@ -54,7 +54,7 @@ static void lists_the_layers_of_all_images(void **state)
 	assert_int_equal(layers.images[1].n, 0);
 }
 
-static void tells_what_the_engine_says(void **state)
+static void reports_the_error_of_the_engine(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {
@@ -95,7 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_the_layers_of_all_images),
-		cmocka_unit_test(tells_what_the_engine_says),
+		cmocka_unit_test(reports_the_error_of_the_engine),
 		cmocka_unit_test(chooses_the_digest_of_the_repository),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ static void speaks_what_the_engine_offers_up_to_1_44(void **state)
 	assert_int_equal(version("{\"Version\":\"dev\",\"ApiVersion\":\"1.44\"}", &v, &err), LM_OK);
 }
 
-static void tells_the_platform_that_the_engine_runs(void **state)
+static void reads_the_platform_that_the_engine_runs(void **state)
 {
 	(void)state;
 	struct engine_version v;
@@ -198,7 +198,7 @@ static void refuses_lists_that_are_none(void **state)
 	engine_containers_finish(&list);
 }
 
-static void classes_follow_the_engines_words(void **state)
+static void classes_follow_the_engines_message(void **state)
 {
 	(void)state;
 	static const struct {
@@ -236,7 +236,7 @@ static void classes_follow_the_engines_words(void **state)
 			engine_error_class(cases[i].status, lm_str(cases[i].text)), cases[i].rc);
 }
 
-static void finds_the_engines_words_in_any_body(void **state)
+static void finds_the_engines_message_in_any_body(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {{"{\"message\":\"no such image\"}", "no such image"},
@@ -333,7 +333,7 @@ static void one_that_waits_for_its_restart_has_ended(void **unused)
 	assert_int_equal(s.health, ENGINE_HEALTH_NONE);
 }
 
-static void the_state_of_an_old_engine_is_told_from_its_flags(void **unused)
+static void the_state_of_an_old_engine_follows_from_its_flags(void **unused)
 {
 	(void)unused;
 	assert_string_equal(
@@ -367,7 +367,7 @@ static void refuses_what_is_no_container(void **unused)
 	}
 }
 
-static void an_age_is_the_least_that_the_words_can_mean(void **unused)
+static void an_age_is_the_least_that_the_status_can_mean(void **unused)
 {
 	(void)unused;
 	static const struct {
@@ -510,7 +510,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(speaks_what_the_engine_offers_up_to_1_44),
-		cmocka_unit_test(tells_the_platform_that_the_engine_runs),
+		cmocka_unit_test(reads_the_platform_that_the_engine_runs),
 		cmocka_unit_test(refuses_an_engine_below_1_9_1_by_name),
 		cmocka_unit_test(refuses_what_is_no_version),
 		cmocka_unit_test(lists_only_the_projects_containers),
@@ -518,8 +518,8 @@ int main(void)
 		cmocka_unit_test(takes_health_from_the_member_of_api_1_52),
 		cmocka_unit_test(lists_only_the_projects_networks),
 		cmocka_unit_test(refuses_lists_that_are_none),
-		cmocka_unit_test(classes_follow_the_engines_words),
-		cmocka_unit_test(finds_the_engines_words_in_any_body),
+		cmocka_unit_test(classes_follow_the_engines_message),
+		cmocka_unit_test(finds_the_engines_message_in_any_body),
 		cmocka_unit_test(asks_for_containers_by_label),
 		cmocka_unit_test(the_signal_that_stops_it_is_read_in_each_spelling),
 		cmocka_unit_test(reads_one_that_runs),
@@ -527,10 +527,10 @@ int main(void)
 		cmocka_unit_test(reads_how_it_ended),
 		cmocka_unit_test(reads_its_restart_policy),
 		cmocka_unit_test(one_that_waits_for_its_restart_has_ended),
-		cmocka_unit_test(the_state_of_an_old_engine_is_told_from_its_flags),
+		cmocka_unit_test(the_state_of_an_old_engine_follows_from_its_flags),
 		cmocka_unit_test(one_that_never_ran_has_neither_time_nor_code),
 		cmocka_unit_test(refuses_what_is_no_container),
-		cmocka_unit_test(an_age_is_the_least_that_the_words_can_mean),
+		cmocka_unit_test(an_age_is_the_least_that_the_status_can_mean),
 		cmocka_unit_test(a_status_without_a_time_has_no_age),
 		cmocka_unit_test(a_target_cannot_be_led_elsewhere),
 		cmocka_unit_test(reads_what_each_holds),

@@ -40,7 +40,7 @@ static void agrees_on_a_version(void **state)
 	fake_engine_destroy(f);
 }
 
-static void tells_what_to_do_without_a_daemon(void **state)
+static void names_the_fix_without_a_daemon(void **state)
 {
 	(void)state;
 	struct engine e = {0};
@@ -98,7 +98,7 @@ static void asks_the_registry_whether_an_image_may_be_had(void **state)
 	fake_engine_destroy(f);
 }
 
-static void tells_a_missing_image_from_a_failure(void **state)
+static void distinguishes_a_missing_image_from_a_failure(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {
@@ -217,7 +217,7 @@ static void names_the_container_that_does_not_stop(void **state)
 	fake_engine_destroy(f);
 }
 
-static void tells_where_the_engine_keeps_its_images(void **state)
+static void finds_the_directory_of_the_engines_images(void **state)
 {
 	(void)state;
 	const struct fake_answer answers[] = {{"GET /v1.41/info ",
@@ -334,15 +334,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_on_a_version),
-		cmocka_unit_test(tells_what_to_do_without_a_daemon),
+		cmocka_unit_test(names_the_fix_without_a_daemon),
 		cmocka_unit_test(gives_up_on_a_silent_daemon),
 		cmocka_unit_test(asks_the_registry_whether_an_image_may_be_had),
-		cmocka_unit_test(tells_a_missing_image_from_a_failure),
+		cmocka_unit_test(distinguishes_a_missing_image_from_a_failure),
 		cmocka_unit_test(removal_leaves_strangers_alone_and_names_them),
 		cmocka_unit_test(removal_takes_what_has_gone_for_done),
 		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),
 		cmocka_unit_test(names_the_container_that_does_not_stop),
-		cmocka_unit_test(tells_where_the_engine_keeps_its_images),
+		cmocka_unit_test(finds_the_directory_of_the_engines_images),
 		cmocka_unit_test(asks_the_engine),
 		cmocka_unit_test(an_engine_that_says_little_has_neutral_facts),
 		cmocka_unit_test(refuses_what_is_no_answer),

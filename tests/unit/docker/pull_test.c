@@ -532,7 +532,7 @@ static void a_stream_cut_off_is_no_success(void **state)
 	}
 }
 
-static void an_error_is_told_in_the_engines_words(void **state)
+static void an_error_has_the_engines_message(void **state)
 {
 	(void)state;
 	static const struct {
@@ -625,7 +625,7 @@ int main(void)
 		cmocka_unit_test(sums_the_layers_whatever_the_pieces),
 		cmocka_unit_test(knows_what_may_come_without_a_report),
 		cmocka_unit_test(a_stream_cut_off_is_no_success),
-		cmocka_unit_test(an_error_is_told_in_the_engines_words),
+		cmocka_unit_test(an_error_has_the_engines_message),
 		cmocka_unit_test(retrying_is_no_progress),
 		cmocka_unit_test(rubbish_is_a_protocol_error),
 		cmocka_unit_test(an_endless_object_is_refused),
