@@ -267,8 +267,7 @@ static void a_broken_file_is_warned_of(void **state)
 
 	open_with(f, "{\"auths\":{\"r\":{\"auth\":s3cret}}}", "exit 1");
 	assert_found(f, "r/app", "");
-	assert_non_null(
-		strstr(lm_buf_cstr(&f->lines), "/.docker/config.json': not a JSON object"));
+	assert_non_null(strstr(lm_buf_cstr(&f->lines), "/.docker/config.json': not a JSON object"));
 	assert_null(strstr(lm_buf_cstr(&f->lines), "s3cret"));
 }
 
