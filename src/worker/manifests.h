@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Asks registries what images are made of, all at the same time, without pulling anything. A
-/// registry is spoken to as the engine does: over TLS with the system's authorities and what
-/// /etc/docker/certs.d has for it, and in plain text only on this machine's own addresses.
-/// Passwords go to the registry, or to the token server that it names, and to nobody else.
+/// Asks registries for the manifests of images, all at the same time, without pulling anything.
+/// Connects as the engine does: with TLS, trusting the system's CAs and what /etc/docker/certs.d
+/// has for the registry, and without TLS only on this device's own addresses. Sends passwords only
+/// to the registry, or to the token server that it names.
 
 #include "base/error.h"
 #include "docker/engine_images.h"
@@ -23,10 +23,11 @@ struct manifest_question {
 struct manifest_answer {
 	lm_rc rc;              ///< Why nothing is known, unless LM_OK:
 	struct lm_err err;     ///< a sentence.
-	char *digest;          ///< "sha256:…" of what the reference names.
+	char *digest;          ///< "sha256:…" of the image or index that the reference names.
 	char *manifest_digest; ///< Of the manifest: another one if the reference names an index.
 	struct manifest manifest;
-	struct image_layers layers; ///< As the engine names them; none if the registry did not say.
+	struct image_layers
+		layers; ///< As the engine names them; none if the registry did not send them.
 };
 
 struct manifests_options {
@@ -35,18 +36,17 @@ struct manifests_options {
 	unsigned timeout_ms;      ///< For all together.
 };
 
-/// Fills `ret`, one for each question. LM_E_CANCELLED; what else goes wrong is in the answers.
+/// Fills `ret`, one for each question. LM_E_CANCELLED; other errors are in the answers.
 lm_rc manifests_ask(const struct manifest_question *questions, size_t n,
 	const struct manifests_options *options, const struct wait_limit *limit,
 	struct manifest_answer *ret, struct lm_err *err);
 void manifest_answer_finish(struct manifest_answer *answer);
 
-/// How a registry is reached, as the engine does it: over TLS, with the authority that the engine
-/// was given for it; and in plain text on this machine's own addresses, unless there is such an
-/// authority for it.
+/// How to connect to a registry, as the engine does: with TLS, and the CA that the engine has for
+/// it; without TLS on this device's own addresses, unless the engine has a CA for it.
 struct registry_route {
 	char *origin; ///< "https://registry.example:5000"
-	char *ca;     ///< PEM file; NULL: the system's authorities.
+	char *ca;     ///< PEM file; NULL: the system's CAs.
 	bool plain;
 };
 
@@ -55,5 +55,5 @@ void registry_route_find(
 	const char *registry, const char *certificates, struct registry_route *ret);
 void registry_route_finish(struct registry_route *route);
 
-/// Whether only this machine can be meant by "host[:port]".
+/// Whether "host[:port]" is an address of this device.
 bool registry_route_is_local(struct lm_str host);

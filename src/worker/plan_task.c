@@ -223,7 +223,7 @@ static lm_rc hash_services(const struct context *cx, const struct project_direct
 	return rc ? rc : compose_hashes_parse(lm_buf_str(&hashes), ret, err);
 }
 
-/// Without hashes the plan says less.
+/// Without hashes the plan shows less.
 static lm_rc go_without(lm_rc rc, const struct lm_err *err)
 {
 	if (rc == LM_OK || rc == LM_E_CANCELLED)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The worker's side of its talk with lightermand (docs/formats.md): JSON lines on stdout, `go`
-/// lines on stdin, and how it is told to stop: by SIGTERM, or by the end of stdin, which is what
-/// the death of lightermand looks like.
+/// The worker's side of the worker protocol (docs/formats.md): JSON lines on stdout, `go` lines on
+/// stdin, and cancellation: by SIGTERM, or by end of file on stdin, as when lightermand has died.
 
 #include "base/error.h"
 #include "base/str.h"
@@ -15,29 +14,30 @@
 struct protocol {
 	int in, out;
 	int signal_fd; ///< SIGTERM and SIGINT.
-	int stop_fd;   ///< Readable once the task is to stop: an epoll of `in` and `signal_fd`.
+	int stop_fd;   ///< Readable once the task is cancelled: an epoll of `in` and `signal_fd`.
 	struct lm_buf pending; ///< Of `in`, read and not yet used.
-	uint64_t alive_due_ms; ///< When the next sign of life is due.
+	uint64_t alive_due_ms; ///< When the next "alive" line is due.
 };
 
 /// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.
 lm_rc protocol_init(struct protocol *p, int in, int out, struct lm_err *err);
 void protocol_finish(struct protocol *p);
 
-/// Reports that nobody can look into this process any more, and takes what lightermand hands over
-/// then. As handover_receive; LM_E_SYS: one still can.
+/// Reports that no other program can look into this process, and receives what lightermand then
+/// hands over. As handover_receive; LM_E_SYS: one still can.
 lm_rc protocol_take_handover(struct protocol *p, struct handover *ret, struct lm_err *err);
 
-/// The limit for everything the task waits for: no deadline, stops when told, shows life well
-/// within the `silence_s` seconds for which lightermand bears silence. `p` is borrowed.
+/// The limit for everything the task waits for: no deadline, ends when cancelled, sends
+/// "alive" well within the `silence_s` seconds after which lightermand kills a silent worker.
+/// Borrows `p`.
 struct wait_limit protocol_limit(struct protocol *p, unsigned silence_s);
 
 /// Reads one line of at most `max` bytes from `in`, waiting for it; borrowed until the next read.
 /// LM_E_CANCELLED: the stream ended, or SIGTERM. LM_E_TOO_LARGE.
 lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, struct lm_err *err);
 
-/// Waits for a line, or for the end that protocol_read_line then finds, and shows life meanwhile.
-/// LM_E_CANCELLED: SIGTERM.
+/// Waits for a line, or for end of file, which protocol_read_line then finds; sends "alive"
+/// meanwhile. LM_E_CANCELLED: SIGTERM.
 lm_rc protocol_wait(struct protocol *p, unsigned silence_s, struct lm_err *err);
 
 /// A text as JSON, NULL as null. What is not UTF-8 in it (output of other programs) becomes \xNN.

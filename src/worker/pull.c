@@ -343,7 +343,7 @@ lm_rc pull_inquiry_add(struct pull_inquiry *q, struct context *cx, const char *i
 	struct registry_credentials *login = &q->logins[q->n];
 	enum login_source source;
 
-	// The answer says what is wrong with a name that is no reference.
+	// The answer has the error of an invalid reference.
 	lm_rc rc = image_ref_parse(lm_str(image), &ref, NULL)
 			   ? LM_OK
 			   : login_find(cx, &ref, login, &source, err);

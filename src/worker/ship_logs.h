@@ -10,8 +10,8 @@
 #include "worker/protocol.h"
 #include "worker/task.h"
 
-/// Runs the task to its end; there is always an outcome. The first of the files has the log's
-/// lines, whole ones, LIMIT_LOG_CHUNK bytes at most.
+/// Runs the task; there is always an outcome. The first of the files has whole lines of the log,
+/// LIMIT_LOG_CHUNK bytes at most.
 void ship_logs_run(const struct task *task, struct protocol *protocol, const struct handover *files,
 	struct deploy_outcome *ret);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The task, as lightermand hands it over (docs/formats.md): one JSON object, checked as if it came
-/// from a stranger. Pure.
+/// The task, as lightermand sends it (docs/formats.md): one JSON object, which is checked like any
+/// other input. Pure.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -18,14 +18,14 @@ struct task_copy {
 	char *version; ///< "": of none.
 };
 
-/// What offline mode may go on with; all is zero without it.
+/// What offline mode may fall back to; all is zero without it.
 struct task_fallback {
-	bool restores;       ///< What ran before is brought up again: as in offline mode, whatever
-			     ///< the definition says,
-	bool keeps;          ///< and what of it still runs is not stopped.
+	bool restores; ///< Starts the previous application again: as in offline mode, whatever the
+		       ///< definition says,
+	bool keeps;          ///< and containers of it that still run are not stopped.
 	bool is_start;       ///< What was handed over holds the generation's own compose file.
 	char *start_version; ///< Of that; NULL: none.
-	bool placed; ///< A compose file was put at the destination before, so what is there is
+	bool placed; ///< A compose file was put at the destination before, so the one there is
 		     ///< ours.
 	struct task_copy *copies;
 	size_t copies_n;
@@ -43,8 +43,7 @@ struct task {
 	bool as_user;               ///< Of a check: this process is the application's user.
 };
 
-/// LM_E_INVALID: the group breaks a rule (the definition's fault). LM_E_PROTOCOL: anything else is
-/// not as agreed.
+/// LM_E_INVALID: the group is invalid. LM_E_PROTOCOL: anything else is.
 lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err);
 void task_finish(struct task *task);
 #define lm_auto_task lm_auto(task_finish)

@@ -83,7 +83,7 @@ void health_watch_finish(struct health_watch *watch)
 	*watch = (struct health_watch){0};
 }
 
-/// In the order in which they are described: what is worse comes first.
+/// In the order in which they are described: the worst first.
 enum condition { FAILED, RESTARTING, STARTING, HEALTHY };
 
 static enum condition condition_when_exited(const struct health_container *c)
@@ -130,7 +130,7 @@ static enum condition condition_of(
 	return is_state(c, "dead") ? FAILED : STARTING;
 }
 
-/// How often it was started anew: the engine counts what its restart policy did.
+/// How often it was restarted: the engine counts only restarts of its own restart policy.
 static unsigned count_restarts(const struct health_question *q, const struct health_container *c)
 {
 	const struct health_history *h = find_history(q->watch, c->listed->id);
@@ -189,7 +189,7 @@ static void describe_start(
 	(void)lm_buf_puts(out, ")");
 }
 
-/// What is found, as a list with a ceiling: how much there is counts, not how much is shown.
+/// A list with a ceiling; `n` counts also what is not shown.
 struct findings {
 	struct lm_buf *why;
 	size_t n, shown;
@@ -269,7 +269,7 @@ static size_t add_all(const struct health_question *q, enum condition condition,
 	return f->n;
 }
 
-/// When the first of those that only have to stay up has been up for long enough.
+/// When the first container without a health check has been up for long enough.
 static uint64_t find_due(const struct health_question *q)
 {
 	uint64_t due_ms = 0;
@@ -305,7 +305,7 @@ enum health_verdict health_assess(
 	return f.n > 0 ? HEALTH_WAIT : HEALTH_READY;
 }
 
-/// One wait: what is looked for, and the stream of events that says when to look again.
+/// One wait: the services, and the event stream that shows when to look again.
 struct health_wait {
 	const struct context *cx;
 	struct wait_limit limit;
@@ -314,7 +314,7 @@ struct health_wait {
 	struct health_watch watch;
 	struct http_unix *http; ///< The stream; NULL: none.
 	struct json_stream stream;
-	struct lm_buf why; ///< What is waited for, as of the last look.
+	struct lm_buf why; ///< What was missing at the last look.
 	uint64_t due_ms;
 };
 
@@ -338,7 +338,7 @@ static lm_rc take_event(void *ctx, struct lm_str text, struct lm_err *err)
 	lm_auto_json json_t *json = NULL;
 	struct engine_event event;
 
-	// One that cannot be read is an event all the same: a look follows.
+	// An event that cannot be read still causes a look.
 	if (engine_event_parse(text, &json, &event, err) == LM_OK &&
 		event.action == ENGINE_EVENT_DIE)
 		health_watch_exited(&s->watch, event.id, event.exit_code);
@@ -373,7 +373,7 @@ static lm_rc open_stream(struct health_wait *s, struct lm_err *err)
 	return LM_OK;
 }
 
-/// Takes what has come. The stream of an engine that ends is closed; the next look says the rest.
+/// Reads events. Closes the stream of an engine that stops; the next look shows why.
 static void read_stream(struct health_wait *s)
 {
 	bool done = false;
@@ -388,7 +388,7 @@ static void inspected_finish(struct health_container **containers)
 	free(*containers);
 }
 
-/// The states of all that are listed; those that went meanwhile are left out.
+/// The states of all listed containers, without those that are gone meanwhile.
 static lm_rc inspect_all(struct health_wait *s, const struct engine_containers *list,
 	struct health_container *out, size_t *ret_n, struct lm_err *err)
 {
@@ -434,7 +434,7 @@ static lm_rc look_once(struct health_wait *s, enum health_verdict *ret, struct l
 	return LM_OK;
 }
 
-/// An engine that is away may come back: it restarts, or is upgraded.
+/// An engine that does not respond may come back: it restarts, or is upgraded.
 static lm_rc look_again(struct health_wait *s, enum health_verdict *ret, struct lm_err *err)
 {
 	lm_rc rc = s->http ? LM_OK : open_stream(s, err);

@@ -22,14 +22,14 @@ struct health_container {
 	struct engine_container_state state;
 };
 
-/// What earlier looks saw of a container.
+/// What was seen of a container so far.
 struct health_history {
 	char *id;
 	int64_t started_ms;
 	unsigned restart_count;
-	unsigned changes;     ///< How often it was found started anew.
-	int exit_code;        ///< Of its last run that ended, as far as it was seen; -1: none was.
-	uint64_t up_since_ms; ///< When it was first seen in this run, on the monotonic clock.
+	unsigned changes;     ///< How often it was found restarted.
+	int exit_code;        ///< Of the last run that was seen to end; -1: none.
+	uint64_t up_since_ms; ///< When this run was first seen, on the monotonic clock.
 };
 
 struct health_watch {
@@ -37,18 +37,19 @@ struct health_watch {
 	size_t n;
 };
 
-/// Takes note of what the containers are like at `now_ms`, on the monotonic clock: the engine's
-/// times are by a wall clock that a device may set at any moment. What is gone is forgotten.
+/// Notes the containers' states at `now_ms`, on the monotonic clock: the engine's times are of the
+/// wall clock, which may be set at any moment. Forgets containers that are gone.
 void health_watch_update(struct health_watch *watch, const struct health_container *containers,
 	size_t n, uint64_t now_ms);
-/// A run of that container ended so.
+/// A run of that container ended with that code.
 void health_watch_exited(struct health_watch *watch, const char *id, int exit_code);
 void health_watch_finish(struct health_watch *watch);
 
 enum health_verdict {
-	HEALTH_READY,  ///< Every service has its number of containers that are as they should be.
+	HEALTH_READY,  ///< Every service has its number of healthy containers.
 	HEALTH_WAIT,   ///< Some are not there yet.
-	HEALTH_FAILED, ///< One is unhealthy, dead, or has exited with an error and stays so.
+	HEALTH_FAILED, ///< One is unhealthy, dead, or has exited with an error and does not
+		       ///< restart.
 };
 
 struct health_question {
@@ -57,7 +58,7 @@ struct health_question {
 	const struct health_container *containers; ///< As the watch was updated with.
 	size_t containers_n;
 	const struct health_watch *watch;
-	uint64_t stable_ms; ///< How long one without a health check must be up.
+	uint64_t stable_ms; ///< How long a container without a health check must be up.
 	uint64_t now_ms;
 };
 

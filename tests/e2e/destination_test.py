@@ -87,7 +87,7 @@ def test_what_is_no_directory_of_the_user_is_named_and_what_runs_is_left_alone(s
     link.symlink_to(first)
     os.chown(link, stranger.uid, stranger.uid, follow_symlinks=False)
     for path in (link, f"{link}/"):
-        shore.refuses(path, DEFINITION, link, f"is a link of user {stranger.uid}")
+        shore.refuses(path, DEFINITION, link, f"is a symbolic link owned by user {stranger.uid}")
     (device.folder / "loop").symlink_to("loop")
     shore.refuses(device.folder / "loop", DEVICE, "loop")
 
