@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "docker/image_ref.h"
 #include "http/https.h"
+#include "http/url.h"
 #include "registry/challenge.h"
 
 enum {
@@ -70,10 +71,15 @@ void registry_route_find(const char *registry, const char *certificates, struct 
 	bool has_ca = access(ca, R_OK) == 0;
 	bool is_hub = strcmp(registry, "docker.io") == 0;
 	bool plain = !has_ca && registry_route_is_local(lm_str(registry));
+	lm_auto_free char *text = lm_xasprintf(
+		"%s://%s", plain ? "http" : "https", is_hub ? "registry-1.docker.io" : registry);
+	lm_auto_url struct url url = {0};
+	const char *ignored;
 
+	// In the form that addresses in its answers get, to which it is compared.
+	(void)url_parse(lm_str(text), &url, &ignored);
 	*ret = (struct registry_route){
-		.origin = lm_xasprintf("%s://%s", plain ? "http" : "https",
-			is_hub ? "registry-1.docker.io" : registry),
+		.origin = url.origin ? lm_take(url.origin) : lm_take(text),
 		.ca = has_ca ? lm_take(ca) : NULL,
 		.plain = plain,
 	};

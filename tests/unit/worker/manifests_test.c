@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "loopback.h"
+#include "registry/challenge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -342,6 +343,25 @@ static void speaks_plain_text_to_this_machine_alone(void **state)
 	}
 }
 
+/// So the registry's own authority is trusted there, too.
+static void an_address_at_the_registry_itself_has_its_origin(void **state)
+{
+	(void)state;
+	static const char *const registries[] = {
+		"registry.example:443", "Registry.Example:5000", "registry.example", "[::1]:0443"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(registries); i++) {
+		lm_auto(registry_route_finish) struct registry_route route = {0};
+		lm_auto(registry_url_finish) struct registry_url url = {0};
+
+		registry_route_find(registries[i], "/nonexistent", &route);
+		lm_auto_free char *realm = lm_xasprintf(
+			"%s://%s/token", route.plain ? "http" : "https", registries[i]);
+		assert_int_equal(registry_url_parse(lm_str(realm), NULL, &url, NULL), LM_OK);
+		assert_string_equal(url.origin, route.origin);
+	}
+}
+
 static void an_authority_of_its_own_means_tls(void **state)
 {
 	(void)state;
@@ -378,6 +398,7 @@ int main(void)
 		cmocka_unit_test(gives_up_when_told_to_stop),
 		cmocka_unit_test(only_this_machines_addresses_are_local),
 		cmocka_unit_test(speaks_plain_text_to_this_machine_alone),
+		cmocka_unit_test(an_address_at_the_registry_itself_has_its_origin),
 		cmocka_unit_test(an_authority_of_its_own_means_tls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
