@@ -120,6 +120,12 @@ static size_t row_of(int code)
 	return OPTIONS_N;
 }
 
+/// getopt_long accepts "--js", too: an option of a later release would make it ambiguous.
+static bool is_abbreviation(const char *word, const char *name)
+{
+	return lm_str_starts(lm_str(word), LM_STR("--")) && strcspn(word, "=") < strlen(name);
+}
+
 /// Takes what getopt_long returned for `word`.
 static lm_rc take(const struct command_table *table, int code, const char *word,
 	struct options *options, unsigned *flags, struct lm_err *err)
@@ -128,7 +134,7 @@ static lm_rc take(const struct command_table *table, int code, const char *word,
 
 	if (code == 1)
 		return take_argument(table, optarg, options, err);
-	if (row == OPTIONS_N)
+	if (row == OPTIONS_N || is_abbreviation(word, OPTIONS[row].name))
 		return fail_unknown(word, err);
 	if (code == '?') // known, but with a value
 		return lm_fail(err, LM_E_INVALID, 0, "%s takes no value", OPTIONS[row].name);

@@ -173,8 +173,8 @@ static const struct group_array {
 	{"Devices", SCHEMA(THING_KEYS)},
 	{"Subscriptions", SCHEMA(SUBSCRIPTION_KEYS)},
 	{"Loggers", SCHEMA(LOGGER_KEYS)},
-	{"Resources", {NULL, 0, NULL}},
-	{"Functions", {NULL, 0, NULL}},
+	{"Resources", {0}},
+	{"Functions", {0}},
 };
 
 static const struct group_array *find_array(const char *name)

@@ -75,7 +75,7 @@ static const struct schema_type TEXTFILE = {read_textfile, schema_write_text, sc
 #define UNKNOWN "is not a key of the host file"
 #define KEYS(table)                                                                                \
 	{                                                                                          \
-		(table), LM_ARRAY_SIZE(table), UNKNOWN                                             \
+		(table), LM_ARRAY_SIZE(table), UNKNOWN, true                                       \
 	}
 #define AT(member) offsetof(struct host_settings, member)
 // clang-format off
@@ -213,7 +213,8 @@ static void read_broker(const json_t *value, const char *where, struct host_sett
 	size_t before = errors->n;
 
 	if (!json_is_object(value)) {
-		validation_errors_add(errors, NULL, where, value, "must be an object, but is %s",
+		// Without the value: a URL may have a password in it.
+		validation_errors_add(errors, NULL, where, NULL, "must be an object, but is %s",
 			json_type_name(value));
 		return;
 	}

@@ -156,10 +156,21 @@ static bool has_in_other_case(const json_t *object, const char *key)
 	return false;
 }
 
-static void read_schema_key(const struct schema_key *key, const json_t *object,
-	const struct schema_place *place, void *into, struct validation_errors *errors)
+/// For an error; `key` NULL: it is unknown.
+static const json_t *shown_value(
+	const struct schema *schema, const struct schema_key *key, const json_t *value)
+{
+	bool is_in_place = key && !key->members && !json_is_object(value) && !json_is_array(value);
+
+	return is_in_place || !schema->hides_misplaced ? value : NULL;
+}
+
+static void read_schema_key(const struct schema *schema, const struct schema_key *key,
+	const json_t *object, const struct schema_place *place, void *into,
+	struct validation_errors *errors)
 {
 	const json_t *value = json_object_get(object, key->name);
+	const json_t *shown = shown_value(schema, key, value);
 	lm_auto_buf struct lm_buf why = LM_BUF(LM_ERR_MSG_SIZE + 256);
 	lm_auto_free char *name = lm_xasprintf("%s%s", place->prefix, key->name);
 
@@ -171,11 +182,11 @@ static void read_schema_key(const struct schema_key *key, const json_t *object,
 	} else if (!value) {
 		return;
 	} else if (place->version && place->version < key->since) {
-		validation_errors_add(errors, place->entry, name, value,
+		validation_errors_add(errors, place->entry, name, shown,
 			"version %u of the connector does not know it; it came with version %u",
 			place->version, key->since);
 	} else if (key->members && !json_is_object(value)) {
-		validation_errors_add(errors, place->entry, name, value,
+		validation_errors_add(errors, place->entry, name, shown,
 			"must be an object, but is %s", json_type_name(value));
 	} else if (key->members) {
 		lm_auto_free char *prefix = lm_xasprintf("%s.", name);
@@ -183,7 +194,7 @@ static void read_schema_key(const struct schema_key *key, const json_t *object,
 		within.prefix = prefix;
 		schema_read(key->members, value, &within, into, errors);
 	} else if (!key->type->read(key, value, field_of(key, into), &why)) {
-		validation_errors_add(errors, place->entry, name, value, "%s", lm_buf_cstr(&why));
+		validation_errors_add(errors, place->entry, name, shown, "%s", lm_buf_cstr(&why));
 	}
 }
 
@@ -203,7 +214,7 @@ void schema_read(const struct schema *schema, const json_t *object,
 	json_t *value;
 
 	for (size_t i = 0; i < schema->n; i++)
-		read_schema_key(&schema->keys[i], object, place, into, errors);
+		read_schema_key(schema, &schema->keys[i], object, place, into, errors);
 	json_object_foreach((json_t *)object, key, value)
 	{
 		if (has_key(schema, key))
@@ -211,8 +222,8 @@ void schema_read(const struct schema *schema, const json_t *object,
 		const char *near =
 			lm_str_nearest(key, schema->keys, schema->n, sizeof(*schema->keys));
 		lm_auto_free char *name = lm_xasprintf("%s%s", place->prefix, key);
-		validation_errors_add(errors, place->entry, name, value, "%s%s%s%s",
-			schema->unknown ? schema->unknown : "is not known",
+		validation_errors_add(errors, place->entry, name, shown_value(schema, NULL, value),
+			"%s%s%s%s", schema->unknown ? schema->unknown : "is not known",
 			near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	}
 }

@@ -42,10 +42,13 @@ struct schema {
 	const struct schema_key *keys;
 	size_t n;
 	const char *unknown; ///< The rule that an unknown key breaks; NULL: "is not known".
+	/// Errors show no value that may be a secret in the wrong place: of an unknown key, or of
+	/// the wrong shape.
+	bool hides_misplaced;
 };
 #define SCHEMA(keys)                                                                               \
 	{                                                                                          \
-		(keys), LM_ARRAY_SIZE(keys), NULL                                                  \
+		(keys), LM_ARRAY_SIZE(keys), NULL, false                                           \
 	}
 
 /// Where an object stands, for its errors.

@@ -492,9 +492,11 @@ static enum file_state load_message(
 
 static void reject_entry(struct outbox *o, size_t at)
 {
+	const struct outbox_entry *e = &o->entries[at];
 	char name[NUMBERED_FILE_NAME_SIZE];
 
-	rename_bad(o->dir.fd, numbered_file_name(&o->dir, file_of(&o->entries[at]), name));
+	if (e->class != OUTBOX_PROGRESS)
+		rename_bad(o->dir.fd, numbered_file_name(&o->dir, file_of(e), name));
 	o->bad++;
 	limit_bad(o);
 	forget_entry(o, at);

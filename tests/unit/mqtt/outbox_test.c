@@ -239,6 +239,23 @@ static void a_message_that_is_rejected_is_set_aside(void **state)
 	(void)expect_next(o, "good");
 }
 
+/// It has no file, and so no name of one.
+static void progress_that_is_rejected_leaves_no_file(void **state)
+{
+	(void)state;
+	lm_auto(outbox_close_p) struct outbox *o = open_outbox();
+
+	add(o, OUTBOX_PROGRESS, "bad");
+	add(o, OUTBOX_STATUS, "good");
+	assert_int_equal(expect_next(o, "good"), 2);
+	outbox_reject(o, expect_next(o, "bad"));
+	assert_int_equal(outbox_counts(o).messages, 1);
+	assert_int_equal(outbox_counts(o).bad, 1);
+	assert_false(exists("00000000000000000001.progress.bad"));
+	assert_false(exists("00000000000000000001(null).bad"));
+	assert_true(exists("00000000000000000002.status"));
+}
+
 static void full_gives_up_progress_then_events_and_never_status(void **state)
 {
 	(void)state;
@@ -626,6 +643,7 @@ int main(void)
 		OUTBOX_TEST(leftovers_are_removed_and_damaged_files_set_aside),
 		OUTBOX_TEST(a_message_damaged_while_it_waits_is_set_aside),
 		OUTBOX_TEST(a_message_that_is_rejected_is_set_aside),
+		OUTBOX_TEST(progress_that_is_rejected_leaves_no_file),
 		OUTBOX_TEST(full_gives_up_progress_then_events_and_never_status),
 		OUTBOX_TEST(progress_never_pushes_out_an_event),
 		OUTBOX_TEST(what_is_in_flight_is_not_dropped),
