@@ -24,7 +24,8 @@ static const struct {
 	[DOCTOR_SKIPPED] = {"-", 2},
 };
 
-enum doctor_verdict doctor_judge(const json_t *check)
+/// Of text that is not a check: a problem.
+static enum doctor_verdict doctor_judge(const json_t *check)
 {
 	const json_t *ok = json_object_get(check, "ok");
 

@@ -34,8 +34,6 @@ void doctor_report_add(struct doctor_report *r, const json_t *check);
 /// Prints the last line, or the document.
 void doctor_report_end(const struct doctor_report *r);
 
-/// What is no check is a problem.
-enum doctor_verdict doctor_judge(const json_t *check);
 /// Renders a check: a line, and one more for what to do. Pure. `is_more`: the line above is of the
 /// same check. On a terminal that moves, long sentences are broken at its width.
 void doctor_render(

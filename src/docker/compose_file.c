@@ -260,14 +260,6 @@ void compose_services_finish(struct compose_services *services)
 	*services = (struct compose_services){0};
 }
 
-bool compose_services_have_profiles(const struct compose_services *services)
-{
-	for (size_t i = 0; i < services->n; i++)
-		if (services->items[i].has_profiles)
-			return true;
-	return false;
-}
-
 /// docker-compose 1 compares what stands between the commas, blanks included.
 static bool is_enabled(const struct compose_service *s, struct lm_str profiles)
 {

@@ -61,8 +61,6 @@ void compose_services_finish(struct compose_services *services);
 /// COMPOSE_PROFILES). LM_E_INVALID: none is active, or one needs another that is not.
 lm_rc compose_services_activate(struct compose_services *services, unsigned generation,
 	struct lm_str profiles, struct lm_err *err);
-/// Whether any service has profiles.
-bool compose_services_have_profiles(const struct compose_services *services);
 /// What docker-compose 2 makes of a compose file all of whose services have profiles, none of them
 /// active, has no services. If `text`, the compose file, is one, `err` gets that error instead.
 void compose_file_explain_inactive(struct lm_str text, struct lm_err *err);

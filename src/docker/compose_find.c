@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const char *const COMPOSE_DIRECTORIES[] = {"/usr/bin", "/usr/local/bin", NULL};
+static const char *const COMPOSE_DIRECTORIES[] = {"/usr/bin", "/usr/local/bin", NULL};
 
 enum {
 	VERSION_MS = 60 * 1000, ///< Python starts slowly from a cold card.

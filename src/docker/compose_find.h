@@ -18,12 +18,9 @@ struct compose {
 	char *stamp;         ///< Changes when the program's file does; "" for the plugin.
 };
 
-/// Where it may be: "/usr/bin", "/usr/local/bin". NULL-terminated.
-extern const char *const COMPOSE_DIRECTORIES[];
-
 struct compose_search {
 	const char *setting;            ///< The host file's docker.compose, or NULL.
-	const char *const *directories; ///< NULL: COMPOSE_DIRECTORIES.
+	const char *const *directories; ///< NULL-terminated; NULL: /usr/bin and /usr/local/bin.
 	const char *const *env;         ///< For asking the version (compose_env_make).
 	/// What an earlier search found, or NULL: a program of the same stamp is not asked again,
 	/// which saves half a second of CPU with the Python generation.

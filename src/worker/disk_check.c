@@ -11,7 +11,8 @@
 
 enum { MIB = 1 << 20, SPARE = 64 << 10 }; ///< In bytes.
 
-uint64_t disk_check_free_bytes(const struct statvfs *fs)
+/// Bytes that a user can still write there; 0 as well if no file can be made any more.
+static uint64_t disk_check_free_bytes(const struct statvfs *fs)
 {
 	if (fs->f_files > 0 && fs->f_favail == 0)
 		return 0;

@@ -16,5 +16,3 @@ lm_rc disk_check_deployment(struct context *cx, enum deploy_pull mode, struct lm
 /// errno says which.
 lm_rc disk_check_engine(const struct context *cx, char **ret_directory, struct statvfs *ret,
 	bool *ret_seen, struct lm_err *err);
-/// Bytes that a user can still write there; 0 as well if no file can be made any more.
-uint64_t disk_check_free_bytes(const struct statvfs *fs);

@@ -20,7 +20,8 @@ void plan_images_finish(struct plan_images *images)
 	*images = (struct plan_images){0};
 }
 
-const struct plan_image *plan_images_get(const struct plan_images *images, const char *image)
+/// The image of that name, or NULL. Borrowed.
+static const struct plan_image *plan_images_get(const struct plan_images *images, const char *image)
 {
 	for (size_t i = 0; image && i < images->n; i++)
 		if (strcmp(images->items[i].image, image) == 0)

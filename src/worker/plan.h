@@ -37,8 +37,6 @@ struct plan_images {
 };
 
 void plan_images_finish(struct plan_images *images);
-/// The image of that name, or NULL. Borrowed.
-const struct plan_image *plan_images_get(const struct plan_images *images, const char *image);
 
 enum {
 	/// Unpacked, a compressed layer takes about so many times its bytes.
