@@ -113,7 +113,7 @@ def spoil(name, copy, stranger, outside):
     if name == "a link":
         outside.write_text(text)
         copy.symlink_to(outside)
-        return str(copy), "is a link"
+        return str(copy), "is a symbolic link"
     if name == "a directory":
         copy.mkdir()
         return str(copy), "is a directory"
