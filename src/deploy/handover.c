@@ -159,7 +159,7 @@ static lm_rc receive_descriptors(int socket, int *fds, size_t *ret_n, struct lm_
 			"take what lightermand hands over on stdin: %m; this program is started by "
 			"lightermand");
 	if (n == 0)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
+		return lm_fail(err, LM_E_CANCELLED, 0, "cancelled");
 	*ret_n = unpack(&message, fds);
 	if (*ret_n != DESCRIPTORS || n != (ssize_t)sizeof(line) ||
 		memcmp(line, TAKE, sizeof(line)) != 0)

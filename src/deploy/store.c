@@ -32,7 +32,7 @@ struct store {
 static lm_rc check_under_way(const struct store *s, unsigned n, struct lm_err *err)
 {
 	if (n == 0 || n != s->state.open)
-		return lm_fail(err, LM_E_INVALID, 0, "generation %u is not under way", n);
+		return lm_fail(err, LM_E_INVALID, 0, "generation %u is not being deployed", n);
 	return LM_OK;
 }
 

@@ -45,7 +45,7 @@ static lm_rc poll_all(
 	if (ready < 0 && errno != EINTR)
 		return lm_fail(err, LM_E_SYS, errno, "wait for an event: %m");
 	if (ready > 0 && all[n].revents)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
+		return lm_fail(err, LM_E_CANCELLED, 0, "cancelled");
 	*ret_ready = ready > 0;
 	return LM_OK;
 }

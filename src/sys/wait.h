@@ -30,7 +30,7 @@ struct wait_limit wait_limit_within(const struct wait_limit *limit, uint64_t tim
 
 /// Waits until one of the descriptors has an event (their `revents` are set; n may be 0).
 /// LM_E_TIMEOUT at the deadline, LM_E_CANCELLED once `cancel_fd` is readable, LM_E_SYS.
-/// The messages are "time limit reached" and "told to stop", for the caller to wrap.
+/// The messages are "time limit reached" and "cancelled", for the caller to wrap.
 lm_rc wait_for(struct pollfd *fds, unsigned n, const struct wait_limit *limit, struct lm_err *err);
 /// Waits for nothing but the time: LM_OK after `ms`, else as wait_for.
 lm_rc wait_ms(uint64_t ms, const struct wait_limit *limit, struct lm_err *err);

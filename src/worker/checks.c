@@ -840,7 +840,7 @@ void checks_run(struct context *cx, struct deploy_outcome *ret)
 	run_checks(&c);
 	if (c.cancelled) {
 		ret->failed = DEPLOY_VALIDATE;
-		ret->rc = lm_fail(&ret->err, LM_E_CANCELLED, 0, "told to stop");
+		ret->rc = lm_fail(&ret->err, LM_E_CANCELLED, 0, "cancelled");
 	}
 	ret->ended_ms = lm_clock_mono_ms();
 }

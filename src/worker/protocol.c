@@ -118,7 +118,7 @@ static lm_rc read_more(struct protocol *p, struct lm_err *err)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return LM_OK;
 	if (n <= 0)
-		return lm_fail(err, LM_E_CANCELLED, 0, "told to stop");
+		return lm_fail(err, LM_E_CANCELLED, 0, "cancelled");
 	if (!lm_buf_add(&p->pending, piece, (size_t)n))
 		return lm_fail(
 			err, LM_E_TOO_LARGE, 0, "a line is longer than %zu bytes", p->pending.max);

@@ -47,7 +47,7 @@ static void hang_up_of_the_cancel_descriptor_cancels(void **state)
 	struct wait_limit limit = {.cancel_fd = ends[0]};
 	close(ends[1]);
 	assert_int_equal(wait_ms(60000, &limit, &err), LM_E_CANCELLED);
-	assert_string_equal(err.msg, "told to stop");
+	assert_string_equal(err.msg, "cancelled");
 	close(ends[0]);
 }
 
