@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct progress_style STYLES[] = {
+static const struct terminal_style STYLES[] = {
 	{.columns = 80, .rows = 24},
 	{.moving = true, .colour = true, .utf8 = true, .columns = 1, .rows = 1},
 	{.moving = true, .columns = 80, .rows = 5},
