@@ -7,7 +7,6 @@
 #include "config/group_form.h"
 #include "config/parameters.h"
 
-#include <ctype.h>
 #include <limits.h>
 
 #define RESERVED_ID "DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_"
@@ -76,9 +75,7 @@ static bool read_item_id(
 	(void)field;
 	if (!schema_take_text(value, &text, why))
 		return false;
-	bool fits = text.n <= ID_MAX;
-	for (size_t i = 0; fits && i < text.n; i++)
-		fits = isalnum((unsigned char)text.p[i]) || strchr(":_-", text.p[i]);
+	bool fits = text.n <= ID_MAX && schema_is_alnum(text, ":_-");
 	return fits || schema_refuse(why, "must be 1 to 128 letters, digits, ':', '_' or '-'");
 }
 

@@ -22,12 +22,7 @@ static bool read_bucket(
 
 	if (!schema_take_text(json, &value, why))
 		return false;
-	bool fits = value.n >= BUCKET_MIN && value.n <= BUCKET_MAX;
-	for (size_t i = 0; fits && i < value.n; i++) {
-		char c = value.p[i];
-		fits = isalnum((unsigned char)c) || c == '-' || c == '.';
-	}
-	if (!fits)
+	if (value.n < BUCKET_MIN || value.n > BUCKET_MAX || !schema_is_alnum(value, "-."))
 		return schema_refuse(
 			why, "must be 3 to 63 letters, digits, '-' or '.' (%s)", key->pattern);
 	schema_put_text(field, value);

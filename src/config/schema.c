@@ -31,6 +31,17 @@ bool schema_take_text(const json_t *value, struct lm_str *ret, struct lm_buf *wh
 	return true;
 }
 
+bool schema_is_alnum(struct lm_str text, const char *others)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    strchr(others, c)))
+			return false;
+	}
+	return true;
+}
+
 void schema_put_text(void *field, struct lm_str value)
 {
 	char **text = field;

@@ -81,6 +81,8 @@ void schema_finish(const struct schema *schema, void *into);
 
 /// As SCHEMA_TEXT reads it, without a copy.
 bool schema_take_text(const json_t *value, struct lm_str *ret, struct lm_buf *why);
+/// Whether there are only ASCII letters and digits and bytes of `others`, in any locale.
+bool schema_is_alnum(struct lm_str text, const char *others);
 /// Replaces the text at `field`, unless that is NULL.
 void schema_put_text(void *field, struct lm_str value);
 json_t *schema_write_text(const void *field);

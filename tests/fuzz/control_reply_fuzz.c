@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/limits.h"
+#include "cli/cmd_status.h"
 #include "cli/progress.h"
-#include "cli/status_page.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct progress_style STYLES[] = {
+static const struct terminal_style STYLES[] = {
 	{.columns = 80, .rows = 24},
 	{.moving = true, .colour = true, .utf8 = true, .columns = 1, .rows = 1},
 	{.moving = true, .columns = 80, .rows = 5},
@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				continue;
 			progress_take(p, &STYLES[i], line, now_ms, &text);
 			progress_draw(p, &STYLES[i], now_ms, &text);
-			status_page_add(line, (int64_t)now_ms, &page);
+			status_render(line, (int64_t)now_ms, &page);
 			check_plain(&page);
 			if (!STYLES[i].moving)
 				check_plain(&text);

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "docker/engine_images.h"
+#include "registry/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

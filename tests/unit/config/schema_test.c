@@ -111,6 +111,17 @@ static void a_key_of_a_later_version_is_refused(void **state)
 		"version 3");
 }
 
+/// In a locale of Latin-1, isalnum takes both bytes of U+00EA: what one program accepted, another
+/// would refuse.
+static void letters_and_digits_are_those_of_ascii(void **state)
+{
+	(void)state;
+	assert_true(schema_is_alnum(LM_STR("aZ09-."), "-."));
+	assert_false(schema_is_alnum(LM_STR("aZ09-."), ":"));
+	for (int c = 0x80; c <= 0xff; c++)
+		assert_false(schema_is_alnum((struct lm_str){(char[]){(char)c}, 1}, "-."));
+}
+
 static void without_a_struct_it_only_checks(void **state)
 {
 	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
@@ -130,6 +141,7 @@ int main(void)
 		cmocka_unit_test(wrong_types_are_reported_alike),
 		cmocka_unit_test(missing_and_unknown_keys_are_reported_once),
 		cmocka_unit_test(a_key_of_a_later_version_is_refused),
+		cmocka_unit_test(letters_and_digits_are_those_of_ascii),
 		cmocka_unit_test(without_a_struct_it_only_checks),
 	};
 
