@@ -163,7 +163,7 @@ def test_down_goes_by_the_kept_file_where_the_destination_is_gone(dock_with, com
     dock.device.destination.rmdir()
     assert dock.down(kept=compose_file(None, ["web"], local_image), **NO_PULL)["result"] == "success"
     assert engine.containers(everything=True) == {}
-    assert "in no order" not in dock.worker.log  # not by the label
+    assert "in no particular order" not in dock.worker.log  # not by the label
 
 
 TWO = """services:
@@ -188,7 +188,7 @@ def test_several_documents_are_merged_or_refused_as_docker_compose_does(device_w
         return
     with device.begin(group) as deployment:
         last = deployment.end()
-    assert last["exit"] == 1 and "line 4, column 1: a second YAML document begins here" in last["message"], last
+    assert last["exit"] == 1 and "line 4, column 1: a second YAML document starts here" in last["message"], last
 
 
 def test_utf_16_is_taken(device_with, compose, engine, local_image):
@@ -227,6 +227,6 @@ def test_what_docker_compose_1_makes_of_a_file_without_a_word_is_a_warning(devic
     at = text.splitlines().index("      - 22:22") + 1
     ports, twice = (problem["message"] for problem in problems)
     assert ports.startswith(f"line {at}, column 9: port 22:22 is not in quotes") and "1342" in ports
-    assert twice.startswith(f"line {at + 1}, column 5: 'image' stands here a second time")
+    assert twice.startswith(f"line {at + 1}, column 5: 'image' is a duplicate key")
     device.deploy(device.group(**NO_PULL))
     assert "port 22:22 is not in quotes" in device.log

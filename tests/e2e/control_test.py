@@ -85,7 +85,7 @@ def test_who_follows_the_log_too_slowly_is_told_how_much_was_left_out(device):
             if read % 100 == 0:
                 log_a_line("{}")
         left_out, text = line["warning"].split(maxsplit=1)
-        assert text.startswith("lines were left out")
+        assert text.startswith("lines were skipped")
         # What came after that is all there.
         for _ in range(logged - read - int(left_out)):
             assert "Connectors" in follower.next()["line"]

@@ -320,7 +320,7 @@ def order_missing(device, messages):
     if "superseded" in message.get("error_message", ""):  # of the one before
         message = messages.next_json()
     assert_failed(message, "has no object 'none.yml'", error="InvalidParameter")
-    assert "not touched" not in message["error_message"]
+    assert "was not changed" not in message["error_message"]
     return json.loads(done.stdout)
 
 

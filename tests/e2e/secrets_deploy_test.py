@@ -128,7 +128,7 @@ def test_warns_once_of_a_wrong_clock(cloud_device, local_image, registry, secret
     put_file(cloud_device, local_image)
     cloud_device.start()
     cloud_device.deploy(cloud_device.group(secrets=arns, **HERE))
-    warnings = [line for line in cloud_device.log.splitlines() if "clock is wrong" in line]
+    warnings = [line for line in cloud_device.log.splitlines() if "clock is off by" in line]
     assert len(warnings) == 1 and "[WARN]" in warnings[0] and "Secrets Manager" in warnings[0]
 
 
