@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of the control socket (docs/formats.md), for tests that act in the middle of a deployment."""
 import concurrent.futures
+import contextlib
 import json
 import socket
 import threading
@@ -15,7 +16,8 @@ class Control:
         self.lines = []
         try:
             self.socket.connect(str(path))
-            self.socket.sendall(json.dumps(request).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError):  # who is turned away gets an answer all the same
+                self.socket.sendall(json.dumps(request).encode() + b"\n")
             self.stream = self.socket.makefile("rb")
         except OSError:
             self.socket.close()
