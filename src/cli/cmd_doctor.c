@@ -89,14 +89,14 @@ static void ask_status(struct doctor *d)
 static void report_host_file(struct doctor *d, const char *of_lightermand)
 {
 	if (of_lightermand && d->host.file)
-		doctor_report_ok(&d->report, "%s, used by the running lightermand", d->host.file);
+		check_ok(&d->report.found, "%s, used by the running lightermand", d->host.file);
 	else if (json_is_null(json_object_get(d->status, "host_file")) && !d->host.file)
-		doctor_report_ok(
-			&d->report, "none, as for the running lightermand: using the defaults");
+		check_ok(&d->report.found,
+			"none, as for the running lightermand: using the defaults");
 	else if (d->host.file)
-		doctor_report_ok(&d->report, "%s", d->host.file);
+		check_ok(&d->report.found, "%s", d->host.file);
 	else
-		doctor_report_ok(&d->report,
+		check_ok(&d->report.found,
 			"no file " HOST_FILE_DEFAULT ": using the defaults; if lightermand uses "
 			"another file, name it with --config");
 }
@@ -114,7 +114,7 @@ static void check_host_file(struct doctor *d)
 		path = of_lightermand = json_get_text(d->status, "host_file");
 	if (host_load(path, &d->host, &err)) {
 		d->invalid = true;
-		doctor_report_problem(&d->report, err.msg, NULL);
+		check_problem(&d->report.found, err.msg, NULL);
 		return;
 	}
 	d->has_host = true;
@@ -141,7 +141,7 @@ static void compare_host_files(struct doctor *d)
 		return;
 	lm_auto_free char *message = lm_xasprintf("lightermand uses %s, but doctor checks %s",
 		used ? used : "no host file", d->host.file ? d->host.file : "the defaults");
-	doctor_report_warning(&d->report, message,
+	check_warning(&d->report.found, message,
 		d->call->config ? "omit --config, or restart lightermand with that file"
 				: "restart lightermand: it started before that file was written");
 }
@@ -150,10 +150,10 @@ static void report_group(struct doctor *d, const char *path)
 {
 	const struct connector_definition *def = &d->group->connector;
 
-	doctor_report_ok(
-		&d->report, "%s: id %s, version %u of the connector", path, def->id, def->version);
+	check_ok(&d->report.found, "%s: id %s, version %u of the connector", path, def->id,
+		def->version);
 	for (size_t i = 0; i < d->group->warnings_n; i++)
-		doctor_report_warning(&d->report, d->group->warnings[i], NULL);
+		check_warning(&d->report.found, d->group->warnings[i], NULL);
 }
 
 /// Each fault is a line.
@@ -162,7 +162,7 @@ static void report_faults(struct doctor *d, const struct validation_errors *erro
 	d->group_is_invalid = true;
 	for (size_t i = 0; i < errors->n; i++) {
 		lm_auto_free char *line = validation_error_text(&errors->items[i]);
-		doctor_report_problem(&d->report, line, NULL);
+		check_problem(&d->report.found, line, NULL);
 	}
 }
 
@@ -184,15 +184,15 @@ static void check_deployed(struct doctor *d)
 	struct lm_err err = {0};
 
 	if (!d->has_host) {
-		doctor_report_skip(&d->report, no_host);
+		check_skip(&d->report.found, no_host);
 		return;
 	}
 	path = lm_path_join(d->host.state_directory, "application/current/definition.json");
 	lm_rc rc = lm_file_read(path, &text, &err);
 	if (rc == LM_E_NOT_FOUND)
-		doctor_report_skip(&d->report, "no group file given, and nothing deployed");
+		check_skip(&d->report.found, "no group file given, and nothing deployed");
 	else if (rc)
-		doctor_report_skip(&d->report,
+		check_skip(&d->report.found,
 			"no group file given, and cannot read the current deployment: %s", err.msg);
 	else
 		check_text(d, lm_buf_str(&text), "the current deployment");
@@ -208,7 +208,7 @@ static void check_group_file(struct doctor *d)
 	}
 	if (d->input_rc) {
 		d->group_is_invalid = true;
-		doctor_report_problem(&d->report, d->input_err.msg, NULL);
+		check_problem(&d->report.found, d->input_err.msg, NULL);
 	} else {
 		check_text(d, lm_buf_str(&d->input), group_file_name(path));
 	}
@@ -226,14 +226,14 @@ static void report_lightermand(struct doctor *d)
 
 	if (stat(d->socket_path, &st) == 0)
 		d->daemon_uid = st.st_uid;
-	doctor_report_ok(&d->report, "answers at '%s', version %s%s%s", d->socket_path,
+	check_ok(&d->report.found, "answers at '%s', version %s%s%s", d->socket_path,
 		version ? version : "unknown", description && !is_odd ? ": " : "",
 		description && !is_odd ? description : "");
 	if (is_odd)
-		doctor_report_warning(&d->report, description ? description : state,
+		check_warning(&d->report.found, description ? description : state,
 			"see the last deployment in 'lighterman status'");
 	if (version && strcmp(version, LM_VERSION) != 0)
-		doctor_report_warning(&d->report,
+		check_warning(&d->report.found,
 			"lightermand is not the same version as lighterman, " LM_VERSION,
 			"restart it after an update (systemctl restart lightermand)");
 }
@@ -241,7 +241,7 @@ static void report_lightermand(struct doctor *d)
 static void check_lightermand(struct doctor *d)
 {
 	if (d->ask_rc) {
-		doctor_report_problem(&d->report, d->ask_err.msg, NULL);
+		check_problem(&d->report.found, d->ask_err.msg, NULL);
 		return;
 	}
 	report_lightermand(d);
@@ -272,7 +272,7 @@ static void report_other_user(struct doctor *d, const struct process_user *user)
 			"'%s'",
 			user->name, own.name);
 	}
-	doctor_report_warning(&d->report, err.msg, "run lighterman as root");
+	check_warning(&d->report.found, err.msg, "run lighterman as root");
 }
 
 static void check_user(struct doctor *d)
@@ -280,22 +280,22 @@ static void check_user(struct doctor *d)
 	struct lm_err err = {0};
 
 	if (!d->has_host) {
-		doctor_report_skip(&d->report, no_host);
+		check_skip(&d->report.found, no_host);
 		return;
 	}
 	if (d->group_is_invalid) {
-		doctor_report_skip(&d->report, "not checked: the definition is invalid");
+		check_skip(&d->report.found, "not checked: the definition is invalid");
 		return;
 	}
 	if (launch_look_up_user(&d->host, definition_of(d), &d->user, &err)) {
-		doctor_report_problem(&d->report, err.msg, NULL);
+		check_problem(&d->report.found, err.msg, NULL);
 		return;
 	}
 	d->has_user = d->as_user = true;
 	if (geteuid() != 0 && d->user.uid != geteuid())
 		report_other_user(d, &d->user);
 	else
-		doctor_report_ok(&d->report, "'%s', UID %u", d->user.name, (unsigned)d->user.uid);
+		check_ok(&d->report.found, "'%s', UID %u", d->user.name, (unsigned)d->user.uid);
 }
 
 static void check_root(struct doctor *d)
@@ -303,16 +303,16 @@ static void check_root(struct doctor *d)
 	struct lm_err err = {0};
 
 	if (!d->has_user)
-		doctor_report_skip(&d->report, "not checked: the application's user is unknown");
+		check_skip(&d->report.found, "not checked: the application's user is unknown");
 	else if (d->user.uid != 0)
-		doctor_report_skip(&d->report, "not needed: the application's user is not root");
+		check_skip(&d->report.found, "not needed: the application's user is not root");
 	else if (d->daemon_uid != 0 || geteuid() != 0)
-		doctor_report_skip(
-			&d->report, "not checked: lightermand or lighterman does not run as root");
+		check_skip(&d->report.found,
+			"not checked: lightermand or lighterman does not run as root");
 	else if (launch_check_user(&d->host, definition_of(d), &d->user, &err))
-		doctor_report_problem(&d->report, err.msg, NULL);
+		check_problem(&d->report.found, err.msg, NULL);
 	else
-		doctor_report_ok(&d->report, "the host file allows root");
+		check_ok(&d->report.found, "the host file allows root");
 }
 
 static void check_broker(struct doctor *d, const json_t *broker)
@@ -328,18 +328,17 @@ static void check_broker(struct doctor *d, const json_t *broker)
 		const char *topic = json_string_value(json_array_get(refused, i));
 		lm_auto_free char *message =
 			lm_xasprintf("%s: rejects topic %s", name, topic ? topic : "?");
-		doctor_report_warning(&d->report, message,
+		check_warning(&d->report.found, message,
 			"allow it in the broker's policy, or disable it with mqtt.topics in the "
 			"host file");
 	}
 	if (json_get_bool(broker, "connected", false)) {
-		doctor_report_ok(&d->report, "%s: connected", name);
+		check_ok(&d->report.found, "%s: connected", name);
 		return;
 	}
 	lm_auto_free char *message = lm_xasprintf("%s: not connected%s%s, %lld messages waiting",
 		name, error ? ": " : "", error ? error : "", waiting);
-	doctor_report_problem(
-		&d->report, message, "start the broker, or fix mqtt in the host file");
+	check_problem(&d->report.found, message, "start the broker, or fix mqtt in the host file");
 }
 
 static void check_brokers(struct doctor *d)
@@ -347,16 +346,16 @@ static void check_brokers(struct doctor *d)
 	const json_t *brokers = json_object_get(d->status, "brokers");
 
 	if (d->has_host && d->host.brokers_n == 0) {
-		doctor_report_warning(&d->report, "none configured: status messages are not sent",
+		check_warning(&d->report.found, "none configured: status messages are not sent",
 			"set mqtt in the host file to publish deployment status");
 		return;
 	}
 	if (!d->status) {
-		doctor_report_skip(&d->report, "not checked: cannot reach lightermand");
+		check_skip(&d->report.found, "not checked: cannot reach lightermand");
 		return;
 	}
 	if (json_array_size(brokers) == 0)
-		doctor_report_warning(&d->report,
+		check_warning(&d->report.found,
 			"the host file configures a broker, but lightermand has none",
 			"restart lightermand: it read an older host file");
 	for (size_t i = 0; i < json_array_size(brokers); i++)
@@ -389,8 +388,7 @@ static bool check_writable(struct doctor *d, const char *path, const char *fix)
 	struct stat st;
 
 	if (d->daemon_uid != geteuid()) {
-		doctor_report_skip(&d->report,
-			"not checked: lightermand runs as user %u, not as you",
+		check_skip(&d->report.found, "not checked: lightermand runs as user %u, not as you",
 			(unsigned)d->daemon_uid);
 		return false;
 	}
@@ -401,7 +399,7 @@ static bool check_writable(struct doctor *d, const char *path, const char *fix)
 			&err, LM_E_DENIED, errno, "lightermand cannot write to '%s': %m", part);
 	else
 		return true;
-	doctor_report_problem(&d->report, err.msg, fix);
+	check_problem(&d->report.found, err.msg, fix);
 	return false;
 }
 
@@ -414,14 +412,14 @@ static void check_log(struct doctor *d)
 	if (!region && d->group)
 		region = d->group->connector.region;
 	if (!d->has_host || !region) {
-		doctor_report_skip(&d->report, "not checked: %s",
+		check_skip(&d->report.found, "not checked: %s",
 			d->has_host ? "no region, so no log file" : "the host file is invalid");
 		return;
 	}
 	lm_auto_free char *path = lm_xasprintf("%s/ggc/var/log/user/%s/aws", root, region);
 	if (check_writable(
 		    d, path, "let lightermand write there, or set greengrassRoot in the host file"))
-		doctor_report_ok(&d->report, "lightermand can write to '%s'", path);
+		check_ok(&d->report.found, "lightermand can write to '%s'", path);
 }
 
 static void check_state(struct doctor *d)
@@ -431,25 +429,25 @@ static void check_state(struct doctor *d)
 	struct statvfs fs;
 
 	if (!d->has_host) {
-		doctor_report_skip(&d->report, "not checked: the host file is invalid");
+		check_skip(&d->report.found, "not checked: the host file is invalid");
 		return;
 	}
 	if (!check_writable(d, path, fix))
 		return;
 	lm_auto_free char *part = existing_part(path);
 	if (statvfs(part, &fs) < 0) {
-		doctor_report_skip(
-			&d->report, "not checked: cannot get the free space of '%s': %m", part);
+		check_skip(&d->report.found, "not checked: cannot get the free space of '%s': %m",
+			part);
 		return;
 	}
 	uint64_t mb = (uint64_t)fs.f_bavail * fs.f_frsize / MIB;
 	lm_auto_free char *message = lm_xasprintf("'%s' has %" PRIu64 " MB free", path, mb);
 	if (mb < STATE_WRONG_MB)
-		doctor_report_problem(&d->report, message, fix);
+		check_problem(&d->report.found, message, fix);
 	else if (mb < STATE_WARNING_MB)
-		doctor_report_warning(&d->report, message, fix);
+		check_warning(&d->report.found, message, fix);
 	else
-		doctor_report_ok(&d->report, "%s", message);
+		check_ok(&d->report.found, "%s", message);
 }
 
 static void check_runtime(struct doctor *d)
@@ -462,7 +460,7 @@ static void check_runtime(struct doctor *d)
 	struct statfs fs;
 
 	if (!d->has_host) {
-		doctor_report_skip(&d->report, "not checked: the host file is invalid");
+		check_skip(&d->report.found, "not checked: the host file is invalid");
 		return;
 	}
 	lm_auto_free char *part = existing_part(path);
@@ -470,17 +468,17 @@ static void check_runtime(struct doctor *d)
 		lm_auto_free char *message =
 			lm_xasprintf("'%.300s' is too long for a socket path (at most %zu bytes)",
 				path, longest);
-		doctor_report_problem(&d->report, message, fix);
+		check_problem(&d->report.found, message, fix);
 	} else if (!check_writable(d, path, fix)) {
 		return;
 	} else if (statfs(part, &fs) == 0 &&
 		   (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)) {
-		doctor_report_ok(&d->report, "'%s' is in memory", path);
+		check_ok(&d->report.found, "'%s' is in memory", path);
 	} else {
 		lm_auto_free char *message = lm_xasprintf(
 			"'%s' is not in memory: credentials for builds would be written to disk",
 			path);
-		doctor_report_warning(&d->report, message, fix);
+		check_warning(&d->report.found, message, fix);
 	}
 }
 
@@ -513,16 +511,16 @@ static void check_memory(struct doctor *d)
 	uint64_t mb = 0;
 
 	if (!read_available(&mb)) {
-		doctor_report_skip(&d->report, "not checked: cannot read /proc/meminfo");
+		check_skip(&d->report.found, "not checked: cannot read /proc/meminfo");
 		return;
 	}
 	if (mb >= MEMORY_MB) {
-		doctor_report_ok(&d->report, "%" PRIu64 " MB available", mb);
+		check_ok(&d->report.found, "%" PRIu64 " MB available", mb);
 		return;
 	}
 	lm_auto_free char *message = lm_xasprintf("%" PRIu64 " MB available", mb);
-	doctor_report_warning(
-		&d->report, message, "a deployment needs 36 MB in addition to the containers");
+	check_warning(&d->report.found, message,
+		"a deployment needs 36 MB in addition to the containers");
 }
 
 /// All checks in their order; those without a function are made by a worker.
@@ -563,14 +561,14 @@ static void advance(struct doctor *d, size_t to)
 {
 	for (; d->at < to && !d->cancelled;
 		d->at++, d->at_line = json_array_size(d->report.checks)) {
-		d->report.check = ORDER[d->at].name;
+		d->report.found.name = ORDER[d->at].name;
 		if (ORDER[d->at].run)
 			ORDER[d->at].run(d);
 		else if (json_array_size(d->report.checks) == d->at_line)
-			doctor_report_skip(&d->report, "not checked: %s",
+			check_skip(&d->report.found, "not checked: %s",
 				d->worker_lives ? "the worker did not reach it" : "no worker");
 	}
-	d->report.check = to < LM_ARRAY_SIZE(ORDER) ? ORDER[to].name : "";
+	d->report.found.name = to < LM_ARRAY_SIZE(ORDER) ? ORDER[to].name : "";
 }
 
 /// The place of a check; of an unknown one, where we are.
@@ -586,7 +584,7 @@ static size_t place_of(const struct doctor *d, const char *name)
 static void take_check(struct doctor *d, const json_t *check)
 {
 	advance(d, place_of(d, json_get_text(check, "check")));
-	doctor_report_add(&d->report, check);
+	check_forward(&d->report.found, json_deep_copy(check));
 }
 
 /// Prints what the worker writes to stderr, which is unexpected.
@@ -617,7 +615,7 @@ static void take_line(void *ctx, enum process_stream stream, struct lm_str text)
 	if (!json_get_text(line, "check"))
 		return;
 	if (!d->worker_lives)
-		doctor_report_ok(&d->report, "lighterman-worker runs as %s",
+		check_ok(&d->report.found, "lighterman-worker runs as %s",
 			d->user.name ? d->user.name : "you");
 	d->worker_lives = true;
 	take_check(d, line);
@@ -692,8 +690,8 @@ static void report_end(struct doctor *d, lm_rc rc, int status, struct lm_err *er
 		(void)!lm_fail(err, LM_E_PROTOCOL, 0,
 			"lighterman-worker exited before its checks were complete (%s)",
 			process_describe_status(status, how, sizeof(how)));
-	d->report.check = "worker";
-	doctor_report_problem(&d->report, err->msg,
+	d->report.found.name = "worker";
+	check_problem(&d->report.found, err->msg,
 		"reinstall Lighterman; lighterman and lighterman-worker must be the same version, "
 		"and executable by everyone");
 }
@@ -719,7 +717,7 @@ static int exit_status(const struct doctor *d)
 {
 	if (d->invalid)
 		return EXIT_INVALID;
-	return d->report.problems > 0 ? EXIT_FAILED : EXIT_DONE;
+	return d->report.found.problems > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 static void doctor_finish(struct doctor *d)

@@ -18,21 +18,11 @@ static const struct {
 	const char *text;
 	int colour;
 } VERDICTS[] = {
-	[DOCTOR_OK] = {"ok", 32},
-	[DOCTOR_WARNING] = {"warning", 33},
-	[DOCTOR_PROBLEM] = {"PROBLEM", 31},
-	[DOCTOR_SKIPPED] = {"-", 2},
+	[CHECK_OK] = {"ok", 32},
+	[CHECK_WARNING] = {"warning", 33},
+	[CHECK_PROBLEM] = {"PROBLEM", 31},
+	[CHECK_SKIPPED] = {"-", 2},
 };
-
-/// Of text that is not a check: a problem.
-static enum doctor_verdict doctor_judge(const json_t *check)
-{
-	const json_t *ok = json_object_get(check, "ok");
-
-	if (json_is_true(ok))
-		return json_get_bool(check, "warning", false) ? DOCTOR_WARNING : DOCTOR_OK;
-	return json_is_null(ok) ? DOCTOR_SKIPPED : DOCTOR_PROBLEM;
-}
 
 static void add_blanks(struct lm_buf *out, size_t n)
 {
@@ -67,7 +57,7 @@ static void add_wrapped(struct lm_buf *out, const char *text, size_t columns)
 }
 
 static void add_verdict(
-	struct lm_buf *out, const struct terminal_style *style, enum doctor_verdict verdict)
+	struct lm_buf *out, const struct terminal_style *style, enum check_verdict verdict)
 {
 	if (style->colour)
 		(void)lm_buf_printf(out, "\x1b[%dm", VERDICTS[verdict].colour);
@@ -85,7 +75,7 @@ void doctor_render(
 	bool wraps = style->moving && style->columns >= INDENT + WRAP_LEAST;
 	size_t columns = wraps ? style->columns : 0;
 
-	add_verdict(out, style, doctor_judge(check));
+	add_verdict(out, style, check_verdict_of(check));
 	render_padded(out, is_more ? "" : name, NAME_COLUMN);
 	add_wrapped(out, message ? message : "no message", columns);
 	if (!fix)
@@ -107,17 +97,6 @@ void doctor_render_sum(struct lm_buf *out, size_t problems, size_t warnings)
 	(void)lm_buf_putc(out, '\n');
 }
 
-void doctor_report_init(struct doctor_report *r, const struct call *call)
-{
-	*r = (struct doctor_report){
-		.call = call, .style = terminal_get_style(call->out), .checks = json_array()};
-}
-
-void doctor_report_finish(struct doctor_report *r)
-{
-	json_decref(r->checks);
-}
-
 static void print(const struct doctor_report *r, const json_t *check)
 {
 	lm_auto_buf struct lm_buf page = LM_BUF(PAGE_MAX);
@@ -131,61 +110,25 @@ static void print(const struct doctor_report *r, const json_t *check)
 	(void)output_note(r->call, fflush(r->call->out) == 0); // the next may take its time
 }
 
-/// Keeps and prints a check; takes ownership of the reference.
-static void add(struct doctor_report *r, json_t *check)
+static void keep(void *ctx, json_t *check)
 {
-	enum doctor_verdict verdict = doctor_judge(check);
+	struct doctor_report *r = ctx;
 
-	r->problems += verdict == DOCTOR_PROBLEM;
-	r->warnings += verdict == DOCTOR_WARNING;
 	print(r, check);
 	json_array_append_new(r->checks, check);
 }
 
-static void add_line(
-	struct doctor_report *r, json_t *ok, bool warning, const char *message, const char *fix)
+void doctor_report_init(struct doctor_report *r, const struct call *call)
 {
-	char shown[4 * LM_ERR_MSG_SIZE + 32];
-
-	// Names of files need not be UTF-8, and jansson takes nothing else.
-	(void)lm_str_shorten(lm_str(message), LM_ERR_MSG_SIZE, shown, sizeof(shown));
-	add(r, json_pack("{s:s, s:o, s:b, s:s, s:s?}", "check", r->check, "ok", ok, "warning",
-		       (int)warning, "message", shown, "mend", fix));
+	*r = (struct doctor_report){.call = call,
+		.style = terminal_get_style(call->out),
+		.found = {.add = keep, .ctx = r},
+		.checks = json_array()};
 }
 
-void doctor_report_ok(struct doctor_report *r, const char *format, ...)
+void doctor_report_finish(struct doctor_report *r)
 {
-	va_list ap;
-
-	va_start(ap, format);
-	lm_auto_free char *message = lm_xvasprintf(format, ap);
-	va_end(ap);
-	add_line(r, json_true(), false, message, NULL);
-}
-
-void doctor_report_skip(struct doctor_report *r, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	lm_auto_free char *message = lm_xvasprintf(format, ap);
-	va_end(ap);
-	add_line(r, json_null(), false, message, NULL);
-}
-
-void doctor_report_warning(struct doctor_report *r, const char *message, const char *fix)
-{
-	add_line(r, json_true(), true, message, fix);
-}
-
-void doctor_report_problem(struct doctor_report *r, const char *message, const char *fix)
-{
-	add_line(r, json_false(), false, message, fix);
-}
-
-void doctor_report_add(struct doctor_report *r, const json_t *check)
-{
-	add(r, json_deep_copy(check));
+	json_decref(r->checks);
 }
 
 void doctor_report_end(const struct doctor_report *r)
@@ -193,11 +136,11 @@ void doctor_report_end(const struct doctor_report *r)
 	lm_auto_buf struct lm_buf page = LM_BUF(PAGE_MAX);
 
 	if (r->call->json) {
-		lm_auto_json json_t *document =
-			json_pack("{s:O, s:b}", "checks", r->checks, "ok", (int)(r->problems == 0));
+		lm_auto_json json_t *document = json_pack(
+			"{s:O, s:b}", "checks", r->checks, "ok", (int)(r->found.problems == 0));
 		output_json(r->call, document);
 		return;
 	}
-	doctor_render_sum(&page, r->problems, r->warnings);
+	doctor_render_sum(&page, r->found.problems, r->found.warnings);
 	output_text(r->call, lm_buf_str(&page));
 }

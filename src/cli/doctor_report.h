@@ -7,30 +7,20 @@
 #include "base/buf.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "deploy/check.h"
 #include "sys/json.h"
-
-enum doctor_verdict { DOCTOR_OK, DOCTOR_WARNING, DOCTOR_PROBLEM, DOCTOR_SKIPPED };
 
 struct doctor_report {
 	const struct call *call;
 	struct terminal_style style;
-	const char *check; ///< The check that runs: the name on the lines that are added. Borrowed.
-	json_t *checks;    ///< Array.
-	size_t problems, warnings;
+	struct check_report found;
+	json_t *checks; ///< Array: all that was found.
 };
 
+/// `r` may not move afterwards.
 void doctor_report_init(struct doctor_report *r, const struct call *call);
 void doctor_report_finish(struct doctor_report *r);
 
-/// Add a line of the check that runs. `fix` may be NULL.
-void doctor_report_ok(struct doctor_report *r, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-void doctor_report_skip(struct doctor_report *r, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-void doctor_report_warning(struct doctor_report *r, const char *message, const char *fix);
-void doctor_report_problem(struct doctor_report *r, const char *message, const char *fix);
-/// Adds a line of a worker. Borrowed.
-void doctor_report_add(struct doctor_report *r, const json_t *check);
 /// Prints the last line, or the document.
 void doctor_report_end(const struct doctor_report *r);
 

@@ -154,3 +154,14 @@ bool json_get_bool(const json_t *object, const char *key, bool fallback)
 
 	return json_is_boolean(value) ? json_is_true(value) : fallback;
 }
+
+json_t *json_from_text(const char *text)
+{
+	char shown[4 * LM_ERR_MSG_SIZE + 32];
+
+	if (!text)
+		return json_null();
+	if (lm_str_is_utf8(lm_str(text)))
+		return json_string(text);
+	return json_string(lm_str_shorten(lm_str(text), LM_ERR_MSG_SIZE, shown, sizeof(shown)));
+}

@@ -37,6 +37,8 @@ const char *json_get_text(const json_t *object, const char *key);
 /// A copy of it; "" if it is absent or no string. The caller frees.
 char *json_copy_text(const json_t *object, const char *key);
 struct lm_str json_text(const json_t *string);
+/// A text as JSON, NULL as null. What is not UTF-8 in it (output of other programs) becomes \xNN.
+json_t *json_from_text(const char *text);
 /// The member as integer, or `fallback`.
 int64_t json_get_int(const json_t *object, const char *key, int64_t fallback);
 bool json_get_bool(const json_t *object, const char *key, bool fallback);

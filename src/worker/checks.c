@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "deploy/check.h"
 #include "docker/compose.h"
 #include "docker/compose_find.h"
 #include "docker/engine_images.h"
@@ -38,9 +39,8 @@ enum { CHECK_WARNINGS_MAX = 20 };
 
 struct checkup {
 	struct context *cx;
-	const char *name; ///< Of the running check.
-	unsigned have;    ///< Of enum check_need.
-	size_t wrong_n;   ///< Reported so far.
+	struct check_report report;
+	unsigned have; ///< Of enum check_need.
 	bool cancelled;
 	lm_rc engine_rc, compose_rc; ///< LM_OK: found.
 	struct lm_err engine_err, compose_err;
@@ -49,55 +49,19 @@ struct checkup {
 	size_t warnings_n;
 };
 
-static void check_ok(struct checkup *c, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void check_skip(struct checkup *c, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/// `fix`: what to do, beyond what the message says; NULL: nothing.
-static void send_check(
-	struct checkup *c, json_t *ok, bool warning, const char *message, const char *fix)
+static void send_result(void *ctx, json_t *result)
 {
-	context_send(c->cx, json_pack("{s:s, s:o, s:b, s:o, s:o}", "check", c->name, "ok", ok,
-				    "warning", (int)warning, "message", protocol_text(message),
-				    "mend", protocol_text(fix)));
-}
-
-static void check_ok(struct checkup *c, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	lm_auto_free char *message = lm_xvasprintf(format, ap);
-	va_end(ap);
-	send_check(c, json_true(), false, message, NULL);
-}
-
-static void check_warn(struct checkup *c, const char *message, const char *fix)
-{
-	send_check(c, json_true(), true, message, fix);
+	context_send(ctx, result);
 }
 
 /// An `err` of LM_E_CANCELLED ends the task instead.
-static void check_wrong(struct checkup *c, const struct lm_err *err, const char *fix)
+static void check_failed(struct checkup *c, const struct lm_err *err, const char *fix)
 {
 	if (err->rc == LM_E_CANCELLED) {
 		c->cancelled = true;
 		return;
 	}
-	c->wrong_n++;
-	send_check(c, json_false(), false, err->msg, fix);
-}
-
-/// Not checked; the text is a part of a sentence: "not needed: …".
-static void check_skip(struct checkup *c, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	lm_auto_free char *message = lm_xvasprintf(format, ap);
-	va_end(ap);
-	send_check(c, json_null(), false, message, NULL);
+	check_problem(&c->report, err->msg, fix);
 }
 
 /// The first of `needs` that is missing, as a part of a sentence; NULL: all are there.
@@ -150,7 +114,7 @@ static void check_log_end(struct checkup *c)
 {
 	lm_log_set_sink(NULL, NULL);
 	for (size_t i = 0; i < c->warnings_n; i++) {
-		check_warn(c, c->warnings[i], NULL);
+		check_warning(&c->report, c->warnings[i], NULL);
 		free(c->warnings[i]);
 	}
 	c->warnings_n = 0;
@@ -182,13 +146,14 @@ static void check_docker(struct checkup *c)
 	bool plugin = compose->program && compose->plugin;
 
 	if (plugin)
-		check_ok(c, "%s", compose->program);
+		check_ok(&c->report, "%s", compose->program);
 	else if (docker_find(NULL, &path, &err) == LM_OK)
-		check_ok(c, "%s", path);
+		check_ok(&c->report, "%s", path);
 	else if (compose->program)
-		check_skip(c, "not needed: docker-compose is a standalone program (%s)", err.msg);
+		check_skip(&c->report, "not needed: docker-compose is a standalone program (%s)",
+			err.msg);
 	else
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 }
 
 /// Whether the engine was reached, whatever it answered.
@@ -205,7 +170,7 @@ static void check_engine(struct checkup *c)
 	const char *fix = NULL;
 
 	if (answers(c)) {
-		check_ok(c, "the Docker daemon responds at %s%s", path,
+		check_ok(&c->report, "the Docker daemon responds at %s%s", path,
 			check_lack(c, NEED_USER) ? " (not checked as the application's user)" : "");
 		return;
 	}
@@ -214,17 +179,17 @@ static void check_engine(struct checkup *c)
 		      "or set docker.socket in the host file";
 	else if (c->engine_rc == LM_E_DENIED)
 		fix = "the next deployment uses the new group; no restart is needed";
-	check_wrong(c, &c->engine_err, fix);
+	check_failed(c, &c->engine_err, fix);
 }
 
 static void check_engine_version(struct checkup *c)
 {
 	if (!answers(c))
-		check_skip(c, "not checked: the Docker daemon does not respond");
+		check_skip(&c->report, "not checked: the Docker daemon does not respond");
 	else if (c->engine_rc)
-		check_wrong(c, &c->engine_err, NULL);
+		check_failed(c, &c->engine_err, NULL);
 	else
-		check_ok(c, "Docker Engine %s", c->cx->engine.version.engine);
+		check_ok(&c->report, "Docker Engine %s", c->cx->engine.version.engine);
 }
 
 static void check_compose(struct checkup *c)
@@ -232,13 +197,13 @@ static void check_compose(struct checkup *c)
 	const struct compose *compose = &c->cx->compose;
 
 	if (c->compose_rc)
-		check_wrong(c, &c->compose_err,
+		check_failed(c, &c->compose_err,
 			c->compose_rc == LM_E_NOT_FOUND ? "apt-get install docker-compose, or set "
 							  "docker.compose in the host file"
 							: NULL);
 	else
-		check_ok(c, "%s%s, version %s", compose->program, compose->plugin ? " compose" : "",
-			compose->version);
+		check_ok(&c->report, "%s%s, version %s", compose->program,
+			compose->plugin ? " compose" : "", compose->version);
 }
 
 static void check_compose_api(struct checkup *c)
@@ -247,12 +212,12 @@ static void check_compose_api(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (compose_check_api(&cx->compose, &cx->engine.version, NULL, &err))
-		check_wrong(c, &err,
+		check_failed(c, &err,
 			"install docker-compose 2 or later, or allow older clients: "
 			"\"min-api-version\": \"1.24\" in /etc/docker/daemon.json");
 	else
-		check_ok(c, "docker-compose %s can talk to Docker Engine %s", cx->compose.version,
-			cx->engine.version.engine);
+		check_ok(&c->report, "docker-compose %s can talk to Docker Engine %s",
+			cx->compose.version, cx->engine.version.engine);
 }
 
 static void check_destination(struct checkup *c)
@@ -263,11 +228,11 @@ static void check_destination(struct checkup *c)
 
 	if (preflight_destination(c->cx, &err)) {
 		lm_auto_free char *fix = lm_xasprintf("install -d -o %s -m 0700 '%s'", user, path);
-		check_wrong(c, &err, err.rc == LM_E_INVALID ? fix : NULL);
+		check_failed(c, &err, err.rc == LM_E_INVALID ? fix : NULL);
 		return;
 	}
 	c->have |= NEED_DESTINATION;
-	check_ok(c, "user %s can write to '%s'", user, path);
+	check_ok(&c->report, "user %s can write to '%s'", user, path);
 }
 
 static uint64_t free_mb(const struct statvfs *fs)
@@ -284,21 +249,21 @@ static void check_engines_space(struct checkup *c)
 	bool seen = false;
 
 	if (disk_check_engine(c->cx, &directory, &fs, &seen, &err)) {
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 		return;
 	}
 	if (!seen) {
-		check_skip(c, "not checked: where the Docker daemon keeps images, '%s' (%m)",
-			directory);
+		check_skip(&c->report,
+			"not checked: where the Docker daemon keeps images, '%s' (%m)", directory);
 		return;
 	}
 	if (free_mb(&fs) >= ENGINE_SPARE_MB) {
-		check_ok(c, "'%s', for images: %" PRIu64 " MB", directory, free_mb(&fs));
+		check_ok(&c->report, "'%s', for images: %" PRIu64 " MB", directory, free_mb(&fs));
 		return;
 	}
 	lm_auto_free char *message =
 		lm_xasprintf("'%s', for images, has %" PRIu64 " MB left", directory, free_mb(&fs));
-	check_warn(c, message, "docker system prune removes what no container uses");
+	check_warning(&c->report, message, "docker system prune removes what no container uses");
 }
 
 static void check_free_space(struct checkup *c)
@@ -310,9 +275,9 @@ static void check_free_space(struct checkup *c)
 	struct statvfs fs;
 
 	if (disk_check_deployment(cx, engine ? DEPLOY_PULL_ALL : DEPLOY_PULL_LOCAL, &err))
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 	else if (fstatvfs(cx->destination_fd, &fs) == 0)
-		check_ok(c, "'%s': %" PRIu64 " MB", path, free_mb(&fs));
+		check_ok(&c->report, "'%s': %" PRIu64 " MB", path, free_mb(&fs));
 	if (engine)
 		check_engines_space(c);
 }
@@ -357,12 +322,12 @@ static void check_region(struct checkup *c)
 		(void)!lm_fail(&err, LM_E_NOT_FOUND, 0,
 			"no region is set in the host file, a Greengrass core's config.json, "
 			"AWS_REGION, the AWS profile or a definition");
-		check_wrong(c, &err, "set region in the host file");
+		check_failed(c, &err, "set region in the host file");
 	} else if (!endpoint_is_region(lm_str(region))) {
 		(void)!lm_fail(&err, LM_E_INVALID, 0, "'%.64s' is not a valid region", region);
-		check_wrong(c, &err, "set region in the host file");
+		check_failed(c, &err, "set region in the host file");
 	} else {
-		check_ok(c, "%s, %s", region,
+		check_ok(&c->report, "%s, %s", region,
 			own ? "set on this device" : "from the connector's ARN");
 	}
 }
@@ -373,20 +338,21 @@ static void check_credentials(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (!uses_s3(c) && !uses_secrets_manager(c)) {
-		check_skip(c, "not needed: compose file and secrets come from local directories");
+		check_skip(&c->report,
+			"not needed: compose file and secrets come from local directories");
 		return;
 	}
 	lm_rc rc = aws_session_open(&c->cx->session, &err);
 	if (!rc)
 		rc = credentials_get(c->cx->session.credentials, &found, &err);
 	if (rc) {
-		check_wrong(c, &err,
+		check_failed(c, &err,
 			"lighterman doctor uses its own environment: run it with the variables of "
 			"lightermand");
 		return;
 	}
 	c->have |= NEED_CREDENTIALS;
-	check_ok(c, "access key %.64s from %s", found->access_key_id, found->source);
+	check_ok(&c->report, "access key %.64s from %s", found->access_key_id, found->source);
 }
 
 /// Fetches the compose file as the stage does; the secrets have a check of their own.
@@ -412,11 +378,11 @@ static void check_object(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (lack) {
-		check_skip(c, "not checked: %s", lack);
+		check_skip(&c->report, "not checked: %s", lack);
 		return;
 	}
 	if (fetch_object(cx, &err)) {
-		check_wrong(c, &err,
+		check_failed(c, &err,
 			err.rc == LM_E_NOT_FOUND
 				? "upload the compose file, or correct DockerComposeFileS3Bucket, "
 				  "DockerComposeFileS3Key or DockerComposeFileS3Version"
@@ -424,7 +390,7 @@ static void check_object(struct checkup *c)
 		return;
 	}
 	c->have |= NEED_FILE;
-	check_ok(c, "'%s' of bucket '%s' can be read: %zu bytes%s%.80s", d->key, d->bucket,
+	check_ok(&c->report, "'%s' of bucket '%s' can be read: %zu bytes%s%.80s", d->key, d->bucket,
 		cx->text.len, cx->store_version ? ", version " : "",
 		cx->store_version ? cx->store_version : "");
 }
@@ -439,7 +405,7 @@ static void check_secrets(struct checkup *c)
 	size_t good = 0;
 
 	if (d->secret_arns_n == 0 || lack) {
-		check_skip(c, "%s",
+		check_skip(&c->report, "%s",
 			lack ? lack : "not needed: the definition has no AWSSecretsArnList");
 		return;
 	}
@@ -449,14 +415,14 @@ static void check_secrets(struct checkup *c)
 		struct lm_err err = {LM_OK};
 
 		if (secrets_get(&source, &d->secret_arns[i], 1, &got, &err)) {
-			check_wrong(c, &err, NULL);
+			check_failed(c, &err, NULL);
 			continue;
 		}
 		registry_list_add(&cx->secrets, &got.items[0]);
 		good++;
 	}
 	if (good > 0)
-		check_ok(c, "%zu of %zu can be read", good, d->secret_arns_n);
+		check_ok(&c->report, "%zu of %zu can be read", good, d->secret_arns_n);
 }
 
 struct date {
@@ -513,15 +479,15 @@ static void report_skew(struct checkup *c, const struct date *date)
 	struct lm_err err = {LM_OK};
 
 	if (off_s <= SKEW_WARNING_S) {
-		check_ok(c, "as that of S3, but for %" PRId64 " s", off_s);
+		check_ok(&c->report, "as that of S3, but for %" PRId64 " s", off_s);
 		return;
 	}
 	(void)!lm_fail(&err, LM_E_DENIED, 0, "this device's clock is %" PRId64 " s %s that of S3",
 		off_s, side);
 	if (off_s > SKEW_WRONG_S)
-		check_wrong(c, &err, fix);
+		check_failed(c, &err, fix);
 	else
-		check_warn(c, err.msg, fix);
+		check_warning(&c->report, err.msg, fix);
 }
 
 /// The check of the compose file has reported that S3 cannot be reached, if it could run.
@@ -530,9 +496,9 @@ static void fail_date(struct checkup *c, struct lm_err *err)
 	if (err->rc != LM_E_CANCELLED)
 		(void)!lm_wrap(err, "ask S3 for the time");
 	if (err->rc != LM_E_CANCELLED && !check_lack(c, NEED_CREDENTIALS | NEED_DEFINITION))
-		check_skip(c, "not checked: %s", err->msg);
+		check_skip(&c->report, "not checked: %s", err->msg);
 	else
-		check_wrong(c, err, NULL);
+		check_failed(c, err, NULL);
 }
 
 static bool can_read_sdk_files(void)
@@ -548,15 +514,15 @@ static void check_clock(struct checkup *c)
 	struct date date = {.rc = LM_OK};
 
 	if (!uses_s3(c))
-		check_skip(c, "not needed: nothing comes from S3");
+		check_skip(&c->report, "not needed: nothing comes from S3");
 	else if (!region)
-		check_skip(c, "not checked: no region is known");
+		check_skip(&c->report, "not checked: no region is known");
 	else if (!can_read_sdk_files())
-		check_skip(c, "not checked: the settings of the AWS SDKs cannot be read");
+		check_skip(&c->report, "not checked: the settings of the AWS SDKs cannot be read");
 	else if (ask_date(c, region, &date))
 		fail_date(c, &date.err);
 	else if (!date.server_ms)
-		check_skip(c, "not checked: S3 did not send its time");
+		check_skip(&c->report, "not checked: S3 did not send its time");
 	else
 		report_skew(c, &date);
 }
@@ -587,7 +553,7 @@ static void check_format(struct checkup *c)
 		compose_check_api(&cx->compose, &cx->engine.version, NULL, NULL))
 		return;
 	if (compose_check_api(&cx->compose, &cx->engine.version, format, &err))
-		check_wrong(c, &err, "set version: \"3.7\" in the compose file");
+		check_failed(c, &err, "set version: \"3.7\" in the compose file");
 }
 
 static void check_compose_file(struct checkup *c)
@@ -598,17 +564,17 @@ static void check_compose_file(struct checkup *c)
 
 	check_format(c);
 	if (lack && compose_file_check(lm_buf_str(&cx->text), 0, &err)) {
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 		return;
 	}
 	if (lack) {
-		check_ok(c, "valid YAML; not checked with docker-compose: %s", lack);
+		check_ok(&c->report, "valid YAML; not checked with docker-compose: %s", lack);
 		return;
 	}
 	if (resolve_compose_file(cx, &err))
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 	else
-		check_ok(c, "valid for docker-compose: %zu services", cx->services.n);
+		check_ok(&c->report, "valid for docker-compose: %zu services", cx->services.n);
 }
 
 static void check_requirements(struct checkup *c)
@@ -617,25 +583,26 @@ static void check_requirements(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (c->cx->services.n == 0) {
-		check_skip(c, "not checked: docker-compose has not resolved the compose file");
+		check_skip(&c->report,
+			"not checked: docker-compose has not resolved the compose file");
 		return;
 	}
 	if (requirements_check(c->cx, &problems, &err)) {
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 		return;
 	}
 	for (size_t i = 0; i < problems.n; i++) {
 		const struct problem *p = &problems.items[i];
 
 		if (p->level == PROBLEM_WARNING) {
-			check_warn(c, p->message, NULL);
+			check_warning(&c->report, p->message, NULL);
 			continue;
 		}
 		(void)!lm_fail(&err, p->rc, 0, "%s", p->message);
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 	}
 	if (problems.n == 0)
-		check_ok(c, "everything the compose file refers to is on this device");
+		check_ok(&c->report, "everything the compose file refers to is on this device");
 }
 
 struct logins {
@@ -649,13 +616,13 @@ static void check_logins(struct checkup *c, struct logins *l)
 	struct lm_err err = {LM_OK};
 
 	if (login_list_own(c->cx, &list, &err)) {
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 		return;
 	}
 	// One after the other, so that each failure is reported; the stage stops at the first.
 	for (size_t i = 0; i < list.n && !c->cancelled; i++) {
 		if (login_once(c->cx, &list.items[i], &err))
-			check_wrong(c, &err,
+			check_failed(c, &err,
 				err.rc == LM_E_DENIED
 					? "correct the user name and password in the secret"
 					: NULL);
@@ -709,9 +676,10 @@ static void check_image(struct checkup *c, const struct compose_image *image, st
 	else if (image_action_without_pull(&decision) == IMAGE_BUILD)
 		return;
 	else if (decision.here && d->offline_mode)
-		check_warn(c, err.msg, "with DockerOfflineMode, a deployment uses the local image");
+		check_warning(&c->report, err.msg,
+			"with DockerOfflineMode, a deployment uses the local image");
 	else
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 }
 
 /// Images that can be neither pulled nor built.
@@ -721,7 +689,7 @@ static void check_missing(struct checkup *c)
 	struct lm_err err = {LM_OK};
 
 	if (images_check(c->cx, deploy_pull_mode(&options), &err) == LM_E_NOT_FOUND)
-		check_wrong(c, &err, NULL);
+		check_failed(c, &err, NULL);
 }
 
 static void check_images(struct checkup *c, struct logins *l)
@@ -756,7 +724,7 @@ static void check_unused(struct checkup *c, const struct logins *l)
 			lm_xasprintf("no image of the compose file is from registry '%.200s', for "
 				     "which there is a secret",
 				cx->secrets.items[i].registry);
-		check_warn(c, message,
+		check_warning(&c->report, message,
 			"set registryUrl in the secret to the registry that the compose file "
 			"names");
 	}
@@ -768,10 +736,10 @@ static void check_registries(struct checkup *c)
 	lm_auto_free bool *used = lm_xcalloc(cx->secrets.n + 1, sizeof(*used));
 	struct logins l = {.used = used};
 	bool asks = cx->engine.version.minor >= ENGINE_ASK_MINOR_MIN;
-	size_t wrong_before = c->wrong_n;
+	size_t problems_before = c->report.problems;
 
 	if (cx->secrets.n == 0 && cx->services.n == 0) {
-		check_skip(c, "not checked: no image and no login is known");
+		check_skip(&c->report, "not checked: no image and no login is known");
 		return;
 	}
 	check_logins(c, &l);
@@ -780,9 +748,11 @@ static void check_registries(struct checkup *c)
 	if (asks)
 		check_unused(c, &l);
 	if (l.good + l.images > 0)
-		check_ok(c, "%zu logins are accepted, %zu images can be pulled", l.good, l.images);
-	else if (c->wrong_n == wrong_before)
-		check_skip(c, "not needed: all images are available locally or built here");
+		check_ok(&c->report, "%zu logins are accepted, %zu images can be pulled", l.good,
+			l.images);
+	else if (c->report.problems == problems_before)
+		check_skip(
+			&c->report, "not needed: all images are available locally or built here");
 }
 
 /// In the order of a deployment, with the requirements of each.
@@ -812,9 +782,9 @@ static void run_check(struct checkup *c, const struct check *check)
 {
 	const char *lack = check_lack(c, check->needs);
 
-	c->name = check->name;
+	c->report.name = check->name;
 	if (lack) {
-		check_skip(c, "not checked: %s", lack);
+		check_skip(&c->report, "not checked: %s", lack);
 		return;
 	}
 	check_log_begin(c);
@@ -831,7 +801,7 @@ static void run_checks(struct checkup *c)
 
 void checks_run(struct context *cx, struct deploy_outcome *ret)
 {
-	struct checkup c = {.cx = cx};
+	struct checkup c = {.cx = cx, .report = {.add = send_result, .ctx = cx}};
 
 	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
 		.error_class = DEPLOY_INTERNAL_ERROR,

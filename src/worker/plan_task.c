@@ -75,12 +75,12 @@ static json_t *service_to_json(const struct plan_service *s)
 {
 	json_t *service = json_object();
 
-	json_object_set_new(service, "service", protocol_text(s->name));
+	json_object_set_new(service, "service", json_from_text(s->name));
 	json_object_set_new(service, "action", json_string(plan_action_name(s->action)));
 	json_object_set_new(service, "reason", json_string(plan_reason_name(s->reason)));
 	json_object_set_new(
 		service, "changes", s->changes_known ? changes_to_json(s) : json_null());
-	json_object_set_new(service, "image", protocol_text(s->image));
+	json_object_set_new(service, "image", json_from_text(s->image));
 	json_object_set_new(service, "containers", json_integer((json_int_t)s->containers));
 	return service;
 }
@@ -89,16 +89,16 @@ static json_t *image_to_json(const struct plan_image *i)
 {
 	json_t *image = json_object();
 
-	json_object_set_new(image, "image", protocol_text(i->image));
-	json_object_set_new(image, "platform", protocol_text(i->platform));
+	json_object_set_new(image, "image", json_from_text(i->image));
+	json_object_set_new(image, "platform", json_from_text(i->platform));
 	json_object_set_new(image, "action", json_string(image_action_name(i->action)));
 	json_object_set_new(image, "here", json_boolean(i->id != NULL));
-	json_object_set_new(image, "digest", protocol_text(i->digest));
+	json_object_set_new(image, "digest", json_from_text(i->digest));
 	json_object_set_new(image, "bytes", bytes_or_null(i->known, i->bytes));
 	json_object_set_new(image, "bytes_total",
 		bytes_or_null(i->known && i->bytes_total > 0, i->bytes_total));
 	json_object_set_new(image, "bytes_disk", bytes_or_null(i->known, i->bytes_disk));
-	json_object_set_new(image, "reason", protocol_text(i->reason));
+	json_object_set_new(image, "reason", json_from_text(i->reason));
 	return image;
 }
 
@@ -151,12 +151,12 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 	bool enough = p->free_known && p->free_bytes >= wanted;
 	// More may be needed than is known.
 	bool is_certain = p->free_known && (!enough || sums->unknown == 0);
-	json_object_set_new(disk, "directory", protocol_text(p->disk));
+	json_object_set_new(disk, "directory", json_from_text(p->disk));
 	json_object_set_new(disk, "needed_bytes", bytes(sums->bytes_disk));
 	json_object_set_new(disk, "reserve_bytes", bytes(reserve));
 	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
 	json_object_set_new(disk, "enough", is_certain ? json_boolean(enough) : json_null());
-	json_object_set_new(disk, "reason", protocol_text(p->disk_reason));
+	json_object_set_new(disk, "reason", json_from_text(p->disk_reason));
 	return disk;
 }
 
@@ -167,10 +167,11 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_t *plan = json_object();
 
 	json_object_set_new(plan, "connector_version", json_integer(d->version));
-	json_object_set_new(plan, "bucket", protocol_text(d->bucket));
-	json_object_set_new(plan, "key", protocol_text(d->key));
-	json_object_set_new(plan, "compose_version", protocol_text(context_compose_version(p->cx)));
-	json_object_set_new(plan, "docker_compose", protocol_text(p->cx->compose.version));
+	json_object_set_new(plan, "bucket", json_from_text(d->bucket));
+	json_object_set_new(plan, "key", json_from_text(d->key));
+	json_object_set_new(
+		plan, "compose_version", json_from_text(context_compose_version(p->cx)));
+	json_object_set_new(plan, "docker_compose", json_from_text(p->cx->compose.version));
 	json_object_set_new(plan, "offline", json_boolean(is_offline(p)));
 	json_object_set_new(plan, "stages", stages_to_json(p));
 	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
@@ -183,7 +184,7 @@ static json_t *summary_to_json(const struct plan_task *p)
 static json_t *problem_to_json(const struct problem *p)
 {
 	return json_pack("{s:s, s:o}", "level", problem_level_name(p->level), "message",
-		protocol_text(p->message));
+		json_from_text(p->message));
 }
 
 static void send_plan(const struct plan_task *p, const char *kind, json_t *what)

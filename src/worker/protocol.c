@@ -153,17 +153,6 @@ lm_rc protocol_send(struct protocol *p, json_t *line, struct lm_err *err)
 	return lm_fd_write_all(p->out, "lightermand", lm_buf_str(&text), err);
 }
 
-json_t *protocol_text(const char *text)
-{
-	char shown[4 * LM_ERR_MSG_SIZE + 32];
-
-	if (!text)
-		return json_null();
-	if (lm_str_is_utf8(lm_str(text)))
-		return json_string(text);
-	return json_string(lm_str_shorten(lm_str(text), LM_ERR_MSG_SIZE, shown, sizeof(shown)));
-}
-
 static json_t *event_line(const struct deploy_event *event)
 {
 	json_t *line = json_pack("{s:s, s:s}", "stage", deploy_stage_name(event->stage), "state",
@@ -172,7 +161,7 @@ static json_t *event_line(const struct deploy_event *event)
 	if (event->state == DEPLOY_END || event->state == DEPLOY_FAIL)
 		(void)json_object_set_new(line, "ms", json_integer((json_int_t)event->ms));
 	if (event->message)
-		(void)json_object_set_new(line, "message", protocol_text(event->message));
+		(void)json_object_set_new(line, "message", json_from_text(event->message));
 	if (event->is_warning)
 		(void)json_object_set_new(line, "warning", json_true());
 	return line;

@@ -39,9 +39,6 @@ lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, str
 /// Waits for a line, or for end of file, which protocol_read_line then finds; sends "alive"
 /// meanwhile. LM_E_CANCELLED: SIGTERM.
 lm_rc protocol_wait(struct protocol *p, unsigned silence_s, struct lm_err *err);
-
-/// A text as JSON, NULL as null. What is not UTF-8 in it (output of other programs) becomes \xNN.
-json_t *protocol_text(const char *text);
 /// Writes a document as one line and drops the reference. LM_E_SYS: nobody reads any more.
 lm_rc protocol_send(struct protocol *p, json_t *line, struct lm_err *err);
 /// Sends the event of a stage; after a begin, waits for its `go`.

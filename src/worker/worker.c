@@ -61,9 +61,9 @@ static void send_result(struct protocol *p, const struct deploy_outcome *o, cons
 		version = NULL;
 	json_t *line = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:b}", "result",
 		result_name(o->rc), "class", lm_rc_name(o->rc), "stage",
-		protocol_text(stage[0] ? stage : NULL), "error",
-		protocol_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
-		protocol_text(o->rc ? o->err.msg : NULL), "compose_version", protocol_text(version),
+		json_from_text(stage[0] ? stage : NULL), "error",
+		json_from_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
+		json_from_text(o->rc ? o->err.msg : NULL), "compose_version", json_from_text(version),
 		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
 		(int)o->forced);
 	(void)!protocol_send(p, line, &ignored);
