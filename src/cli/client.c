@@ -58,7 +58,7 @@ static lm_rc fail_denied(const char *path, struct lm_err *err)
 		err->msg);
 }
 
-static lm_rc fail_connect(const char *path, struct lm_err *err)
+static lm_rc client_fail_connect(const char *path, struct lm_err *err)
 {
 	switch (err->rc) {
 	case LM_E_NOT_FOUND:
@@ -130,7 +130,7 @@ lm_rc client_open(const char *socket_path, const json_t *request, const struct w
 	lm_auto_buf struct lm_buf line = LM_BUF(LIMIT_CONTROL_REQUEST);
 
 	if (socket_unix_connect(socket_path, &fd, err))
-		return fail_connect(socket_path, err);
+		return client_fail_connect(socket_path, err);
 	if (!json_write(request, &line) || !lm_buf_putc(&line, '\n'))
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"the request is larger than lightermand's limit of %d bytes",
@@ -170,7 +170,7 @@ bool client_has_line(const struct client *c)
 }
 
 /// Takes the first `n` bytes, and the line end behind them.
-static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *err)
+static lm_rc client_take_line(struct client *c, size_t n, json_t **ret, struct lm_err *err)
 {
 	json_t *line = NULL;
 	struct lm_err why = {0};
@@ -193,7 +193,7 @@ static lm_rc take_line(struct client *c, size_t n, json_t **ret, struct lm_err *
 }
 
 /// Reads what is there, waiting for it.
-static lm_rc read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
+static lm_rc client_read_more(struct client *c, const struct wait_limit *limit, struct lm_err *err)
 {
 	// Without events to wait for, poll reports errors: that the other end of a pipe is closed.
 	struct pollfd fds[] = {{.fd = c->fd, .events = POLLIN}, {.fd = c->output_fd}};
@@ -232,9 +232,9 @@ lm_rc client_read(
 				"not lightermand; name lightermand's socket with --socket",
 				c->socket_path, LIMIT_CONTROL_REPLY);
 		if (end < in.n)
-			return take_line(c, end, ret, err);
+			return client_take_line(c, end, ret, err);
 		searched = in.n;
-		lm_rc rc = read_more(c, limit, err);
+		lm_rc rc = client_read_more(c, limit, err);
 		if (rc)
 			return rc;
 	}

@@ -17,7 +17,8 @@ struct action {
 	const char *started, *finished; ///< Used in place of that.
 };
 
-static void print_json(const struct call *call, const struct answer *answer, const char *message)
+static void deploy_print_json(
+	const struct call *call, const struct answer *answer, const char *message)
 {
 	lm_auto_json json_t *document = answer_to_json(answer, message);
 
@@ -80,7 +81,7 @@ static int run_action(const struct call *call, const struct action *action, cons
 	lm_rc rc = follow_run(call, &action->texts, request, &answer, &why);
 
 	if (call->json)
-		print_json(call, &answer, rc ? why.msg : NULL);
+		deploy_print_json(call, &answer, rc ? why.msg : NULL);
 	else if (rc)
 		output_error(call->err, why.msg);
 	else if (answer.exit_status == EXIT_DONE)

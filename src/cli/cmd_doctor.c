@@ -166,7 +166,7 @@ static void report_faults(struct doctor *d, const struct validation_errors *erro
 	}
 }
 
-static void check_text(struct doctor *d, struct lm_str text, const char *path)
+static void doctor_check_text(struct doctor *d, struct lm_str text, const char *path)
 {
 	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
 	struct lm_err ignored; // the errors say why
@@ -195,7 +195,7 @@ static void check_deployed(struct doctor *d)
 		check_skip(&d->report.found,
 			"no group file given, and cannot read the current deployment: %s", err.msg);
 	else
-		check_text(d, lm_buf_str(&text), "the current deployment");
+		doctor_check_text(d, lm_buf_str(&text), "the current deployment");
 }
 
 static void check_group_file(struct doctor *d)
@@ -210,7 +210,7 @@ static void check_group_file(struct doctor *d)
 		d->group_is_invalid = true;
 		check_problem(&d->report.found, d->input_err.msg, NULL);
 	} else {
-		check_text(d, lm_buf_str(&d->input), group_file_name(path));
+		doctor_check_text(d, lm_buf_str(&d->input), group_file_name(path));
 	}
 	d->invalid |= d->group_is_invalid;
 }
@@ -598,7 +598,7 @@ static void print_stderr(const struct doctor *d, struct lm_str line)
 	(void)fprintf(d->call->err, "lighterman-worker: %s\n", plain);
 }
 
-static void take_line(void *ctx, enum process_stream stream, struct lm_str text)
+static void doctor_take_line(void *ctx, enum process_stream stream, struct lm_str text)
 {
 	struct doctor *d = ctx;
 	lm_auto_json json_t *line = NULL;
@@ -631,7 +631,7 @@ static void make_job(const struct doctor *d, struct lm_buf *out)
 }
 
 /// Once nobody else can look into it, it gets what it needs for AWS.
-static bool hand_over(void *ctx, int socket)
+static bool doctor_hand_over(void *ctx, int socket)
 {
 	struct doctor *d = ctx;
 	struct lm_err ignored; // without it the worker exits, which is reported
@@ -670,10 +670,10 @@ static lm_rc run_worker(struct doctor *d, const char *program, int *ret_status, 
 			.shielded = true},
 		.input = lm_buf_str(&job),
 		.keeps_stdin = true,
-		.on_stdin = hand_over,
+		.on_stdin = doctor_hand_over,
 		.more_fds = &lock,
 		.more_fds_n = 1,
-		.on_line = take_line,
+		.on_line = doctor_take_line,
 		.ctx = d,
 		.term_grace_ms = WORKER_GRACE_MS,
 	};
@@ -713,7 +713,7 @@ static lm_rc check_with_worker(struct doctor *d, struct lm_err *err)
 	return LM_OK;
 }
 
-static int exit_status(const struct doctor *d)
+static int doctor_exit_status(const struct doctor *d)
 {
 	if (d->invalid)
 		return EXIT_INVALID;
@@ -732,7 +732,7 @@ static void doctor_finish(struct doctor *d)
 }
 
 /// All checks. LM_E_CANCELLED: interrupted.
-static lm_rc run(struct doctor *d, struct lm_err *err)
+static lm_rc doctor_run(struct doctor *d, struct lm_err *err)
 {
 	for (size_t i = 0; ORDER[i].run; i++)
 		advance(d, i + 1);
@@ -760,9 +760,9 @@ int cmd_doctor(const struct call *call)
 	d.limit = (struct wait_limit){.cancel_fd = interrupt.fd};
 	d.limit = wait_limit_within(&d.limit, LIMIT_MS);
 	if (!rc)
-		rc = run(&d, &why);
+		rc = doctor_run(&d, &why);
 	if (rc)
 		return output_fail(call, EXIT_FAILED, why.msg);
 	doctor_report_end(&d.report);
-	return exit_status(&d);
+	return doctor_exit_status(&d);
 }

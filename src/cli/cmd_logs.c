@@ -14,7 +14,7 @@
 enum { LINES_DEFAULT = 100 };
 
 /// False: it could not be written.
-static bool print_line(const struct call *call, const json_t *line, json_t *lines)
+static bool logs_print_line(const struct call *call, const json_t *line, json_t *lines)
 {
 	const char *text = json_get_text(line, "line");
 	const char *warning = json_get_text(line, "warning");
@@ -34,7 +34,7 @@ static bool print_line(const struct call *call, const json_t *line, json_t *line
 }
 
 /// What came is for whoever reads on the other side of a pipe, now. False: nobody does any more.
-static bool hand_over(const struct call *call, const struct client *client)
+static bool logs_hand_over(const struct call *call, const struct client *client)
 {
 	return !call->follow || client_has_line(client) ||
 	       output_note(call, fflush(call->out) == 0);
@@ -68,7 +68,7 @@ static int fail_read(const struct call *call, lm_rc rc, const struct lm_err *err
 	return output_fail(call, EXIT_FAILED, err->msg);
 }
 
-static int read_answer(const struct call *call, struct client *client,
+static int logs_read_answer(const struct call *call, struct client *client,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	lm_auto_json json_t *lines = json_array();
@@ -81,7 +81,7 @@ static int read_answer(const struct call *call, struct client *client,
 			return fail_read(call, rc, err);
 		if (json_object_get(line, "exit"))
 			return end_answer(call, line, lines);
-		if (!print_line(call, line, lines) || !hand_over(call, client))
+		if (!logs_print_line(call, line, lines) || !logs_hand_over(call, client))
 			return EXIT_FAILED;
 	}
 }
@@ -108,5 +108,5 @@ int cmd_logs(const struct call *call)
 			call, why.rc == LM_E_CANCELLED ? EXIT_FAILED : EXIT_UNREACHABLE, why.msg);
 	if (call->follow)
 		client_watch_output(client, fileno(call->out));
-	return read_answer(call, client, &limit, &why);
+	return logs_read_answer(call, client, &limit, &why);
 }

@@ -171,7 +171,7 @@ static void add_services(const json_t *services, struct lm_buf *out)
 }
 
 /// A size from outside; false if it is none.
-static bool get_bytes(const json_t *object, const char *key, uint64_t *ret)
+static bool plan_get_bytes(const json_t *object, const char *key, uint64_t *ret)
 {
 	const json_t *bytes = json_object_get(object, key);
 
@@ -187,12 +187,12 @@ static char *bytes_cell(const json_t *image)
 	uint64_t bytes = 0, total = 0;
 	char text[FORMAT_SIZE], total_text[FORMAT_SIZE];
 
-	if (!get_bytes(image, "bytes", &bytes))
+	if (!plan_get_bytes(image, "bytes", &bytes))
 		return lm_xstrdup("unknown");
 	if (!is(image, "action", "pull"))
 		return NULL;
 	(void)format_bytes(bytes, text);
-	if (!get_bytes(image, "bytes_total", &total) || total == bytes)
+	if (!plan_get_bytes(image, "bytes_total", &total) || total == bytes)
 		return lm_xstrdup(text);
 	return lm_xasprintf("%s of %s", text, format_bytes(total, total_text));
 }
@@ -237,7 +237,7 @@ static void add_sum(const json_t *plan, struct lm_buf *out)
 	char text[FORMAT_SIZE];
 
 	render_label(out, "to pull");
-	if (get_bytes(plan, "pull_bytes", &bytes))
+	if (plan_get_bytes(plan, "pull_bytes", &bytes))
 		(void)lm_buf_puts(out, bytes ? format_bytes(bytes, text) : "nothing");
 	if (unknown > 0)
 		(void)lm_buf_printf(out, ", plus %lld image%s of unknown size", (long long)unknown,
@@ -252,13 +252,13 @@ static void add_disk(const json_t *disk, struct lm_buf *out)
 	char text[FORMAT_SIZE];
 
 	render_label(out, "disk");
-	if (get_bytes(disk, "needed_bytes", &needed))
+	if (plan_get_bytes(disk, "needed_bytes", &needed))
 		(void)lm_buf_printf(out, "%s%s needed", needed ? "about " : "",
 			needed ? format_bytes(needed, text) : "nothing");
-	if (get_bytes(disk, "reserve_bytes", &reserve) && reserve > 0)
+	if (plan_get_bytes(disk, "reserve_bytes", &reserve) && reserve > 0)
 		(void)lm_buf_printf(
 			out, ", %s reserved (MinFreeDiskMB)", format_bytes(reserve, text));
-	if (get_bytes(disk, "free_bytes", &free_bytes))
+	if (plan_get_bytes(disk, "free_bytes", &free_bytes))
 		(void)lm_buf_printf(out, ", %s free", format_bytes(free_bytes, text));
 	else
 		(void)lm_buf_puts(out, ", free space unknown");
@@ -315,7 +315,8 @@ static int print_plan(
 }
 
 /// The validation errors of an invalid group file have been printed.
-static int fail(const struct call *call, const struct answer *answer, const char *why, int status)
+static int plan_fail(
+	const struct call *call, const struct answer *answer, const char *why, int status)
 {
 	bool reported = status == EXIT_INVALID && json_array_size(answer->faults) > 0;
 
@@ -342,13 +343,13 @@ int cmd_plan(const struct call *call)
 	lm_auto_json json_t *request =
 		json_pack("{s:s, s:s%}", "command", "plan", "group", text.data, text.len);
 	if (follow_run(call, &texts, request, &answer, &why))
-		return fail(call, &answer, why.msg, answer.exit_status);
+		return plan_fail(call, &answer, why.msg, answer.exit_status);
 	const char *message = json_get_text(answer.last, "message");
 	lm_auto_json json_t *plan = plan_document(answer.plan);
 	if (answer.exit_status != EXIT_DONE && !plan)
-		return fail(call, &answer, message ? message : "no plan", answer.exit_status);
+		return plan_fail(call, &answer, message ? message : "no plan", answer.exit_status);
 	if (!plan)
-		return fail(call, &answer,
+		return plan_fail(call, &answer,
 			"lightermand's answer has no plan; are lighterman and lightermand the "
 			"same version?",
 			EXIT_FAILED);

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-static void add_number(
+static void status_add_number(
 	struct lm_buf *out, const json_t *object, const char *key, const char *before)
 {
 	const json_t *number = json_object_get(object, key);
@@ -51,7 +51,7 @@ static void add_task(const json_t *status, struct lm_buf *out)
 		return;
 	render_label(out, "current task");
 	render_sanitized(out, json_get_text(task, "kind"));
-	add_number(out, task, "generation", " of generation ");
+	status_add_number(out, task, "generation", " of generation ");
 	render_member(out, task, "stage", ", in stage ");
 	if (json_is_integer(since))
 		(void)lm_buf_printf(
@@ -68,9 +68,9 @@ static void add_deployment(const json_t *status, struct lm_buf *out)
 		(void)lm_buf_puts(out, "none\n");
 		return;
 	}
-	add_number(out, deployment, "generation", "generation ");
+	status_add_number(out, deployment, "generation", "generation ");
 	render_member(out, deployment, "id", ", id ");
-	add_number(out, deployment, "connector_version", ", connector version ");
+	status_add_number(out, deployment, "connector_version", ", connector version ");
 	(void)lm_buf_putc(out, '\n');
 	render_label(out, "compose file");
 	render_member(out, deployment, "key", "");
@@ -106,9 +106,9 @@ static void add_last_deployment(const json_t *status, int64_t now_ms, struct lm_
 	if (!json_is_object(last))
 		return;
 	render_label(out, "last deployment");
-	add_number(out, last, "generation", "generation ");
+	status_add_number(out, last, "generation", "generation ");
 	if (json_get_int(last, "attempt", 1) > 1)
-		add_number(out, last, "attempt", ", attempt ");
+		status_add_number(out, last, "attempt", ", attempt ");
 	if (json_get_bool(last, "success", false)) {
 		(void)lm_buf_puts(out, ": succeeded");
 	} else {
@@ -124,7 +124,7 @@ static void add_last_deployment(const json_t *status, int64_t now_ms, struct lm_
 	(void)lm_buf_putc(out, '\n');
 }
 
-static void add_brokers(const json_t *status, struct lm_buf *out)
+static void status_add_brokers(const json_t *status, struct lm_buf *out)
 {
 	const json_t *brokers = json_object_get(status, "brokers");
 
@@ -215,7 +215,7 @@ static void add_table(const json_t *containers, struct lm_buf *out)
 	table_render(&t, out);
 }
 
-static void add_containers(const json_t *status, struct lm_buf *out)
+static void status_add_containers(const json_t *status, struct lm_buf *out)
 {
 	const json_t *containers = json_object_get(status, "containers");
 
@@ -251,8 +251,8 @@ static void add_loop(const json_t *container, int64_t now_ms, struct lm_buf *out
 	}
 	(void)lm_buf_printf(out, ": exited again %s",
 		format_ago(json_get_int(loop, "last_end_ms", now_ms), now_ms, ago));
-	add_number(out, loop, "exit_code", " with exit code ");
-	add_number(out, container, "restarts", ", restarts: ");
+	status_add_number(out, loop, "exit_code", " with exit code ");
+	status_add_number(out, container, "restarts", ", restarts: ");
 	(void)lm_buf_puts(out, crashes ? "; see `lighterman crashes`\n" : "\n");
 }
 
@@ -271,11 +271,11 @@ void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 	add_loops(status, now_ms, out);
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);
-	add_brokers(status, out);
+	status_add_brokers(status, out);
 	render_label(out, "lightermand");
 	render_member(out, status, "version", "");
 	(void)lm_buf_putc(out, '\n');
-	add_containers(status, out);
+	status_add_containers(status, out);
 }
 
 int cmd_status(const struct call *call)

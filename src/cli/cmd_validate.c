@@ -7,7 +7,7 @@
 #include "cli/output.h"
 #include "config/definition.h"
 
-static json_t *text_or_null(const char *s)
+static json_t *validate_text_or_null(const char *s)
 {
 	// A name need not be UTF-8, and jansson takes nothing else.
 	return s && lm_str_is_utf8(lm_str(s)) ? json_string(s) : json_null();
@@ -20,10 +20,10 @@ static json_t *validation_errors_to_json(const struct validation_errors *errors)
 	for (size_t i = 0; i < errors->n; i++) {
 		const struct validation_error *f = &errors->items[i];
 		json_t *fault = json_object();
-		json_object_set_new(fault, "entry", text_or_null(f->entry));
-		json_object_set_new(fault, "parameter", text_or_null(f->parameter));
-		json_object_set_new(fault, "value", text_or_null(f->value));
-		json_object_set_new(fault, "rule", text_or_null(f->rule));
+		json_object_set_new(fault, "entry", validate_text_or_null(f->entry));
+		json_object_set_new(fault, "parameter", validate_text_or_null(f->parameter));
+		json_object_set_new(fault, "value", validate_text_or_null(f->value));
+		json_object_set_new(fault, "rule", validate_text_or_null(f->rule));
 		json_array_append_new(list, fault);
 	}
 	return list;
@@ -40,13 +40,13 @@ static json_t *connector_to_json(const struct group *group)
 	json_object_set_new(summary, "region", json_string(def->region));
 	json_object_set_new(summary, "bucket", json_string(def->bucket));
 	json_object_set_new(summary, "key", json_string(def->key));
-	json_object_set_new(summary, "object_version", text_or_null(def->object_version));
+	json_object_set_new(summary, "object_version", validate_text_or_null(def->object_version));
 	json_object_set_new(summary, "destination", json_string(def->destination));
 	json_object_set_new(summary, "uid", def->has_user ? json_integer(def->uid) : json_null());
 	return summary;
 }
 
-static void print_json(
+static void validate_print_json(
 	const struct call *call, const struct validation_errors *errors, const struct group *group)
 {
 	const char *path = group_file_name(call->argument);
@@ -55,7 +55,7 @@ static void print_json(
 	char shown[4 * 4096 + 32];
 
 	for (size_t i = 0; group && i < group->warnings_n; i++)
-		json_array_append_new(warnings, text_or_null(group->warnings[i]));
+		json_array_append_new(warnings, validate_text_or_null(group->warnings[i]));
 	json_object_set_new(document, "file",
 		json_string(lm_str_shorten(lm_str(path), 4096, shown, sizeof(shown))));
 	json_object_set_new(document, "valid", json_boolean(group != NULL));
@@ -97,7 +97,7 @@ int cmd_validate(const struct call *call)
 	else if (definition_parse(lm_buf_str(&text), &errors, &group, &why))
 		group = NULL; // the errors say why
 	if (call->json)
-		print_json(call, &errors, group);
+		validate_print_json(call, &errors, group);
 	else
 		print_text(call, &errors, group);
 	return group ? EXIT_DONE : EXIT_INVALID;

@@ -110,7 +110,7 @@ static void print(const struct doctor_report *r, const json_t *check)
 	(void)output_note(r->call, fflush(r->call->out) == 0); // the next may take its time
 }
 
-static void keep(void *ctx, json_t *check)
+static void doctor_report_keep(void *ctx, json_t *check)
 {
 	struct doctor_report *r = ctx;
 
@@ -122,7 +122,7 @@ void doctor_report_init(struct doctor_report *r, const struct call *call)
 {
 	*r = (struct doctor_report){.call = call,
 		.style = terminal_get_style(call->out),
-		.found = {.add = keep, .ctx = r},
+		.found = {.add = doctor_report_keep, .ctx = r},
 		.checks = json_array()};
 }
 

@@ -59,7 +59,7 @@ static void erase(struct follow *f)
 }
 
 /// One line for people on `to`, with the live lines out of the way.
-static void print_line(struct follow *f, FILE *to, const char *before, const char *text)
+static void follow_print_line(struct follow *f, FILE *to, const char *before, const char *text)
 {
 	lm_auto_free char *shown = sanitize_text(text);
 
@@ -70,7 +70,7 @@ static void print_line(struct follow *f, FILE *to, const char *before, const cha
 	(void)output_note(f->call, done || to != f->call->out);
 }
 
-static void take_progress(struct follow *f, const json_t *event)
+static void follow_take_progress(struct follow *f, const json_t *event)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_CONTROL_REPLY);
 
@@ -89,7 +89,7 @@ static void take_fault(struct follow *f, json_t *fault)
 	if (json_array_size(f->answer->faults) < LINES_KEPT)
 		(void)json_array_append(f->answer->faults, fault);
 	if (text)
-		print_line(f, f->call->err, before, text);
+		follow_print_line(f, f->call->err, before, text);
 }
 
 static void take_warning(struct follow *f, json_t *warning)
@@ -100,7 +100,7 @@ static void take_warning(struct follow *f, json_t *warning)
 		return;
 	if (json_array_size(f->answer->warnings) < LINES_KEPT)
 		(void)json_array_append(f->answer->warnings, warning);
-	print_line(f, f->call->err, before, json_string_value(warning));
+	follow_print_line(f, f->call->err, before, json_string_value(warning));
 }
 
 static void take_plan(struct follow *f, json_t *part)
@@ -116,11 +116,11 @@ static void take_generation(struct follow *f, int64_t generation)
 	if (!f->texts->doing || f->call->no_wait)
 		return;
 	text = lm_xasprintf("%s generation %lld", f->texts->doing, (long long)generation);
-	print_line(f, f->call->out, "", text);
+	follow_print_line(f, f->call->out, "", text);
 }
 
 /// A line before the last. An unknown one, of a later lightermand, is ignored.
-static void take_line(struct follow *f, const json_t *line)
+static void follow_take_line(struct follow *f, const json_t *line)
 {
 	json_t *event = json_object_get(line, "progress");
 	json_t *fault = json_object_get(line, "fault");
@@ -128,7 +128,7 @@ static void take_line(struct follow *f, const json_t *line)
 	json_t *plan = json_object_get(line, "plan");
 
 	if (event)
-		take_progress(f, event);
+		follow_take_progress(f, event);
 	else if (fault)
 		take_fault(f, fault);
 	else if (plan)
@@ -152,7 +152,7 @@ static lm_rc take_last(struct follow *f, json_t *line, struct lm_err *err)
 	return LM_OK;
 }
 
-static lm_rc read_answer(
+static lm_rc follow_read_answer(
 	struct follow *f, struct client *client, const struct wait_limit *limit, struct lm_err *err)
 {
 	for (;;) {
@@ -163,7 +163,7 @@ static lm_rc read_answer(
 			return rc;
 		if (json_object_get(line, "exit"))
 			return take_last(f, line, err);
-		take_line(f, line);
+		follow_take_line(f, line);
 		json_decref(line);
 		bool due = !progress_is_drawn(f->progress) ||
 			   lm_clock_mono_ms() - f->drawn_ms >= DRAW_MS;
@@ -180,7 +180,7 @@ static lm_rc fail_interrupted(const struct follow *f, bool asked, struct lm_err 
 }
 
 /// Asks and reads. The live lines of an incomplete answer stay on the screen.
-static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
+static lm_rc follow_ask(struct follow *f, const json_t *request, int cancel_fd, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
 	lm_auto_free char *path = client_socket_path(f->call);
@@ -198,7 +198,7 @@ static lm_rc ask(struct follow *f, const json_t *request, int cancel_fd, struct 
 		limit.alive_ctx = f;
 		limit.alive_ms = TICK_MS;
 	}
-	rc = read_answer(f, client, &limit, err);
+	rc = follow_read_answer(f, client, &limit, err);
 	if (rc == LM_E_CANCELLED)
 		return fail_interrupted(f, true, err);
 	if (!rc)
@@ -227,7 +227,7 @@ lm_rc follow_run(const struct call *call, const struct follow_texts *texts, cons
 	lm_rc rc = interrupt_init(&interrupt, err);
 	if (rc)
 		return rc;
-	rc = ask(&f, request, interrupt.fd, err);
+	rc = follow_ask(&f, request, interrupt.fd, err);
 	if (progress_failed_stage(progress))
 		ret->failed_stage = lm_xstrdup(progress_failed_stage(progress));
 	return rc;

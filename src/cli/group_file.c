@@ -27,14 +27,14 @@ lm_rc group_file_read(const char *path, struct lm_buf *out, struct lm_err *err)
 	return lm_file_read(path, out, err);
 }
 
-static void print_json(const struct call *call, const struct answer *answer)
+static void group_file_print_json(const struct call *call, const struct answer *answer)
 {
 	lm_auto_json json_t *document = answer_to_json(answer, "cannot send the group file");
 
 	output_json(call, document);
 }
 
-static void report(const struct call *call, const struct validation_errors *errors)
+static void group_file_report(const struct call *call, const struct validation_errors *errors)
 {
 	lm_auto(answer_finish) struct answer answer = {
 		.faults = json_array(),
@@ -54,7 +54,7 @@ static void report(const struct call *call, const struct validation_errors *erro
 				call->err, "%s: %s\n", group_file_name(call->argument), plain);
 	}
 	if (call->json)
-		print_json(call, &answer);
+		group_file_print_json(call, &answer);
 }
 
 bool group_file_load(const struct call *call, struct lm_buf *text)
@@ -68,6 +68,6 @@ bool group_file_load(const struct call *call, struct lm_buf *text)
 	else
 		document = definition_read(lm_buf_str(text), &errors);
 	if (errors.n > 0)
-		report(call, &errors);
+		group_file_report(call, &errors);
 	return errors.n == 0;
 }

@@ -91,7 +91,7 @@ static int run_help(const struct call *call)
 	return EXIT_DONE;
 }
 
-static int run(const struct options *options, FILE *out)
+static int call_command(const struct options *options, FILE *out)
 {
 	if (options->help)
 		options_print_help(&MAIN_COMMANDS, options->command, out);
@@ -113,7 +113,7 @@ int main_run(int argc, char *const *argv, const char *socket_path, FILE *out, FI
 	options.call.out = out;
 	options.call.err = err;
 	options.call.out_sys = &sys;
-	int status = run(&options, out);
+	int status = call_command(&options, out);
 	// A full disk behind the output is a failure of whoever relies on that output.
 	(void)output_note(&options.call, fflush(out) == 0);
 	if (sys || ferror(out)) {

@@ -127,7 +127,7 @@ static bool is_abbreviation(const char *word, const char *name)
 }
 
 /// Takes what getopt_long returned for `word`.
-static lm_rc take(const struct command_table *table, int code, const char *word,
+static lm_rc options_take(const struct command_table *table, int code, const char *word,
 	struct options *options, unsigned *flags, struct lm_err *err)
 {
 	size_t row = row_of(code == ':' || code == '?' ? optopt : code);
@@ -188,7 +188,7 @@ lm_rc options_parse(const struct command_table *table, int argc, char *const *ar
 	optind = 0; // glibc: start over
 	for (const char *word = argc > 1 ? argv[1] : NULL;
 		(code = getopt_long(argc, argv, letters, longs, NULL)) != -1; word = argv[optind]) {
-		lm_rc rc = take(table, code, word, ret, &flags, err);
+		lm_rc rc = options_take(table, code, word, ret, &flags, err);
 		if (rc)
 			return rc;
 	}

@@ -164,7 +164,7 @@ static struct image *find_image(struct progress *p, const char *name)
 	return &p->images[p->images_n++];
 }
 
-static uint64_t get_bytes(const json_t *event, const char *key)
+static uint64_t progress_get_bytes(const json_t *event, const char *key)
 {
 	int64_t n = json_get_int(event, key, 0);
 
@@ -192,8 +192,8 @@ static void take_image(struct progress *p, const struct terminal_style *style, c
 		return;
 	free(image->status);
 	image->status = sanitize_text(status);
-	image->bytes_done = get_bytes(event, "bytes_done");
-	image->bytes_total = get_bytes(event, "bytes_total");
+	image->bytes_done = progress_get_bytes(event, "bytes_done");
+	image->bytes_total = progress_get_bytes(event, "bytes_total");
 	if (image->bytes_done > image->bytes_total)
 		image->bytes_done = image->bytes_total;
 	bool done = status && strcmp(status, "done") == 0;

@@ -126,7 +126,7 @@ static json_t *write_number(const void *field)
 	return number ? json_integer(number) : NULL;
 }
 
-static bool accept_any(
+static bool schema_accept_any(
 	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
 {
 	(void)key;
@@ -146,7 +146,7 @@ const struct schema_type SCHEMA_TEXT = {read_plain_text, schema_write_text, sche
 const struct schema_type SCHEMA_PATH = {read_path, schema_write_text, schema_finish_text};
 const struct schema_type SCHEMA_BOOL = {read_bool, write_bool, NULL};
 const struct schema_type SCHEMA_NUMBER = {read_number, write_number, NULL};
-const struct schema_type SCHEMA_ANY = {accept_any, write_nothing, NULL};
+const struct schema_type SCHEMA_ANY = {schema_accept_any, write_nothing, NULL};
 
 static void *field_of(const struct schema_key *key, void *into)
 {

@@ -47,7 +47,7 @@ struct connector_log {
 };
 
 /// Opens the file that is written to, in `dir_fd`, and takes its size.
-static lm_rc open_file(struct connector_log *log, struct lm_err *err)
+static lm_rc connector_log_open_file(struct connector_log *log, struct lm_err *err)
 {
 	struct stat st;
 	// O_NONBLOCK: a FIFO of that name must not hold us up.
@@ -101,7 +101,7 @@ static bool part_size(const struct connector_log *log, int i, uint64_t *ret)
 	return true;
 }
 
-static void look(struct connector_log *log)
+static void connector_log_look(struct connector_log *log)
 {
 	log->older = 0;
 	for (int i = 1; i <= PARTS; i++) {
@@ -137,11 +137,11 @@ static bool make_bound(struct connector_log *log, uint64_t n)
 {
 	if (!is_over(log, n))
 		return true;
-	look(log); // another program may have removed some
+	connector_log_look(log); // another program may have removed some
 	while (is_over(log, n)) {
 		if (!remove_oldest(log))
 			return false;
-		look(log);
+		connector_log_look(log);
 	}
 	return true;
 }
@@ -172,8 +172,8 @@ static bool start_file(struct connector_log *log)
 	lm_cleanup_close(&log->fd);
 	log->fd = -1;
 	log->size = 0;
-	look(log);
-	if (open_file(log, &err) == LM_OK)
+	connector_log_look(log);
+	if (connector_log_open_file(log, &err) == LM_OK)
 		return true;
 	errno = err.sys;
 	return false;
@@ -181,7 +181,7 @@ static bool start_file(struct connector_log *log)
 
 /// Rotates if the file is full, and removes the oldest parts until `n` more bytes are under the
 /// bound. False, with errno, if they cannot be.
-static bool make_room(struct connector_log *log, size_t n)
+static bool connector_log_make_room(struct connector_log *log, size_t n)
 {
 	int sys = 0;
 
@@ -240,13 +240,13 @@ static void fit_space(struct connector_log *log)
 
 	if (log->fd >= 0 && (strange || log->size > log->space))
 		keep_newest(log, most);
-	look(log);
+	connector_log_look(log);
 	(void)make_bound(log, 0);
 }
 
 /// Removes what a killed write or a power cut left of a line. If it is longer than a line can be,
 /// another program wrote it.
-static void remove_torn_line(struct connector_log *log)
+static void connector_log_remove_torn_line(struct connector_log *log)
 {
 	char end[LIMIT_LOG_LINE];
 	size_t n = log->size < sizeof(end) ? (size_t)log->size : sizeof(end);
@@ -278,11 +278,11 @@ static lm_rc open_all(struct connector_log *log, struct lm_err *err)
 			"open the folder of the log '%s': %m", dir);
 	lm_cleanup_close(&log->dir_fd);
 	log->dir_fd = fd;
-	rc = open_file(log, err);
+	rc = connector_log_open_file(log, err);
 	if (rc != LM_OK)
 		return rc;
 	(void)unlinkat(fd, "." FILE_NAME ".tmp", 0); // of a copy that was killed
-	remove_torn_line(log);
+	connector_log_remove_torn_line(log);
 	fit_space(log);
 	return LM_OK;
 }
@@ -334,7 +334,7 @@ static bool is_in_place(struct connector_log *log)
 	return true;
 }
 
-static bool is_one_line(struct lm_str lines)
+static bool connector_log_is_one_line(struct lm_str lines)
 {
 	return lm_str_find(lines, '\n') + 1 >= lines.n;
 }
@@ -356,7 +356,7 @@ static struct lm_str fit_line(struct lm_str line, uint64_t space, struct lm_buf 
 }
 
 /// Of a line, or lines. False, with errno; nothing of it is then in the file.
-static bool append(struct connector_log *log, struct lm_str line)
+static bool connector_log_append(struct connector_log *log, struct lm_str line)
 {
 	lm_auto_buf struct lm_buf cut = LM_BUF(LIMIT_LOG_LINE);
 	struct lm_err err;
@@ -366,9 +366,9 @@ static bool append(struct connector_log *log, struct lm_str line)
 		errno = err.sys;
 		return false;
 	}
-	if (is_one_line(line)) // several fit into a file together
+	if (connector_log_is_one_line(line)) // several fit into a file together
 		line = fit_line(line, log->space, &cut);
-	if (!make_room(log, line.n))
+	if (!connector_log_make_room(log, line.n))
 		return false;
 	do
 		n = write(log->fd, line.p, line.n);
@@ -394,7 +394,7 @@ static void count_lost(struct connector_log *log)
 		log->lost_errno = errno;
 }
 
-static bool report_lost(struct connector_log *log)
+static bool connector_log_report_lost(struct connector_log *log)
 {
 	lm_auto_buf struct lm_buf line = LM_BUF(512);
 	char time[LM_TIME_SIZE];
@@ -404,19 +404,19 @@ static bool report_lost(struct connector_log *log)
 		lm_time_format_log(lm_clock_wall_ms(), time), log->lost, log->lost == 1 ? "" : "s",
 		log->lost == 1 ? "was" : "were",
 		sys == ENOSPC || sys == EDQUOT ? "disk full" : strerror(sys));
-	if (!append(log, lm_buf_str(&line)))
+	if (!connector_log_append(log, lm_buf_str(&line)))
 		return false;
 	log->lost = 0;
 	return true;
 }
 
-static void write_line(struct connector_log *log, struct lm_str line)
+static void connector_log_write_line(struct connector_log *log, struct lm_str line)
 {
-	if (log->lost > 0 && !report_lost(log)) {
+	if (log->lost > 0 && !connector_log_report_lost(log)) {
 		log->lost++;
 		return;
 	}
-	if (!append(log, line))
+	if (!connector_log_append(log, line))
 		count_lost(log);
 }
 
@@ -444,14 +444,15 @@ void connector_log_write(struct connector_log *log, struct lm_str lines)
 	while (lines.n > 0) {
 		struct lm_str piece = cut_piece(log, &lines);
 
-		if (log->lost == 0 && !is_one_line(piece) && append(log, piece))
+		if (log->lost == 0 && !connector_log_is_one_line(piece) &&
+			connector_log_append(log, piece))
 			continue;
 		// A full disk may still take some of them.
 		while (piece.n > 0) {
 			struct lm_str rest = piece;
 
 			(void)lm_str_cut(&rest, '\n');
-			write_line(log, (struct lm_str){piece.p, piece.n - rest.n});
+			connector_log_write_line(log, (struct lm_str){piece.p, piece.n - rest.n});
 			piece = rest;
 		}
 	}
@@ -517,7 +518,7 @@ static size_t find_begin(struct lm_str text, unsigned lines, bool is_cut)
 	return is_cut ? (first < text.n ? first + 1 : text.n) : 0;
 }
 
-static size_t count_lines(struct lm_str text)
+static size_t connector_log_count_lines(struct lm_str text)
 {
 	size_t n = 0;
 
@@ -532,7 +533,7 @@ lm_rc connector_log_tail(
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_LOG_TAIL);
 
 	for (int part = 0; part <= PARTS; part++) {
-		if (count_lines(lm_buf_str(&text)) > lines || text.len == text.max)
+		if (connector_log_count_lines(lm_buf_str(&text)) > lines || text.len == text.max)
 			break;
 		lm_rc rc = add_part(log, part, &text, err);
 		if (rc)

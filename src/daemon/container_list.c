@@ -31,7 +31,8 @@ struct container_list {
 	bool destroyed;
 };
 
-static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *err);
+static void container_list_on_answer(
+	void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *err);
 
 struct container_list *container_list_create(
 	struct loop *loop, const char *socket_path, const char *project)
@@ -44,7 +45,7 @@ struct container_list *container_list_create(
 	return c;
 }
 
-static void stop(struct container_list *c)
+static void container_list_stop(struct container_list *c)
 {
 	engine_get_destroy(lm_take(c->get));
 }
@@ -57,7 +58,7 @@ static void free_first(struct container_question **list)
 	free(q);
 }
 
-static void forget(struct container_question **list, const void *ctx)
+static void forget_list(struct container_question **list, const void *ctx)
 {
 	while (*list) {
 		if ((*list)->ctx == ctx)
@@ -71,7 +72,7 @@ void container_list_destroy(struct container_list *c)
 {
 	if (!c)
 		return;
-	stop(c);
+	container_list_stop(c);
 	while (c->waiting)
 		free_first(&c->waiting);
 	while (c->answering)
@@ -84,10 +85,10 @@ void container_list_destroy(struct container_list *c)
 }
 
 /// Answers all questions. A callback may ask again, forget, and destroy `c`.
-static void finish(struct container_list *c, lm_rc rc, const struct engine_containers *list,
-	const struct lm_err *err)
+static void container_list_finish(struct container_list *c, lm_rc rc,
+	const struct engine_containers *list, const struct lm_err *err)
 {
-	stop(c);
+	container_list_stop(c);
 	if (rc != LM_OK)
 		c->minor = 0;
 	c->answering = lm_take(c->waiting);
@@ -105,8 +106,8 @@ static void finish(struct container_list *c, lm_rc rc, const struct engine_conta
 
 static void ask_version(struct container_list *c)
 {
-	c->get = engine_get_start(
-		c->loop, c->socket_path, "/version", "list containers", ANSWER_MS, on_answer, c);
+	c->get = engine_get_start(c->loop, c->socket_path, "/version", "list containers", ANSWER_MS,
+		container_list_on_answer, c);
 }
 
 static void ask_list(struct container_list *c)
@@ -115,7 +116,7 @@ static void ask_list(struct container_list *c)
 
 	(void)engine_containers_target(&target, c->minor, c->project);
 	c->get = engine_get_start(c->loop, c->socket_path, lm_buf_cstr(&target), "list containers",
-		ANSWER_MS, on_answer, c);
+		ANSWER_MS, container_list_on_answer, c);
 }
 
 void container_list_ask(struct container_list *c, container_list_done *done, void *ctx)
@@ -142,10 +143,10 @@ unsigned container_list_api_minor(const struct container_list *c)
 
 void container_list_forget(struct container_list *c, void *ctx)
 {
-	forget(&c->waiting, ctx);
-	forget(&c->answering, ctx);
+	forget_list(&c->waiting, ctx);
+	forget_list(&c->answering, ctx);
 	if (!c->waiting)
-		stop(c);
+		container_list_stop(c);
 }
 
 /// Checks that the engine's API version is supported, then requests the list.
@@ -157,12 +158,13 @@ static lm_rc take_version(struct container_list *c, struct lm_str body, struct l
 	if (rc != LM_OK)
 		return lm_wrap(err, "list containers");
 	c->minor = version.minor;
-	stop(c);
+	container_list_stop(c);
 	ask_list(c);
 	return LM_OK;
 }
 
-static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
+static void container_list_on_answer(
+	void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
 {
 	struct container_list *c = ctx;
 	lm_auto(engine_containers_finish) struct engine_containers list = {0};
@@ -177,7 +179,7 @@ static void on_answer(void *ctx, lm_rc rc, struct lm_str body, const struct lm_e
 		if (rc != LM_OK)
 			rc = lm_wrap(&err, "list containers");
 	}
-	finish(c, rc, rc ? NULL : &list, &err);
+	container_list_finish(c, rc, rc ? NULL : &list, &err);
 }
 
 bool container_list_is_in_state(const struct engine_container *c, const char *word)

@@ -65,7 +65,7 @@ static void add_value(struct lm_buf *out, const char *key, const char *value)
 	(void)lm_buf_putc(out, ' ');
 }
 
-static void add_number(struct lm_buf *out, const char *key, int64_t number)
+static void container_status_add_number(struct lm_buf *out, const char *key, int64_t number)
 {
 	if (number < 0)
 		(void)lm_buf_printf(out, "%s=-", key);
@@ -102,9 +102,9 @@ static void format_line(struct lm_buf *out, const struct engine_container *c,
 	add_value(out, "image", c->image);
 	add_value(out, "state", c->state);
 	add_value(out, "health", container_list_health_name(c->health));
-	add_number(out, "restarts", state ? (int64_t)state->restart_count : -1);
-	add_number(out, " exit_code", exit_code(c, state));
-	add_number(out, " uptime_s", uptime_s(c, state, now_wall_ms));
+	container_status_add_number(out, "restarts", state ? (int64_t)state->restart_count : -1);
+	container_status_add_number(out, " exit_code", exit_code(c, state));
+	container_status_add_number(out, " uptime_s", uptime_s(c, state, now_wall_ms));
 }
 
 /// A container of the list that is being worked on, or, between two of them, what is known of it.
@@ -169,7 +169,7 @@ struct container_status *container_status_create(struct loop *loop, const char *
 }
 
 /// Aborts a round without writing its lines.
-static void stop(struct container_status *l)
+static void container_status_stop(struct container_status *l)
 {
 	container_list_forget(l->containers, l);
 	engine_get_destroy(lm_take(l->inspection));
@@ -181,7 +181,7 @@ void container_status_destroy(struct container_status *l)
 {
 	if (!l)
 		return;
-	stop(l);
+	container_status_stop(l);
 	container_list_destroy(l->containers);
 	loop_timer_destroy(l->timer);
 	rows_finish(&l->rows);
@@ -201,12 +201,12 @@ void container_status_set_frequency(struct container_status *l, unsigned frequen
 		return;
 	}
 	loop_timer_stop(l->timer);
-	stop(l);
+	container_status_stop(l);
 	rows_finish(&l->rows);
 	l->away = false;
 }
 
-static void write_lines(struct container_status *l)
+static void container_status_write_lines(struct container_status *l)
 {
 	int64_t now_ms = lm_clock_wall_ms();
 
@@ -224,7 +224,8 @@ static void write_lines(struct container_status *l)
 	log_router_release();
 }
 
-static void on_inspected(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
+static void container_status_on_inspected(
+	void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *failure)
 {
 	struct container_status *l = ctx;
 	struct status_row *row = &l->rows.items[l->next++];
@@ -252,7 +253,7 @@ static bool inspect(struct container_status *l, struct status_row *row)
 	row->known.seen_ms = lm_clock_mono_ms();
 	(void)snprintf(row->known.word, sizeof(row->known.word), "%s", row->c.state);
 	l->inspection = engine_get_start(l->loop, l->socket_path, lm_buf_cstr(&target),
-		"inspect a container", INSPECT_MS, on_inspected, l);
+		"inspect a container", INSPECT_MS, container_status_on_inspected, l);
 	return true;
 }
 
@@ -265,7 +266,7 @@ static void inspect_next(struct container_status *l)
 		if (!row->is_known && inspect(l, row))
 			return;
 	}
-	write_lines(l);
+	container_status_write_lines(l);
 }
 
 static int by_service(const void *a, const void *b)
@@ -276,7 +277,8 @@ static int by_service(const void *a, const void *b)
 	return order ? order : strcmp(x->c.name, y->c.name);
 }
 
-static const struct status_row *find(const struct status_rows *rows, const char *id)
+static const struct status_row *container_status_find(
+	const struct status_rows *rows, const char *id)
 {
 	for (size_t i = 0; i < rows->n; i++) {
 		if (rows->items[i].is_known && strcmp(rows->items[i].c.id, id) == 0)
@@ -299,13 +301,15 @@ static struct engine_container copy_container(const struct engine_container *c)
 }
 
 /// The rows of a list, with what the rows before knew as far as it still holds.
-static void take_list(struct container_status *l, const struct engine_containers *list)
+static void container_status_take_list(
+	struct container_status *l, const struct engine_containers *list)
 {
 	struct status_rows rows = {lm_xcalloc(list->n + 1, sizeof(struct status_row)), list->n};
 	uint64_t now_ms = lm_clock_mono_ms();
 
 	for (size_t i = 0; i < list->n; i++) {
-		const struct status_row *before = find(&l->rows, list->items[i].id);
+		const struct status_row *before =
+			container_status_find(&l->rows, list->items[i].id);
 		struct status_row *row = &rows.items[i];
 
 		row->c = copy_container(&list->items[i]);
@@ -319,7 +323,7 @@ static void take_list(struct container_status *l, const struct engine_containers
 	l->rows = rows;
 }
 
-static void on_list(
+static void container_status_on_list(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
 	struct container_status *l = ctx;
@@ -336,7 +340,7 @@ static void on_list(
 	if (l->away)
 		lm_info("container status: the Docker daemon answers again");
 	l->away = false;
-	take_list(l, list);
+	container_status_take_list(l, list);
 	l->next = 0;
 	l->left = LIMIT_STATUS_INSPECTIONS;
 	inspect_next(l);
@@ -363,11 +367,11 @@ static void on_tick(void *ctx)
 	if (l->under_way) // an engine that is slower than the frequency
 		return;
 	if (rows_hold(l, revision, now_ms)) {
-		write_lines(l);
+		container_status_write_lines(l);
 		return;
 	}
 	l->under_way = true;
 	l->revision = revision;
 	l->asked_ms = now_ms;
-	container_list_ask(l->containers, on_list, l);
+	container_list_ask(l->containers, container_status_on_list, l);
 }

@@ -162,7 +162,7 @@ static void leave(struct control_client *client)
 	free_client(client);
 }
 
-static void watch(struct control_client *client)
+static void control_server_watch(struct control_client *client)
 {
 	int events =
 		(client->ignores_input ? POLLHUP : POLLIN) | (client->out.len > 0 ? POLLOUT : 0);
@@ -191,7 +191,7 @@ static bool flush(struct control_client *client)
 }
 
 /// Adds a line to what waits, whole or not at all.
-static bool add_line(struct control_client *client, const json_t *line)
+static bool control_server_add_line(struct control_client *client, const json_t *line)
 {
 	struct lm_buf *out = &client->out;
 	size_t before = out->len;
@@ -221,11 +221,11 @@ void control_client_send(struct control_client *client, json_t *line, bool dropp
 		return;
 	if (droppable && client->out.len > DROP_ABOVE)
 		return;
-	bool fits = add_line(client, own);
+	bool fits = control_server_add_line(client, own);
 	if (!fits && droppable)
 		return;
 	if (fits && flush(client)) {
-		watch(client);
+		control_server_watch(client);
 		return;
 	}
 	// Not from here: the caller does not expect its client to go within this call.
@@ -248,12 +248,13 @@ void control_client_finish(struct control_client *client, json_t *line)
 		return;
 	client->phase = FINISHING;
 	forget_request(client);
-	if (client->broken || !add_line(client, own) || !flush(client) || client->out.len == 0) {
+	if (client->broken || !control_server_add_line(client, own) || !flush(client) ||
+		client->out.len == 0) {
 		drop_client(client);
 		return;
 	}
 	loop_timer_start(client->timer, UNREAD_MS, 0);
-	watch(client);
+	control_server_watch(client);
 }
 
 void control_client_set_data(struct control_client *client, void *data)
@@ -293,7 +294,7 @@ static void give_up_client(struct control_server *c, bool for_trusted)
 }
 
 /// Behind the handler's call the client may be no more.
-static void hand_over(struct control_client *client)
+static void control_server_hand_over(struct control_client *client)
 {
 	struct control_handler handler = client->server->handler;
 	size_t size = client->in.len;
@@ -329,9 +330,9 @@ static void on_end_of_input(struct control_client *client)
 		return;
 	}
 	client->ignores_input = true;
-	watch(client);
+	control_server_watch(client);
 	if (client->phase == READING)
-		hand_over(client);
+		control_server_hand_over(client);
 }
 
 /// What the requests that are not complete take, of trusted clients or of the others.
@@ -361,20 +362,20 @@ static void bound_reading(struct control_server *c, bool trusted)
 }
 
 /// The client may be no more afterwards.
-static void take(struct control_client *client, struct lm_str piece)
+static void control_server_take(struct control_client *client, struct lm_str piece)
 {
 	bool complete = false;
 	struct lm_err err;
 
 	if (client->phase != READING) {
 		client->ignores_input = true;
-		watch(client);
+		control_server_watch(client);
 		return;
 	}
 	if (control_request_add(&client->in, piece, &complete, &err) != LM_OK)
 		control_client_finish(client, control_last_line(1, err.msg));
 	else if (complete)
-		hand_over(client);
+		control_server_hand_over(client);
 	else
 		bound_reading(client->server, client->trusted);
 }
@@ -385,14 +386,14 @@ static void on_readable(struct control_client *client)
 	ssize_t n = recv(client->fd, piece, sizeof(piece), 0);
 
 	if (n > 0)
-		take(client, (struct lm_str){piece, (size_t)n});
+		control_server_take(client, (struct lm_str){piece, (size_t)n});
 	else if (n == 0)
 		on_end_of_input(client);
 	else if (errno != EAGAIN && errno != EINTR)
 		leave(client);
 }
 
-static void on_ready(void *ctx, short events)
+static void control_server_on_ready(void *ctx, short events)
 {
 	struct control_client *client = ctx;
 
@@ -405,7 +406,7 @@ static void on_ready(void *ctx, short events)
 			drop_client(client);
 			return;
 		}
-		watch(client);
+		control_server_watch(client);
 	}
 	if (events & POLLIN)
 		on_readable(client);
@@ -413,7 +414,7 @@ static void on_ready(void *ctx, short events)
 		leave(client);
 }
 
-static void on_time(void *ctx)
+static void control_server_on_time(void *ctx)
 {
 	struct control_client *client = ctx;
 	char text[64];
@@ -432,7 +433,8 @@ static lm_rc create_client(struct control_server *c, int *fd, bool trusted,
 	enum control_access access, struct lm_err *err)
 {
 	struct control_client *client = lm_xcalloc(1, sizeof(*client));
-	lm_rc rc = loop_fd_create(c->loop, *fd, on_ready, client, &client->watch, err);
+	lm_rc rc =
+		loop_fd_create(c->loop, *fd, control_server_on_ready, client, &client->watch, err);
 
 	if (rc != LM_OK) {
 		free(client);
@@ -444,12 +446,12 @@ static lm_rc create_client(struct control_server *c, int *fd, bool trusted,
 	client->access = access;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
 	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
-	client->timer = loop_timer_create(c->loop, on_time, client);
+	client->timer = loop_timer_create(c->loop, control_server_on_time, client);
 	client->next = c->clients;
 	c->clients = client;
 	c->n++;
 	loop_timer_start(client->timer, REQUEST_MS, 0);
-	watch(client);
+	control_server_watch(client);
 	return LM_OK;
 }
 
@@ -497,7 +499,7 @@ static void pause_accepting(struct control_server *c, const struct lm_err *err)
 	loop_timer_start(c->retry, ACCEPT_PAUSE_MS, 0);
 }
 
-static void on_retry(void *ctx)
+static void control_server_on_retry(void *ctx)
 {
 	struct control_server *c = ctx;
 
@@ -611,7 +613,7 @@ lm_rc control_server_create(struct loop *loop, const char *path,
 	rc = loop_fd_create(loop, c->fd, on_connection, c, &c->watch, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "control socket '%s'", path);
-	c->retry = loop_timer_create(loop, on_retry, c);
+	c->retry = loop_timer_create(loop, control_server_on_retry, c);
 	loop_fd_set(c->watch, POLLIN);
 	*ret = lm_take(c);
 	return LM_OK;

@@ -107,7 +107,7 @@ static void open_notify(struct daemon *d)
 		loop_timer_start(d->watchdog, interval_ms, interval_ms);
 }
 
-static void on_drained(void *ctx)
+static void daemon_on_drained(void *ctx)
 {
 	struct daemon *d = ctx;
 
@@ -118,7 +118,7 @@ static void on_supervisor_exited(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	mqtt_brokers_drain(d->brokers, DRAIN_MS, on_drained, d);
+	mqtt_brokers_drain(d->brokers, DRAIN_MS, daemon_on_drained, d);
 }
 
 static void on_exit_signal(void *ctx)
@@ -245,7 +245,7 @@ static void on_worker_starts(void *ctx, bool acts)
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }
 
-static void on_idle(void *ctx)
+static void daemon_on_idle(void *ctx)
 {
 	struct daemon *d = ctx;
 
@@ -282,10 +282,12 @@ static void on_hangup(void *ctx)
 		(void)deploy_file(d, false);
 }
 
-static void begin(struct daemon *d)
+static void daemon_begin(struct daemon *d)
 {
-	const struct supervisor_watcher watcher = {
-		.starts = on_worker_starts, .idle = on_idle, .changed = on_changed, .ctx = d};
+	const struct supervisor_watcher watcher = {.starts = on_worker_starts,
+		.idle = daemon_on_idle,
+		.changed = on_changed,
+		.ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
 	supervisor_watch(d->supervisor, &watcher);
@@ -314,7 +316,7 @@ static lm_rc open_store(struct daemon *d, struct lm_err *err)
 	return rc;
 }
 
-static lm_rc start(struct daemon *d, struct lm_err *err)
+static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 {
 	// Workers pass through it as the application's user.
 	lm_rc rc = lm_dir_make(d->host.runtime_directory, 0755, err);
@@ -367,13 +369,13 @@ int daemon_run(const struct daemon_options *options)
 		return EXIT_HOST_FILE;
 	}
 	log_router_open(&d.host);
-	if (start(&d, &err)) {
+	if (daemon_start(&d, &err)) {
 		lm_error("lightermand cannot start: %s", err.msg);
 		return EXIT_FAILURE;
 	}
 	lm_info("lightermand " LM_VERSION " has started");
 	(void)notify_manager(&d, SD_NOTIFY_PATIENT, "READY=1");
-	begin(&d);
+	daemon_begin(&d);
 	loop_run(d.loop);
 	lm_info("lightermand has exited");
 	return EXIT_SUCCESS;

@@ -66,7 +66,7 @@ static lm_rc note_copy(struct deployment *d, struct lm_err *err)
 	return rc ? lm_wrap(err, "record the compose file of generation %u", d->generation) : LM_OK;
 }
 
-static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+static lm_rc deployment_on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
 	struct deployment *d = ctx;
 	enum deploy_stage number = deploy_stage_from_name(stage);
@@ -95,7 +95,7 @@ static bool is_end_of_fetch(const json_t *line)
 	       strcmp(json_get_text(line, "state"), "end") == 0;
 }
 
-static void on_progress(void *ctx, const json_t *line)
+static void deployment_on_progress(void *ctx, const json_t *line)
 {
 	struct deployment *d = ctx;
 	struct lm_err err = {LM_OK};
@@ -114,7 +114,7 @@ static void on_image(void *ctx, const char *ref, const char *digest)
 		lm_warn("record the image of generation %u: %s, ignoring", d->generation, err.msg);
 }
 
-static void on_compose(void *ctx, const char *stamp, const char *version)
+static void deployment_on_compose(void *ctx, const char *stamp, const char *version)
 {
 	worker_launcher_note_compose(((struct deployment *)ctx)->workers, stamp, version);
 }
@@ -153,7 +153,7 @@ static struct worker_result check_result(
 	return checked;
 }
 
-static char *copy(const char *text)
+static char *deployment_copy(const char *text)
 {
 	return text ? lm_xstrdup(text) : NULL;
 }
@@ -166,7 +166,7 @@ static enum lifecycle_failure find_failure(const struct worker_result *result)
 	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
 }
 
-static void finish(struct deployment *d, const struct worker_result *result)
+static void deployment_finish(struct deployment *d, const struct worker_result *result)
 {
 	const struct connector_definition *def = &d->group->connector;
 	bool success = result->verdict == WORKER_SUCCESS;
@@ -177,10 +177,10 @@ static void finish(struct deployment *d, const struct worker_result *result)
 		.cancelled = d->is_cancelled && !success,
 		.failure = find_failure(result),
 		.effect = effect == DEPLOY_EFFECTS ? guess_effect(d->progress) : effect,
-		.stage = success ? NULL : copy(result->stage),
-		.error = success ? NULL : copy(result->error),
-		.message = success ? NULL : copy(result->message),
-		.compose_version = copy(result->compose_version),
+		.stage = success ? NULL : deployment_copy(result->stage),
+		.error = success ? NULL : deployment_copy(result->error),
+		.message = success ? NULL : deployment_copy(result->message),
+		.compose_version = deployment_copy(result->compose_version),
 		.success_status = success ? status_message_success(
 						    def->bucket, def->key, result->compose_version)
 					  : NULL,
@@ -193,7 +193,7 @@ static void finish(struct deployment *d, const struct worker_result *result)
 	d->events.done(d->events.ctx, &outcome);
 }
 
-static void on_worker_exited(void *ctx, const struct worker_result *result)
+static void deployment_on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct deployment *d = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -202,7 +202,7 @@ static void on_worker_exited(void *ctx, const struct worker_result *result)
 
 	(void)worker;
 	worker_launcher_clean_up(d->workers);
-	finish(d, &checked); // may destroy the deployment
+	deployment_finish(d, &checked); // may destroy the deployment
 }
 
 static void fail_to_start(struct deployment *d, const struct lm_err *err)
@@ -216,23 +216,23 @@ static void fail_to_start(struct deployment *d, const struct lm_err *err)
 		.effect = deploy_effect_name(DEPLOY_UNTOUCHED),
 	};
 
-	finish(d, &result);
+	deployment_finish(d, &result);
 }
 
-static lm_rc start_worker_of(
+static lm_rc deployment_start_worker_of(
 	struct deployment *d, const struct deployment_spec *spec, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	lm_auto(fallback_finish) struct fallback fallback =
 		fallback_find(d->store, &d->group->connector, d->generation, spec->use);
 	const struct worker_process_events events = {
-		.begin = on_begin,
-		.progress = on_progress,
+		.begin = deployment_on_begin,
+		.progress = deployment_on_progress,
 		.image = on_image,
-		.compose = on_compose,
+		.compose = deployment_on_compose,
 		.copy = on_copy,
 		.text = log_router_forward,
-		.exited = on_worker_exited,
+		.exited = deployment_on_worker_exited,
 		.ctx = d,
 	};
 	lm_rc rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
@@ -260,6 +260,6 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 		group->connector.key, group->connector.bucket, group->connector.version);
 	d->progress->changed(d->progress->ctx);
 	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
-	if (start_worker_of(d, spec, &err))
+	if (deployment_start_worker_of(d, spec, &err))
 		fail_to_start(d, &err);
 }

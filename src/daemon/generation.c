@@ -129,7 +129,7 @@ int64_t generation_last_success_ms(struct store *s)
 	return last_ms;
 }
 
-static bool is_equal(const char *a, const char *b)
+static bool generation_is_equal(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;
 }
@@ -138,12 +138,13 @@ static bool is_equal(const char *a, const char *b)
 static bool is_named(const struct connector_definition *d, const struct connector_definition *other,
 	const char *version)
 {
-	if (!is_equal(d->bucket, other->bucket) || !is_equal(d->key, other->key))
+	if (!generation_is_equal(d->bucket, other->bucket) ||
+		!generation_is_equal(d->key, other->key))
 		return false;
 	if (!d->object_version)
 		return !other->object_version;
-	return is_equal(d->object_version, other->object_version) ||
-	       is_equal(d->object_version, version);
+	return generation_is_equal(d->object_version, other->object_version) ||
+	       generation_is_equal(d->object_version, version);
 }
 
 static lm_rc read_definition(struct store *store, unsigned n, struct group **ret)
@@ -169,7 +170,8 @@ static void add_generation(struct store *store, unsigned n, const struct connect
 
 	if (read_definition(store, n, &group) || store_read_copies(store, n, &own, &ignored))
 		return;
-	if (json_array_size(own) > 0 && is_equal(d->destination, group->connector.destination))
+	if (json_array_size(own) > 0 &&
+		generation_is_equal(d->destination, group->connector.destination))
 		*ret_placed = true;
 	json_array_foreach(own, i, copy)
 	{

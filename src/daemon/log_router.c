@@ -55,7 +55,7 @@ static enum lm_level stderr_level(void)
 	return loggers.file.on ? loggers.file.level : LM_INFO;
 }
 
-static void write_lines(struct lm_str lines)
+static void log_router_write_lines(struct lm_str lines)
 {
 	(void)!write(STDERR_FILENO, lines.p, lines.n);
 	if (file)
@@ -65,18 +65,18 @@ static void write_lines(struct lm_str lines)
 static void write_held(void)
 {
 	if (held.len > 0)
-		write_lines(lm_buf_str(&held));
+		log_router_write_lines(lm_buf_str(&held));
 	lm_buf_clear(&held);
 }
 
-static void write_line(void *ctx, enum lm_level level, struct lm_str line)
+static void log_router_write_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	(void)ctx;
 	if (level >= stderr_level()) {
 		if (holds && held.len + line.n > held.max)
 			write_held();
 		if (!holds || !lm_buf_add_str(&held, line))
-			write_lines(line);
+			log_router_write_lines(line);
 		for (struct log_follower *f = followers; f; f = f->next)
 			f->line(f->ctx, line);
 	}
@@ -84,7 +84,7 @@ static void write_line(void *ctx, enum lm_level level, struct lm_str line)
 		shipper->add(shipper->ctx, level, line);
 }
 
-static void open_file(const char *region)
+static void log_router_open_file(const char *region)
 {
 	struct lm_err err = {LM_OK};
 	const char *root =
@@ -115,8 +115,8 @@ void log_router_open(const struct host_settings *host)
 	settings = host;
 	loggers = read_loggers(NULL, 0);
 	set_level();
-	lm_log_set_sink(write_line, NULL);
-	open_file(host->region);
+	lm_log_set_sink(log_router_write_line, NULL);
+	log_router_open_file(host->region);
 }
 
 void log_router_close(void)
@@ -139,7 +139,7 @@ void log_router_apply(const struct group *group)
 	if (!loggers.file.on)
 		close_file();
 	else
-		open_file(settings->region ? settings->region : group->connector.region);
+		log_router_open_file(settings->region ? settings->region : group->connector.region);
 	if (file)
 		connector_log_set_space(file, loggers.file.space_kb);
 	if (shipper)
@@ -202,5 +202,5 @@ void log_router_forward(void *ctx, struct lm_str line)
 		text[i] = c < 0x20 || c == 0x7f ? '?' : line.p[i];
 	}
 	text[line.n] = '\n';
-	write_line(NULL, level, (struct lm_str){text, line.n + 1});
+	log_router_write_line(NULL, level, (struct lm_str){text, line.n + 1});
 }

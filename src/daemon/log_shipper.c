@@ -74,14 +74,14 @@ struct log_shipper {
 		(s)->quiet = false;                                                                \
 	} while (0)
 
-static void begin(struct log_shipper *s);
+static void log_shipper_begin(struct log_shipper *s);
 
-static void on_time(void *ctx)
+static void log_shipper_on_time(void *ctx)
 {
 	struct log_shipper *s = ctx;
 
 	s->due_ms = 0;
-	begin(s);
+	log_shipper_begin(s);
 }
 
 static void release_worker(struct log_shipper *s)
@@ -146,7 +146,7 @@ static void open_spool(struct log_shipper *s, unsigned space_kb)
 }
 
 /// Goes by a group's logger: its space, the group's user and core.
-static void apply(void *ctx, const struct group *group, const struct logger *logger)
+static void log_shipper_apply(void *ctx, const struct group *group, const struct logger *logger)
 {
 	struct log_shipper *s = ctx;
 
@@ -172,7 +172,7 @@ static void apply(void *ctx, const struct group *group, const struct logger *log
 		expect(s, LM_INFO);
 }
 
-static void add_line(void *ctx, enum lm_level level, struct lm_str line)
+static void log_shipper_add_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	struct log_shipper *s = ctx;
 
@@ -182,7 +182,7 @@ static void add_line(void *ctx, enum lm_level level, struct lm_str line)
 	expect(s, level);
 }
 
-static void report_lost(struct log_shipper *s)
+static void log_shipper_report_lost(struct log_shipper *s)
 {
 	uint64_t lost = log_spool_lost(s->spool);
 
@@ -209,7 +209,7 @@ static void report_rejected(struct log_shipper *s)
 	s->rejected_logged = s->rejected > 0;
 }
 
-static void fail(struct log_shipper *s, const char *why)
+static void log_shipper_fail(struct log_shipper *s, const char *why)
 {
 	uint64_t pause_ms = delay_ms(s, LM_INFO);
 
@@ -226,7 +226,7 @@ static void succeed(struct log_shipper *s)
 	if (s->tries > 0)
 		LOG_UNSHIPPED(s, LM_INFO, "the log is shipped to CloudWatch Logs again");
 	s->tries = 0;
-	report_lost(s);
+	log_shipper_report_lost(s);
 	if (!log_spool_waits(s->spool))
 		return;
 	// More was there than one batch takes, or what came meanwhile has waited.
@@ -282,7 +282,7 @@ static bool stays(const struct log_shipper *s)
 	return !s->outdated && is_often(s) && s->shipped_ms - s->began_ms < TASK_MAX_MS;
 }
 
-static void on_idle(void *ctx)
+static void log_shipper_on_idle(void *ctx)
 {
 	struct log_shipper *s = ctx;
 
@@ -308,7 +308,7 @@ static void finish_idle_worker(struct log_shipper *s)
 		start_timer(s, 0);
 }
 
-static void on_worker_exited(void *ctx, const struct worker_result *result)
+static void log_shipper_on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct log_shipper *s = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -327,10 +327,11 @@ static void on_worker_exited(void *ctx, const struct worker_result *result)
 	if (s->on && result->verdict == WORKER_SUCCESS && s->shipped == s->taken)
 		succeed(s);
 	else if (s->on && result->verdict == WORKER_SUCCESS)
-		fail(s, "the worker reported success without having shipped all; are lightermand "
+		log_shipper_fail(s,
+			"the worker reported success without having shipped all; are lightermand "
 			"and lighterman-worker of the same version?");
 	else if (s->on)
-		fail(s, result->message ? result->message : "the worker was stopped");
+		log_shipper_fail(s, result->message ? result->message : "the worker was stopped");
 }
 
 static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, struct lm_err *err)
@@ -339,9 +340,9 @@ static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, stru
 	lm_auto_json json_t *document = json_pack("{s:s, s:O, s:o}", "job", "ship-logs", "group",
 		s->group, "host", host_to_json(s->host));
 	const struct worker_process_events events = {.shipped = on_shipped,
-		.idle = on_idle,
+		.idle = log_shipper_on_idle,
 		.text = on_text,
-		.exited = on_worker_exited,
+		.exited = log_shipper_on_worker_exited,
 		.ctx = s};
 	lm_rc rc = launch_find_user(s->host, &s->user, &user, err);
 
@@ -362,7 +363,7 @@ static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, stru
 }
 
 /// Opens the spool anew if its files are not as it left them.
-static lm_rc take(struct log_shipper *s, int *ret_fd, struct lm_err *err)
+static lm_rc log_shipper_take(struct log_shipper *s, int *ret_fd, struct lm_err *err)
 {
 	lm_rc rc = log_spool_take(s->spool, ret_fd, &s->taken, err);
 
@@ -383,7 +384,7 @@ static lm_rc begin_batch(struct log_shipper *s, int *ret_fd, struct lm_err *err)
 	s->texts = before;
 	lm_buf_clear(&s->texts);
 	s->shipped = s->rejected = 0;
-	return take(s, ret_fd, err);
+	return log_shipper_take(s, ret_fd, err);
 }
 
 static void continue_worker(struct log_shipper *s)
@@ -394,7 +395,7 @@ static void continue_worker(struct log_shipper *s)
 	loop_timer_stop(s->stay);
 	if (begin_batch(s, &fd, &err)) {
 		stop_worker(s);
-		fail(s, err.msg);
+		log_shipper_fail(s, err.msg);
 		return;
 	}
 	s->phase = WORKER_BUSY;
@@ -418,10 +419,10 @@ static void begin_worker(struct log_shipper *s, int lock_fd)
 	}
 	worker_process_destroy(lm_take(s->worker));
 	put_back(s);
-	fail(s, err.msg);
+	log_shipper_fail(s, err.msg);
 }
 
-static void begin(struct log_shipper *s)
+static void log_shipper_begin(struct log_shipper *s)
 {
 	lm_auto_close int lock = -1;
 	pid_t holder = 0;
@@ -438,7 +439,7 @@ static void begin(struct log_shipper *s)
 	if (rc == LM_E_CONFLICT)
 		start_timer(s, LOCK_AGAIN_MS);
 	else if (rc)
-		fail(s, err.msg);
+		log_shipper_fail(s, err.msg);
 	else
 		begin_worker(s, lock);
 }
@@ -452,9 +453,10 @@ struct log_shipper *log_shipper_create(struct loop *loop, const struct host_sett
 		.paused = true,
 		.texts = LM_BUF(TEXTS_MAX),
 		.texts_before = LM_BUF(TEXTS_MAX)};
-	s->timer = loop_timer_create(loop, on_time, s);
+	s->timer = loop_timer_create(loop, log_shipper_on_time, s);
 	s->stay = loop_timer_create(loop, on_idle_too_long, s);
-	s->router = (struct log_router_shipper){.add = add_line, .apply = apply, .ctx = s};
+	s->router = (struct log_router_shipper){
+		.add = log_shipper_add_line, .apply = log_shipper_apply, .ctx = s};
 	log_router_set_shipper(&s->router);
 	return s;
 }

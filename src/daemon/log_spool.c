@@ -109,7 +109,7 @@ static bool parse_name(const char *name, uint64_t *ret)
 	return lm_str_to_u64(digits, PLACE_MAX, ret);
 }
 
-static int open_file(const struct log_spool *s, uint64_t place, int flags)
+static int log_spool_open_file(const struct log_spool *s, uint64_t place, int flags)
 {
 	char name[NAME_SIZE];
 
@@ -123,7 +123,7 @@ static void add_file(struct log_spool *s, uint64_t place, uint64_t size)
 	s->files[s->n++] = (struct log_spool_file){place, size};
 }
 
-static void remove_file(struct log_spool *s, size_t i)
+static void log_spool_remove_file(struct log_spool *s, size_t i)
 {
 	char name[NAME_SIZE];
 
@@ -168,12 +168,12 @@ static lm_rc find_files(struct log_spool *s, struct lm_err *err)
 }
 
 /// What a kill or a power cut left of the last line.
-static void remove_torn_line(struct log_spool *s)
+static void log_spool_remove_torn_line(struct log_spool *s)
 {
 	char end[LIMIT_LOG_LINE];
 	struct log_spool_file *last = &s->files[s->n - 1];
 	size_t n = last->size < sizeof(end) ? (size_t)last->size : sizeof(end);
-	lm_auto_close int fd = open_file(s, last->place, O_RDWR);
+	lm_auto_close int fd = log_spool_open_file(s, last->place, O_RDWR);
 	ssize_t got = fd < 0 ? -1 : pread(fd, end, n, (off_t)(last->size - n));
 
 	if (got != (ssize_t)n || n == 0 || end[n - 1] == '\n')
@@ -199,11 +199,11 @@ static lm_rc open_files(struct log_spool *s, struct lm_err *err)
 			s->files[i].size = room;
 	}
 	if (s->n)
-		remove_torn_line(s);
+		log_spool_remove_torn_line(s);
 	// A power cut took lines that were shipped already: their places must not come again.
 	if (s->n && end_place(s) < s->cursor) {
 		while (s->n)
-			remove_file(s, s->n - 1);
+			log_spool_remove_file(s, s->n - 1);
 	}
 	if (s->n && s->cursor < s->files[0].place)
 		s->cursor = s->files[0].place;
@@ -220,7 +220,7 @@ static uint64_t total_size(const struct log_spool *s)
 }
 
 /// How many lines end within that part of a file.
-static uint64_t count_lines(int fd, off_t offset, uint64_t n)
+static uint64_t log_spool_count_lines(int fd, off_t offset, uint64_t n)
 {
 	char piece[LIMIT_LOG_LINE];
 	uint64_t lines = 0;
@@ -248,20 +248,21 @@ static void push_out(struct log_spool *s)
 
 	if (end > s->cursor) {
 		uint64_t from = s->cursor > oldest->place ? s->cursor : oldest->place;
-		lm_auto_close int fd = open_file(s, oldest->place, O_RDONLY);
+		lm_auto_close int fd = log_spool_open_file(s, oldest->place, O_RDONLY);
 
 		if (fd >= 0)
-			s->lost += count_lines(fd, (off_t)(from - oldest->place), end - from);
+			s->lost += log_spool_count_lines(
+				fd, (off_t)(from - oldest->place), end - from);
 		s->cursor = end;
 		if (s->taken_fd >= 0)
 			s->dropped = end < s->taken_end ? end : s->taken_end;
 		(void)!save_cursor(s, &ignored); // before the file goes: its places are known
 	}
-	remove_file(s, 0);
+	log_spool_remove_file(s, 0);
 }
 
 /// Pushes out the oldest files until `n` bytes more are under the bound.
-static void make_room(struct log_spool *s, size_t n)
+static void log_spool_make_room(struct log_spool *s, size_t n)
 {
 	while (s->n && total_size(s) + n > s->space)
 		push_out(s);
@@ -271,7 +272,7 @@ static void make_room(struct log_spool *s, size_t n)
 static void remove_shipped(struct log_spool *s)
 {
 	while (s->n > 1 && s->files[1].place <= s->cursor)
-		remove_file(s, 0);
+		log_spool_remove_file(s, 0);
 }
 
 /// Goes on in the last file, or in a new one.
@@ -287,7 +288,7 @@ static bool open_last(struct log_spool *s, size_t n)
 	if (last && s->fd >= 0)
 		return true;
 	uint64_t place = last ? last->place : end_place(s);
-	s->fd = open_file(s, place, O_WRONLY | O_APPEND | O_CREAT);
+	s->fd = log_spool_open_file(s, place, O_WRONLY | O_APPEND | O_CREAT);
 	if (s->fd < 0)
 		return false;
 	if (!last)
@@ -296,7 +297,7 @@ static bool open_last(struct log_spool *s, size_t n)
 }
 
 /// Appends; false if the disk refuses it, and then nothing of it is there.
-static bool append(struct log_spool *s, struct lm_str line)
+static bool log_spool_append(struct log_spool *s, struct lm_str line)
 {
 	ssize_t n;
 
@@ -319,7 +320,7 @@ static bool append(struct log_spool *s, struct lm_str line)
 }
 
 /// The file that has the place, or NULL.
-static struct log_spool_file *find(const struct log_spool *s, uint64_t place)
+static struct log_spool_file *log_spool_find(const struct log_spool *s, uint64_t place)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		if (place >= s->files[i].place && place - s->files[i].place < s->files[i].size)
@@ -328,15 +329,15 @@ static struct log_spool_file *find(const struct log_spool *s, uint64_t place)
 	return NULL;
 }
 
-static bool has_line(const struct log_spool *s, uint64_t place)
+static bool log_spool_has_line(const struct log_spool *s, uint64_t place)
 {
-	return find(s, place) != NULL;
+	return log_spool_find(s, place) != NULL;
 }
 
 /// A power cut may have taken the end of a file that has a successor: moves the cursor across.
 static void skip_gap(struct log_spool *s)
 {
-	for (size_t i = 0; i < s->n && !find(s, s->cursor); i++) {
+	for (size_t i = 0; i < s->n && !log_spool_find(s, s->cursor); i++) {
 		if (s->files[i].place > s->cursor)
 			s->cursor = s->files[i].place;
 	}
@@ -345,7 +346,7 @@ static void skip_gap(struct log_spool *s)
 /// The file with that place has turned out to end there.
 static void cut_file(struct log_spool *s, uint64_t place)
 {
-	struct log_spool_file *file = find(s, place);
+	struct log_spool_file *file = log_spool_find(s, place);
 
 	if (file)
 		file->size = place - file->place;
@@ -356,8 +357,8 @@ static void cut_file(struct log_spool *s, uint64_t place)
 static lm_rc open_at(const struct log_spool *s, uint64_t place, int *ret_fd, off_t *ret_offset,
 	size_t *ret_n, struct lm_err *err)
 {
-	const struct log_spool_file *file = find(s, place);
-	int fd = file ? open_file(s, file->place, O_RDONLY) : -1;
+	const struct log_spool_file *file = log_spool_find(s, place);
+	int fd = file ? log_spool_open_file(s, file->place, O_RDONLY) : -1;
 
 	if (!file)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "'%s' has no line at %" PRIu64, s->directory,
@@ -400,7 +401,7 @@ lm_rc log_spool_open(
 	if (rc != LM_OK)
 		return rc;
 	remove_shipped(s);
-	make_room(s, 0);
+	log_spool_make_room(s, 0);
 	*ret = lm_take(s);
 	return LM_OK;
 }
@@ -421,7 +422,7 @@ void log_spool_close(struct log_spool *s)
 void log_spool_set_space(struct log_spool *s, unsigned space_kb)
 {
 	set_bound(s, space_kb);
-	make_room(s, 0);
+	log_spool_make_room(s, 0);
 }
 
 unsigned log_spool_space_kb(const struct log_spool *s)
@@ -437,8 +438,8 @@ void log_spool_add(struct log_spool *s, struct lm_str line)
 		s->lost++;
 		return;
 	}
-	make_room(s, line.n);
-	if (!append(s, line))
+	log_spool_make_room(s, line.n);
+	if (!log_spool_append(s, line))
 		s->lost++;
 }
 
@@ -476,7 +477,7 @@ static lm_rc copy_piece(
 }
 
 /// What was cut at the ceiling ends with the last line that is whole.
-static size_t whole_lines(int fd, size_t n)
+static size_t log_spool_whole_lines(int fd, size_t n)
 {
 	char end[LIMIT_LOG_LINE];
 	size_t tail = n < sizeof(end) ? n : sizeof(end);
@@ -486,7 +487,7 @@ static size_t whole_lines(int fd, size_t n)
 	return last ? n - tail + (size_t)(last + 1 - end) : n;
 }
 
-static lm_rc fail_file(struct lm_err *err)
+static lm_rc log_spool_fail_file(struct lm_err *err)
 {
 	return lm_fail(err, LM_E_SYS, errno, "make a file in memory: %m");
 }
@@ -498,11 +499,11 @@ static lm_rc make_file(struct log_spool *s, struct lm_err *err)
 	lm_auto_close int fd = memfd_create("log", MFD_CLOEXEC);
 
 	if (fd < 0 || fchmod(fd, 0600) < 0)
-		return fail_file(err);
+		return log_spool_fail_file(err);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	s->reader_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (s->reader_fd < 0)
-		return fail_file(err);
+		return log_spool_fail_file(err);
 	s->taken_fd = lm_take_fd(fd);
 	return LM_OK;
 }
@@ -512,7 +513,7 @@ static lm_rc copy_lines(struct log_spool *s, size_t *ret_n, struct lm_err *err)
 	size_t n = 0, piece = 1;
 
 	skip_gap(s);
-	while (has_line(s, s->cursor + n) && n < LIMIT_LOG_CHUNK && piece > 0) {
+	while (log_spool_has_line(s, s->cursor + n) && n < LIMIT_LOG_CHUNK && piece > 0) {
 		lm_rc rc =
 			copy_piece(s, s->taken_fd, s->cursor + n, LIMIT_LOG_CHUNK - n, &piece, err);
 
@@ -520,11 +521,11 @@ static lm_rc copy_lines(struct log_spool *s, size_t *ret_n, struct lm_err *err)
 			return rc;
 		n += piece;
 	}
-	n = whole_lines(s->taken_fd, n);
+	n = log_spool_whole_lines(s->taken_fd, n);
 	if (n == 0)
 		return lm_fail(err, LM_E_NOT_FOUND, 0, "there is no line in '%s'", s->directory);
 	if (ftruncate(s->taken_fd, (off_t)n) < 0 || lseek(s->reader_fd, 0, SEEK_SET) < 0)
-		return fail_file(err);
+		return log_spool_fail_file(err);
 	*ret_n = n;
 	return LM_OK;
 }
@@ -557,8 +558,8 @@ lm_rc log_spool_shipped(struct log_spool *s, uint64_t n, struct lm_err *err)
 	if (s->done < s->dropped) {
 		uint64_t until = done < s->dropped ? done : s->dropped;
 
-		uint64_t lines =
-			count_lines(s->taken_fd, (off_t)(s->done - s->taken), until - s->done);
+		uint64_t lines = log_spool_count_lines(
+			s->taken_fd, (off_t)(s->done - s->taken), until - s->done);
 
 		s->lost -= lines < s->lost ? lines : s->lost;
 	}

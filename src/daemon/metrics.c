@@ -22,7 +22,7 @@ void metrics_count_container(
 	counts->by_health[health]++;
 }
 
-static struct metrics_restarts *find_service(
+static struct metrics_restarts *metrics_find_service(
 	const struct metrics_restart_list *r, const char *service)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -41,11 +41,11 @@ static struct metrics_restarts *append_service(struct metrics_restart_list *r, c
 
 void metrics_restarts_add(struct metrics_restart_list *r, const char *service, uint64_t n)
 {
-	struct metrics_restarts *found = find_service(r, service);
+	struct metrics_restarts *found = metrics_find_service(r, service);
 
 	if (!found && r->n >= LIMIT_SERVICES) {
 		service = "";
-		found = find_service(r, service);
+		found = metrics_find_service(r, service);
 	}
 	if (!found)
 		found = append_service(r, service);
@@ -112,7 +112,7 @@ static void add_label(struct lm_buf *out, bool first, const char *name, const ch
 	(void)lm_buf_putc(out, '"');
 }
 
-static void add_number(struct lm_buf *out, uint64_t value)
+static void metrics_add_number(struct lm_buf *out, uint64_t value)
 {
 	(void)lm_buf_printf(out, " %" PRIu64 "\n", value);
 }
@@ -125,7 +125,7 @@ static void add_seconds(struct lm_buf *out, uint64_t ms)
 static void add_plain(struct lm_buf *out, const char *name, uint64_t value)
 {
 	add_name(out, name);
-	add_number(out, value);
+	metrics_add_number(out, value);
 }
 
 static void add_plain_seconds(struct lm_buf *out, const char *name, int64_t ms)
@@ -140,7 +140,7 @@ static void add_labelled(
 	add_name(out, name);
 	add_label(out, true, label, value);
 	(void)lm_buf_putc(out, '}');
-	add_number(out, number);
+	metrics_add_number(out, number);
 }
 
 static void add_program(struct lm_buf *out, const struct metrics *m)
@@ -194,7 +194,7 @@ static void add_deployments(struct lm_buf *out, const struct metrics_deployments
 	add_activities(out, d->activity);
 }
 
-static void add_containers(struct lm_buf *out, const struct metrics_containers *c)
+static void metrics_add_containers(struct lm_buf *out, const struct metrics_containers *c)
 {
 	if (!c->known)
 		return;
@@ -211,7 +211,7 @@ static void add_containers(struct lm_buf *out, const struct metrics_containers *
 			container_list_health_name((enum engine_health)i), c->by_health[i]);
 }
 
-static void add_restarts(struct lm_buf *out, const struct metrics *m)
+static void metrics_add_restarts(struct lm_buf *out, const struct metrics *m)
 {
 	if (m->restarts_n == 0)
 		return;
@@ -232,7 +232,7 @@ static uint64_t waiting(const struct metrics_broker *b)
 	return b->outbox.messages;
 }
 
-static uint64_t bytes(const struct metrics_broker *b)
+static uint64_t metrics_bytes(const struct metrics_broker *b)
 {
 	return b->outbox.bytes;
 }
@@ -259,10 +259,10 @@ static void add_dropped(
 	add_label(out, true, "broker", b->name);
 	add_label(out, false, "class", class);
 	(void)lm_buf_putc(out, '}');
-	add_number(out, n);
+	metrics_add_number(out, n);
 }
 
-static void add_brokers(struct lm_buf *out, const struct metrics *m)
+static void metrics_add_brokers(struct lm_buf *out, const struct metrics *m)
 {
 	static const struct broker_family {
 		const char *name, *type, *help;
@@ -274,7 +274,7 @@ static void add_brokers(struct lm_buf *out, const struct metrics *m)
 			waiting},
 		{"broker_refused_topics", "gauge",
 			"Topics that the MQTT broker refuses by closing the connection.", refused},
-		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", bytes},
+		{"outbox_bytes", "gauge", "What they take of the outbox's bound.", metrics_bytes},
 		{"messages_set_aside_total", "counter",
 			"Files of the outbox that are damaged or could never be sent, renamed to "
 			"*.bad.",
@@ -306,8 +306,8 @@ bool metrics_write(const struct metrics *m, struct lm_buf *out)
 {
 	add_program(out, m);
 	add_deployments(out, &m->deployments);
-	add_containers(out, &m->containers);
-	add_restarts(out, m);
-	add_brokers(out, m);
+	metrics_add_containers(out, &m->containers);
+	metrics_add_restarts(out, m);
+	metrics_add_brokers(out, m);
 	return !out->overflow;
 }

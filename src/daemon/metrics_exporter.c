@@ -54,7 +54,7 @@ static struct metrics_containers asked_containers(const struct engine_containers
 	return counts;
 }
 
-static void add_restarts(void *ctx, const struct monitor_container *container)
+static void metrics_exporter_add_restarts(void *ctx, const struct monitor_container *container)
 {
 	if (container->restart_count >= 0)
 		metrics_restarts_add(ctx, container->service, (uint64_t)container->restart_count);
@@ -67,7 +67,7 @@ bool metrics_exporter_write(const struct metrics_exporter *e,
 	lm_auto_free struct metrics_broker *brokers = NULL;
 	size_t brokers_n = mqtt_brokers_measure(e->from.brokers, &brokers);
 
-	monitor_each(e->from.monitor, add_restarts, &restarts);
+	monitor_each(e->from.monitor, metrics_exporter_add_restarts, &restarts);
 	for (size_t i = 0; i < brokers_n; i++)
 		brokers[i].connected = brokers[i].connected && !e->exited;
 	const struct metrics m = {

@@ -54,19 +54,19 @@ void mqtt_brokers_watch(struct mqtt_brokers *brokers, loop_cb *changed, void *ct
 	brokers->changed_ctx = ctx;
 }
 
-static void notify_changed(const struct mqtt_brokers *brokers)
+static void mqtt_brokers_notify_changed(const struct mqtt_brokers *brokers)
 {
 	if (brokers->changed)
 		brokers->changed(brokers->changed_ctx);
 }
 
-static void on_connected(void *ctx)
+static void mqtt_brokers_on_connected(void *ctx)
 {
 	struct mqtt_broker *b = ctx;
 
 	b->away_logged = false;
 	lm_info("connected to the broker %s", publisher_name(b->publisher));
-	notify_changed(b->owner);
+	mqtt_brokers_notify_changed(b->owner);
 }
 
 static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
@@ -80,7 +80,7 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
 			why);
 	b->away_logged = true;
-	notify_changed(b->owner);
+	mqtt_brokers_notify_changed(b->owner);
 	check_drained(b->owner);
 }
 
@@ -92,7 +92,7 @@ static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
 		"messages in %u min; allow the topic in the broker's policy, or switch it off "
 		"(mqtt.topics in the host file)",
 		publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
-	notify_changed(b->owner);
+	mqtt_brokers_notify_changed(b->owner);
 }
 
 /// The topic of the broker; NULL: it is switched off.
@@ -132,11 +132,11 @@ static char *make_connection_message(void *ctx, enum publisher_connection what)
 	return lm_buf_take(&text);
 }
 
-static void on_drained(void *ctx)
+static void mqtt_brokers_on_drained(void *ctx)
 {
 	struct mqtt_broker *b = ctx;
 
-	notify_changed(b->owner);
+	mqtt_brokers_notify_changed(b->owner);
 	check_drained(b->owner);
 }
 
@@ -212,9 +212,9 @@ static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
 		.client_id = from->client_id,
 	};
 	const struct publisher_events events = {
-		.connected = on_connected,
+		.connected = mqtt_brokers_on_connected,
 		.disconnected = on_disconnected,
-		.drained = on_drained,
+		.drained = mqtt_brokers_on_drained,
 		.set_aside = on_set_aside,
 		.connection_topic = topic_name(&from->connection, STATUS_TOPIC_CONNECTION),
 		.connection_message = make_connection_message,
@@ -227,7 +227,7 @@ static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
 	return rc;
 }
 
-static bool is_known(const struct mqtt_brokers *brokers, const char *folder)
+static bool mqtt_brokers_is_known(const struct mqtt_brokers *brokers, const char *folder)
 {
 	for (size_t i = 0; i < brokers->n; i++) {
 		if (strcmp(brokers->items[i].folder, folder) == 0)
@@ -274,7 +274,7 @@ static lm_rc remove_unknown(
 				       : lm_fail(err, LM_E_SYS, errno, "read '%s': %m", directory);
 	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-			!is_known(brokers, e->d_name))
+			!mqtt_brokers_is_known(brokers, e->d_name))
 			remove_folder(dirfd(dir), e->d_name);
 	}
 	return LM_OK;

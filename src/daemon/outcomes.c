@@ -35,7 +35,7 @@ void outcome_finish(struct outcome *o)
 }
 
 /// From memory, as no disk has it yet.
-static void hold(struct outcomes *o, const char *status)
+static void outcomes_hold(struct outcomes *o, const char *status)
 {
 	struct lm_err err = {LM_OK};
 
@@ -46,7 +46,7 @@ static void hold(struct outcomes *o, const char *status)
 static void hold_later(struct outcomes *o)
 {
 	for (size_t i = 0; i < o->later_n; i++) {
-		hold(o, o->later[i]);
+		outcomes_hold(o, o->later[i]);
 		free(o->later[i]);
 	}
 	o->later_n = 0;
@@ -59,7 +59,7 @@ static void hold_in_order(struct outcomes *o, char *status)
 		o->later[o->later_n++] = status;
 		return;
 	}
-	hold(o, status);
+	outcomes_hold(o, status);
 	free(status);
 }
 
@@ -101,7 +101,7 @@ void outcomes_send(struct outcomes *o)
 	loop_timer_start(o->again, lm_backoff_ms(o->tries++, AGAIN_MS, AGAIN_MAX_MS) + 1, 0);
 }
 
-static void on_again(void *ctx)
+static void outcomes_on_again(void *ctx)
 {
 	outcomes_send(ctx);
 }
@@ -112,7 +112,7 @@ struct outcomes *outcomes_create(
 	struct outcomes *o = lm_xcalloc(1, sizeof(*o));
 
 	*o = (struct outcomes){.store = store, .brokers = brokers};
-	o->again = loop_timer_create(loop, on_again, o);
+	o->again = loop_timer_create(loop, outcomes_on_again, o);
 	outcomes_send(o);
 	return o;
 }

@@ -53,7 +53,7 @@ static void send(const struct plan_request *p, json_t *line)
 	waiter_send(p->progress->waiter, line, false);
 }
 
-static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+static lm_rc plan_request_on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
 	struct progress_publisher *progress = ((struct plan_request *)ctx)->progress;
 
@@ -63,7 +63,7 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 	return LM_OK; // it changes nothing, so there is nothing to record
 }
 
-static void on_progress(void *ctx, const json_t *line)
+static void plan_request_on_progress(void *ctx, const json_t *line)
 {
 	send(ctx, json_pack("{s:O}", "progress", line));
 }
@@ -73,12 +73,12 @@ static void on_plan(void *ctx, const json_t *line)
 	send(ctx, json_incref((json_t *)line));
 }
 
-static void on_compose(void *ctx, const char *stamp, const char *version)
+static void plan_request_on_compose(void *ctx, const char *stamp, const char *version)
 {
 	worker_launcher_note_compose(((struct plan_request *)ctx)->workers, stamp, version);
 }
 
-static void on_worker_exited(void *ctx, const struct worker_result *result)
+static void plan_request_on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct plan_request *p = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -99,12 +99,12 @@ lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
 	lm_auto(fallback_finish) struct fallback fallback =
 		fallback_find(p->store, def, 0, FALLBACK_ORDINARY);
 	const struct worker_process_events events = {
-		.begin = on_begin,
-		.progress = on_progress,
+		.begin = plan_request_on_begin,
+		.progress = plan_request_on_progress,
 		.plan = on_plan,
-		.compose = on_compose,
+		.compose = plan_request_on_compose,
 		.text = log_router_forward,
-		.exited = on_worker_exited,
+		.exited = plan_request_on_worker_exited,
 		.ctx = p,
 	};
 	const struct worker_task task = {

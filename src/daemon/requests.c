@@ -35,13 +35,13 @@ struct control_request {
 	struct log_request *logs; ///< While it follows the log.
 };
 
-static void finish_request(struct control_request *r, json_t *last)
+static void requests_finish_request(struct control_request *r, json_t *last)
 {
 	control_client_finish(r->client, last);
 	free(r);
 }
 
-static void on_answer(void *ctx, json_t *line, bool droppable)
+static void requests_on_answer(void *ctx, json_t *line, bool droppable)
 {
 	struct control_request *r = ctx;
 	json_t *generation = json_object_get(line, "generation");
@@ -53,17 +53,17 @@ static void on_answer(void *ctx, json_t *line, bool droppable)
 	json_t *last = control_last_line(0, NULL);
 	json_object_set(last, "generation", generation);
 	supervisor_forget(r->requests->from.supervisor, r);
-	finish_request(r, last);
+	requests_finish_request(r, last);
 }
 
 static void on_last_line(void *ctx, json_t *last)
 {
-	finish_request(ctx, json_incref(last));
+	requests_finish_request(ctx, json_incref(last));
 }
 
 static struct waiter waiter_for(struct control_request *r)
 {
-	return (struct waiter){.line = on_answer, .done = on_last_line, .ctx = r};
+	return (struct waiter){.line = requests_on_answer, .done = on_last_line, .ctx = r};
 }
 
 static void run_deploy(struct control_request *r, const json_t *request)
@@ -72,7 +72,7 @@ static void run_deploy(struct control_request *r, const json_t *request)
 	struct waiter waiter = waiter_for(r);
 
 	if (!json_is_string(group)) {
-		finish_request(r, control_last_line(2, "deploy needs a group file"));
+		requests_finish_request(r, control_last_line(2, "deploy needs a group file"));
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
@@ -87,7 +87,7 @@ static void run_plan(struct control_request *r, const json_t *request)
 	if (json_is_string(group))
 		supervisor_plan(r->requests->from.supervisor, json_text(group), &waiter);
 	else
-		finish_request(r, control_last_line(2, "plan needs a group file"));
+		requests_finish_request(r, control_last_line(2, "plan needs a group file"));
 }
 
 static void run_start(struct control_request *r, const json_t *request)
@@ -167,7 +167,7 @@ static void on_containers(
 	json_object_set_new(status, "brokers", mqtt_brokers_to_json(r->requests->from.brokers));
 	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);
-	finish_request(r, last);
+	requests_finish_request(r, last);
 }
 
 static void run_status(struct control_request *r, const json_t *request)
@@ -261,8 +261,9 @@ static bool may_follow(const struct control_request *r)
 static void run_logs(struct control_request *r, const json_t *request)
 {
 	if (json_get_bool(request, "follow", false) && !may_follow(r)) {
-		finish_request(r, control_last_line(1, "too many clients follow the log: stop "
-						       "another 'lighterman logs -f', or omit -f"));
+		requests_finish_request(
+			r, control_last_line(1, "too many clients follow the log: stop "
+						"another 'lighterman logs -f', or omit -f"));
 		return;
 	}
 	r->logs = start_logs(r->client, request);
@@ -278,7 +279,7 @@ static void run_crashes(struct control_request *r, const json_t *request)
 	(void)request;
 
 	json_object_set_new(last, "crashes", monitor_crashes_to_json(r->requests->from.monitor));
-	finish_request(r, last);
+	requests_finish_request(r, last);
 }
 
 static void on_measured(
@@ -297,7 +298,7 @@ static void on_measured(
 	} else {
 		last = control_last_line(1, "the metrics exceed the limit of what can be shown");
 	}
-	finish_request(r, last);
+	requests_finish_request(r, last);
 }
 
 static void run_metrics(struct control_request *r, const json_t *request)
@@ -334,7 +335,7 @@ static void run_command(
 		lm_xasprintf("'%s' is for root and members of controlGroup; members of "
 			     "controlReadGroup may use status, logs, crashes and metrics",
 			command->name);
-	finish_request(r, control_last_line(1, text));
+	requests_finish_request(r, control_last_line(1, text));
 }
 
 static void on_request(void *ctx, struct control_client *client, const json_t *request)
@@ -350,8 +351,9 @@ static void on_request(void *ctx, struct control_client *client, const json_t *r
 			return;
 		}
 	}
-	finish_request(r, control_last_line(64, "lightermand does not know this command: is it of "
-						"the same version as lighterman?"));
+	requests_finish_request(
+		r, control_last_line(64, "lightermand does not know this command: is it of "
+					 "the same version as lighterman?"));
 }
 
 static void on_gone(void *ctx, struct control_client *client)

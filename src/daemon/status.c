@@ -151,7 +151,7 @@ char *status_describe(const struct status *s)
 	}
 }
 
-static json_t *number_or_null(unsigned n)
+static json_t *status_number_or_null(unsigned n)
 {
 	return n ? json_integer(n) : json_null();
 }
@@ -165,19 +165,19 @@ static json_t *task_to_json(const struct status *s)
 	if (s->task == STATUS_NO_TASK)
 		return json_null();
 	return json_pack("{s:s, s:o, s:s?, s:I}", "kind", kinds[s->task], "generation",
-		number_or_null(s->task == STATUS_PLAN ? 0 : s->progress->generation), "stage",
-		stage[0] ? stage : NULL, "since_ms",
+		status_number_or_null(s->task == STATUS_PLAN ? 0 : s->progress->generation),
+		"stage", stage[0] ? stage : NULL, "since_ms",
 		(json_int_t)(stage[0] ? lm_clock_mono_ms() - s->progress->stage_began_ms : 0));
 }
 
-static json_t *member(const json_t *object, const char *key)
+static json_t *status_member(const json_t *object, const char *key)
 {
 	json_t *value = json_object_get(object, key);
 
 	return value ? json_incref(value) : json_null();
 }
 
-static json_t *text_or_null(const char *text)
+static json_t *status_text_or_null(const char *text)
 {
 	return text ? json_string(text) : json_null();
 }
@@ -199,8 +199,9 @@ static json_t *deployment_to_json(const struct status *s)
 	json_object_set_new(deployment, "connector_version", json_integer(def->version));
 	json_object_set_new(deployment, "bucket", json_string(def->bucket));
 	json_object_set_new(deployment, "key", json_string(def->key));
-	json_object_set_new(deployment, "object_version", text_or_null(def->object_version));
-	json_object_set_new(deployment, "compose_version", member(outcome, "compose_version"));
+	json_object_set_new(deployment, "object_version", status_text_or_null(def->object_version));
+	json_object_set_new(
+		deployment, "compose_version", status_member(outcome, "compose_version"));
 	json_object_set_new(deployment, "destination", json_string(def->destination));
 	return deployment;
 }
@@ -215,7 +216,7 @@ static json_t *last_deployment_to_json(const struct status *s)
 		return json_null();
 	json_t *last = json_object();
 	for (size_t i = 0; i < LM_ARRAY_SIZE(members); i++)
-		json_object_set_new(last, members[i], member(outcome, members[i]));
+		json_object_set_new(last, members[i], status_member(outcome, members[i]));
 	// While another one runs, the stages known are that one's.
 	bool known = s->progress->stages && s->task != STATUS_DEPLOY;
 	json_object_set_new(
@@ -246,10 +247,10 @@ json_t *status_to_json(const struct status *s, const struct engine_containers *c
 	json_object_set_new(status, "activity", json_string(lifecycle_activity_name(l->activity)));
 	json_object_set_new(status, "wanted",
 		json_pack("{s:s, s:o}", "state", lifecycle_wanted_name(l->wanted.state),
-			"generation", number_or_null(l->wanted.generation)));
+			"generation", status_number_or_null(l->wanted.generation)));
 	json_object_set_new(status, "actual",
 		json_pack("{s:s, s:o}", "state", lifecycle_actual_name(l->actual), "generation",
-			number_or_null(l->runs)));
+			status_number_or_null(l->runs)));
 	json_object_set_new(
 		status, "retry_ms", l->waits ? json_integer((json_int_t)retry_ms(s)) : json_null());
 	json_object_set_new(status, "job", task_to_json(s));

@@ -111,7 +111,7 @@ static void forget_failure(struct supervisor *s)
 	s->failure = (struct supervisor_failure){0};
 }
 
-static void note_failure(struct supervisor *s, const char *error, const char *message)
+static void supervisor_note_failure(struct supervisor *s, const char *error, const char *message)
 {
 	forget_failure(s);
 	s->failure = (struct supervisor_failure){
@@ -166,11 +166,12 @@ static void note_outcome(struct supervisor *s)
 	const char *effect = deploy_effect_name(o->effect);
 
 	if (o->cancelled)
-		note_failure(s, o->error, s->why_cancelled ? s->why_cancelled : o->message);
+		supervisor_note_failure(
+			s, o->error, s->why_cancelled ? s->why_cancelled : o->message);
 	else if (o->success)
-		note_failure(s, "", "");
+		supervisor_note_failure(s, "", "");
 	else
-		note_failure(s, o->error, o->message);
+		supervisor_note_failure(s, o->error, o->message);
 	if (o->success) {
 		json_decref(s->failure.last_line);
 		s->failure.last_line = control_last_line(0, NULL);
@@ -235,7 +236,7 @@ static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_actio
 }
 
 /// The generation whose attempt begins, its definition, and what runs until then.
-static lm_rc begin_attempt(struct supervisor *s, const struct lifecycle_action *action,
+static lm_rc supervisor_begin_attempt(struct supervisor *s, const struct lifecycle_action *action,
 	struct deployment_spec *spec, struct lm_err *err)
 {
 	unsigned n = action->generation;
@@ -264,7 +265,7 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 {
 	lm_error("cannot start the deployment: %s", err->msg);
 	s->counts.by_outcome[METRICS_FAILED]++;
-	note_failure(s, error_name(err), err->msg);
+	supervisor_note_failure(s, error_name(err), err->msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
 }
@@ -277,7 +278,7 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 								 : FALLBACK_ORDINARY};
 	struct lm_err err = {LM_OK};
 
-	if (begin_attempt(s, action, &spec, &err)) {
+	if (supervisor_begin_attempt(s, action, &spec, &err)) {
 		group_destroy(spec.group);
 		refuse_deployment(s, &err);
 		return;
@@ -315,7 +316,7 @@ static void count_outcome(struct supervisor *s, const struct outcome *o)
 					      : METRICS_FAILED]++;
 }
 
-static void record_outcome(struct supervisor *s, bool publish)
+static void supervisor_record_outcome(struct supervisor *s, bool publish)
 {
 	bool success = s->finished.success;
 	uint64_t began_ms = lm_clock_mono_ms();
@@ -355,7 +356,7 @@ static void on_teardown_done(void *ctx, const char *why)
 	if (why) {
 		lm_error("stop the application: %s", why);
 		lm_auto_free char *text = lm_xasprintf("stop the application: %s", why);
-		note_failure(s, "InternalError", text);
+		supervisor_note_failure(s, "InternalError", text);
 	}
 	teardown_destroy(lm_take(s->teardown)); // has `why`
 	post_kind(s, why ? EVENT_FAILED : EVENT_TORN_DOWN);
@@ -374,7 +375,8 @@ static void on_plan_done(void *ctx, const char *why)
 	struct supervisor *s = ctx;
 
 	if (why)
-		note_failure(s, "InternalError", s->why_cancelled ? s->why_cancelled : why);
+		supervisor_note_failure(
+			s, "InternalError", s->why_cancelled ? s->why_cancelled : why);
 	else
 		forget_failure(s);
 	plan_request_destroy(lm_take(s->plan_request)); // has `why`
@@ -391,7 +393,7 @@ static void begin_plan(struct supervisor *s)
 	if (plan_request_start(s->plan_request, &err) == LM_OK)
 		return;
 	plan_request_destroy(lm_take(s->plan_request));
-	note_failure(s, error_name(&err), err.msg);
+	supervisor_note_failure(s, error_name(&err), err.msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
 }
@@ -417,14 +419,14 @@ static void on_looked(
 		lm_auto_free char *text =
 			lm_xasprintf("find out which containers run: %s", err->msg);
 		lm_warn("%s", text);
-		note_failure(s, "InternalError", text);
+		supervisor_note_failure(s, "InternalError", text);
 		post_kind(s, EVENT_ENGINE_AWAY);
 	} else if (found) {
 		lm_auto_free char *text = lm_xasprintf(
 			"the application should be stopped, but there is container '%s' (%s)",
 			found->name, found->state);
 		lm_info("%s", text);
-		note_failure(s, "InternalError", text);
+		supervisor_note_failure(s, "InternalError", text);
 		post_kind(s, EVENT_RUNS_SOMETHING);
 	} else {
 		lm_info("the application is stopped");
@@ -432,13 +434,13 @@ static void on_looked(
 	}
 }
 
-static void look(struct supervisor *s)
+static void supervisor_look(struct supervisor *s)
 {
 	container_list_forget(s->containers, s);
 	container_list_ask(s->containers, on_looked, s);
 }
 
-static void save(struct supervisor *s)
+static void supervisor_save(struct supervisor *s)
 {
 	const struct lifecycle *l = &s->lifecycle;
 	struct lm_err err = {LM_OK};
@@ -503,7 +505,7 @@ static void cancel_pending(struct supervisor *s)
 
 	worker_launcher_forget(s->workers);
 	s->awaits_workers = false;
-	note_failure(s, "InternalError", s->why_cancelled);
+	supervisor_note_failure(s, "InternalError", s->why_cancelled);
 	post_kind(s, plans ? EVENT_PLANNED : EVENT_CANCELLED);
 }
 
@@ -638,13 +640,13 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		cancel(s, action->reason);
 		break;
 	case ACTION_LOOK:
-		look(s);
+		supervisor_look(s);
 		break;
 	case ACTION_SAVE:
-		save(s);
+		supervisor_save(s);
 		break;
 	case ACTION_RECORD:
-		record_outcome(s, action->publish);
+		supervisor_record_outcome(s, action->publish);
 		break;
 	case ACTION_RECORD_AGAIN:
 		record_again(s);
@@ -680,7 +682,7 @@ static void note_debts(struct supervisor *s)
 	loop_timer_stop(s->debt);
 }
 
-static bool is_idle(const struct supervisor *s)
+static bool supervisor_is_idle(const struct supervisor *s)
 {
 	return s->lifecycle.activity == ACTIVITY_IDLE ||
 	       s->lifecycle.activity == ACTIVITY_WAITING ||
@@ -692,7 +694,7 @@ static void notify_watcher(struct supervisor *s)
 	s->progress.waiter = present_waiter(s);
 	if (s->watcher.changed)
 		s->watcher.changed(s->watcher.ctx);
-	if (is_idle(s) && s->watcher.idle)
+	if (supervisor_is_idle(s) && s->watcher.idle)
 		s->watcher.idle(s->watcher.ctx);
 }
 
@@ -722,7 +724,7 @@ static void post(struct supervisor *s, struct lifecycle_event event)
 		take_events(s);
 }
 
-static void on_retry(void *ctx)
+static void supervisor_on_retry(void *ctx)
 {
 	post_kind(ctx, EVENT_TIMER);
 }
@@ -818,7 +820,7 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 		waiter_finish(&waits, control_last_line(2, err.msg));
 		return;
 	}
-	if (is_idle(s))
+	if (supervisor_is_idle(s))
 		send_warnings(group, waiter);
 	if (s->awaits_workers && s->pending.kind == ACTION_PLAN) {
 		group_destroy(group); // that of the plan that waits stays
@@ -929,7 +931,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->outcomes = outcomes_create(loop, store, brokers);
 	s->progress = (struct progress_publisher){
 		.brokers = brokers, .changed = on_progress_changed, .ctx = s};
-	s->retry = loop_timer_create(loop, on_retry, s);
+	s->retry = loop_timer_create(loop, supervisor_on_retry, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);
 	close_unrecorded(s);

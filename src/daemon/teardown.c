@@ -38,7 +38,7 @@ void teardown_destroy(struct teardown *t)
 	free(t);
 }
 
-static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
+static lm_rc teardown_on_begin(void *ctx, const char *stage, struct lm_err *err)
 {
 	(void)ctx;
 	(void)stage;
@@ -46,17 +46,17 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 	return LM_OK; // whatever interrupts it, taking down again does no harm
 }
 
-static void on_progress(void *ctx, const json_t *line)
+static void teardown_on_progress(void *ctx, const json_t *line)
 {
 	progress_publisher_stage(((struct teardown *)ctx)->progress, line);
 }
 
-static void on_compose(void *ctx, const char *stamp, const char *version)
+static void teardown_on_compose(void *ctx, const char *stamp, const char *version)
 {
 	worker_launcher_note_compose(((struct teardown *)ctx)->workers, stamp, version);
 }
 
-static void on_worker_exited(void *ctx, const struct worker_result *result)
+static void teardown_on_worker_exited(void *ctx, const struct worker_result *result)
 {
 	struct teardown *t = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
@@ -71,16 +71,16 @@ static void on_worker_exited(void *ctx, const struct worker_result *result)
 			result->message ? result->message : "the worker was stopped");
 }
 
-static lm_rc start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
+static lm_rc teardown_start_worker_of(struct teardown *t, unsigned n, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	struct lm_err ignored; // without it the worker goes by the local copy alone
 	const struct worker_process_events events = {
-		.begin = on_begin,
-		.progress = on_progress,
-		.compose = on_compose,
+		.begin = teardown_on_begin,
+		.progress = teardown_on_progress,
+		.compose = teardown_on_compose,
 		.text = log_router_forward,
-		.exited = on_worker_exited,
+		.exited = teardown_on_worker_exited,
 		.ctx = t,
 	};
 
@@ -98,7 +98,7 @@ void teardown_start(struct teardown *t)
 	progress_publisher_begin(t->progress, n, false);
 	if (rc == LM_OK) {
 		lm_info("stopping the application (generation %u)", n);
-		rc = start_worker_of(t, n, &err);
+		rc = teardown_start_worker_of(t, n, &err);
 	}
 	if (rc)
 		t->events.done(t->events.ctx, err.msg);

@@ -103,7 +103,7 @@ void worker_launcher_forget(struct worker_launcher *w)
 	loop_timer_stop(w->again);
 }
 
-static void on_again(void *ctx)
+static void worker_launcher_on_again(void *ctx)
 {
 	struct worker_launcher *w = ctx;
 	loop_cb *may_start = w->may_start;
@@ -118,7 +118,7 @@ struct worker_launcher *worker_launcher_create(
 	struct worker_launcher *w = lm_xcalloc(1, sizeof(*w));
 
 	*w = (struct worker_launcher){.loop = loop, .host = host, .store = store};
-	w->again = loop_timer_create(loop, on_again, w);
+	w->again = loop_timer_create(loop, worker_launcher_on_again, w);
 	remove_abandoned_logins(host);
 	return w;
 }

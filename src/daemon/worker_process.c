@@ -141,7 +141,7 @@ static void begin_stage(struct worker_process *worker, const char *stage)
 }
 
 /// Nobody can look into it any more: now it gets what others must not have.
-static void hand_over_rest(struct worker_process *worker)
+static void worker_process_hand_over_rest(struct worker_process *worker)
 {
 	struct lm_err err = {LM_OK};
 	lm_rc rc =
@@ -199,7 +199,7 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 
 /// What is kept of a line is bounded by this: a stage begins once and then finishes once, and an
 /// image is one of a service. One that is idle ships nothing.
-static bool is_due(struct worker_process *worker, const struct worker_line *line)
+static bool worker_process_is_due(struct worker_process *worker, const struct worker_line *line)
 {
 	if (line->kind == WORKER_LINE_IMAGE)
 		return ++worker->images <= LIMIT_SERVICES;
@@ -214,13 +214,13 @@ static bool is_due(struct worker_process *worker, const struct worker_line *line
 	return true;
 }
 
-static void hand_over(
+static void worker_process_hand_over(
 	struct worker_process *worker, const json_t *line, const struct worker_line *parsed)
 {
 	void *ctx = worker->events.ctx;
 
 	if (parsed->kind == WORKER_LINE_HARDENED)
-		hand_over_rest(worker);
+		worker_process_hand_over_rest(worker);
 	if (parsed->kind == WORKER_LINE_STAGE)
 		worker->events.progress(ctx, line);
 	if (parsed->kind == WORKER_LINE_STAGE && parsed->begins)
@@ -242,7 +242,7 @@ static void hand_over(
 }
 
 /// A line of its stdout; `ctx` is the process.
-static void take_line(void *ctx, struct lm_str text)
+static void worker_process_take_line(void *ctx, struct lm_str text)
 {
 	struct worker_process *worker = ctx;
 	lm_auto_json json_t *line = NULL;
@@ -251,7 +251,7 @@ static void take_line(void *ctx, struct lm_str text)
 	if (worker->kill_reason.rc != LM_OK || worker->result)
 		return;
 	if (worker_protocol_parse(text, &line, &parsed) != LM_OK ||
-		!is_expected(worker, parsed.kind) || !is_due(worker, &parsed)) {
+		!is_expected(worker, parsed.kind) || !worker_process_is_due(worker, &parsed)) {
 		reject_line(worker, text);
 		return;
 	}
@@ -259,7 +259,7 @@ static void take_line(void *ctx, struct lm_str text)
 	if (parsed.kind == WORKER_LINE_RESULT)
 		worker->result = json_incref(line);
 	else
-		hand_over(worker, line, &parsed);
+		worker_process_hand_over(worker, line, &parsed);
 }
 
 static void on_in(void *ctx, short events)
@@ -275,7 +275,7 @@ static void read_out(struct worker_process *worker)
 
 	if (worker->out_fd < 0)
 		return;
-	if (line_reader_read(&worker->out, take_line, worker, &end, &err)) {
+	if (line_reader_read(&worker->out, worker_process_take_line, worker, &end, &err)) {
 		(void)!lm_wrap(&err, "read what the worker reports");
 		kill_worker(worker, &err);
 		end = true;
@@ -311,7 +311,7 @@ static void on_grace(void *ctx)
 	kill_worker(worker, &err);
 }
 
-static void take_text(void *ctx, struct lm_str line)
+static void worker_process_take_text(void *ctx, struct lm_str line)
 {
 	struct worker_process *worker = ctx;
 
@@ -326,11 +326,11 @@ static void read_err(struct worker_process *worker)
 
 	if (worker->err_fd < 0)
 		return;
-	if (line_reader_read(&worker->err, take_text, worker, &end, &ignored) || end)
+	if (line_reader_read(&worker->err, worker_process_take_text, worker, &end, &ignored) || end)
 		close_pipe(&worker->err_fd, &worker->err_watch);
 }
 
-static void describe_exit(const struct worker_process *worker, struct lm_err *err)
+static void worker_process_describe_exit(const struct worker_process *worker, struct lm_err *err)
 {
 	char how[96];
 
@@ -350,7 +350,7 @@ static struct worker_result make_result(const struct worker_process *worker, str
 	if (worker->kill_reason.rc != LM_OK)
 		*err = worker->kill_reason;
 	else
-		describe_exit(worker, err);
+		worker_process_describe_exit(worker, err);
 	return (struct worker_result){
 		.verdict = worker->cancelled ? WORKER_CANCELLED : WORKER_FAIL,
 		.rc = err->rc,
@@ -361,7 +361,7 @@ static struct worker_result make_result(const struct worker_process *worker, str
 }
 
 /// Once it was reaped: whatever it had written is read, then the exit is reported.
-static void finish(struct worker_process *worker)
+static void worker_process_finish(struct worker_process *worker)
 {
 	struct lm_err err = {LM_OK};
 
@@ -396,7 +396,7 @@ static void on_child(void *ctx, int wait_status)
 	process_kill_session(worker->pid, SIGKILL);
 	worker->reaped = true;
 	worker->wait_status = wait_status;
-	finish(worker);
+	worker_process_finish(worker);
 }
 
 /// A pipe that we read.
@@ -461,7 +461,7 @@ static lm_rc start_process(
 	return process_start(&process, &worker->pid, err);
 }
 
-static lm_rc watch(struct worker_process *worker, struct lm_err *err)
+static lm_rc worker_process_watch(struct worker_process *worker, struct lm_err *err)
 {
 	lm_rc rc =
 		loop_child_create(worker->loop, worker->pid, on_child, worker, &worker->child, err);
@@ -515,7 +515,7 @@ lm_rc worker_process_start(struct loop *loop, const struct worker_process_spec *
 	worker->reaped = false;
 	worker->out.fd = worker->out_fd;
 	worker->err.fd = worker->err_fd;
-	rc = watch(worker, err);
+	rc = worker_process_watch(worker, err);
 	if (rc)
 		return rc;
 	*ret = lm_take(worker);

@@ -9,7 +9,7 @@
 
 enum { COPY_VERSION_MAX = 1024 }; ///< S3's own limit.
 
-static bool is_one_of(const char *text, const char *const *words, size_t n)
+static bool worker_protocol_is_one_of(const char *text, const char *const *words, size_t n)
 {
 	for (size_t i = 0; text && i < n; i++) {
 		if (strcmp(text, words[i]) == 0)
@@ -25,7 +25,7 @@ static bool read_stage(const json_t *line, struct worker_line *ret)
 	const char *state = json_get_text(line, "state");
 
 	if (!stage || deploy_stage_from_name(stage) == DEPLOY_STAGES ||
-		!is_one_of(state, states, LM_ARRAY_SIZE(states)))
+		!worker_protocol_is_one_of(state, states, LM_ARRAY_SIZE(states)))
 		return false;
 	*ret = (struct worker_line){.kind = WORKER_LINE_STAGE,
 		.begins = strcmp(state, "begin") == 0,
@@ -71,11 +71,12 @@ static bool read_result(const json_t *line, struct worker_line *ret)
 	const char *result = json_get_text(line, "result");
 
 	*ret = (struct worker_line){.kind = WORKER_LINE_RESULT};
-	if (!is_one_of(result, results, LM_ARRAY_SIZE(results)))
+	if (!worker_protocol_is_one_of(result, results, LM_ARRAY_SIZE(results)))
 		return false;
 	return strcmp(result, "fail") != 0 ||
 	       (json_get_text(line, "message") &&
-		       is_one_of(json_get_text(line, "error"), errors, LM_ARRAY_SIZE(errors)));
+		       worker_protocol_is_one_of(
+			       json_get_text(line, "error"), errors, LM_ARRAY_SIZE(errors)));
 }
 
 static bool read_any(const json_t *line, struct worker_line *ret)
@@ -144,7 +145,7 @@ struct worker_result worker_protocol_result(const json_t *line)
 
 enum { PIECE = 16 << 10 };
 
-static void hand_over(struct line_reader *lines, line_reader_cb *cb, void *ctx)
+static void worker_protocol_hand_over(struct line_reader *lines, line_reader_cb *cb, void *ctx)
 {
 	struct lm_str rest = lm_buf_str(&lines->pending);
 	size_t used = 0;
@@ -157,7 +158,7 @@ static void hand_over(struct line_reader *lines, line_reader_cb *cb, void *ctx)
 	lm_buf_consume(&lines->pending, used);
 }
 
-static void hand_over_rest(struct line_reader *lines, line_reader_cb *cb, void *ctx)
+static void worker_protocol_hand_over_rest(struct line_reader *lines, line_reader_cb *cb, void *ctx)
 {
 	if (lines->pending.len == 0)
 		return;
@@ -166,8 +167,8 @@ static void hand_over_rest(struct line_reader *lines, line_reader_cb *cb, void *
 }
 
 /// Takes what was read, in steps that fit.
-static lm_rc take(struct line_reader *lines, struct lm_str piece, line_reader_cb *cb, void *ctx,
-	struct lm_err *err)
+static lm_rc worker_protocol_take(struct line_reader *lines, struct lm_str piece,
+	line_reader_cb *cb, void *ctx, struct lm_err *err)
 {
 	while (piece.n > 0) {
 		size_t room = lines->pending.max - lines->pending.len;
@@ -177,12 +178,12 @@ static lm_rc take(struct line_reader *lines, struct lm_str piece, line_reader_cb
 			return lm_fail(err, LM_E_TOO_LARGE, 0, "a line is longer than %zu bytes",
 				lines->pending.max);
 		if (n == 0) {
-			hand_over_rest(lines, cb, ctx);
+			worker_protocol_hand_over_rest(lines, cb, ctx);
 			continue;
 		}
 		(void)lm_buf_add(&lines->pending, piece.p, n);
 		piece = (struct lm_str){piece.p + n, piece.n - n};
-		hand_over(lines, cb, ctx);
+		worker_protocol_hand_over(lines, cb, ctx);
 	}
 	return LM_OK;
 }
@@ -202,11 +203,12 @@ lm_rc line_reader_read(
 		if (n < 0)
 			return lm_fail(err, LM_E_SYS, errno, "read from a pipe: %m");
 		if (n == 0) {
-			hand_over_rest(lines, cb, ctx);
+			worker_protocol_hand_over_rest(lines, cb, ctx);
 			*ret_end = true;
 			return LM_OK;
 		}
-		lm_rc rc = take(lines, (struct lm_str){piece, (size_t)n}, cb, ctx, err);
+		lm_rc rc = worker_protocol_take(
+			lines, (struct lm_str){piece, (size_t)n}, cb, ctx, err);
 		if (rc)
 			return rc;
 	}

@@ -24,7 +24,7 @@ void check_forward(struct check_report *r, json_t *result)
 	r->add(r->ctx, result);
 }
 
-static void report(
+static void add_result(
 	struct check_report *r, enum check_verdict verdict, const char *message, const char *fix)
 {
 	json_t *ok =
@@ -42,7 +42,7 @@ void check_ok(struct check_report *r, const char *format, ...)
 	va_start(ap, format);
 	lm_auto_free char *message = lm_xvasprintf(format, ap);
 	va_end(ap);
-	report(r, CHECK_OK, message, NULL);
+	add_result(r, CHECK_OK, message, NULL);
 }
 
 void check_skip(struct check_report *r, const char *format, ...)
@@ -52,15 +52,15 @@ void check_skip(struct check_report *r, const char *format, ...)
 	va_start(ap, format);
 	lm_auto_free char *message = lm_xvasprintf(format, ap);
 	va_end(ap);
-	report(r, CHECK_SKIPPED, message, NULL);
+	add_result(r, CHECK_SKIPPED, message, NULL);
 }
 
 void check_warning(struct check_report *r, const char *message, const char *fix)
 {
-	report(r, CHECK_WARNING, message, fix);
+	add_result(r, CHECK_WARNING, message, fix);
 }
 
 void check_problem(struct check_report *r, const char *message, const char *fix)
 {
-	report(r, CHECK_PROBLEM, message, fix);
+	add_result(r, CHECK_PROBLEM, message, fix);
 }

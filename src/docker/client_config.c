@@ -128,7 +128,7 @@ static bool is_helper_suffix(const char *s)
 	       strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
 
-static lm_rc fail_helper(const char *name, struct lm_err *err)
+static lm_rc client_config_fail_helper(const char *name, struct lm_err *err)
 {
 	char shown[4 * 60 + 32];
 
@@ -151,7 +151,7 @@ static lm_rc read_helpers(const json_t *helpers, struct client_config *c, struct
 		if (!suffix || registry_address_parse(lm_str(key), &a, NULL) != LM_OK)
 			continue;
 		if (!is_helper_suffix(suffix))
-			return fail_helper(suffix, err);
+			return client_config_fail_helper(suffix, err);
 		c->helpers[c->helpers_n++] = (struct client_config_helper){
 			.host = lm_take(a.host), .suffix = lm_xstrdup(suffix)};
 	}
@@ -169,7 +169,7 @@ static lm_rc read_all(const json_t *root, struct client_config *c, struct lm_err
 		return lm_fail(
 			err, LM_E_TOO_LARGE, 0, "it has more than %d entries", LIMIT_DOCKER_LOGINS);
 	if (store && *store && !is_helper_suffix(store))
-		return fail_helper(store, err);
+		return client_config_fail_helper(store, err);
 	if (store && *store)
 		c->store = lm_xstrdup(store);
 	lm_rc rc = read_helpers(helpers, c, err);
@@ -199,7 +199,7 @@ const char *client_config_helper_of(const struct client_config *c, const char *h
 	return c->store;
 }
 
-static int append_piece(const char *piece, size_t n, void *ctx)
+static int client_config_append_piece(const char *piece, size_t n, void *ctx)
 {
 	return lm_buf_add(ctx, piece, n) ? 0 : -1;
 }
@@ -224,7 +224,8 @@ lm_rc client_config_with_logins(struct lm_str text, const struct registry_list *
 		(void)json_object_del(root, replaced[i]);
 	(void)json_object_update(root, auths);
 	lm_auto_buf struct lm_buf out = LM_BUF_SECRET(CONFIG_MAX);
-	if (json_dump_callback(root, append_piece, &out, JSON_COMPACT) || out.overflow)
+	if (json_dump_callback(root, client_config_append_piece, &out, JSON_COMPACT) ||
+		out.overflow)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"a config.json with all logins is larger than %d bytes", CONFIG_MAX);
 	lm_secret_set(ret, lm_buf_str(&out));

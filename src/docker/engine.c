@@ -19,7 +19,7 @@ enum {
 	TARGET_MAX = 4096,
 };
 
-static bool is_2xx(const struct http_unix *h)
+static bool engine_is_2xx(const struct http_unix *h)
 {
 	return http_unix_status(h) / 100 == 2;
 }
@@ -416,7 +416,7 @@ static lm_rc delete_object(const struct engine *e, const char *target,
 	lm_rc rc = engine_exchange(&request, REMOVE_MS, limit, &h, err);
 	if (rc != LM_OK)
 		return rc;
-	if (is_2xx(h) || http_unix_status(h) == 404)
+	if (engine_is_2xx(h) || http_unix_status(h) == 404)
 		return LM_OK;
 	return engine_answer_error(h, err);
 }
@@ -494,7 +494,7 @@ lm_rc engine_disconnect(const struct engine *e, const struct engine_object *netw
 		.body_max = LIMIT_HTTP_ERROR_BODY};
 	lm_rc rc = engine_exchange(&request, REMOVE_MS, limit, &h, err);
 	// 404: one of them no longer exists.
-	if (rc == LM_OK && !is_2xx(h) && http_unix_status(h) != 404)
+	if (rc == LM_OK && !engine_is_2xx(h) && http_unix_status(h) != 404)
 		rc = engine_answer_error(h, err);
 	return rc == LM_OK ? LM_OK
 			   : lm_wrap(err, "disconnect container %s from network %s",

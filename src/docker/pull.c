@@ -86,7 +86,7 @@ static uint64_t positive(const json_t *object, const char *key)
 }
 
 /// A status that means: no progress at the moment.
-static bool is_idle(const char *status)
+static bool pull_is_idle(const char *status)
 {
 	return strncmp(status, "Retrying", 8) == 0 || strcmp(status, "Waiting") == 0;
 }
@@ -115,7 +115,7 @@ static void take_layer(
 		   strcmp(status, "Verifying Checksum") == 0) {
 		layer->done = layer->total;
 	}
-	if (is_idle(status))
+	if (pull_is_idle(status))
 		return;
 	(void)snprintf(layer->phase, sizeof(layer->phase), "%.31s", status);
 	if (moved)
@@ -143,7 +143,7 @@ static lm_rc stream_error(const json_t *j, const char *text, struct lm_err *err)
 	return lm_fail(err, rc, 0, "%s", shown);
 }
 
-static lm_rc take_progress(void *ctx, struct lm_str object, struct lm_err *err)
+static lm_rc pull_take_progress(void *ctx, struct lm_str object, struct lm_err *err)
 {
 	struct pull_stream *s = ctx;
 	lm_auto_json json_t *j = NULL;
@@ -173,7 +173,7 @@ static lm_rc take_progress(void *ctx, struct lm_str object, struct lm_err *err)
 
 lm_rc pull_stream_feed(struct pull_stream *s, struct lm_str piece, struct lm_err *err)
 {
-	return json_stream_feed(&s->json, piece, take_progress, s, err);
+	return json_stream_feed(&s->json, piece, pull_take_progress, s, err);
 }
 
 lm_rc pull_stream_end(const struct pull_stream *s, struct lm_err *err)
@@ -334,7 +334,7 @@ static uint64_t stall_ms(void *ctx, uint64_t begun_ms)
 
 /// An answer that is not 2xx. 404 is the registry's final answer on the image; 409 is no conflict
 /// on this device, so it is a plain refusal here.
-static lm_rc fail_refused(const struct http_unix *h, struct lm_err *err)
+static lm_rc pull_fail_refused(const struct http_unix *h, struct lm_err *err)
 {
 	lm_rc rc = engine_answer_error(h, err);
 	if (rc != LM_E_CONFLICT)
@@ -352,7 +352,7 @@ static lm_rc complete(struct pull *p, const struct http_unix *http, struct lm_er
 	const char *digest = p->stream.digest;
 
 	if (http_unix_status(http) / 100 != 2)
-		return fail_refused(http, err);
+		return pull_fail_refused(http, err);
 	lm_rc rc = pull_stream_end(&p->stream, err);
 	if (rc == LM_OK && !*digest) {
 		rc = engine_inspect_image(

@@ -200,7 +200,7 @@ void registry_add_json_string(struct lm_buf *out, struct lm_str s)
 	(void)lm_buf_putc(out, '"');
 }
 
-static lm_rc take_secret(struct lm_buf *b, struct lm_secret *ret, struct lm_err *err)
+static lm_rc registry_auth_take_secret(struct lm_buf *b, struct lm_secret *ret, struct lm_err *err)
 {
 	if (b->overflow)
 		return lm_fail(
@@ -240,7 +240,7 @@ lm_rc registry_auth_json(
 {
 	lm_auto_buf struct lm_buf json = LM_BUF_SECRET(AUTH_MAX);
 	lm_rc rc = write_auth_json(c, &json, err);
-	return rc == LM_OK ? take_secret(&json, ret, err) : rc;
+	return rc == LM_OK ? registry_auth_take_secret(&json, ret, err) : rc;
 }
 
 lm_rc registry_auth_header(
@@ -253,7 +253,7 @@ lm_rc registry_auth_header(
 	lm_auto_buf struct lm_buf encoded = LM_BUF_SECRET(AUTH_MAX * 2);
 	(void)lm_base64_encode(&encoded, lm_buf_str(&json), LM_BASE64_URL);
 	encoded.overflow = encoded.overflow || json.overflow;
-	return take_secret(&encoded, ret, err);
+	return registry_auth_take_secret(&encoded, ret, err);
 }
 
 bool registry_stands_for_host(const struct registry_credentials *list, size_t n, size_t i)
@@ -315,5 +315,5 @@ lm_rc registry_config_json(const struct registry_credentials *list, size_t n, st
 		add_auth_entry(&json, address, &list[i]);
 	}
 	(void)lm_buf_puts(&json, "}}");
-	return take_secret(&json, ret, err);
+	return registry_auth_take_secret(&json, ret, err);
 }

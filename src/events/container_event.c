@@ -98,7 +98,7 @@ bool container_event_parse_id(const char *id, const char *container_id, int64_t 
 	return true;
 }
 
-static json_t *number_or_null(int64_t n)
+static json_t *container_event_number_or_null(int64_t n)
 {
 	return n == EVENT_UNKNOWN ? json_null() : json_integer(n);
 }
@@ -116,11 +116,11 @@ json_t *container_event_to_message(const struct container_event *e)
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:O?}", "id",
 		container_event_id(e, id), "time", lm_time_format_iso(e->time_ns / NS_PER_MS, time),
 		"event", EVENTS[e->kind].word, "service", e->service, "container", e->name, "image",
-		e->image, "exit_code", number_or_null(e->exit_code), "signal",
+		e->image, "exit_code", container_event_number_or_null(e->exit_code), "signal",
 		signal ? json_integer(signal) : json_null(), "oom_killed",
-		flag_or_null(e->oom_killed), "restart_count", number_or_null(e->restart_count),
-		"uptime_seconds", number_or_null(e->uptime_s), "count", (int)e->count, "log",
-		e->log);
+		flag_or_null(e->oom_killed), "restart_count",
+		container_event_number_or_null(e->restart_count), "uptime_seconds",
+		container_event_number_or_null(e->uptime_s), "count", (int)e->count, "log", e->log);
 }
 
 static size_t written_size(const json_t *j)
@@ -134,8 +134,10 @@ json_t *container_event_to_crash(const struct container_event *e)
 	json_t *log = json_array_size(e->log) ? json_copy(e->log) : NULL;
 
 	(void)json_object_del(record, "event");
-	json_object_set_new(record, "memory_free_bytes", number_or_null(e->memory_free));
-	json_object_set_new(record, "disk_free_bytes", number_or_null(e->disk_free));
+	json_object_set_new(
+		record, "memory_free_bytes", container_event_number_or_null(e->memory_free));
+	json_object_set_new(
+		record, "disk_free_bytes", container_event_number_or_null(e->disk_free));
 	if (!log)
 		return record;
 	json_object_set_new(record, "log", log);

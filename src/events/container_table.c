@@ -79,7 +79,7 @@ bool crash_loop_is_on(const struct crash_loop *l, int64_t now_ns)
 	return age_ns < calm_ns && age_ns > -CALM_MIN_NS;
 }
 
-static void destroy(struct container *c)
+static void container_table_destroy(struct container *c)
 {
 	free(c->name);
 	free(c->service);
@@ -91,7 +91,7 @@ static void destroy(struct container *c)
 void container_table_finish(struct container_table *t)
 {
 	for (size_t i = 0; i < t->n; i++)
-		destroy(t->items[i]);
+		container_table_destroy(t->items[i]);
 	free(t->items);
 	*t = (struct container_table){0};
 }
@@ -105,7 +105,7 @@ struct container *container_table_find(const struct container_table *t, const ch
 }
 
 /// Makes room for one. False: all of them are up.
-static bool make_room(struct container_table *t)
+static bool container_table_make_room(struct container_table *t)
 {
 	if (t->n == LIMIT_CONTAINERS) {
 		for (size_t i = 0; i < t->n; i++) {
@@ -128,7 +128,7 @@ static bool make_room(struct container_table *t)
 
 struct container *container_table_add(struct container_table *t, const char *id, int64_t floor_ns)
 {
-	if (!make_room(t))
+	if (!container_table_make_room(t))
 		return NULL;
 	struct container *c = lm_xcalloc(1, sizeof(*c));
 	(void)snprintf(c->id, sizeof(c->id), "%s", id);
@@ -147,7 +147,7 @@ void container_table_remove(struct container_table *t, struct container *c)
 		if (t->items[i] != c)
 			continue;
 		t->items[i] = t->items[--t->n];
-		destroy(c);
+		container_table_destroy(c);
 		return;
 	}
 }

@@ -33,7 +33,7 @@ static lm_rc read_crash(
 	return json_read_file(path, LIMIT_CRASH_FILE, ret, err);
 }
 
-static void remove_file(struct crash_log *l, uint64_t number)
+static void crash_log_remove_file(struct crash_log *l, uint64_t number)
 {
 	struct lm_err ignored; // what stays is removed by a later start
 
@@ -41,16 +41,16 @@ static void remove_file(struct crash_log *l, uint64_t number)
 }
 
 /// Puts a number in its place; the oldest goes where there are too many.
-static void insert(struct crash_log *l, uint64_t number)
+static void crash_log_insert(struct crash_log *l, uint64_t number)
 {
 	size_t at;
 
 	if (l->n == LIMIT_CRASHES && number < l->crashes[0].number) {
-		remove_file(l, number);
+		crash_log_remove_file(l, number);
 		return;
 	}
 	if (l->n == LIMIT_CRASHES) {
-		remove_file(l, l->crashes[0].number);
+		crash_log_remove_file(l, l->crashes[0].number);
 		l->n--;
 		memmove(l->crashes, l->crashes + 1, l->n * sizeof(l->crashes[0]));
 	}
@@ -60,11 +60,11 @@ static void insert(struct crash_log *l, uint64_t number)
 	l->n++;
 }
 
-static void on_file(void *ctx, const char *name, const struct numbered_file *file)
+static void crash_log_on_file(void *ctx, const char *name, const struct numbered_file *file)
 {
 	(void)name;
 	if (file)
-		insert(ctx, file->number);
+		crash_log_insert(ctx, file->number);
 }
 
 static void set_id(struct crash *c, const json_t *crash)
@@ -91,7 +91,7 @@ lm_rc crash_log_open(const char *directory, struct crash_log **ret, struct lm_er
 	lm_rc rc = numbered_dir_open(directory, SUFFIXES, &l->dir, err);
 
 	if (rc == LM_OK)
-		rc = numbered_dir_list(&l->dir, on_file, l, err);
+		rc = numbered_dir_list(&l->dir, crash_log_on_file, l, err);
 	if (rc)
 		return rc;
 	read_ids(l);
@@ -119,7 +119,7 @@ lm_rc crash_log_add(struct crash_log *l, const json_t *crash, struct lm_err *err
 	lm_rc rc = numbered_dir_put(&l->dir, file, lm_buf_str(&text), err);
 	if (rc)
 		return rc;
-	insert(l, file.number);
+	crash_log_insert(l, file.number);
 	set_id(&l->crashes[l->n - 1], crash);
 	return LM_OK;
 }

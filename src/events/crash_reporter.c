@@ -54,7 +54,7 @@ struct crash_reporter {
 	bool keep_failed; ///< `trouble` was called.
 };
 
-static void destroy(struct crash_report *c)
+static void destroy_inspection(struct crash_report *c)
 {
 	engine_get_destroy(c->inspect);
 	engine_get_destroy(c->logs);
@@ -64,7 +64,7 @@ static void destroy(struct crash_report *c)
 	free(c);
 }
 
-static void report(struct crash_report *c)
+static void crash_reporter_report(struct crash_report *c)
 {
 	if (c->reported)
 		return;
@@ -72,7 +72,7 @@ static void report(struct crash_report *c)
 	c->owner->callbacks.event(c->owner->callbacks.ctx, &c->event);
 }
 
-static void keep(struct crash_reporter *r, const struct container_event *event)
+static void crash_reporter_keep(struct crash_reporter *r, const struct container_event *event)
 {
 	lm_auto_json json_t *crash = container_event_to_crash(event);
 	struct lm_err err = {LM_OK};
@@ -100,31 +100,31 @@ static void remove_report(struct crash_report *c)
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
-	destroy(c);
+	destroy_inspection(c);
 }
 
-static void on_time(void *ctx)
+static void crash_reporter_on_time(void *ctx)
 {
 	struct crash_report *c = ctx;
 
 	if (!c->reported) {
-		report(c);
+		crash_reporter_report(c);
 		if (is_complete(c))
 			loop_timer_start(c->timer, KEEP_MS, 0);
 		return;
 	}
-	keep(c->owner, &c->event);
+	crash_reporter_keep(c->owner, &c->event);
 	remove_report(c);
 }
 
 static void ask_more(struct crash_reporter *r);
 
 /// One of the answers has come. With all of them it is reported, and kept a little later.
-static void proceed(struct crash_report *c)
+static void crash_reporter_proceed(struct crash_report *c)
 {
 	if (!is_complete(c))
 		return;
-	report(c);
+	crash_reporter_report(c);
 	loop_timer_start(c->timer, KEEP_MS, 0);
 	ask_more(c->owner);
 }
@@ -143,7 +143,8 @@ static void take_state(struct container_event *e, const struct engine_container_
 }
 
 /// A task of ours stopped it by a signal that stops few others, or has removed it since.
-static bool is_ours(const struct crash_report *c, lm_rc rc, const struct engine_container_state *s)
+static bool crash_reporter_is_ours(
+	const struct crash_report *c, lm_rc rc, const struct engine_container_state *s)
 {
 	if (!c->event.notice || c->reported)
 		return false;
@@ -164,12 +165,12 @@ static void on_inspect(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 		r->callbacks.inspected(r->callbacks.ctx, c->event.container_id, &state);
 		take_state(&c->event, &state);
 	}
-	if (is_ours(c, rc, &state)) {
+	if (crash_reporter_is_ours(c, rc, &state)) {
 		remove_report(c);
 		ask_more(r);
 		return;
 	}
-	proceed(c);
+	crash_reporter_proceed(c);
 }
 
 static lm_rc on_log_piece(void *ctx, struct lm_str piece, struct lm_err *err)
@@ -188,7 +189,7 @@ static void on_logs(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	engine_get_destroy(lm_take(c->logs));
 	if (rc == LM_OK)
 		c->event.log = log_tail_lines(&c->log);
-	proceed(c);
+	crash_reporter_proceed(c);
 }
 
 static void add_time(struct lm_buf *target, const char *key, int64_t time_ns)
@@ -209,7 +210,7 @@ static void add_logs_target(struct lm_buf *target, unsigned minor, const struct 
 	add_time(target, "until", e->log_until_ns);
 }
 
-static void ask(struct crash_report *c)
+static void crash_reporter_ask(struct crash_report *c)
 {
 	struct crash_reporter *r = c->owner;
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
@@ -237,7 +238,7 @@ static void ask_more(struct crash_reporter *r)
 	for (struct crash_report *c = r->reports; c && asking < ASKING_MAX; c = c->next) {
 		if (c->asked)
 			continue;
-		ask(c);
+		crash_reporter_ask(c);
 		asking++;
 	}
 }
@@ -295,14 +296,15 @@ static size_t count(const struct crash_reporter *r)
 	return n;
 }
 
-static struct crash_report *append(struct crash_reporter *r, struct container_event *event)
+static struct crash_report *crash_reporter_append(
+	struct crash_reporter *r, struct container_event *event)
 {
 	struct crash_report *c = lm_xcalloc(1, sizeof(*c)), **end = &r->reports;
 
 	c->owner = r;
 	c->event = *event;
 	c->doubtful = event->oom_killed == EVENT_UNKNOWN;
-	c->timer = loop_timer_create(r->loop, on_time, c);
+	c->timer = loop_timer_create(r->loop, crash_reporter_on_time, c);
 	log_tail_init(&c->log);
 	while (*end)
 		end = &(*end)->next;
@@ -318,15 +320,15 @@ void crash_reporter_add(struct crash_reporter *r, struct container_event *event,
 	event->log = read_log(r, event);
 	if (count(r) >= LIMIT_RECORDINGS) {
 		r->callbacks.event(r->callbacks.ctx, event);
-		keep(r, event);
+		crash_reporter_keep(r, event);
 		container_event_finish(event);
 		return;
 	}
 	bool late = unseen || event_cursor_now_ns() - event->time_ns > (int64_t)LATE_MS * NS_PER_MS;
-	struct crash_report *c = append(r, event);
+	struct crash_report *c = crash_reporter_append(r, event);
 	bool waits = late || c->event.notice; // for the engine's answer
 	if (c->event.log && !c->doubtful && !waits)
-		report(c);
+		crash_reporter_report(c);
 	else
 		loop_timer_start(c->timer, waits ? REPORT_LATE_MS : REPORT_MS, 0);
 	ask_more(r);
@@ -341,7 +343,7 @@ void crash_reporter_note_oom(struct crash_reporter *r, const char *container_id)
 		c->event.oom_killed = 1;
 		if (!c->event.log || c->reported)
 			continue;
-		report(c);
+		crash_reporter_report(c);
 		// Kept with what the engine answers: all of it is still to come, else it was
 		// reported.
 		loop_timer_stop(c->timer);
@@ -364,9 +366,9 @@ void crash_reporter_flush(struct crash_reporter *r)
 		struct crash_report *c = r->reports;
 
 		r->reports = c->next;
-		report(c);
-		keep(r, &c->event);
-		destroy(c);
+		crash_reporter_report(c);
+		crash_reporter_keep(r, &c->event);
+		destroy_inspection(c);
 	}
 }
 

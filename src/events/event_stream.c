@@ -191,7 +191,7 @@ static void close_all(struct event_stream *s)
 	s->open = false;
 }
 
-static void lose(struct event_stream *s, const struct lm_err *why)
+static void event_stream_lose(struct event_stream *s, const struct lm_err *why)
 {
 	bool is_first = !s->is_lost;
 
@@ -210,10 +210,10 @@ void event_stream_reset_backoff(struct event_stream *s)
 
 void event_stream_break(struct event_stream *s, const struct lm_err *why)
 {
-	lose(s, why);
+	event_stream_lose(s, why);
 }
 
-static lm_rc on_object(void *ctx, struct lm_str text, struct lm_err *err)
+static lm_rc event_stream_on_object(void *ctx, struct lm_str text, struct lm_err *err)
 {
 	struct event_stream *s = ctx;
 	lm_auto_json json_t *j = NULL;
@@ -241,7 +241,7 @@ static lm_rc on_body(void *ctx, struct lm_str piece, struct lm_err *err)
 	struct event_stream *s = ctx;
 
 	note_open(s); // the first events come in the same turn as the head
-	return json_stream_feed(&s->objects, piece, on_object, s, err);
+	return json_stream_feed(&s->objects, piece, event_stream_on_object, s, err);
 }
 
 static lm_rc refuse(const struct event_stream *s, struct lm_err *err)
@@ -260,7 +260,7 @@ static lm_rc explain_end(const struct event_stream *s, struct lm_err *err)
 	return lm_fail(err, LM_E_NETWORK, 0, "the Docker daemon closed its event stream");
 }
 
-static void on_ready(void *ctx, short events)
+static void event_stream_on_ready(void *ctx, short events)
 {
 	struct event_stream *s = ctx;
 	bool done = false;
@@ -271,7 +271,7 @@ static void on_ready(void *ctx, short events)
 	if (rc == LM_OK && done)
 		rc = explain_end(s, &err);
 	if (rc) {
-		lose(s, &err);
+		event_stream_lose(s, &err);
 		return;
 	}
 	loop_fd_set(s->watch, http_unix_events(s->http));
@@ -279,7 +279,7 @@ static void on_ready(void *ctx, short events)
 		note_open(s);
 }
 
-static lm_rc open_stream(struct event_stream *s, struct lm_err *err)
+static lm_rc event_stream_open_stream(struct event_stream *s, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
@@ -295,7 +295,8 @@ static lm_rc open_stream(struct event_stream *s, struct lm_err *err)
 	lm_rc rc = http_unix_create(&request, &s->http, err);
 	if (rc)
 		return engine_explain(rc, s->socket_path, err);
-	rc = loop_fd_create(s->loop, http_unix_fd(s->http), on_ready, s, &s->watch, err);
+	rc = loop_fd_create(
+		s->loop, http_unix_fd(s->http), event_stream_on_ready, s, &s->watch, err);
 	if (rc == LM_OK)
 		loop_fd_set(s->watch, http_unix_events(s->http));
 	return rc;
@@ -311,11 +312,11 @@ static void on_version(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 		rc = engine_parse_version(body, &version, &err);
 	if (rc == LM_OK) {
 		s->minor = version.minor;
-		rc = open_stream(s, &err);
+		rc = event_stream_open_stream(s, &err);
 	}
 	engine_get_destroy(lm_take(s->version));
 	if (rc)
-		lose(s, &err);
+		event_stream_lose(s, &err);
 	else
 		loop_timer_start(s->timer, OPEN_MS, 0);
 }
@@ -326,7 +327,7 @@ static void connect_again(struct event_stream *s)
 		s->loop, s->socket_path, "/version", "ask for the version", OPEN_MS, on_version, s);
 }
 
-static void on_time(void *ctx)
+static void event_stream_on_time(void *ctx)
 {
 	struct event_stream *s = ctx;
 	struct lm_err err = {LM_OK};
@@ -337,7 +338,7 @@ static void on_time(void *ctx)
 	}
 	(void)lm_fail(&err, LM_E_TIMEOUT, 0,
 		"the Docker daemon did not start its event stream within %d s", OPEN_MS / 1000);
-	lose(s, &err);
+	event_stream_lose(s, &err);
 }
 
 struct event_stream *event_stream_create(struct loop *loop, const char *socket_path,
@@ -348,7 +349,7 @@ struct event_stream *event_stream_create(struct loop *loop, const char *socket_p
 	*s = (struct event_stream){.loop = loop, .socket_path = socket_path, .project = project};
 	s->events = *events;
 	json_stream_init(&s->objects);
-	s->timer = loop_timer_create(loop, on_time, s);
+	s->timer = loop_timer_create(loop, event_stream_on_time, s);
 	connect_again(s);
 	return s;
 }

@@ -26,7 +26,7 @@ void log_tail_finish(struct log_tail *t)
 	lm_buf_finish(&t->text);
 }
 
-static void keep(struct log_tail *t, struct lm_str s)
+static void log_tail_keep(struct log_tail *t, struct lm_str s)
 {
 	if (s.n > KEPT) {
 		s.p += s.n - KEPT;
@@ -53,7 +53,7 @@ static lm_rc take_head(struct log_tail *t, struct lm_err *err)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the Docker daemon's answer has no frame where one must begin");
 	t->framing = LOG_RAW;
-	keep(t, (struct lm_str){(const char *)h, sizeof(t->head)});
+	log_tail_keep(t, (struct lm_str){(const char *)h, sizeof(t->head)});
 	return LM_OK;
 }
 
@@ -63,12 +63,12 @@ lm_rc log_tail_feed(struct log_tail *t, struct lm_str piece, struct lm_err *err)
 		size_t n = piece.n;
 
 		if (t->framing == LOG_RAW) {
-			keep(t, piece);
+			log_tail_keep(t, piece);
 			return LM_OK;
 		}
 		if (t->left > 0) {
 			n = n < t->left ? n : t->left;
-			keep(t, (struct lm_str){piece.p, n});
+			log_tail_keep(t, (struct lm_str){piece.p, n});
 			t->left -= (uint32_t)n;
 		} else {
 			size_t wanted = sizeof(t->head) - t->head_n;
@@ -104,12 +104,12 @@ void log_tail_feed_json(struct log_tail *t, struct lm_str lines)
 		const json_t *text = json_object_get(j, "log");
 
 		if (json_is_string(text) && is_in_time(t, json_get_text(j, "time")))
-			keep(t, json_text(text));
+			log_tail_keep(t, json_text(text));
 	}
 }
 
 /// Without the line that the beginning of the piece cuts in two.
-static struct lm_str whole_lines(struct lm_str end, bool is_all)
+static struct lm_str log_tail_whole_lines(struct lm_str end, bool is_all)
 {
 	if (!is_all)
 		(void)lm_str_cut(&end, '\n');
@@ -124,7 +124,7 @@ static bool was_rotated(const char *path)
 	return access(older, F_OK) == 0;
 }
 
-static lm_rc fail_open(const char *path, struct lm_err *err)
+static lm_rc log_tail_fail_open(const char *path, struct lm_err *err)
 {
 	int sys = errno;
 	lm_rc rc = sys == ENOENT || sys == ENOTDIR ? LM_E_NOT_FOUND
@@ -142,7 +142,7 @@ lm_rc log_tail_read_file(struct log_tail *t, const char *path, struct lm_err *er
 	struct stat st;
 
 	if (fd < 0)
-		return fail_open(path, err);
+		return log_tail_fail_open(path, err);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return lm_fail(err, LM_E_SYS, EINVAL, "'%s' is not a regular file", path);
 	if (st.st_size == 0 && was_rotated(path))
@@ -152,7 +152,7 @@ lm_rc log_tail_read_file(struct log_tail *t, const char *path, struct lm_err *er
 	if (n < 0)
 		return lm_fail(err, LM_E_SYS, errno, "read '%s': %m", path);
 	end.len = (size_t)n;
-	log_tail_feed_json(t, whole_lines(lm_buf_str(&end), from == 0));
+	log_tail_feed_json(t, log_tail_whole_lines(lm_buf_str(&end), from == 0));
 	return LM_OK;
 }
 
@@ -178,7 +178,7 @@ json_t *log_tail_lines(struct log_tail *t)
 
 	// Output that is shorter than a head.
 	if (t->framing == LOG_UNDECIDED)
-		keep(t, (struct lm_str){(const char *)t->head, t->head_n});
+		log_tail_keep(t, (struct lm_str){(const char *)t->head, t->head_n});
 	t->head_n = 0;
 	struct lm_str text = lm_buf_str(&t->text);
 	if (text.n > 0 && text.p[text.n - 1] == '\n')

@@ -35,7 +35,7 @@ struct monitor {
 	bool is_lost;      ///< And `found` was not called yet.
 };
 
-static void save(struct monitor *m)
+static void monitor_save(struct monitor *m)
 {
 	struct lm_err err = {LM_OK};
 	int64_t since_ns = reconcile_since_ns(m->reconcile);
@@ -66,7 +66,7 @@ static void on_save(void *ctx)
 		loop_timer_start(m->save, SAVE_MS, 0);
 		return;
 	}
-	save(m);
+	monitor_save(m);
 }
 
 static void save_later(struct monitor *m)
@@ -78,7 +78,7 @@ static void save_later(struct monitor *m)
 			age_ms + SAVE_MS < SAVE_EVERY_MS ? SAVE_EVERY_MS - age_ms : SAVE_MS, 0);
 }
 
-static void notify_changed(const struct monitor *m)
+static void monitor_notify_changed(const struct monitor *m)
 {
 	if (m->callbacks.changed)
 		m->callbacks.changed(m->callbacks.ctx);
@@ -98,14 +98,15 @@ static void forward_trouble(void *ctx, const char *what)
 	m->callbacks.trouble(m->callbacks.ctx, what);
 }
 
-static void on_inspected(void *ctx, const char *id, const struct engine_container_state *state)
+static void monitor_on_inspected(
+	void *ctx, const char *id, const struct engine_container_state *state)
 {
 	struct monitor *m = ctx;
 
 	if (!reconcile_inspected(m->reconcile, id, state))
 		return;
 	m->revision++;
-	notify_changed(m);
+	monitor_notify_changed(m);
 }
 
 static void on_compared(void *ctx)
@@ -117,7 +118,7 @@ static void on_compared(void *ctx)
 	if (m->is_lost)
 		m->callbacks.found(m->callbacks.ctx);
 	m->is_lost = false;
-	notify_changed(m);
+	monitor_notify_changed(m);
 }
 
 static void on_compare_failed(void *ctx, const struct lm_err *why)
@@ -149,7 +150,7 @@ static void on_engine_event(void *ctx, const struct engine_event *event)
 	if (!reconcile_event(m->reconcile, event))
 		return;
 	save_later(m);
-	notify_changed(m);
+	monitor_notify_changed(m);
 }
 
 static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
@@ -163,7 +164,7 @@ static void on_lost(void *ctx, const struct lm_err *why, bool is_first)
 	m->is_lost = true;
 }
 
-static void start(struct monitor *m)
+static void monitor_start(struct monitor *m)
 {
 	const struct crash_reporter_settings reporter_settings = {
 		.engine_socket = m->engine_socket,
@@ -172,7 +173,7 @@ static void start(struct monitor *m)
 	};
 	const struct crash_reporter_callbacks reporter_callbacks = {
 		.event = forward_event,
-		.inspected = on_inspected,
+		.inspected = monitor_on_inspected,
 		.trouble = forward_trouble,
 		.ctx = m,
 	};
@@ -221,7 +222,7 @@ lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
 	m->save = loop_timer_create(loop, on_save, m);
 	event_cursor_load(m->state_directory, event_cursor_boot_id(m->boot), event_cursor_now_ns(),
 		&m->cursor);
-	start(m);
+	monitor_start(m);
 	*ret = m;
 	return LM_OK;
 }
@@ -235,7 +236,7 @@ void monitor_destroy(struct monitor *m)
 		event_cursor_set_busy(&m->cursor, false, event_cursor_now_ns());
 	reconcile_flush(m->reconcile);
 	crash_reporter_flush(m->crash_reporter);
-	save(m);
+	monitor_save(m);
 	reconcile_destroy(m->reconcile);
 	crash_reporter_destroy(m->crash_reporter);
 	crash_log_close(m->crash_log);
@@ -251,7 +252,7 @@ void monitor_set_busy(struct monitor *m, bool busy)
 	if (m->cursor.busy == busy)
 		return;
 	reconcile_set_busy(m->reconcile, busy);
-	save(m);
+	monitor_save(m);
 }
 
 json_t *monitor_crashes_to_json(const struct monitor *m)

@@ -37,7 +37,7 @@ static enum rate_limit_kind kind_of(const struct container_event *e)
 	return RATE_LIMIT_NONE;
 }
 
-static void release(struct rate_limit_state *s)
+static void release_count(struct rate_limit_state *s)
 {
 	struct container_event event = s->last;
 
@@ -58,7 +58,7 @@ static void on_minute(void *ctx)
 		s->next = s->n = 0;
 	}
 	if (s->held > 0)
-		release(s);
+		release_count(s);
 }
 
 bool rate_limit_admits(struct rate_limit *l, struct container_event *event)
@@ -107,5 +107,5 @@ void rate_limit_flush(struct rate_limit *l)
 {
 	for (size_t i = 0; i < RATE_LIMIT_KINDS; i++)
 		if (l->kinds[i].held > 0)
-			release(&l->kinds[i]);
+			release_count(&l->kinds[i]);
 }

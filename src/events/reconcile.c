@@ -59,7 +59,7 @@ static int64_t later(int64_t a, int64_t b)
 
 // Reports
 
-static void release(void *ctx, struct container_event *event);
+static void reconcile_release(void *ctx, struct container_event *event);
 
 /// A crash that an earlier lightermand recorded.
 static void recall_crash(void *ctx, const char *id)
@@ -81,7 +81,7 @@ static struct container *get_container(struct reconcile *r, const char *id, int6
 		return c;
 	c = container_table_add(&r->containers, id, floor_ns);
 	if (c) {
-		rate_limit_init(&c->rate_limit, r->loop, release, r);
+		rate_limit_init(&c->rate_limit, r->loop, reconcile_release, r);
 		crash_log_each(r->settings.crash_log, recall_crash, c);
 	} else if (!r->has_too_many) {
 		(void)snprintf(text, sizeof(text),
@@ -104,7 +104,7 @@ static struct container_event make_event(
 }
 
 /// Takes over `e`.
-static void report(struct reconcile *r, struct container_event *e)
+static void reconcile_report(struct reconcile *r, struct container_event *e)
 {
 	if (e->crash) {
 		crash_reporter_add(r->settings.crash_reporter, e, r->has_gap);
@@ -114,14 +114,14 @@ static void report(struct reconcile *r, struct container_event *e)
 	container_event_finish(e);
 }
 
-static void release(void *ctx, struct container_event *event)
+static void reconcile_release(void *ctx, struct container_event *event)
 {
 	struct reconcile *r = ctx;
 	const struct container *c = container_table_find(&r->containers, event->container_id);
 
 	if (c)
 		event->restart_count = c->restart_count;
-	report(r, event);
+	reconcile_report(r, event);
 }
 
 /// Reports an event other than an exit.
@@ -133,7 +133,7 @@ static void report_kind(
 	if (kind == EVENT_OOM)
 		e.oom_killed = 1;
 	if (rate_limit_admits(&c->rate_limit, &e))
-		report(r, &e);
+		reconcile_report(r, &e);
 }
 
 static void report_start(struct reconcile *r, struct container *c, bool again, int64_t time_ns)
@@ -175,11 +175,11 @@ static void report_exit(
 	}
 	note_loop_exit(c, e);
 	if (rate_limit_admits(&c->rate_limit, e))
-		report(r, e);
+		reconcile_report(r, e);
 }
 
 /// Reports what its rate limit holds back, first.
-static void forget(struct reconcile *r, struct container *c)
+static void reconcile_forget(struct reconcile *r, struct container *c)
 {
 	rate_limit_flush(&c->rate_limit);
 	container_table_remove(&r->containers, c);
@@ -354,16 +354,16 @@ static void take_early(struct reconcile *r, const struct engine_event *e)
 	else if (e->action == ENGINE_EVENT_DIE)
 		c->log_from_ns = e->time_ns;
 	else if (e->action == ENGINE_EVENT_DESTROY)
-		forget(r, c);
+		reconcile_forget(r, c);
 }
 
-static void apply(struct reconcile *r, const struct engine_event *e)
+static void reconcile_apply(struct reconcile *r, const struct engine_event *e)
 {
 	if (e->action == ENGINE_EVENT_DESTROY) {
 		struct container *gone = container_table_find(&r->containers, e->id);
 
 		if (gone)
-			forget(r, gone);
+			reconcile_forget(r, gone);
 		return;
 	}
 	struct container *c = get_container(r, e->id, floor_of(r, e));
@@ -417,7 +417,7 @@ bool reconcile_event(struct reconcile *r, const struct engine_event *e)
 		is_new = e->action != ENGINE_EVENT_OTHER &&
 			 event_cursor_take(r->cursor, e->key, e->time_ns);
 	if (is_new)
-		apply(r, e);
+		reconcile_apply(r, e);
 	if (!r->has_gap)
 		r->heard_ms = lm_clock_mono_ms();
 	return is_new;
@@ -462,7 +462,8 @@ void reconcile_set_busy(struct reconcile *r, bool busy)
 
 static void ask_next(struct reconcile *r);
 
-static void ask(struct reconcile *r, const char *target, const char *what, engine_get_done *done)
+static void reconcile_ask(
+	struct reconcile *r, const char *target, const char *what, engine_get_done *done)
 {
 	r->asked_ns = event_cursor_now_ns();
 	r->get = engine_get_start(
@@ -478,7 +479,7 @@ static void stop_comparing(struct reconcile *r)
 }
 
 /// All is tried again with a new connection.
-static void give_up(struct reconcile *r, const struct lm_err *why)
+static void reconcile_give_up(struct reconcile *r, const struct lm_err *why)
 {
 	struct lm_err err = *why;
 
@@ -487,7 +488,7 @@ static void give_up(struct reconcile *r, const struct lm_err *why)
 	r->callbacks.failed(r->callbacks.ctx, &err);
 }
 
-static bool is_up(const struct engine_container_state *s)
+static bool reconcile_is_up(const struct engine_container_state *s)
 {
 	return container_state_is_up(container_state_from_name(s->state));
 }
@@ -501,12 +502,12 @@ static int64_t noted_ns(const struct reconcile *r, int64_t time_ms)
 }
 
 /// Of a container that runs again only that it exited is known, and perhaps how often.
-static void describe_exit(struct container_event *e, const struct container *c,
+static void reconcile_describe_exit(struct container_event *e, const struct container *c,
 	const struct engine_container_state *s)
 {
 	e->restart_count = s->restart_count;
 	e->log_from_ns = c->log_from_ns;
-	if (is_up(s)) {
+	if (reconcile_is_up(s)) {
 		e->log_until_ns = s->started_ms * NS_PER_MS - LOG_SLACK_NS;
 		int64_t more = c->restart_count == EVENT_UNKNOWN
 				       ? s->restart_count > 0
@@ -529,7 +530,7 @@ static bool looks_stopped(const struct engine_container_state *s)
 {
 	enum { BY_SIGNAL = 128 };
 
-	if (is_up(s))
+	if (reconcile_is_up(s))
 		return s->restart_count == 0;
 	return !s->oom_killed && (s->exit_code == 0 || s->exit_code == BY_SIGNAL + SIGKILL ||
 					 s->exit_code == BY_SIGNAL + s->stop_signal);
@@ -543,8 +544,8 @@ static void compare_exit(
 	if (exited_ns <= later(c->exited_ns, c->floor_ns))
 		return;
 	struct container_event e = make_event(c, EVENT_DIED, exited_ns);
-	describe_exit(&e, c, s);
-	c->exit_found = !is_up(s);
+	reconcile_describe_exit(&e, c, s);
+	c->exit_found = !reconcile_is_up(s);
 	report_exit(r, c, &e,
 		(c->ours && event_cursor_is_busy_still(r->cursor, exited_ns)) ||
 			(event_cursor_was_busy(r->cursor, exited_ns) && looks_stopped(s)));
@@ -555,7 +556,7 @@ static void compare_start(
 {
 	int64_t started_ns = noted_ns(r, s->started_ms);
 
-	if (!is_up(s) || started_ns <= later(c->started_ns, c->floor_ns))
+	if (!reconcile_is_up(s) || started_ns <= later(c->started_ns, c->floor_ns))
 		return;
 	c->start_found = true;
 	c->started_ms = 0;
@@ -571,11 +572,11 @@ static void compare_one(
 	c->stop_signal = s->stop_signal;
 	compare_exit(r, c, s);
 	compare_start(r, c, s);
-	if (!has_moved && s->health != c->health && is_up(s))
+	if (!has_moved && s->health != c->health && reconcile_is_up(s))
 		report_health(r, c, s->health, r->asked_ns);
 	c->started_ns = later(c->started_ns, noted_ns(r, s->started_ms));
 	c->exited_ns = later(c->exited_ns, noted_ns(r, s->ended_ms));
-	if (is_up(s) && s->started_ms > 0)
+	if (reconcile_is_up(s) && s->started_ms > 0)
 		c->log_from_ns = later(c->log_from_ns, s->started_ms * NS_PER_MS - LOG_SLACK_NS);
 	c->restart_count = s->restart_count;
 	if (has_moved)
@@ -607,7 +608,7 @@ static void on_container(void *ctx, lm_rc rc, struct lm_str body, const struct l
 	if (rc == LM_OK)
 		rc = engine_parse_container_state(body, &state, &err);
 	if (is_away(r, rc)) {
-		give_up(r, &err);
+		reconcile_give_up(r, &err);
 		return;
 	}
 	if (rc == LM_OK && c)
@@ -639,7 +640,7 @@ static void ask_next(struct reconcile *r)
 		return;
 	}
 	(void)engine_container_target(&target, r->minor, r->list.items[r->next].id);
-	ask(r, lm_buf_cstr(&target), "ask for a container", on_container);
+	reconcile_ask(r, lm_buf_cstr(&target), "ask for a container", on_container);
 }
 
 static void on_info(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
@@ -654,7 +655,7 @@ static void on_info(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	ask_next(r);
 }
 
-static bool is_listed(const struct engine_containers *list, const char *id)
+static bool reconcile_is_listed(const struct engine_containers *list, const char *id)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (strcmp(list->items[i].id, id) == 0)
@@ -670,7 +671,7 @@ static void compare_gone(struct reconcile *r)
 	for (size_t i = r->containers.n; i > 0; i--) {
 		struct container *c = r->containers.items[i - 1];
 
-		if (c->touched_ns >= r->asked_ns || is_listed(&r->list, c->id))
+		if (c->touched_ns >= r->asked_ns || reconcile_is_listed(&r->list, c->id))
 			continue;
 		if (container_state_is_up(c->state)) {
 			struct container_event e = make_event(c, EVENT_DIED, r->asked_ns);
@@ -678,11 +679,11 @@ static void compare_gone(struct reconcile *r)
 				(c->ours && event_cursor_is_busy_still(cursor, r->gap_ns)) ||
 					cursor->busy || cursor->busy_to_ns > r->gap_ns);
 		}
-		forget(r, c);
+		reconcile_forget(r, c);
 	}
 }
 
-static void take_list(struct reconcile *r)
+static void reconcile_take_list(struct reconcile *r)
 {
 	for (size_t i = 0; i < r->list.n; i++) {
 		const struct engine_container *listed = &r->list.items[i];
@@ -699,7 +700,7 @@ static void take_list(struct reconcile *r)
 	}
 }
 
-static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
+static void reconcile_on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err *why)
 {
 	struct reconcile *r = ctx;
 	struct lm_err err = *why;
@@ -709,14 +710,14 @@ static void on_list(void *ctx, lm_rc rc, struct lm_str body, const struct lm_err
 	if (rc == LM_OK)
 		rc = engine_parse_containers(body, r->settings.project, &r->list, &err);
 	if (rc) {
-		give_up(r, &err);
+		reconcile_give_up(r, &err);
 		return;
 	}
 	r->listed_ns = r->asked_ns;
 	compare_gone(r);
-	take_list(r);
+	reconcile_take_list(r);
 	(void)lm_buf_printf(&target, "/v1.%u/info", r->minor);
-	ask(r, lm_buf_cstr(&target), "ask for its folders", on_info);
+	reconcile_ask(r, lm_buf_cstr(&target), "ask for its folders", on_info);
 }
 
 void reconcile_begin(struct reconcile *r, unsigned minor)
@@ -729,7 +730,7 @@ void reconcile_begin(struct reconcile *r, unsigned minor)
 	crash_reporter_set_api(r->settings.crash_reporter, minor);
 	// The name of the project fits: the stream was asked for with it.
 	(void)engine_containers_target(&target, minor, r->settings.project);
-	ask(r, lm_buf_cstr(&target), "list containers", on_list);
+	reconcile_ask(r, lm_buf_cstr(&target), "list containers", reconcile_on_list);
 }
 
 void reconcile_lose(struct reconcile *r, const struct lm_err *why)
@@ -781,7 +782,7 @@ void reconcile_destroy(struct reconcile *r)
 void reconcile_flush(struct reconcile *r)
 {
 	while (r->containers.n > 0)
-		forget(r, r->containers.items[0]);
+		reconcile_forget(r, r->containers.items[0]);
 }
 
 bool reconcile_is_due(const struct reconcile *r)

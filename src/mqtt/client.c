@@ -45,7 +45,7 @@ static void close_connection(struct mqtt_client *c, bool disconnect)
 }
 
 /// The client may be no more when this returns.
-static void fail(struct mqtt_client *c, const struct lm_err *why)
+static void client_fail(struct mqtt_client *c, const struct lm_err *why)
 {
 	close_connection(c, false);
 	c->events.closed(c->events.ctx, why->msg);
@@ -98,7 +98,7 @@ static void serve(struct mqtt_client *c)
 
 	if (mqtt_connection_step(c->connection, &why) != LM_OK) {
 		note_ending(c);
-		fail(c, &why);
+		client_fail(c, &why);
 		return;
 	}
 	watch_for(c);
@@ -119,7 +119,7 @@ static void on_fd(void *ctx, short events)
 	serve(c);
 }
 
-static void on_timer(void *ctx)
+static void client_on_timer(void *ctx)
 {
 	struct mqtt_client *c = ctx;
 	uint64_t now_ms = lm_clock_mono_ms();
@@ -128,7 +128,7 @@ static void on_timer(void *ctx)
 
 	if (!c->connected) {
 		(void)fail_limit(c->name, c->watch, c->options.limit_ms, &why);
-		fail(c, &why);
+		client_fail(c, &why);
 		return;
 	}
 	bool due = quiet_ms >= (uint64_t)c->options.keep_alive_s * 1000;
@@ -160,14 +160,14 @@ static void on_wakeup(void *ctx)
 	if (rc == LM_OK)
 		rc = watch_socket(c, &why);
 	if (rc != LM_OK) {
-		fail(c, &why);
+		client_fail(c, &why);
 		return;
 	}
 	c->heard_ms = c->sent_ms = lm_clock_mono_ms();
 	watch_for(c);
 }
 
-static void on_acknowledged(void *ctx, int id)
+static void client_on_acknowledged(void *ctx, int id)
 {
 	struct mqtt_client *c = ctx;
 
@@ -189,7 +189,7 @@ lm_rc mqtt_client_create(struct loop *loop, const struct mqtt_settings *settings
 	c->options = *options;
 	c->events = *events;
 	c->fd = -1;
-	c->timer = loop_timer_create(loop, on_timer, c);
+	c->timer = loop_timer_create(loop, client_on_timer, c);
 	rc = loop_wakeup_create(loop, on_wakeup, c, &c->wakeup, err);
 	if (rc != LM_OK)
 		return rc;
@@ -227,7 +227,7 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 		.will_topic = c->will_topic,
 		.will_payload = c->will_payload,
 		.wakeup = c->wakeup,
-		.acknowledged = on_acknowledged,
+		.acknowledged = client_on_acknowledged,
 		.ctx = c,
 	};
 	c->ending = MQTT_CLIENT_FAILED;

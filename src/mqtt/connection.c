@@ -66,7 +66,7 @@ static const char *const REFUSALS[] = {
 	[5] = "not authorised; check username and passwordFile, or certificate",
 };
 
-static lm_rc fail_refused(const struct mqtt_connection *c, struct lm_err *err)
+static lm_rc connection_fail_refused(const struct mqtt_connection *c, struct lm_err *err)
 {
 	size_t code = (size_t)c->connack;
 
@@ -148,7 +148,7 @@ static lm_rc fail_closed(const struct mqtt_connection *c, int sys, struct lm_err
 static lm_rc fail_lost(const struct mqtt_connection *c, int rc, int sys, struct lm_err *err)
 {
 	if (c->connack > 0)
-		return fail_refused(c, err);
+		return connection_fail_refused(c, err);
 	if (is_tls_problem(c) || rc == MOSQ_ERR_TLS)
 		return fail_tls(c, err);
 	switch (rc) {
@@ -174,7 +174,8 @@ static lm_rc fail_lost(const struct mqtt_connection *c, int rc, int sys, struct 
 }
 
 /// mosquitto_connect returned `rc`, and `sys` in errno.
-static lm_rc fail_connect(const struct mqtt_connection *c, int rc, int sys, struct lm_err *err)
+static lm_rc connection_fail_connect(
+	const struct mqtt_connection *c, int rc, int sys, struct lm_err *err)
 {
 	switch (rc) {
 	case MOSQ_ERR_EAI:
@@ -192,7 +193,7 @@ static lm_rc fail_connect(const struct mqtt_connection *c, int rc, int sys, stru
 	}
 }
 
-static void destroy(struct mqtt_connection *c)
+static void connection_destroy(struct mqtt_connection *c)
 {
 	mosquitto_destroy(c->mosq);
 	SSL_CTX_free(c->tls);
@@ -323,12 +324,12 @@ static lm_rc attempt(struct mqtt_connection *c, struct lm_err *err)
 	int code = mosquitto_connect(c->mosq, s->socket ? s->socket : s->host,
 		s->socket ? 0 : (int)s->port, (int)c->keep_alive_s);
 	if (code != MOSQ_ERR_SUCCESS)
-		return fail_connect(c, code, errno, err);
+		return connection_fail_connect(c, code, errno, err);
 	(void)fcntl(mosquitto_socket(c->mosq), F_SETFD, FD_CLOEXEC);
 	return LM_OK;
 }
 
-static void *run(void *arg)
+static void *connection_run(void *arg)
 {
 	struct mqtt_connection *c = arg;
 
@@ -340,7 +341,7 @@ static void *run(void *arg)
 		loop_wakeup_send(c->wakeup);
 	(void)pthread_mutex_unlock(&c->lock);
 	if (left) {
-		destroy(c);
+		connection_destroy(c);
 		(void)atomic_fetch_sub(&hanging, 1);
 	}
 	return NULL;
@@ -365,7 +366,7 @@ static lm_rc start_thread(struct mqtt_connection *c, struct lm_err *err)
 	// Signals are the loop's; here they would interrupt connect().
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int code = pthread_create(&c->thread, &attr, run, c);
+	int code = pthread_create(&c->thread, &attr, connection_run, c);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)pthread_attr_destroy(&attr);
 	if (code != 0)
@@ -404,7 +405,7 @@ lm_rc mqtt_connection_start(
 	(void)pthread_mutex_init(&c->lock, NULL);
 	lm_rc rc = start_thread(c, err);
 	if (rc != LM_OK) {
-		destroy(c);
+		connection_destroy(c);
 		return rc;
 	}
 	*ret = c;
@@ -455,7 +456,7 @@ static bool is_closed_by_broker(const struct mqtt_connection *c)
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-static lm_rc lose(struct mqtt_connection *c, int code, int sys, struct lm_err *err)
+static lm_rc connection_lose(struct mqtt_connection *c, int code, int sys, struct lm_err *err)
 {
 	c->ended_by_broker = code == MOSQ_ERR_CONN_LOST || code == MOSQ_ERR_ERRNO ||
 			     code == MOSQ_ERR_CONN_REFUSED;
@@ -475,7 +476,7 @@ lm_rc mqtt_connection_step(struct mqtt_connection *c, struct lm_err *err)
 		code = MOSQ_ERR_CONN_LOST;
 		sys = 0;
 	}
-	return code == MOSQ_ERR_SUCCESS ? LM_OK : lose(c, code, sys, err);
+	return code == MOSQ_ERR_SUCCESS ? LM_OK : connection_lose(c, code, sys, err);
 }
 
 lm_rc mqtt_connection_publish(struct mqtt_connection *c, const char *topic, struct lm_str payload,
@@ -494,7 +495,7 @@ lm_rc mqtt_connection_publish(struct mqtt_connection *c, const char *topic, stru
 		return lm_fail(err, LM_E_INVALID, 0, "publish to '%s': %s", topic,
 			mosquitto_strerror(code));
 	default:
-		return lose(c, code, sys, err);
+		return connection_lose(c, code, sys, err);
 	}
 }
 
@@ -527,5 +528,5 @@ void mqtt_connection_release(struct mqtt_connection *c, bool disconnect)
 	(void)pthread_join(thread, NULL); // at its end: does not wait
 	if (disconnect && c->connack == 0)
 		(void)mosquitto_disconnect(c->mosq);
-	destroy(c);
+	connection_destroy(c);
 }

@@ -223,7 +223,7 @@ static struct numbered_file file_of(const struct outbox_entry *e)
 }
 
 /// Takes over what `e` owns.
-static void insert(struct outbox *o, struct outbox_entry e)
+static void outbox_insert(struct outbox *o, struct outbox_entry e)
 {
 	size_t at = o->n;
 
@@ -307,7 +307,7 @@ static lm_rc check_room(
 }
 
 /// Makes up for a message of this class, for which there is room by check_room.
-static void make_room(struct outbox *o, enum outbox_class class)
+static void outbox_make_room(struct outbox *o, enum outbox_class class)
 {
 	while (o->bytes > LIMIT_OUTBOX_BYTES && drop_oldest(o, OUTBOX_PROGRESS))
 		;
@@ -316,7 +316,7 @@ static void make_room(struct outbox *o, enum outbox_class class)
 		;
 }
 
-static struct outbox_entry *find(const struct outbox *o, uint64_t seq)
+static struct outbox_entry *outbox_find(const struct outbox *o, uint64_t seq)
 {
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->entries[i].seq == seq)
@@ -326,7 +326,7 @@ static struct outbox_entry *find(const struct outbox *o, uint64_t seq)
 }
 
 /// Takes a message into memory, which may be over the bound then, until make_room.
-static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
+static lm_rc outbox_take(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(FILE_MAX);
@@ -348,7 +348,7 @@ static lm_rc take(struct outbox *o, enum outbox_class class, const char *topic,
 	e.text_n = text.len;
 	e.text = lm_buf_take(&text);
 	*ret_seq = e.seq;
-	insert(o, e);
+	outbox_insert(o, e);
 	return LM_OK;
 }
 
@@ -357,7 +357,7 @@ static bool is_unsaved(const struct outbox_entry *e)
 	return e->text && e->class != OUTBOX_PROGRESS;
 }
 
-static lm_rc save(struct outbox *o, struct outbox_entry *e, struct lm_err *err)
+static lm_rc save_message(struct outbox *o, struct outbox_entry *e, struct lm_err *err)
 {
 	lm_rc rc = numbered_dir_put(&o->dir, file_of(e), (struct lm_str){e->text, e->text_n}, err);
 
@@ -371,18 +371,18 @@ static lm_rc save(struct outbox *o, struct outbox_entry *e, struct lm_err *err)
 lm_rc outbox_hold(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, uint64_t *ret_seq, struct lm_err *err)
 {
-	lm_rc rc = take(o, class, topic, payload, ret_seq, err);
+	lm_rc rc = outbox_take(o, class, topic, payload, ret_seq, err);
 
 	if (rc == LM_OK)
-		make_room(o, class);
+		outbox_make_room(o, class);
 	return rc;
 }
 
 lm_rc outbox_save(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
-	struct outbox_entry *e = find(o, seq);
+	struct outbox_entry *e = outbox_find(o, seq);
 
-	return e && is_unsaved(e) ? save(o, e, err) : LM_OK;
+	return e && is_unsaved(e) ? save_message(o, e, err) : LM_OK;
 }
 
 lm_rc outbox_save_held(struct outbox *o, size_t max, struct lm_err *err)
@@ -392,7 +392,7 @@ lm_rc outbox_save_held(struct outbox *o, size_t max, struct lm_err *err)
 	for (size_t i = 0; i < o->n && max > 0 && rc == LM_OK; i++) {
 		if (!is_unsaved(&o->entries[i]))
 			continue;
-		rc = save(o, &o->entries[i], err);
+		rc = save_message(o, &o->entries[i], err);
 		max--;
 	}
 	return rc;
@@ -411,15 +411,16 @@ lm_rc outbox_add(struct outbox *o, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
 	uint64_t seq;
-	lm_rc rc = take(o, class, topic, payload, &seq, err);
+	lm_rc rc = outbox_take(o, class, topic, payload, &seq, err);
 
 	if (rc != LM_OK)
 		return rc;
 	rc = outbox_save(o, seq, err);
 	if (rc == LM_OK)
-		make_room(o, class); // not before: the disk may refuse what others would go for
+		outbox_make_room(
+			o, class); // not before: the disk may refuse what others would go for
 	else
-		(void)remove_entry(o, (size_t)(find(o, seq) - o->entries), NULL);
+		(void)remove_entry(o, (size_t)(outbox_find(o, seq) - o->entries), NULL);
 	return rc;
 }
 
@@ -446,7 +447,7 @@ void outbox_redirect(struct outbox *o, enum outbox_class class, const char *topi
 }
 
 /// Whether it may be sent, in the first round if it is a STATUS, in the second if it is not.
-static bool is_due(const struct outbox *o, const struct outbox_entry *e, unsigned round)
+static bool outbox_is_due(const struct outbox *o, const struct outbox_entry *e, unsigned round)
 {
 	return !e->in_flight && !o->set_aside[e->class] &&
 	       (e->class == OUTBOX_STATUS) == (round == 0);
@@ -456,7 +457,7 @@ enum outbox_class outbox_next_class(const struct outbox *o)
 {
 	for (unsigned round = 0; round < 2; round++) {
 		for (size_t i = 0; i < o->n; i++) {
-			if (is_due(o, &o->entries[i], round))
+			if (outbox_is_due(o, &o->entries[i], round))
 				return o->entries[i].class;
 		}
 	}
@@ -509,7 +510,7 @@ static bool next_of_round(struct outbox *o, unsigned round, struct outbox_messag
 	while (i < o->n) {
 		struct outbox_entry *e = &o->entries[i];
 		enum file_state state =
-			is_due(o, e, round) ? load_message(o, e, ret) : FILE_UNREADABLE;
+			outbox_is_due(o, e, round) ? load_message(o, e, ret) : FILE_UNREADABLE;
 
 		if (state == FILE_WHOLE) {
 			e->in_flight = true;
@@ -537,14 +538,14 @@ void outbox_message_finish(struct outbox_message *m)
 
 lm_rc outbox_done(struct outbox *o, uint64_t seq, struct lm_err *err)
 {
-	const struct outbox_entry *e = find(o, seq);
+	const struct outbox_entry *e = outbox_find(o, seq);
 
 	return e ? remove_entry(o, (size_t)(e - o->entries), err) : LM_OK;
 }
 
 void outbox_reject(struct outbox *o, uint64_t seq)
 {
-	const struct outbox_entry *e = find(o, seq);
+	const struct outbox_entry *e = outbox_find(o, seq);
 
 	if (e)
 		reject_entry(o, (size_t)(e - o->entries));
@@ -662,15 +663,16 @@ static void load_file(struct outbox *o, const char *name, const struct numbered_
 		o->bad++;
 		return;
 	}
-	insert(o, (struct outbox_entry){
-			  .seq = file->number,
-			  .class = file->suffix,
-			  .charge = OVERHEAD + (state == FILE_WHOLE ? topic.n + payload.n
-								    : file_size(o->dir.fd, name)),
-		  });
+	outbox_insert(
+		o, (struct outbox_entry){
+			   .seq = file->number,
+			   .class = file->suffix,
+			   .charge = OVERHEAD + (state == FILE_WHOLE ? topic.n + payload.n
+								     : file_size(o->dir.fd, name)),
+		   });
 }
 
-static void on_file(void *ctx, const char *name, const struct numbered_file *file)
+static void outbox_on_file(void *ctx, const char *name, const struct numbered_file *file)
 {
 	struct outbox *o = ctx;
 	uint64_t seq;
@@ -689,7 +691,7 @@ lm_rc outbox_open(const char *directory, struct outbox **ret, struct lm_err *err
 	lm_rc rc = numbered_dir_open(directory, SUFFIXES, &o->dir, err);
 
 	if (rc == LM_OK)
-		rc = numbered_dir_list(&o->dir, on_file, o, err);
+		rc = numbered_dir_list(&o->dir, outbox_on_file, o, err);
 	if (rc != LM_OK)
 		return lm_wrap(err, "open the outbox");
 	limit_bad(o);

@@ -254,7 +254,7 @@ static void doubt_will(struct publisher *p)
 	loop_timer_start(p->timer, 0, 0);
 }
 
-static void on_connected(void *ctx)
+static void publisher_on_connected(void *ctx)
 {
 	struct publisher *p = ctx;
 	bool left_out = p->without_will && !p->lanes[LANE_CONNECTION].set_aside;
@@ -275,7 +275,7 @@ static void on_connected(void *ctx)
 }
 
 /// Called from inside libmosquitto: sending goes on in the next turn of the loop.
-static void on_acknowledged(void *ctx, int id)
+static void publisher_on_acknowledged(void *ctx, int id)
 {
 	struct publisher *p = ctx;
 
@@ -366,7 +366,7 @@ static void send_waiting(struct publisher *p)
 		on_closed(p, err.msg);
 }
 
-static lm_rc begin_attempt(struct publisher *p, struct lm_err *err)
+static lm_rc publisher_begin_attempt(struct publisher *p, struct lm_err *err)
 {
 	if (p->connection_topic) {
 		lm_auto_free char *payload =
@@ -379,7 +379,7 @@ static lm_rc begin_attempt(struct publisher *p, struct lm_err *err)
 	return mqtt_client_connect(p->client, err);
 }
 
-static void on_timer(void *ctx)
+static void publisher_on_timer(void *ctx)
 {
 	struct publisher *p = ctx;
 	struct lm_err err;
@@ -391,7 +391,7 @@ static void on_timer(void *ctx)
 	}
 	if (p->connected)
 		send_waiting(p);
-	else if (begin_attempt(p, &err) != LM_OK)
+	else if (publisher_begin_attempt(p, &err) != LM_OK)
 		on_closed(p, err.msg);
 }
 
@@ -405,8 +405,8 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 		.keep_alive_s = KEEP_ALIVE_S,
 	};
 	const struct mqtt_client_callbacks client_events = {
-		.connected = on_connected,
-		.acknowledged = on_acknowledged,
+		.connected = publisher_on_connected,
+		.acknowledged = publisher_on_acknowledged,
 		.closed = on_closed,
 		.ctx = p,
 	};
@@ -421,7 +421,7 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	}
 	if (events->connection_topic)
 		p->lanes[LANE_CONNECTION].topic = lm_xstrdup(events->connection_topic);
-	p->timer = loop_timer_create(loop, on_timer, p);
+	p->timer = loop_timer_create(loop, publisher_on_timer, p);
 	p->save_timer = loop_timer_create(loop, save_some, p);
 	p->acknowledge_timer = loop_timer_create(loop, on_unacknowledged, p);
 	lm_rc rc = mqtt_client_create(loop, settings, &options, &client_events, &p->client, err);
@@ -485,7 +485,7 @@ static void note_taken(struct publisher *p)
 
 /// Sends it, if nothing goes before it, before it is on disk: syncing takes longer than all the
 /// rest of it.
-static lm_rc hold(struct publisher *p, enum outbox_class class, const char *topic,
+static lm_rc hold_in_memory(struct publisher *p, enum outbox_class class, const char *topic,
 	struct lm_str payload, struct lm_err *err)
 {
 	struct lm_err broken = {LM_OK};
@@ -515,7 +515,7 @@ lm_rc publisher_send(struct publisher *p, enum outbox_class class, const char *t
 	if (rc != LM_OK)
 		return rc;
 	if (class == OUTBOX_EVENT)
-		return hold(p, class, topic, payload, err);
+		return hold_in_memory(p, class, topic, payload, err);
 	rc = outbox_add(p->outbox, class, topic, payload, err);
 	if (rc != LM_OK)
 		return rc;
@@ -547,7 +547,7 @@ lm_rc publisher_hold(struct publisher *p, enum outbox_class class, const char *t
 
 	if (rc == LM_OK || rc == LM_E_INVALID || rc == LM_E_TOO_LARGE)
 		return rc;
-	return hold(p, class, topic, payload, err);
+	return hold_in_memory(p, class, topic, payload, err);
 }
 
 lm_rc publisher_save(struct publisher *p, struct lm_err *err)

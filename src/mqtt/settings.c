@@ -16,7 +16,7 @@ enum {
 	ID_SIZE = 24,
 };
 
-static lm_rc check_text(const char *text, const char *key, struct lm_err *err)
+static lm_rc settings_check_text(const char *text, const char *key, struct lm_err *err)
 {
 	size_t n = text ? strlen(text) : 0;
 
@@ -29,7 +29,7 @@ static lm_rc check_text(const char *text, const char *key, struct lm_err *err)
 	return LM_OK;
 }
 
-static lm_rc check_address(const struct mqtt_settings *s, struct lm_err *err)
+static lm_rc settings_check_address(const struct mqtt_settings *s, struct lm_err *err)
 {
 	const struct sockaddr_un *unix_address = NULL;
 
@@ -51,7 +51,7 @@ static lm_rc check_address(const struct mqtt_settings *s, struct lm_err *err)
 
 lm_rc mqtt_settings_check(const struct mqtt_settings *s, struct lm_err *err)
 {
-	lm_rc rc = check_address(s, err);
+	lm_rc rc = settings_check_address(s, err);
 
 	if (rc != LM_OK)
 		return rc;
@@ -60,11 +60,11 @@ lm_rc mqtt_settings_check(const struct mqtt_settings *s, struct lm_err *err)
 			err, LM_E_INVALID, 0, "mqtt: certificate and privateKey belong together");
 	if (s->password_file && !s->username)
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: passwordFile needs username");
-	rc = check_text(s->username, "username", err);
-	return rc != LM_OK ? rc : check_text(s->client_id, "clientId", err);
+	rc = settings_check_text(s->username, "username", err);
+	return rc != LM_OK ? rc : settings_check_text(s->client_id, "clientId", err);
 }
 
-static const char *copy(const char *s)
+static const char *settings_copy(const char *s)
 {
 	return s ? lm_xstrdup(s) : NULL;
 }
@@ -82,14 +82,14 @@ static char *make_up_id(void)
 struct mqtt_settings mqtt_settings_copy(const struct mqtt_settings *s)
 {
 	return (struct mqtt_settings){
-		.host = copy(s->host),
+		.host = settings_copy(s->host),
 		.port = s->port,
-		.socket = copy(s->socket),
-		.ca = copy(s->ca),
-		.certificate = copy(s->certificate),
-		.private_key = copy(s->private_key),
-		.username = copy(s->username),
-		.password_file = copy(s->password_file),
+		.socket = settings_copy(s->socket),
+		.ca = settings_copy(s->ca),
+		.certificate = settings_copy(s->certificate),
+		.private_key = settings_copy(s->private_key),
+		.username = settings_copy(s->username),
+		.password_file = settings_copy(s->password_file),
 		.client_id = s->client_id ? lm_xstrdup(s->client_id) : make_up_id(),
 	};
 }

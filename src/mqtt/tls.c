@@ -18,7 +18,7 @@ static const char *first_error(void)
 	return text ? text : "the file cannot be read";
 }
 
-static lm_rc fail_file(const char *key, const char *path, struct lm_err *err)
+static lm_rc tls_fail_file(const char *key, const char *path, struct lm_err *err)
 {
 	return lm_fail(err, LM_E_INVALID, 0, "mqtt: %s: '%s' cannot be used: %s", key, path,
 		first_error());
@@ -59,7 +59,7 @@ static lm_rc load_files(SSL_CTX *ctx, const struct mqtt_settings *s, struct lm_e
 {
 	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	if (s->ca && SSL_CTX_load_verify_file(ctx, s->ca) != 1)
-		return fail_file("ca", s->ca, err);
+		return tls_fail_file("ca", s->ca, err);
 	// A directory: only what a broker's chain asks for is read.
 	if (!s->ca && SSL_CTX_set_default_verify_dir(ctx) != 1)
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: the system's CA certificates: %s",
@@ -67,9 +67,9 @@ static lm_rc load_files(SSL_CTX *ctx, const struct mqtt_settings *s, struct lm_e
 	if (!s->certificate)
 		return LM_OK;
 	if (SSL_CTX_use_certificate_chain_file(ctx, s->certificate) != 1)
-		return fail_file("certificate", s->certificate, err);
+		return tls_fail_file("certificate", s->certificate, err);
 	if (SSL_CTX_use_PrivateKey_file(ctx, s->private_key, SSL_FILETYPE_PEM) != 1)
-		return fail_file("privateKey", s->private_key, err);
+		return tls_fail_file("privateKey", s->private_key, err);
 	return LM_OK;
 }
 

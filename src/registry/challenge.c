@@ -27,7 +27,7 @@ static void skip_blanks(struct lm_str *s, const char *blanks)
 }
 
 /// Takes a token (RFC 9110 5.6.2, as far as matters here) off the front.
-static struct lm_str take_token(struct lm_str *s)
+static struct lm_str challenge_take_token(struct lm_str *s)
 {
 	size_t n = 0;
 
@@ -58,7 +58,7 @@ static char *take_parameter(struct lm_str *s)
 {
 	if (s->n > 0 && s->p[0] == '"')
 		return take_quoted_text(s);
-	struct lm_str word = take_token(s);
+	struct lm_str word = challenge_take_token(s);
 	return lm_xmemdup0(word.p, word.n);
 }
 
@@ -90,7 +90,7 @@ static void take_parameters(struct lm_str *s, struct challenge *c)
 		struct lm_str rest = *s;
 
 		skip_blanks(&rest, " \t,");
-		struct lm_str name = take_token(&rest);
+		struct lm_str name = challenge_take_token(&rest);
 		skip_blanks(&rest, " \t");
 		if (name.n == 0 || rest.n == 0 || rest.p[0] != '=')
 			return; // the next challenge, or garbage
@@ -116,7 +116,7 @@ void challenge_parse(struct lm_str header, struct challenge *ret)
 		lm_auto(challenge_finish) struct challenge c = {0};
 
 		skip_blanks(&rest, " \t,");
-		struct lm_str word = take_token(&rest);
+		struct lm_str word = challenge_take_token(&rest);
 		if (word.n == 0)
 			return; // a '=' or a quote where a scheme should be
 		take_parameters(&rest, &c);

@@ -32,7 +32,7 @@ struct http_unix {
 	void *ctx;
 };
 
-static bool is_one_line(struct lm_str s)
+static bool http_unix_is_one_line(struct lm_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
@@ -42,8 +42,8 @@ static bool is_one_line(struct lm_str s)
 
 static lm_rc write_head(struct http_unix *h, const struct http_unix_request *r, struct lm_err *err)
 {
-	if (!is_one_line(lm_str(r->target)) ||
-		(r->secret_header && !is_one_line(lm_secret_str(r->secret_value))))
+	if (!http_unix_is_one_line(lm_str(r->target)) ||
+		(r->secret_header && !http_unix_is_one_line(lm_secret_str(r->secret_value))))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"request to '%s': a space or control character in its target or header",
 			r->socket_path);
@@ -217,7 +217,7 @@ static lm_rc read_status(struct http_unix *h, struct lm_err *err)
 	return LM_OK;
 }
 
-static bool is_2xx(const struct http_unix *h)
+static bool http_unix_is_2xx(const struct http_unix *h)
 {
 	return h->status >= 200 && h->status < 300;
 }
@@ -233,9 +233,9 @@ static lm_rc take_body_bytes(struct http_unix *h, struct lm_str piece, struct lm
 		h->phase = DONE;
 	if (piece.n == 0)
 		return LM_OK;
-	if (is_2xx(h) && h->on_body)
+	if (http_unix_is_2xx(h) && h->on_body)
 		return h->on_body(h->ctx, piece, err);
-	if (is_2xx(h)) {
+	if (http_unix_is_2xx(h)) {
 		if (!lm_buf_add_str(&h->body, piece))
 			return lm_fail(err, LM_E_TOO_LARGE, 0, "answer of '%s' is over %zu bytes",
 				h->peer, h->body.max);
@@ -289,7 +289,7 @@ static lm_rc take_answer_head(struct http_unix *h, struct lm_str piece, struct l
 	rc = read_length(h, err);
 	if (rc != LM_OK)
 		return rc;
-	if (!is_2xx(h))
+	if (!http_unix_is_2xx(h))
 		h->body.max = LIMIT_HTTP_ERROR_BODY;
 	h->phase = READING_BODY;
 	return take_body_bytes(h, rest, err);
@@ -305,7 +305,7 @@ static lm_rc end_of_stream(struct http_unix *h, struct lm_err *err)
 }
 
 /// `*ret_more`: there may be more to read at once.
-static lm_rc read_answer(struct http_unix *h, bool *ret_more, struct lm_err *err)
+static lm_rc http_unix_read_answer(struct http_unix *h, bool *ret_more, struct lm_err *err)
 {
 	char piece[READ_PIECE];
 	ssize_t n = recv(h->fd, piece, sizeof(piece), 0);
@@ -335,7 +335,7 @@ lm_rc http_unix_step(struct http_unix *h, bool *ret_done, struct lm_err *err)
 	for (int i = 0; more && i < PIECES_PER_STEP && h->phase != DONE; i++) {
 		more = false;
 		lm_rc rc = h->phase <= SENDING_BODY ? send_some(h, &more, err)
-						    : read_answer(h, &more, err);
+						    : http_unix_read_answer(h, &more, err);
 		if (rc != LM_OK)
 			return rc;
 	}

@@ -92,14 +92,14 @@ lm_rc json_read_file(const char *path, size_t max, json_t **ret, struct lm_err *
 	return rc ? lm_wrap(err, "'%s' is not valid JSON", path) : LM_OK;
 }
 
-static int append_piece(const char *piece, size_t n, void *out)
+static int json_append_piece(const char *piece, size_t n, void *out)
 {
 	return lm_buf_add(out, piece, n) ? 0 : -1;
 }
 
 bool json_write(const json_t *j, struct lm_buf *out)
 {
-	return json_dump_callback(j, append_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+	return json_dump_callback(j, json_append_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
 }
 
 const char *json_type_name(const json_t *j)

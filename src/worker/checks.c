@@ -49,7 +49,7 @@ struct checkup {
 	size_t warnings_n;
 };
 
-static void send_result(void *ctx, json_t *result)
+static void checks_send_result(void *ctx, json_t *result)
 {
 	context_send(ctx, result);
 }
@@ -801,7 +801,7 @@ static void run_checks(struct checkup *c)
 
 void checks_run(struct context *cx, struct deploy_outcome *ret)
 {
-	struct checkup c = {.cx = cx, .report = {.add = send_result, .ctx = cx}};
+	struct checkup c = {.cx = cx, .report = {.add = checks_send_result, .ctx = cx}};
 
 	*ret = (struct deploy_outcome){.failed = DEPLOY_STAGES,
 		.error_class = DEPLOY_INTERNAL_ERROR,

@@ -50,7 +50,7 @@ static bool is_running(const struct engine_container *c)
 	return strcmp(c->state, "running") == 0;
 }
 
-static bool accept_any(const struct engine_container *c)
+static bool compose_down_accept_any(const struct engine_container *c)
 {
 	(void)c;
 	return true;
@@ -197,7 +197,7 @@ void compose_down_warn_left(const struct context *cx)
 	lm_auto_buf struct lm_buf names = LM_BUF(NAMES_MAX);
 	struct lm_err err = {LM_OK};
 
-	if (list_names(cx, accept_any, &names, &err))
+	if (list_names(cx, compose_down_accept_any, &names, &err))
 		lm_warn("cannot list the containers that are left: %s", err.msg);
 	else if (names.len > 0)
 		lm_warn("docker-compose down left containers of project %s: %s", COMPOSE_PROJECT,

@@ -93,7 +93,7 @@ struct deploy_options context_deploy_options(const struct context *cx)
 	};
 }
 
-static void log_compose_line(void *ctx, enum lm_level level, struct lm_str line)
+static void context_log_compose_line(void *ctx, enum lm_level level, struct lm_str line)
 {
 	const struct context *cx = ctx;
 	lm_auto_buf struct lm_buf named = LM_BUF(LIMIT_LOG_LINE);
@@ -115,6 +115,6 @@ struct compose_project context_compose_job(const struct context *cx,
 		.file_shown = shown,
 		.env = (const char *const *)env,
 		.resolved = lm_buf_str(&cx->config),
-		.on_line = log_compose_line,
+		.on_line = context_log_compose_line,
 		.ctx = (void *)cx};
 }

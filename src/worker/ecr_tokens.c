@@ -85,7 +85,7 @@ void ecr_tokens_start(struct ecr_tokens *t, struct aws_session *c)
 			start_token(t->items[i], c);
 }
 
-static void take_token(struct ecr_token *token, struct aws_session *c)
+static void ecr_tokens_take_token(struct ecr_token *token, struct aws_session *c)
 {
 	struct ecr_result *next = &token->next;
 
@@ -107,7 +107,7 @@ static void take_token(struct ecr_token *token, struct aws_session *c)
 void ecr_tokens_take(struct ecr_tokens *t, struct aws_session *c)
 {
 	for (size_t i = 0; i < t->n; i++)
-		take_token(t->items[i], c);
+		ecr_tokens_take_token(t->items[i], c);
 }
 
 lm_rc ecr_tokens_renew(
@@ -122,7 +122,7 @@ lm_rc ecr_tokens_renew(
 		return rc;
 	start_token(token, c);
 	(void)!aws_session_run(c, err); // the token has its failure
-	take_token(token, c);
+	ecr_tokens_take_token(token, c);
 	if (token->next.rc && err)
 		*err = token->next.err;
 	return token->next.rc;

@@ -46,7 +46,7 @@ static void begin_tokens(struct context *cx, struct lm_str text)
 		ecr_tokens_start(&cx->tokens, &cx->session);
 }
 
-static void on_object(void *ctx, const struct s3_result *result)
+static void fetch_on_object(void *ctx, const struct s3_result *result)
 {
 	if (result->rc == LM_OK)
 		begin_tokens(ctx, lm_buf_str(&result->object.text));
@@ -103,7 +103,7 @@ static lm_rc check_sha256(const struct context *cx, struct lm_str text, struct l
 }
 
 /// Hands the file to lightermand, replacing what the same task wrote before.
-static lm_rc hand_over(const struct context *cx, struct lm_str text, struct lm_err *err)
+static lm_rc fetch_hand_over(const struct context *cx, struct lm_str text, struct lm_err *err)
 {
 	struct stat st;
 
@@ -123,14 +123,14 @@ static void report_copy(const struct context *cx, const char *sha256, const char
 
 /// Takes this text, of that version (NULL: none), as the deployment's compose file. `is_known`: it
 /// is what the definition names.
-static lm_rc take_text(struct context *cx, struct lm_buf *text, const char *version, bool is_known,
-	struct lm_err *err)
+static lm_rc fetch_take_text(struct context *cx, struct lm_buf *text, const char *version,
+	bool is_known, struct lm_err *err)
 {
 	char sha256[SIGV4_SHA256_HEX_SIZE];
 	lm_rc rc = check_sha256(cx, lm_buf_str(text), err);
 
 	if (!rc)
-		rc = hand_over(cx, lm_buf_str(text), err);
+		rc = fetch_hand_over(cx, lm_buf_str(text), err);
 	if (rc)
 		return rc;
 	lm_buf_finish(&cx->text);
@@ -164,7 +164,7 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 		.region = f->region,
 		.style = S3_STYLE_AUTO,
 		.size_max = LIMIT_COMPOSE_FILE,
-		.done = on_object,
+		.done = fetch_on_object,
 		.ctx = f->cx};
 	struct lm_err secrets_err = {LM_OK};
 
@@ -191,7 +191,7 @@ static void keep_text(struct context *cx, struct stored_object *object)
 	struct lm_err ignored; // offline mode then tries the local copy
 
 	if (object->text.len > 0)
-		(void)!take_text(cx, &object->text, object->version, true, &ignored);
+		(void)!fetch_take_text(cx, &object->text, object->version, true, &ignored);
 }
 
 /// Before the fetched file overwrites it.
@@ -222,7 +222,7 @@ lm_rc fetch_all(struct context *cx, struct lm_err *err)
 		keep_text(cx, &object);
 		return rc;
 	}
-	rc = take_text(cx, &object.text, object.version, true, err);
+	rc = fetch_take_text(cx, &object.text, object.version, true, err);
 	if (rc)
 		return rc;
 	cx->secrets = secrets;
@@ -270,7 +270,7 @@ static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 	if (!copy && cx->task->fallback.placed)
 		return fail_unknown_copy(cx, err);
 	const char *version = copy && copy->version[0] ? copy->version : NULL;
-	rc = take_text(cx, &text, version, copy != NULL, err);
+	rc = fetch_take_text(cx, &text, version, copy != NULL, err);
 	if (rc)
 		return rc;
 	cx->fell_back = true;
@@ -285,7 +285,7 @@ lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 	bool changed = !lm_str_eq(lm_buf_str(&cx->text), lm_buf_str(&cx->own));
 
 	(void)lm_buf_add_str(&text, lm_buf_str(&cx->own));
-	lm_rc rc = take_text(cx, &text, cx->task->fallback.start_version, true, err);
+	lm_rc rc = fetch_take_text(cx, &text, cx->task->fallback.start_version, true, err);
 	if (rc)
 		return rc;
 	cx->fell_back = true;

@@ -18,7 +18,7 @@ enum {
 
 // Variables
 
-static bool has_line(struct lm_str lines, struct lm_str line)
+static bool hints_has_line(struct lm_str lines, struct lm_str line)
 {
 	while (lines.n > 0)
 		if (lm_str_eq(lm_str_cut(&lines, '\n'), line))
@@ -27,9 +27,9 @@ static bool has_line(struct lm_str lines, struct lm_str line)
 }
 
 /// Ignores lines that do not fit.
-static void add_line(struct lm_buf *lines, struct lm_str line)
+static void hints_add_line(struct lm_buf *lines, struct lm_str line)
 {
-	if (has_line(lm_buf_str(lines), line) || lines->len + line.n + 1 > lines->max)
+	if (hints_has_line(lm_buf_str(lines), line) || lines->len + line.n + 1 > lines->max)
 		return;
 	(void)lm_buf_add_str(lines, line);
 	(void)lm_buf_putc(lines, '\n');
@@ -37,7 +37,7 @@ static void add_line(struct lm_buf *lines, struct lm_str line)
 
 void hints_note_unset(struct context *cx, struct lm_str name)
 {
-	add_line(&cx->unset, name);
+	hints_add_line(&cx->unset, name);
 }
 
 /// "(image of service web)", or nothing for a variable of a file that the compose file refers to.
@@ -60,7 +60,7 @@ static void put_withheld(const struct context *cx, struct lm_str name, struct lm
 		compose_env_reason((const char *const *)environ, name));
 }
 
-static bool is_one_of(struct lm_str text, const char *const *names, size_t n)
+static bool hints_is_one_of(struct lm_str text, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (lm_str_eq(text, lm_str(names[i])))
@@ -78,13 +78,13 @@ static bool may_matter(enum hints_about about, const struct compose_place *place
 
 	switch (about) {
 	case HINTS_IMAGES:
-		return is_one_of(place->option, of_images, LM_ARRAY_SIZE(of_images));
+		return hints_is_one_of(place->option, of_images, LM_ARRAY_SIZE(of_images));
 	case HINTS_NEEDS:
 		return !lm_str_eq(place->section, LM_STR("services")) ||
-		       is_one_of(place->option, needs, LM_ARRAY_SIZE(needs));
+		       hints_is_one_of(place->option, needs, LM_ARRAY_SIZE(needs));
 	case HINTS_FILE:
 	case HINTS_START:
-		return !is_one_of(place->option, values, LM_ARRAY_SIZE(values));
+		return !hints_is_one_of(place->option, values, LM_ARRAY_SIZE(values));
 	case HINTS_HEALTH:
 		break;
 	}
@@ -114,14 +114,14 @@ static void note_use(
 	// A withheld variable does not count as unset.
 	if (compose_env_reason((const char *const *)environ, reference->name)) {
 		if (matters)
-			add_line(&u->withheld, reference->name);
+			hints_add_line(&u->withheld, reference->name);
 		return;
 	}
-	if (!has_line(lm_buf_str(&u->cx->unset), reference->name))
+	if (!hints_has_line(lm_buf_str(&u->cx->unset), reference->name))
 		return;
-	add_line(&u->used, reference->name);
+	hints_add_line(&u->used, reference->name);
 	if (matters)
-		add_line(&u->unset, reference->name);
+		hints_add_line(&u->unset, reference->name);
 }
 
 static void uses_find(
@@ -140,9 +140,9 @@ static void uses_find(
 		struct lm_str name = lm_str_cut(&rest, '\n');
 
 		// A file that this one refers to uses it.
-		if (!has_line(lm_buf_str(&u->used), name) &&
+		if (!hints_has_line(lm_buf_str(&u->used), name) &&
 			!compose_env_reason((const char *const *)environ, name))
-			add_line(&u->unset, name);
+			hints_add_line(&u->unset, name);
 	}
 }
 

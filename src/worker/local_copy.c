@@ -11,7 +11,7 @@
 
 #define TEMPORARY "." LOCAL_COPY_NAME ".tmp" ///< That of lm_file_replace.
 
-static lm_rc fail_open(int sys, const char *path, struct lm_err *err)
+static lm_rc local_copy_fail_open(int sys, const char *path, struct lm_err *err)
 {
 	switch (sys) {
 	case ENOENT:
@@ -54,7 +54,7 @@ lm_rc local_copy_read(
 	struct stat st;
 
 	if (fd < 0)
-		return fail_open(errno, path, err);
+		return local_copy_fail_open(errno, path, err);
 	if (fstat(fd, &st) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "examine '%s': %m", path);
 	lm_rc rc = check_trust(&st, path, err);

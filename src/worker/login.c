@@ -63,7 +63,7 @@ static const char *helper_of(const struct user_logins *u, const char *host)
 }
 
 /// Warns of a helper that failed, and marks it broken. LM_E_CANCELLED.
-static lm_rc give_up(struct user_logins *u, const char *suffix, const struct lm_err *why)
+static lm_rc login_give_up(struct user_logins *u, const char *suffix, const struct lm_err *why)
 {
 	if (why->rc == LM_E_CANCELLED)
 		return why->rc;
@@ -85,7 +85,7 @@ static lm_rc ask_helper(struct user_logins *u, const char *host, const struct wa
 		return LM_OK;
 	const struct credential_helper h = {.suffix = suffix, .env = u->env};
 	lm_rc rc = credential_helper_get(&h, server, limit, ret, err);
-	return rc == LM_OK || rc == LM_E_NOT_FOUND ? LM_OK : give_up(u, suffix, err);
+	return rc == LM_OK || rc == LM_E_NOT_FOUND ? LM_OK : login_give_up(u, suffix, err);
 }
 
 lm_rc user_logins_find(struct user_logins *u, const struct image_ref *image,
@@ -180,11 +180,11 @@ lm_rc user_logins_keep(struct user_logins *u, const struct registry_credentials 
 	const struct credential_helper h = {.suffix = suffix, .env = u->env};
 	lm_rc rc = credential_helper_get(&h, server, limit, &before, err);
 	if (rc != LM_OK && rc != LM_E_NOT_FOUND)
-		return give_up(u, suffix, err);
+		return login_give_up(u, suffix, err);
 	// Before storing, which may be cancelled half-way.
 	note_before(u, suffix, lm_take(server), &before, c);
 	rc = credential_helper_store(&h, c, limit, err);
-	return rc ? give_up(u, suffix, err) : LM_OK;
+	return rc ? login_give_up(u, suffix, err) : LM_OK;
 }
 
 static lm_rc restore_login(const struct user_logins *u, const struct user_logins_kept *k,
@@ -337,7 +337,7 @@ static lm_rc complete_tokens(struct context *cx, struct lm_err *err)
 	return for_each_image(cx, do_without, &session_err, err);
 }
 
-static bool is_listed(const struct registry_list *list, const struct registry_credentials *c)
+static bool login_is_listed(const struct registry_list *list, const struct registry_credentials *c)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const struct registry_credentials *other = &list->items[i];
@@ -353,7 +353,7 @@ static bool is_listed(const struct registry_list *list, const struct registry_cr
 /// Takes ownership of `c`.
 static void add_login(struct registry_list *to, struct registry_credentials *c)
 {
-	if (is_listed(to, c))
+	if (login_is_listed(to, c))
 		registry_credentials_finish(c);
 	else
 		registry_list_add(to, c);

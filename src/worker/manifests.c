@@ -124,7 +124,8 @@ static lm_rc prepare_token(
 	return LM_OK;
 }
 
-static void on_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
+static void manifests_on_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err);
 
 static void start_request(struct inquiry *q, const struct https_request *asked)
 {
@@ -135,7 +136,7 @@ static void start_request(struct inquiry *q, const struct https_request *asked)
 	request.direct = registry_route_is_local(https_origin_host(request.origin));
 	request.ca = lm_str_eq(request.origin, lm_str(q->route.origin)) ? q->route.ca : NULL;
 	request.beside_system = true;
-	request.done = on_answer;
+	request.done = manifests_on_answer;
 	request.ctx = q;
 	request.attempts = options->attempts ? options->attempts : ATTEMPTS;
 	request.timeout_ms = ATTEMPT_MS;
@@ -186,7 +187,7 @@ static void ask_at(struct inquiry *q, const struct registry_url *a, const struct
 }
 
 /// Another address must be as secure as the registry itself.
-static lm_rc check_address(
+static lm_rc manifests_check_address(
 	const struct inquiry *q, const struct registry_url *a, struct lm_err *err)
 {
 	if (a->https ||
@@ -205,7 +206,7 @@ static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct 
 	lm_rc rc = registry_url_parse(lm_str(c->realm), NULL, &a, err);
 
 	if (!rc)
-		rc = check_address(q, &a, err);
+		rc = manifests_check_address(q, &a, err);
 	if (rc)
 		return rc;
 	const struct http_pair more[] = {
@@ -216,7 +217,7 @@ static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct 
 	return LM_OK;
 }
 
-static lm_rc fail_refused(const struct inquiry *q, struct lm_err *err)
+static lm_rc manifests_fail_refused(const struct inquiry *q, struct lm_err *err)
 {
 	const struct registry_credentials *c = q->question->credentials;
 
@@ -238,7 +239,7 @@ static lm_rc answer_challenge(
 	challenge_parse(https_header(answer, "www-authenticate"), &challenge);
 	q->challenged = true;
 	if (again || challenge.scheme == CHALLENGE_NONE)
-		return fail_refused(q, err);
+		return manifests_fail_refused(q, err);
 	if (c && strcmp(c->username, REGISTRY_TOKEN_USER) == 0)
 		return lm_fail(err, LM_E_DENIED, 0,
 			"the login for registry %s is an identity token, which only the Docker "
@@ -247,19 +248,20 @@ static lm_rc answer_challenge(
 	if (challenge.scheme == CHALLENGE_BEARER)
 		return ask_for_token(q, &challenge, err);
 	if (!c)
-		return fail_refused(q, err);
+		return manifests_fail_refused(q, err);
 	if (!challenge_basic(lm_str(c->username), lm_secret_str(&c->password), &q->authorization))
 		return lm_fail(err, LM_E_INVALID, 0, "the password for registry %s is too long",
 			q->ref.registry);
 	return inquiry_ask(q, err);
 }
 
-static lm_rc take_token(struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
+static lm_rc manifests_take_token(
+	struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
 	lm_auto_secret struct lm_secret token = {0};
 
 	if (answer->status == 401 || answer->status == 403)
-		return fail_refused(q, err);
+		return manifests_fail_refused(q, err);
 	if (answer->status != 200)
 		return lm_fail(err, LM_E_REFUSED, 0,
 			"the token server of registry %s returned HTTP %d", q->ref.registry,
@@ -283,7 +285,7 @@ static lm_rc follow_redirect(
 			err, LM_E_PROTOCOL, 0, "registry %s redirects too often", q->ref.registry);
 	lm_rc rc = registry_url_parse(location, q->route.origin, &a, err);
 	if (!rc)
-		rc = check_address(q, &a, err);
+		rc = manifests_check_address(q, &a, err);
 	if (rc)
 		return rc;
 	ask_at(q, &a, NULL, 0, (struct https_request){.body_max = LIMIT_MANIFEST});
@@ -328,7 +330,7 @@ static lm_rc take_status(const struct inquiry *q, int status, struct lm_err *err
 {
 	switch (status) {
 	case 403:
-		return fail_refused(q, err);
+		return manifests_fail_refused(q, err);
 	case 404:
 		return lm_fail(
 			err, LM_E_NOT_FOUND, 0, "registry %s does not have it", q->ref.registry);
@@ -345,7 +347,7 @@ static lm_rc inquiry_take(struct inquiry *q, const struct https_answer *answer, 
 	struct lm_str body = lm_buf_str(&answer->body);
 
 	if (q->at_token_server)
-		return take_token(q, answer, err);
+		return manifests_take_token(q, answer, err);
 	if (status == 401)
 		return answer_challenge(q, answer, err);
 	if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
@@ -419,7 +421,8 @@ static void begin_next(struct manifests *all)
 }
 
 /// If the inquiry is not over, its next request has been started.
-static void on_answer(void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
+static void manifests_on_answer(
+	void *ctx, lm_rc rc, struct https_answer *answer, const struct lm_err *err)
 {
 	struct inquiry *q = ctx;
 	struct lm_err why = rc ? *err : (struct lm_err){LM_OK};

@@ -36,7 +36,7 @@ static void add_bytes(uint64_t *sum, uint64_t n)
 		*sum = UINT64_MAX;
 }
 
-static bool is_equal(const char *a, const char *b)
+static bool plan_is_equal(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;
 }
@@ -45,9 +45,10 @@ static bool is_equal(const char *a, const char *b)
 /// which is the digest of its configuration or manifest.
 static bool is_current(const struct plan_image *image, const struct manifest_answer *a)
 {
-	return image->id && (is_equal(image->digest, a->digest) || is_equal(image->id, a->digest) ||
-				    is_equal(image->id, a->manifest_digest) ||
-				    is_equal(image->id, a->manifest.config));
+	return image->id &&
+	       (plan_is_equal(image->digest, a->digest) || plan_is_equal(image->id, a->digest) ||
+		       plan_is_equal(image->id, a->manifest_digest) ||
+		       plan_is_equal(image->id, a->manifest.config));
 }
 
 /// A layer's position, to find the first of equal layers.
@@ -214,7 +215,7 @@ static bool is_of_service(const struct engine_container *c, const char *service)
 	return !c->oneoff && strcmp(c->service, service) == 0;
 }
 
-static bool is_up(const struct engine_container *c)
+static bool plan_is_up(const struct engine_container *c)
 {
 	return strcmp(c->state, "running") == 0 || strcmp(c->state, "restarting") == 0 ||
 	       strcmp(c->state, "paused") == 0;
@@ -239,7 +240,7 @@ static struct found look_at_containers(const struct plan_input *in, const char *
 		if (!is_of_service(c, service))
 			continue;
 		f.n++;
-		f.running += is_up(c);
+		f.running += plan_is_up(c);
 		f.other_compose |= generation_of(c->compose_version) != in->generation;
 		f.other_hash |= hash && strcmp(c->config_hash, hash) != 0;
 		f.other_image |=
@@ -361,7 +362,7 @@ static void add_wanted(const struct plan_input *in, const struct compose_service
 	decide_service(in, &f, image, s);
 }
 
-static struct plan_service *find_service(const struct plan_services *list, const char *name)
+static struct plan_service *plan_find_service(const struct plan_services *list, const char *name)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (strcmp(list->items[i].name, name) == 0)
@@ -374,7 +375,7 @@ static void add_gone(
 	const struct plan_input *in, const struct engine_container *c, struct plan_services *list)
 {
 	const char *name = *c->service ? c->service : c->name;
-	struct plan_service *s = find_service(list, name);
+	struct plan_service *s = plan_find_service(list, name);
 
 	if (c->oneoff)
 		return;
@@ -397,7 +398,7 @@ static bool is_pulled_along(
 	const struct compose_tie *tie = compose_ties_get(in->ties, s->name);
 
 	for (size_t i = 0; tie && i < tie->follows_n; i++) {
-		const struct plan_service *other = find_service(list, tie->follows[i]);
+		const struct plan_service *other = plan_find_service(list, tie->follows[i]);
 		if (!other)
 			continue;
 		if (other->action == PLAN_RECREATED ||

@@ -50,14 +50,14 @@ static bool is_offline(const struct plan_task *p)
 }
 
 /// JSON has no unsigned numbers.
-static json_t *bytes(uint64_t n)
+static json_t *plan_task_bytes(uint64_t n)
 {
 	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
 static json_t *bytes_or_null(bool known, uint64_t n)
 {
-	return known ? bytes(n) : json_null();
+	return known ? plan_task_bytes(n) : json_null();
 }
 
 static json_t *changes_to_json(const struct plan_service *s)
@@ -152,8 +152,8 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 	// More may be needed than is known.
 	bool is_certain = p->free_known && (!enough || sums->unknown == 0);
 	json_object_set_new(disk, "directory", json_from_text(p->disk));
-	json_object_set_new(disk, "needed_bytes", bytes(sums->bytes_disk));
-	json_object_set_new(disk, "reserve_bytes", bytes(reserve));
+	json_object_set_new(disk, "needed_bytes", plan_task_bytes(sums->bytes_disk));
+	json_object_set_new(disk, "reserve_bytes", plan_task_bytes(reserve));
 	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
 	json_object_set_new(disk, "enough", is_certain ? json_boolean(enough) : json_null());
 	json_object_set_new(disk, "reason", json_from_text(p->disk_reason));
@@ -175,7 +175,7 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_object_set_new(plan, "offline", json_boolean(is_offline(p)));
 	json_object_set_new(plan, "stages", stages_to_json(p));
 	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
-	json_object_set_new(plan, "pull_bytes", bytes(sums.bytes));
+	json_object_set_new(plan, "pull_bytes", plan_task_bytes(sums.bytes));
 	json_object_set_new(plan, "pull_unknown", json_integer((json_int_t)sums.unknown));
 	json_object_set_new(plan, "disk", disk_to_json(p, &sums));
 	return plan;

@@ -107,7 +107,7 @@ lm_rc protocol_take_handover(struct protocol *p, struct handover *ret, struct lm
 	return rc ? rc : handover_receive(p->in, ret, err);
 }
 
-static lm_rc read_more(struct protocol *p, struct lm_err *err)
+static lm_rc protocol_read_more(struct protocol *p, struct lm_err *err)
 {
 	char piece[16 * 1024];
 	lm_rc rc = wait_to_read(p, err);
@@ -137,7 +137,7 @@ lm_rc protocol_read_line(struct protocol *p, size_t max, struct lm_str *ret, str
 			*ret = (struct lm_str){have.p, n};
 			return LM_OK;
 		}
-		lm_rc rc = read_more(p, err);
+		lm_rc rc = protocol_read_more(p, err);
 		if (rc)
 			return rc;
 	}

@@ -66,7 +66,7 @@ static void report_digest(const struct context *cx, const char *image, const cha
 		context_send(cx, json_pack("{s:s, s:s}", "image", image, "digest", digest));
 }
 
-static void take_progress(void *ctx, size_t item, const struct pull_progress *progress)
+static void take_pull_progress(void *ctx, size_t item, const struct pull_progress *progress)
 {
 	const struct pulls *p = ctx;
 
@@ -290,7 +290,7 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto(pulls_finish) struct pulls p = {.cx = cx, .mode = mode};
 	struct pull_options options = {.stall_ms = STALL_MS,
-		.on_progress = take_progress,
+		.on_progress = take_pull_progress,
 		.on_done = take_done,
 		.on_failed = take_failed,
 		.renew = renew_token,

@@ -46,7 +46,7 @@ const char *problem_level_name(enum problem_level level)
 	return level == PROBLEM_ERROR ? "error" : "warning";
 }
 
-static bool is_known(const struct problems *problems, const char *message)
+static bool requirements_is_known(const struct problems *problems, const char *message)
 {
 	for (size_t i = 0; i < problems->n; i++)
 		if (strcmp(problems->items[i].message, message) == 0)
@@ -66,7 +66,7 @@ static void add_problem(struct search *s, lm_rc rc, const char *format, ...)
 	va_start(ap, format);
 	lm_auto_free char *message = lm_xvasprintf(format, ap);
 	va_end(ap);
-	if (to->n == PROBLEMS_MAX || is_known(to, message))
+	if (to->n == PROBLEMS_MAX || requirements_is_known(to, message))
 		return;
 	if (!to->items)
 		to->items = lm_xcalloc(PROBLEMS_MAX, sizeof(*to->items));

@@ -33,7 +33,7 @@ struct failures {
 	size_t n;
 };
 
-static void note_failure(struct failures *f, lm_rc rc, const struct lm_err *why)
+static void secrets_note_failure(struct failures *f, lm_rc rc, const struct lm_err *why)
 {
 	f->n += rc != LM_E_CANCELLED && rc != LM_E_TIMEOUT;
 	if (f->first == LM_OK) {
@@ -69,16 +69,16 @@ static void get_secrets_from_directory(const char *directory, char *const *arns,
 		lm_rc rc = is_repeated(arns, i) ? LM_OK : get_secret(directory, arns[i], to, &err);
 
 		if (rc)
-			note_failure(failures, rc, &err);
+			secrets_note_failure(failures, rc, &err);
 	}
 }
 
-static void take_secret(struct aws_session *c, struct secret_result *r, struct registry_list *to,
-	struct failures *failures)
+static void secrets_take_secret(struct aws_session *c, struct secret_result *r,
+	struct registry_list *to, struct failures *failures)
 {
 	aws_session_note(c, "Secrets Manager", r->clock_offset_ms);
 	if (r->rc)
-		note_failure(failures, r->rc, &r->err);
+		secrets_note_failure(failures, r->rc, &r->err);
 	else
 		add_secret(to, &r->value);
 	secret_result_finish(r);
@@ -98,7 +98,7 @@ static void get_secrets_from_aws(struct aws_session *c, char *const *arns, size_
 	(void)!aws_session_run(c, NULL); // the results have its failures
 	for (size_t i = 0; i < n; i++)
 		if (!is_repeated(arns, i))
-			take_secret(c, &results[i], to, failures);
+			secrets_take_secret(c, &results[i], to, failures);
 }
 
 lm_rc secrets_get(const struct secrets_source *source, char *const *arns, size_t n,

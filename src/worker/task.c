@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-static void fallback_finish(struct task_fallback *f)
+static void task_fallback_finish(struct task_fallback *f)
 {
 	for (size_t i = 0; i < f->copies_n; i++) {
 		free(f->copies[i].sha256);
@@ -17,7 +17,7 @@ static void fallback_finish(struct task_fallback *f)
 
 void task_finish(struct task *task)
 {
-	fallback_finish(&task->fallback);
+	task_fallback_finish(&task->fallback);
 	group_destroy(task->group);
 	host_finish(&task->host);
 	free(task->credentials_directory);
@@ -124,7 +124,7 @@ static lm_rc read_previous_destination(const json_t *document, char **ret, struc
 }
 
 /// The member, or null.
-static const json_t *member(const json_t *document, const char *key)
+static const json_t *task_member(const json_t *document, const char *key)
 {
 	const json_t *value = json_object_get(document, key);
 
@@ -134,7 +134,7 @@ static const json_t *member(const json_t *document, const char *key)
 static lm_rc read_group(const json_t *document, struct group **ret, struct lm_err *err)
 {
 	struct validation_errors errors = {0};
-	lm_rc rc = definition_parse_json(member(document, "group"), &errors, ret, err);
+	lm_rc rc = definition_parse_json(task_member(document, "group"), &errors, ret, err);
 
 	validation_errors_finish(&errors);
 	return rc;
@@ -142,7 +142,7 @@ static lm_rc read_group(const json_t *document, struct group **ret, struct lm_er
 
 static lm_rc read_host(const json_t *document, struct host_settings *ret, struct lm_err *err)
 {
-	if (host_from_json(member(document, "host"), ret, err) == LM_OK)
+	if (host_from_json(task_member(document, "host"), ret, err) == LM_OK)
 		return LM_OK;
 	// LM_E_INVALID would blame the definition.
 	return lm_fail(err, LM_E_PROTOCOL, 0, "host: %s", err->msg);
@@ -176,7 +176,7 @@ lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task is not valid JSON: %s", own.msg);
 	if (read_members(document, &task, &own))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task: %s", own.msg);
-	bool without = task.kind == TASK_CHECK && json_is_null(member(document, "group"));
+	bool without = task.kind == TASK_CHECK && json_is_null(task_member(document, "group"));
 	lm_rc rc = without ? LM_OK : read_group(document, &task.group, &own);
 	if (rc)
 		return lm_fail(err, rc, 0, "%s", own.msg);

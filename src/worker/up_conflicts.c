@@ -51,7 +51,7 @@ static lm_rc find_conflicts(const struct context *cx, struct scene *s, struct lm
 	return LM_OK;
 }
 
-static bool is_ours(const char *project)
+static bool up_conflicts_is_ours(const char *project)
 {
 	return strcmp(project, COMPOSE_PROJECT) == 0;
 }
@@ -68,7 +68,7 @@ static lm_rc stop_users(const struct context *cx, const struct engine_inventory 
 	for (size_t i = 0; i < all->containers.n; i++) {
 		const struct engine_container *c = &all->containers.items[i];
 
-		if (is_ours(c->project) && engine_container_is_active(c) &&
+		if (up_conflicts_is_ours(c->project) && engine_container_is_active(c) &&
 			engine_container_is_attached(c, n->id))
 			users[users_n++] = (struct engine_object){c->id, c->name};
 	}
@@ -86,7 +86,7 @@ static lm_rc remove_network(const struct context *cx, const struct engine_invent
 	for (size_t i = 0; i < all->containers.n && !rc; i++) {
 		const struct engine_container *c = &all->containers.items[i];
 
-		if (is_ours(c->project) && engine_container_is_attached(c, n->id))
+		if (up_conflicts_is_ours(c->project) && engine_container_is_attached(c, n->id))
 			rc = engine_disconnect(&cx->engine, &network,
 				&(struct engine_object){c->id, c->name}, &cx->limit, err);
 	}
@@ -186,7 +186,7 @@ lm_rc up_conflicts_explain(const struct context *cx, lm_rc rc, struct lm_err *er
 /// program that holds a port.
 static bool may_be_program(const struct engine_container *c)
 {
-	if (!is_ours(c->project))
+	if (!up_conflicts_is_ours(c->project))
 		return false;
 	for (size_t i = 0; i < c->networks_n; i++)
 		if (strcmp(c->network_names[i], "host") == 0)
@@ -218,7 +218,7 @@ static void list_external_of_ours(
 		for (size_t k = 0; wanted->external && k < s->all.networks.n; k++) {
 			const struct engine_network *n = &s->all.networks.items[k];
 
-			if (strcmp(n->name, wanted->name) != 0 || !is_ours(n->project))
+			if (strcmp(n->name, wanted->name) != 0 || !up_conflicts_is_ours(n->project))
 				continue;
 			lm_auto_free char *text =
 				lm_xasprintf("network '%s' is external, and network '%s' was "
@@ -266,7 +266,7 @@ lm_rc up_conflicts_replace_networks(const struct context *cx, struct lm_err *err
 	for (size_t i = 0; i < s.found.n && !rc; i++) {
 		const struct conflict *c = &s.found.items[i];
 
-		if (c->kind != CONFLICT_NETWORK || !is_ours(c->network->project))
+		if (c->kind != CONFLICT_NETWORK || !up_conflicts_is_ours(c->network->project))
 			continue;
 		if (c->holder != CONFLICT_OURS) {
 			conflict_describe(c, &s.all, &text);
@@ -305,7 +305,7 @@ static lm_rc remove_old_networks(const struct context *cx, const struct compose_
 	for (size_t i = 0; i < all->networks.n && !rc; i++) {
 		const struct engine_network *n = &all->networks.items[i];
 
-		if (is_ours(n->project) && !is_wanted(wanted, n) && !is_used(all, n))
+		if (up_conflicts_is_ours(n->project) && !is_wanted(wanted, n) && !is_used(all, n))
 			rc = remove_network(cx, all, n, err);
 	}
 	return rc;

@@ -352,7 +352,7 @@ static lm_rc take_piece(void *ctx, struct lm_str piece, struct lm_err *err)
 	return json_stream_feed(&s->stream, piece, take_event, s, err);
 }
 
-static lm_rc open_stream(struct health_wait *s, struct lm_err *err)
+static lm_rc wait_healthy_open_stream(struct health_wait *s, struct lm_err *err)
 {
 	const struct engine *engine = &s->cx->engine;
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
@@ -437,7 +437,7 @@ static lm_rc look_once(struct health_wait *s, enum health_verdict *ret, struct l
 /// An engine that does not respond may come back: it restarts, or is upgraded.
 static lm_rc look_again(struct health_wait *s, enum health_verdict *ret, struct lm_err *err)
 {
-	lm_rc rc = s->http ? LM_OK : open_stream(s, err);
+	lm_rc rc = s->http ? LM_OK : wait_healthy_open_stream(s, err);
 
 	*ret = HEALTH_WAIT;
 	if (!rc)

@@ -51,7 +51,8 @@ static const char *result_name(lm_rc rc)
 	return rc == LM_E_CANCELLED ? "cancelled" : "fail";
 }
 
-static void send_result(struct protocol *p, const struct deploy_outcome *o, const char *version)
+static void worker_send_result(
+	struct protocol *p, const struct deploy_outcome *o, const char *version)
 {
 	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
 	const char *stage = o->rc ? deploy_stage_name(o->failed) : "";
@@ -63,9 +64,9 @@ static void send_result(struct protocol *p, const struct deploy_outcome *o, cons
 		result_name(o->rc), "class", lm_rc_name(o->rc), "stage",
 		json_from_text(stage[0] ? stage : NULL), "error",
 		json_from_text(failed ? deploy_error_class_name(o->error_class) : NULL), "message",
-		json_from_text(o->rc ? o->err.msg : NULL), "compose_version", json_from_text(version),
-		"effect", deploy_effect_name(o->effect), "offline", (int)o->offline, "forced",
-		(int)o->forced);
+		json_from_text(o->rc ? o->err.msg : NULL), "compose_version",
+		json_from_text(version), "effect", deploy_effect_name(o->effect), "offline",
+		(int)o->offline, "forced", (int)o->forced);
 	(void)!protocol_send(p, line, &ignored);
 }
 
@@ -102,14 +103,14 @@ static lm_rc run_task(struct protocol *p, const struct task *task, const struct 
 
 	if (task->kind == TASK_SHIP_LOGS) {
 		ship_logs_run(task, p, files, &outcome);
-		send_result(p, &outcome, NULL);
+		worker_send_result(p, &outcome, NULL);
 		return outcome.rc;
 	}
 	lm_auto(context_finish) struct context cx;
 	context_init(&cx, task, p, files);
 	run_work(&cx, task->kind, &outcome);
 	context_withdraw(&cx);
-	send_result(p, &outcome, task->group ? context_compose_version(&cx) : NULL);
+	worker_send_result(p, &outcome, task->group ? context_compose_version(&cx) : NULL);
 	return outcome.rc;
 }
 
@@ -122,11 +123,11 @@ static lm_rc refuse_task(struct protocol *p, const struct lm_err *err)
 			err->rc == LM_E_INVALID ? DEPLOY_INVALID_PARAMETER : DEPLOY_INTERNAL_ERROR,
 		.err = *err};
 
-	send_result(p, &outcome, NULL);
+	worker_send_result(p, &outcome, NULL);
 	return err->rc;
 }
 
-static int exit_status(lm_rc rc)
+static int worker_exit_status(lm_rc rc)
 {
 	if (rc == LM_OK)
 		return EXIT_DONE;
@@ -144,7 +145,7 @@ static lm_rc take_task(
 	return read_task(p, ret, err);
 }
 
-static int run(void)
+static int receive_and_run(void)
 {
 	lm_auto(protocol_finish) struct protocol protocol;
 	lm_auto(handover_finish) struct handover files = {-1, -1, -1, -1};
@@ -157,12 +158,13 @@ static int run(void)
 		rc = lost;
 	if (!rc)
 		rc = take_task(&protocol, &files, &task, &err);
-	return exit_status(rc ? refuse_task(&protocol, &err) : run_task(&protocol, &task, &files));
+	return worker_exit_status(
+		rc ? refuse_task(&protocol, &err) : run_task(&protocol, &task, &files));
 }
 
 int worker_run(void)
 {
-	int status = run();
+	int status = receive_and_run();
 
 	handover_forget_environment();
 	return status;

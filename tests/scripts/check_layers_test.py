@@ -57,12 +57,16 @@ def test_lets_pass(tmp_path, name, text):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_finds_a_struct_that_two_files_define(tmp_path):
-    for name in ("src/base/buf.h", "src/sys/loop.c"):
+@pytest.mark.parametrize("text, what", [
+    ("struct other;\n\nstruct buffer {\n\tint n;\n};\n", "struct buffer"),
+    ("void add(int n);\n\nstatic const char *add(int n,\n\tint m)\n{\n\tif (n)\n\t\treturn;\n}\n", "function add"),
+])
+def test_finds_what_two_files_define(tmp_path, text, what):
+    for name in ("src/base/buf.c", "src/sys/loop.c"):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text("struct other;\n\nstruct buffer {\n\tint n;\n};\n")
+        (tmp_path / name).write_text(text)
     done = subprocess.run([PROGRAM, tmp_path], stdout=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "src/sys/loop.c:3: struct buffer is defined in src/base/buf.h too\n")
+    assert (done.returncode, done.stdout) == (1, f"src/sys/loop.c:3: {what} is defined in src/base/buf.c too\n")
 
 
 def test_an_empty_tree_is_a_mistake(tmp_path):
