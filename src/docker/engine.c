@@ -377,11 +377,19 @@ static lm_rc finish_stop(void *ctx, size_t i, const struct http_unix *http, uint
 	return lm_wrap(err, "stop container %s", s->items[i].name);
 }
 
+static const char *stopped_name(void *ctx, size_t i)
+{
+	const struct stops *s = ctx;
+
+	return s->items[i].name;
+}
+
 lm_rc engine_stop_containers(const struct engine *e, const struct engine_object *items, size_t n,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	struct stops stops = {e, items};
 	struct engine_batch batch = {.what = "stop containers",
+		.name = stopped_name,
 		.n = n,
 		.parallel = PARALLEL_STOPS,
 		.start = start_stop,

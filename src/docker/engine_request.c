@@ -140,7 +140,7 @@ static void finish_run(struct batch_run *run)
 	free(run->polled);
 }
 
-static lm_rc engine_request_finish_request(struct batch_run *run, size_t i, struct lm_err *err)
+static lm_rc finish_batch_item(struct batch_run *run, size_t i, struct lm_err *err)
 {
 	struct batch_item *item = &run->items[i];
 	uint64_t again_ms = ENGINE_BATCH_DONE;
@@ -174,7 +174,7 @@ static lm_rc start_due_requests(struct batch_run *run, struct lm_err *err)
 			run->under_way++;
 			continue;
 		}
-		lm_rc rc = engine_request_finish_request(run, i, err);
+		lm_rc rc = finish_batch_item(run, i, err);
 		if (rc != LM_OK)
 			return rc;
 	}
@@ -215,6 +215,8 @@ static lm_rc wait_for_requests(struct batch_run *run, unsigned n, uint64_t until
 	lm_rc rc = wait_for(run->fds, n, &within, err);
 	if (rc == LM_E_TIMEOUT && within.deadline_ms != limit->deadline_ms)
 		return LM_OK;
+	if (rc != LM_OK && n > 0 && run->batch->name)
+		(void)!lm_wrap(err, "%s", run->batch->name(run->batch->ctx, run->polled[0]));
 	return rc != LM_OK ? lm_wrap(err, "%s", run->batch->what) : LM_OK;
 }
 
@@ -239,7 +241,7 @@ static lm_rc step_request(struct batch_run *run, size_t i, bool ready, struct lm
 			(unsigned long long)(now - item->begun_ms) / 1000);
 		done = true;
 	}
-	return done ? engine_request_finish_request(run, i, err) : LM_OK;
+	return done ? finish_batch_item(run, i, err) : LM_OK;
 }
 
 lm_rc engine_batch_run(

@@ -39,6 +39,9 @@ lm_rc engine_fetch(const char *socket_path, const char *target, const struct wai
 /// Requests that a program waits for, several at the same time. All is borrowed.
 struct engine_batch {
 	const char *what; ///< "pull images", for messages.
+	/// The name of request `i`, for the message when the limit ends it. NULL: `what` says
+	/// enough.
+	const char *(*name)(void *ctx, size_t i);
 	size_t n;
 	unsigned parallel; ///< At most so many are under way.
 	/// Begins no further request, but for those that are to be sent again. May be set by the

@@ -2,6 +2,7 @@
 #include "docker/engine.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/secret.h"
 #include "docker/engine_images.h"
@@ -217,6 +218,22 @@ static void names_the_container_that_does_not_stop(void **state)
 	fake_engine_destroy(f);
 }
 
+static void names_the_container_that_the_time_limit_does_not_wait_for(void **state)
+{
+	(void)state;
+	const struct fake_answer answers[] = {two_run[0],
+		{"POST /v1.41/containers/c1/stop ", "HTTP/1.0 204", FAKE_HANG},
+		{"POST /v1.41/containers/c2/stop ", "HTTP/1.0 204", FAKE_HANG}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = engine_at(f);
+	struct lm_err err = {0};
+	const struct wait_limit brief = {.deadline_ms = lm_clock_mono_ms() + 2000, .cancel_fd = -1};
+
+	assert_int_equal(engine_stop_project(&e, "p", &brief, &err), LM_E_TIMEOUT);
+	assert_string_equal(err.msg, "stop containers: p_web_1: time limit reached");
+	fake_engine_destroy(f);
+}
+
 static void finds_the_directory_of_the_engines_images(void **state)
 {
 	(void)state;
@@ -342,6 +359,7 @@ int main(void)
 		cmocka_unit_test(removal_takes_what_has_gone_for_done),
 		cmocka_unit_test(stops_all_containers_of_the_project_and_no_other),
 		cmocka_unit_test(names_the_container_that_does_not_stop),
+		cmocka_unit_test(names_the_container_that_the_time_limit_does_not_wait_for),
 		cmocka_unit_test(finds_the_directory_of_the_engines_images),
 		cmocka_unit_test(asks_the_engine),
 		cmocka_unit_test(an_engine_that_says_little_has_neutral_facts),
