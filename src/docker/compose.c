@@ -343,8 +343,7 @@ static void release_held(struct compose_run *r, enum lm_level level)
 	lm_buf_clear(&r->held);
 }
 
-static void compose_log_compose_line(
-	struct compose_run *r, enum compose_line_kind kind, struct lm_str line)
+static void compose_log_line(struct compose_run *r, enum compose_line_kind kind, struct lm_str line)
 {
 	static const enum lm_level levels[] = {[COMPOSE_DETAIL] = LM_DEBUG,
 		[COMPOSE_PROGRESS] = LM_INFO,
@@ -490,7 +489,7 @@ static void take_compose_line(void *ctx, enum process_stream stream, struct lm_s
 		kind = COMPOSE_PROGRESS;
 	if (r->reason.traceback && shown.n > 0 && shown.p[0] == ' ')
 		kind = COMPOSE_DETAIL; // where Python failed
-	compose_log_compose_line(r, kind, lm_str_trim(shown));
+	compose_log_line(r, kind, lm_str_trim(shown));
 }
 
 struct compose_command {

@@ -66,8 +66,8 @@ static void take_words(void *ctx, enum process_stream stream, struct lm_str line
 }
 
 /// The message has the helper's own error, unless that might show a secret.
-static lm_rc credential_helper_fail_helper(const struct credential_helper *h, const char *verb,
-	int status, struct lm_str words, struct lm_err *err)
+static lm_rc credential_helper_fail(const struct credential_helper *h, const char *verb, int status,
+	struct lm_str words, struct lm_err *err)
 {
 	char how[96], shown[4 * WORDS_MAX + 32];
 
@@ -114,7 +114,7 @@ static lm_rc run_helper(const struct credential_helper *h, const char *verb, str
 			h->suffix);
 	// A helper that fails behind its answer has printed a login.
 	bool is_answer = lm_str_find(said, '{') < said.n;
-	return credential_helper_fail_helper(
+	return credential_helper_fail(
 		h, verb, status, said.n && !is_answer ? said : lm_buf_str(&words), err);
 }
 

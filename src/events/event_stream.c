@@ -279,7 +279,7 @@ static void event_stream_on_ready(void *ctx, short events)
 		note_open(s);
 }
 
-static lm_rc event_stream_open_stream(struct event_stream *s, struct lm_err *err)
+static lm_rc event_stream_open(struct event_stream *s, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
@@ -312,7 +312,7 @@ static void on_version(void *ctx, lm_rc rc, struct lm_str body, const struct lm_
 		rc = engine_parse_version(body, &version, &err);
 	if (rc == LM_OK) {
 		s->minor = version.minor;
-		rc = event_stream_open_stream(s, &err);
+		rc = event_stream_open(s, &err);
 	}
 	engine_get_destroy(lm_take(s->version));
 	if (rc)
