@@ -86,7 +86,7 @@ def test_what_is_stopped_has_no_lines(device, engine, local_image):
     device.cli("start")
     wait_until(lambda: "container status: service=web" in device.log[stopped:], 60, "no lines after the start")
     before, _, _ = device.log[stopped:].partition("container status: ")
-    assert "the deployment of generation 1 begins" in before, device.log[stopped:]
+    assert "deploying generation 1" in before, device.log[stopped:]
 
 
 def test_an_engine_that_is_away_is_told_once(device, engine, local_image):
