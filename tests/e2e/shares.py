@@ -8,9 +8,9 @@ import os
 import pathlib
 
 
-# Those that take more than two minutes, the longest first.
-LONGEST = ("errors", "worker", "store_kill", "conflict", "doctor", "requirements", "offline", "monitor", "images", "life",
-           "moved", "plan", "wait_healthy", "secrets_deploy", "logs", "memory", "worker_fault", "hints", "compose_file")
+# Those that take more than a minute, the longest first.
+LONGEST = ("retry", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy", "requirements", "stop", "monitor",
+           "life", "moved", "memory", "metrics", "errors", "images", "plan", "idle", "deploy_s3", "compose_file")
 
 
 def longest_first(items):
