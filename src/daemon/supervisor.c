@@ -1001,7 +1001,8 @@ unsigned supervisor_status_frequency_s(struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
 
-	if (state->current == 0 || supervisor_is_stopped(s))
+	if (state->current == 0 || supervisor_is_stopped(s) ||
+		s->lifecycle.actual == ACTUAL_NOTHING)
 		return 0;
 	if (s->frequency_of != state->current) { // a generation does not change
 		s->frequency_s = read_frequency(s, state->current);

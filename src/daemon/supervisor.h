@@ -71,7 +71,7 @@ void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *wat
 /// Applies the loggers of the generation that the next start deploys, if there is one.
 void supervisor_apply_loggers(struct supervisor *s);
 /// How often the status of the deployed application's containers is to be logged; 0: nothing is
-/// deployed, or it is to stay down.
+/// deployed, it should stay stopped, or its start after a stop has not finished.
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
 /// For status.h; borrowed until the supervisor changes.
