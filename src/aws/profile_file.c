@@ -128,7 +128,7 @@ static lm_rc read_line(struct profile_reader *r, struct lm_str line, struct lm_e
 	if (mark == trimmed.n || mark == 0)
 		return refuse_line(r, "is neither [section] nor key = value nor a comment", err);
 	if (!r->in_section)
-		return refuse_line(r, "stands before the first [section]", err);
+		return refuse_line(r, "is before the first [section]", err);
 
 	struct lm_str value =
 		lm_str_trim((struct lm_str){trimmed.p + mark + 1, trimmed.n - mark - 1});

@@ -521,7 +521,7 @@ static const json_t *unwrap(struct group_reader *w, const json_t *document)
 			continue;
 		if (name) {
 			validation_errors_add(w->errors, NULL, wrappers[i], NULL,
-				"stands beside %s; one of them is allowed", name);
+				"conflicts with %s; give only one of them", name);
 			return NULL;
 		}
 		name = wrappers[i];

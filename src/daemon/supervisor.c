@@ -147,13 +147,13 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 		l->actual != ACTUAL_PARTIAL || l->runs == 0 || l->runs == outcome->generation)
 		return;
 	if (l->good)
-		message =
-			lm_xasprintf("%s; generation %u, which was still being deployed, had "
-				     "already changed what ran, so generation %u is started again",
-				outcome->message, l->runs, l->good);
+		message = lm_xasprintf("%s; generation %u, which was still being deployed, had "
+				       "already changed the running application, so generation %u "
+				       "is started again",
+			outcome->message, l->runs, l->good);
 	else
 		message = lm_xasprintf("%s; generation %u, which was still being deployed, had "
-				       "already changed what ran",
+				       "already changed the running application",
 			outcome->message, l->runs);
 	free(outcome->message);
 	outcome->message = message;

@@ -132,7 +132,7 @@ static lm_rc fail_closed(const struct mqtt_connection *c, int sys, struct lm_err
 {
 	if (c->connack == 0)
 		return lm_fail(err, LM_E_NETWORK, sys,
-			"the MQTT broker %s closed the connection; if that goes on, see its log: "
+			"the MQTT broker %s closed the connection; if this persists, see its log: "
 			"it may not let us publish, or another client has our clientId",
 			c->name);
 	return lm_fail(err, LM_E_NETWORK, sys,

@@ -176,7 +176,7 @@ lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err)
 		return rc;
 	if (n > 1)
 		rc = fail_at(yaml_root(docs[1])->raw->start_mark,
-			"a second document begins here; one is allowed", err);
+			"a second document starts here; only one is allowed", err);
 	else
 		*ret = lm_take(docs[0]);
 	yaml_destroy_all(docs, n);

@@ -400,7 +400,7 @@ def test_publisher_says_that_the_broker_went(own_broker, publish, transport, num
     publisher = publish(own_broker.over(transport))
     publisher.next("connected")
     own_broker.stop(number)
-    assert "closed the connection; if that goes on, see its log" in publisher.next("disconnected")["why"]
+    assert "closed the connection; if this persists, see its log" in publisher.next("disconnected")["why"]
     assert publisher.stop() == 0
 
 

@@ -344,7 +344,7 @@ def test_a_bad_deployment_over_one_that_is_half_done_brings_the_last_good_one_ba
             superseded = deployment.end()
     assert (superseded["exit"], superseded["message"]) == (1, "superseded by a newer deployment")
     assert answer["effect"] not in (None, "untouched"), answer
-    assert "had already changed what ran, so generation 1 is started again" in answer["message"]
+    assert "had already changed the running application, so generation 1 is started again" in answer["message"]
     assert status_messages.next_json() == success(key="old.yml")
     assert_runs(device, engine, 1, "old")
     device.wait_sent()

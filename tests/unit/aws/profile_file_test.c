@@ -196,7 +196,7 @@ static void names_the_line_that_makes_no_sense_without_showing_it(void **state)
 	} cases[] = {
 		{"[default]\n\nhunter2\n",
 			"line 3 is neither [section] nor key = value nor a comment"},
-		{"aws_secret_access_key = hunter2", "line 1 stands before the first [section]"},
+		{"aws_secret_access_key = hunter2", "line 1 is before the first [section]"},
 		{"[hunter2\n", "line 1 begins a section with '[' but has no ']'"},
 	};
 

@@ -58,7 +58,7 @@ static void names_line_and_column_of_a_fault(void **state)
 	assert_ptr_equal(strstr(err.msg, "line 3, column"), err.msg);
 	assert_refused(LM_STR(""), "line 1, column 1: it is empty");
 	assert_refused(LM_STR("a: 1\n---\nb: 2\n"),
-		"line 3, column 1: a second document begins here; one is allowed");
+		"line 3, column 1: a second document starts here; only one is allowed");
 }
 
 static void counts_an_alias_as_what_it_stands_for(void **state)
