@@ -135,7 +135,7 @@ struct lifecycle_action {
 	struct lifecycle_target before;
 	bool own;      ///< BEGIN: by the program itself.
 	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
-	bool keeps;    ///< BEGIN: nothing has changed the running application, so what of it still runs runs on.
+	bool keeps;    ///< BEGIN: nothing has changed the application; what runs of it goes on.
 	bool touched;  ///< BEGIN: something has, and that is on record with what is wanted.
 	bool success, publish;
 	unsigned client;
