@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/topic.h"
+#include "config/topic.h"
 
 #include "base/limits.h"
 
