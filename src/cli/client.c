@@ -259,11 +259,11 @@ char *client_socket_path(const struct call *call)
 	return client_socket_path_of(HOST_FILE_DEFAULT);
 }
 
-lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
-	json_t **ret_last, int *ret_exit, struct lm_err *err)
+/// client_ask with a whole request.
+static lm_rc send_and_read_last(const char *socket_path, const json_t *request,
+	const struct wait_limit *limit, json_t **ret_last, int *ret_exit, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
-	lm_auto_json json_t *request = json_pack("{s:s}", "command", command);
 	struct wait_limit within = wait_limit_within(limit, ANSWER_S * 1000);
 
 	*ret_exit = EXIT_UNREACHABLE;
@@ -289,23 +289,42 @@ lm_rc client_ask(const char *socket_path, const char *command, const struct wait
 	return rc;
 }
 
-int client_query(const struct call *call, const char *name, json_type type, json_t **ret)
+lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
+	json_t **ret_last, int *ret_exit, struct lm_err *err)
+{
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", command);
+
+	return send_and_read_last(socket_path, request, limit, ret_last, ret_exit, err);
+}
+
+int client_request(const struct call *call, const json_t *request, const char *name, json_type type,
+	json_t **ret)
 {
 	lm_auto_free char *path = client_socket_path(call);
 	lm_auto_json json_t *last = NULL;
 	struct lm_err why = {0};
 	int status;
 
-	if (client_ask(path, name, &WAIT_FOREVER, &last, &status, &why))
+	if (send_and_read_last(path, request, &WAIT_FOREVER, &last, &status, &why))
 		return output_fail(call, status, why.msg);
 	json_t *member = json_object_get(last, name);
 	const char *message = json_get_text(last, "message");
+	int64_t reported = json_get_int(last, "exit", EXIT_FAILED);
 	if (!member || json_typeof(member) != type) {
 		if (!message)
 			(void)lm_fail(
 				&why, LM_E_PROTOCOL, 0, "lightermand's answer has no %s", name);
-		return output_fail(call, EXIT_FAILED, message ? message : why.msg);
+		return output_fail(call,
+			reported > 0 && reported <= EXIT_USAGE ? (int)reported : EXIT_FAILED,
+			message ? message : why.msg);
 	}
 	*ret = json_incref(member);
 	return EXIT_DONE;
+}
+
+int client_query(const struct call *call, const char *name, json_type type, json_t **ret)
+{
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", name);
+
+	return client_request(call, request, name, type, ret);
 }

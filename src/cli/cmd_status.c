@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { CLIENTS_SHOWN = 20 };
+
 static void status_add_number(
 	struct lm_buf *out, const json_t *object, const char *key, const char *before)
 {
@@ -155,6 +157,82 @@ static void status_add_brokers(const json_t *status, struct lm_buf *out)
 	}
 }
 
+/// "running on port 8883", "failed: <error>"
+static void status_add_service(struct lm_buf *out, const json_t *service, const char *label)
+{
+	const char *state = json_get_text(service, "state");
+
+	render_label(out, label);
+	render_sanitized(out, state ? state : "-");
+	if (state && strcmp(state, "running") == 0)
+		status_add_number(out, service, "port", " on port ");
+	render_member(out, service, "error", ": ");
+}
+
+/// "120 messages routed, 3 refused"
+static void add_routed(struct lm_buf *out, const json_t *devices)
+{
+	int64_t connections = json_get_int(devices, "refused_connections", 0);
+
+	status_add_number(out, devices, "routed", "; messages routed: ");
+	status_add_number(out, devices, "refused", ", refused: ");
+	if (connections > 0)
+		(void)lm_buf_printf(out, "; connections refused: %lld", (long long)connections);
+}
+
+static void add_bridge(struct lm_buf *out, const json_t *cloud)
+{
+	const json_t *connected = json_object_get(cloud, "connected");
+
+	render_label(out, "cloud");
+	if (json_is_boolean(connected))
+		(void)lm_buf_puts(out, json_is_true(connected) ? "connected" : "not connected");
+	else
+		(void)lm_buf_puts(out, "unknown");
+	status_add_number(out, cloud, "sent", "; messages sent: ");
+	status_add_number(out, cloud, "received", ", received: ");
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void status_add_devices(const json_t *status, struct lm_buf *out)
+{
+	const json_t *devices = json_object_get(status, "devices");
+	size_t i;
+	json_t *warning;
+
+	if (!json_is_object(devices))
+		return;
+	render_label(out, "client devices");
+	(void)lm_buf_printf(out, "%lld of %lld connected, %lld subscriptions\n",
+		(long long)json_get_int(devices, "connected", 0),
+		(long long)json_get_int(devices, "devices", 0),
+		(long long)json_get_int(devices, "subscriptions", 0));
+	status_add_service(out, json_object_get(devices, "broker"), "local broker");
+	add_routed(out, devices);
+	(void)lm_buf_putc(out, '\n');
+	status_add_service(out, json_object_get(devices, "discovery"), "discovery");
+	(void)lm_buf_putc(out, '\n');
+	if (json_is_object(json_object_get(devices, "cloud")))
+		add_bridge(out, json_object_get(devices, "cloud"));
+	json_array_foreach(json_object_get(devices, "warnings"), i, warning)
+	{
+		render_label(out, "");
+		(void)lm_buf_puts(out, "warning: ");
+		render_sanitized(out, json_string_value(warning));
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
+static char *since_cell(const json_t *client, int64_t now_ms)
+{
+	const json_t *since = json_object_get(client, "since_ms");
+	char ago[FORMAT_SIZE];
+
+	if (!json_is_integer(since) || json_integer_value(since) <= 0)
+		return NULL;
+	return lm_xstrdup(format_ago(json_integer_value(since), now_ms, ago));
+}
+
 static char *state_cell(const json_t *container)
 {
 	lm_auto_free char *state = sanitize_text(json_get_text(container, "state"));
@@ -189,6 +267,36 @@ static char *uptime_cell(const json_t *container)
 	if (!json_is_integer(uptime))
 		return NULL;
 	return lm_xstrdup(format_age(json_integer_value(uptime), age));
+}
+
+/// The clients of the local broker: devices, functions, the connector.
+static void status_add_clients(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	static const char *const heads[] = {"CLIENT", "STATE", "SINCE", "ROUTED", "REFUSED"};
+	const json_t *clients = json_object_get(json_object_get(status, "devices"), "clients");
+	size_t shown =
+		json_array_size(clients) < CLIENTS_SHOWN ? json_array_size(clients) : CLIENTS_SHOWN;
+	struct table t = {.columns = LM_ARRAY_SIZE(heads)};
+
+	if (shown == 0)
+		return;
+	for (size_t i = 0; i < t.columns; i++)
+		table_add(&t, lm_xstrdup(heads[i]));
+	for (size_t i = 0; i < shown; i++) {
+		const json_t *client = json_array_get(clients, i);
+		bool is_connected = json_get_bool(client, "connected", false);
+
+		table_add(&t, sanitize_text(json_get_text(client, "name")));
+		table_add(&t, lm_xstrdup(is_connected ? "connected" : "not connected"));
+		table_add(&t, since_cell(client, now_ms));
+		table_add(&t, number_cell(client, "routed"));
+		table_add(&t, number_cell(client, "refused"));
+	}
+	(void)lm_buf_putc(out, '\n');
+	table_render(&t, out);
+	if (json_array_size(clients) > shown)
+		(void)lm_buf_printf(out, "and %zu more; see `lighterman status --json`\n",
+			json_array_size(clients) - shown);
 }
 
 static void add_table(const json_t *containers, struct lm_buf *out)
@@ -272,10 +380,12 @@ void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);
 	status_add_brokers(status, out);
+	status_add_devices(status, out);
 	render_label(out, "lightermand");
 	render_member(out, status, "version", "");
 	(void)lm_buf_putc(out, '\n');
 	status_add_containers(status, out);
+	status_add_clients(status, now_ms, out);
 }
 
 int cmd_status(const struct call *call)

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "cli/cmd_crashes.h"
 #include "cli/cmd_deploy.h"
+#include "cli/cmd_device.h"
 #include "cli/cmd_doctor.h"
 #include "cli/cmd_logs.h"
 #include "cli/cmd_plan.h"
@@ -64,6 +65,16 @@ static const struct command COMMANDS[] = {
 		cmd_stop},
 	{"start", NULL, OPTION_JSON, "start the application again",
 		"Start the last deployment again after `lighterman stop`.", cmd_start},
+	{"device", "COMMAND", OPTION_CERTIFICATE | OPTION_JSON, "manage client devices",
+		"Manage the client devices, which connect to the local MQTT broker:\n"
+		"  add NAME     make a key and a certificate for a device\n"
+		"  list         list devices, their certificates and whether they are connected\n"
+		"  remove NAME  revoke all certificates of a device and disconnect it\n"
+		"Devices of the deployed group need no `add`: a deployment gives them\n"
+		"certificates. With --csr, `add` signs the request of a device that keeps its own\n"
+		"key, and prints the certificate (PEM). With --certificate, it accepts one that a\n"
+		"CA of the host file's devices.ca issued. \"-\" is standard input.",
+		cmd_device, .second = "NAME"},
 	{"help", "[COMMAND]", 0, "show help for a command",
 		"Show what a command does and which options it takes; without COMMAND, list the\n"
 		"commands.",

@@ -29,6 +29,10 @@ static const struct {
 	{"--config", 0, OPTION_CONFIG, "FILE", "a path",
 		"host file; default: that of the running lightermand,\n"
 		"                  else " HOST_FILE_DEFAULT},
+	{"--csr", 0, OPTION_CERTIFICATE, "FILE", "a path",
+		"with add: sign this certificate signing request"},
+	{"--certificate", 0, OPTION_CERTIFICATE, "FILE", "a path",
+		"with add: accept this certificate"},
 	{"--json", 0, OPTION_JSON, NULL, NULL, "print one JSON document and nothing else"},
 	{"--socket", 0, OPTION_ANY, "PATH", "a path", "control socket of lightermand"},
 	{"--help", 'h', OPTION_ANY, NULL, NULL, "show this help (-h)"},
@@ -88,6 +92,10 @@ static lm_rc take_option(
 		options->call.config = value;
 	else if (strcmp(name, "--socket") == 0)
 		options->call.socket_path = value;
+	else if (strcmp(name, "--csr") == 0)
+		options->call.csr = value;
+	else if (strcmp(name, "--certificate") == 0)
+		options->call.certificate = value;
 	options->help |= strcmp(name, "--help") == 0;
 	options->version |= strcmp(name, "--version") == 0;
 	return LM_OK;
@@ -101,10 +109,14 @@ static lm_rc take_argument(const struct command_table *table, const char *word,
 	if (!options->command->argument)
 		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes none",
 			word, options->command->name);
-	if (options->call.argument)
+	if (options->call.argument && !options->command->second)
 		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes one %s",
 			word, options->command->name, options->command->argument);
-	options->call.argument = word;
+	if (options->call.second)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"unexpected argument '%s': '%s' takes at most two", word,
+			options->command->name);
+	*(options->call.argument ? &options->call.second : &options->call.argument) = word;
 	return LM_OK;
 }
 
@@ -207,8 +219,9 @@ static void print_row(const char *name, const char *value, const char *help, FIL
 {
 	char left[64];
 
-	(void)snprintf(left, sizeof(left), "%s %s", name, value ? value : "");
-	(void)fprintf(to, "  %-*s%s\n", COLUMN, left, help);
+	int n = snprintf(left, sizeof(left), "%s %s", name, value ? value : "");
+	const char *wrap = n >= COLUMN ? "\n                  " : "";
+	(void)fprintf(to, "  %-*s%s%s\n", COLUMN, left, wrap, help);
 }
 
 void options_print_usage(const struct command *command, FILE *to)
@@ -224,6 +237,8 @@ void options_print_usage(const struct command *command, FILE *to)
 	(void)fprintf(to, "usage: lighterman %s", command->name);
 	if (command->argument)
 		(void)fprintf(to, " %s", command->argument);
+	if (command->second)
+		(void)fprintf(to, " [%s]", command->second);
 	for (size_t i = 0; i < OPTIONS_N; i++) {
 		if (OPTIONS[i].flag & shown)
 			(void)fprintf(to, " [%s%s%s%s]", OPTIONS[i].name,

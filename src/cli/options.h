@@ -28,13 +28,16 @@ enum {
 	OPTION_CONFIG = 4,
 	OPTION_FOLLOW = 8,
 	OPTION_LINES = 16,
+	OPTION_CERTIFICATE = 32, ///< --csr and --certificate.
 };
 
 /// One use of a command. Everything is borrowed.
 struct call {
-	const char *socket_path; ///< NULL: neither --socket nor LIGHTERMAN_SOCKET.
-	const char *argument;    ///< NULL: none.
-	const char *config;      ///< A host file; NULL: the default one.
+	const char *socket_path;       ///< NULL: neither --socket nor LIGHTERMAN_SOCKET.
+	const char *argument;          ///< NULL: none.
+	const char *second;            ///< The argument behind it; NULL: none.
+	const char *config;            ///< A host file; NULL: the default one.
+	const char *csr, *certificate; ///< Files; NULL: not given.
 	bool json, no_wait, follow;
 	int lines; ///< -1: not given.
 	FILE *out, *err;
@@ -48,6 +51,7 @@ struct command {
 	const char *summary;                 ///< One line, without a full stop.
 	const char *details;                 ///< Whole sentences in lines of at most 80 columns.
 	int (*run)(const struct call *call); ///< Returns the exit status.
+	const char *second;                  ///< A second argument, optional; NULL: none.
 };
 
 struct command_table {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/limits.h"
+#include "cli/cmd_device.h"
 #include "cli/cmd_status.h"
 #include "cli/progress.h"
 
@@ -42,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			progress_take(p, &STYLES[i], line, now_ms, &text);
 			progress_draw(p, &STYLES[i], now_ms, &text);
 			status_render(line, (int64_t)now_ms, &page);
+			device_render_added(line, false, &page);
+			device_render_list(line, &page);
 			check_plain(&page);
 			if (!STYLES[i].moving)
 				check_plain(&text);

@@ -19,7 +19,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("PROGRAMS", ROOT / "build/bin")) / "lighterman"
-COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "metrics", "stop", "start", "help"]
+COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "metrics", "stop", "start", "device",
+            "help"]
 GROUP = '{"Connectors": []}'
 STAGES = [
     {"progress": {"stage": "fetch", "state": "begin"}},
@@ -533,3 +534,90 @@ def test_what_fails_is_one_document_too(daemon, tmp_path, command):
     daemon.answer()
     assert "closed the connection" in document(daemon.path)["message"]
     assert document(tmp_path / "none")["exit"] == 3
+
+
+# device
+
+CSR = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def test_device_add_prints_where_its_files_are(daemon):
+    daemon.answer({"exit": 0, "device": {"name": "Crane", "directory": "/s/devices/things/Crane", "files": ["device.key"],
+                                         "sha256": "ab" * 32, "expires_ms": 1597153444909, "in_group": True}})
+    done = ask(daemon, "device", "add", "Crane")
+    assert daemon.requests == [{"command": "device", "action": "add", "name": "Crane"}]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("added            Crane\n"
+                           f"certificate      SHA-256 {'ab' * 32}\n"
+                           "valid until      2020-08-11\n"
+                           "directory        /s/devices/things/Crane\n"
+                           "files            device.key\n")
+
+
+@pytest.mark.parametrize("by", ["path", "standard input"])
+def test_device_add_signs_a_request_and_prints_the_certificate_alone(daemon, tmp_path, by):
+    path = tmp_path / "crane.csr"
+    path.write_text(CSR)
+    daemon.answer({"exit": 0, "device": {"name": "Crane", "certificate": CERTIFICATE, "in_group": False}})
+    with path.open("rb") as stdin:
+        done = ask(daemon, "device", "add", "Crane", "--csr", path if by == "path" else "-", stdin=stdin)
+    assert daemon.requests == [{"command": "device", "action": "add", "name": "Crane", "csr": CSR}]
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", CERTIFICATE)
+
+
+def test_device_add_hands_over_a_certificate(daemon, tmp_path):
+    path = tmp_path / "crane.pem"
+    path.write_text(CERTIFICATE)
+    daemon.answer({"exit": 0, "device": {"name": "Crane", "sha256": "ab", "expires_ms": None, "in_group": True}})
+    done = ask(daemon, "device", "add", "Crane", "--certificate", path)
+    assert daemon.requests == [{"command": "device", "action": "add", "name": "Crane", "certificate": CERTIFICATE}]
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "accepted         Crane")
+
+
+def test_device_list_and_remove(daemon):
+    devices = [{"name": "Crane", "in_group": True, "removed": False, "connected": False, "certificates": []}]
+    daemon.answer({"exit": 0, "devices": devices})
+    assert json.loads(ask(daemon, "device", "list", "--json").stdout) == devices
+    assert ask(daemon, "device", "list").stdout.splitlines()[1].split() == ["Crane", "not", "connected", "yes", "-", "-", "-"]
+    daemon.answer({"exit": 0, "device": {"name": "Crane"}})
+    done = ask(daemon, "device", "remove", "Crane")
+    assert (done.returncode, done.stdout) == (0, "removed Crane; its certificates are no longer accepted\n")
+    assert daemon.requests[-1] == {"command": "device", "action": "remove", "name": "Crane"}
+
+
+def test_device_passes_on_why_not(daemon):
+    daemon.answer({"exit": 2, "message": "the request's signature is invalid"})
+    done = ask(daemon, "device", "add", "Crane")
+    assert (done.returncode, done.stderr) == (2, "lighterman: the request's signature is invalid\n")
+    done = ask(daemon, "device", "add", "Crane", "--json")
+    assert (done.returncode, json.loads(done.stdout)["exit"]) == (2, 2)
+
+
+@pytest.mark.parametrize("words, status, says", [
+    (["device"], 64, "'device' requires a COMMAND"),
+    (["device", "ad", "Crane"], 64, "unknown command 'device ad'; use add, list or remove\n"),
+    (["device", "frobnicate"], 64, "unknown command 'device frobnicate'; use add, list or remove\n"),
+    (["device", "add"], 64, "'device add' requires a NAME"),
+    (["device", "list", "Crane"], 64, "'device list' takes no NAME"),
+    (["device", "remove", "Crane", "--csr", "x"], 64, "--csr and --certificate are for 'device add', not 'device remove'"),
+    (["device", "add", "Crane", "--csr", "x", "--certificate", "y"], 64, "cannot be used together"),
+    (["device", "add", "a/b"], 2, "'a/b' cannot be the name of a device"),
+    (["device", "add", "a" * 129], 2, "cannot be the name of a device: 1 to 128 letters, digits"),
+    (["device", "add", "Crane", "--csr", "/absent"], 2, "/absent"),
+    (["device", "add", "Crane", "--csr", "/etc/passwd"], 2, "is not a certificate signing request in PEM"),
+    (["device", "add", "Crane", "--certificate", "/bin/true"], 2, "is not a certificate in PEM"),
+])
+def test_device_finds_faults_before_it_asks(daemon, words, status, says):
+    done = ask(daemon, *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert says in done.stderr
+    assert daemon.requests == []
+
+
+def test_device_does_not_send_a_private_key(daemon, tmp_path):
+    path = tmp_path / "crane.pem"
+    path.write_text(CERTIFICATE + "-----BEGIN EC PRIVATE KEY-----\nMIIB\n-----END EC PRIVATE KEY-----\n")
+    done = ask(daemon, "device", "add", "Crane", "--certificate", path)
+    assert (done.returncode, daemon.requests) == (2, [])
+    assert "contains a private key, which must stay with the device" in done.stderr

@@ -71,6 +71,8 @@ def test_completes_commands():
     assert complete("lighterman", "-n", "5", "logs", "--f") == complete("lighterman", "logs", "--f") != []
     assert complete("lighterman", "logs", "-n", "") == []
     assert complete("lighterman", "help", "plan", "") == []
+    assert complete("lighterman", "device", "") == ["add", "list", "remove"]
+    assert complete("lighterman", "device", "add", "") == []
 
 
 def test_completes_the_options_that_a_command_takes():
@@ -85,6 +87,7 @@ def test_completes_files_where_there_is_one(tmp_path):
     for name in ("group.json", "guide", "other"):
         (tmp_path / name).touch()
     for words in (["validate", "g"], ["deploy", "--json", "g"], ["plan", "g"], ["doctor", "g"], ["--socket", "g"],
+                  ["device", "add", "Crane", "--csr", "g"],
                   ["status", "--socket", "g"], ["--socket", "=", "g"], ["doctor", "--config", "g"]):
         assert sorted(complete("lighterman", *words, cwd=tmp_path)) == ["group.json", "guide"], words
     assert sorted(complete("lightermand", "--group", "g", cwd=tmp_path)) == ["group.json", "guide"]

@@ -176,6 +176,64 @@ static void bears_members_of_other_types(void **state)
 		"-        -      -      -       -         -       -\n");
 }
 
+#define DEVICES_STATUS                                                                             \
+	"\"version\":\"0.1.0\",\"state\":\"running\",\"job\":null,\"deployment\":null,"            \
+	"\"last_deployment\":null,\"containers\":[],"                                              \
+	"\"brokers\":[{\"name\":\"local\",\"connected\":true,\"waiting\":0,\"error\":null}]"
+
+static void shows_client_devices_only_if_there_are(void **state)
+{
+	(void)state;
+	assert_page("{" DEVICES_STATUS
+		    ",\"devices\":{\"broker\":{\"state\":\"running\",\"port\":8883,"
+		    "\"error\":null},\"discovery\":{\"state\":\"failed\",\"port\":8443,"
+		    "\"error\":\"port 8443 is in use\"},\"devices\":3,\"connected\":1,"
+		    "\"subscriptions\":5,\"routed\":120,\"refused\":3,\"refused_connections\":1,"
+		    "\"cloud\":{\"connected\":false,\"sent\":12,\"received\":4},"
+		    "\"warnings\":[\"the clock\\u001b is wrong\"],"
+		    "\"clients\":[{\"name\":\"Crane\",\"connected\":true,"
+		    "\"since_ms\":1597153144909,\"routed\":120,\"refused\":0},"
+		    "{\"name\":\"Pump\",\"connected\":false,\"routed\":0,\"refused\":3}]}}",
+		"state            running\n"
+		"deployment       none\n"
+		"broker           local: connected\n"
+		"client devices   1 of 3 connected, 5 subscriptions\n"
+		"local broker     running on port 8883; messages routed: 120, refused: 3; "
+		"connections refused: 1\n"
+		"discovery        failed: port 8443 is in use\n"
+		"cloud            not connected; messages sent: 12, received: 4\n"
+		"                 warning: the clock\\x1b is wrong\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n"
+		"\n"
+		"CLIENT  STATE          SINCE      ROUTED  REFUSED\n"
+		"Crane   connected      5 min ago  120     0\n"
+		"Pump    not connected  -          0       3\n");
+	assert_page("{" DEVICES_STATUS ",\"devices\":null}", "state            running\n"
+							     "deployment       none\n"
+							     "broker           local: connected\n"
+							     "lightermand      0.1.0\n"
+							     "containers       none\n");
+}
+
+static void bears_devices_of_other_types(void **state)
+{
+	(void)state;
+	assert_page("{" DEVICES_STATUS ",\"devices\":{\"broker\":7,\"cloud\":{},\"clients\":[7]}}",
+		"state            running\n"
+		"deployment       none\n"
+		"broker           local: connected\n"
+		"client devices   0 of 0 connected, 0 subscriptions\n"
+		"local broker     -\n"
+		"discovery        -\n"
+		"cloud            unknown\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n"
+		"\n"
+		"CLIENT  STATE          SINCE  ROUTED  REFUSED\n"
+		"-       not connected  -      -       -\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +243,8 @@ int main(void)
 		cmocka_unit_test(names_from_outside_cannot_command_the_terminal),
 		cmocka_unit_test(names_what_ends_again_and_again),
 		cmocka_unit_test(bears_members_of_other_types),
+		cmocka_unit_test(shows_client_devices_only_if_there_are),
+		cmocka_unit_test(bears_devices_of_other_types),
 	};
 
 	(void)setenv("TZ", "UTC0", 1);

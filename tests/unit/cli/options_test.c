@@ -94,6 +94,25 @@ static void a_dash_and_what_is_behind_two_are_arguments(void **state)
 	assert_false(options.call.json);
 }
 
+static void a_second_argument_is_for_the_command_that_takes_it(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse(NULL, "device", "add", "--csr", "c", "Crane", "--certificate=d", NULL),
+		LM_OK);
+	assert_string_equal(options.call.argument, "add");
+	assert_string_equal(options.call.second, "Crane");
+	assert_string_equal(options.call.csr, "c");
+	assert_string_equal(options.call.certificate, "d");
+	assert_int_equal(parse(NULL, "device", "list", NULL), LM_OK);
+	assert_null(options.call.second);
+	assert_null(options.call.csr);
+	assert_int_equal(parse(NULL, "device", "add", "a", "b", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "unexpected argument 'b': 'device' takes at most two");
+	assert_int_equal(parse(NULL, "status", "--csr", "c", NULL), LM_E_INVALID);
+	assert_string_equal(err.msg, "'status' does not take --csr");
+}
+
 static void help_needs_nothing_else(void **state)
 {
 	(void)state;
@@ -122,7 +141,7 @@ static void each_wrong_word_has_its_sentence(void **state)
 	ASSERT_WRONG("unknown option '--jsno'; did you mean '--json'?", "status", "--jsno", NULL);
 	ASSERT_WRONG("unknown option '--jso'; did you mean '--json'?", "status", "--jso", NULL);
 	ASSERT_WRONG("unknown option '--sock=/s'", "status", "--sock=/s", NULL);
-	ASSERT_WRONG("unknown option '--ver'", "--ver", NULL);
+	ASSERT_WRONG("unknown option '--vers'", "--vers", NULL);
 	ASSERT_WRONG("unknown option '-x'", "status", "-x", NULL);
 	ASSERT_WRONG("--socket requires a path", "status", "--socket", NULL);
 	ASSERT_WRONG("--socket requires a path", "status", "--socket=", NULL);
@@ -157,6 +176,7 @@ int main(void)
 		cmocka_unit_test(the_socket_is_the_options_then_the_environments),
 		cmocka_unit_test(a_number_of_lines_may_stand_behind_its_letter),
 		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
+		cmocka_unit_test(a_second_argument_is_for_the_command_that_takes_it),
 		cmocka_unit_test(help_needs_nothing_else),
 		cmocka_unit_test(each_wrong_word_has_its_sentence),
 		cmocka_unit_test(every_command_is_complete),
