@@ -50,6 +50,7 @@ enum {
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
 	LIMIT_WEB_IDENTITY_TOKEN = 20 << 10, ///< STS takes 20,000 characters.
 	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
+	LIMIT_DISCOVERY_FILE = 4 << 20,      ///< LIMIT_DEVICES with all their certificates fit.
 	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
@@ -63,6 +64,9 @@ enum {
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_YAML_DOCUMENTS = 100, ///< In one compose file.
+	LIMIT_DEVICES = 2500,       ///< Of a group: V1's own.
+	/// As json_count counts, for discovery.json: 13 a device.
+	LIMIT_DISCOVERY_VALUES = 40000,
 	LIMIT_SERVICES = 1000,
 	LIMIT_LISTENERS = 10000, ///< Sockets of each kind that programs of this device listen on.
 	LIMIT_COMPOSE_VALUES =
