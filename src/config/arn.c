@@ -54,10 +54,11 @@ static bool account_valid(struct lm_str account)
 	return account.n == 12;
 }
 
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 /// [a-zA-Z0-9/_+=,.@-]+-[a-zA-Z0-9]+
 static bool secret_name_valid(struct lm_str name)
 {
-	static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	size_t dash = name.n;
 
 	while (dash > 0 && name.p[dash - 1] != '-')
@@ -66,7 +67,7 @@ static bool secret_name_valid(struct lm_str name)
 		return false;
 	struct lm_str head = {name.p, dash - 1};
 	struct lm_str tail = {name.p + dash, name.n - dash};
-	return all_of(head, "ABCDEFGHIJKLMNOPQRSTUVWXYZ/_+=,.@-") && all_of(tail, upper);
+	return all_of(head, UPPER "/_+=,.@-") && all_of(tail, UPPER);
 }
 
 // The documented pattern says "aws(-[a-z]+)", which would refuse the partition "aws" of its own
@@ -83,4 +84,41 @@ bool arn_is_secret(struct lm_str text)
 	return arn_partition_known(arn.partition) &&
 	       lm_str_eq(arn.service, LM_STR("secretsmanager")) && arn_region_valid(arn.region) &&
 	       account_valid(arn.account) && secret_name_valid(name);
+}
+
+bool arn_is_thing(struct lm_str text, struct lm_str *ret_name)
+{
+	enum { NAME_MAX_BYTES = 128 };
+	struct arn arn;
+
+	if (!arn_parse(text, &arn))
+		return false;
+	struct lm_str name = arn.resource;
+	if (!lm_str_eq(lm_str_cut(&name, '/'), LM_STR("thing")))
+		return false;
+	bool fits = arn_partition_known(arn.partition) && lm_str_eq(arn.service, LM_STR("iot")) &&
+		    arn_region_valid(arn.region) && account_valid(arn.account) &&
+		    name.n <= NAME_MAX_BYTES && all_of(name, UPPER ":_-");
+	if (fits && ret_name)
+		*ret_name = name;
+	return fits;
+}
+
+bool arn_is_function(struct lm_str text)
+{
+	enum { FUNCTION_NAME_MAX = 64, QUALIFIER_MAX = 128 };
+	struct arn arn;
+
+	if (!arn_parse(text, &arn))
+		return false;
+	struct lm_str rest = arn.resource;
+	bool is_greengrass = arn.region.n == 0 && arn.account.n == 0;
+	if (!arn_partition_known(arn.partition) || !lm_str_eq(arn.service, LM_STR("lambda")) ||
+		!(is_greengrass || (arn_region_valid(arn.region) && account_valid(arn.account))) ||
+		!lm_str_eq(lm_str_cut(&rest, ':'), LM_STR("function")))
+		return false;
+	bool is_qualified = lm_str_find(rest, ':') < rest.n;
+	struct lm_str name = lm_str_cut(&rest, ':');
+	return name.n <= FUNCTION_NAME_MAX && all_of(name, UPPER "_-") &&
+	       (!is_qualified || (rest.n <= QUALIFIER_MAX && all_of(rest, UPPER "$_-")));
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/definition.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "config/arn.h"
 #include "config/group_form.h"
 #include "config/parameters.h"
+#include "config/topic.h"
 
+#include <ctype.h>
 #include <limits.h>
 
 #define RESERVED_ID "DOCKER_DEPLOYER_SECRET_RESOURCE_RESERVED_ID_"
@@ -65,18 +68,68 @@ static bool refuse_word(const char *words, struct lm_buf *why)
 	return false;
 }
 
+static bool take_item_id(const json_t *value, struct lm_str *ret, struct lm_buf *why)
+{
+	enum { ID_MAX = 128 };
+
+	if (!schema_take_text(value, ret, why))
+		return false;
+	bool fits = ret->n <= ID_MAX && schema_is_alnum(*ret, ":_-");
+	return fits || schema_refuse(why, "must be 1 to 128 letters, digits, ':', '_' or '-'");
+}
+
+/// Only checked.
 static bool read_item_id(
 	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
 {
-	enum { ID_MAX = 128 };
 	struct lm_str text;
 
 	(void)key;
 	(void)field;
+	return take_item_id(value, &text, why);
+}
+
+static bool read_kept_id(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct lm_str text;
+
+	(void)key;
+	if (!take_item_id(value, &text, why))
+		return false;
+	schema_put_text(field, text);
+	return true;
+}
+
+static bool read_thing(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct lm_str text;
+
+	(void)key;
 	if (!schema_take_text(value, &text, why))
 		return false;
-	bool fits = text.n <= ID_MAX && schema_is_alnum(text, ":_-");
-	return fits || schema_refuse(why, "must be 1 to 128 letters, digits, ':', '_' or '-'");
+	if (!arn_is_thing(text, NULL))
+		return schema_refuse(why,
+			"must be a thing's ARN, arn:<partition>:iot:<region>:<account>:"
+			"thing/<name>, the name of 1 to 128 letters, digits, ':', '_' or '-'");
+	schema_put_text(field, text);
+	return true;
+}
+
+static bool read_subject(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct lm_str text;
+	const char *rule;
+
+	(void)key;
+	if (!schema_take_text(value, &text, why))
+		return false;
+	if (!topic_is_filter(text, &rule))
+		return schema_refuse(why, "is no topic that can be subscribed to: it %s", rule);
+	schema_put_text(field, text);
+	return true;
 }
 
 /// One of the words of the key's pattern.
@@ -126,6 +179,9 @@ static bool read_space(
 }
 
 static const struct schema_type ID = {read_item_id, NULL, NULL};
+static const struct schema_type KEPT_ID = {read_kept_id, NULL, schema_finish_text};
+static const struct schema_type THING = {read_thing, NULL, schema_finish_text};
+static const struct schema_type SUBJECT = {read_subject, NULL, schema_finish_text};
 static const struct schema_type WORD = {read_item_word, NULL, schema_finish_text};
 static const struct schema_type FLAG = {read_flag, NULL, NULL};
 static const struct schema_type SPACE = {read_space, NULL, NULL};
@@ -138,17 +194,25 @@ static const struct schema_key CONNECTOR_KEYS[] = {
 	{"Policy", &SCHEMA_ANY},
 };
 #define CORE(member) offsetof(struct group_core, member)
-static const struct schema_key THING_KEYS[] = {
+static const struct schema_key CORE_KEYS[] = {
 	{"Id", &ID, .required = true},
 	{"ThingArn", &SCHEMA_TEXT, CORE(thing_arn), .required = true},
 	{"CertificateArn", &SCHEMA_TEXT, CORE(certificate_arn), .required = true},
 	{"SyncShadow", &FLAG, CORE(sync_shadow)},
 };
+#define DEVICE(member) offsetof(struct group_device, member)
+static const struct schema_key DEVICE_KEYS[] = {
+	{"Id", &KEPT_ID, DEVICE(id), .required = true},
+	{"ThingArn", &THING, DEVICE(thing_arn), .required = true},
+	{"CertificateArn", &SCHEMA_TEXT, DEVICE(certificate_arn), .required = true},
+	{"SyncShadow", &FLAG, DEVICE(sync_shadow)},
+};
+#define SUBSCRIPTION(member) offsetof(struct group_subscription, member)
 static const struct schema_key SUBSCRIPTION_KEYS[] = {
-	{"Id", &ID, .required = true},
-	{"Source", &SCHEMA_TEXT, .required = true},
-	{"Subject", &SCHEMA_TEXT, .required = true},
-	{"Target", &SCHEMA_TEXT, .required = true},
+	{"Id", &KEPT_ID, SUBSCRIPTION(id), .required = true},
+	{"Source", &SCHEMA_TEXT, SUBSCRIPTION(source), .required = true},
+	{"Subject", &SUBJECT, SUBSCRIPTION(subject), .required = true},
+	{"Target", &SCHEMA_TEXT, SUBSCRIPTION(target), .required = true},
 };
 #define LOGGER(member) offsetof(struct group_logger, member)
 static const struct schema_key LOGGER_KEYS[] = {
@@ -164,11 +228,12 @@ static const struct schema_key LOGGER_KEYS[] = {
 static const struct group_array {
 	const char *name; ///< First: lm_str_nearest looks here.
 	struct schema schema;
+	size_t max; ///< Of items; 0: none of its own.
 } ARRAYS[] = {
 	{"Connectors", SCHEMA(CONNECTOR_KEYS)},
-	{"Cores", SCHEMA(THING_KEYS)},
-	{"Devices", SCHEMA(THING_KEYS)},
-	{"Subscriptions", SCHEMA(SUBSCRIPTION_KEYS)},
+	{"Cores", SCHEMA(CORE_KEYS)},
+	{"Devices", SCHEMA(DEVICE_KEYS), LIMIT_DEVICES},
+	{"Subscriptions", SCHEMA(SUBSCRIPTION_KEYS), LIMIT_SUBSCRIPTIONS},
 	{"Loggers", SCHEMA(LOGGER_KEYS)},
 	{"Resources", {0}},
 	{"Functions", {0}},
@@ -221,6 +286,15 @@ static void *next_item(struct group *g, const char *array, size_t n)
 		g->loggers = g->loggers ? g->loggers : lm_xcalloc(n, sizeof(*g->loggers));
 		return &g->loggers[g->loggers_n++];
 	}
+	if (strcmp(array, "Devices") == 0) {
+		g->devices = g->devices ? g->devices : lm_xcalloc(n, sizeof(*g->devices));
+		return &g->devices[g->devices_n++];
+	}
+	if (strcmp(array, "Subscriptions") == 0) {
+		g->subscriptions = g->subscriptions ? g->subscriptions
+						    : lm_xcalloc(n, sizeof(*g->subscriptions));
+		return &g->subscriptions[g->subscriptions_n++];
+	}
 	return NULL;
 }
 
@@ -233,6 +307,11 @@ static void read_array(struct group_reader *w, const struct group_array *array, 
 	if (!json_is_array(items)) {
 		validation_errors_add(w->errors, array->name, NULL, items,
 			"must be an array, but is %s", json_type_name(items));
+		return;
+	}
+	if (array->max && json_array_size(items) > array->max) {
+		validation_errors_add(w->errors, array->name, NULL, NULL,
+			"has %zu items; a group can have %zu", json_array_size(items), array->max);
 		return;
 	}
 	json_array_foreach(items, i, item)
@@ -439,6 +518,180 @@ static void read_connectors(struct group_reader *w, const json_t *connectors)
 			"/versions/<1..7>)");
 }
 
+// Devices and subscriptions
+
+/// The SHA-256 that the ID of a certificate of AWS IoT is, in lower case; NULL: it is none. The
+/// caller frees.
+static char *certificate_sha256(const char *arn)
+{
+	enum { DIGITS = 64 };
+	const char *id = arn ? lm_path_base(arn) : "";
+	char *sha256;
+
+	if (strlen(id) != DIGITS || strspn(id, "0123456789abcdefABCDEF") != DIGITS)
+		return NULL;
+	sha256 = lm_xstrdup(id);
+	for (size_t i = 0; i < DIGITS; i++)
+		sha256[i] = (char)tolower((unsigned char)sha256[i]);
+	return sha256;
+}
+
+/// Fills in what follows from the keys, and refuses a thing that is listed twice: its name is what
+/// it connects with.
+static void check_devices(struct group_reader *w, const json_t *devices)
+{
+	lm_auto_json json_t *seen = json_object();
+	size_t i, n = 0;
+	json_t *item;
+
+	json_array_foreach(devices, i, item)
+	{
+		lm_auto_free char *place = item_place("Devices", i, item);
+		const json_t *arn = json_object_get(item, "ThingArn");
+		struct lm_str name;
+		if (!json_is_object(item))
+			continue;
+		struct group_device *device = &w->group->devices[n++];
+		if (!device->thing_arn || !arn_is_thing(lm_str(device->thing_arn), &name))
+			continue; // another error is about it
+		device->thing_name = copy_str(name);
+		device->certificate_sha256 = certificate_sha256(device->certificate_arn);
+		const json_t *first = json_object_get(seen, device->thing_name);
+		if (first)
+			validation_errors_add(w->errors, place, "ThingArn", arn,
+				"has the thing name of item %d already",
+				(int)json_integer_value(first));
+		else
+			json_object_set_new(seen, device->thing_name, json_integer((json_int_t)i));
+	}
+}
+
+/// The ARNs of the group's things, to look them up.
+static json_t *list_things(const struct group *g)
+{
+	json_t *things = json_object();
+
+	for (size_t i = 0; i < g->cores_n; i++) {
+		if (g->cores[i].thing_arn)
+			json_object_set_new(things, g->cores[i].thing_arn, json_string("core"));
+	}
+	for (size_t i = 0; i < g->devices_n; i++) {
+		if (g->devices[i].thing_arn)
+			json_object_set_new(things, g->devices[i].thing_arn, json_string("device"));
+	}
+	return things;
+}
+
+/// A source or target, and where it stands.
+struct endpoint_place {
+	const char *place, *key;
+	const json_t *value;
+};
+
+static void check_thing_endpoint(
+	struct group_reader *w, const struct endpoint_place *at, const json_t *things)
+{
+	const char *kind = json_get_text(things, json_string_value(at->value));
+
+	if (!kind)
+		validation_errors_add(w->errors, at->place, at->key, at->value,
+			"is a thing that Devices does not have");
+	else if (strcmp(kind, "core") == 0)
+		warn(w,
+			"%s: %s is the core itself, with which nothing is exchanged here, "
+			"ignoring",
+			at->place, at->key);
+}
+
+/// False: it is no connector's ARN. A version that is not deployed is an error: V1 took such a
+/// subscription as one of a connector that is gone.
+static bool check_connector_endpoint(struct group_reader *w, const struct endpoint_place *at)
+{
+	const struct connector_definition *def = &w->group->connector;
+	char shown[4 * 120 + 32];
+	struct lm_str name, version;
+	struct arn arn;
+
+	if (!arn_parse(json_text(at->value), &arn) ||
+		!lm_str_eq(arn.service, LM_STR("greengrass")) ||
+		!split_resource(arn.resource, &name, &version))
+		return false;
+	if (!lm_str_eq(name, LM_STR(CONNECTOR_NAME))) {
+		warn(w,
+			"%s: %s is another connector (%s), with which nothing is exchanged, "
+			"ignoring",
+			at->place, at->key,
+			lm_str_shorten(json_text(at->value), 120, shown, sizeof(shown)));
+	} else if (def->arn && strcmp(def->arn, json_string_value(at->value)) != 0) {
+		lm_str_shorten(version, 20, shown, sizeof(shown));
+		validation_errors_add(w->errors, at->place, at->key, at->value,
+			"names version %s of the connector, but deployed is version %u: it must "
+			"be exactly %s",
+			shown, def->version, def->arn);
+	}
+	return true;
+}
+
+static void check_endpoint(
+	struct group_reader *w, const struct endpoint_place *at, const json_t *things)
+{
+	struct lm_str text = json_text(at->value);
+
+	if (lm_str_eq(text, LM_STR(ENDPOINT_CLOUD)) || lm_str_eq(text, LM_STR(ENDPOINT_SHADOWS)))
+		return;
+	if (arn_is_thing(text, NULL))
+		check_thing_endpoint(w, at, things);
+	else if (!arn_is_function(text) && !check_connector_endpoint(w, at))
+		validation_errors_add(w->errors, at->place, at->key, at->value,
+			"must be the ARN of a thing, a Lambda function or the connector, or "
+			"\"" ENDPOINT_CLOUD "\" or \"" ENDPOINT_SHADOWS "\"");
+}
+
+static void check_subscription(struct group_reader *w, const char *place, const json_t *item,
+	size_t i, const json_t *things, json_t *seen)
+{
+	static const char *const ends[] = {"Source", "Target"};
+	const char *source = json_get_text(item, "Source");
+	const char *subject = json_get_text(item, "Subject");
+	const char *target = json_get_text(item, "Target");
+
+	for (size_t k = 0; k < LM_ARRAY_SIZE(ends); k++) {
+		const json_t *value = json_object_get(item, ends[k]);
+
+		if (json_is_string(value) && json_string_length(value) > 0)
+			check_endpoint(w, &(struct endpoint_place){place, ends[k], value}, things);
+	}
+	if (!source || !subject || !target)
+		return;
+	if (strcmp(source, target) == 0 && strcmp(source, ENDPOINT_CLOUD) == 0)
+		validation_errors_add(w->errors, place, "Target", json_object_get(item, "Target"),
+			"is the Source, too: a message would come back for ever");
+	// None of them has a line end in it.
+	lm_auto_free char *all = lm_xasprintf("%s\n%s\n%s", source, subject, target);
+	const json_t *first = json_object_get(seen, all);
+	if (first)
+		warn(w, "%s: is the same as item %d, ignoring", place,
+			(int)json_integer_value(first));
+	else
+		json_object_set_new(seen, all, json_integer((json_int_t)i));
+}
+
+static void check_subscriptions(struct group_reader *w, const json_t *subscriptions)
+{
+	lm_auto_json json_t *things = list_things(w->group);
+	lm_auto_json json_t *seen = json_object();
+	size_t i;
+	json_t *item;
+
+	if (json_array_size(subscriptions) > LIMIT_SUBSCRIPTIONS)
+		return;
+	json_array_foreach(subscriptions, i, item)
+	{
+		lm_auto_free char *place = item_place("Subscriptions", i, item);
+		check_subscription(w, place, item, i, things, seen);
+	}
+}
+
 static void note_reserved_ids(struct group_reader *w, const json_t *resources)
 {
 	size_t i;
@@ -496,6 +749,9 @@ static void read_version(struct group_reader *w, const json_t *version)
 			warn_unknown(w, key);
 	}
 	read_connectors(w, json_object_get(version, "Connectors"));
+	if (w->group->devices)
+		check_devices(w, json_object_get(version, "Devices"));
+	check_subscriptions(w, json_object_get(version, "Subscriptions"));
 	note_reserved_ids(w, json_object_get(version, "Resources"));
 }
 
@@ -544,7 +800,7 @@ static const json_t *unwrap(struct group_reader *w, const json_t *document)
 
 static json_t *reduce(const json_t *version, const json_t *ours)
 {
-	static const char *const kept[] = {"Cores", "Loggers"};
+	static const char *const kept[] = {"Cores", "Devices", "Subscriptions", "Loggers"};
 	json_t *reduced = json_object();
 	json_t *connectors = json_array();
 
@@ -640,6 +896,15 @@ void group_destroy(struct group *group)
 	for (size_t i = 0; i < group->cores_n; i++)
 		schema_finish(&find_array("Cores")->schema, &group->cores[i]);
 	free(group->cores);
+	for (size_t i = 0; i < group->devices_n; i++) {
+		schema_finish(&find_array("Devices")->schema, &group->devices[i]);
+		free(group->devices[i].thing_name);
+		free(group->devices[i].certificate_sha256);
+	}
+	free(group->devices);
+	for (size_t i = 0; i < group->subscriptions_n; i++)
+		schema_finish(&find_array("Subscriptions")->schema, &group->subscriptions[i]);
+	free(group->subscriptions);
 	for (size_t i = 0; i < group->warnings_n; i++)
 		free(group->warnings[i]);
 	free(group->warnings);

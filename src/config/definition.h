@@ -69,13 +69,41 @@ struct group_core {
 	bool sync_shadow;
 };
 
+#define ENDPOINT_CLOUD "cloud"
+#define ENDPOINT_SHADOWS "GGShadowService"
+
+/// A client device: a thing that connects to the broker of the group.
+struct group_device {
+	char *id, *thing_arn;
+	char *thing_name; ///< The last part of `thing_arn`; no two devices have the same.
+	char *certificate_arn;
+	char *certificate_sha256; ///< The last part of `certificate_arn`, in lower case, if it is
+				  ///< 64 hexadecimal digits: the SHA-256 of the certificate's DER
+				  ///< form. NULL: it is something else.
+	bool sync_shadow;
+};
+
+/// What comes from `source` on a topic that matches `subject` goes to `target`. Those two are the
+/// ARN of a device, of a Lambda function or of the connector (exactly as it is deployed), or
+/// ENDPOINT_CLOUD or ENDPOINT_SHADOWS. After a warning also the ARN of another connector or of the
+/// core, with which nothing is exchanged.
+struct group_subscription {
+	char *id, *source;
+	char *subject; ///< A filter (config/topic.h).
+	char *target;
+};
+
 struct group {
 	struct connector_definition connector;
 	struct group_logger *loggers;
 	size_t loggers_n;
 	struct group_core *cores;
 	size_t cores_n;
-	char **warnings; ///< Whole sentences, with their place.
+	struct group_device *devices;
+	size_t devices_n; ///< At most LIMIT_DEVICES.
+	struct group_subscription *subscriptions;
+	size_t subscriptions_n; ///< At most LIMIT_SUBSCRIPTIONS.
+	char **warnings;        ///< Whole sentences, with their place.
 	size_t warnings_n;
 	json_t *json; ///< As written, reduced to what we use: see group_to_json.
 };
@@ -95,6 +123,6 @@ lm_rc definition_parse_json(const json_t *document, struct validation_errors *er
 void group_destroy(struct group *group);
 LM_DEFINE_CLEANUP(struct group, group_destroy)
 
-/// {"Connectors":[ours],"Cores":[…],"Loggers":[…]}: what definition_parse_json reads back as an
-/// equal group. A new reference.
+/// {"Connectors":[ours],"Cores":[…],"Devices":[…],"Subscriptions":[…],"Loggers":[…]}: what
+/// definition_parse_json reads back as an equal group. A new reference.
 json_t *group_to_json(const struct group *group);

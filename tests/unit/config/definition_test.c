@@ -105,6 +105,18 @@ static void reads_a_group_file_with_all_its_arrays(void **state)
 	assert_string_equal(g->loggers[1].type, "AWSCloudWatch");
 	assert_int_equal(g->cores_n, 1);
 	assert_true(g->cores[0].sync_shadow);
+	assert_int_equal(g->devices_n, 1);
+	assert_string_equal(g->devices[0].id, "docker-device");
+	assert_string_equal(g->devices[0].thing_name, "MyDockerDevice");
+	assert_string_equal(g->devices[0].certificate_sha256,
+		"1111111111111111111111111111111111111111111111111111111111111111");
+	assert_false(g->devices[0].sync_shadow);
+	assert_int_equal(g->subscriptions_n, 3);
+	assert_string_equal(g->subscriptions[1].id, "device-to-shadow");
+	assert_string_equal(g->subscriptions[1].source, g->devices[0].thing_arn);
+	assert_string_equal(
+		g->subscriptions[1].subject, "$aws/things/MyDockerDevice/shadow/update");
+	assert_string_equal(g->subscriptions[1].target, "GGShadowService");
 	assert_int_equal(g->warnings_n, 2); // policies without effect
 }
 
@@ -509,7 +521,9 @@ static void reads_its_own_json_back_as_equal(void **state)
 	assert_int_equal(definition_parse_json(json, &errors, &b, &err), LM_OK);
 	assert_true(group_equal(a, b));
 	assert_false(group_equal(a, other));
-	assert_null(json_object_get(json, "Subscriptions"));
+	assert_int_equal(json_array_size(json_object_get(json, "Subscriptions")), 3);
+	assert_int_equal(b->devices_n, 1);
+	assert_int_equal(b->subscriptions_n, 3);
 }
 
 static void refuses_secret_lists_of_many_values_unparsed(void **state)
@@ -543,6 +557,200 @@ static void refuses_secret_lists_that_are_not_lists_of_secrets(void **state)
 		PLACE "AWSSecretsArnList: []: must be a string, but is an array");
 }
 
+// Devices and subscriptions
+
+#define THING(name) "arn:aws:iot:eu-west-1:123456789012:thing/" name
+#define DEVICE(id, name)                                                                           \
+	"{\"Id\":\"" id "\",\"ThingArn\":\"" THING(name) "\",\"CertificateArn\":\"c\"}"
+#define SUBSCRIPTION(source, subject, target)                                                      \
+	"{\"Id\":\"s\",\"Source\":\"" source "\",\"Subject\":\"" subject "\",\"Target\":\"" target \
+	"\"}"
+#define WITH(devices, subscriptions)                                                               \
+	"{\"Connectors\":[" ENTRY(ARN("7"), "") "],\"Cores\":[" DEVICE("core",                     \
+		"Core") "],\"Devices\":[" devices "],\"Subscriptions\":[" subscriptions "]}"
+#define ONE(source, subject, target) WITH(DEVICE("d", "D"), SUBSCRIPTION(source, subject, target))
+#define ARN_SHOWN "\"arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationD…(80 bytes)\""
+
+static void takes_every_kind_of_endpoint(void **state)
+{
+	static const char *const endpoints[] = {"cloud", "GGShadowService", THING("D"), ARN("7"),
+		"arn:aws:lambda:eu-west-1:123456789012:function:F",
+		"arn:aws:lambda:eu-west-1:123456789012:function:F:alias_1",
+		"arn:aws:lambda:eu-west-1:123456789012:function:F:$LATEST",
+		"arn:aws:lambda:::function:GGIPDetector:1"};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(endpoints); i++) {
+		lm_auto_free char *text = lm_xasprintf(
+			WITH(DEVICE("d", "D"), SUBSCRIPTION("%s", "a/+/#", THING("D"))),
+			endpoints[i]);
+		lm_auto(group_destroy_p) struct group *g = expect_valid(lm_str(text));
+
+		assert_int_equal(g->warnings_n, 0);
+		assert_string_equal(g->subscriptions[0].source, endpoints[i]);
+		assert_string_equal(g->subscriptions[0].subject, "a/+/#");
+	}
+}
+
+static void refuses_subscriptions_of_what_is_not_there(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} cases[] = {
+		{ONE(THING("E"), "a", "cloud"),
+			"Subscriptions[0] (s): Source: \"" THING("E") "\": is a thing that Devices "
+								      "does not have"},
+		{ONE("cloud", "a", ARN("6")),
+			"Subscriptions[0] (s): Target: " ARN_SHOWN
+			": names version 6 of the connector, but deployed is version 7: it must be "
+			"exactly " ARN("7")},
+		{ONE("cloud", "a", "cloud"), "Subscriptions[0] (s): Target: \"cloud\": is the "
+					     "Source, too: a message would come back for ever"},
+		{ONE("Cloud", "a", ARN("7")),
+			"Subscriptions[0] (s): Source: \"Cloud\": must be the ARN of a thing, a "
+			"Lambda function or the connector, or \"cloud\" or \"GGShadowService\""},
+		{ONE("arn:aws:lambda:eu-west-1:123456789012:function:F:1:2", "a", "cloud"),
+			"Subscriptions[0] (s): Source: "
+			"\"arn:aws:lambda:eu-west-1:123456789012:function:F:1:2\": must be the ARN "
+			"of a thing, a Lambda function or the connector, or \"cloud\" or "
+			"\"GGShadowService\""},
+		{ONE("cloud", "a/#/b", "GGShadowService"),
+			"Subscriptions[0] (s): Subject: \"a/#/b\": is no topic that can be "
+			"subscribed to: it has a '#' that is not the whole last level"},
+		{ONE("cloud", "", "GGShadowService"),
+			"Subscriptions[0] (s): Subject: \"\": must not be empty"},
+		{WITH("", "7"), "Subscriptions[0]: 7: must be an object, but is a number"},
+		{WITH("7," DEVICE("d", "D"), ""),
+			"Devices[0]: 7: must be an object, but is a number"},
+		{WITH(DEVICE("d", "D") "," DEVICE("e", "D"), ""),
+			"Devices[1] (e): ThingArn: \"" THING(
+				"D") "\": has the thing name of item 0 "
+				     "already"},
+		{WITH(DEVICE("d", "D") "," DEVICE("d", "E"), ""),
+			"Devices[1] (d): Id: \"d\": is the Id of item 0 already"},
+		{WITH(DEVICE("d", "D.E"), ""),
+			"Devices[0] (d): ThingArn: \"" THING(
+				"D.E") "\": must be a thing's ARN, "
+				       "arn:<partition>:iot:<region>:<account>:thing/<name>, the "
+				       "name of 1 to 128 letters, digits, ':', '_' or '-'"},
+		{WITH("{\"Id\":\"d\",\"ThingArn\":\"" THING(
+			      "D") "\",\"CertificateArn\":\"c\",\"SyncShadow\":\"yes\"}",
+			 ""),
+			"Devices[0] (d): SyncShadow: \"yes\": must be true or false"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
+		expect_error(cases[i].text, cases[i].line);
+}
+
+static void warns_of_subscriptions_without_effect(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = expect_valid(LM_STR(WITH(DEVICE("d", "D"),
+		SUBSCRIPTION("cloud", "a",
+			THING("Core")) ","
+				       "{\"Id\":\"t\",\"Source\":\"arn:aws:greengrass:eu-west-1::/"
+				       "connectors/SNS/versions/4\","
+				       "\"Subject\":\"a\",\"Target\":\"cloud\"},"
+				       "{\"Id\":\"u\",\"Source\":\"cloud\",\"Subject\":\"a\","
+				       "\"Target\":\"" THING("Core") "\"}")));
+
+	(void)state;
+	assert_int_equal(g->subscriptions_n, 3);
+	assert_int_equal(g->warnings_n, 4);
+	assert_string_equal(g->warnings[0],
+		"Subscriptions[0] (s): Target is the core itself, with which nothing is exchanged "
+		"here, ignoring");
+	assert_string_equal(g->warnings[1],
+		"Subscriptions[1] (t): Source is another connector "
+		"(arn:aws:greengrass:eu-west-1::/connectors/SNS/versions/4), with which nothing is "
+		"exchanged, ignoring");
+	assert_string_equal(
+		g->warnings[3], "Subscriptions[2] (u): is the same as item 0, ignoring");
+}
+
+static void a_certificate_arn_has_a_fingerprint_if_its_id_is_one(void **state)
+{
+	static const char hex[] =
+		"ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+	static const char lower[] =
+		"abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+	const struct {
+		const char *head, *tail;
+		bool is_fingerprint;
+	} cases[] = {
+		{"arn:aws:iot:eu-west-1:123456789012:cert/", "", true},
+		{"", "", true},
+		{"arn:aws:iot:eu-west-1:123456789012:cert/", "0", false},
+		{"arn:aws:iot:eu-west-1:123456789012:cert/x/", "/", false},
+		{"arn:aws:iot:eu-west-1:123456789012:cert", "", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_free char *text = lm_xasprintf(
+			WITH("{\"Id\":\"d\",\"ThingArn\":\"" THING(
+				     "D") "\","
+					  "\"CertificateArn\":\"%s%s%s\",\"SyncShadow\":\"TRUE\"}",
+				""),
+			cases[i].head, hex, cases[i].tail);
+		lm_auto(group_destroy_p) struct group *g = expect_valid(lm_str(text));
+
+		assert_true(g->devices[0].sync_shadow);
+		if (cases[i].is_fingerprint)
+			assert_string_equal(g->devices[0].certificate_sha256, lower);
+		else
+			assert_null(g->devices[0].certificate_sha256);
+	}
+}
+
+static void fill_group(struct lm_buf *text, size_t devices, size_t subscriptions)
+{
+	(void)lm_buf_puts(text, "{\"Connectors\":[" ENTRY(ARN("7"), "") "],\"Devices\":[");
+	for (size_t i = 0; i < devices; i++)
+		(void)lm_buf_printf(text,
+			"%s{\"Id\":\"d%zu\",\"ThingArn\":\"" THING("D%zu") "\",\"CertificateArn\":"
+									   "\"c\"}",
+			i ? "," : "", i, i);
+	(void)lm_buf_puts(text, "],\"Subscriptions\":[");
+	for (size_t i = 0; i < subscriptions; i++)
+		(void)lm_buf_printf(text,
+			"%s{\"Id\":\"s%zu\",\"Source\":\"" THING("D%zu") "\",\"Subject\":\"a/%zu\","
+									 "\"Target\":\"cloud\"}",
+			i ? "," : "", i, devices ? i % devices : 0, i);
+	assert_true(lm_buf_puts(text, "]}"));
+}
+
+static void takes_what_greengrass_took_and_no_more(void **state)
+{
+	lm_auto_buf struct lm_buf most = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto_buf struct lm_buf devices = LM_BUF(LIMIT_GROUP_FILE);
+	lm_auto_buf struct lm_buf subscriptions = LM_BUF(LIMIT_GROUP_FILE);
+
+	(void)state;
+	fill_group(&most, LIMIT_DEVICES, LIMIT_SUBSCRIPTIONS);
+	lm_auto(group_destroy_p) struct group *g = expect_valid(lm_buf_str(&most));
+	assert_int_equal(g->devices_n, LIMIT_DEVICES);
+	assert_int_equal(g->subscriptions_n, LIMIT_SUBSCRIPTIONS);
+	assert_int_equal(g->warnings_n, 0);
+	fill_group(&devices, LIMIT_DEVICES + 1, 0);
+	expect_error_in(lm_buf_str(&devices), "Devices: has 2501 items; a group can have 2500");
+	fill_group(&subscriptions, 1, LIMIT_SUBSCRIPTIONS + 1);
+	expect_error_in(lm_buf_str(&subscriptions),
+		"Subscriptions: has 10001 items; a group can have 10000");
+}
+
+static void a_group_without_devices_is_as_before(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g = expect_valid(LM_STR(GROUP("7", "")));
+	lm_auto_json json_t *json = group_to_json(g);
+
+	(void)state;
+	assert_null(g->devices);
+	assert_null(g->subscriptions);
+	assert_int_equal(json_object_size(json), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,6 +779,12 @@ int main(void)
 		cmocka_unit_test(reads_its_own_json_back_as_equal),
 		cmocka_unit_test(refuses_secret_lists_of_many_values_unparsed),
 		cmocka_unit_test(refuses_secret_lists_that_are_not_lists_of_secrets),
+		cmocka_unit_test(takes_every_kind_of_endpoint),
+		cmocka_unit_test(refuses_subscriptions_of_what_is_not_there),
+		cmocka_unit_test(warns_of_subscriptions_without_effect),
+		cmocka_unit_test(a_certificate_arn_has_a_fingerprint_if_its_id_is_one),
+		cmocka_unit_test(takes_what_greengrass_took_and_no_more),
+		cmocka_unit_test(a_group_without_devices_is_as_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
