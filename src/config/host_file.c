@@ -19,6 +19,11 @@ enum {
 	SHIPPING_MAX_S = 3600,
 	SILENCE_S = 60,
 	SILENCE_MAX_S = 3600,
+	NAMES_MAX = 32,
+	NAME_MAX_BYTES = 253, ///< DNS's own.
+	PORT_DISCOVERY = 8443,
+	PORT_ALPN = 443,
+	PORT_MAX = 65535,
 };
 
 /// A topic's name, or false for none; true is the default.
@@ -69,6 +74,70 @@ static bool read_textfile(
 	return SCHEMA_PATH.read(key, value, field, why);
 }
 
+static bool read_port_or_none(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct host_port *port = field;
+
+	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+		json_integer_value(value) > key->highest)
+		return schema_refuse(
+			why, "must be a number from 1 to %u, or 0 for none", key->highest);
+	*port = (struct host_port){true, (unsigned)json_integer_value(value)};
+	return true;
+}
+
+static json_t *write_port_or_none(const void *field)
+{
+	return json_integer(((const struct host_port *)field)->number);
+}
+
+static void finish_names(void *field)
+{
+	struct host_names *names = field;
+
+	for (size_t i = 0; i < names->n; i++)
+		free(names->items[i]);
+	free(names->items);
+}
+
+static bool read_names(
+	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
+{
+	struct host_names *names = field;
+	size_t i;
+	json_t *item;
+
+	(void)key;
+	if (!json_is_array(value) || json_array_size(value) > NAMES_MAX)
+		return schema_refuse(why, "must be an array of at most %d names", NAMES_MAX);
+	names->items = lm_xcalloc(NAMES_MAX, sizeof(char *));
+	json_array_foreach(value, i, item)
+	{
+		struct lm_str name;
+
+		if (!schema_take_text(item, &name, why))
+			return false;
+		if (name.n > NAME_MAX_BYTES || !schema_is_alnum(name, ".:-"))
+			return schema_refuse(why,
+				"item %zu must be a host name or an address, without a port", i);
+		names->items[names->n++] = lm_xmemdup0(name.p, name.n);
+	}
+	return true;
+}
+
+static json_t *write_names(const void *field)
+{
+	const struct host_names *names = field;
+	json_t *array = names->n ? json_array() : NULL;
+
+	for (size_t i = 0; i < names->n; i++)
+		json_array_append_new(array, json_string(names->items[i]));
+	return array;
+}
+
+static const struct schema_type PORT_OR_NONE = {read_port_or_none, write_port_or_none, NULL};
+static const struct schema_type NAMES = {read_names, write_names, finish_names};
 static const struct schema_type TOPIC = {read_topic, write_topic, finish_topic};
 static const struct schema_type TEXTFILE = {read_textfile, schema_write_text, schema_finish_text};
 
@@ -117,6 +186,19 @@ static const struct schema_key METRICS_KEYS[] = {
 };
 static const struct schema METRICS = KEYS(METRICS_KEYS);
 
+static const struct schema_key DEVICES_KEYS[] = {
+	{"brokerPort", &SCHEMA_NUMBER, AT(devices.broker_port), .lowest = 1, .highest = PORT_MAX},
+	{"discoveryPort", &SCHEMA_NUMBER, AT(devices.discovery_port), .lowest = 1, .highest = PORT_MAX},
+	{"alpnPort", &PORT_OR_NONE, AT(devices.alpn_port), .highest = PORT_MAX},
+	{"cloudPort", &SCHEMA_NUMBER, AT(devices.cloud_port), .lowest = 1, .highest = PORT_MAX},
+	{"names", &NAMES, AT(devices.names)},
+	{"ca", &SCHEMA_PATH, AT(devices.ca)},
+	{"user", &SCHEMA_TEXT, AT(devices.user)},
+	{"localGroup", &SCHEMA_TEXT, AT(devices.local_group)},
+	{"mosquitto", &SCHEMA_PATH, AT(devices.mosquitto)},
+};
+static const struct schema DEVICES = KEYS(DEVICES_KEYS);
+
 static const struct schema_key HOST_KEYS[] = {
 	{"greengrassRoot", &SCHEMA_PATH, AT(greengrass_root)},
 	{"writeDirectory", &SCHEMA_PATH, AT(write_directory)},
@@ -135,6 +217,7 @@ static const struct schema_key HOST_KEYS[] = {
 	{"objectStore", .members = &OBJECT_STORE},
 	{"secretStore", .members = &SECRET_STORE},
 	{"docker", .members = &DOCKER},
+	{"devices", .members = &DEVICES},
 	{"metrics", .members = &METRICS},
 	{"mqtt", &SCHEMA_ANY}, // see read_brokers
 };
@@ -150,7 +233,7 @@ static const struct schema TOPICS = KEYS(TOPICS_KEYS);
 
 static const struct schema_key BROKER_KEYS[] = {
 	{"host", &SCHEMA_TEXT, BROKER(host)},
-	{"port", &SCHEMA_NUMBER, BROKER(port), .lowest = 1, .highest = 65535},
+	{"port", &SCHEMA_NUMBER, BROKER(port), .lowest = 1, .highest = PORT_MAX},
 	{"socket", &SCHEMA_PATH, BROKER(socket)},
 	{"ca", &SCHEMA_PATH, BROKER(ca)},
 	{"certificate", &SCHEMA_PATH, BROKER(certificate)},
@@ -249,6 +332,29 @@ static void read_brokers(
 	}
 }
 
+/// The ports that the host file itself gives. One of them that is another's default, or what the
+/// configuration of a core says, shows when they are listened on: a device without client devices
+/// is not to stop for it.
+static void check_ports(const struct host_devices *devices, struct validation_errors *errors)
+{
+	const struct {
+		const char *key;
+		unsigned port;
+	} ports[] = {{"brokerPort", devices->broker_port},
+		{"discoveryPort", devices->discovery_port},
+		{"alpnPort", devices->alpn_port.number}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(ports); i++) {
+		for (size_t k = 0; k < i; k++) {
+			lm_auto_free char *key = lm_xasprintf("devices.%s", ports[i].key);
+
+			if (ports[i].port && ports[k].port == ports[i].port)
+				validation_errors_add(errors, NULL, key, NULL,
+					"must not be %s, too (%u)", ports[k].key, ports[i].port);
+		}
+	}
+}
+
 /// The document alone, without defaults; absent members stay NULL or zero.
 static lm_rc read_document(const json_t *document, struct host_settings *host, struct lm_err *err)
 {
@@ -261,6 +367,7 @@ static lm_rc read_document(const json_t *document, struct host_settings *host, s
 	schema_read(&HOST, document, &(struct schema_place){.prefix = ""}, host, &errors);
 	if (brokers)
 		read_brokers(brokers, host, &errors);
+	check_ports(&host->devices, &errors);
 	return validation_errors_fail(&errors, "it", err);
 }
 
@@ -282,6 +389,24 @@ static void add_defaults(struct host_settings *host)
 		host->log_shipping_s = SHIPPING_S;
 	if (!host->worker_silence_s)
 		host->worker_silence_s = SILENCE_S;
+	default_text(&host->devices.user, "mosquitto");
+	default_text(&host->devices.mosquitto, "/usr/sbin/mosquitto");
+}
+
+static void default_port(unsigned *field, unsigned value)
+{
+	if (!*field)
+		*field = value;
+}
+
+/// Of what the configuration of a core may have, too.
+static void add_port_defaults(struct host_devices *devices)
+{
+	default_port(&devices->broker_port, PORT_TLS);
+	default_port(&devices->discovery_port, PORT_DISCOVERY);
+	default_port(&devices->cloud_port, PORT_TLS);
+	if (!devices->alpn_port.given)
+		devices->alpn_port = (struct host_port){true, PORT_ALPN};
 }
 
 lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct lm_err *err)
@@ -292,6 +417,7 @@ lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct l
 	if (rc)
 		return rc;
 	add_defaults(&host);
+	add_port_defaults(&host.devices);
 	*ret = host;
 	host = (struct host_settings){0};
 	return LM_OK;
@@ -316,6 +442,20 @@ static struct lm_str file_path(const json_t *object, const char *key)
 	if (lm_str_starts(uri, LM_STR("file://")))
 		uri = (struct lm_str){uri.p + 7, uri.n - 7};
 	return lm_path_is_absolute(uri) ? uri : (struct lm_str){"", 0};
+}
+
+/// A port, as a number or a text.
+static unsigned port_member(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	uint64_t port = 0;
+
+	if (json_is_integer(value) && json_integer_value(value) > 0 &&
+		json_integer_value(value) <= PORT_MAX)
+		return (unsigned)json_integer_value(value);
+	if (json_is_string(value))
+		(void)lm_str_to_u64(json_text(value), PORT_MAX, &port);
+	return (unsigned)port;
 }
 
 /// Region and thing name out of "arn:aws:iot:<region>:<account>:thing/<name>".
@@ -352,6 +492,8 @@ static lm_rc merge_greengrass(struct host_settings *host, bool has_allow_root, s
 		json_object_get(json_object_get(crypto, "principals"), "IoTCertificate");
 	fill_from_thing(host, text_member(thing, "thingArn"));
 	fill_text(&host->iot.endpoint, text_member(thing, "iotHost"));
+	default_port(&host->devices.broker_port, port_member(thing, "ggMqttPort"));
+	default_port(&host->devices.cloud_port, port_member(thing, "iotMqttPort"));
 	fill_text(&host->iot.certificate, file_path(iot, "certificatePath"));
 	fill_text(&host->iot.private_key, file_path(iot, "privateKeyPath"));
 	fill_text(&host->iot.ca, file_path(crypto, "caPath"));
@@ -406,6 +548,7 @@ lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err)
 	rc = merge_greengrass(&host, has_allow_root, err);
 	if (rc)
 		return rc;
+	add_port_defaults(&host.devices);
 	default_text(&host.region, getenv("AWS_REGION"));
 	default_text(&host.region, getenv("AWS_DEFAULT_REGION"));
 	*ret = host;

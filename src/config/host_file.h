@@ -39,6 +39,29 @@ struct host_iot {
 	char *endpoint, *certificate, *private_key, *ca;
 };
 
+struct host_names {
+	char **items;
+	size_t n;
+};
+
+struct host_port {
+	bool given; ///< By the host file.
+	unsigned number;
+};
+
+/// How client devices are served.
+struct host_devices {
+	unsigned broker_port;       ///< Of the broker, with TLS.
+	unsigned discovery_port;    ///< Of discovery.
+	struct host_port alpn_port; ///< Of discovery for clients that name its protocol; 0: none.
+	unsigned cloud_port;        ///< Of AWS IoT, where the bridge connects to.
+	struct host_names names;    ///< More host names and addresses that devices connect to.
+	char *ca;          ///< More issuers of devices' certificates; NULL: only the group's CA.
+	char *user;        ///< What the broker and discovery run as.
+	char *local_group; ///< The group that may use the broker's socket; NULL: root's.
+	char *mosquitto;   ///< The broker's program.
+};
+
 struct host_settings {
 	char *file; ///< The absolute path of what host_load read; NULL: there was no file.
 	char *greengrass_root;
@@ -60,6 +83,7 @@ struct host_settings {
 	unsigned log_shipping_s;   ///< How long lines wait, to be shipped together.
 	char *metrics_textfile;    ///< Where metrics are written for others to read; NULL: nowhere.
 	unsigned worker_silence_s; ///< A worker that prints nothing for so long is ended.
+	struct host_devices devices;
 };
 
 #define lm_auto_host lm_auto(host_finish)

@@ -73,6 +73,15 @@ static void an_empty_object_means_the_defaults(void **state)
 	assert_int_equal(host.brokers_n, 0);
 	assert_false(host.allow_root);
 	assert_null(host.region);
+	assert_int_equal(host.devices.broker_port, 8883);
+	assert_int_equal(host.devices.discovery_port, 8443);
+	assert_int_equal(host.devices.alpn_port.number, 443);
+	assert_int_equal(host.devices.cloud_port, 8883);
+	assert_int_equal(host.devices.names.n, 0);
+	assert_string_equal(host.devices.user, "mosquitto");
+	assert_string_equal(host.devices.mosquitto, "/usr/sbin/mosquitto");
+	assert_null(host.devices.ca);
+	assert_null(host.devices.local_group);
 }
 
 static void errors_name_the_path_of_the_key(void **state)
@@ -113,6 +122,16 @@ static void errors_name_the_path_of_the_key(void **state)
 		"mqtt.port: 0: must be a number from 1 to 65535");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"certificate\":\"/c\"}}",
 		"mqtt: certificate and privateKey belong together");
+	expect_invalid("{\"devices\":{\"brokerport\":1}}",
+		"devices.brokerport: is not a key of the host file; did you mean brokerPort?");
+	expect_invalid("{\"devices\":{\"alpnPort\":65536}}",
+		"devices.alpnPort: 65536: must be a number from 1 to 65535, or 0 for none");
+	expect_invalid("{\"devices\":{\"brokerPort\":8443,\"discoveryPort\":8443}}",
+		"devices.discoveryPort: must not be brokerPort, too (8443)");
+	expect_invalid("{\"devices\":{\"names\":[\"a.example\",\"b:1/x\"]}}",
+		"devices.names: item 1 must be a host name or an address, without a port");
+	expect_invalid("{\"devices\":{\"names\":\"a\"}}",
+		"devices.names: \"a\": must be an array of at most 32 names");
 	expect_invalid("[]", "it must be an object, but is an array");
 }
 
@@ -154,6 +173,35 @@ static void topics_of_a_broker_are_read_and_written_back(void **state)
 	}
 }
 
+static void settings_for_devices_are_read_and_written_back(void **state)
+{
+	lm_auto_json json_t *document = NULL;
+	lm_auto_host struct host_settings host = {0};
+	struct lm_err err = {0};
+	const char *text = "{\"devices\":{\"brokerPort\":1,\"discoveryPort\":2,\"alpnPort\":0,"
+			   "\"cloudPort\":443,\"names\":[\"a.example\",\"::1\"],\"ca\":\"/ca\","
+			   "\"user\":\"u\",\"localGroup\":\"g\",\"mosquitto\":\"/m\"}}";
+
+	(void)state;
+	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
+	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(host.devices.broker_port, 1);
+		assert_int_equal(host.devices.discovery_port, 2);
+		assert_int_equal(host.devices.alpn_port.number, 0);
+		assert_int_equal(host.devices.cloud_port, 443);
+		assert_int_equal(host.devices.names.n, 2);
+		assert_string_equal(host.devices.names.items[1], "::1");
+		assert_string_equal(host.devices.ca, "/ca");
+		assert_string_equal(host.devices.user, "u");
+		assert_string_equal(host.devices.local_group, "g");
+		assert_string_equal(host.devices.mosquitto, "/m");
+		lm_auto_json json_t *again = host_to_json(&host);
+		host_finish(&host);
+		assert_int_equal(host_from_json(again, &host, &err), LM_OK);
+	}
+}
+
 static void takes_one_broker_or_several(void **state)
 {
 	lm_auto_json json_t *document = NULL;
@@ -178,7 +226,8 @@ static void completes_itself_from_a_greengrass_core(void **state)
 	assert_int_equal(lm_dir_make(config_folder, 0700, &err), LM_OK);
 	lm_auto_free char *config = put("config/config.json",
 		"{\"coreThing\":{\"thingArn\":\"arn:aws:iot:eu-central-1:123456789012:thing/Gate\","
-		"\"iotHost\":\"x-ats.iot\"},\"runtime\":{\"allowFunctionsToRunAsRoot\":\"yes\"},"
+		"\"ggMqttPort\":8884,\"iotMqttPort\":\"443\",\"iotHost\":\"x-ats.iot\"},"
+		"\"runtime\":{\"allowFunctionsToRunAsRoot\":\"yes\"},"
 		"\"writeDirectory\":\"/data\",\"crypto\":{\"caPath\":\"file:///"
 		"ca.pem\",\"principals\":"
 		"{\"IoTCertificate\":{\"privateKeyPath\":\"pkcs11:object=k\","
@@ -197,6 +246,8 @@ static void completes_itself_from_a_greengrass_core(void **state)
 	assert_string_equal(host.iot.ca, "/ca.pem");
 	assert_null(host.iot.private_key);
 	assert_string_equal(host.write_directory, "/data");
+	assert_int_equal(host.devices.broker_port, 8884);
+	assert_int_equal(host.devices.cloud_port, 443);
 	assert_true(host.allow_root);
 	assert_int_equal(unlink(config), 0);
 
@@ -239,6 +290,7 @@ int main(void)
 		cmocka_unit_test(errors_name_the_path_of_the_key),
 		cmocka_unit_test(errors_do_not_show_what_may_be_a_misplaced_secret),
 		cmocka_unit_test(topics_of_a_broker_are_read_and_written_back),
+		cmocka_unit_test(settings_for_devices_are_read_and_written_back),
 		cmocka_unit_test(takes_one_broker_or_several),
 		cmocka_unit_test(completes_itself_from_a_greengrass_core),
 		cmocka_unit_test(the_environment_gives_the_region_last),
