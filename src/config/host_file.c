@@ -92,7 +92,7 @@ static json_t *write_port_or_none(const void *field)
 	return json_integer(((const struct host_port *)field)->number);
 }
 
-static void finish_names(void *field)
+static void finish_device_names(void *field)
 {
 	struct host_names *names = field;
 
@@ -101,7 +101,7 @@ static void finish_names(void *field)
 	free(names->items);
 }
 
-static bool read_names(
+static bool read_device_names(
 	const struct schema_key *key, const json_t *value, void *field, struct lm_buf *why)
 {
 	struct host_names *names = field;
@@ -126,7 +126,7 @@ static bool read_names(
 	return true;
 }
 
-static json_t *write_names(const void *field)
+static json_t *write_device_names(const void *field)
 {
 	const struct host_names *names = field;
 	json_t *array = names->n ? json_array() : NULL;
@@ -137,7 +137,8 @@ static json_t *write_names(const void *field)
 }
 
 static const struct schema_type PORT_OR_NONE = {read_port_or_none, write_port_or_none, NULL};
-static const struct schema_type NAMES = {read_names, write_names, finish_names};
+static const struct schema_type NAMES = {
+	read_device_names, write_device_names, finish_device_names};
 static const struct schema_type TOPIC = {read_topic, write_topic, finish_topic};
 static const struct schema_type TEXTFILE = {read_textfile, schema_write_text, schema_finish_text};
 
