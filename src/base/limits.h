@@ -75,10 +75,9 @@ enum {
 	LIMIT_LAYERS = 500,      ///< Of an image; engines take 127.
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
-	LIMIT_DEVICES = 2500,        ///< Of a group; Greengrass V1's own.
 	LIMIT_SUBSCRIPTIONS = 10000, ///< Of a group; Greengrass V1's own.
-	LIMIT_CONTAINERS = 1000, ///< Of the application, that are followed.
-	LIMIT_CRASHES = 50,      ///< Kept on disk.
+	LIMIT_CONTAINERS = 1000,     ///< Of the application, that are followed.
+	LIMIT_CRASHES = 50,          ///< Kept on disk.
 	LIMIT_CRASH_LINES = 20,
 	LIMIT_RECORDINGS = 64, ///< Crashes at a time of which the engine is asked.
 	LIMIT_CONTROL_CLIENTS = 16,
