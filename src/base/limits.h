@@ -51,6 +51,7 @@ enum {
 	LIMIT_WEB_IDENTITY_TOKEN = 20 << 10, ///< STS takes 20,000 characters.
 	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
 	LIMIT_DISCOVERY_FILE = 4 << 20,      ///< LIMIT_DEVICES with all their certificates fit.
+	LIMIT_SIGNING_REQUEST = 16 << 10,    ///< A device's own request for a certificate.
 	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
@@ -88,5 +89,6 @@ enum {
 	LIMIT_PARALLEL_LOGINS = 128,
 	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
 	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
+	LIMIT_SERVER_NAMES = 512,  ///< Addresses and names in the certificate of a server.
 	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
 };
