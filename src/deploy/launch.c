@@ -83,7 +83,8 @@ lm_rc launch_find_user(const struct host_settings *host, const struct connector_
 	return LM_OK;
 }
 
-lm_rc launch_find_worker(char **ret, struct lm_err *err)
+/// The directory of our own program. The caller frees.
+static lm_rc find_own_directory(char **ret, struct lm_err *err)
 {
 	char own[4096];
 	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
@@ -94,12 +95,43 @@ lm_rc launch_find_worker(char **ret, struct lm_err *err)
 	char *slash = strrchr(own, '/');
 	if (slash)
 		*slash = '\0';
+	*ret = lm_xstrdup(own);
+	return LM_OK;
+}
+
+lm_rc launch_find_worker(char **ret, struct lm_err *err)
+{
+	lm_auto_free char *own = NULL;
+	lm_rc rc = find_own_directory(&own, err);
+
+	if (rc)
+		return rc;
 	lm_auto_free char *path = lm_path_join(own, "lighterman-worker");
 	if (access(path, X_OK) < 0)
 		return lm_fail(err, LM_E_NOT_FOUND, errno,
 			"'%s' cannot be run (%m): it belongs beside lightermand; install it again",
 			path);
 	*ret = lm_take(path);
+	return LM_OK;
+}
+
+lm_rc launch_find_library(const char *name, char **ret, struct lm_err *err)
+{
+	lm_auto_free char *own = NULL;
+	lm_rc rc = find_own_directory(&own, err);
+
+	if (rc)
+		return rc;
+	lm_auto_free char *beside = lm_path_join(own, name);
+	lm_auto_free char *installed = lm_xasprintf("%s/../lib/lighterman/%s", own, name);
+	if (access(beside, R_OK) == 0)
+		*ret = lm_take(beside);
+	else if (access(installed, R_OK) == 0)
+		*ret = lm_take(installed);
+	else
+		return lm_fail(err, LM_E_NOT_FOUND, errno,
+			"neither '%s' nor '%s' can be read (%m): install Lighterman again", beside,
+			installed);
 	return LM_OK;
 }
 

@@ -25,6 +25,9 @@ lm_rc launch_check_user(const struct host_settings *host, const struct connector
 
 /// The path of lighterman-worker, beside our own program. The caller frees.
 lm_rc launch_find_worker(char **ret, struct lm_err *err);
+/// The path of a file that only groups with client devices need (lighterman-discovery,
+/// lighterman_router.so): beside our own program, else in ../lib/lighterman. The caller frees.
+lm_rc launch_find_library(const char *name, char **ret, struct lm_err *err);
 
 /// Takes the lock `<runtime>/job.lock`, for a descriptor that the worker inherits: it is held until
 /// the last process that has it is gone, whatever became of us. LM_E_CONFLICT: a worker of an
