@@ -55,6 +55,10 @@ enum {
 	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
 	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
 
+	LIMIT_ROUTER_TABLE = 8 << 20,  ///< router.json: the tables of V1's limits fit.
+	LIMIT_ROUTER_STATUS = 8 << 20, ///< status.json: every endpoint of such a table fits.
+	LIMIT_ROUTER_NAME = 512,       ///< An ARN as the source or target of a subscription.
+
 	LIMIT_UNSET_NAMES = 4 << 10, ///< Of variables that a compose file uses in vain.
 
 	LIMIT_JSON_DEPTH = 32,
@@ -87,8 +91,12 @@ enum {
 	LIMIT_STATUS_INSPECTIONS = 128, ///< Single containers asked for, for one container status.
 	LIMIT_PARALLEL_PULLS = 4,
 	LIMIT_PARALLEL_LOGINS = 128,
-	LIMIT_ECR_REGISTRIES = 50, ///< Accounts and Regions of one compose file.
-	LIMIT_DOCKER_LOGINS = 200, ///< In ~/.docker/config.json.
-	LIMIT_SERVER_NAMES = 512,  ///< Addresses and names in the certificate of a server.
-	LIMIT_MQTT_HANGING = 8,    ///< Attempts to connect, given up, whose threads have not ended.
+	LIMIT_ECR_REGISTRIES = 50,      ///< Accounts and Regions of one compose file.
+	LIMIT_DOCKER_LOGINS = 200,      ///< In ~/.docker/config.json.
+	LIMIT_DEVICE_CERTIFICATES = 16, ///< Of one device or function.
+	LIMIT_ROUTER_VALUES = 400000,   ///< As json_count counts.
+	/// Filters that one client of the local broker may subscribe to at a time; AWS IoT has 50.
+	LIMIT_CLIENT_FILTERS = 500,
+	LIMIT_SERVER_NAMES = 512, ///< Addresses and names in the certificate of a server.
+	LIMIT_MQTT_HANGING = 8,   ///< Attempts to connect, given up, whose threads have not ended.
 };

@@ -17,6 +17,7 @@ from servers.authority import Authority  # noqa: E402
 from servers.aws_services import CloudWatchLogs, Ecr, SecretsManager  # noqa: E402
 from servers.broker import STATUS_TOPIC, Broker  # noqa: E402
 from servers.engine import Engine  # noqa: E402
+from servers.local_broker import LocalBroker  # noqa: E402
 from servers.locked_s3 import LockedS3  # noqa: E402
 from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
@@ -131,6 +132,14 @@ def role_credentials(authority):
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def local_broker(folder, authority, programs):
+    """The local broker of client devices, not started, without devices."""
+    broker = LocalBroker(folder / "local-broker", authority, programs)
+    yield broker
+    broker.stop()
 
 
 def _make_engine(request):

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// lighterman_router.so: what mosquitto calls. Everything is decided elsewhere; this translates.
+///
+/// Options: plugin_opt_table (router.json; needed), plugin_opt_status (status.json).
+/// All calls come on mosquitto's one thread.
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "broker/delivery.h"
+#include "broker/identity.h"
+#include "broker/local_clients.h"
+#include "broker/publish.h"
+#include "broker/report.h"
+#include "broker/status_file.h"
+#include "config/topic.h"
+
+#include <mosquitto.h>
+#include <mosquitto_broker.h>
+#include <mosquitto_plugin.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+
+/// Local client IDs of the bridges to the cloud begin with it; nobody else's do.
+#define BRIDGE_PREFIX "local.lighterman-cloud-"
+
+struct plugin {
+	mosquitto_plugin_id_t *id;
+	char *table_path;
+	struct routes *routes;
+	struct local_clients *clients;
+	struct delivery delivery;
+	struct report report;
+	struct status_file *status_file;
+	struct router_counts counts;
+	int64_t started_ms, table_loaded_ms;
+	char *table_error;
+};
+
+// The table.
+
+static lm_rc read_router_table(const char *path, struct router_table *ret, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_ROUTER_TABLE);
+	lm_rc rc = lm_file_read(path, &text, err);
+
+	if (rc != LM_OK)
+		return rc;
+	rc = router_table_read(lm_buf_str(&text), ret, err);
+	return rc == LM_OK ? rc : lm_wrap(err, "'%s'", path);
+}
+
+static lm_rc load_table(struct plugin *p, struct routes **ret, struct lm_err *err)
+{
+	struct router_table table = {0};
+	lm_rc rc = read_router_table(p->table_path, &table, err);
+
+	free(p->table_error);
+	p->table_error = rc == LM_OK ? NULL : lm_xstrdup(err->msg);
+	if (rc != LM_OK)
+		return rc;
+	p->table_loaded_ms = lm_clock_wall_ms();
+	report_notice("'%s': %zu devices, %zu subscriptions", p->table_path, table.devices_n,
+		table.subscriptions_n);
+	*ret = routes_create(&table);
+	return LM_OK;
+}
+
+static void kick(void *ctx, const char *client_id, const char *why)
+{
+	(void)ctx;
+	report_notice("disconnecting '%s': %s", client_id, why);
+	(void)mosquitto_kick_client_by_clientid(client_id, false);
+}
+
+/// A table that cannot be read leaves the old one.
+static int on_reload(int event, void *data, void *userdata)
+{
+	struct plugin *p = userdata;
+	struct routes *old = p->routes;
+	struct lm_err err = {0};
+
+	(void)event;
+	(void)data;
+	delivery_end(&p->delivery);
+	status_file_touch(p->status_file);
+	if (load_table(p, &p->routes, &err) != LM_OK) {
+		report_error("%s; routing as before", err.msg);
+		return MOSQ_ERR_SUCCESS;
+	}
+	delivery_init(&p->delivery, p->routes);
+	local_clients_set_routes(p->clients, p->routes, kick, p);
+	routes_destroy(old);
+	return MOSQ_ERR_SUCCESS;
+}
+
+// Connections.
+
+/// Over the unix socket the address is the socket's path.
+static bool is_local_client(const struct mosquitto *client)
+{
+	const char *address = mosquitto_client_address(client);
+
+	return address && (address[0] == '/' || strcmp(address, "unix-socket") == 0);
+}
+
+static int on_basic_auth(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_basic_auth *e = data;
+	struct plugin *p = userdata;
+	char fingerprint[IDENTITY_SHA256_HEX + 1];
+	X509 *certificate = mosquitto_client_certificate(e->client);
+	struct identity shown = {
+		.client_id = mosquitto_client_id(e->client),
+		.certificate = identity_fingerprint(certificate, fingerprint) ? fingerprint : NULL,
+		.user = e->username,
+		.password = e->password,
+		.local = is_local_client(e->client),
+	};
+	const char *why = NULL;
+	const struct router_endpoint *endpoint = identity_check(p->routes, &shown, &why);
+
+	(void)event;
+	X509_free(certificate);
+	status_file_touch(p->status_file);
+	delivery_end(&p->delivery);
+	if (!endpoint) {
+		p->counts.refused_connections++;
+		report_refusal(&p->report, "connection", lm_str(shown.client_id), LM_STR(""), why);
+		return MOSQ_ERR_AUTH;
+	}
+	// With a reload mosquitto disconnects clients without a user name, if it is told to allow
+	// none.
+	if (!shown.user && mosquitto_set_username(e->client, shown.client_id) != MOSQ_ERR_SUCCESS)
+		return MOSQ_ERR_AUTH;
+	(void)local_clients_connect(p->clients, endpoint, e->client, &shown, lm_clock_wall_ms());
+	delivery_connect(&p->delivery, e->client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+/// Authentication that would go around on_basic_auth.
+static int on_extended_auth(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_extended_auth *e = data;
+	struct plugin *p = userdata;
+
+	(void)event;
+	p->counts.refused_connections++;
+	status_file_touch(p->status_file);
+	report_refusal(&p->report, "connection", lm_str(mosquitto_client_id(e->client)), LM_STR(""),
+		"it asks for extended authentication, of which there is none");
+	return MOSQ_ERR_NOT_SUPPORTED;
+}
+
+static int on_disconnect(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_disconnect *e = data;
+	struct plugin *p = userdata;
+
+	(void)event;
+	delivery_disconnect(&p->delivery);
+	if (local_clients_disconnect(
+		    p->clients, e->client, mosquitto_client_id(e->client), lm_clock_wall_ms()))
+		status_file_touch(p->status_file);
+	return MOSQ_ERR_SUCCESS;
+}
+
+// Messages.
+
+static int allow_read(struct plugin *p, const struct mosquitto_evt_acl_check *e)
+{
+	const struct router_endpoint *target =
+		local_clients_identify(p->clients, e->client, mosquitto_client_id(e->client));
+
+	if (!target || !delivery_allows(&p->delivery, e->client, target, e->topic))
+		return MOSQ_ERR_ACL_DENIED;
+	p->counts.delivered++;
+	return MOSQ_ERR_SUCCESS;
+}
+
+/// Why a message of `source` goes nowhere, or NULL; then it is being delivered.
+static const char *why_not_routed(struct plugin *p, const struct mosquitto_evt_acl_check *e,
+	const struct router_endpoint *source, const struct local_client *client)
+{
+	bool will = !client || client->token != e->client;
+
+	if (!source)
+		return "it is no client of the group any more";
+	if (delivery_is_reserved(lm_str(e->topic)) || !topic_is_name(lm_str(e->topic), NULL))
+		return "nobody publishes on such a topic";
+	if (e->payloadlen > LIMIT_MQTT_PAYLOAD)
+		return "it is longer than 128 KiB";
+	// A message that is no will loses the flag in on_message.
+	if (will && e->retain)
+		return "a will cannot be retained";
+	if (!delivery_publish(&p->delivery, e->client, source, e->topic))
+		return "no subscription has that source and subject";
+	return NULL;
+}
+
+static int allow_write(struct plugin *p, const struct mosquitto_evt_acl_check *e)
+{
+	const char *id = mosquitto_client_id(e->client);
+	const struct router_endpoint *source = local_clients_identify(p->clients, e->client, id);
+	struct local_client *client = source ? local_clients_of(p->clients, source) : NULL;
+	const char *why = why_not_routed(p, e, source, client);
+
+	status_file_touch(p->status_file);
+	if (!why) {
+		p->counts.routed++;
+		if (client)
+			client->routed++;
+		return MOSQ_ERR_SUCCESS;
+	}
+	delivery_disconnect(&p->delivery);
+	p->counts.refused++;
+	if (client)
+		client->refused++;
+	report_refusal(&p->report, "message", lm_str(id), lm_str(e->topic), why);
+	return MOSQ_ERR_ACL_DENIED;
+}
+
+/// Who may subscribe to what is no question: what is delivered is decided for each message.
+static int allow_subscribe(struct plugin *p, const struct mosquitto_evt_acl_check *e)
+{
+	const char *id = mosquitto_client_id(e->client);
+	const char *why = "the filter is invalid";
+
+	delivery_end(&p->delivery);
+	if (!local_clients_identify(p->clients, e->client, id))
+		why = "it is no client of the group any more";
+	else if (delivery_is_reserved(lm_str(e->topic)))
+		why = "nobody subscribes to such topics";
+	else if (mosquitto_client_sub_count(e->client) >= LIMIT_CLIENT_FILTERS)
+		why = "it has 500 subscriptions, the maximum";
+	else if (topic_is_filter(lm_str(e->topic), &why))
+		return MOSQ_ERR_SUCCESS;
+	report_refusal(&p->report, "subscription", lm_str(id), lm_str(e->topic), why);
+	return MOSQ_ERR_ACL_DENIED;
+}
+
+static int on_acl_check(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_acl_check *e = data;
+	struct plugin *p = userdata;
+
+	(void)event;
+	switch (e->access) {
+	case MOSQ_ACL_READ:
+		return allow_read(p, e);
+	case MOSQ_ACL_WRITE:
+		return allow_write(p, e);
+	case MOSQ_ACL_SUBSCRIBE:
+		return allow_subscribe(p, e);
+	case MOSQ_ACL_UNSUBSCRIBE:
+		delivery_end(&p->delivery);
+		return MOSQ_ERR_SUCCESS;
+	default:
+		return MOSQ_ERR_ACL_DENIED;
+	}
+}
+
+/// What a bridge received was not checked before.
+static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
+{
+	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ROUTER_CLOUD));
+
+	status_file_touch(p->status_file);
+	if (!delivery_is_reserved(lm_str(e->topic)) && topic_is_name(lm_str(e->topic), NULL) &&
+		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
+		p->counts.routed++;
+		return MOSQ_ERR_SUCCESS;
+	}
+	delivery_end(&p->delivery);
+	p->counts.refused++;
+	return MOSQ_ERR_ACL_DENIED;
+}
+
+static int on_message(int event, void *data, void *userdata)
+{
+	struct mosquitto_evt_message *e = data;
+	struct plugin *p = userdata;
+	const char *id = mosquitto_client_id(e->client);
+
+	(void)event;
+	e->retain = false;
+	p->delivery.connecting = NULL;
+	if (delivery_is_of(&p->delivery, e->client, e->topic))
+		return MOSQ_ERR_SUCCESS;
+	if (id && lm_str_starts(lm_str(id), LM_STR(BRIDGE_PREFIX)))
+		return route_from_cloud(p, e);
+	delivery_end(&p->delivery);
+	return MOSQ_ERR_ACL_DENIED;
+}
+
+// The loop.
+
+static void write_status(struct plugin *p, uint64_t now_mono_ms)
+{
+	struct router_status status = {
+		.started_ms = p->started_ms,
+		.table_loaded_ms = p->table_loaded_ms,
+		.table_error = p->table_error,
+		.counts = p->counts,
+		.clients = p->clients,
+	};
+	struct lm_err err = {0};
+
+	if (status_file_write(p->status_file, now_mono_ms, &status, &err) != LM_OK)
+		report_refusal(&p->report, "status", LM_STR("status.json"), LM_STR(""), err.msg);
+}
+
+static int on_turn(int event, void *data, void *userdata)
+{
+	struct plugin *p = userdata;
+	uint64_t now_mono_ms = lm_clock_mono_ms();
+
+	(void)event;
+	(void)data;
+	delivery_tick(&p->delivery);
+	report_tick(&p->report, now_mono_ms);
+	if (status_file_is_due(p->status_file, now_mono_ms))
+		write_status(p, now_mono_ms);
+	return MOSQ_ERR_SUCCESS;
+}
+
+// Start and end.
+
+static const struct {
+	int event;
+	MOSQ_FUNC_generic_callback function;
+} plugin_events[] = {
+	{MOSQ_EVT_RELOAD, on_reload},
+	{MOSQ_EVT_BASIC_AUTH, on_basic_auth},
+	{MOSQ_EVT_EXT_AUTH_START, on_extended_auth},
+	{MOSQ_EVT_EXT_AUTH_CONTINUE, on_extended_auth},
+	{MOSQ_EVT_ACL_CHECK, on_acl_check},
+	{MOSQ_EVT_MESSAGE, on_message},
+	{MOSQ_EVT_DISCONNECT, on_disconnect},
+	{MOSQ_EVT_TICK, on_turn},
+};
+
+static const char *plugin_option(const struct mosquitto_opt *options, int n, const char *key)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(options[i].key, key) == 0)
+			return options[i].value;
+	return NULL;
+}
+
+static void plugin_destroy(struct plugin *p)
+{
+	local_clients_destroy(p->clients);
+	routes_destroy(p->routes);
+	status_file_close(p->status_file);
+	free(p->table_path);
+	free(p->table_error);
+	free(p);
+}
+
+static lm_rc plugin_open(
+	struct plugin *p, const struct mosquitto_opt *options, int n, struct lm_err *err)
+{
+	const char *table = plugin_option(options, n, "table");
+	lm_rc rc = LM_OK;
+
+	if (!table)
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the configuration has no plugin_opt_table, the path of router.json");
+	p->table_path = lm_xstrdup(table);
+	p->started_ms = lm_clock_wall_ms();
+	rc = status_file_open(plugin_option(options, n, "status"), &p->status_file, err);
+	if (rc == LM_OK)
+		rc = load_table(p, &p->routes, err);
+	if (rc != LM_OK)
+		return rc;
+	p->clients = local_clients_create(p->routes);
+	delivery_init(&p->delivery, p->routes);
+	return LM_OK;
+}
+
+static bool plugin_register(struct plugin *p)
+{
+	for (size_t i = 0; i < LM_ARRAY_SIZE(plugin_events); i++)
+		if (mosquitto_callback_register(p->id, plugin_events[i].event,
+			    plugin_events[i].function, NULL, p) != MOSQ_ERR_SUCCESS)
+			return false;
+	return true;
+}
+
+int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
+{
+	for (int i = 0; i < supported_version_count; i++)
+		if (supported_versions[i] == MOSQ_PLUGIN_VERSION)
+			return MOSQ_PLUGIN_VERSION;
+	return -1;
+}
+
+int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
+	struct mosquitto_opt *options, int option_count)
+{
+	struct plugin *p = lm_xcalloc(1, sizeof(*p));
+	struct lm_err err = {0};
+
+	p->id = identifier;
+	if (plugin_open(p, options, option_count, &err) != LM_OK) {
+		report_error("%s", err.msg);
+		plugin_destroy(p);
+		return MOSQ_ERR_INVAL;
+	}
+	if (!plugin_register(p)) {
+		report_error("mosquitto takes no callback");
+		plugin_destroy(p);
+		return MOSQ_ERR_NOT_SUPPORTED;
+	}
+	*userdata = p;
+	return MOSQ_ERR_SUCCESS;
+}
+
+/// At its end mosquitto has said goodbye to all clients.
+int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int option_count)
+{
+	struct plugin *p = userdata;
+
+	(void)options;
+	(void)option_count;
+	if (!p)
+		return MOSQ_ERR_SUCCESS;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(plugin_events); i++)
+		(void)mosquitto_callback_unregister(
+			p->id, plugin_events[i].event, plugin_events[i].function, NULL);
+	plugin_destroy(p);
+	return MOSQ_ERR_SUCCESS;
+}
