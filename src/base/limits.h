@@ -30,11 +30,13 @@ enum {
 	LIMIT_CONTROL_REPLY = 1 << 20,
 	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
-	LIMIT_LOG_TAIL = 256 << 10,      ///< What `lighterman logs` shows of the past.
-	LIMIT_SPOOL = 64 << 20,          ///< Of lines that wait to be shipped, whatever Space is.
-	LIMIT_LOG_CHUNK = 1 << 20,       ///< Of them, what a worker gets at a time.
-	LIMIT_MQTT_PAYLOAD = 128 << 10,  ///< AWS IoT Core's own.
-	LIMIT_MQTT_TOPIC = 256,          ///< AWS IoT Core's own.
+	LIMIT_LOG_TAIL = 256 << 10,     ///< What `lighterman logs` shows of the past.
+	LIMIT_SPOOL = 64 << 20,         ///< Of lines that wait to be shipped, whatever Space is.
+	LIMIT_LOG_CHUNK = 1 << 20,      ///< Of them, what a worker gets at a time.
+	LIMIT_MQTT_PAYLOAD = 128 << 10, ///< AWS IoT Core's own.
+	LIMIT_MQTT_TOPIC = 256,         ///< AWS IoT Core's own.
+	/// mosquitto.conf with 10,000 subjects from the cloud and 2,500 shadows to synchronize.
+	LIMIT_BROKER_CONFIG = 8 << 20,
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
 	LIMIT_OUTBOX_BYTES = 2560 << 10, ///< V1's default for its cloud queue: 2.5 MB.
 	LIMIT_OUTBOX_BAD = 8,            ///< Files of an outbox that were set aside, the newest.
