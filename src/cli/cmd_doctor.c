@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "cli/client.h"
+#include "cli/device_checks.h"
 #include "cli/doctor_report.h"
 #include "cli/group_file.h"
 #include "cli/output.h"
@@ -523,10 +524,12 @@ static void check_memory(struct doctor *d)
 		"a deployment needs 36 MB in addition to the containers");
 }
 
-/// All checks in their order; those without a function are made by a worker.
+/// All checks in their order; those without a function are made by a worker, or, with `devices`,
+/// only for a group with client devices.
 static const struct {
 	const char *name;
 	void (*run)(struct doctor *d);
+	void (*devices)(const struct device_checks *c, struct check_report *r);
 } ORDER[] = {
 	{"host file", check_host_file},
 	{"group file", check_group_file},
@@ -549,12 +552,34 @@ static const struct {
 	{"secrets", NULL},
 	{"registries", NULL},
 	{"broker", check_brokers},
+	{"local broker", NULL, device_checks_broker},
+	{"device ports", NULL, device_checks_ports},
+	{"device user", NULL, device_checks_user},
+	{"cloud bridge", NULL, device_checks_cloud},
+	{"device certificates", NULL, device_checks_certificates},
 	{"clock", NULL},
 	{"log directory", check_log},
 	{"state directory", check_state},
 	{"runtime directory", check_runtime},
 	{"memory", check_memory},
 };
+
+static void doctor_check_devices(
+	struct doctor *d, void (*check)(const struct device_checks *c, struct check_report *r))
+{
+	const json_t *status = json_object_get(d->status, "devices");
+	const struct device_checks checks = {.group = d->group,
+		.host = &d->host,
+		.status = json_is_object(status) ? status : NULL,
+		.daemon_uid = d->daemon_uid};
+
+	if (!device_checks_apply(d->group))
+		return;
+	if (d->has_host)
+		check(&checks, &d->report.found);
+	else
+		check_skip(&d->report.found, no_host);
+}
 
 /// Makes the checks from where it is up to (and without) number `to`.
 static void advance(struct doctor *d, size_t to)
@@ -564,6 +589,8 @@ static void advance(struct doctor *d, size_t to)
 		d->report.found.name = ORDER[d->at].name;
 		if (ORDER[d->at].run)
 			ORDER[d->at].run(d);
+		else if (ORDER[d->at].devices)
+			doctor_check_devices(d, ORDER[d->at].devices);
 		else if (json_array_size(d->report.checks) == d->at_line)
 			check_skip(&d->report.found, "not checked: %s",
 				d->worker_lives ? "the worker did not reach it" : "no worker");
