@@ -269,6 +269,27 @@ static void add_disk(const json_t *disk, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
+/// "2 client devices, 5 subscriptions: local broker on port 8883, discovery on ports 8443, 443"
+static void add_client_devices(const json_t *devices, struct lm_buf *out)
+{
+	const json_t *ports = json_object_get(devices, "discovery_ports");
+	int64_t n = json_get_int(devices, "devices", 0);
+	int64_t subscriptions = json_get_int(devices, "subscriptions", 0);
+
+	if (!json_is_object(devices))
+		return;
+	render_label(out, "client devices");
+	(void)lm_buf_printf(out, "%lld, with %lld subscription%s; local broker on port %lld",
+		(long long)n, (long long)subscriptions, subscriptions == 1 ? "" : "s",
+		(long long)json_get_int(devices, "broker_port", 0));
+	for (size_t i = 0; i < json_array_size(ports); i++)
+		(void)lm_buf_printf(out, "%s%lld", i > 0 ? ", " : ", discovery on ",
+			(long long)json_integer_value(json_array_get(ports, i)));
+	if (json_get_bool(devices, "cloud", false))
+		(void)lm_buf_puts(out, "; bridge to AWS IoT");
+	(void)lm_buf_putc(out, '\n');
+}
+
 static void add_problems(const json_t *problems, struct lm_buf *out)
 {
 	size_t i;
@@ -292,6 +313,7 @@ void plan_render(const json_t *plan, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 	add_sum(plan, out);
 	add_disk(json_object_get(plan, "disk"), out);
+	add_client_devices(json_object_get(plan, "devices"), out);
 	add_problems(json_object_get(plan, "problems"), out);
 }
 

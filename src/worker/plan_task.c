@@ -160,6 +160,36 @@ static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
 	return disk;
 }
 
+static bool uses_cloud(const struct group *g)
+{
+	for (size_t i = 0; i < g->subscriptions_n; i++) {
+		if (strcmp(g->subscriptions[i].source, ENDPOINT_CLOUD) == 0 ||
+			strcmp(g->subscriptions[i].target, ENDPOINT_CLOUD) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < g->devices_n; i++) {
+		if (g->devices[i].sync_shadow)
+			return true;
+	}
+	return false;
+}
+
+/// What runs beside the application for the group's client devices; null: nothing.
+static json_t *client_devices_to_json(const struct plan_task *p)
+{
+	const struct group *g = p->cx->task->group;
+	const struct host_devices *h = &p->cx->task->host.devices;
+
+	if (g->devices_n == 0 && g->subscriptions_n == 0)
+		return json_null();
+	json_t *ports = json_pack("[i]", (int)h->discovery_port);
+	if (h->alpn_port.number)
+		json_array_append_new(ports, json_integer(h->alpn_port.number));
+	return json_pack("{s:i, s:i, s:i, s:o, s:b}", "devices", (int)g->devices_n, "subscriptions",
+		(int)g->subscriptions_n, "broker_port", (int)h->broker_port, "discovery_ports",
+		ports, "cloud", (int)uses_cloud(g));
+}
+
 static json_t *summary_to_json(const struct plan_task *p)
 {
 	const struct connector_definition *d = context_definition(p->cx);
@@ -178,6 +208,7 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_object_set_new(plan, "pull_bytes", plan_task_bytes(sums.bytes));
 	json_object_set_new(plan, "pull_unknown", json_integer((json_int_t)sums.unknown));
 	json_object_set_new(plan, "disk", disk_to_json(p, &sums));
+	json_object_set_new(plan, "devices", client_devices_to_json(p));
 	return plan;
 }
 

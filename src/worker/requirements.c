@@ -151,13 +151,24 @@ static bool may_come(const struct search *s, const struct compose_path *path)
 	return false;
 }
 
-/// The local copy of the compose file is put there before `up`.
-static bool is_local_copy(const struct search *s, const char *path)
+/// The local copy of the compose file, and the certificates of the group's devices, are put there
+/// before `up`.
+static bool comes_before_up(const struct search *s, const char *path)
 {
-	lm_auto_free char *copy =
-		lm_path_join(context_definition(s->cx)->destination, LOCAL_COPY_NAME);
+	const char *destination = context_definition(s->cx)->destination;
+	const struct group *group = s->cx->task->group;
+	lm_auto_free char *copy = lm_path_join(destination, LOCAL_COPY_NAME);
+	lm_auto_free char *devices = lm_path_join(destination, "devices");
 
-	return strcmp(path, copy) == 0;
+	if (strcmp(path, copy) == 0 || (group->devices_n > 0 && strcmp(path, devices) == 0))
+		return true;
+	for (size_t i = 0; i < group->devices_n; i++) {
+		lm_auto_free char *device = lm_path_join(devices, group->devices[i].thing_name);
+
+		if (is_below(path, device))
+			return true;
+	}
+	return false;
 }
 
 /// What keeps the engine from creating the directory `path`: a link that leads nowhere, or
@@ -252,7 +263,7 @@ static void check_paths(struct search *s)
 		enum path_state state = look_at_path(s, p->path);
 		bool is_file = p->kind == COMPOSE_PATH_SECRET || p->kind == COMPOSE_PATH_CONFIG;
 
-		if (state == PATH_MISSING && !is_local_copy(s, p->path))
+		if (state == PATH_MISSING && !comes_before_up(s, p->path))
 			report_missing(s, p);
 		if (state == PATH_DIRECTORY && is_file)
 			add_problem(s, LM_OK,

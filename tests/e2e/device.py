@@ -92,14 +92,14 @@ class Device:
         values.update(parameters)
         return {name: value for name, value in values.items() if value is not None}
 
-    def group(self, version=7, policy=None, name="group.json", loggers=(), **parameters):
-        """Writes a group file and returns its path; the rest is for parameters()."""
+    def group(self, version=7, policy=None, name="group.json", loggers=(), arrays=None, **parameters):
+        """Writes a group file and returns its path. `arrays`: more of them, as Devices; the rest is for parameters()."""
         entry = {"Id": "app", "ConnectorArn": ARN.format(region=self.region, version=version),
                  "Parameters": self.parameters(**parameters)}
         if policy:
             entry["Policy"] = policy
         path = self.folder / name
-        path.write_text(json.dumps({"Connectors": [entry], "Loggers": list(loggers)}, indent=2))
+        path.write_text(json.dumps({"Connectors": [entry], "Loggers": list(loggers), **(arrays or {})}, indent=2))
         return path
 
     def local_group(self, services, image, key="docker-compose.yml", **more):

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+import guide
 from device import SECRET_ARN
 from servers.engine import Engine, compose_file
 from servers.old_engine import VersionOnlyEngine
@@ -19,18 +20,21 @@ NAMES = ["host file", "group file", "lightermand", "user", "root", "worker", "do
          "engine version", "docker-compose", "compose and engine", "destination", "free space", "region",
          "AWS credentials", "compose file", "compose syntax", "compose requirements", "secrets", "registries", "broker", "clock",
          "log directory", "state directory", "runtime directory", "memory"]
+# After "broker", for a group with client devices.
+DEVICE_NAMES = ["local broker", "device ports", "device user", "cloud bridge", "device certificates"]
+ALL_NAMES = [*NAMES[:NAMES.index("clock")], *DEVICE_NAMES, *NAMES[NAMES.index("clock"):]]
 MARKS = {"ok": True, "PROBLEM": False, "-": None}
 
 
 class Findings:
     """What `lighterman doctor --json` printed."""
 
-    def __init__(self, done):
+    def __init__(self, done, names=None):
         self.status, self.document = done.returncode, json.loads(done.stdout)
         assert set(self.document) == {"checks", "ok"}
         self.checks = self.document["checks"]
         seen = list(dict.fromkeys(check["check"] for check in self.checks))
-        assert seen == NAMES, f"not in order, or not all: {seen}"
+        assert seen == (names or NAMES), f"not in order, or not all: {seen}"
         for check in self.checks:
             assert set(check) == {"check", "ok", "warning", "message", "mend"}, check
         assert self.document["ok"] == (not self.wrong)
@@ -52,8 +56,8 @@ class Findings:
         return any(check["ok"] and check["warning"] for check in self.of(name))
 
 
-def doctor(device, *words, **more):
-    return Findings(device.cli("doctor", *words, "--config", device.write_host_file(), "--json", check=False, **more))
+def doctor(device, *words, names=None, **more):
+    return Findings(device.cli("doctor", *words, "--config", device.write_host_file(), "--json", check=False, **more), names)
 
 
 @pytest.fixture
@@ -513,3 +517,85 @@ def test_says_which_host_file_it_used_without_lightermand(quick, local):
     found = doctor_without_config(quick, local)
     assert "lightermand" in found.wrong
     assert "/etc/lighterman/lighterman.json" in found.text("host file") and "--config" in found.text("host file")
+
+
+# Client devices: each takes the device and the arrays of its group file, and breaks one thing.
+
+def no_mosquitto(device, _):
+    device.host["devices"]["mosquitto"] = "/opt/mosquitto"
+
+
+def old_mosquitto(device, _):
+    program = device.folder / "mosquitto"
+    program.write_text("#!/bin/sh\necho 'mosquitto version 1.6.9'\n")
+    program.chmod(0o755)
+    device.host["devices"]["mosquitto"] = str(program)
+
+
+def no_device_user(device, _):
+    device.host["devices"]["user"] = "lmabsent"
+
+
+def no_identity(_, arrays):
+    arrays["Subscriptions"][1]["Source"] = "cloud"
+
+
+def no_identity_for_shadows(_, arrays):
+    arrays["Devices"][0]["SyncShadow"] = True
+
+
+def lost_identity(device, arrays):
+    no_identity(device, arrays)
+    device.host["iot"] = {"endpoint": "myprefix-ats.iot.us-west-2.amazonaws.com", "certificate": "/dev/null",
+                          "privateKey": "/absent/core.key"}
+
+
+DEVICE_FAULTS = {
+    no_mosquitto: ("local broker", ["/opt/mosquitto", "apt-get install mosquitto", "devices.mosquitto"]),
+    old_mosquitto: ("local broker", ["1.6.9", "too old", "2.0 or later"]),
+    no_device_user: ("device user", ["lmabsent", "devices.user"]),
+    no_identity: ("cloud bridge", ["subscription answer has the cloud as source", "no endpoint", "greengrassRoot"]),
+    no_identity_for_shadows: ("cloud bridge", ["device MyDockerDevice has SyncShadow", "no endpoint"]),
+    lost_identity: ("cloud bridge", ["/absent/core.key", "iot.privateKey"]),
+}
+
+
+@pytest.fixture
+def with_devices(quick, local_image):
+    """with_devices(break it): a group file with the client devices of docs/containers.md."""
+    def make(fault=lambda device, arrays: None):
+        arrays = guide.arrays()
+        quick.host["devices"] = guide.host()["devices"]
+        fault(quick, arrays)
+        return quick.local_group(["web"], local_image, arrays=arrays)
+
+    return make
+
+
+@pytest.mark.parametrize("fault", DEVICE_FAULTS, ids=lambda fault: fault.__name__)
+def test_tells_what_client_devices_lack(quick, with_devices, fault):
+    name, words = DEVICE_FAULTS[fault]
+    found = doctor(quick, with_devices(fault), names=ALL_NAMES)
+    assert (found.wrong - {"lightermand"}, found.status) == ({name}, 1), found.checks
+    for word in words:
+        assert word in found.text(name), found.of(name)
+
+
+def test_finds_nothing_wrong_with_client_devices(quick, with_devices):
+    found = doctor(quick, with_devices(), names=ALL_NAMES)
+    assert found.wrong == {"lightermand"}, found.checks
+    assert "mosquitto version 2." in found.text("local broker")
+    assert found.text("device ports").count("free for") == 3
+    assert found.skipped("cloud bridge") and found.skipped("device certificates")
+
+
+@pytest.mark.parametrize("key, is_wrong", [("brokerPort", True), ("discoveryPort", True), ("alpnPort", False)])
+def test_names_who_has_a_port_of_client_devices(quick, with_devices, key, is_wrong):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        group = with_devices(lambda device, _: device.host["devices"].update({key: port}))
+        found = doctor(quick, group, names=ALL_NAMES)
+    assert found.wrong == {"lightermand"} | ({"device ports"} if is_wrong else set()), found.checks
+    assert found.warns("device ports") != is_wrong
+    text = found.text("device ports")
+    assert f"port {port}, for " in text and f"PID {os.getpid()}" in text and f"devices.{key}" in text

@@ -34,6 +34,11 @@ def group():
     return json.loads(blocks("json")[0])
 
 
+def arrays():
+    """The arrays of its group file for client devices."""
+    return {name: value for name, value in group().items() if name != "Connectors"}
+
+
 def host():
     return json.loads(blocks("json")[1])
 

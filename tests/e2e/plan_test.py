@@ -3,6 +3,7 @@
 import os
 import signal
 
+import guide
 from servers.engine import compose_file
 from servers.server import wait_until
 
@@ -209,6 +210,24 @@ def test_only_the_layers_that_are_not_here_count(device, engine, registry):
     assert actions(document) == {"one": ("created", "new"), "two": ("created", "new"), "web": ("removed", "gone")}
     for reference in (upper, other, base):
         engine.forget_image(reference)
+
+
+def test_client_devices_are_planned_with_their_files(device_with, compose2, engine, local_image):
+    device = device_with(compose2)
+    device.put_object("ships", "docker-compose.yml", guide.compose_file("device", image=local_image))
+    device.start()
+    without = device.cli_json("plan", device.group(DockerPullBeforeUp="False"))
+    assert without["devices"] is None
+    # Without such a device in the group nobody puts its certificates there.
+    assert [problem["level"] for problem in without["problems"]] == ["warning"]
+    assert f"{device.destination}/devices/{guide.THING}" in without["problems"][0]["message"]
+    group = device.group(DockerPullBeforeUp="False", arrays=guide.arrays())
+    found = device.cli_json("plan", group)
+    assert found["devices"] == {"devices": 2, "subscriptions": 2, "broker_port": 8883, "discovery_ports": [8443, 443],
+                                "cloud": False}
+    assert found["problems"] == []
+    assert "client devices   2, with 2 subscriptions; local broker on port 8883, discovery on 8443, 443\n" in \
+        device.cli("plan", group).stdout
 
 
 def test_a_tag_that_was_moved_is_another_image(device_with, compose, engine, registry):

@@ -126,6 +126,28 @@ static void the_lines_of_an_answer_become_one_document(void **state)
 	assert_null(plan_document(none));
 }
 
+static void shows_what_runs_for_client_devices(void **state)
+{
+	(void)state;
+	static const char base[] = "compose file     \n"
+				   "docker-compose   \n"
+				   "stages           \n"
+				   "\n"
+				   "to pull          \n"
+				   "disk             , free space unknown\n";
+	lm_auto_buf struct lm_buf expected = LM_BUF(4096);
+
+	assert_page("{\"devices\":null}", base);
+	(void)lm_buf_printf(&expected,
+		"%sclient devices   2, with 1 subscription; local broker on port 8883, discovery "
+		"on "
+		"8443, 443; bridge to AWS IoT\n",
+		base);
+	assert_page("{\"devices\":{\"devices\":2,\"subscriptions\":1,\"broker_port\":8883,"
+		    "\"discovery_ports\":[8443,443],\"cloud\":true}}",
+		lm_buf_cstr(&expected));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +155,7 @@ int main(void)
 		cmocka_unit_test(says_that_the_disk_is_too_small),
 		cmocka_unit_test(shows_what_there_is_of_a_damaged_plan),
 		cmocka_unit_test(the_lines_of_an_answer_become_one_document),
+		cmocka_unit_test(shows_what_runs_for_client_devices),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
