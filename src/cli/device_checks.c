@@ -105,6 +105,7 @@ static void check_mosquitto(const char *path, struct check_report *r)
 		check_problem(r, err.msg, install);
 		return;
 	}
+	err = (struct lm_err){0}; // what was waited for in between has left its traces
 	if (version.major < 0)
 		(void)!lm_fail(&err, LM_E_PROTOCOL, 0, "'%s' does not print its version", path);
 	else if (version.major < MOSQUITTO_MAJOR)
