@@ -240,6 +240,7 @@ static lm_rc deployment_start_worker_of(
 		.kind = "deploy",
 		.group = d->group,
 		.compose_fd = compose,
+		.devices_fd = -1,
 		.fallback = fallback.document,
 		.previous = spec->previous,
 	};

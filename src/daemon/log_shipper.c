@@ -357,6 +357,7 @@ static lm_rc start_shipping(struct log_shipper *s, int log_fd, int lock_fd, stru
 		.compose_fd = log_fd,
 		.lock_fd = lock_fd,
 		.previous_fd = -1,
+		.devices_fd = -1,
 		.needs_aws = true,
 	};
 	return worker_launch(s->loop, s->host, &start, &events, &s->worker, err);

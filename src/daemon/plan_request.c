@@ -111,6 +111,7 @@ lm_rc plan_request_start(struct plan_request *p, struct lm_err *err)
 		.kind = "plan",
 		.group = p->group,
 		.compose_fd = -1, // it is kept nowhere
+		.devices_fd = -1,
 		.fallback = fallback.document,
 		.previous = generation_before(p->store, p->group),
 	};

@@ -85,7 +85,8 @@ static lm_rc teardown_start_worker_of(struct teardown *t, unsigned n, struct lm_
 	};
 
 	(void)!store_read_compose(t->store, n, &compose, &ignored);
-	const struct worker_task task = {.kind = "down", .group = t->group, .compose_fd = compose};
+	const struct worker_task task = {
+		.kind = "down", .group = t->group, .compose_fd = compose, .devices_fd = -1};
 	return worker_launcher_start(t->workers, &task, &events, &t->worker, err);
 }
 

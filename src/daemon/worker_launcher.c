@@ -42,7 +42,7 @@ lm_rc worker_launch(struct loop *loop, const struct host_settings *host,
 		.document = start->document,
 		.lock_fd = start->lock_fd,
 		.handover = {start->compose_fd, identity.key_fd, identity.certificate_fd,
-			start->previous_fd},
+			start->previous_fd, start->devices_fd},
 		.silence_ms = host->worker_silence_s * 1000,
 	};
 	lm_rc rc = worker_process_start(loop, &spec, events, ret, err);
@@ -169,6 +169,7 @@ static lm_rc start_with_lock(struct worker_launcher *w, const struct worker_task
 		.compose_fd = task->compose_fd,
 		.lock_fd = lock,
 		.previous_fd = previous_fd,
+		.devices_fd = task->devices_fd,
 		.needs_aws = strcmp(task->kind, "down") != 0,
 	};
 	lm_rc rc = worker_launch(w->loop, w->host, &start, events, ret, err);

@@ -31,6 +31,7 @@ struct worker_task {
 	const char *kind; ///< "deploy", "down", "plan".
 	const struct group *group;
 	int compose_fd;         ///< Stays the caller's; -1: none.
+	int devices_fd;         ///< For the things of the group; the same.
 	const json_t *fallback; ///< As in launch_make_document.
 	unsigned previous;      ///< The generation that runs, whose compose file and destination
 				///< the worker gets as well; 0: none.
@@ -52,7 +53,7 @@ struct worker_launch_spec {
 	const char *program;
 	const struct process_user *user;
 	const json_t *document;
-	int compose_fd, lock_fd, previous_fd;
+	int compose_fd, lock_fd, previous_fd, devices_fd;
 	bool needs_aws;
 };
 

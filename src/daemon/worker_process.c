@@ -17,6 +17,7 @@ enum {
 	CANCEL_GRACE_MS = 30 * 1000, ///< docker-compose gets 10 s of it.
 	ORDER_MAX = 4096,
 	OUT_MAX = LIMIT_WORKER_JOB + ORDER_MAX,
+	DEVICE_LINES_MAX = 2 * LIMIT_DEVICES, ///< Those of the group, and as many others.
 };
 
 /// Waits for a worker in parts, and only those count in which our loop turned: while it stood
@@ -46,6 +47,9 @@ struct worker_process {
 	unsigned silence_ms;
 	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and finishes once.
 	unsigned images;                        ///< Lines of images.
+	unsigned devices;                       ///< Lines of devices.
+	bool bare;
+	bool defers; ///< A stage waits for worker_process_go.
 	struct lm_buf to_worker;
 	struct line_reader out, err;
 	char stage[32];            ///< The last one begun, "" before the first.
@@ -137,15 +141,29 @@ static void begin_stage(struct worker_process *worker, const char *stage)
 		kill_worker(worker, &err);
 		return;
 	}
+	worker->defers = worker->events.defers && worker->events.defers(worker->events.ctx, stage);
+	if (worker->defers)
+		loop_timer_stop(worker->silence.timer); // it has nothing to say
+	else
+		worker_process_order(worker, "go");
+}
+
+void worker_process_go(struct worker_process *worker)
+{
+	if (!worker->defers || worker->reaped || worker->cancelled || worker->kill_reason.rc)
+		return;
+	worker->defers = false;
+	note_life(worker);
 	worker_process_order(worker, "go");
 }
 
 /// Nobody can look into it any more: now it gets what others must not have.
 static void worker_process_hand_over_rest(struct worker_process *worker)
 {
+	const char *const nothing[] = {NULL};
 	struct lm_err err = {LM_OK};
-	lm_rc rc =
-		handover_send(worker->in_fd, &worker->handover, (const char *const *)environ, &err);
+	lm_rc rc = handover_send(worker->in_fd, &worker->handover,
+		worker->bare ? nothing : (const char *const *)environ, &err);
 
 	handover_finish(&worker->handover);
 	worker->is_hardened = true;
@@ -190,6 +208,8 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 		return e->idle;
 	case WORKER_LINE_PLAN:
 		return e->plan;
+	case WORKER_LINE_DEVICE:
+		return e->device;
 	case WORKER_LINE_ALIVE:
 	case WORKER_LINE_RESULT:
 		break;
@@ -203,6 +223,8 @@ static bool worker_process_is_due(struct worker_process *worker, const struct wo
 {
 	if (line->kind == WORKER_LINE_IMAGE)
 		return ++worker->images <= LIMIT_SERVICES;
+	if (line->kind == WORKER_LINE_DEVICE)
+		return ++worker->devices <= DEVICE_LINES_MAX;
 	if (line->kind == WORKER_LINE_IDLE || line->kind == WORKER_LINE_SHIPPED)
 		return !worker->idle;
 	if (line->kind != WORKER_LINE_STAGE || !(line->begins || line->ends))
@@ -233,6 +255,8 @@ static void worker_process_hand_over(
 		worker->events.copy(ctx, parsed->first, parsed->second);
 	else if (parsed->kind == WORKER_LINE_PLAN)
 		worker->events.plan(ctx, line);
+	else if (parsed->kind == WORKER_LINE_DEVICE)
+		worker->events.device(ctx, line);
 	else if (parsed->kind == WORKER_LINE_SHIPPED)
 		worker->events.shipped(ctx, parsed->shipped, parsed->rejected);
 	else if (parsed->kind == WORKER_LINE_IDLE) {
@@ -429,7 +453,9 @@ static lm_rc copy_handover(struct handover *to, const struct handover *from, str
 		rc = copy_fd(from->key_fd, &to->key_fd, err);
 	if (rc == LM_OK)
 		rc = copy_fd(from->certificate_fd, &to->certificate_fd, err);
-	return rc ? rc : copy_fd(from->previous_fd, &to->previous_fd, err);
+	if (rc == LM_OK)
+		rc = copy_fd(from->previous_fd, &to->previous_fd, err);
+	return rc ? rc : copy_fd(from->devices_fd, &to->devices_fd, err);
 }
 
 static lm_rc start_process(
@@ -496,8 +522,9 @@ lm_rc worker_process_start(struct loop *loop, const struct worker_process_spec *
 		.in_fd = -1,
 		.out_fd = -1,
 		.err_fd = -1,
-		.handover = {-1, -1, -1, -1},
+		.handover = HANDOVER_NONE,
 		.silence_ms = spec->silence_ms,
+		.bare = spec->bare,
 		.to_worker = LM_BUF(OUT_MAX),
 		.out = {.pending = LM_BUF(LIMIT_WORKER_LINE)},
 		.err = {.pending = LM_BUF(LIMIT_LOG_LINE), .in_pieces = true},

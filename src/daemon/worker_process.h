@@ -27,6 +27,7 @@ struct worker_process_spec {
 	int lock_fd;                     ///< Becomes its descriptor 3; stays the caller's.
 	struct handover handover;        ///< What it gets once it is hardened; stays the caller's.
 	unsigned silence_ms;             ///< Without a line for so long it is killed.
+	bool bare; ///< It gets nothing of the environment, in which AWS keys may be.
 };
 
 /// NULL: this task has no such lines; one that comes all the same is an error.
@@ -34,6 +35,9 @@ struct worker_process_events {
 	/// A stage is about to begin. After LM_OK it does; else the worker is killed with that
 	/// error.
 	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
+	/// Whether the stage, of which `begin` returned LM_OK, waits for worker_process_go; NULL:
+	/// no stage does.
+	bool (*defers)(void *ctx, const char *stage);
 	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
 	void (*progress)(void *ctx, const json_t *line);
 	void (*image)(void *ctx, const char *ref, const char *digest);
@@ -42,6 +46,8 @@ struct worker_process_events {
 	void (*copy)(void *ctx, const char *sha256, const char *version);
 	/// A part of a plan, as the worker sent it. Borrowed.
 	void (*plan)(void *ctx, const json_t *line);
+	/// About a client device, or all of them, as the worker sent it. Borrowed.
+	void (*device)(void *ctx, const json_t *line);
 	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
 	/// Logs does not keep `rejected`, counted from the last of these events on.
 	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
@@ -61,6 +67,9 @@ lm_rc worker_process_start(struct loop *loop, const struct worker_process_spec *
 	struct lm_err *err);
 /// Answers a worker that has begun a stage or is idle, with a line.
 void worker_process_order(struct worker_process *worker, const char *line);
+/// Lets a worker begin the stage that was deferred, unless it is to stop. While it waited, its
+/// silence did not count.
+void worker_process_go(struct worker_process *worker);
 /// Stops it. After 30 s what is left of it is killed.
 void worker_process_cancel(struct worker_process *worker);
 /// Kills it at once and hands over the lines that it has sent, without `exited`. To be destroyed.

@@ -97,6 +97,11 @@ static bool read_any(const json_t *line, struct worker_line *ret)
 		*ret = (struct worker_line){.kind = WORKER_LINE_PLAN};
 		return true;
 	}
+	if (json_is_object(json_object_get(line, "device")) ||
+		json_is_object(json_object_get(line, "devices"))) {
+		*ret = (struct worker_line){.kind = WORKER_LINE_DEVICE};
+		return true;
+	}
 	if (json_object_get(line, "shipped"))
 		return read_shipped(line, ret);
 	if (json_get_bool(line, "hardened", false)) {

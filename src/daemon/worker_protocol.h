@@ -31,6 +31,8 @@ enum worker_line_kind {
 	WORKER_LINE_COMPOSE,
 	WORKER_LINE_COPY,
 	WORKER_LINE_PLAN,
+	WORKER_LINE_DEVICE, ///< {"device":{…}} or {"devices":{…}}: what a task about them has
+			    ///< found.
 	WORKER_LINE_SHIPPED,
 	WORKER_LINE_IDLE,
 	WORKER_LINE_ALIVE,

@@ -13,7 +13,7 @@
 
 #define TAKE "take\n" // the line that the descriptors come with
 
-enum { AT_ENVIRONMENT, AT_COMPOSE, AT_KEY, AT_CERTIFICATE, AT_PREVIOUS, DESCRIPTORS };
+enum { AT_ENVIRONMENT, AT_COMPOSE, AT_KEY, AT_CERTIFICATE, AT_PREVIOUS, AT_DEVICES, DESCRIPTORS };
 
 /// Room for the control message, aligned as it has to be.
 union control {
@@ -115,6 +115,7 @@ lm_rc handover_send(
 		[AT_KEY] = h->key_fd < 0 ? none : h->key_fd,
 		[AT_CERTIFICATE] = h->certificate_fd < 0 ? none : h->certificate_fd,
 		[AT_PREVIOUS] = h->previous_fd < 0 ? none : h->previous_fd,
+		[AT_DEVICES] = h->devices_fd < 0 ? none : h->devices_fd,
 	};
 	return send_descriptors(socket, fds, err);
 }
@@ -210,8 +211,8 @@ lm_rc handover_receive(int socket, struct handover *ret, struct lm_err *err)
 		rc = take_environment(fds[AT_ENVIRONMENT], err);
 	if (rc == LM_OK) {
 		(void)close(fds[AT_ENVIRONMENT]);
-		*ret = (struct handover){
-			fds[AT_COMPOSE], fds[AT_KEY], fds[AT_CERTIFICATE], fds[AT_PREVIOUS]};
+		*ret = (struct handover){fds[AT_COMPOSE], fds[AT_KEY], fds[AT_CERTIFICATE],
+			fds[AT_PREVIOUS], fds[AT_DEVICES]};
 		return LM_OK;
 	}
 	for (size_t i = 0; i < n && i < DESCRIPTORS; i++)
@@ -225,7 +226,8 @@ void handover_finish(struct handover *h)
 	lm_cleanup_close(&h->key_fd);
 	lm_cleanup_close(&h->certificate_fd);
 	lm_cleanup_close(&h->previous_fd);
-	*h = (struct handover){-1, -1, -1, -1};
+	lm_cleanup_close(&h->devices_fd);
+	*h = HANDOVER_NONE;
 }
 
 void handover_forget_environment(void)

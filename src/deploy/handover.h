@@ -15,7 +15,9 @@
 struct handover {
 	int compose_fd, key_fd, certificate_fd;
 	int previous_fd; ///< The compose file of the generation that runs.
+	int devices_fd;  ///< Keys and certificates of client devices, as JSON.
 };
+#define HANDOVER_NONE ((struct handover){-1, -1, -1, -1, -1})
 
 /// What a program has to be started with: variables that the loader and the C library read before
 /// main(). The caller frees the array; the entries stay the caller's.

@@ -191,6 +191,8 @@ __attribute__((noreturn)) static void exec_child(
 		if (getppid() != parent)
 			_exit(127); // it died before we asked
 	}
+	if (spec->no_umask)
+		(void)umask(0);
 	if (spec->directory && chdir(spec->directory) < 0)
 		child_fail(own.report, STEP_DIRECTORY);
 	if (!place_descriptors(spec, &own))

@@ -148,7 +148,7 @@ static lm_rc take_task(
 static int receive_and_run(void)
 {
 	lm_auto(protocol_finish) struct protocol protocol;
-	lm_auto(handover_finish) struct handover files = {-1, -1, -1, -1};
+	lm_auto(handover_finish) struct handover files = HANDOVER_NONE;
 	lm_auto_task struct task task = {0};
 	struct lm_err err = {LM_OK};
 	lm_rc lost = take_lock(&err); // before anything is opened

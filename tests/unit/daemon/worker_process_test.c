@@ -164,7 +164,7 @@ static void run_bare(struct fixture *f, const char *script)
 	const struct worker_process_spec spec = {.program = f->path,
 		.document = document,
 		.lock_fd = -1,
-		.handover = {f->secret_fd, -1, -1, -1},
+		.handover = {f->secret_fd, -1, -1, -1, -1},
 		.silence_ms = f->silence_ms};
 	const struct worker_process_events deploys = {.begin = on_begin,
 		.progress = on_progress,
@@ -495,7 +495,7 @@ static void a_program_that_cannot_run_is_an_error(void **state)
 	const struct worker_process_spec spec = {.program = f->path,
 		.document = document,
 		.lock_fd = -1,
-		.handover = {-1, -1, -1, -1},
+		.handover = HANDOVER_NONE,
 		.silence_ms = f->silence_ms};
 	const struct worker_process_events events = {.exited = on_ended, .ctx = f};
 	struct lm_err err = {LM_OK};

@@ -73,12 +73,12 @@ static void environment_and_descriptors_arrive(void **state)
 	lm_auto_close int theirs = -1;
 	lm_auto_close int compose = file_with("services:");
 	lm_auto_close int key = file_with("key");
-	lm_auto(handover_finish) struct handover got = {-1, -1, -1, -1};
+	lm_auto(handover_finish) struct handover got = HANDOVER_NONE;
 	char job[16];
 
 	(void)state;
 	assert_int_equal(handover_make_socket(&ours, &theirs, NULL), LM_OK);
-	assert_int_equal(handover_send(ours, &(struct handover){compose, key, -1, compose},
+	assert_int_equal(handover_send(ours, &(struct handover){compose, key, -1, compose, key},
 				 environment, NULL),
 		LM_OK);
 	assert_int_equal(write(ours, "the job\n", 8), 8);
@@ -93,6 +93,7 @@ static void environment_and_descriptors_arrive(void **state)
 	expect_text(got.key_fd, "key");
 	expect_text(got.certificate_fd, "");
 	assert_true(got.previous_fd >= 0);
+	assert_true(got.devices_fd >= 0);
 	assert_int_equal(fcntl(got.key_fd, F_GETFD), FD_CLOEXEC);
 	assert_int_equal(read(theirs, job, sizeof(job)), 8); // what follows is left there
 
@@ -191,8 +192,8 @@ static void an_environment_has_a_ceiling(void **state)
 	memset(large, 'x', LIMIT_ENVIRONMENT);
 	large[LIMIT_ENVIRONMENT] = '\0';
 	assert_int_equal(handover_make_socket(&ours, &theirs, NULL), LM_OK);
-	assert_int_equal(handover_send(ours, &(struct handover){-1, -1, -1, -1},
-				 (const char *const[]){large, NULL}, &err),
+	assert_int_equal(
+		handover_send(ours, &HANDOVER_NONE, (const char *const[]){large, NULL}, &err),
 		LM_E_TOO_LARGE);
 }
 
@@ -205,8 +206,7 @@ static void a_worker_that_has_gone_is_told_apart(void **state)
 	(void)state;
 	assert_int_equal(handover_make_socket(&ours, &theirs, NULL), LM_OK);
 	assert_int_equal(close(theirs), 0);
-	assert_int_equal(handover_send(ours, &(struct handover){-1, -1, -1, -1}, environment, NULL),
-		LM_E_NETWORK);
+	assert_int_equal(handover_send(ours, &HANDOVER_NONE, environment, NULL), LM_E_NETWORK);
 }
 
 int main(void)
