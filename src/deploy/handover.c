@@ -162,8 +162,8 @@ static lm_rc receive_descriptors(int socket, int *fds, size_t *ret_n, struct lm_
 	if (n == 0)
 		return lm_fail(err, LM_E_CANCELLED, 0, "cancelled");
 	*ret_n = unpack(&message, fds);
-	if (*ret_n != DESCRIPTORS || n != (ssize_t)sizeof(line) ||
-		memcmp(line, TAKE, sizeof(line)) != 0)
+	if (*ret_n != DESCRIPTORS || (message.msg_flags & MSG_CTRUNC) ||
+		n != (ssize_t)sizeof(line) || memcmp(line, TAKE, sizeof(line)) != 0)
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"lightermand did not hand over what was agreed; are lightermand and "
 			"lighterman-worker of the same version?");

@@ -167,7 +167,7 @@ static void another_number_of_descriptors_is_refused_and_none_stays_open(void **
 		struct handover got;
 		struct lm_err err;
 
-		if (n == 5) // what is agreed
+		if (n == 6) // what is agreed
 			continue;
 		assert_int_equal(handover_make_socket(&ours, &theirs, NULL), LM_OK);
 		int before = dup(ours);
