@@ -53,9 +53,11 @@ enum {
 	LIMIT_WEB_IDENTITY_TOKEN = 20 << 10, ///< STS takes 20,000 characters.
 	LIMIT_PEM_FILE = 64 << 10,           ///< A private key, or a certificate with its chain.
 	LIMIT_DISCOVERY_FILE = 4 << 20,      ///< LIMIT_DEVICES with all their certificates fit.
-	LIMIT_SIGNING_REQUEST = 16 << 10,    ///< A device's own request for a certificate.
-	LIMIT_DOCKER_CONFIG = 256 << 10,     ///< ~/.docker/config.json.
-	LIMIT_HELPER_ANSWER = 256 << 10,     ///< Of a Docker credential helper.
+	LIMIT_DISCOVERY_HEAD = 8 << 10,      ///< Of a request to lighterman-discovery.
+	LIMIT_DISCOVERY_ANSWER = 256 << 10,
+	LIMIT_SIGNING_REQUEST = 16 << 10, ///< A device's own request for a certificate.
+	LIMIT_DOCKER_CONFIG = 256 << 10,  ///< ~/.docker/config.json.
+	LIMIT_HELPER_ANSWER = 256 << 10,  ///< Of a Docker credential helper.
 
 	LIMIT_ROUTER_TABLE = 8 << 20,  ///< router.json: the tables of V1's limits fit.
 	LIMIT_ROUTER_STATUS = 8 << 20, ///< status.json: every endpoint of such a table fits.
@@ -72,6 +74,9 @@ enum {
 	LIMIT_YAML_NODES = 200000,
 	LIMIT_YAML_DOCUMENTS = 100, ///< In one compose file.
 	LIMIT_DEVICES = 2500,       ///< Of a group: V1's own.
+	LIMIT_DISCOVERY_CONNECTIONS = 64,
+	LIMIT_DISCOVERY_CONNECTIONS_EACH = 16, ///< Of one address.
+	LIMIT_DISCOVERY_CLIENTS = 512, ///< Whose rates are known, addresses and certificates each.
 	/// As json_count counts, for discovery.json: 13 a device.
 	LIMIT_DISCOVERY_VALUES = 40000,
 	LIMIT_SERVICES = 1000,
