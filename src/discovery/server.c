@@ -34,8 +34,8 @@ enum {
 	REQUESTS_MS = 1000,
 	STRANGERS_BURST = 20, ///< Of an address, without one.
 	STRANGERS_MS = 1000,
-	LINES_EACH_BURST = 5, ///< In the log, about one address.
-	LINES_EACH_MS = 60 * 1000,
+	LINES_EACH_BURST = 10, ///< In the log, about one address.
+	LINES_EACH_MS = 10 * 1000,
 	LINES_BURST = 60,
 	LINES_MS = 1000,
 };
