@@ -9,10 +9,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The gcc build, which is what people run; the sanitized one has other rules.
 BIN = ROOT / "build/bin"
-PROGRAMS = ["lightermand", "lighterman-worker", "lighterman"]
+PROGRAMS = ["lightermand", "lighterman-worker", "lighterman", "lighterman-discovery"]
 # What is not linked cannot be attacked through, and costs no memory.
 NEVER = {"lightermand": ["libcurl", "libyaml"], "lighterman": ["libcurl", "libyaml", "libcrypto", "libmosquitto"],
-         "lighterman-worker": ["libmosquitto"]}
+         "lighterman-worker": ["libmosquitto"], "lighterman-discovery": ["libcurl", "libyaml", "libmosquitto", "libsqlite3"]}
 
 
 def readelf(option, program):
