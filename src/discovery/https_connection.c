@@ -95,7 +95,7 @@ static void take_request(struct https_connection *c, size_t head_size)
 	loop_timer_start(c->deadline, ANSWER_MS, 0);
 }
 
-static bool read_request(struct https_connection *c)
+static bool read_head(struct https_connection *c)
 {
 	char piece[1024];
 
@@ -156,7 +156,7 @@ static void on_socket(void *ctx, short events)
 			goes_on = shake_hands(c);
 			break;
 		case HTTPS_READING:
-			goes_on = read_request(c);
+			goes_on = read_head(c);
 			break;
 		case HTTPS_WRITING:
 			goes_on = write_answer(c);

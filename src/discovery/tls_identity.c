@@ -33,7 +33,7 @@ static lm_rc fail_identity(const char *path, struct lm_err *err)
 }
 
 /// Without it OpenSSL would ask for the passphrase on a terminal.
-static int give_no_passphrase(char *buf, int size, int rwflag, void *userdata)
+static int answer_no_passphrase(char *buf, int size, int rwflag, void *userdata)
 {
 	(void)buf;
 	(void)size;
@@ -85,7 +85,7 @@ static lm_rc load_identity_files(SSL_CTX *identity, const char *folder, struct l
 	lm_auto_free char *key = lm_path_join(folder, "server.key");
 	lm_auto_free char *ca = lm_path_join(folder, "client-ca.pem");
 
-	SSL_CTX_set_default_passwd_cb(identity, give_no_passphrase);
+	SSL_CTX_set_default_passwd_cb(identity, answer_no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(identity, certificate) != 1)
 		return fail_identity(certificate, err);
 	if (SSL_CTX_use_PrivateKey_file(identity, key, SSL_FILETYPE_PEM) != 1 ||
