@@ -47,6 +47,16 @@ enum {
 	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
 	LIMIT_CRASH_FILE = 20000,
 
+	LIMIT_SHADOW_STATE =
+		8 << 10, ///< Of a device, `desired` and `reported` together: AWS IoT's own.
+	/// Of a request for a shadow, with spaces, and nulls for all that it deletes.
+	LIMIT_SHADOW_REQUEST = 4 * LIMIT_SHADOW_STATE,
+	/// Two documents of arrays of digits, each with its time: 220 KB.
+	LIMIT_SHADOW_REPLY = 512 << 10,
+	LIMIT_SHADOW_TOKEN = 64,     ///< AWS IoT's own.
+	LIMIT_SHADOW_DEPTH = 6,      ///< AWS IoT's own, for each section.
+	LIMIT_SHADOW_IN_FLIGHT = 10, ///< AWS IoT's own: for one thing, of one connection.
+
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.
 	LIMIT_AUTHORIZATION_FILE = 16 << 10, ///< AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
