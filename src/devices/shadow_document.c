@@ -227,7 +227,7 @@ static bool is_too_deep(const json_t *value, unsigned levels)
 }
 
 /// A section of a stored document with its times.
-static bool take_section(
+static bool stored_section(
 	const json_t *stored, const char *name, json_t **ret_section, json_t **ret_times)
 {
 	json_t *section = json_object_get(stored, name);
@@ -253,8 +253,8 @@ lm_rc shadow_document_read(struct lm_str text, struct shadow_document *ret, stru
 		return lm_wrap(err, "read a stored shadow");
 	lm_auto(shadow_document_finish) struct shadow_document d = {.exists = true};
 	if (!json_is_object(stored) ||
-		!take_section(stored, "desired", &d.desired, &d.desired_times) ||
-		!take_section(stored, "reported", &d.reported, &d.reported_times))
+		!stored_section(stored, "desired", &d.desired, &d.desired_times) ||
+		!stored_section(stored, "reported", &d.reported, &d.reported_times))
 		return lm_fail(err, LM_E_INVALID, 0, "read a stored shadow: it is no document");
 	*ret = d;
 	d = (struct shadow_document){0};
@@ -360,7 +360,7 @@ static enum shadow_rejection check_section(const json_t *section, enum shadow_re
 	return has_null_in_array(section, false) ? SHADOW_INVALID_NODE : SHADOW_ACCEPTED;
 }
 
-static enum shadow_rejection check_state(const json_t *state)
+static enum shadow_rejection check_sections(const json_t *state)
 {
 	const char *key;
 	json_t *member;
@@ -381,7 +381,7 @@ static enum shadow_rejection check_state(const json_t *state)
 	return check_section(json_object_get(state, "reported"), SHADOW_REPORTED_NO_OBJECT);
 }
 
-static enum shadow_rejection read_token(struct shadow_request *r)
+static enum shadow_rejection take_token(struct shadow_request *r)
 {
 	const json_t *token = json_object_get(r->body, "clientToken");
 
@@ -399,7 +399,7 @@ static enum shadow_rejection read_update(struct shadow_request *r)
 	if (r->version && (!json_is_integer(r->version) || json_integer_value(r->version) < 0))
 		return SHADOW_INVALID_VERSION;
 	r->state = json_object_get(r->body, "state");
-	return check_state(r->state);
+	return check_sections(r->state);
 }
 
 enum shadow_rejection shadow_request_read(
@@ -416,7 +416,7 @@ enum shadow_rejection shadow_request_read(
 		return update ? SHADOW_TOO_DEEP : SHADOW_ACCEPTED;
 	if (json_parse(payload, &ret->body, NULL) != LM_OK || !json_is_object(ret->body))
 		return update ? SHADOW_INVALID_JSON : SHADOW_ACCEPTED;
-	enum shadow_rejection why = read_token(ret);
+	enum shadow_rejection why = take_token(ret);
 	return why || !update ? why : read_update(ret);
 }
 
@@ -522,7 +522,7 @@ static void update_section(const json_t *section, const json_t *times, const jso
 	json_decref(copied_times);
 }
 
-static size_t written_size(const json_t *section)
+static size_t section_size(const json_t *section)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_SHADOW_REQUEST);
 
@@ -545,7 +545,7 @@ enum shadow_rejection shadow_document_update(const struct shadow_document *befor
 	update_section(before->reported, before->reported_times,
 		json_object_get(update->state, "reported"), now_s, &after.reported,
 		&after.reported_times);
-	if (written_size(after.desired) + written_size(after.reported) > LIMIT_SHADOW_STATE)
+	if (section_size(after.desired) + section_size(after.reported) > LIMIT_SHADOW_STATE)
 		return SHADOW_TOO_LARGE;
 	*ret = after;
 	after = (struct shadow_document){0};
