@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,22 +67,58 @@ bool status_file_is_due(const struct status_file *f, uint64_t now_mono_ms)
 	return f->name && f->changed && now_mono_ms >= f->next_mono_ms;
 }
 
-static void add_clients(json_t *document, const struct local_clients *clients)
+/// A client ID: printable ASCII (router_table.h).
+static void add_client_id(struct lm_buf *text, const char *id)
 {
-	json_t *connected = json_array(), *all = json_array();
-	const struct local_client *client = NULL;
+	size_t n = 0;
 
-	for (size_t i = 0; (client = local_clients_at(clients, i)); i++) {
-		if (client->token)
-			json_array_append_new(connected, json_string(client->id));
-		json_array_append_new(all,
-			json_pack("{s:s, s:b, s:I, s:I, s:I}", "name", client->id, "connected",
-				client->token != NULL, "since_ms", (json_int_t)client->since_ms,
-				"routed", (json_int_t)client->routed, "refused",
-				(json_int_t)client->refused));
+	(void)lm_buf_putc(text, '"');
+	while (id[n = strcspn(id, "\"\\")]) {
+		(void)lm_buf_add(text, id, n);
+		(void)lm_buf_putc(text, '\\');
+		(void)lm_buf_putc(text, id[n]);
+		id += n + 1;
 	}
-	json_object_set_new(document, "connected", connected);
-	json_object_set_new(document, "clients", all);
+	(void)lm_buf_add(text, id, n);
+	(void)lm_buf_putc(text, '"');
+}
+
+static void add_client(struct lm_buf *text, const struct local_client *client)
+{
+	char rest[160];
+	int n = snprintf(rest, sizeof(rest),
+		",\"connected\":%s,\"since_ms\":%" PRId64 ",\"routed\":%" PRIu64
+		",\"refused\":%" PRIu64 "}",
+		client->token ? "true" : "false", client->since_ms, client->routed,
+		client->refused);
+
+	(void)lm_buf_puts(text, "{\"name\":");
+	add_client_id(text, client->id);
+	(void)lm_buf_add(text, rest, (size_t)n);
+}
+
+/// By hand: as values of jansson, 2,500 clients would stop the broker for 30 ms in each second.
+static void add_clients(struct lm_buf *text, const struct local_clients *clients)
+{
+	const struct local_client *client = NULL;
+	bool first = true;
+
+	(void)lm_buf_puts(text, ",\"connected\":[");
+	for (size_t i = 0; (client = local_clients_at(clients, i)); i++) {
+		if (!client->token)
+			continue;
+		if (!first)
+			(void)lm_buf_putc(text, ',');
+		add_client_id(text, client->id);
+		first = false;
+	}
+	(void)lm_buf_puts(text, "],\"clients\":[");
+	for (size_t i = 0; (client = local_clients_at(clients, i)); i++) {
+		if (i > 0)
+			(void)lm_buf_putc(text, ',');
+		add_client(text, client);
+	}
+	(void)lm_buf_puts(text, "]}");
 }
 
 lm_rc status_file_write(struct status_file *f, uint64_t now_mono_ms, const struct router_status *s,
@@ -99,10 +136,13 @@ lm_rc status_file_write(struct status_file *f, uint64_t now_mono_ms, const struc
 
 	// A failure is tried again as seldom as a success.
 	f->next_mono_ms = now_mono_ms + STATUS_PAUSE_MS;
-	add_clients(document, s->clients);
-	if (!json_write(document, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "the status of %zu clients is over %d bytes",
-			json_array_size(json_object_get(document, "clients")), LIMIT_ROUTER_STATUS);
+	(void)json_write(document, &text);
+	if (text.len > 0)
+		text.len--; // its closing brace
+	add_clients(&text, s->clients);
+	if (text.overflow)
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "the status of the clients is over %d bytes",
+			LIMIT_ROUTER_STATUS);
 	lm_rc rc = lm_file_replace(f->dir_fd, f->name, lm_buf_str(&text), 0644, err);
 	f->changed = rc != LM_OK;
 	return rc;
