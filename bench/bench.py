@@ -102,11 +102,11 @@ def print_rows(rows, args):
     if not rows:
         return
     print(f"{args.runs} run(s) of each, medians; {args.compose}")
-    print(f"{'row':<38}{'unit':<7}{'ours':>9}{'peer':>9}{'ratio':>8}  peer")
+    print(f"{'row':<40}{'unit':<7}{'ours':>9}{'peer':>9}{'ratio':>8}  peer")
     for row in rows:
         peer = "-" if row["peer"] is None else f"{row['peer']:.3f}"
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        print(f"{row['name']:<38}{row['unit']:<7}{row['ours']:>9.3f}{peer:>9}{ratio:>8}  {row['peer_name'] or '-'}")
+        print(f"{row['name']:<40}{row['unit']:<7}{row['ours']:>9.3f}{peer:>9}{ratio:>8}  {row['peer_name'] or '-'}")
 
 
 def main():

@@ -20,7 +20,7 @@ from servers.server import Server, accepts, free_port, run
 
 PEER = "mosquitto without the plugin"
 SIZES = (10, 1000, 10000)
-QUICK_SIZES = (10, 1000)
+QUICK_SIZES = (1000,)
 SECONDS, QUICK_SECONDS = 3, 1
 RATE = 1000
 BLOCK = 10
@@ -126,7 +126,11 @@ def measure(args, folder, wanted):
     build = pathlib.Path(args.build).resolve()
     authority = Authority(folder / "authority")
     certificate = ssl.PEM_cert_to_DER_cert(authority.issue("localhost")[0].read_text())
-    ours = Mosquitto(folder / "ours", authority, build / "bin/lighterman_router.so")
+    plugin, load = build / "bin/lighterman_router.so", build / "bench/mqtt_load"
+    for path in (plugin, load):
+        if not path.exists():
+            raise RuntimeError(f"'{path}' is not built: run scripts/build")
+    ours = Mosquitto(folder / "ours", authority, plugin)
     peer = Mosquitto(folder / "peer", authority)
     rows = []
     for size in QUICK_SIZES if args.quick else SIZES:
@@ -138,8 +142,7 @@ def measure(args, folder, wanted):
             results = {ours: [], peer: []}
             for n in range(args.runs):
                 for side in (ours, peer) if n % 2 == 0 else (peer, ours):
-                    results[side].append(side.measure(build / "bench/mqtt_load", group, kind,
-                                                      QUICK_SECONDS if args.quick else SECONDS))
+                    results[side].append(side.measure(load, group, kind, QUICK_SECONDS if args.quick else SECONDS))
             rows += [row(name, "us", *(statistics.median(map(figure, results[side])) for side in (ours, peer)), PEER)
                      for name, figure in names.items() if name in wanted]
     return rows

@@ -12,6 +12,8 @@ NAMES = {
                       for peer in ("", "_compose", "_compose2")) +
                 tuple(f"crash_to_message_{size}_containers" for size in (1, 10, 100)) +
                 ("crash_to_message_default_interval",),
+    "router": tuple(f"router_{what}_{size}_subscriptions" for size in (10, 1000, 10000)
+                    for what in ("message", "cpu", "message_tls", "latency_p50", "latency_p99")),
 }
 
 
