@@ -56,6 +56,8 @@ enum {
 	LIMIT_SHADOW_TOKEN = 64,     ///< AWS IoT's own.
 	LIMIT_SHADOW_DEPTH = 6,      ///< AWS IoT's own, for each section.
 	LIMIT_SHADOW_IN_FLIGHT = 10, ///< AWS IoT's own: for one thing, of one connection.
+	LIMIT_SHADOW_WAITING = 4096, ///< Requests of all clients that wait for one commit.
+	LIMIT_SHADOW_WAITING_BYTES = 32 << 20, ///< Of the replies to them.
 
 	LIMIT_PROFILE_FILE = 256 << 10,      ///< ~/.aws/credentials and ~/.aws/config, each.
 	LIMIT_CREDENTIALS_ANSWER = 64 << 10, ///< Of a source of AWS credentials.

@@ -2,8 +2,9 @@
 
 /// lighterman_router.so: what mosquitto calls. Everything is decided elsewhere; this translates.
 ///
-/// Options: plugin_opt_table (router.json; needed), plugin_opt_status (status.json).
-/// All calls come on mosquitto's one thread.
+/// Options: plugin_opt_table (router.json; needed), plugin_opt_status (status.json),
+/// plugin_opt_shadows (the shadows' database; without it there is no GGShadowService). All calls
+/// come on mosquitto's one thread.
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -14,6 +15,7 @@
 #include "broker/local_clients.h"
 #include "broker/publish.h"
 #include "broker/report.h"
+#include "broker/shadow_service.h"
 #include "broker/status_file.h"
 #include "config/topic.h"
 
@@ -35,6 +37,7 @@ struct plugin {
 	struct delivery delivery;
 	struct report report;
 	struct status_file *status_file;
+	struct shadow_service *shadows; ///< NULL: none.
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
@@ -51,6 +54,18 @@ static lm_rc read_router_table(const char *path, struct router_table *ret, struc
 		return rc;
 	rc = router_table_read(lm_buf_str(&text), ret, err);
 	return rc == LM_OK ? rc : lm_wrap(err, "'%s'", path);
+}
+
+/// The shadows are of the devices in the table.
+static void name_shadows(struct plugin *p)
+{
+	const struct router_table *table = routes_table(p->routes);
+	lm_auto_free const char **names = lm_xcalloc(table->devices_n + 1, sizeof(*names));
+
+	for (size_t i = 0; i < table->devices_n; i++)
+		names[i] = table->devices[i].name;
+	if (p->shadows)
+		shadow_service_set_things(p->shadows, names, table->devices_n);
 }
 
 static lm_rc load_table(struct plugin *p, struct routes **ret, struct lm_err *err)
@@ -93,6 +108,7 @@ static int on_reload(int event, void *data, void *userdata)
 	}
 	delivery_init(&p->delivery, p->routes);
 	local_clients_set_routes(p->clients, p->routes, kick, p);
+	name_shadows(p);
 	routes_destroy(old);
 	return MOSQ_ERR_SUCCESS;
 }
@@ -263,6 +279,18 @@ static int on_acl_check(int event, void *data, void *userdata)
 	}
 }
 
+/// The message that is delivered, if the shadow service is one of its targets.
+static void take_shadow_request(
+	struct plugin *p, const char *client_id, const struct mosquitto_evt_message *e)
+{
+	const struct router_endpoint *service =
+		routes_endpoint(p->routes, LM_STR(ROUTER_SHADOW_SERVICE));
+
+	if (p->shadows && service && route_match_has(&p->delivery.match, service))
+		shadow_service_request(p->shadows, client_id, lm_str(e->topic),
+			(struct lm_str){e->payload, e->payloadlen});
+}
+
 /// What a bridge received was not checked before.
 static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
 {
@@ -271,6 +299,7 @@ static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message
 	status_file_touch(p->status_file);
 	if (!delivery_is_reserved(lm_str(e->topic)) && topic_is_name(lm_str(e->topic), NULL) &&
 		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
+		take_shadow_request(p, NULL, e);
 		p->counts.routed++;
 		return MOSQ_ERR_SUCCESS;
 	}
@@ -288,8 +317,10 @@ static int on_message(int event, void *data, void *userdata)
 	(void)event;
 	e->retain = false;
 	p->delivery.connecting = NULL;
-	if (delivery_is_of(&p->delivery, e->client, e->topic))
+	if (delivery_is_of(&p->delivery, e->client, e->topic)) {
+		take_shadow_request(p, id, e);
 		return MOSQ_ERR_SUCCESS;
+	}
 	if (id && lm_str_starts(lm_str(id), LM_STR(BRIDGE_PREFIX)))
 		return route_from_cloud(p, e);
 	delivery_end(&p->delivery);
@@ -298,14 +329,37 @@ static int on_message(int event, void *data, void *userdata)
 
 // The loop.
 
+/// Called by shadow_service_commit; mosquitto hands it out as the plugin's own.
+static void publish_shadow_reply(void *ctx, const char *topic, struct lm_str payload)
+{
+	struct plugin *p = ctx;
+
+	status_file_touch(p->status_file);
+	if (!broker_publish(topic, payload, 0))
+		report_refusal(&p->report, "shadow reply", LM_STR(ROUTER_SHADOW_SERVICE),
+			lm_str(topic), "it is too large or memory is out");
+}
+
+static json_t *shadow_status(const struct plugin *p)
+{
+	struct shadow_counts counts = {0};
+
+	if (p->shadows)
+		counts = shadow_service_counts(p->shadows);
+	return json_pack("{s:I,s:I,s:o}", "updates", (json_int_t)counts.updates, "rejected",
+		(json_int_t)counts.rejected, "error", json_from_text(counts.error));
+}
+
 static void write_status(struct plugin *p, uint64_t now_mono_ms)
 {
+	lm_auto_json json_t *shadows = shadow_status(p);
 	struct router_status status = {
 		.started_ms = p->started_ms,
 		.table_loaded_ms = p->table_loaded_ms,
 		.table_error = p->table_error,
 		.counts = p->counts,
 		.clients = p->clients,
+		.shadows = shadows,
 	};
 	struct lm_err err = {0};
 
@@ -320,6 +374,8 @@ static int on_turn(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)data;
+	if (p->shadows)
+		shadow_service_commit(p->shadows);
 	delivery_tick(&p->delivery);
 	report_tick(&p->report, now_mono_ms);
 	if (status_file_is_due(p->status_file, now_mono_ms))
@@ -353,12 +409,26 @@ static const char *plugin_option(const struct mosquitto_opt *options, int n, con
 
 static void plugin_destroy(struct plugin *p)
 {
+	shadow_service_close(p->shadows);
 	local_clients_destroy(p->clients);
 	routes_destroy(p->routes);
 	status_file_close(p->status_file);
 	free(p->table_path);
 	free(p->table_error);
 	free(p);
+}
+
+/// What keeps shadows from being used keeps nothing else from it.
+static void open_shadows(struct plugin *p, const char *database)
+{
+	struct lm_err err = {0};
+
+	if (!database)
+		return;
+	p->shadows = shadow_service_open(database, publish_shadow_reply, p, &err);
+	if (err.rc)
+		report_error("shadows cannot be used: %s", err.msg);
+	name_shadows(p);
 }
 
 static lm_rc plugin_open(
@@ -379,6 +449,7 @@ static lm_rc plugin_open(
 		return rc;
 	p->clients = local_clients_create(p->routes);
 	delivery_init(&p->delivery, p->routes);
+	open_shadows(p, plugin_option(options, n, "shadows"));
 	return LM_OK;
 }
 
