@@ -35,6 +35,9 @@ enum {
 	LIMIT_LOG_CHUNK = 1 << 20,      ///< Of them, what a worker gets at a time.
 	LIMIT_MQTT_PAYLOAD = 128 << 10, ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,         ///< AWS IoT Core's own.
+	LIMIT_CLOUD_REQUESTS = 8,       ///< To the cloud's shadow service at a time; it takes 10.
+	LIMIT_SHADOW_SYNC_VALUES =
+		32768, ///< As json_count counts, of a reply of 8 KB with its metadata.
 	/// mosquitto.conf with 10,000 subjects from the cloud and 2,500 shadows to synchronize.
 	LIMIT_BROKER_CONFIG = 8 << 20,
 	LIMIT_MQTT_PASSWORD = 65535,     ///< MQTT's own.
