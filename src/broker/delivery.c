@@ -66,16 +66,27 @@ bool delivery_publish(struct delivery *d, const void *publisher,
 	return false;
 }
 
+static bool is_published(const struct delivery *d, const char *topic)
+{
+	return d->state == DELIVERY_PUBLISH && strcmp(d->topic, topic) == 0;
+}
+
 bool delivery_is_of(const struct delivery *d, const void *publisher, const char *topic)
 {
 	return d->state == DELIVERY_PUBLISH && d->publisher == publisher &&
 	       strcmp(d->topic, topic) == 0;
 }
 
-void delivery_connect(struct delivery *d, const void *client)
+void delivery_connect(struct delivery *d, const void *client, bool keep)
 {
 	delivery_end(d);
 	d->connecting = client;
+	d->keep = keep;
+}
+
+bool delivery_is_waiting(const struct delivery *d, const void *client, const char *topic)
+{
+	return d->connecting && d->connecting == client && !is_published(d, topic);
 }
 
 void delivery_tick(struct delivery *d)
@@ -95,8 +106,7 @@ void delivery_end(struct delivery *d)
 	d->connecting = NULL;
 }
 
-/// Who sent what waited is not known any more: it was allowed when it came, and must still be from
-/// somebody.
+/// Who sent it is not known any more; but no subscription was taken away since.
 static bool allows_waiting(
 	struct delivery *d, const struct router_endpoint *target, struct lm_str topic)
 {
@@ -118,13 +128,13 @@ static bool allows_own(struct delivery *d, const struct router_endpoint *target,
 bool delivery_allows(struct delivery *d, const void *client, const struct router_endpoint *target,
 	const char *topic)
 {
-	if (d->state == DELIVERY_PUBLISH && strcmp(d->topic, topic) == 0)
+	if (is_published(d, topic))
 		return route_match_has(&d->match, target);
 	if (delivery_is_reserved(lm_str(topic)))
 		return false;
-	if (d->connecting && d->connecting == client) {
+	if (delivery_is_waiting(d, client, topic)) {
 		delivery_enter(d, DELIVERY_NOBODY, NULL);
-		return allows_waiting(d, target, lm_str(topic));
+		return d->keep && allows_waiting(d, target, lm_str(topic));
 	}
 	return d->state == DELIVERY_OWN && allows_own(d, target, topic);
 }

@@ -31,6 +31,7 @@ struct delivery {
 	char topic[LIMIT_MQTT_TOPIC + 1]; ///< Empty: `match` is not computed.
 	struct route_match match;
 	const void *connecting; ///< The client whose waiting messages are looked at.
+	bool keep;              ///< Whether it may have them.
 };
 
 const char *delivery_state_name(enum delivery_state state);
@@ -42,8 +43,12 @@ bool delivery_publish(struct delivery *d, const void *publisher,
 	const struct router_endpoint *source, const char *topic);
 /// Whether that is what `publisher` publishes at the moment.
 bool delivery_is_of(const struct delivery *d, const void *publisher, const char *topic);
-/// Messages that waited for `client`, which has shown who it is, are looked at.
-void delivery_connect(struct delivery *d, const void *client);
+/// Messages that waited for `client`, which has shown who it is, are looked at. `keep`: all
+/// subscriptions that sent it something are still there.
+void delivery_connect(struct delivery *d, const void *client, bool keep);
+/// Whether messages that waited for `client` are looked at, and not what somebody publishes on that
+/// topic.
+bool delivery_is_waiting(const struct delivery *d, const void *client, const char *topic);
 /// What comes next is the plugin's own.
 void delivery_tick(struct delivery *d);
 /// A client went away; maybe as the one that connects takes its place.

@@ -107,14 +107,17 @@ static struct local_client *add_local_client(
 
 struct local_client *local_clients_connect(struct local_clients *c,
 	const struct router_endpoint *endpoint, const void *token, const struct identity *shown,
-	int64_t now_ms)
+	int64_t now_ms, bool *ret_keep)
 {
 	struct local_client *client = local_clients_of(c, endpoint);
 
+	*ret_keep = client && !client->revoked;
 	if (!client)
 		client = add_local_client(c, endpoint);
 	client->token = token;
 	client->local = shown->local;
+	client->revoked = false;
+	client->stuck = false;
 	client->since_ms = now_ms;
 	client->certificate[0] = '\0';
 	if (shown->certificate)
@@ -137,6 +140,29 @@ bool local_clients_disconnect(
 	client->token = NULL;
 	client->since_ms = now_ms;
 	return true;
+}
+
+bool local_clients_is_connected(
+	const struct local_clients *c, const struct router_endpoint *endpoint, const void *token)
+{
+	const struct local_client *client = c->by_endpoint[endpoint->index];
+
+	return client && client->token == token;
+}
+
+/// Marks the targets of subscriptions that `now` has no more.
+static void mark_revoked(struct local_clients *c, const struct routes *now)
+{
+	const struct router_table *old = routes_table(c->routes);
+
+	for (size_t i = 0; i < old->subscriptions_n; i++) {
+		const struct router_subscription *s = &old->subscriptions[i];
+		struct local_client *client =
+			c->by_endpoint[routes_endpoint(c->routes, lm_str(s->target))->index];
+
+		if (client && !client->revoked && !routes_has(now, s))
+			client->revoked = true;
+	}
 }
 
 /// Why it may not stay, or NULL. Its password was right; a new one is for the next time.
@@ -171,6 +197,7 @@ static void forget_gone_clients(struct local_clients *c)
 void local_clients_set_routes(struct local_clients *c, const struct routes *routes,
 	void (*refuse)(void *ctx, const char *client_id, const char *why), void *ctx)
 {
+	mark_revoked(c, routes);
 	index_clients(c, routes);
 	for (size_t i = 0; i < c->n; i++) {
 		const char *why = c->list[i]->token ? why_not(c, c->list[i]) : NULL;
@@ -179,6 +206,16 @@ void local_clients_set_routes(struct local_clients *c, const struct routes *rout
 			refuse(ctx, c->list[i]->id, why);
 	}
 	forget_gone_clients(c);
+}
+
+struct local_client *local_clients_take_stuck(struct local_clients *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->list[i]->stuck && c->list[i]->token) {
+			c->list[i]->stuck = false;
+			return c->list[i];
+		}
+	return NULL;
 }
 
 const struct local_client *local_clients_at(const struct local_clients *c, size_t i)

@@ -41,6 +41,8 @@ struct plugin {
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
+	bool reloading; ///< Until the end of the turn.
+	bool stuck;     ///< A client is.
 };
 
 // The table.
@@ -100,6 +102,7 @@ static int on_reload(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)data;
+	p->reloading = true;
 	delivery_end(&p->delivery);
 	status_file_touch(p->status_file);
 	if (load_table(p, &p->routes, &err) != LM_OK) {
@@ -123,10 +126,8 @@ static bool is_local_client(const struct mosquitto *client)
 	return address && (address[0] == '/' || strcmp(address, "unix-socket") == 0);
 }
 
-static int on_basic_auth(int event, void *data, void *userdata)
+static int check_connection(struct plugin *p, const struct mosquitto_evt_basic_auth *e)
 {
-	const struct mosquitto_evt_basic_auth *e = data;
-	struct plugin *p = userdata;
 	char fingerprint[IDENTITY_SHA256_HEX + 1];
 	X509 *certificate = mosquitto_client_certificate(e->client);
 	struct identity shown = {
@@ -137,9 +138,9 @@ static int on_basic_auth(int event, void *data, void *userdata)
 		.local = is_local_client(e->client),
 	};
 	const char *why = NULL;
+	bool keep = false;
 	const struct router_endpoint *endpoint = identity_check(p->routes, &shown, &why);
 
-	(void)event;
 	X509_free(certificate);
 	status_file_touch(p->status_file);
 	delivery_end(&p->delivery);
@@ -152,9 +153,20 @@ static int on_basic_auth(int event, void *data, void *userdata)
 	// none.
 	if (!shown.user && mosquitto_set_username(e->client, shown.client_id) != MOSQ_ERR_SUCCESS)
 		return MOSQ_ERR_AUTH;
-	(void)local_clients_connect(p->clients, endpoint, e->client, &shown, lm_clock_wall_ms());
-	delivery_connect(&p->delivery, e->client);
+	(void)local_clients_connect(
+		p->clients, endpoint, e->client, &shown, lm_clock_wall_ms(), &keep);
+	delivery_connect(&p->delivery, e->client, keep);
 	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_basic_auth(int event, void *data, void *userdata)
+{
+	struct plugin *p = userdata;
+
+	(void)event;
+	// Behind a reload mosquitto asks again, also about sessions whose client is away: who may
+	// not stay was disconnected by on_reload.
+	return p->reloading ? MOSQ_ERR_SUCCESS : check_connection(p, data);
 }
 
 /// Authentication that would go around on_basic_auth.
@@ -186,15 +198,37 @@ static int on_disconnect(int event, void *data, void *userdata)
 
 // Messages.
 
+static bool is_for(const struct plugin *p, const struct route_match *match, const char *target)
+{
+	return route_match_has(match, routes_endpoint(p->routes, lm_str(target)));
+}
+
+/// What is being delivered, to those of its targets that are no clients of the broker. `client_id`:
+/// who published it; NULL: the cloud.
+static void hand_on(
+	struct plugin *p, const char *client_id, const char *topic, struct lm_str payload)
+{
+	if (p->shadows && is_for(p, &p->delivery.match, ROUTER_SHADOW_SERVICE))
+		shadow_service_request(p->shadows, client_id, lm_str(topic), payload);
+}
+
 static int allow_read(struct plugin *p, const struct mosquitto_evt_acl_check *e)
 {
 	const struct router_endpoint *target =
 		local_clients_identify(p->clients, e->client, mosquitto_client_id(e->client));
 
-	if (!target || !delivery_allows(&p->delivery, e->client, target, e->topic))
+	bool waited = delivery_is_waiting(&p->delivery, e->client, e->topic);
+
+	// Nothing is kept for a client that is away, as Greengrass V1 kept nothing.
+	if (!target || !local_clients_is_connected(p->clients, target, e->client))
 		return MOSQ_ERR_ACL_DENIED;
-	p->counts.delivered++;
-	return MOSQ_ERR_SUCCESS;
+	if (delivery_allows(&p->delivery, e->client, target, e->topic)) {
+		p->counts.delivered++;
+		return MOSQ_ERR_SUCCESS;
+	}
+	if (waited)
+		p->stuck = local_clients_of(p->clients, target)->stuck = true;
+	return MOSQ_ERR_ACL_DENIED;
 }
 
 /// Why a message of `source` goes nowhere, or NULL; then it is being delivered.
@@ -229,6 +263,7 @@ static int allow_write(struct plugin *p, const struct mosquitto_evt_acl_check *e
 		p->counts.routed++;
 		if (client)
 			client->routed++;
+		hand_on(p, id, e->topic, (struct lm_str){e->payload, e->payloadlen});
 		return MOSQ_ERR_SUCCESS;
 	}
 	delivery_disconnect(&p->delivery);
@@ -279,18 +314,6 @@ static int on_acl_check(int event, void *data, void *userdata)
 	}
 }
 
-/// The message that is delivered, if the shadow service is one of its targets.
-static void take_shadow_request(
-	struct plugin *p, const char *client_id, const struct mosquitto_evt_message *e)
-{
-	const struct router_endpoint *service =
-		routes_endpoint(p->routes, LM_STR(ROUTER_SHADOW_SERVICE));
-
-	if (p->shadows && service && route_match_has(&p->delivery.match, service))
-		shadow_service_request(p->shadows, client_id, lm_str(e->topic),
-			(struct lm_str){e->payload, e->payloadlen});
-}
-
 /// What a bridge received was not checked before.
 static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
 {
@@ -299,8 +322,8 @@ static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message
 	status_file_touch(p->status_file);
 	if (!delivery_is_reserved(lm_str(e->topic)) && topic_is_name(lm_str(e->topic), NULL) &&
 		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
-		take_shadow_request(p, NULL, e);
 		p->counts.routed++;
+		hand_on(p, NULL, e->topic, (struct lm_str){e->payload, e->payloadlen});
 		return MOSQ_ERR_SUCCESS;
 	}
 	delivery_end(&p->delivery);
@@ -317,10 +340,8 @@ static int on_message(int event, void *data, void *userdata)
 	(void)event;
 	e->retain = false;
 	p->delivery.connecting = NULL;
-	if (delivery_is_of(&p->delivery, e->client, e->topic)) {
-		take_shadow_request(p, id, e);
+	if (delivery_is_of(&p->delivery, e->client, e->topic))
 		return MOSQ_ERR_SUCCESS;
-	}
 	if (id && lm_str_starts(lm_str(id), LM_STR(BRIDGE_PREFIX)))
 		return route_from_cloud(p, e);
 	delivery_end(&p->delivery);
@@ -367,6 +388,18 @@ static void write_status(struct plugin *p, uint64_t now_mono_ms)
 		report_refusal(&p->report, "status", LM_STR("status.json"), LM_STR(""), err.msg);
 }
 
+/// mosquitto 2.0.11 drops what may not be delivered behind a connect, but goes on counting it as
+/// not acknowledged, and so sends less and less, or nothing. With the next connect it counts anew.
+static void free_stuck_clients(struct plugin *p)
+{
+	const struct local_client *client = NULL;
+
+	p->stuck = false;
+	while ((client = local_clients_take_stuck(p->clients)))
+		kick(p, client->id,
+			"messages that waited for it are dropped; it may connect again");
+}
+
 static int on_turn(int event, void *data, void *userdata)
 {
 	struct plugin *p = userdata;
@@ -374,6 +407,9 @@ static int on_turn(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)data;
+	p->reloading = false;
+	if (p->stuck)
+		free_stuck_clients(p);
 	if (p->shadows)
 		shadow_service_commit(p->shadows);
 	delivery_tick(&p->delivery);

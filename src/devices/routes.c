@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +159,8 @@ static void add_endpoint(struct routes *r, enum router_endpoint_kind kind, const
 /// A function that only a subscription names connects over the unix socket.
 static void add_named_endpoint(struct routes *r, const char *name)
 {
-	bool function = strstr(name, ":lambda:") != NULL;
+	struct arn arn;
+	bool function = arn_parse(lm_str(name), &arn) && lm_str_eq(arn.service, LM_STR("lambda"));
 
 	add_endpoint(r, function ? ROUTER_ENDPOINT_FUNCTION : ROUTER_ENDPOINT_STRANGER, name,
 		function ? name : NULL, NULL, 0);
@@ -408,6 +410,26 @@ const struct router_endpoint *routes_client(const struct routes *r, struct lm_st
 	return route_names_find(r, &r->by_client, client_id);
 }
 
+/// The set of exactly that subject, not of what it matches; NONE: it has none.
+static uint32_t find_subject(const struct routes *r, uint32_t root, struct lm_str subject)
+{
+	uint32_t node = root;
+	bool last = false;
+
+	while (node != NONE && !last) {
+		struct lm_str level;
+
+		last = lm_str_find(subject, '/') == subject.n;
+		level = lm_str_cut(&subject, '/');
+		if (lm_str_eq(level, LM_STR("#")))
+			return r->nodes[node].hash;
+		node = lm_str_eq(level, LM_STR("+"))
+			       ? r->nodes[node].plus
+			       : follow_edge(r, node, level, route_hash(level.p, level.n));
+	}
+	return node == NONE ? NONE : r->nodes[node].end;
+}
+
 // Matching.
 
 struct route_level {
@@ -523,4 +545,16 @@ bool route_match_has(const struct route_match *match, const struct router_endpoi
 		if (route_targets_has(match->sets[i], target->index))
 			return true;
 	return false;
+}
+
+bool routes_has(const struct routes *r, const struct router_subscription *s)
+{
+	const struct router_endpoint *source = routes_endpoint(r, lm_str(s->source));
+	const struct router_endpoint *target = routes_endpoint(r, lm_str(s->target));
+	uint32_t set = NONE;
+
+	if (!source || !target)
+		return false;
+	set = find_subject(r, r->roots[source->index], lm_str(s->subject));
+	return set != NONE && route_targets_has(&r->sets[set], target->index);
 }

@@ -61,6 +61,9 @@ const struct router_endpoint *routes_endpoint(const struct routes *r, struct lm_
 /// The endpoint with that client ID, or NULL: nobody may connect with it.
 const struct router_endpoint *routes_client(const struct routes *r, struct lm_str client_id);
 
+/// Whether it has a subscription of that source, subject and target.
+bool routes_has(const struct routes *r, const struct router_subscription *subscription);
+
 /// Whom a message from `source` on `topic`, a valid name, is for.
 void routes_match(struct routes *r, const struct router_endpoint *source, struct lm_str topic,
 	struct route_match *ret);

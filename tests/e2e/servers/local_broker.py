@@ -10,6 +10,8 @@ import ssl
 import subprocess
 
 import paho.mqtt.client
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -206,7 +208,7 @@ class Peer:
         more = {}
         if self.version == paho.mqtt.client.MQTTv5:
             more["clean_start"] = not self.session
-            properties = paho.mqtt.client.Properties(paho.mqtt.client.PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)
             if expiry or self.session:
                 properties.SessionExpiryInterval = expiry or 3600
             more["properties"] = properties
