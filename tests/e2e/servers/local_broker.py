@@ -32,6 +32,8 @@ def fingerprint(certificate):
 class LocalBroker(Server):
     """`table` is changed with the methods below, and read by the plugin at start() and reload()."""
 
+    host = "localhost"
+
     def __init__(self, folder, authority, programs, configuration=""):
         super().__init__(folder)
         self.authority = authority
@@ -212,7 +214,7 @@ class Peer:
             if expiry or self.session:
                 properties.SessionExpiryInterval = expiry or 3600
             more["properties"] = properties
-        self.client.connect("localhost", self.broker.port, keepalive=60, **more)
+        self.client.connect(self.broker.host, self.broker.port, keepalive=60, **more)
         self.client.loop_start()
         event = self.event("connect", "disconnect")
         if event != ("connect", 0):
