@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 
+import guide
 from device import SECRET_ARN
 from servers.authority import Authority
 from servers.engine import PROJECT, compose_file
@@ -150,6 +151,27 @@ FAULTS.update({
     "secrets_not_a_list": parameter(AWSSecretsArnList=SECRET_ARN.format(name="harbour")),
     "secret_arn_malformed": parameter(secrets=["arn:aws:s3:::harbour"]),
     "several_faults": parameter(bucket="x", ForceDeploy="yes", DockerUserId="root"),
+})
+
+
+def client_devices(change):
+    """The guide's client devices, after `change` has had their group file."""
+    def make(scene):
+        return edited(scene, lambda document: (document.update(guide.arrays()), change(document)))
+    return make
+
+
+FAULTS.update({
+    "device_is_no_thing": client_devices(
+        lambda group: (group["Devices"][0].update(ThingArn="MyDockerDevice"), group.update(Subscriptions=[]))),
+    "device_twice": client_devices(lambda group: group["Devices"].append({**group["Devices"][0], "Id": "other"})),
+    "subscription_subject_impossible": client_devices(lambda group: group["Subscriptions"][0].update(Subject="a/#/b")),
+    "subscription_end_malformed": client_devices(lambda group: group["Subscriptions"][0].update(Target="Cloud")),
+    "subscription_thing_unknown": client_devices(lambda group: group["Devices"].pop()),
+    "subscription_connector_version": client_devices(lambda group: group["Subscriptions"][0].update(
+        Source="arn:aws:greengrass:eu-west-1::/connectors/DockerApplicationDeployment/versions/6")),
+    "subscription_cloud_to_cloud": client_devices(
+        lambda group: group["Subscriptions"][0].update(Source="cloud", Target="cloud")),
 })
 
 
