@@ -35,6 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def pytest_addoption(parser):
     parser.addoption("--programs", help="the folder of lightermand, lighterman-worker and lighterman")
     parser.addoption("--compose2", help="a docker-compose of the second generation")
+    parser.addoption("--device-sdk", help="what fetch-device-sdk prints; default: the folder beside --compose2")
     parser.addoption("--share", metavar="FOLDER", help="run only modules that no other run with this folder has taken")
 
 
@@ -251,6 +252,15 @@ def compose2(sandbox, request):
     folder.mkdir()
     folder.chmod(0o755)
     return composes.Compose(2, str(shutil.copy(request.config.getoption("--compose2"), folder / "docker-compose")))
+
+
+@pytest.fixture(scope="session")
+def device_sdk(request):
+    """The folder whose node_modules has the AWS IoT Device SDK for JavaScript."""
+    beside = sorted(pathlib.Path(request.config.getoption("--compose2")).parent.glob("device-sdk-*"))
+    folder = pathlib.Path(request.config.getoption("--device-sdk") or (beside or ["/nonexistent"])[-1])
+    assert folder.is_dir(), "there is no device SDK: run tests/e2e/fetch-device-sdk"
+    return folder
 
 
 @pytest.fixture(params=["compose1", "compose2"])
