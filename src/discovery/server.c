@@ -23,7 +23,7 @@ enum {
 	BACKLOG = 128,
 	ACCEPTS_EACH_TURN = 16,
 	RETRY_PORTS_MS = 30 * 1000,
-	RESUME_MS = 1000, ///< After the system had no descriptor or memory for a connection.
+	RESUME_MS = 1000,
 };
 
 /// Burst and interval of each rate.
@@ -68,6 +68,7 @@ struct server {
 	struct server_port *ports[DISCOVERY_LISTEN_MAX];
 	size_t ports_n;
 	struct loop_timer *retry_ports, *resume;
+	bool accept_failed;            ///< The last time; that was logged.
 	struct server_client *clients; ///< The newest first.
 	size_t clients_n;
 	struct client_rate *connects, *requests, *strangers, *lines_each, *lines;
@@ -341,6 +342,16 @@ static void on_resume(void *ctx)
 	set_listening(ctx, POLLIN);
 }
 
+/// No descriptor or memory, mostly: until that has changed, poll would report the same at once.
+static void pause_accepting(struct server *s)
+{
+	if (!s->accept_failed)
+		lm_warn("cannot accept connections: %m, retrying every second");
+	s->accept_failed = true;
+	set_listening(s, 0);
+	loop_timer_start(s->resume, RESUME_MS, 0);
+}
+
 static void on_knock(void *ctx, short events)
 {
 	struct server_port *port = ctx;
@@ -353,15 +364,14 @@ static void on_knock(void *ctx, short events)
 		int fd = accept4(
 			port->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-				      errno == ENOMEM)) {
-			lm_warn("cannot accept connections: %m, retrying in 1 s");
-			set_listening(s, 0);
-			loop_timer_start(s->resume, RESUME_MS, 0);
+		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+			continue;
+		if (fd < 0) {
+			if (errno != EAGAIN)
+				pause_accepting(s);
 			return;
 		}
-		if (fd < 0) // no more, or one that has gone already
-			return;
+		s->accept_failed = false;
 		const struct in6_addr address = address_of_client(&from);
 		if (!admits(s, &address)) {
 			(void)close(fd);

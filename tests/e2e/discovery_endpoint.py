@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -52,6 +51,8 @@ class Endpoint:
         self.process = None
         self.port = free_port()
         self.log_path = folder / "stderr"
+        self.environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": str(folder / "notify"),
+                            "UBSAN_OPTIONS": "print_stacktrace=1"}
         self.files = folder / "discovery"
         self.files.mkdir()
         self.files.chmod(0o755)
@@ -89,8 +90,7 @@ class Endpoint:
         self.write()
         words = [self.program, "--folder", self.files] + (["--user", self.user.name] if self.user else [])
         # The leak check cannot look into a hardened process that is not root.
-        environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": str(self.folder / "notify"),
-                       "ASAN_OPTIONS": f"detect_leaks={0 if self.user else 1}", "UBSAN_OPTIONS": "print_stacktrace=1"}
+        environment = {**self.environment, "ASAN_OPTIONS": f"detect_leaks={0 if self.user else 1}"}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=environment, **more)
@@ -191,6 +191,3 @@ def close_all(socks):
     for sock in socks:
         sock.close()
 
-
-def is_root():
-    return os.geteuid() == 0
