@@ -343,7 +343,7 @@ static void on_resume(void *ctx)
 }
 
 /// No descriptor or memory, mostly: until that has changed, poll would report the same at once.
-static void pause_accepting(struct server *s)
+static void pause_listening(struct server *s)
 {
 	if (!s->accept_failed)
 		lm_warn("cannot accept connections: %m, retrying every second");
@@ -368,7 +368,7 @@ static void on_knock(void *ctx, short events)
 			continue;
 		if (fd < 0) {
 			if (errno != EAGAIN)
-				pause_accepting(s);
+				pause_listening(s);
 			return;
 		}
 		s->accept_failed = false;
