@@ -529,7 +529,7 @@ void shadow_service_close(struct shadow_service *s)
 
 void shadow_service_observe(struct shadow_service *s, const struct shadow_observer *observer)
 {
-	s->observer = *observer;
+	s->observer = observer ? *observer : (struct shadow_observer){0};
 }
 
 static lm_rc use_turn(struct shadow_service *s, struct lm_err *err)

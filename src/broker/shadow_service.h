@@ -64,6 +64,7 @@ struct shadow_observer {
 	void *ctx;
 };
 
+/// In place of the one before; NULL: nobody any more.
 void shadow_service_observe(struct shadow_service *s, const struct shadow_observer *observer);
 /// The document of a thing; `exists` is false if there is none. The caller finishes it. On failure
 /// the shadows cannot be used at the moment.

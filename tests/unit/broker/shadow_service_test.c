@@ -414,6 +414,10 @@ static void reports_what_clients_changed(void **state)
 	request("X/shadow/delete", "");
 	shadow_service_commit(service);
 	assert_string_equal(lm_buf_cstr(&changes), "X ");
+	shadow_service_observe(service, NULL);
+	request("X/shadow/update", "{\"state\":{}}");
+	shadow_service_commit(service);
+	assert_string_equal(lm_buf_cstr(&changes), "X ");
 	lm_buf_finish(&changes);
 }
 
