@@ -76,6 +76,7 @@ class Raw:
         if context:
             self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
         self.buffer = b""
+        self.messages = []
 
     def __enter__(self):
         return self
@@ -130,20 +131,23 @@ class Raw:
     def subscribe(self, *filters, **more):
         """The answers, a number for each."""
         self.send(subscribe(*filters, **more))
-        kind, _, body = self.receive()
-        assert kind == SUBACK, kind
-        return list(body[-len(filters):])
+        while True:
+            kind, flags, body = self.receive()
+            if kind == SUBACK:
+                return list(body[-len(filters):])
+            assert kind == PUBLISH, kind
+            self.messages.append(message(flags, body))
 
     def ping(self):
         """The messages that came before the answer, as (topic, payload): the broker has handled all that was sent."""
         self.send(packet(PINGREQ))
-        messages = []
         while True:
             kind, flags, body = self.receive()
             if kind == PINGRESP:
+                messages, self.messages = self.messages, []
                 return messages
             if kind == PUBLISH:
-                messages.append(message(flags, body))
+                self.messages.append(message(flags, body))
 
     def is_closed(self):
         """Whether the broker ends the connection, instead of answering."""
