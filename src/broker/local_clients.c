@@ -117,6 +117,7 @@ struct local_client *local_clients_connect(struct local_clients *c,
 	client->token = token;
 	client->local = shown->local;
 	client->revoked = false;
+	client->barred = false;
 	client->stuck = false;
 	client->since_ms = now_ms;
 	client->certificate[0] = '\0';
@@ -147,7 +148,7 @@ bool local_clients_is_connected(
 {
 	const struct local_client *client = c->by_endpoint[endpoint->index];
 
-	return client && client->token == token;
+	return client && client->token == token && !client->barred;
 }
 
 /// Marks the targets of subscriptions that `now` has no more.
@@ -200,9 +201,10 @@ void local_clients_set_routes(struct local_clients *c, const struct routes *rout
 	mark_revoked(c, routes);
 	index_clients(c, routes);
 	for (size_t i = 0; i < c->n; i++) {
-		const char *why = c->list[i]->token ? why_not(c, c->list[i]) : NULL;
+		const char *why = why_not(c, c->list[i]);
 
-		if (why)
+		c->list[i]->barred = why != NULL;
+		if (why && c->list[i]->token)
 			refuse(ctx, c->list[i]->id, why);
 	}
 	forget_gone_clients(c);

@@ -22,6 +22,9 @@ struct local_client {
 	/// Since it connected, subscriptions that had it as target were taken away: what still
 	/// waits for it may be of them.
 	bool revoked;
+	/// By another table it may not be this client any more. It is disconnected, and no will
+	/// that it left is published.
+	bool barred;
 	bool stuck; ///< Of what waited for it something was dropped: see local_clients_take_stuck.
 	int64_t since_ms; ///< When it connected, or went away.
 	uint64_t routed, refused;
@@ -46,7 +49,7 @@ struct local_client *local_clients_connect(struct local_clients *c,
 /// False: it was not connected, or another one has its ID now.
 bool local_clients_disconnect(
 	struct local_clients *c, const void *token, const char *client_id, int64_t now_ms);
-/// Whether it is the client that is connected with that endpoint's ID.
+/// Whether it is the client that is connected with that endpoint's ID, and may be.
 bool local_clients_is_connected(
 	const struct local_clients *c, const struct router_endpoint *endpoint, const void *token);
 /// Another table counts; `old` is still there. Calls `refuse` with the ID of each connected client

@@ -235,9 +235,9 @@ static int allow_read(struct plugin *p, const struct mosquitto_evt_acl_check *e)
 static const char *why_not_routed(struct plugin *p, const struct mosquitto_evt_acl_check *e,
 	const struct router_endpoint *source, const struct local_client *client)
 {
-	bool will = !client || client->token != e->client;
+	bool will = client && client->token != e->client;
 
-	if (!source)
+	if (!source || !client || client->barred)
 		return "it is no client of the group any more";
 	if (delivery_is_reserved(lm_str(e->topic)) || !topic_is_name(lm_str(e->topic), NULL))
 		return "nobody publishes on such a topic";
@@ -261,8 +261,7 @@ static int allow_write(struct plugin *p, const struct mosquitto_evt_acl_check *e
 	status_file_touch(p->status_file);
 	if (!why) {
 		p->counts.routed++;
-		if (client)
-			client->routed++;
+		client->routed++;
 		hand_on(p, id, e->topic, (struct lm_str){e->payload, e->payloadlen});
 		return MOSQ_ERR_SUCCESS;
 	}

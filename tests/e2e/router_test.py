@@ -210,6 +210,21 @@ def test_a_will_with_a_delay_is_judged_when_it_comes(broker):
     assert b.next_topic() == END
 
 
+def test_a_will_dies_with_the_certificate_that_left_it(broker):
+    b = broker.connect("B", "#")
+    properties = Properties(PacketTypes.WILLMESSAGE)
+    properties.WillDelayInterval = 1
+    will = {"topic": "sensor/1/temperature", "payload": b"gone", "properties": properties}
+    broker.client("A", version=MQTTv5, will=will).connect(expiry=60).drop()
+    broker.wait_status(lambda status: status["connected"] == ["B"])
+    broker.table["devices"][0]["certificates"] = [fingerprint(broker.authority.issue("stranger")[0])]
+    broker.reload()
+    broker.wait_status(lambda status: status["refused"] == 1)
+    a = broker.connect("A", certificate="stranger")
+    a.publish(END)
+    assert b.next_topic() == END
+
+
 def test_the_will_of_a_client_whose_place_is_taken_is_judged_too(broker):
     b, c = broker.connect("B", "#"), broker.connect("C", "#")
     first = broker.connect("A", will={"topic": "sensor/1/temperature", "payload": b"first"})

@@ -145,6 +145,22 @@ static void what_waits_is_lost_with_its_subscription(void **state)
 	assert_true(connect_client(f, "B", &token_2, CERTIFICATE_B));
 }
 
+static void who_is_away_may_be_barred(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_client(f, "A", &token_1, CERTIFICATE_B);
+	assert_true(local_clients_disconnect(f->c, &token_1, "A", 7));
+	load(f, "[]", false);
+	assert_string_equal(f->refused, "");
+	assert_true(local_clients_of(f->c, endpoint_of(f, "A"))->barred);
+	connect_client(f, "A", &token_1, CERTIFICATE_A);
+	assert_false(local_clients_of(f->c, endpoint_of(f, "A"))->barred);
+	assert_true(local_clients_is_connected(f->c, endpoint_of(f, "A"), &token_1));
+	local_clients_of(f->c, endpoint_of(f, "A"))->barred = true;
+	assert_false(local_clients_is_connected(f->c, endpoint_of(f, "A"), &token_1));
+}
+
 static void who_is_stuck_is_told_once(void **state)
 {
 	struct fixture *f = *state;
@@ -164,6 +180,7 @@ static void who_is_stuck_is_told_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(who_is_away_may_be_barred, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_is_stuck_is_told_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_client_is_its_id_whatever_its_token, set_up, tear_down),
