@@ -14,6 +14,8 @@ NAMES = {
                 ("crash_to_message_default_interval",),
     "router": tuple(f"router_{what}_{size}_subscriptions" for size in (10, 1000, 10000)
                     for what in ("message", "cpu", "message_tls", "latency_p50", "latency_p99")),
+    "shadows": tuple(f"shadow_{what}_{size}_devices" for size in (1, 100)
+                     for what in ("update", "latency_p50", "latency_p99")),
 }
 
 

@@ -144,7 +144,7 @@ static bool load(struct shadow_service *s, const char *thing, struct shadow_docu
 	lm_rc rc = shadow_store_get(s->store, thing, ret, &err);
 
 	if (rc == LM_E_INVALID)
-		report_error("%s; it is as if it was deleted", err.msg);
+		report_refusal(&s->report, "stored shadow", lm_str(thing), LM_STR(""), err.msg);
 	if (rc == LM_OK || rc == LM_E_INVALID)
 		return true;
 	fail_turn(s, &err);

@@ -59,6 +59,17 @@ def go_on(driver, database):
     verify(driver, database, again.stdout)
 
 
+def test_nothing_is_published_before_it_is_on_disk(plain_driver, in_memory):
+    last, published = None, 0
+    for name in trace(["pwrite64", "fdatasync", "write"], in_memory / "calls", plain_driver, "run", in_memory / "shadows.db"):
+        if name == "write":
+            assert last == "fdatasync"
+            published += 1
+        else:
+            last = name
+    assert published > 30
+
+
 def test_a_kill_at_any_call_loses_nothing_that_was_accepted(plain_driver, in_memory):
     def killed_there(name, n):
         folder = in_memory / f"{name}-{n}"

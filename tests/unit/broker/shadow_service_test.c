@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -365,6 +366,27 @@ static void a_damaged_database_is_replaced_with_a_line(void **state)
 	assert_non_null(strstr(lm_buf_cstr(&published), "update/accepted"));
 }
 
+static void a_document_that_cannot_be_read_is_as_deleted(void **state)
+{
+	(void)state;
+	sqlite3 *db = NULL;
+
+	shadow_service_close(service);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db, "INSERT INTO shadows VALUES ('X', 7, '[]')", NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	open_service();
+	request("X/shadow/get", "");
+	shadow_service_commit(service);
+	assert_non_null(strstr(lm_buf_cstr(&published), "No shadow exists with name: 'X'"));
+	assert_int_equal(count(lm_buf_cstr(&logged), "refused a stored shadow of 'X': "), 1);
+	request("X/shadow/update", "{\"state\":{},\"version\":7}");
+	shadow_service_commit(service);
+	assert_non_null(strstr(lm_buf_cstr(&published), "\"version\":8"));
+}
+
 // The synchronisation
 
 static struct lm_buf changes = LM_BUF(1 << 16);
@@ -513,6 +535,8 @@ int main(void)
 			without_a_database_there_are_only_failures, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_damaged_database_is_replaced_with_a_line, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_document_that_cannot_be_read_is_as_deleted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reports_what_clients_changed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(merges_what_the_cloud_wants, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reports_that_a_merge_is_lost, set_up, tear_down),
