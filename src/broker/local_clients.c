@@ -28,7 +28,7 @@ static void index_clients(struct local_clients *c, const struct routes *routes)
 	free(c->by_endpoint);
 	free(c->hints);
 	c->routes = routes;
-	c->by_endpoint = lm_xcalloc(n, sizeof(*c->by_endpoint));
+	c->by_endpoint = lm_xcalloc(n, sizeof(struct local_client *));
 	for (c->hints_n = 64; c->hints_n < 4 * n;)
 		c->hints_n *= 2;
 	c->hints = lm_xcalloc(c->hints_n, sizeof(*c->hints));
@@ -96,7 +96,7 @@ static struct local_client *add_local_client(
 
 	if (c->n == c->size) {
 		c->size = c->size ? 2 * c->size : 16;
-		c->list = lm_xrealloc(c->list, c->size * sizeof(*c->list));
+		c->list = lm_xrealloc(c->list, c->size * sizeof(struct local_client *));
 	}
 	c->list[c->n++] = client;
 	client->id = lm_xstrdup(endpoint->client_id);

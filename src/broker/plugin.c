@@ -41,8 +41,9 @@ struct plugin {
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
-	bool reloading; ///< Until the end of the turn.
-	bool stuck;     ///< A client is.
+	bool status_failed; ///< And that was reported.
+	bool reloading;     ///< Until the end of the turn.
+	bool stuck;         ///< A client is.
 };
 
 // The table.
@@ -239,7 +240,8 @@ static const char *why_not_routed(struct plugin *p, const struct mosquitto_evt_a
 
 	if (!source || !client || client->barred)
 		return "it is no client of the group any more";
-	if (delivery_is_reserved(lm_str(e->topic)) || !topic_is_name(lm_str(e->topic), NULL))
+	// mosquitto has checked that it is a name, in UTF-8.
+	if (delivery_is_reserved(lm_str(e->topic)))
 		return "nobody publishes on such a topic";
 	if (e->payloadlen > LIMIT_MQTT_PAYLOAD)
 		return "it is longer than 128 KiB";
@@ -319,7 +321,7 @@ static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message
 	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ROUTER_CLOUD));
 
 	status_file_touch(p->status_file);
-	if (!delivery_is_reserved(lm_str(e->topic)) && topic_is_name(lm_str(e->topic), NULL) &&
+	if (!delivery_is_reserved(lm_str(e->topic)) &&
 		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
 		p->counts.routed++;
 		hand_on(p, NULL, e->topic, (struct lm_str){e->payload, e->payloadlen});
@@ -383,8 +385,11 @@ static void write_status(struct plugin *p, uint64_t now_mono_ms)
 	};
 	struct lm_err err = {0};
 
-	if (status_file_write(p->status_file, now_mono_ms, &status, &err) != LM_OK)
-		report_refusal(&p->report, "status", LM_STR("status.json"), LM_STR(""), err.msg);
+	bool failed = status_file_write(p->status_file, now_mono_ms, &status, &err) != LM_OK;
+
+	if (failed && !p->status_failed)
+		report_error("the status is not written: %s", err.msg);
+	p->status_failed = failed;
 }
 
 /// mosquitto 2.0.11 drops what may not be delivered behind a connect, but goes on counting it as

@@ -38,6 +38,15 @@ def test_links_what_it_may(program):
     assert [library for library in NEVER[program] for line in needed if library in line] == []
 
 
+def test_the_plugin_is_hardened_and_gives_mosquitto_no_name_but_its_own():
+    dynamic, segments = readelf("--dynamic", "lighterman_router.so"), readelf("--program-headers", "lighterman_router.so")
+    assert "BIND_NOW" in dynamic and "TEXTREL" not in dynamic and "libmosquitto" not in dynamic
+    assert "GNU_RELRO" in segments
+    symbols = [line.split() for line in readelf("--dyn-syms", "lighterman_router.so").splitlines()]
+    defined = {words[7] for words in symbols if len(words) > 7 and words[4] in ("GLOBAL", "WEAK") and words[6] != "UND"}
+    assert defined == {"mosquitto_plugin_version", "mosquitto_plugin_init", "mosquitto_plugin_cleanup"}
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="a feature of that processor")
 def test_code_begins_its_functions_for_indirect_branch_tracking():
     code = subprocess.run(["objdump", "--disassemble=daemon_run", "--no-show-raw-insn", BIN / "lightermand"],

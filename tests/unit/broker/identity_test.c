@@ -50,9 +50,7 @@ static void only_who_shows_it_is_somebody(void **state)
 		const char *why = "";
 		const struct router_endpoint *e = identity_check(r, &cases[i].shown, &why);
 
-		if ((e ? strcmp(e->name, cases[i].name ? cases[i].name : "")
-		       : cases[i].name != NULL) ||
-			!e == !why)
+		if (!lm_str_eq(lm_str(e ? e->name : NULL), lm_str(cases[i].name)) || !e == !why)
 			fail_msg("case %zu: %s, %s", i, e ? e->name : "refused", why ? why : "-");
 	}
 }
