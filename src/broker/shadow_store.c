@@ -263,6 +263,8 @@ static lm_rc open_database(struct shadow_store *s, struct lm_err *err)
 		return s->db ? sqlite_fail(s, "open", err)
 			     : lm_fail(err, LM_E_SYS, ENOMEM, "open '%s': %m", s->path);
 	(void)sqlite3_extended_result_codes(s->db, 1);
+	if (sqlite3_db_readonly(s->db, "main") == 1)
+		return lm_fail(err, LM_E_DENIED, 0, "open '%s': it cannot be written", s->path);
 	rc = configure(s, err);
 	if (rc)
 		return rc;

@@ -509,7 +509,7 @@ static void update_section(const json_t *section, const json_t *times, const jso
 		return;
 	json_t *copy = section ? json_deep_copy(section) : json_object();
 	json_t *copied_times =
-		times && json_is_object(times) ? json_deep_copy(times) : spread_times(copy, times);
+		json_is_object(times) ? json_deep_copy(times) : spread_times(copy, times);
 
 	if (patch)
 		merge(copy, copied_times, patch, now_s);

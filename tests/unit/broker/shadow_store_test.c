@@ -398,6 +398,24 @@ static void names_what_it_cannot_open(void **state)
 	assert_int_equal(damage.rc, 0);
 }
 
+static void refuses_what_it_cannot_write(void **state)
+{
+	(void)state;
+	struct shadow_store *s = open_or_fail();
+	struct lm_err damage = {0}, err = {0};
+
+	shadow_store_close(s);
+	assert_int_equal(chmod(directory, 0755), 0);
+	assert_int_equal(chmod(path, 0444), 0);
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	lm_rc rc = shadow_store_open(path, &s, &damage, &err);
+	assert_int_equal(seteuid(getuid()), 0);
+	assert_int_equal(rc, LM_E_DENIED);
+	assert_non_null(strstr(err.msg, "it cannot be written"));
+	assert_int_equal(damage.rc, 0);
+}
+
 static void keeps_what_was_synced(void **state)
 {
 	(void)state;
@@ -465,6 +483,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_row_that_cannot_be_read_is_as_deleted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_what_it_cannot_open, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(refuses_what_it_cannot_write, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_what_was_synced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_failed_transaction_is_not_committed, set_up, tear_down),
