@@ -130,19 +130,47 @@ static int open_parent(int dir_fd, const char *name)
 	return openat(dir_fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static lm_rc write_temporary(
-	int dir_fd, const char *temporary, struct lm_str bytes, mode_t mode, struct lm_err *err)
+struct file_owner {
+	uid_t uid;
+	gid_t gid;
+};
+
+static const struct file_owner nobody_else = {(uid_t)-1, (gid_t)-1};
+
+/// Whether a file is to be given away.
+static bool is_for_another(const struct stat *st, struct file_owner owner)
+{
+	return (owner.uid != (uid_t)-1 && owner.uid != st->st_uid) ||
+	       (owner.gid != (gid_t)-1 && owner.gid != st->st_gid);
+}
+
+/// Only once nothing is written any more: until then it is ours alone.
+static lm_rc give_away(int fd, const char *name, struct file_owner owner, struct lm_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail_errno(err, "examine", name);
+	if (is_for_another(&st, owner) && fchown(fd, owner.uid, owner.gid) < 0)
+		return fail_errno(err, "set the owner of", name);
+	return LM_OK;
+}
+
+static lm_rc write_temporary(int dir_fd, const char *temporary, struct lm_str bytes, mode_t mode,
+	struct file_owner owner, struct lm_err *err)
 {
 	(void)unlinkat(dir_fd, temporary, 0); // what an earlier, killed run left
-	lm_auto_close int fd = openat(
-		dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	lm_auto_close int fd = openat(dir_fd, temporary,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0700);
 	if (fd < 0)
 		return fail_errno(err, "create", temporary);
-	if (fchmod(fd, mode) < 0) // whatever the umask is
-		return fail_errno(err, "set the mode of", temporary);
 	lm_rc rc = lm_fd_write_all(fd, temporary, bytes, err);
+	if (!rc)
+		rc = give_away(fd, temporary, owner, err);
 	if (rc)
 		return rc;
+	if (fchmod(fd, mode) < 0) // whatever the umask is
+		return fail_errno(err, "set the mode of", temporary);
 	if (fsync(fd) < 0)
 		return fail_errno(err, "sync", temporary);
 	return LM_OK;
@@ -159,8 +187,8 @@ static lm_rc put_in_place(int dir_fd, const char *temporary, const char *name, s
 	return lm_dir_sync(dir_fd, name, err);
 }
 
-lm_rc lm_file_replace(
-	int dir_fd, const char *name, struct lm_str bytes, mode_t mode, struct lm_err *err)
+static lm_rc file_replace_owned(int dir_fd, const char *name, struct lm_str bytes, mode_t mode,
+	struct file_owner owner, struct lm_err *err)
 {
 	const char *base = lm_path_base(name);
 	lm_auto_free char *temporary = lm_xasprintf(".%s.tmp", base);
@@ -168,12 +196,24 @@ lm_rc lm_file_replace(
 
 	if (parent < 0)
 		return fail_errno(err, "open the directory of", name);
-	lm_rc rc = write_temporary(parent, temporary, bytes, mode, err);
+	lm_rc rc = write_temporary(parent, temporary, bytes, mode, owner, err);
 	if (rc) {
 		(void)unlinkat(parent, temporary, 0);
 		return rc;
 	}
 	return put_in_place(parent, temporary, base, err);
+}
+
+lm_rc lm_file_replace(
+	int dir_fd, const char *name, struct lm_str bytes, mode_t mode, struct lm_err *err)
+{
+	return file_replace_owned(dir_fd, name, bytes, mode, nobody_else, err);
+}
+
+lm_rc lm_file_replace_for(int dir_fd, const char *name, struct lm_str bytes, mode_t mode, uid_t uid,
+	gid_t gid, struct lm_err *err)
+{
+	return file_replace_owned(dir_fd, name, bytes, mode, (struct file_owner){uid, gid}, err);
 }
 
 lm_rc lm_link_replace(int dir_fd, const char *name, const char *target, struct lm_err *err)
@@ -221,6 +261,35 @@ lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err)
 	if (!S_ISDIR(st.st_mode))
 		return lm_fail(err, LM_E_INVALID, ENOTDIR, "'%s' is not a directory", path);
 	return LM_OK;
+}
+
+lm_rc lm_dir_open_own(int parent_fd, const char *name, mode_t mode, uid_t uid, gid_t gid,
+	int *ret_fd, struct lm_err *err)
+{
+	struct stat st;
+	bool is_made = mkdirat(parent_fd, name, mode & 0700) == 0;
+
+	if (!is_made && errno != EEXIST)
+		return fail_errno(err, "create the directory", name);
+	lm_auto_close int fd =
+		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return fail_errno(err, "open the directory", name);
+	if (fstat(fd, &st) < 0)
+		return fail_errno(err, "examine", name);
+	if (st.st_uid != geteuid() && st.st_uid != uid)
+		return lm_fail(err, LM_E_DENIED, 0,
+			"the directory '%s' belongs to user %u, not to user %u, who keeps secrets "
+			"in it: change its owner, or move it away",
+			name, (unsigned)st.st_uid, (unsigned)geteuid());
+	lm_rc rc = give_away(fd, name, (struct file_owner){uid, gid}, err);
+	if (!rc && (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+		rc = fail_errno(err, "set the mode of", name);
+	if (!rc && is_made)
+		rc = lm_dir_sync(parent_fd, name, err);
+	if (!rc)
+		*ret_fd = lm_take_fd(fd);
+	return rc;
 }
 
 static lm_rc remove_contents(int dir_fd, const char *name, unsigned depth, struct lm_err *err);

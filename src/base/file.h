@@ -26,12 +26,22 @@ lm_rc lm_fd_write_all(int fd, const char *name, struct lm_str bytes, struct lm_e
 /// replaced, not followed. On failure the old file is as it was.
 lm_rc lm_file_replace(
 	int dir_fd, const char *name, struct lm_str bytes, mode_t mode, struct lm_err *err);
+/// As lm_file_replace, for another owner: who that is has never been able to read another file than
+/// the finished one. (uid_t)-1 and (gid_t)-1: who we are.
+lm_rc lm_file_replace_for(int dir_fd, const char *name, struct lm_str bytes, mode_t mode, uid_t uid,
+	gid_t gid, struct lm_err *err);
 /// As lm_file_replace for a symbolic link with the text `target`.
 lm_rc lm_link_replace(int dir_fd, const char *name, const char *target, struct lm_err *err);
 /// Creates a directory and its missing parents with `mode` (the parents too) and syncs the parent
 /// of each that was created. No error if it exists already. The umask applies.
 /// LM_E_INVALID: the path is empty, or something else than a directory has that name.
 lm_rc lm_dir_make(const char *path, mode_t mode, struct lm_err *err);
+/// Opens a directory with that owner and mode for files that others must not have put there, and
+/// makes it first if it is missing. Owner and mode of one that is ours already, or that owner's,
+/// are set again. `uid` and `gid` as for lm_file_replace_for. No link is followed. LM_E_DENIED: it
+/// is another user's.
+lm_rc lm_dir_open_own(int parent_fd, const char *name, mode_t mode, uid_t uid, gid_t gid,
+	int *ret_fd, struct lm_err *err);
 /// Syncs a directory, so that names created or removed in it last.
 lm_rc lm_dir_sync(int dir_fd, const char *name, struct lm_err *err);
 /// Removes a file or a directory with all it holds, without following links; syncs `dir_fd`.

@@ -119,6 +119,7 @@ enum {
 	LIMIT_ROUTER_VALUES = 400000,   ///< As json_count counts.
 	/// Filters that one client of the local broker may subscribe to at a time; AWS IoT has 50.
 	LIMIT_CLIENT_FILTERS = 500,
+	LIMIT_DEVICE_BUNDLE = 16 << 20, ///< Keys and certificates of LIMIT_DEVICES.
 	LIMIT_REGISTRY_DEVICES = 10000, ///< Of which certificates were made, or that were removed.
 	/// Each of them with one certificate, or a few with all that are kept.
 	LIMIT_REGISTRY_FILE = 16 << 20,

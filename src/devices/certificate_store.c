@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define AUTHORITY_KEY "group-ca.key"
 #define AUTHORITY_PEM "group-ca.pem"
@@ -42,34 +41,11 @@ void certificate_identity_finish(struct certificate_identity *identity)
 
 // Folders and files.
 
-/// Opens a folder that nobody else can have put there, and makes it first if it is missing. Its
-/// mode is set again: keys depend on it.
+/// A folder for keys.
 static lm_rc open_own_folder(
 	int parent_fd, const char *name, mode_t mode, int *ret_fd, struct lm_err *err)
 {
-	struct stat st;
-	bool is_made = mkdirat(parent_fd, name, mode) == 0;
-
-	if (!is_made && errno != EEXIST)
-		return lm_fail(
-			err, lm_rc_of_errno(errno), errno, "create the directory '%s': %m", name);
-	lm_auto_close int fd =
-		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return lm_fail(
-			err, lm_rc_of_errno(errno), errno, "open the directory '%s': %m", name);
-	if (st.st_uid != geteuid())
-		return lm_fail(err, LM_E_DENIED, 0,
-			"the directory '%s' belongs to user %u, not to user %u, who keeps keys in "
-			"it: "
-			"change its owner, or move it away",
-			name, (unsigned)st.st_uid, (unsigned)geteuid());
-	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "set the mode of '%s': %m", name);
-	lm_rc rc = is_made ? lm_dir_sync(parent_fd, name, err) : LM_OK;
-	if (!rc)
-		*ret_fd = lm_take_fd(fd);
-	return rc;
+	return lm_dir_open_own(parent_fd, name, mode, (uid_t)-1, (gid_t)-1, ret_fd, err);
 }
 
 /// A file that is missing is LM_E_NOT_FOUND. No link is followed.

@@ -42,6 +42,8 @@ LM_DEFINE_CLEANUP(GENERAL_NAMES, GENERAL_NAMES_free)
 LM_DEFINE_CLEANUP(GENERAL_NAME, GENERAL_NAME_free)
 LM_DEFINE_CLEANUP(ASN1_TIME, ASN1_TIME_free)
 LM_DEFINE_CLEANUP(BIGNUM, BN_free)
+LM_DEFINE_CLEANUP(X509_STORE, X509_STORE_free)
+LM_DEFINE_CLEANUP(X509_STORE_CTX, X509_STORE_CTX_free)
 
 /// OpenSSL's first error, which is the one nearest to the cause. None is left in its
 /// queue.
@@ -622,18 +624,32 @@ static bool read_certificate_time(const ASN1_TIME *time, int64_t *ret_s)
 	return true;
 }
 
-static bool hash_certificate(const X509 *x, char out[CERTIFICATE_SHA256_SIZE])
+static bool write_sha256(const unsigned char *digest, unsigned n, char out[CERTIFICATE_SHA256_SIZE])
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
 	lm_auto_buf struct lm_buf text = LM_BUF(CERTIFICATE_SHA256_SIZE);
 
-	if (!X509_digest(x, EVP_sha256(), digest, &n) ||
-		!lm_hex_encode(&text, (struct lm_str){(const char *)digest, n}) ||
+	if (!lm_hex_encode(&text, (struct lm_str){(const char *)digest, n}) ||
 		text.len + 1 != CERTIFICATE_SHA256_SIZE)
 		return false;
 	memcpy(out, lm_buf_cstr(&text), CERTIFICATE_SHA256_SIZE);
 	return true;
+}
+
+bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	return EVP_Digest(bytes.p, bytes.n, digest, &n, EVP_sha256(), NULL) == 1 &&
+	       write_sha256(digest, n, ret);
+}
+
+static bool hash_certificate(const X509 *x, char out[CERTIFICATE_SHA256_SIZE])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	return X509_digest(x, EVP_sha256(), digest, &n) == 1 && write_sha256(digest, n, out);
 }
 
 static char *read_cn(const X509 *x)
@@ -739,6 +755,28 @@ bool certificate_is_of_authority(struct lm_str pem, const struct certificate_aut
 			  0 &&
 		  X509_verify(x, ca->key) == 1;
 
+	ERR_clear_error();
+	return is;
+}
+
+bool certificate_is_trusted(struct lm_str pem, struct lm_str roots)
+{
+	lm_auto(X509_free_p) X509 *x = read_certificate(pem);
+	lm_auto(BIO_free_all_p) BIO *bio = open_text(roots);
+	lm_auto(X509_STORE_free_p) X509_STORE *store = X509_STORE_new();
+	lm_auto(X509_STORE_CTX_free_p) X509_STORE_CTX *context = X509_STORE_CTX_new();
+
+	for (X509 *root;
+		bio && store && (root = PEM_read_bio_X509(bio, NULL, give_no_passphrase, NULL));) {
+		(void)X509_STORE_add_cert(store, root);
+		X509_free(root);
+	}
+	bool is = x && context && X509_STORE_CTX_init(context, store, x, NULL) == 1 &&
+		  X509_STORE_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) == 1;
+	if (is) {
+		X509_STORE_CTX_set_flags(context, X509_V_FLAG_NO_CHECK_TIME);
+		is = X509_verify_cert(context) == 1;
+	}
 	ERR_clear_error();
 	return is;
 }

@@ -72,6 +72,9 @@ lm_rc certificate_issue_server(const struct certificate_authority *ca, struct lm
 	const char *name, const char *const *names, size_t names_n, int64_t now_s, char **ret_pem,
 	struct lm_err *err);
 
+/// The SHA-256 of any bytes in that form. False: OpenSSL failed.
+bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE]);
+
 /// What a certificate says.
 struct certificate {
 	char sha256[CERTIFICATE_SHA256_SIZE]; ///< Of its DER.
@@ -91,6 +94,9 @@ void certificate_finish(struct certificate *c);
 bool certificate_is_of_key(struct lm_str pem, struct lm_str key);
 /// Whether the CA signed it; its validity in time does not matter.
 bool certificate_is_of_authority(struct lm_str pem, const struct certificate_authority *ca);
+/// Whether a TLS server that trusts the issuers in `roots` (PEM, one or more) takes it for a
+/// client's; its validity in time does not matter.
+bool certificate_is_trusted(struct lm_str pem, struct lm_str roots);
 /// Appends every certificate of the text, and nothing else that may be in it. LM_E_INVALID: one
 /// cannot be read, or there is none. LM_E_TOO_LARGE: over the buffer's ceiling.
 lm_rc certificate_copy_all(struct lm_str pem, struct lm_buf *out, struct lm_err *err);

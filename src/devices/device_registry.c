@@ -51,7 +51,7 @@ static void copy_sha256(char to[CERTIFICATE_SHA256_SIZE], const char *from)
 // Devices.
 
 /// Where the name is, or belongs.
-static size_t find_place(
+static size_t find_device_place(
 	const struct device_registry *registry, const char *name, bool *ret_is_there)
 {
 	size_t low = 0, high = registry->devices_n;
@@ -77,7 +77,7 @@ struct registry_device *device_registry_find(
 	const struct device_registry *registry, const char *name)
 {
 	bool is_there = false;
-	size_t at = find_place(registry, name, &is_there);
+	size_t at = find_device_place(registry, name, &is_there);
 
 	return is_there ? &registry->devices[at] : NULL;
 }
@@ -86,7 +86,7 @@ lm_rc device_registry_take(struct device_registry *registry, const char *name,
 	struct registry_device **ret, struct lm_err *err)
 {
 	bool is_there = false;
-	size_t at = find_place(registry, name, &is_there), n = registry->devices_n;
+	size_t at = find_device_place(registry, name, &is_there), n = registry->devices_n;
 
 	if (is_there) {
 		*ret = &registry->devices[at];

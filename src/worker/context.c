@@ -19,6 +19,7 @@ void context_init(struct context *cx, const struct task *task, struct protocol *
 		.limit = protocol_limit(protocol, task->host.worker_silence_s),
 		.compose_fd = files->compose_fd,
 		.previous_fd = files->previous_fd,
+		.devices_fd = files->devices_fd,
 		.destination_fd = -1,
 		.previous = PREVIOUS_NONE,
 		.text = LM_BUF(LIMIT_COMPOSE_FILE),

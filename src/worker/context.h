@@ -28,6 +28,7 @@ struct context {
 	struct protocol *protocol;
 	struct wait_limit limit; ///< Of the whole task.
 	int previous_fd;         ///< The compose file of the running generation; -1: none.
+	int devices_fd;          ///< Files for client devices; -1: none.
 	int compose_fd;          ///< Where a deploy writes its compose file, and a down reads it.
 
 	struct engine engine;     ///< socket_path is NULL until it is open.

@@ -2,9 +2,11 @@
 #include "worker/deploy_task.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "worker/compose_down.h"
 #include "worker/compose_up.h"
+#include "worker/device_files.h"
 #include "worker/disk_check.h"
 #include "worker/fetch.h"
 #include "worker/hints.h"
@@ -38,6 +40,9 @@ static void clean_up(const struct context *cx)
 		lm_warn("cannot remove the local copy of the earlier deployment in '%s', as that "
 			"directory cannot be used: remove it by hand",
 			p->directory);
+	if (p->moved && p->directory_fd >= 0 &&
+		device_files_remove(p->directory_fd, p->directory, &err))
+		lm_warn("%s, ignoring", err.msg);
 }
 
 static lm_rc do_fetch(void *ctx, struct lm_err *err)
@@ -100,12 +105,27 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 	return rc;
 }
 
+/// Containers may mount them.
+static lm_rc place_device_files(const struct context *cx, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf bundle = LM_BUF_SECRET(LIMIT_DEVICE_BUNDLE);
+	lm_rc rc = cx->devices_fd < 0
+			   ? LM_OK
+			   : lm_fd_read_all(cx->devices_fd, "the devices' files", &bundle, err);
+
+	return rc ? rc
+		  : device_files_place(cx->destination_fd, context_definition(cx)->destination,
+			    lm_buf_str(&bundle), &cx->limit, err);
+}
+
 static lm_rc do_place(void *ctx, struct lm_err *err)
 {
 	const struct context *cx = ctx;
+	lm_rc rc = place_device_files(cx, err); // first: a failure leaves the old local copy
 
-	return local_copy_place(cx->destination_fd, context_definition(cx)->destination,
-		lm_buf_str(&cx->text), err);
+	return rc ? rc
+		  : local_copy_place(cx->destination_fd, context_definition(cx)->destination,
+			    lm_buf_str(&cx->text), err);
 }
 
 static lm_rc do_up(void *ctx, struct lm_err *err)

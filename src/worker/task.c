@@ -24,6 +24,9 @@ void task_finish(struct task *task)
 	free(task->compose_stamp);
 	free(task->compose_version);
 	free(task->previous_destination);
+	free(task->device.name);
+	free(task->device.csr);
+	free(task->device.certificate);
 	*task = (struct task){0};
 }
 
@@ -33,7 +36,8 @@ static lm_rc read_kind(const json_t *document, enum task_kind *ret, struct lm_er
 		[TASK_DOWN] = "down",
 		[TASK_CHECK] = "check",
 		[TASK_PLAN] = "plan",
-		[TASK_SHIP_LOGS] = "ship-logs"};
+		[TASK_SHIP_LOGS] = "ship-logs",
+		[TASK_DEVICES] = "devices"};
 	const char *name = json_get_text(document, "job");
 
 	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
@@ -123,6 +127,49 @@ static lm_rc read_previous_destination(const json_t *document, char **ret, struc
 	return LM_OK;
 }
 
+static lm_rc read_devices_action(
+	const json_t *document, enum devices_action *ret, struct lm_err *err)
+{
+	static const char *const names[] = {[DEVICES_PREPARE] = "prepare",
+		[DEVICES_APPLY] = "apply",
+		[DEVICES_ADD] = "add",
+		[DEVICES_LIST] = "list",
+		[DEVICES_REMOVE] = "remove"};
+	const char *name = json_get_text(document, "action");
+
+	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		*ret = (enum devices_action)i;
+		return LM_OK;
+	}
+	return lm_fail(err, LM_E_PROTOCOL, 0, "action must be prepare, apply, add, list or remove");
+}
+
+static char *copy_member(const json_t *document, const char *key)
+{
+	const char *text = json_get_text(document, key);
+
+	return text ? lm_xstrdup(text) : NULL;
+}
+
+static lm_rc read_device_request(
+	const json_t *document, struct task_device *ret, struct lm_err *err)
+{
+	lm_rc rc = read_devices_action(document, &ret->action, err);
+
+	if (rc)
+		return rc;
+	ret->name = copy_member(document, "name");
+	ret->csr = copy_member(document, "csr");
+	ret->certificate = copy_member(document, "certificate");
+	if ((ret->action == DEVICES_ADD || ret->action == DEVICES_REMOVE) && !ret->name)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "name must be a text");
+	if (ret->csr && ret->certificate)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "csr and certificate exclude each other");
+	return LM_OK;
+}
+
 /// The member, or null.
 static const json_t *task_member(const json_t *document, const char *key)
 {
@@ -153,7 +200,10 @@ static lm_rc read_members(const json_t *document, struct task *task, struct lm_e
 	lm_rc rc = read_kind(document, &task->kind, err);
 
 	task->as_user = json_get_bool(document, "as_user", false);
-	if (!rc && task->kind != TASK_CHECK && task->kind != TASK_SHIP_LOGS)
+	if (!rc && task->kind == TASK_DEVICES)
+		rc = read_device_request(document, &task->device, err);
+	if (!rc && task->kind != TASK_CHECK && task->kind != TASK_SHIP_LOGS &&
+		task->kind != TASK_DEVICES)
 		rc = read_directory(document, &task->credentials_directory, err);
 	if (!rc)
 		rc = read_compose(document, task, err);
@@ -176,7 +226,8 @@ lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task is not valid JSON: %s", own.msg);
 	if (read_members(document, &task, &own))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task: %s", own.msg);
-	bool without = task.kind == TASK_CHECK && json_is_null(task_member(document, "group"));
+	bool without = (task.kind == TASK_CHECK || task.kind == TASK_DEVICES) &&
+		       json_is_null(task_member(document, "group"));
 	lm_rc rc = without ? LM_OK : read_group(document, &task.group, &own);
 	if (rc)
 		return lm_fail(err, rc, 0, "%s", own.msg);

@@ -10,7 +10,7 @@
 #include "config/definition.h"
 #include "config/host_file.h"
 
-enum task_kind { TASK_DEPLOY, TASK_DOWN, TASK_CHECK, TASK_PLAN, TASK_SHIP_LOGS };
+enum task_kind { TASK_DEPLOY, TASK_DOWN, TASK_CHECK, TASK_PLAN, TASK_SHIP_LOGS, TASK_DEVICES };
 
 /// A compose file that is known to be what the definition names.
 struct task_copy {
@@ -31,15 +31,32 @@ struct task_fallback {
 	size_t copies_n;
 };
 
+enum devices_action {
+	DEVICES_PREPARE,
+	DEVICES_APPLY,
+	DEVICES_ADD,
+	DEVICES_LIST,
+	DEVICES_REMOVE,
+};
+
+/// What the task `devices` is to do.
+struct task_device {
+	enum devices_action action;
+	char *name;              ///< For add and remove.
+	char *csr, *certificate; ///< For add: one of the two, or neither; PEM.
+};
+
 struct task {
 	enum task_kind kind;
-	struct group *group; ///< NULL for a check without a definition.
+	/// NULL for a check without a definition, and for `devices` without a group.
+	struct group *group;
 	struct host_settings host;
-	char *credentials_directory; ///< Absolute; NULL for TASK_CHECK and TASK_SHIP_LOGS.
+	char *credentials_directory; ///< Absolute; only for tasks of an application.
 	/// The docker-compose that an earlier task found; both NULL if none did.
 	char *compose_stamp, *compose_version;
 	struct task_fallback fallback;
 	char *previous_destination; ///< Of the generation that runs; NULL: none does.
+	struct task_device device;  ///< Of TASK_DEVICES.
 	bool as_user;               ///< Of a check: this process is the application's user.
 };
 

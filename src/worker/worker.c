@@ -7,6 +7,7 @@
 #include "worker/checks.h"
 #include "worker/compose_down.h"
 #include "worker/deploy_task.h"
+#include "worker/devices_task.h"
 #include "worker/plan_task.h"
 #include "worker/ship_logs.h"
 
@@ -101,8 +102,11 @@ static lm_rc run_task(struct protocol *p, const struct task *task, const struct 
 {
 	struct deploy_outcome outcome;
 
-	if (task->kind == TASK_SHIP_LOGS) {
-		ship_logs_run(task, p, files, &outcome);
+	if (task->kind == TASK_SHIP_LOGS || task->kind == TASK_DEVICES) {
+		if (task->kind == TASK_DEVICES)
+			devices_task_run(task, p, &outcome);
+		else
+			ship_logs_run(task, p, files, &outcome);
 		worker_send_result(p, &outcome, NULL);
 		return outcome.rc;
 	}

@@ -45,12 +45,13 @@ class Worker:
             self.say(job if isinstance(job, str) else json.dumps(job))
 
     def hand_over(self):
-        """What nobody else may have: the environment, the compose file, and no key and certificate."""
+        """What nobody else may have: the environment, the compose file, and no key, certificate, or device's files."""
         with tempfile.TemporaryFile() as environment, open(self.compose, "r+b", buffering=0) as compose, \
                 open(os.devnull, "rb") as none:
             environment.write(b"".join(f"{name}={value}\0".encode() for name, value in self.device.environment.items()))
             environment.seek(0)
-            socket.send_fds(self.stdin, [b"take\n"], [file.fileno() for file in (environment, compose, none, none, none)])
+            files = (environment, compose, none, none, none, none)
+            socket.send_fds(self.stdin, [b"take\n"], [file.fileno() for file in files])
 
     def say(self, line):
         try:
