@@ -86,9 +86,9 @@ class Endpoint:
     def write(self):
         (self.files / "discovery.json").write_text(json.dumps(self.document))
 
-    def launch(self, **more):
+    def launch(self, wrap=(), **more):
         self.write()
-        words = [self.program, "--folder", self.files] + (["--user", self.user.name] if self.user else [])
+        words = [*wrap, self.program, "--folder", self.files] + (["--user", self.user.name] if self.user else [])
         # The leak check cannot look into a hardened process that is not root.
         environment = {**self.environment, "ASAN_OPTIONS": f"detect_leaks={0 if self.user else 1}"}
         with open(self.log_path, "ab") as log:

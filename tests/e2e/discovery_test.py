@@ -546,6 +546,19 @@ def test_ends_at_once_with_its_connections(endpoint, number):
     close_all(held)
 
 
+def test_ends_with_the_parent_that_wants_it_to(user_endpoint):
+    """lightermand asks for that, and the change of the user must not undo it."""
+    user_endpoint.start(wrap=("sh", "-c", 'setpriv --pdeathsig TERM "$@" & wait', "sh"))
+    children = pathlib.Path(f"/proc/{user_endpoint.process.pid}/task/{user_endpoint.process.pid}/children")
+    pid = int(children.read_text(encoding="ascii"))
+    assert pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii").startswith("lighterman-disc")
+    process, user_endpoint.process = user_endpoint.process, None
+    process.kill()
+    process.wait()
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 10, "it lives on")
+    assert "lighterman-discovery has exited" in user_endpoint.log
+
+
 def test_shows_its_manager_that_it_is_alive(endpoint):
     endpoint.environment["WATCHDOG_USEC"] = "200000"
     endpoint.start()
