@@ -45,6 +45,8 @@ enum {
 	LIMIT_OUTBOX_BAD = 8,            ///< Files of an outbox that were set aside, the newest.
 	LIMIT_OUTBOX_TAKEN = 64, ///< Keys of messages that an outbox has taken, not yet all.
 
+	LIMIT_DEVICE_STATUS = 1 << 20, ///< Of the broker's status.json.
+	LIMIT_DEVICE_FILES = 32 << 20, ///< Keys and certificates of LIMIT_DEVICES, as JSON.
 	LIMIT_EVENTS_FILE = 16 << 10, ///< How far the engine's events were read.
 	LIMIT_CRASH_LOG = 8 << 10,    ///< The last lines of a container's log.
 	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
@@ -102,6 +104,8 @@ enum {
 	LIMIT_LAYERS = 500,      ///< Of an image; engines take 127.
 	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
 	LIMIT_SECRETS = 100,
+	/// As json_count counts: 11 a client.
+	LIMIT_DEVICE_STATUS_VALUES = 40000,
 	LIMIT_SUBSCRIPTIONS = 10000, ///< Of a group; Greengrass V1's own.
 	LIMIT_CONTAINERS = 1000,     ///< Of the application, that are followed.
 	LIMIT_CRASHES = 50,          ///< Kept on disk.

@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/status_message.h"
+#include "daemon/client_devices.h"
 #include "daemon/container_status.h"
+#include "daemon/generation.h"
 #include "daemon/log_router.h"
 #include "daemon/log_shipper.h"
 #include "daemon/metrics_exporter.h"
@@ -39,6 +41,7 @@ struct daemon {
 	bool notify_failed; ///< That it cannot be notified was logged.
 	struct store *store;
 	struct mqtt_brokers *brokers;
+	struct client_devices *devices;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct log_shipper *log_shipper;
@@ -64,6 +67,7 @@ static void daemon_finish(struct daemon *d)
 	supervisor_destroy(d->supervisor);
 	log_shipper_destroy(d->log_shipper);
 	monitor_destroy(d->monitor);
+	client_devices_destroy(d->devices);
 	mqtt_brokers_destroy(d->brokers);
 	store_close(d->store);
 	loop_timer_destroy(d->watchdog);
@@ -107,11 +111,19 @@ static void open_notify(struct daemon *d)
 		loop_timer_start(d->watchdog, interval_ms, interval_ms);
 }
 
-static void daemon_on_drained(void *ctx)
+static void on_devices_exited(void *ctx)
 {
 	struct daemon *d = ctx;
 
 	loop_stop(d->loop);
+}
+
+/// Last: until now our own messages went to their broker, too.
+static void daemon_on_drained(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	client_devices_exit(d->devices, on_devices_exited, d);
 }
 
 static void on_supervisor_exited(void *ctx)
@@ -282,6 +294,17 @@ static void on_hangup(void *ctx)
 		(void)deploy_file(d, false);
 }
 
+static void resume_devices(struct daemon *d)
+{
+	const struct store_state *state = store_state(d->store);
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err ignored; // reported when it is started
+
+	if (state->current && generation_read(d->store, state->current, &group, &ignored) == LM_OK)
+		client_devices_resume(
+			d->devices, state->current, group, state->wanted.state == WANTED_UP);
+}
+
 static void daemon_begin(struct daemon *d)
 {
 	const struct supervisor_watcher watcher = {.starts = on_worker_starts,
@@ -291,6 +314,7 @@ static void daemon_begin(struct daemon *d)
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
 	supervisor_watch(d->supervisor, &watcher);
+	resume_devices(d);
 	if (!deploys || !deploy_file(d, true))
 		supervisor_resume(d->supervisor);
 }
@@ -338,16 +362,22 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	d->log_shipper = log_shipper_create(d->loop, &d->host);
 	d->container_status = container_status_create(
 		d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
-	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->brokers);
+	d->devices =
+		client_devices_create(d->loop, &d->host, d->store, d->brokers, d->notify != NULL);
+	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->brokers, d->devices);
 	supervisor_apply_loggers(d->supervisor);
-	const struct metrics_exporter_sources measured = {
-		.supervisor = d->supervisor, .brokers = d->brokers, .monitor = d->monitor};
+	const struct metrics_exporter_sources measured = {.supervisor = d->supervisor,
+		.brokers = d->brokers,
+		.devices = d->devices,
+		.monitor = d->monitor};
 	d->metrics = metrics_exporter_create(d->loop, &d->host, &measured);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
 	mqtt_brokers_watch(d->brokers, on_changed, d);
+	client_devices_watch(d->devices, on_changed, d);
 	on_changed(d);
 	const struct requests_sources sources = {.supervisor = d->supervisor,
 		.brokers = d->brokers,
+		.devices = d->devices,
 		.monitor = d->monitor,
 		.metrics = d->metrics,
 		.host_file = d->host.file};

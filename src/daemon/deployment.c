@@ -13,10 +13,12 @@
 struct deployment {
 	struct store *store;
 	struct worker_launcher *workers;
+	struct client_devices *devices;
 	struct progress_publisher *progress;
 	struct deployment_events events;
-	struct worker_process *worker;
-	unsigned generation;
+	struct worker_process *worker; ///< NULL also while certificates are made.
+	unsigned generation, previous;
+	enum fallback_use use;
 	struct group *group;
 	bool is_cancelled;
 	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
@@ -26,12 +28,14 @@ struct deployment {
 };
 
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
-	struct progress_publisher *progress, const struct deployment_events *events)
+	struct client_devices *devices, struct progress_publisher *progress,
+	const struct deployment_events *events)
 {
 	struct deployment *d = lm_xcalloc(1, sizeof(*d));
 
 	*d = (struct deployment){.store = store,
 		.workers = workers,
+		.devices = devices,
 		.progress = progress,
 		.events = *events,
 		.started_ms = lm_clock_wall_ms(),
@@ -43,6 +47,7 @@ void deployment_destroy(struct deployment *d)
 {
 	if (!d)
 		return;
+	client_devices_forget(d->devices);
 	worker_process_destroy(d->worker);
 	group_destroy(d->group);
 	free(d->copy_sha256);
@@ -55,6 +60,8 @@ void deployment_cancel(struct deployment *d)
 	d->is_cancelled = true;
 	if (d->worker)
 		worker_process_cancel(d->worker);
+	else
+		client_devices_cancel(d->devices);
 }
 
 /// From `up` on the compose file is at the destination.
@@ -77,6 +84,23 @@ static lm_rc deployment_on_begin(void *ctx, const char *stage, struct lm_err *er
 	if (rc == LM_OK && deploy_stage_acts(number))
 		d->events.acts(d->events.ctx);
 	return rc;
+}
+
+static void on_devices_applied(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	if (d->worker)
+		worker_process_go(d->worker);
+}
+
+/// Client devices find their broker when the application starts: some of them are part of it.
+static bool deployment_defers(void *ctx, const char *stage)
+{
+	struct deployment *d = ctx;
+
+	return deploy_stage_from_name(stage) == DEPLOY_UP &&
+	       client_devices_apply(d->devices, d->generation, d->group, on_devices_applied, d);
 }
 
 static void on_copy(void *ctx, const char *sha256, const char *version)
@@ -205,10 +229,12 @@ static void deployment_on_worker_exited(void *ctx, const struct worker_result *r
 	deployment_finish(d, &checked); // may destroy the deployment
 }
 
+/// Before there was a worker.
 static void fail_to_start(struct deployment *d, const struct lm_err *err)
 {
+	bool is_cancelled = d->is_cancelled || err->rc == LM_E_CANCELLED;
 	const struct worker_result result = {
-		.verdict = WORKER_FAIL,
+		.verdict = is_cancelled ? WORKER_CANCELLED : WORKER_FAIL,
 		.rc = err->rc,
 		.stage = "prepare",
 		.error = err->rc == LM_E_INVALID ? "InvalidParameter" : "InternalError",
@@ -219,14 +245,14 @@ static void fail_to_start(struct deployment *d, const struct lm_err *err)
 	deployment_finish(d, &result);
 }
 
-static lm_rc deployment_start_worker_of(
-	struct deployment *d, const struct deployment_spec *spec, struct lm_err *err)
+static lm_rc deployment_start_worker_of(struct deployment *d, int devices_fd, struct lm_err *err)
 {
 	lm_auto_close int compose = -1;
 	lm_auto(fallback_finish) struct fallback fallback =
-		fallback_find(d->store, &d->group->connector, d->generation, spec->use);
+		fallback_find(d->store, &d->group->connector, d->generation, d->use);
 	const struct worker_process_events events = {
 		.begin = deployment_on_begin,
+		.defers = deployment_defers,
 		.progress = deployment_on_progress,
 		.image = on_image,
 		.compose = deployment_on_compose,
@@ -240,12 +266,28 @@ static lm_rc deployment_start_worker_of(
 		.kind = "deploy",
 		.group = d->group,
 		.compose_fd = compose,
-		.devices_fd = -1,
+		.devices_fd = devices_fd,
 		.fallback = fallback.document,
-		.previous = spec->previous,
+		.previous = d->previous,
 	};
 
 	return rc ? rc : worker_launcher_start(d->workers, &task, &events, &d->worker, err);
+}
+
+static void on_devices_prepared(void *ctx, int files_fd, const struct lm_err *why)
+{
+	struct deployment *d = ctx;
+	lm_auto_close int files = files_fd;
+	struct lm_err err = {LM_OK};
+
+	if (why)
+		err = *why;
+	else if (d->is_cancelled)
+		(void)!lm_fail(&err, LM_E_CANCELLED, 0, "cancelled");
+	else
+		(void)!deployment_start_worker_of(d, files, &err);
+	if (err.rc)
+		fail_to_start(d, &err); // may destroy the deployment
 }
 
 void deployment_start(struct deployment *d, const struct deployment_spec *spec)
@@ -255,12 +297,16 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 	struct lm_err err = {LM_OK};
 
 	d->generation = generation;
+	d->previous = spec->previous;
+	d->use = spec->use;
 	d->group = spec->group;
 	progress_publisher_begin(d->progress, generation, true);
 	lm_info("deploying generation %u: %s from bucket %s, connector version %u", generation,
 		group->connector.key, group->connector.bucket, group->connector.version);
 	d->progress->changed(d->progress->ctx);
 	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
-	if (deployment_start_worker_of(d, spec, &err))
+	if (client_devices_prepare(d->devices, group, on_devices_prepared, d))
+		return;
+	if (deployment_start_worker_of(d, -1, &err))
 		fail_to_start(d, &err);
 }

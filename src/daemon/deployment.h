@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "config/definition.h"
+#include "daemon/client_devices.h"
 #include "daemon/generation.h"
 #include "daemon/outcomes.h"
 #include "daemon/progress_publisher.h"
@@ -30,7 +31,8 @@ struct deployment_spec {
 
 /// All is borrowed and outlives the deployment.
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
-	struct progress_publisher *progress, const struct deployment_events *events);
+	struct client_devices *devices, struct progress_publisher *progress,
+	const struct deployment_events *events);
 /// Calls `done` at once if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
 /// Stops the worker; `done` is called later.

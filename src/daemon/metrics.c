@@ -302,6 +302,65 @@ static void metrics_add_brokers(struct lm_buf *out, const struct metrics *m)
 	}
 }
 
+static void metrics_add_services(struct lm_buf *out, const struct metrics_devices *d)
+{
+	add_family(
+		out, "device_service_up", "gauge", "Whether the service for client devices runs.");
+	add_labelled(out, "device_service_up", "service", "broker", d->broker_up);
+	add_labelled(out, "device_service_up", "service", "discovery", d->discovery_up);
+	add_family(out, "device_service_failures_total", "counter",
+		"How often the service for client devices ended by itself.");
+	add_labelled(out, "device_service_failures_total", "service", "broker", d->broker_failures);
+	add_labelled(out, "device_service_failures_total", "service", "discovery",
+		d->discovery_failures);
+}
+
+/// Counters of the broker begin anew when it is started, as those of any program do.
+static void metrics_add_devices(struct lm_buf *out, const struct metrics_devices *d)
+{
+	const struct {
+		const char *name, *type, *help;
+		uint64_t value;
+		bool left_out;
+	} families[] = {
+		{"device_files_failed", "gauge",
+			"1 while certificates or configuration of the client devices cannot be "
+			"brought up to date.",
+			d->fault},
+		{"devices", "gauge", "Client devices of the group.", d->devices},
+		{"device_connections", "gauge", "Clients that are connected to the broker.",
+			d->connected},
+		{"device_messages_routed_total", "counter", "Messages that a subscription allows.",
+			d->routed},
+		{"device_messages_delivered_total", "counter",
+			"Messages that were given to a receiver, once for each.", d->delivered},
+		{"device_messages_refused_total", "counter",
+			"Messages that no subscription allows.", d->refused},
+		{"device_connections_refused_total", "counter", "Connections that were refused.",
+			d->refused_connections},
+		{"device_shadow_updates_total", "counter", "Updates of shadows.",
+			d->shadow_updates},
+		{"device_shadow_rejected_total", "counter", "Requests to shadows that failed.",
+			d->shadow_rejected},
+		{"device_cloud_connected", "gauge", "Whether the broker is connected to the cloud.",
+			d->cloud > 0, d->cloud < 0},
+		{"device_cloud_sent_total", "counter", "Messages for the cloud.", d->cloud_sent,
+			d->cloud < 0},
+		{"device_cloud_received_total", "counter", "Messages of the cloud.",
+			d->cloud_received, d->cloud < 0},
+	};
+
+	if (!d->known)
+		return;
+	metrics_add_services(out, d);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(families); i++) {
+		if (families[i].left_out)
+			continue;
+		add_family(out, families[i].name, families[i].type, families[i].help);
+		add_plain(out, families[i].name, families[i].value);
+	}
+}
+
 bool metrics_write(const struct metrics *m, struct lm_buf *out)
 {
 	add_program(out, m);
@@ -309,5 +368,6 @@ bool metrics_write(const struct metrics *m, struct lm_buf *out)
 	metrics_add_containers(out, &m->containers);
 	metrics_add_restarts(out, m);
 	metrics_add_brokers(out, m);
+	metrics_add_devices(out, &m->devices);
 	return !out->overflow;
 }

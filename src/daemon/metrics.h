@@ -54,6 +54,19 @@ struct metrics_broker {
 	size_t refused_topics;
 };
 
+/// The client devices of the group.
+struct metrics_devices {
+	bool known; ///< The group has some; else nothing here means anything.
+	bool broker_up, discovery_up;
+	unsigned broker_failures, discovery_failures; ///< How often they ended by themselves.
+	bool fault; ///< Their files could not be brought up to date.
+	size_t devices, connected;
+	uint64_t routed, delivered, refused, refused_connections;
+	uint64_t shadow_updates, shadow_rejected;
+	int cloud; ///< Whether there is a connection: 1, 0, or -1: there is to be none.
+	uint64_t cloud_sent, cloud_received;
+};
+
 struct metrics_restarts {
 	const char *service;
 	uint64_t n;
@@ -77,6 +90,7 @@ struct metrics {
 	struct metrics_containers containers;
 	const struct metrics_restarts *restarts;
 	size_t restarts_n;
+	struct metrics_devices devices;
 	const struct metrics_broker *brokers;
 	size_t brokers_n;
 };

@@ -78,6 +78,7 @@ bool metrics_exporter_write(const struct metrics_exporter *e,
 			asked ? asked_containers(asked->list) : known_containers(e->from.monitor),
 		.restarts = restarts.items,
 		.restarts_n = restarts.n,
+		.devices = client_devices_measure(e->from.devices),
 		.brokers = brokers,
 		.brokers_n = brokers_n,
 	};

@@ -7,6 +7,7 @@
 /// of a list that the caller has. Logs, once, that the file cannot be written.
 
 #include "base/cleanup.h"
+#include "daemon/client_devices.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
 #include "docker/engine_json.h"
@@ -19,6 +20,7 @@ struct metrics_exporter;
 struct metrics_exporter_sources {
 	const struct supervisor *supervisor;
 	const struct mqtt_brokers *brokers;
+	const struct client_devices *devices;
 	const struct monitor *monitor;
 };
 

@@ -29,9 +29,11 @@ struct mqtt_broker {
 };
 
 struct mqtt_brokers {
+	struct loop *loop;
 	const struct host_settings *host;
+	char *directory; ///< Of the outboxes.
 	struct mqtt_broker *items;
-	size_t n;
+	size_t n; ///< One more than the host file's, while there is a local one.
 	struct loop_timer *drain_timer;
 	loop_cb *drained;
 	void *drained_ctx;
@@ -227,6 +229,16 @@ static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
 	return rc;
 }
 
+/// Of the local broker's outbox, which is kept while it is away. The caller frees.
+static char *local_folder(const struct mqtt_brokers *brokers)
+{
+	lm_auto_free char *socket =
+		lm_path_join(brokers->host->runtime_directory, MQTT_BROKERS_LOCAL);
+	const struct host_broker local = {.socket = socket};
+
+	return folder_name(&local);
+}
+
 static bool mqtt_brokers_is_known(const struct mqtt_brokers *brokers, const char *folder)
 {
 	for (size_t i = 0; i < brokers->n; i++) {
@@ -267,6 +279,7 @@ static void remove_folder(int dir_fd, const char *folder)
 static lm_rc remove_unknown(
 	const struct mqtt_brokers *brokers, const char *directory, struct lm_err *err)
 {
+	lm_auto_free char *local = local_folder(brokers);
 	lm_auto_closedir DIR *dir = opendir(directory);
 
 	if (!dir)
@@ -274,7 +287,7 @@ static lm_rc remove_unknown(
 				       : lm_fail(err, LM_E_SYS, errno, "read '%s': %m", directory);
 	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-			!mqtt_brokers_is_known(brokers, e->d_name))
+			!mqtt_brokers_is_known(brokers, e->d_name) && strcmp(e->d_name, local) != 0)
 			remove_folder(dirfd(dir), e->d_name);
 	}
 	return LM_OK;
@@ -285,9 +298,10 @@ lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
 {
 	lm_auto(mqtt_brokers_destroy_p) struct mqtt_brokers *brokers =
 		lm_xcalloc(1, sizeof(*brokers));
-	lm_auto_free char *directory = lm_path_join(host->state_directory, "outbox");
+	const char *directory = brokers->directory = lm_path_join(host->state_directory, "outbox");
 	lm_rc rc = LM_OK;
 
+	brokers->loop = loop;
 	brokers->host = host;
 	brokers->drain_timer = loop_timer_create(loop, finish_drain, brokers);
 	brokers->items = lm_xcalloc(host->brokers_n + 1, sizeof(*brokers->items));
@@ -311,17 +325,58 @@ static void save_held(const struct mqtt_broker *b)
 			err.msg);
 }
 
+static void drop_broker(struct mqtt_broker *b)
+{
+	save_held(b);
+	publisher_destroy(b->publisher);
+	free(b->folder);
+	*b = (struct mqtt_broker){0};
+}
+
+void mqtt_brokers_set_local(struct mqtt_brokers *brokers, const struct host_broker *local)
+{
+	struct mqtt_broker *b = &brokers->items[brokers->host->brokers_n];
+	bool is_there = brokers->n > brokers->host->brokers_n;
+	struct lm_err err = {LM_OK};
+
+	if (is_there && b->settings == local)
+		return;
+	if (is_there) {
+		drop_broker(b);
+		brokers->n--;
+		mqtt_brokers_notify_changed(brokers);
+		check_drained(brokers);
+	}
+	lm_auto_free char *folder = local ? folder_name(local) : NULL;
+	if (!local || mqtt_brokers_is_known(brokers, folder))
+		return;
+	if (add_broker(brokers, brokers->loop, local, brokers->directory, &err) == LM_OK)
+		return;
+	lm_error("the connection to the broker of the client devices: %s", err.msg);
+	drop_broker(b);
+	brokers->n--;
+}
+
+void mqtt_brokers_forget_local(struct mqtt_brokers *brokers)
+{
+	lm_auto_free char *folder = local_folder(brokers);
+	lm_auto_close int dir = open(brokers->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct lm_err err = {LM_OK};
+
+	if (dir >= 0 && !mqtt_brokers_is_known(brokers, folder) &&
+		lm_tree_remove(dir, folder, &err))
+		lm_warn("remove the outbox of %s: %s, ignoring", folder, err.msg);
+}
+
 void mqtt_brokers_destroy(struct mqtt_brokers *brokers)
 {
 	if (!brokers)
 		return;
-	for (size_t i = 0; i < brokers->n; i++) {
-		save_held(&brokers->items[i]);
-		publisher_destroy(brokers->items[i].publisher);
-		free(brokers->items[i].folder);
-	}
+	for (size_t i = 0; i < brokers->n; i++)
+		drop_broker(&brokers->items[i]);
 	free(brokers->items);
 	loop_timer_destroy(brokers->drain_timer);
+	free(brokers->directory);
 	free(brokers);
 }
 

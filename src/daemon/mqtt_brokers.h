@@ -18,6 +18,8 @@
 struct mqtt_brokers;
 
 enum { MQTT_BROKERS_ID_SIZE = 33 };
+/// The socket of the client devices' broker, below the runtime directory.
+#define MQTT_BROKERS_LOCAL "devices/broker.sock"
 
 /// Outboxes are `<stateDirectory>/outbox/<broker>/`; one of a broker that the host file no longer
 /// names is removed, with a warning if messages were in it. As publisher_create. `host` is
@@ -27,6 +29,14 @@ lm_rc mqtt_brokers_create(struct loop *loop, const struct host_settings *host,
 /// Logs if messages are lost as the disk refuses them to the last. Takes NULL.
 void mqtt_brokers_destroy(struct mqtt_brokers *brokers);
 LM_DEFINE_CLEANUP(struct mqtt_brokers, mqtt_brokers_destroy)
+
+/// Adds a broker of this device itself, or another one in its place, or, with NULL, takes it away:
+/// what waits for it then waits for its return. Does nothing if it is there already, or is one of
+/// the host file. Borrowed until it is taken away. It is logged if it cannot be used.
+void mqtt_brokers_set_local(struct mqtt_brokers *brokers, const struct host_broker *local);
+
+/// It does not come back: drops what waits for it. Not while it is there.
+void mqtt_brokers_forget_local(struct mqtt_brokers *brokers);
 
 /// Calls `changed` from now on, from the loop, when a connection was made or lost, or a broker has
 /// taken all that waited for it.

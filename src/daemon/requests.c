@@ -165,6 +165,7 @@ static void on_containers(
 		json_object_set_new(status, "containers_error", json_string(err->msg));
 	json_object_set_new(status, "host_file", host_file_to_json(r->requests->from.host_file));
 	json_object_set_new(status, "brokers", mqtt_brokers_to_json(r->requests->from.brokers));
+	json_object_set_new(status, "devices", client_devices_show(r->requests->from.devices));
 	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);
 	requests_finish_request(r, last);
@@ -307,6 +308,20 @@ static void run_metrics(struct control_request *r, const json_t *request)
 	container_list_ask(r->requests->containers, on_measured, r);
 }
 
+/// A list only tells what is known; whatever else is asked for makes or forgets keys.
+static void run_device(struct control_request *r, const json_t *request)
+{
+	const char *action = json_get_text(request, "action");
+
+	if ((action && strcmp(action, "list") == 0) || control_client_may_act(r->client)) {
+		client_devices_ask(r->requests->from.devices, request, on_last_line, r);
+		return;
+	}
+	requests_finish_request(
+		r, control_last_line(1, "'device' is for root and members of controlGroup; "
+					"members of controlReadGroup may use 'device list'"));
+}
+
 static const struct request_kind {
 	const char *name;
 	void (*run)(struct control_request *r, const json_t *request);
@@ -316,6 +331,7 @@ static const struct request_kind {
 } COMMANDS[] = {
 	{"crashes", run_crashes, .only_reads = true},
 	{"deploy", run_deploy},
+	{"device", run_device, .only_reads = true}, // see there
 	{"logs", run_logs, .only_reads = true},
 	{"plan", run_plan},
 	{"metrics", run_metrics, .only_reads = true},
@@ -363,6 +379,7 @@ static void on_gone(void *ctx, struct control_client *client)
 
 	supervisor_forget(c->from.supervisor, r);
 	container_list_forget(c->containers, r);
+	client_devices_forget_request(c->from.devices, r);
 	if (r->logs)
 		c->followers--;
 	stop_logs(r->logs);

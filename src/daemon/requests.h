@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "config/host_file.h"
+#include "daemon/client_devices.h"
 #include "daemon/metrics_exporter.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
@@ -18,6 +19,7 @@ struct requests;
 struct requests_sources {
 	struct supervisor *supervisor;
 	struct mqtt_brokers *brokers;
+	struct client_devices *devices;
 	struct monitor *monitor;
 	struct metrics_exporter *metrics;
 	const char *host_file; ///< The path of what was read; NULL: there was none.

@@ -50,6 +50,7 @@ struct supervisor {
 	struct group *plan_ordered; ///< The same for COMMAND_PLAN.
 
 	struct worker_launcher *workers;
+	struct client_devices *devices;
 	struct container_list *containers;
 	struct outcomes *outcomes;
 	struct progress_publisher progress;
@@ -291,7 +292,7 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
 	waiter_send(
 		present_waiter(s), json_pack("{s:i}", "generation", (int)spec.generation), false);
-	s->deployment = deployment_create(s->store, s->workers, &s->progress, &events);
+	s->deployment = deployment_create(s->store, s->workers, s->devices, &s->progress, &events);
 	deployment_start(s->deployment, &spec);
 }
 
@@ -357,6 +358,8 @@ static void on_teardown_done(void *ctx, const char *why)
 		lm_error("stop the application: %s", why);
 		lm_auto_free char *text = lm_xasprintf("stop the application: %s", why);
 		supervisor_note_failure(s, "InternalError", text);
+	} else {
+		client_devices_stop(s->devices);
 	}
 	teardown_destroy(lm_take(s->teardown)); // has `why`
 	post_kind(s, why ? EVENT_FAILED : EVENT_TORN_DOWN);
@@ -919,12 +922,12 @@ static void close_unrecorded(struct supervisor *s)
 }
 
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct mqtt_brokers *brokers)
+	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices)
 {
 	struct supervisor *s = lm_xcalloc(1, sizeof(*s));
 	const struct lifecycle_record record = read_record(store_state(store));
 
-	*s = (struct supervisor){.loop = loop, .store = store};
+	*s = (struct supervisor){.loop = loop, .store = store, .devices = devices};
 	s->lifecycle = lifecycle_begin(&record);
 	s->workers = worker_launcher_create(loop, host, store);
 	s->containers = container_list_create(loop, host->docker_socket, COMPOSE_PROJECT);

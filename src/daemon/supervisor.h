@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "config/host_file.h"
+#include "daemon/client_devices.h"
 #include "daemon/metrics.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/status.h"
@@ -23,7 +24,7 @@ struct supervisor;
 
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct mqtt_brokers *brokers);
+	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)

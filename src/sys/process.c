@@ -72,6 +72,20 @@ lm_rc process_user_by_name(const char *name, struct process_user *ret, struct lm
 		"there is no user '%s' on this device: create it (useradd %s)", name, name);
 }
 
+lm_rc process_group_by_name(const char *name, gid_t *ret, struct lm_err *err)
+{
+	errno = 0;
+	const struct group *entry = getgrnam(name);
+	if (entry) {
+		*ret = entry->gr_gid;
+		return LM_OK;
+	}
+	if (errno && errno != ENOENT && errno != ESRCH)
+		return lm_fail(err, LM_E_SYS, errno, "look up the group '%s': %m", name);
+	return lm_fail(err, LM_E_NOT_FOUND, 0,
+		"there is no group '%s' on this device: create it (groupadd %s)", name, name);
+}
+
 void process_user_finish(struct process_user *user)
 {
 	free(user->groups);

@@ -27,6 +27,8 @@ struct process_user {
 /// LM_E_NOT_FOUND: without one, its groups are unknown.
 lm_rc process_user_by_uid(uid_t uid, struct process_user *ret, struct lm_err *err);
 lm_rc process_user_by_name(const char *name, struct process_user *ret, struct lm_err *err);
+/// The number of a group. LM_E_NOT_FOUND.
+lm_rc process_group_by_name(const char *name, gid_t *ret, struct lm_err *err);
 void process_user_finish(struct process_user *user);
 
 struct process_spec {

@@ -62,6 +62,7 @@ static char *without_ids(enum publisher_connection what, const char *thing)
 {
 	struct host_broker settings = {.host = (char *)"127.0.0.1", .port = 1883};
 	const struct host_settings host = {.state_directory = (char *)"/nonexistent",
+		.runtime_directory = (char *)"/nonexistent",
 		.thing_name = (char *)thing,
 		.brokers = &settings,
 		.brokers_n = 1};

@@ -1,0 +1,1029 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/client_devices.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "config/status_message.h"
+#include "config/topic.h"
+#include "daemon/control_server.h"
+#include "daemon/device_service.h"
+#include "daemon/device_status.h"
+#include "daemon/device_tasks.h"
+#include "daemon/generation.h"
+#include "deploy/launch.h"
+#include "sys/notice.h"
+#include "sys/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BROKER_UNIT "lighterman-broker.service"
+#define DISCOVERY_UNIT "lighterman-discovery.service"
+#define SYSTEMCTL "/usr/bin/systemctl"
+
+enum {
+	APPLY_EVERY_MS = 12 * 3600 * 1000,
+	SETTLE_MS = 2000, ///< Addresses change several at a time.
+	RETRY_MS = 15 * 1000,
+	RETRY_MAX_MS = 10 * 60 * 1000,
+	WAIT_MAX_MS = 30 * 1000, ///< How long a deployment waits.
+	PORT_PRIVILEGED = 1024,  ///< Below, only root listens.
+};
+
+enum action { DO_NOTHING, DO_RELOAD, DO_RESTART, DO_STOP };
+
+/// A request of a client that waits for its task.
+struct device_request {
+	struct client_devices *owner;
+	client_devices_answer *done;
+	void *ctx;
+	bool lists;
+	struct device_request *next;
+};
+
+/// A deployment that waits for its files.
+struct preparation {
+	struct client_devices *owner;
+	client_devices_prepared *done; ///< NULL: none does.
+	void *ctx;
+};
+
+struct client_devices {
+	struct loop *loop;
+	const struct host_settings *host;
+	struct store *store;
+	struct mqtt_brokers *brokers;
+	loop_cb *changed;
+	void *changed_ctx;
+	char *folder;     ///< `<stateDirectory>/devices`.
+	char *run_folder; ///< `<runtimeDirectory>/devices`.
+	char *status_path;
+	bool is_root;
+	struct device_tasks *tasks;
+	struct device_service *broker, *discovery;
+
+	// The group that is served, or was until it was stopped:
+	unsigned generation; ///< 0: none with devices.
+	bool active;         ///< It is served.
+	size_t devices, subscriptions;
+	struct host_broker local; ///< Our own connection; no `socket`: the group wants none.
+
+	// How its files are kept up to date:
+	bool applies, applies_again;
+	unsigned tries;  ///< Failures in a row.
+	char *fault;     ///< Why it failed last; NULL: it did not.
+	json_t *applied; ///< What the last one reported; NULL: nothing yet.
+	char *addresses; ///< Of this device, at that time.
+	struct loop_timer *due;
+	uint64_t due_ms;        ///< When that is, on lm_clock_mono_ms().
+	bool due_for_addresses; ///< It is only to see whether they have changed.
+	int address_fd, clock_fd;
+	struct loop_fd *address_watch, *clock_watch;
+
+	struct preparation preparation;
+	loop_cb *applied_cb; ///< Of a deployment that waits; NULL: none does.
+	void *applied_ctx;
+	struct loop_timer *wait_limit;
+	struct device_request *requests;
+	loop_cb *exited_cb;
+	void *exited_ctx;
+	struct loop_timer *exit_timer;
+};
+
+static void note_change(const struct client_devices *c)
+{
+	if (c->changed)
+		c->changed(c->changed_ctx);
+}
+
+// Timers and notices ------------------------------------------------------------------------------
+
+static void set_due(struct client_devices *c, uint64_t delay_ms)
+{
+	c->due_ms = lm_clock_mono_ms() + delay_ms;
+	loop_timer_start(c->due, delay_ms, 0);
+}
+
+/// Not later than `delay_ms` from now.
+static void hasten(struct client_devices *c, uint64_t delay_ms)
+{
+	if (!loop_timer_active(c->due) || c->due_ms > lm_clock_mono_ms() + delay_ms)
+		set_due(c, delay_ms);
+}
+
+static void begin_apply(struct client_devices *c);
+
+static void on_apply_due(void *ctx)
+{
+	struct client_devices *c = ctx;
+	lm_auto_free char *addresses = c->due_for_addresses ? notice_list_addresses() : NULL;
+
+	if (addresses && c->addresses && strcmp(addresses, c->addresses) == 0) {
+		c->due_for_addresses = false;
+		set_due(c, APPLY_EVERY_MS);
+		return;
+	}
+	if (addresses)
+		lm_info("the addresses of this device have changed");
+	begin_apply(c);
+}
+
+static void on_addresses(void *ctx, short events)
+{
+	struct client_devices *c = ctx;
+
+	(void)events;
+	notice_take_addresses(c->address_fd);
+	if (c->tries > 0 || c->applies)
+		return; // it is looked at soon anyway, or see on_applied
+	if (!loop_timer_active(c->due) || c->due_ms > lm_clock_mono_ms() + SETTLE_MS)
+		c->due_for_addresses = true;
+	hasten(c, SETTLE_MS);
+}
+
+static void on_clock_set(void *ctx, short events)
+{
+	struct client_devices *c = ctx;
+
+	(void)events;
+	notice_take_clock(c->clock_fd);
+	c->due_for_addresses = false;
+	hasten(c, SETTLE_MS);
+}
+
+static void watch_notices(struct client_devices *c)
+{
+	struct lm_err err = {LM_OK};
+
+	if (c->address_fd < 0 && (notice_of_addresses(&c->address_fd, &err) ||
+					 loop_fd_create(c->loop, c->address_fd, on_addresses, c,
+						 &c->address_watch, &err)))
+		lm_warn("%s; a change is seen twice a day only", err.msg);
+	else
+		loop_fd_set(c->address_watch, POLLIN);
+	if (c->clock_fd < 0 && (notice_of_clock(&c->clock_fd, &err) ||
+				       loop_fd_create(c->loop, c->clock_fd, on_clock_set, c,
+					       &c->clock_watch, &err)))
+		lm_warn("%s; a change is seen twice a day only", err.msg);
+	else
+		loop_fd_set(c->clock_watch, POLLIN);
+}
+
+static void unwatch_notices(struct client_devices *c)
+{
+	loop_fd_destroy(lm_take(c->address_watch));
+	loop_fd_destroy(lm_take(c->clock_watch));
+	lm_cleanup_close(&c->address_fd);
+	lm_cleanup_close(&c->clock_fd);
+	c->address_fd = c->clock_fd = -1;
+}
+
+// The group ---------------------------------------------------------------------------------------
+
+/// A topic of ours goes to the local broker if a subscription of the connector's matches it.
+static bool is_subscribed(const struct group *group, const char *topic)
+{
+	for (size_t i = 0; i < group->subscriptions_n; i++) {
+		const struct group_subscription *s = &group->subscriptions[i];
+
+		if (strcmp(s->source, group->connector.arn) == 0 &&
+			(!topic || topic_matches(lm_str(s->subject), lm_str(topic))))
+			return true;
+	}
+	return false;
+}
+
+static void finish_local(struct host_broker *local)
+{
+	free(local->socket);
+	free(local->username);
+	free(local->client_id);
+	free(local->password_file);
+	*local = (struct host_broker){0};
+}
+
+/// Its connection, if it does not change, is kept.
+static bool is_same_local(const struct host_broker *a, const struct host_broker *b)
+{
+	return a->username && b->username && strcmp(a->username, b->username) == 0 &&
+	       a->progress.off == b->progress.off && a->containers.off == b->containers.off &&
+	       a->connection.off == b->connection.off;
+}
+
+static struct host_broker make_local(const struct client_devices *c, const struct group *group)
+{
+	if (group->devices_n == 0 || !is_subscribed(group, NULL))
+		return (struct host_broker){0};
+	return (struct host_broker){
+		.socket = lm_path_join(c->host->runtime_directory, MQTT_BROKERS_LOCAL),
+		.username = lm_xstrdup(group->connector.arn),
+		.client_id = lm_xstrdup(group->connector.arn),
+		.password_file = lm_path_join(c->folder, "broker/connector.password"),
+		.progress = {.off = !is_subscribed(group, STATUS_TOPIC_PROGRESS)},
+		.containers = {.off = !is_subscribed(group, STATUS_TOPIC_CONTAINERS)},
+		.connection = {.off = !is_subscribed(group, STATUS_TOPIC_CONNECTION)},
+	};
+}
+
+static void set_local(struct client_devices *c, const struct group *group)
+{
+	struct host_broker local = make_local(c, group);
+
+	if (is_same_local(&local, &c->local)) {
+		finish_local(&local);
+		return;
+	}
+	mqtt_brokers_set_local(c->brokers, NULL);
+	if (!local.socket)
+		mqtt_brokers_forget_local(c->brokers);
+	finish_local(&c->local);
+	c->local = local;
+}
+
+/// Only what is asked for often is kept: a group of ten thousand subscriptions takes megabytes.
+static void take_group(struct client_devices *c, unsigned generation, const struct group *group)
+{
+	c->generation = group->devices_n > 0 ? generation : 0;
+	c->devices = group->devices_n;
+	c->subscriptions = group->subscriptions_n;
+	set_local(c, group);
+}
+
+/// The connection of ours is there while the broker is.
+static void update_local(struct client_devices *c)
+{
+	bool is_up = c->active && c->local.socket &&
+		     device_service_state(c->broker) == DEVICE_SERVICE_RUNNING;
+
+	mqtt_brokers_set_local(c->brokers, is_up ? &c->local : NULL);
+}
+
+// Services ----------------------------------------------------------------------------------------
+
+static void check_exited(struct client_devices *c);
+
+static void on_broker_changed(void *ctx)
+{
+	struct client_devices *c = ctx;
+
+	update_local(c);
+	check_exited(c);
+	note_change(c);
+}
+
+static void on_discovery_changed(void *ctx)
+{
+	struct client_devices *c = ctx;
+
+	check_exited(c);
+	note_change(c);
+}
+
+/// `<runtimeDirectory>/devices`, where the broker's user makes its socket, and others pass through.
+static lm_rc make_run_folder(const struct client_devices *c, struct lm_err *err)
+{
+	const struct host_devices *devices = &c->host->devices;
+	lm_auto(process_user_finish) struct process_user user = {0};
+	gid_t group = 0;
+	lm_rc rc = c->is_root ? process_user_by_name(devices->user, &user, err) : LM_OK;
+
+	if (rc)
+		return lm_wrap(err, "the broker of the client devices (devices.user)");
+	if (c->is_root && devices->local_group)
+		rc = process_group_by_name(devices->local_group, &group, err);
+	if (rc)
+		return lm_wrap(err, "devices.localGroup");
+	if (mkdir(c->run_folder, 0700) < 0 && errno != EEXIST)
+		return lm_fail(err, LM_E_SYS, errno, "create '%s': %m", c->run_folder);
+	lm_auto_close int fd = open(c->run_folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || (c->is_root && fchown(fd, user.uid, group) < 0) || fchmod(fd, 0750) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "prepare '%s': %m", c->run_folder);
+	return LM_OK;
+}
+
+/// The programs, and as whom they run.
+static lm_rc set_programs(const struct client_devices *c, struct lm_err *err)
+{
+	const struct host_devices *devices = &c->host->devices;
+	lm_auto_free char *program = NULL;
+	lm_auto_free char *config = lm_path_join(c->folder, "broker/mosquitto.conf");
+	lm_auto_free char *folder = lm_path_join(c->folder, "discovery");
+	// As the user from the start, the broker ends with us: mosquitto's own change of user would
+	// undo that.
+	bool becomes = c->is_root && devices->broker_port >= PORT_PRIVILEGED;
+	lm_rc rc = launch_find_library("lighterman-discovery", &program, err);
+
+	if (rc)
+		return rc;
+	const char *const broker[] = {devices->mosquitto, "-c", config, NULL};
+	const char *const discovery[] = {
+		program, "--folder", folder, c->is_root ? "--user" : NULL, devices->user, NULL};
+	device_service_set(c->broker, broker, becomes ? devices->user : NULL);
+	device_service_set(c->discovery, discovery, NULL);
+	return LM_OK;
+}
+
+static void act_on(struct device_service *service, enum action action)
+{
+	if (action == DO_STOP)
+		device_service_stop(service);
+	else if (action == DO_RESTART)
+		device_service_restart(service);
+	else if (action == DO_RELOAD)
+		device_service_reload(service);
+	else
+		device_service_start(service);
+}
+
+/// Starts both, if they do not run, and lets them take what is new.
+static lm_rc run_services(
+	struct client_devices *c, enum action broker, enum action discovery, struct lm_err *err)
+{
+	lm_rc rc = make_run_folder(c, err);
+
+	if (rc == LM_OK)
+		rc = set_programs(c, err);
+	if (rc)
+		return rc;
+	act_on(c->broker, broker);
+	act_on(c->discovery, discovery);
+	return LM_OK;
+}
+
+static bool has_files(const struct client_devices *c)
+{
+	lm_auto_free char *config = lm_path_join(c->folder, "broker/mosquitto.conf");
+
+	return access(config, F_OK) == 0;
+}
+
+// Keeping the files up to date --------------------------------------------------------------------
+
+static void end_wait(struct client_devices *c)
+{
+	loop_cb *done = lm_take(c->applied_cb);
+
+	loop_timer_stop(c->wait_limit);
+	if (done)
+		done(c->applied_ctx);
+}
+
+static void on_wait_limit(void *ctx)
+{
+	struct client_devices *c = ctx;
+
+	lm_warn("the client devices are not served yet after %d s; the application starts without "
+		"waiting any longer",
+		WAIT_MAX_MS / 1000);
+	end_wait(c);
+}
+
+static void note_apply_fault(struct client_devices *c, const char *message)
+{
+	bool is_new = !c->fault || strcmp(c->fault, message) != 0;
+	uint64_t delay_ms = RETRY_MS + lm_backoff_ms(c->tries++, RETRY_MS, RETRY_MAX_MS);
+
+	lm_log(is_new ? LM_ERROR : LM_DEBUG, "serve the client devices: %s, retrying in %u s",
+		message, (unsigned)(delay_ms / 1000));
+	if (is_new) {
+		free(c->fault);
+		c->fault = lm_xstrdup(message);
+	}
+	c->due_for_addresses = false;
+	set_due(c, delay_ms);
+}
+
+static enum action read_service_action(const json_t *report, const char *key)
+{
+	static const struct {
+		const char *word;
+		enum action action;
+	} words[] = {{"reload", DO_RELOAD}, {"restart", DO_RESTART}, {"stop", DO_STOP}};
+	const char *word = json_get_text(report, key);
+
+	for (size_t i = 0; word && i < LM_ARRAY_SIZE(words); i++) {
+		if (strcmp(words[i].word, word) == 0)
+			return words[i].action;
+	}
+	return DO_NOTHING;
+}
+
+/// The one object of that name among the lines of a task; NULL: it sent none.
+static json_t *find_report(const json_t *lines, const char *key)
+{
+	size_t i;
+	json_t *line;
+
+	json_array_foreach(lines, i, line)
+	{
+		if (json_object_get(line, key))
+			return json_object_get(line, key);
+	}
+	return NULL;
+}
+
+/// Each time they are others than before.
+static void log_warnings(const json_t *report, const json_t *before)
+{
+	const json_t *warnings = json_object_get(report, "warnings");
+	size_t i;
+	json_t *text;
+
+	if (json_equal(warnings, json_object_get(before, "warnings")))
+		return;
+	json_array_foreach(warnings, i, text)
+	{
+		if (json_is_string(text))
+			lm_warn("client devices: %s", json_string_value(text));
+	}
+}
+
+/// What the task has changed is known to the services: it need not be said again.
+static void forget_pending(const struct client_devices *c)
+{
+	lm_auto_free char *path = lm_path_join(c->folder, "pending.json");
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		lm_warn("remove '%s': %s, ignoring", path, strerror(errno));
+}
+
+static void take_report(struct client_devices *c, json_t *report)
+{
+	struct lm_err err = {LM_OK};
+
+	log_warnings(report, c->applied);
+	json_decref(c->applied);
+	c->applied = json_incref(report);
+	lm_rc rc = run_services(c, read_service_action(report, "broker"),
+		read_service_action(report, "discovery"), &err);
+	if (rc) {
+		note_apply_fault(c, err.msg);
+		return;
+	}
+	forget_pending(c);
+	if (c->fault)
+		lm_info("the client devices are served again");
+	free(lm_take(c->fault));
+	c->tries = 0;
+	// One that has changed meanwhile was noticed and not acted on.
+	lm_auto_free char *addresses = notice_list_addresses();
+	bool is_same = c->addresses && strcmp(addresses, c->addresses) == 0;
+	c->due_for_addresses = !is_same;
+	set_due(c, is_same ? APPLY_EVERY_MS : SETTLE_MS);
+}
+
+static void on_applied(void *ctx, const struct device_task_result *result)
+{
+	struct client_devices *c = ctx;
+	json_t *report = find_report(result->lines, "devices");
+	struct lm_err err = {LM_OK};
+
+	c->applies = false;
+	if (!c->active)
+		return; // stopped meanwhile
+	if (c->applies_again) {
+		begin_apply(c);
+		return;
+	}
+	if (result->rc == LM_OK && report) {
+		take_report(c, report);
+	} else {
+		note_apply_fault(c,
+			result->rc ? result->message : "the worker did not say what it has done");
+		// Rather what was valid until now than nothing.
+		if (has_files(c) && c->tries == 1)
+			(void)!run_services(c, DO_NOTHING, DO_NOTHING, &err);
+	}
+	update_local(c);
+	end_wait(c);
+	note_change(c);
+}
+
+static json_t *make_document(
+	const struct client_devices *c, const char *action, const struct group *group)
+{
+	json_t *document = json_pack("{s:s}", "action", action);
+
+	(void)c;
+	json_object_set_new(document, "group", group ? group_to_json(group) : json_null());
+	return document;
+}
+
+static void begin_apply(struct client_devices *c)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	c->applies_again = c->applies;
+	if (c->applies || !c->active)
+		return;
+	loop_timer_stop(c->due);
+	c->due_for_addresses = false;
+	if (generation_read(c->store, c->generation, &group, &err)) {
+		note_apply_fault(c, err.msg);
+		end_wait(c);
+		return;
+	}
+	c->applies = true;
+	free(c->addresses);
+	c->addresses = notice_list_addresses(); // before the worker looks
+	device_tasks_add(c->tasks, make_document(c, "apply", group), on_applied, c);
+}
+
+static void activate(struct client_devices *c)
+{
+	c->active = true;
+	c->tries = 0;
+	watch_notices(c);
+	begin_apply(c);
+}
+
+static void deactivate(struct client_devices *c)
+{
+	c->active = c->applies_again = false;
+	loop_timer_stop(c->due);
+	unwatch_notices(c);
+	mqtt_brokers_set_local(c->brokers, NULL);
+	device_service_stop(c->broker);
+	device_service_stop(c->discovery);
+	free(lm_take(c->fault));
+	c->tries = 0;
+	json_decref(lm_take(c->applied));
+	note_change(c);
+}
+
+// What the application does -----------------------------------------------------------------------
+
+bool client_devices_apply(struct client_devices *c, unsigned generation, const struct group *group,
+	loop_cb *done, void *ctx)
+{
+	take_group(c, generation, group);
+	if (!c->generation) {
+		if (c->active)
+			deactivate(c);
+		return false;
+	}
+	c->applied_cb = done;
+	c->applied_ctx = ctx;
+	loop_timer_start(c->wait_limit, WAIT_MAX_MS, 0);
+	activate(c);
+	return true;
+}
+
+void client_devices_resume(
+	struct client_devices *c, unsigned generation, const struct group *group, bool runs)
+{
+	take_group(c, generation, group);
+	// Else there is nothing that runs, or ran: the start of the application begins it.
+	if (c->generation && runs && has_files(c))
+		activate(c);
+}
+
+void client_devices_stop(struct client_devices *c)
+{
+	if (c->active)
+		deactivate(c);
+}
+
+void client_devices_forget(struct client_devices *c)
+{
+	c->preparation.done = NULL;
+	c->applied_cb = NULL;
+	loop_timer_stop(c->wait_limit);
+}
+
+// Preparing a deployment --------------------------------------------------------------------------
+
+/// The file is removed at once: its keys are for the worker only.
+static lm_rc take_files(const struct client_devices *c, int *ret_fd, struct lm_err *err)
+{
+	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, "device-files.json");
+	lm_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", path);
+	if (unlink(path) < 0)
+		return lm_fail(err, LM_E_SYS, errno, "remove '%s': %m", path);
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_size > LIMIT_DEVICE_FILES)
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not what the worker writes", path);
+	*ret_fd = lm_take_fd(fd);
+	return LM_OK;
+}
+
+static void on_prepared(void *ctx, const struct device_task_result *result)
+{
+	struct preparation *p = ctx;
+	client_devices_prepared *done = lm_take(p->done);
+	struct lm_err err = {LM_OK};
+	int fd = -1;
+
+	if (!done)
+		return;
+	if (result->rc)
+		(void)!lm_fail(&err, result->is_invalid ? LM_E_INVALID : result->rc, 0, "%s",
+			result->message);
+	else
+		(void)!take_files(p->owner, &fd, &err);
+	if (err.rc && err.rc != LM_E_CANCELLED)
+		(void)!lm_wrap(&err, "make certificates for the client devices");
+	done(p->ctx, fd, err.rc ? &err : NULL);
+}
+
+bool client_devices_prepare(struct client_devices *c, const struct group *group,
+	client_devices_prepared *done, void *ctx)
+{
+	if (group->devices_n == 0)
+		return false;
+	c->preparation.done = done;
+	c->preparation.ctx = ctx;
+	device_tasks_add(
+		c->tasks, make_document(c, "prepare", group), on_prepared, &c->preparation);
+	return true;
+}
+
+void client_devices_cancel(struct client_devices *c)
+{
+	device_tasks_cancel(c->tasks, &c->preparation);
+}
+
+// Requests ----------------------------------------------------------------------------------------
+
+static void drop_request(struct device_request *r)
+{
+	struct device_request **at = &r->owner->requests;
+
+	while (*at && *at != r)
+		at = &(*at)->next;
+	if (*at)
+		*at = r->next;
+	free(r);
+}
+
+/// What the worker found, for the client; whether a device is connected only the broker knows.
+static json_t *list_devices(const struct client_devices *c, const json_t *lines)
+{
+	pid_t pid = device_service_pid(c->broker);
+	lm_auto_json json_t *status = device_status_read(c->status_path, pid);
+	json_t *list = json_array();
+	size_t i;
+	json_t *line;
+
+	json_array_foreach(lines, i, line)
+	{
+		json_t *device = json_object_get(line, "device");
+		const char *name = json_get_text(device, "name");
+
+		if (!name)
+			continue;
+		json_object_set_new(device, "connected",
+			status ? json_boolean(device_status_is_connected(status, name))
+			       : json_null());
+		json_array_append(list, device);
+	}
+	return list;
+}
+
+static void on_asked(void *ctx, const struct device_task_result *result)
+{
+	struct device_request *r = ctx;
+	struct client_devices *c = r->owner;
+	json_t *device = find_report(result->lines, "device");
+	json_t *last = control_last_line(result->rc == LM_OK  ? 0
+					 : result->is_invalid ? 2
+							      : 1,
+		result->message);
+
+	if (result->rc == LM_OK && r->lists)
+		json_object_set_new(last, "devices", list_devices(c, result->lines));
+	else if (result->rc == LM_OK && device)
+		json_object_set(last, "device", device);
+	if (result->rc == LM_OK && !r->lists && c->active)
+		begin_apply(c);
+	client_devices_answer *done = r->done;
+	void *done_ctx = r->ctx;
+	drop_request(r);
+	done(done_ctx, last);
+	json_decref(last);
+}
+
+/// The rule that a request breaks; NULL: none.
+static const char *check_device_request(const json_t *request)
+{
+	const char *action = json_get_text(request, "action");
+	bool lists = action && strcmp(action, "list") == 0;
+	const json_t *csr = json_object_get(request, "csr");
+	const json_t *certificate = json_object_get(request, "certificate");
+
+	if (!lists && (!action || (strcmp(action, "add") != 0 && strcmp(action, "remove") != 0)))
+		return "the action of 'device' must be add, list or remove";
+	if (!lists && !json_get_text(request, "name"))
+		return "the name of the device is missing";
+	if ((csr && !json_is_string(csr)) || (certificate && !json_is_string(certificate)) ||
+		(csr && certificate))
+		return "a device has either a signing request or a certificate, as PEM text";
+	if (json_string_length(csr) > LIMIT_PEM_FILE ||
+		json_string_length(certificate) > LIMIT_PEM_FILE)
+		return "a signing request or certificate has at most 64 KiB";
+	return NULL;
+}
+
+static void refuse_request(client_devices_answer *done, void *ctx, int status, const char *why)
+{
+	json_t *last = control_last_line(status, why);
+
+	done(ctx, last);
+	json_decref(last);
+}
+
+void client_devices_ask(
+	struct client_devices *c, const json_t *request, client_devices_answer *done, void *ctx)
+{
+	static const char *const members[] = {"name", "csr", "certificate"};
+	const char *rule = check_device_request(request);
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	unsigned generation = c->generation ? c->generation : store_state(c->store)->current;
+	struct lm_err err = {LM_OK};
+
+	if (rule || (generation && generation_read(c->store, generation, &group, &err))) {
+		refuse_request(done, ctx, rule ? 2 : 1, rule ? rule : err.msg);
+		return;
+	}
+	const char *action = json_get_text(request, "action");
+	json_t *document = make_document(c, action, group);
+	for (size_t i = 0; i < LM_ARRAY_SIZE(members); i++) {
+		json_t *member = json_object_get(request, members[i]);
+
+		if (member)
+			json_object_set(document, members[i], member);
+	}
+	struct device_request *r = lm_xcalloc(1, sizeof(*r));
+	*r = (struct device_request){.owner = c,
+		.done = done,
+		.ctx = ctx,
+		.lists = strcmp(action, "list") == 0,
+		.next = c->requests};
+	c->requests = r;
+	device_tasks_add(c->tasks, document, on_asked, r);
+}
+
+/// What it asked for is done all the same.
+static void on_unasked(void *ctx, json_t *last)
+{
+	(void)ctx;
+	(void)last;
+}
+
+void client_devices_forget_request(struct client_devices *c, const void *ctx)
+{
+	for (struct device_request *r = c->requests; r; r = r->next) {
+		if (r->ctx == ctx) {
+			r->done = on_unasked;
+			r->ctx = NULL;
+		}
+	}
+}
+
+// Our end -----------------------------------------------------------------------------------------
+
+static bool service_has_ended(const struct device_service *service)
+{
+	enum device_service_state state = device_service_state(service);
+
+	return device_service_is_unit(service) ? state != DEVICE_SERVICE_STOPPING
+					       : state == DEVICE_SERVICE_STOPPED;
+}
+
+static void on_exit_timer(void *ctx)
+{
+	struct client_devices *c = ctx;
+	loop_cb *done = lm_take(c->exited_cb);
+
+	if (done)
+		done(c->exited_ctx);
+}
+
+/// Not from within a service's callback: what is called may destroy all of this.
+static void check_exited(struct client_devices *c)
+{
+	if (c->exited_cb && service_has_ended(c->broker) && service_has_ended(c->discovery))
+		loop_timer_start(c->exit_timer, 0, 0);
+}
+
+void client_devices_exit(struct client_devices *c, loop_cb *done, void *ctx)
+{
+	c->exited_cb = done;
+	c->exited_ctx = ctx;
+	loop_timer_stop(c->due);
+	unwatch_notices(c);
+	mqtt_brokers_set_local(c->brokers, NULL);
+	c->active = false;
+	if (!device_service_is_unit(c->broker))
+		device_service_stop(c->broker);
+	if (!device_service_is_unit(c->discovery))
+		device_service_stop(c->discovery);
+	check_exited(c);
+}
+
+// What is shown -----------------------------------------------------------------------------------
+
+static json_t *show_service(
+	const struct client_devices *c, const struct device_service *service, unsigned port)
+{
+	enum device_service_state state = device_service_state(service);
+	const char *fault = device_service_fault(service);
+	pid_t pid = device_service_pid(service);
+
+	// One that is not there yet for want of files has no fault of its own.
+	if (!fault[0] && c->fault && state == DEVICE_SERVICE_STOPPED)
+		fault = c->fault;
+	return json_pack("{s:s, s:o, s:i, s:o, s:i}", "state",
+		c->fault && state == DEVICE_SERVICE_STOPPED && c->active
+			? device_service_state_name(DEVICE_SERVICE_FAILED)
+			: device_service_state_name(state),
+		"pid", pid > 0 ? json_integer(pid) : json_null(), "port", (int)port, "error",
+		fault[0] ? json_string(fault) : json_null(), "failures",
+		(int)device_service_failures(service));
+}
+
+static json_t *show_warnings(const struct client_devices *c)
+{
+	const json_t *warnings = json_object_get(c->applied, "warnings");
+	json_t *shown = json_is_array(warnings) ? json_deep_copy(warnings) : json_array();
+
+	if (c->fault)
+		json_array_append_new(shown, json_string(c->fault));
+	return shown;
+}
+
+json_t *client_devices_show(const struct client_devices *c)
+{
+	const struct host_devices *devices = &c->host->devices;
+	const json_t *expires = json_object_get(c->applied, "server_expires_ms");
+
+	if (!c->generation)
+		return json_null();
+	lm_auto_json json_t *status =
+		device_status_read(c->status_path, device_service_pid(c->broker));
+	json_t *answer = json_object();
+	json_object_set_new(answer, "broker", show_service(c, c->broker, devices->broker_port));
+	json_object_set_new(
+		answer, "discovery", show_service(c, c->discovery, devices->discovery_port));
+	json_object_set_new(answer, "devices", json_integer((json_int_t)c->devices));
+	json_object_set_new(answer, "subscriptions", json_integer((json_int_t)c->subscriptions));
+	json_object_set_new(answer, "server_expires_ms",
+		json_is_integer(expires) ? json_deep_copy(expires) : json_null());
+	json_object_set_new(answer, "warnings", show_warnings(c));
+	device_status_show(status, answer);
+	return answer;
+}
+
+struct metrics_devices client_devices_measure(const struct client_devices *c)
+{
+	if (!c->generation)
+		return (struct metrics_devices){.known = false};
+	lm_auto_json json_t *status =
+		device_status_read(c->status_path, device_service_pid(c->broker));
+	return (struct metrics_devices){
+		.known = true,
+		.broker_up = device_service_state(c->broker) == DEVICE_SERVICE_RUNNING,
+		.discovery_up = device_service_state(c->discovery) == DEVICE_SERVICE_RUNNING,
+		.broker_failures = device_service_failures(c->broker),
+		.discovery_failures = device_service_failures(c->discovery),
+		.fault = c->fault != NULL,
+		.devices = c->devices,
+		.connected = device_status_connected(status),
+		.routed = device_status_count(status, NULL, "routed"),
+		.delivered = device_status_count(status, NULL, "delivered"),
+		.refused = device_status_count(status, NULL, "refused"),
+		.refused_connections = device_status_count(status, NULL, "refused_connections"),
+		.shadow_updates = device_status_count(status, "shadows", "updates"),
+		.shadow_rejected = device_status_count(status, "shadows", "rejected"),
+		.cloud = device_status_cloud(status),
+		.cloud_sent = device_status_count(status, "cloud", "sent"),
+		.cloud_received = device_status_count(status, "cloud", "received"),
+	};
+}
+
+// Making and destroying ---------------------------------------------------------------------------
+
+/// Where systemd looks for units, and for whether it runs the system at all.
+static bool has_unit(const char *name)
+{
+	static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system",
+		"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(folders); i++) {
+		lm_auto_free char *path = lm_path_join(folders[i], name);
+
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/// The units are written for where things are by default.
+static bool may_use_units(const struct host_settings *host, bool by_systemd)
+{
+	return by_systemd && geteuid() == 0 && access("/run/systemd/system", F_OK) == 0 &&
+	       access(SYSTEMCTL, X_OK) == 0 && has_unit(BROKER_UNIT) && has_unit(DISCOVERY_UNIT) &&
+	       strcmp(host->state_directory, "/var/lib/lighterman") == 0 &&
+	       strcmp(host->runtime_directory, "/run/lighterman") == 0 &&
+	       strcmp(host->devices.mosquitto, "/usr/sbin/mosquitto") == 0 &&
+	       strcmp(host->devices.user, "mosquitto") == 0 &&
+	       host->devices.broker_port >= PORT_PRIVILEGED;
+}
+
+static struct device_service *make_service(struct client_devices *c, const char *name,
+	const char *lock, const char *unit, loop_cb *changed)
+{
+	static const char *const nothing[] = {NULL};
+	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, lock);
+	const struct device_service_settings settings = {.name = name,
+		.argv = nothing,
+		.lock = path,
+		.unit = unit,
+		.systemctl = SYSTEMCTL,
+		.changed = changed,
+		.ctx = c};
+
+	return device_service_create(c->loop, &settings);
+}
+
+/// A lightermand that was killed between two steps has left it.
+static void remove_files(const struct client_devices *c)
+{
+	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, "device-files.json");
+
+	(void)unlink(path);
+}
+
+struct client_devices *client_devices_create(struct loop *loop, const struct host_settings *host,
+	struct store *store, struct mqtt_brokers *brokers, bool by_systemd)
+{
+	struct client_devices *c = lm_xcalloc(1, sizeof(*c));
+	bool units = may_use_units(host, by_systemd);
+
+	*c = (struct client_devices){.loop = loop,
+		.host = host,
+		.store = store,
+		.brokers = brokers,
+		.folder = lm_path_join(host->state_directory, "devices"),
+		.run_folder = lm_path_join(host->runtime_directory, "devices"),
+		.is_root = geteuid() == 0,
+		.address_fd = -1,
+		.clock_fd = -1};
+	c->preparation.owner = c;
+	c->status_path = lm_path_join(c->run_folder, "status.json");
+	c->tasks = device_tasks_create(loop, host);
+	c->broker = make_service(c, "the broker of the client devices", "broker.lock",
+		units ? BROKER_UNIT : NULL, on_broker_changed);
+	c->discovery = make_service(c, "the discovery of the client devices", "discovery.lock",
+		units ? DISCOVERY_UNIT : NULL, on_discovery_changed);
+	c->due = loop_timer_create(loop, on_apply_due, c);
+	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
+	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);
+	remove_files(c);
+	return c;
+}
+
+void client_devices_watch(struct client_devices *c, loop_cb *changed, void *ctx)
+{
+	c->changed = changed;
+	c->changed_ctx = ctx;
+}
+
+void client_devices_destroy(struct client_devices *c)
+{
+	if (!c)
+		return;
+	device_tasks_destroy(c->tasks);
+	mqtt_brokers_set_local(c->brokers, NULL);
+	device_service_destroy(c->broker);
+	device_service_destroy(c->discovery);
+	unwatch_notices(c);
+	loop_timer_destroy(c->due);
+	loop_timer_destroy(c->wait_limit);
+	loop_timer_destroy(c->exit_timer);
+	while (c->requests) {
+		struct device_request *r = c->requests;
+
+		c->requests = r->next;
+		free(r);
+	}
+	finish_local(&c->local);
+	json_decref(c->applied);
+	free(c->addresses);
+	free(c->fault);
+	free(c->folder);
+	free(c->run_folder);
+	free(c->status_path);
+	free(c);
+}
