@@ -465,7 +465,8 @@ static lm_rc start_systemctl(struct device_service *s, enum unit_call call, stru
 	static const char *const verbs[] = {[CALL_START] = "start",
 		[CALL_RELOAD] = "reload-or-restart",
 		[CALL_RESTART] = "restart",
-		[CALL_STOP] = "stop"};
+		[CALL_STOP] = "stop",
+		[CALL_SHOW] = "show"};
 	const char *const show[] = {
 		s->systemctl, "show", "--property=MainPID", "--value", s->unit, NULL};
 	const char *const act[] = {s->systemctl, "--no-ask-password", verbs[call], s->unit, NULL};
