@@ -14,6 +14,7 @@
 #include "daemon/device_tasks.h"
 #include "daemon/generation.h"
 #include "deploy/launch.h"
+#include "sys/interfaces.h"
 #include "sys/notice.h"
 #include "sys/process.h"
 
@@ -103,6 +104,28 @@ static void note_change(const struct client_devices *c)
 		c->changed(c->changed_ctx);
 }
 
+/// The addresses of this device, as one text to be compared; NULL: they are not known. The caller
+/// frees.
+static char *describe_addresses(void)
+{
+	lm_auto_addresses struct address_list list = {0};
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	struct lm_err ignored; // the worker reports it, whose list it is
+
+	if (interfaces_list_addresses(&list, &ignored))
+		return NULL;
+	for (size_t i = 0; i < list.n; i++)
+		(void)lm_buf_printf(&text, "%s\n", list.texts[i]);
+	return lm_buf_take(&text);
+}
+
+static bool has_same_addresses(const struct client_devices *c)
+{
+	lm_auto_free char *addresses = describe_addresses();
+
+	return addresses && c->addresses && strcmp(addresses, c->addresses) == 0;
+}
+
 // Timers and notices ------------------------------------------------------------------------------
 
 static void set_due(struct client_devices *c, uint64_t delay_ms)
@@ -123,14 +146,13 @@ static void begin_apply(struct client_devices *c);
 static void on_apply_due(void *ctx)
 {
 	struct client_devices *c = ctx;
-	lm_auto_free char *addresses = c->due_for_addresses ? notice_list_addresses() : NULL;
 
-	if (addresses && c->addresses && strcmp(addresses, c->addresses) == 0) {
+	if (c->due_for_addresses && has_same_addresses(c)) {
 		c->due_for_addresses = false;
 		set_due(c, APPLY_EVERY_MS);
 		return;
 	}
-	if (addresses)
+	if (c->due_for_addresses)
 		lm_info("the addresses of this device have changed");
 	begin_apply(c);
 }
@@ -473,8 +495,7 @@ static void take_report(struct client_devices *c, json_t *report)
 	free(lm_take(c->fault));
 	c->tries = 0;
 	// One that has changed meanwhile was noticed and not acted on.
-	lm_auto_free char *addresses = notice_list_addresses();
-	bool is_same = c->addresses && strcmp(addresses, c->addresses) == 0;
+	bool is_same = has_same_addresses(c);
 	c->due_for_addresses = !is_same;
 	set_due(c, is_same ? APPLY_EVERY_MS : SETTLE_MS);
 }
@@ -533,7 +554,7 @@ static void begin_apply(struct client_devices *c)
 	}
 	c->applies = true;
 	free(c->addresses);
-	c->addresses = notice_list_addresses(); // before the worker looks
+	c->addresses = describe_addresses(); // before the worker looks
 	device_tasks_add(c->tasks, make_document(c, "apply", group), on_applied, c);
 }
 

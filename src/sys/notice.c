@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/notice.h"
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <limits.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -71,40 +66,4 @@ void notice_take_clock(int fd)
 	// ECANCELED: it was set; the timer has to be armed anew.
 	(void)!read(fd, &expired, sizeof(expired));
 	(void)arm_clock(fd);
-}
-
-/// Appends the address, unless it is of no use to others.
-static void add_address(const struct ifaddrs *interface, struct lm_buf *out)
-{
-	const void *bytes;
-	char text[INET6_ADDRSTRLEN];
-
-	if (!interface->ifa_addr || !(interface->ifa_flags & IFF_UP) ||
-		(interface->ifa_flags & IFF_LOOPBACK))
-		return;
-	int family = interface->ifa_addr->sa_family;
-	const struct in6_addr *ipv6 =
-		&((const struct sockaddr_in6 *)(const void *)interface->ifa_addr)->sin6_addr;
-	if (family == AF_INET)
-		bytes = &((const struct sockaddr_in *)(const void *)interface->ifa_addr)->sin_addr;
-	else if (family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(ipv6))
-		bytes = ipv6;
-	else
-		return;
-	if (inet_ntop(family, bytes, text, sizeof(text)))
-		(void)(lm_buf_puts(out, text) && lm_buf_putc(out, '\n'));
-}
-
-char *notice_list_addresses(void)
-{
-	enum { LIST_MAX = 256 << 10 };
-	lm_auto_buf struct lm_buf list = LM_BUF(LIST_MAX);
-	struct ifaddrs *first = NULL;
-
-	if (getifaddrs(&first) == 0) {
-		for (const struct ifaddrs *i = first; i; i = i->ifa_next)
-			add_address(i, &list);
-		freeifaddrs(first);
-	}
-	return lm_buf_take(&list);
 }

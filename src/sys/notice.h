@@ -14,6 +14,3 @@ lm_rc notice_of_clock(int *ret_fd, struct lm_err *err);
 void notice_take_addresses(int fd);
 /// The same for notice_of_clock.
 void notice_take_clock(int fd);
-/// The addresses that other devices may reach this one under, as a text for comparison: those of
-/// interfaces that are up, without loopback and link-local ones. Never NULL; the caller frees.
-char *notice_list_addresses(void);

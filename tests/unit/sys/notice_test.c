@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -36,22 +35,10 @@ static void nothing_is_noticed_while_nothing_changes(void **state)
 	assert_false(is_readable(clock));
 }
 
-static void addresses_of_others_only_are_listed(void **state)
-{
-	lm_auto_free char *list = notice_list_addresses();
-	lm_auto_free char *again = notice_list_addresses();
-
-	(void)state;
-	assert_string_equal(list, again);
-	assert_null(strstr(list, "127.0.0.1"));
-	assert_null(strstr(list, "fe80:"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_noticed_while_nothing_changes),
-		cmocka_unit_test(addresses_of_others_only_are_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
