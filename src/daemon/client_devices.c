@@ -123,7 +123,7 @@ static bool has_same_addresses(const struct client_devices *c)
 {
 	lm_auto_free char *addresses = describe_addresses();
 
-	return addresses && c->addresses && strcmp(addresses, c->addresses) == 0;
+	return !addresses || (c->addresses && strcmp(addresses, c->addresses) == 0);
 }
 
 // Timers and notices ------------------------------------------------------------------------------
@@ -689,7 +689,7 @@ static void drop_request(struct device_request *r)
 }
 
 /// What the worker found, for the client; whether a device is connected only the broker knows.
-static json_t *list_devices(const struct client_devices *c, const json_t *lines)
+static json_t *answer_list(const struct client_devices *c, const json_t *lines)
 {
 	pid_t pid = device_service_pid(c->broker);
 	lm_auto_json json_t *status = device_status_read(c->status_path, pid);
@@ -723,7 +723,7 @@ static void on_asked(void *ctx, const struct device_task_result *result)
 		result->message);
 
 	if (result->rc == LM_OK && r->lists)
-		json_object_set_new(last, "devices", list_devices(c, result->lines));
+		json_object_set_new(last, "devices", answer_list(c, result->lines));
 	else if (result->rc == LM_OK && device)
 		json_object_set(last, "device", device);
 	if (result->rc == LM_OK && !r->lists && c->active)
