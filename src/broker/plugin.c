@@ -119,12 +119,14 @@ static int on_reload(int event, void *data, void *userdata)
 
 // Connections.
 
-/// Over the unix socket the address is the socket's path.
+/// Over the unix socket the address is the socket's path. A client with websockets, of which our
+/// configuration has none, can tell any address.
 static bool is_local_client(const struct mosquitto *client)
 {
 	const char *address = mosquitto_client_address(client);
 
-	return address && (address[0] == '/' || strcmp(address, "unix-socket") == 0);
+	return address && mosquitto_client_protocol(client) == mp_mqtt &&
+	       (address[0] == '/' || strcmp(address, "unix-socket") == 0);
 }
 
 static int check_connection(struct plugin *p, const struct mosquitto_evt_basic_auth *e)
