@@ -410,6 +410,98 @@ def test_subscriptions_of_one_client_are_limited(broker):
     check_service(broker)
 
 
+SHADOW = "$aws/things/{}/shadow/"
+# What is in them, and what is answered.
+BAD_SHADOWS = (b"", b"{", b"[]", b"null", b'{"state":[]}', b'{"state":{"desired":1}}', b'{"state":{"x":{}}}', b'{"state":{},"version":-1}',
+               b'{"state":{},"version":9223372036854775807}', b'{"state":{},"version":99999999999999999999999}',
+               b'{"state":{},"version":1e308}', b'{"state":{"reported":{"a":[null]}}}', b'{"state":{"reported":{"a":1,"a":2}}}',
+               b'{"state":{"reported":' + b'{"a":' * 7 + b"1" + b"}" * 7 + b"}}", b"[" * 100000, b'{"state":' * 8000,
+               b'{"state":{"reported":{"a":"' + b"x" * 8200 + b'"}}}', b'{"state":{"reported":{"a":"\xff"}}}', b"\0" * 100,
+               b'{"state":{"reported":{"a\\u0000b":1}}}', b'{"state":{},"clientToken":"' + b"x" * 65 + b'"}', b'{"state":{},"clientToken":{}}',
+               b'{"state":{"reported":{"a":' + b"9" * 5000 + b"}}}", b'{"state":{"reported":{"a":1e999}}}', b"x" * (128 << 10))
+
+
+@pytest.fixture
+def shadows(broker):
+    """A, and the function, may use the shadows of A and B; B gets the replies of its own."""
+    for thing in "AB":
+        for operation in ("get", "update", "delete"):
+            broker.route("A", SHADOW.format(thing) + operation, "GGShadowService")
+        broker.route("GGShadowService", SHADOW.format(thing) + "#", thing)
+    broker.route("A", SHADOW.format("+") + "name/+/update", "GGShadowService")
+    broker.route("A", SHADOW.format("Nobody") + "update", "GGShadowService")
+    broker.reload()
+    return broker
+
+
+def answers(client):
+    """Of the shadow service, which come behind the commit."""
+    messages = []
+    wait_until(lambda: messages.extend(client.ping()) or messages, 20, "no answer")
+    return messages
+
+
+def test_nobody_speaks_for_the_shadow_service(shadows):
+    with connected(shadows, "A", "$aws/#", "#") as a, connected(shadows, "B", "$aws/#", "#") as b, \
+            connected(shadows, "C", "$aws/#", "$aws/things/+/shadow/+/accepted", "#") as c:
+        for topic in ("get/accepted", "update/accepted", "update/delta", "update/documents", "delete/accepted", "update/rejected"):
+            for sender, thing in ((a, "B"), (c, "B"), (b, "A"), (b, "B")):
+                sender.send(mqtt.publish(SHADOW.format(thing) + topic, b'{"version":1}', qos=1))
+                sender.ping()
+        assert a.ping() == b.ping() == c.ping() == []
+        a.send(mqtt.publish(SHADOW.format("B") + "update", b'{"state":{"desired":{"on":true}}}'))
+        assert {topic for topic, _ in answers(b)} <= {SHADOW.format("B") + f"update/{kind}" for kind in ("accepted", "documents", "delta")}
+        assert a.ping() == c.ping() == []
+        # Whoever may not ask gets no answer, and changes nothing.
+        for thing in "AB":
+            c.send(mqtt.publish(SHADOW.format(thing) + "update", b'{"state":{"desired":{"on":false}}}'),
+                   mqtt.publish(SHADOW.format(thing) + "delete", b""))
+        c.ping()
+        a.send(mqtt.publish(SHADOW.format("B") + "get", b""))
+        documents = [payload for topic, payload in answers(b) if topic.endswith("get/accepted")]
+        assert documents and b'"on":true' in documents[0]
+        assert c.ping() == []
+
+
+def test_a_hostile_shadow_document_changes_nothing(shadows):
+    with connected(shadows, "A", SHADOW.format("A") + "#") as a:
+        a.send(mqtt.publish(SHADOW.format("A") + "update", b'{"state":{"reported":{"n":1}},"clientToken":"t"}'))
+        assert any(topic.endswith("update/accepted") for topic, _ in answers(a))
+        a.ping()
+        for payload in BAD_SHADOWS:
+            a.send(mqtt.publish(SHADOW.format("A") + "update", payload))
+            topics = [topic for topic, _ in answers(a)]
+            assert topics == [SHADOW.format("A") + "update/rejected"], payload[:60]
+        for payload in corpus():
+            a.send(mqtt.publish(SHADOW.format("A") + "get", payload))
+            a.ping()
+        for topic in ("name/x/update", "update/", "updates", "/update"):
+            a.send(mqtt.publish(SHADOW.format("A") + topic, b'{"state":{"reported":{"n":2}}}'))
+        a.send(mqtt.publish("$aws/things//shadow/update", b'{"state":{"reported":{"n":2}}}'),
+               mqtt.publish(SHADOW.format("Nobody") + "update", b'{"state":{"reported":{"n":2}}}'))
+        a.ping()
+        a.send(mqtt.publish(SHADOW.format("A") + "get", b'{"clientToken":"last"}'))
+        got = []
+        wait_until(lambda: got.extend(payload for _, payload in a.ping()) or any(b'"last"' in payload for payload in got), 20, "no answer")
+        assert b'"version":1,' in got[-1] and b'"n":1' in got[-1]
+    check_service(shadows)
+
+
+def test_a_flood_of_shadow_requests_is_answered_or_refused_and_costs_no_memory(shadows):
+    before, count = memory(shadows), 6000
+    big = b'{"state":{"reported":{"a":"' + b"x" * 7000 + b'","n":%d}}}'
+    with connected(shadows, "A", SHADOW.format("A") + "update/accepted", SHADOW.format("A") + "update/rejected") as a:
+        received = []
+        for number in range(count // 100):
+            a.send(*[mqtt.publish(SHADOW.format("A") + "update", big % n) for n in range(100)])
+            received += a.ping()
+        wait_until(lambda: received.extend(a.ping()) or len(received) >= count, 60, lambda: f"{len(received)} answers")
+        assert len(received) == count
+        assert all(b'"code":429' in payload for topic, payload in received if topic.endswith("rejected"))
+    assert memory(shadows) - before < (512 if is_sanitized(shadows) else 96) * MB
+    check_service(shadows)
+
+
 def big_table(broker, count, subscriptions, marker):
     """As many devices with one certificate, and subscriptions among them on topics that begin with `marker`."""
     certificate = fingerprint(broker.authority.issue("A")[0])
