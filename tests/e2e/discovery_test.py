@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import time
 
 import pytest
@@ -228,6 +229,44 @@ def test_plain_http_and_noise_close_the_connection(endpoint):
             except ConnectionResetError:
                 pass
     endpoint.wait_log("closed a connection of 127.0.0.1: http request")
+
+
+def _flight(endpoint, pair, steps):
+    """The bytes of each of a client's sendings, of a connection that ends after so many of them."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = endpoint.context(pair).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    sent = []
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=20, source_address=("127.0.0.1", 0)) as plain:
+        while len(sent) < steps:
+            try:
+                tls.do_handshake()
+                tls.write(b"GET " + PATH + b"Mine HTTP/1.1\r\n" + HOST + b"\r\n")
+            except ssl.SSLWantReadError:
+                pass
+            sent.append(outgoing.read())
+            plain.sendall(sent[-1])
+            if len(sent) < steps:
+                incoming.write(plain.recv(65536))
+    return sent
+
+
+def test_a_client_that_resets_the_connection_anywhere_breaks_nothing(endpoint):
+    """After so many bytes of its first sending, and of its second one, which has certificate and request."""
+    pair = endpoint.add_issued("Mine")
+    endpoint.start()
+    hello, finish = _flight(endpoint, pair, 2)
+    descriptors = pathlib.Path(f"/proc/{endpoint.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    for at in range(0, len(hello) + len(finish), 29):
+        with socket.create_connection(("127.0.0.1", endpoint.port), timeout=20,
+                                      source_address=(f"127.0.2.{at % 250 + 1}", 0)) as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            plain.sendall(hello[:at])
+            if at > len(hello):
+                plain.recv(65536)
+                plain.sendall(bytes(byte ^ (at % 3) for byte in finish[:at - len(hello)]))
+    wait_until(lambda: len(list(descriptors.iterdir())) <= before, 20, "connections stay open")
+    assert endpoint.ask("Mine", pair).status == 200
 
 
 def test_a_client_that_only_connects_is_not_logged(endpoint):
