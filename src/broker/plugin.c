@@ -23,6 +23,8 @@
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
 #include <openssl/x509.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ struct plugin {
 	struct report report;
 	struct status_file *status_file;
 	struct shadow_service *shadows; ///< NULL: none.
+	pthread_t loop;                 ///< The thread of mosquitto, and of all here.
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
@@ -452,12 +455,41 @@ static const char *plugin_option(const struct mosquitto_opt *options, int n, con
 static void plugin_destroy(struct plugin *p)
 {
 	shadow_service_close(p->shadows);
+	(void)signal(SIGURG, SIG_DFL);
 	local_clients_destroy(p->clients);
 	routes_destroy(p->routes);
 	status_file_close(p->status_file);
 	free(p->table_path);
 	free(p->table_error);
 	free(p);
+}
+
+static void take_wake(int number)
+{
+	(void)number;
+}
+
+/// From another thread: the loop does not wait for sockets any longer.
+static void wake_loop(void *ctx)
+{
+	struct plugin *p = ctx;
+
+	(void)pthread_kill(p->loop, SIGURG);
+}
+
+/// Mosquitto has no way to end its waiting but a signal. Nobody else uses this one, and without a
+/// handler it does nothing.
+static void prepare_wake(struct plugin *p)
+{
+	struct sigaction action = {.sa_handler = take_wake, .sa_flags = SA_RESTART};
+	sigset_t wake;
+
+	p->loop = pthread_self();
+	(void)sigaction(SIGURG, &action, NULL);
+	(void)sigemptyset(&wake);
+	(void)sigaddset(&wake, SIGURG);
+	(void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+	shadow_service_commit_beside(p->shadows, wake_loop, p);
 }
 
 /// What keeps shadows from being used keeps nothing else from it.
@@ -468,6 +500,7 @@ static void open_shadows(struct plugin *p, const char *database)
 	if (!database)
 		return;
 	p->shadows = shadow_service_open(database, publish_shadow_reply, p, &err);
+	prepare_wake(p);
 	if (err.rc)
 		report_error("shadows cannot be used: %s", err.msg);
 	name_shadows(p);

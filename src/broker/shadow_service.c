@@ -11,9 +11,10 @@
 
 enum { REOPEN_MS = 10 * 1000 };
 
+/// Of the requests of one thing, each leads to the one before: index + 1; 0: there is none.
 struct shadow_thing {
 	char *name;
-	size_t latest; ///< Of its requests in this turn: index + 1; 0: none.
+	size_t latest, latest_committing, latest_waiting;
 };
 
 /// A request that is carried out and not answered yet.
@@ -25,7 +26,17 @@ struct shadow_pending {
 	bool changed;  ///< Accepted, and not a get.
 	bool rejected;
 	bool own;        ///< Of the synchronisation: nobody waits for a reply.
-	size_t previous; ///< Of the same thing: index + 1.
+	size_t previous; ///< Of the same thing.
+};
+
+/// A request that came while a transaction is being committed.
+struct shadow_waiting {
+	enum shadow_operation operation;
+	char *thing;
+	char *client; ///< NULL: there is no limit.
+	char *payload;
+	size_t n;
+	size_t previous; ///< Of the same thing.
 };
 
 /// A reply that waits for the commit.
@@ -44,6 +55,7 @@ struct shadow_turn {
 	size_t bytes; ///< Of the messages.
 	bool begun;   ///< A transaction.
 	bool failed;  ///< Something in it; `why` says what.
+	bool wrote;   ///< Something that must get to the disk.
 	bool synced;  ///< The synchronisation wrote something.
 	struct lm_err why;
 };
@@ -62,6 +74,15 @@ struct shadow_service {
 	size_t things_n;
 
 	struct shadow_turn turn;
+
+	background_function *wake; ///< NULL: commits are waited for.
+	void *wake_ctx;
+	struct shadow_turn committing; ///< What is being committed on the other thread,
+	bool is_committing;
+	bool is_settled; ///< or was, and is not answered yet.
+	struct shadow_waiting *waiting;
+	size_t waiting_n, waiting_size, waiting_bytes;
+
 	struct shadow_counts counts; ///< Without `error`.
 
 	struct report report;
@@ -115,6 +136,40 @@ static void fail_turn(struct shadow_service *s, const struct lm_err *why)
 	s->turn.failed = true;
 }
 
+/// After a commit: what its failure means for what follows.
+static void note_commit(struct shadow_service *s, struct shadow_turn *turn)
+{
+	if (!turn->failed)
+		return;
+	if (!s->error || strcmp(s->error, turn->why.msg) != 0) {
+		report_error("requests for shadows are rejected: %s", turn->why.msg);
+		set_error(s, turn->why.msg);
+	}
+	if (turn->begun)
+		shadow_store_rollback(s->store);
+	if (s->store && shadow_store_is_damaged(s->store))
+		shadow_store_close(lm_take(s->store));
+}
+
+/// Commits, and waits for the disk.
+static void commit_turn(struct shadow_service *s, struct shadow_turn *turn)
+{
+	if (turn->begun && !turn->failed && shadow_store_commit(s->store, &turn->why) != LM_OK)
+		turn->failed = true;
+	note_commit(s, turn);
+}
+
+/// If something is being committed, waits for the disk.
+static void settle_commit(struct shadow_service *s)
+{
+	if (!s->is_committing || s->is_settled)
+		return;
+	s->is_settled = true;
+	if (shadow_store_finish_commit(s->store, &s->committing.why) != LM_OK)
+		s->committing.failed = true;
+	note_commit(s, &s->committing);
+}
+
 /// A transaction is there, or the turn has failed.
 static bool begin_turn(struct shadow_service *s)
 {
@@ -124,6 +179,7 @@ static bool begin_turn(struct shadow_service *s)
 		return false;
 	if (s->turn.begun)
 		return true;
+	settle_commit(s);
 	if (!has_store(s)) {
 		(void)!lm_fail(&err, LM_E_SYS, 0, "%s", s->error);
 		fail_turn(s, &err);
@@ -156,6 +212,7 @@ static bool save(
 {
 	struct lm_err err = {0};
 
+	s->turn.wrote = true;
 	if (shadow_store_put(s->store, thing, document, &err) == LM_OK)
 		return true;
 	fail_turn(s, &err);
@@ -246,23 +303,60 @@ static void add_message(struct shadow_turn *turn, enum shadow_operation operatio
 	turn->bytes += n;
 }
 
+static void add_waiting(
+	struct shadow_service *s, struct shadow_thing *thing, const struct shadow_waiting *request)
+{
+	if (s->waiting_n == s->waiting_size) {
+		s->waiting_size = s->waiting_size ? 2 * s->waiting_size : 16;
+		s->waiting = lm_xrealloc(s->waiting, s->waiting_size * sizeof(*s->waiting));
+	}
+	struct shadow_waiting *w = &s->waiting[s->waiting_n++];
+	*w = *request;
+	s->waiting_bytes += w->n;
+	if (thing) {
+		w->previous = thing->latest_waiting;
+		thing->latest_waiting = s->waiting_n;
+	}
+}
+
+static unsigned count_pending(const struct shadow_turn *turn, size_t latest, const char *client)
+{
+	unsigned n = 0;
+
+	for (size_t i = latest; i > 0; i = turn->pending[i - 1].previous) {
+		const char *other = turn->pending[i - 1].client;
+
+		n += other && strcmp(other, client) == 0;
+	}
+	return n;
+}
+
+static unsigned count_waiting(const struct shadow_service *s, size_t latest, const char *client)
+{
+	unsigned n = 0;
+
+	for (size_t i = latest; i > 0; i = s->waiting[i - 1].previous) {
+		const char *other = s->waiting[i - 1].client;
+
+		n += other && strcmp(other, client) == 0;
+	}
+	return n;
+}
+
 static bool is_over_limit(
 	const struct shadow_service *s, const struct shadow_thing *thing, const char *client)
 {
-	const struct shadow_turn *turn = &s->turn;
-	unsigned n = 0;
+	const struct shadow_turn *turn = &s->turn, *committing = &s->committing;
 
-	if (turn->pending_n >= LIMIT_SHADOW_WAITING || turn->bytes >= LIMIT_SHADOW_WAITING_BYTES)
+	if (turn->pending_n + committing->pending_n + s->waiting_n >= LIMIT_SHADOW_WAITING ||
+		turn->bytes + committing->bytes + s->waiting_bytes >= LIMIT_SHADOW_WAITING_BYTES)
 		return true;
 	if (!thing || !client)
 		return false;
-	for (size_t i = thing->latest; i > 0; i = turn->pending[i - 1].previous) {
-		const struct shadow_pending *p = &turn->pending[i - 1];
-
-		if (p->client && strcmp(p->client, client) == 0 && ++n >= LIMIT_SHADOW_IN_FLIGHT)
-			return true;
-	}
-	return false;
+	return count_pending(turn, thing->latest, client) +
+		       count_pending(committing, thing->latest_committing, client) +
+		       count_waiting(s, thing->latest_waiting, client) >=
+	       LIMIT_SHADOW_IN_FLIGHT;
 }
 
 // Requests
@@ -355,31 +449,27 @@ bool shadow_service_is_request(struct lm_str topic)
 	return shadow_topic_read(topic, &thing, &operation);
 }
 
-void shadow_service_request(
-	struct shadow_service *s, const char *client, struct lm_str topic, struct lm_str payload)
+/// Carries a request out, or rejects it, in the transaction of the turn.
+static void answer_request(
+	struct shadow_service *s, const struct shadow_waiting *w, bool over_limit)
 {
-	struct lm_str name;
-	enum shadow_operation operation;
-
-	if (topic.n > LIMIT_MQTT_TOPIC || !shadow_topic_read(topic, &name, &operation))
-		return;
-	lm_auto_free char *thing_name = lm_xmemdup0(name.p, name.n);
-	struct shadow_thing *thing = find_thing(s, thing_name);
+	struct shadow_thing *thing = find_thing(s, w->thing);
 	int64_t now_s = lm_clock_wall_ms() / 1000;
 	lm_auto(shadow_request_finish) struct shadow_request request;
-	enum shadow_rejection why = shadow_request_read(operation, payload, &request);
+	enum shadow_rejection why =
+		shadow_request_read(w->operation, (struct lm_str){w->payload, w->n}, &request);
 
 	if (!thing)
 		why = SHADOW_NO_THING;
-	else if (is_over_limit(s, thing, client))
+	else if (over_limit)
 		why = SHADOW_TOO_MANY;
 	if (!why)
-		why = carry_out(s, thing_name, &request, now_s);
+		why = carry_out(s, w->thing, &request, now_s);
 
-	struct shadow_pending *p = add_pending(&s->turn, operation, thing_name);
-	p->client = client ? lm_xstrdup(client) : NULL;
+	struct shadow_pending *p = add_pending(&s->turn, w->operation, w->thing);
+	p->client = w->client ? lm_xstrdup(w->client) : NULL;
 	p->token = request.token ? json_incref((json_t *)request.token) : NULL;
-	p->changed = !why && operation != SHADOW_GET;
+	p->changed = !why && w->operation != SHADOW_GET;
 	p->rejected = why != SHADOW_ACCEPTED;
 	if (thing) {
 		p->previous = thing->latest;
@@ -389,8 +479,60 @@ void shadow_service_request(
 		return;
 	report_rejection(s, p, why);
 	lm_auto_buf struct lm_buf reply = LM_BUF(LIMIT_SHADOW_REPLY);
-	shadow_write_rejected(why, name, request.token, now_s, &reply);
-	add_message(&s->turn, operation, thing_name, "rejected", &reply);
+	shadow_write_rejected(why, lm_str(w->thing), request.token, now_s, &reply);
+	add_message(&s->turn, w->operation, w->thing, "rejected", &reply);
+}
+
+void shadow_service_request(
+	struct shadow_service *s, const char *client, struct lm_str topic, struct lm_str payload)
+{
+	struct lm_str name;
+	struct shadow_waiting w = {0};
+
+	if (topic.n > LIMIT_MQTT_TOPIC || !shadow_topic_read(topic, &name, &w.operation))
+		return;
+	// One byte more is enough to see that it is too large.
+	w.n = payload.n > LIMIT_SHADOW_REQUEST ? LIMIT_SHADOW_REQUEST + 1 : payload.n;
+	w.payload = (char *)payload.p;
+	w.client = (char *)client;
+	w.thing = lm_xmemdup0(name.p, name.n);
+	struct shadow_thing *thing = find_thing(s, w.thing);
+	bool over_limit = is_over_limit(s, thing, client);
+	if (s->is_committing && !over_limit) {
+		w.payload = lm_xmemdup0(payload.n ? payload.p : "", w.n);
+		w.client = client ? lm_xstrdup(client) : NULL;
+		add_waiting(s, thing, &w);
+		return;
+	}
+	if (s->turn.pending_n < (size_t)2 * LIMIT_SHADOW_WAITING)
+		answer_request(s, &w, over_limit);
+	else // not even a reply
+		s->counts.rejected++;
+	free(w.thing);
+}
+
+static void free_waiting(struct shadow_service *s)
+{
+	for (size_t i = 0; i < s->waiting_n; i++) {
+		free(s->waiting[i].thing);
+		free(s->waiting[i].client);
+		free(s->waiting[i].payload);
+	}
+	free(s->waiting);
+	s->waiting = NULL;
+	s->waiting_n = s->waiting_size = s->waiting_bytes = 0;
+}
+
+/// Carries out what came while the last transaction was committed.
+static void answer_waiting(struct shadow_service *s)
+{
+	for (size_t i = 0; i < s->waiting_n; i++)
+		answer_request(s, &s->waiting[i], false);
+	if (s->waiting_n == 0)
+		return;
+	free_waiting(s);
+	for (size_t i = 0; i < s->things_n; i++)
+		s->things[i].latest_waiting = 0;
 }
 
 // The end of a turn
@@ -440,54 +582,79 @@ static void report_changes(struct shadow_service *s, const struct shadow_turn *t
 	}
 }
 
-/// Whether all of the turn is on disk.
-static bool commit_turn(struct shadow_service *s, struct shadow_turn *turn)
+/// Publishes what the commit allows, and leaves the turn empty.
+static void publish_turn(struct shadow_service *s, struct shadow_turn *done)
 {
-	if (turn->begun && !turn->failed && shadow_store_commit(s->store, &turn->why) != LM_OK)
-		turn->failed = true;
-	if (!turn->failed)
-		return true;
-	if (!s->error || strcmp(s->error, turn->why.msg) != 0) {
-		report_error("requests for shadows are rejected: %s", turn->why.msg);
-		set_error(s, turn->why.msg);
+	// An observer may begin another one meanwhile.
+	lm_auto(finish_turn) struct shadow_turn turn = *done;
+
+	*done = (struct shadow_turn){0};
+	if (turn.failed) {
+		reject_all(s, &turn);
+		if (turn.synced && s->observer.lost)
+			s->observer.lost(s->observer.ctx);
+		return;
 	}
-	if (turn->begun)
-		shadow_store_rollback(s->store);
-	if (s->store && shadow_store_is_damaged(s->store))
-		shadow_store_close(lm_take(s->store));
-	return false;
+	for (size_t i = 0; i < turn.pending_n; i++) {
+		s->counts.updates += turn.pending[i].changed && !turn.pending[i].own;
+		s->counts.rejected += turn.pending[i].rejected;
+	}
+	if (turn.wrote && s->error) {
+		report_notice("requests for shadows are accepted again");
+		free(lm_take(s->error));
+	}
+	publish_messages(s, &turn);
+	report_changes(s, &turn);
+}
+
+/// False: it is still being committed.
+static bool end_commit(struct shadow_service *s)
+{
+	if (!s->is_committing)
+		return true;
+	if (!s->is_settled && !shadow_store_commit_is_done(s->store))
+		return false;
+	settle_commit(s);
+	s->is_committing = s->is_settled = false;
+	for (size_t i = 0; i < s->things_n; i++)
+		s->things[i].latest_committing = 0;
+	publish_turn(s, &s->committing);
+	return true;
 }
 
 void shadow_service_commit(struct shadow_service *s)
 {
 	if (s->report.held > 0)
 		report_tick(&s->report, lm_clock_mono_ms());
-	if (!s->turn.begun && s->turn.pending_n == 0) {
-		finish_turn(&s->turn);
+	if (!end_commit(s))
+		return;
+	answer_waiting(s);
+	struct shadow_turn *turn = &s->turn;
+	if (!turn->begun && turn->pending_n == 0) {
+		finish_turn(turn);
 		return;
 	}
-	lm_auto(finish_turn) struct shadow_turn turn = s->turn;
-	s->turn = (struct shadow_turn){0};
-	for (size_t i = 0; i < s->things_n; i++)
+	bool beside = s->wake && turn->wrote && turn->begun && !turn->failed;
+	for (size_t i = 0; i < s->things_n; i++) {
+		s->things[i].latest_committing = beside ? s->things[i].latest : 0;
 		s->things[i].latest = 0;
-	if (!commit_turn(s, &turn)) {
-		reject_all(s, &turn);
-		if (turn.synced && s->observer.lost)
-			s->observer.lost(s->observer.ctx);
+	}
+	if (beside) {
+		s->committing = *turn;
+		*turn = (struct shadow_turn){0};
+		s->is_committing = true;
+		shadow_store_start_commit(s->store, s->wake, s->wake_ctx);
 		return;
 	}
-	bool changed = turn.synced;
-	for (size_t i = 0; i < turn.pending_n; i++) {
-		changed = changed || turn.pending[i].changed;
-		s->counts.updates += turn.pending[i].changed && !turn.pending[i].own;
-		s->counts.rejected += turn.pending[i].rejected;
-	}
-	if (changed && s->error) {
-		report_notice("requests for shadows are accepted again");
-		free(lm_take(s->error));
-	}
-	publish_messages(s, &turn);
-	report_changes(s, &turn);
+	commit_turn(s, turn);
+	publish_turn(s, turn);
+}
+
+void shadow_service_commit_beside(
+	struct shadow_service *s, background_function *wake, void *wake_ctx)
+{
+	s->wake = wake;
+	s->wake_ctx = wake_ctx;
 }
 
 struct shadow_counts shadow_service_counts(const struct shadow_service *s)
@@ -517,7 +684,10 @@ void shadow_service_close(struct shadow_service *s)
 {
 	if (!s)
 		return;
+	settle_commit(s);
+	finish_turn(&s->committing);
 	finish_turn(&s->turn);
+	free_waiting(s);
 	shadow_store_close(s->store);
 	free_things(s);
 	free(s->database);
@@ -567,7 +737,7 @@ lm_rc shadow_service_put_sync(struct shadow_service *s, const char *thing,
 
 	if (rc)
 		return rc;
-	s->turn.synced = true;
+	s->turn.synced = s->turn.wrote = true;
 	if (shadow_store_put_sync(s->store, thing, sync, &why) == LM_OK)
 		return LM_OK;
 	fail_turn(s, &why);

@@ -27,6 +27,12 @@ typedef void shadow_service_publish(void *ctx, const char *topic, struct lm_str 
 /// again every ten seconds.
 struct shadow_service *shadow_service_open(const char *database, shadow_service_publish *publish,
 	void *publish_ctx, struct lm_err *err);
+/// From now on the disk is waited for on another thread, and the loop goes on meanwhile; requests
+/// that come before it is done wait for the next transaction. `wake` is called from that thread
+/// when it is done, and must bring about another turn of the loop; again and again until
+/// shadow_service_commit has been called.
+void shadow_service_commit_beside(
+	struct shadow_service *s, background_function *wake, void *wake_ctx);
 /// What was not committed is dropped without a reply.
 void shadow_service_close(struct shadow_service *s);
 

@@ -40,6 +40,10 @@ struct shadow_store {
 	uint64_t first_version; ///< From which things that are not in it count.
 	bool failed;            ///< Something since the begin: SQLite may have rolled back already.
 	bool damaged;
+
+	struct background *committer; ///< NULL: none was needed.
+	lm_rc committed;              ///< Its result.
+	struct lm_err why_not;
 };
 
 void shadow_sync_finish(struct shadow_sync *sync)
@@ -288,6 +292,7 @@ void shadow_store_close(struct shadow_store *s)
 {
 	if (!s)
 		return;
+	background_destroy(s->committer);
 	for (size_t i = 0; i < STATEMENTS; i++)
 		(void)sqlite3_finalize(s->statements[i]);
 	if (s->damaged && s->db)
@@ -385,6 +390,37 @@ lm_rc shadow_store_commit(struct shadow_store *s, struct lm_err *err)
 	if (rc)
 		shadow_store_rollback(s);
 	return rc;
+}
+
+/// On the other thread.
+static void commit_beside(void *ctx)
+{
+	struct shadow_store *s = ctx;
+
+	s->committed = step(s, COMMIT, "commit", &s->why_not);
+}
+
+void shadow_store_start_commit(struct shadow_store *s, background_function *wake, void *wake_ctx)
+{
+	if (!s->committer)
+		s->committer = background_create(commit_beside, wake, s, wake_ctx);
+	background_start(s->committer);
+}
+
+bool shadow_store_commit_is_done(struct shadow_store *s)
+{
+	return background_is_done(s->committer);
+}
+
+lm_rc shadow_store_finish_commit(struct shadow_store *s, struct lm_err *err)
+{
+	background_finish(s->committer);
+	if (s->committed == LM_OK)
+		return LM_OK;
+	if (err)
+		*err = s->why_not;
+	shadow_store_rollback(s);
+	return s->committed;
 }
 
 /// `text` must stay until the statement was reset. A null in place of it would be a deleted shadow:

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "broker/background.h"
 #include "devices/shadow_document.h"
 
 #include <stdbool.h>
@@ -49,6 +50,14 @@ lm_rc shadow_store_begin(struct shadow_store *s, struct lm_err *err);
 /// LM_OK: all that was put since the begin is on disk. Otherwise none of it will be read any more.
 lm_rc shadow_store_commit(struct shadow_store *s, struct lm_err *err);
 void shadow_store_rollback(struct shadow_store *s);
+
+/// Commits on another thread: until shadow_store_finish_commit nothing else may be called but
+/// shadow_store_commit_is_done and shadow_store_close. `wake` is called from that thread when it is
+/// done, again and again until that is noticed.
+void shadow_store_start_commit(struct shadow_store *s, background_function *wake, void *wake_ctx);
+bool shadow_store_commit_is_done(struct shadow_store *s);
+/// Waits for it. The result is shadow_store_commit's.
+lm_rc shadow_store_finish_commit(struct shadow_store *s, struct lm_err *err);
 
 /// The document of a thing, with `exists` false if there is none. The caller finishes it.
 /// LM_E_INVALID: what is stored of this thing cannot be read; `*ret` is set as if it was deleted,

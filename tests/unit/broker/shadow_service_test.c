@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -387,6 +388,160 @@ static void a_document_that_cannot_be_read_is_as_deleted(void **state)
 	assert_non_null(strstr(lm_buf_cstr(&published), "\"version\":8"));
 }
 
+// Commits on another thread
+
+static int woken[2] = {-1, -1};
+
+static void note_wake(void *ctx)
+{
+	(void)ctx;
+	(void)!write(woken[1], "w", 1);
+}
+
+/// Until the commit that was started is done.
+static void wait_for_wake(void)
+{
+	char byte;
+
+	assert_int_equal(read(woken[0], &byte, 1), 1);
+}
+
+/// And until what it published is there. Leaves no wake of it in the pipe.
+static void wait_for_replies(void)
+{
+	int left = 0;
+
+	lm_buf_clear(&published);
+	while (published.len == 0) {
+		wait_for_wake();
+		shadow_service_commit(service);
+	}
+	while (ioctl(woken[0], FIONREAD, &left) == 0 && left > 0)
+		wait_for_wake();
+}
+
+static int set_up_beside(void **state)
+{
+	assert_int_equal(pipe(woken), 0);
+	assert_int_equal(fcntl(woken[1], F_SETFL, O_NONBLOCK), 0);
+	set_up(state);
+	shadow_service_commit_beside(service, note_wake, NULL);
+	return 0;
+}
+
+static int tear_down_beside(void **state)
+{
+	int rc = tear_down(state);
+
+	close(woken[0]);
+	close(woken[1]);
+	return rc;
+}
+
+static void requests_wait_while_the_disk_is_waited_for(void **state)
+{
+	(void)state;
+	request("X/shadow/update", "{\"state\":{\"reported\":{\"a\":1}}}");
+	assert_published(""); // it is being committed
+	request("X/shadow/update", "{\"state\":{\"reported\":{\"a\":2}},\"version\":1}");
+	request("X/shadow/get", "{\"clientToken\":\"g\"}");
+	request("Y/shadow/get", "");
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "\n"), 2);
+	assert_int_equal(count(lm_buf_cstr(&published), "X/shadow/update/accepted"), 1);
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "\n"), 4);
+	assert_non_null(
+		strstr(lm_buf_cstr(&published), "X/shadow/get/accepted {\"state\":{\"reported\":"
+						"{\"a\":2}},"));
+	assert_non_null(strstr(lm_buf_cstr(&published), "Y/shadow/get/rejected"));
+	assert_published("");
+}
+
+static void what_writes_nothing_is_answered_at_once(void **state)
+{
+	(void)state;
+	request("X/shadow/get", "");
+	request("X/shadow/update", "{");
+	shadow_service_commit(service);
+	assert_int_equal(count(lm_buf_cstr(&published), "rejected"), 2);
+}
+
+static void waiting_requests_count_for_the_limit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 6; i++)
+		request("X/shadow/update", "{\"state\":{}}");
+	shadow_service_commit(service);
+	for (size_t i = 0; i < 6; i++)
+		request("X/shadow/update", "{\"state\":{},\"clientToken\":\"t\"}");
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "update/accepted"), 6);
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "update/accepted"), 4);
+	assert_int_equal(count(lm_buf_cstr(&published), "\"code\":429"), 2);
+	request("X/shadow/update", "{\"state\":{}}");
+	shadow_service_commit(service);
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "update/accepted"), 1);
+}
+
+static void a_failure_beside_rejects_that_turn_only(void **state)
+{
+	(void)state;
+	request("X/shadow/update", "{\"state\":{}}");
+	shadow_service_commit(service);
+	wait_for_replies();
+	fill_the_disk(true);
+	request("X/shadow/update", "{\"state\":{},\"clientToken\":\"t\"}");
+	shadow_service_commit(service);
+	request("Y/shadow/update", "{\"state\":{}}");
+	wait_for_wake();
+	fill_the_disk(false);
+	wait_for_replies();
+	assert_string_equal(lm_buf_cstr(&published),
+		"X/shadow/update/rejected {\"code\":500,\"message\":\"Internal service failure\","
+		"\"timestamp\":T,\"clientToken\":\"t\"}\n");
+	wait_for_replies();
+	assert_non_null(strstr(lm_buf_cstr(&published), "Y/shadow/update/accepted"));
+	assert_int_equal(
+		count(lm_buf_cstr(&logged), "requests for shadows are rejected: commit: "), 1);
+	assert_int_equal(count(lm_buf_cstr(&logged), "accepted again"), 1);
+}
+
+static void the_synchronisation_waits_for_the_disk(void **state)
+{
+	(void)state;
+	lm_auto_json json_t *patch = json_pack("{s:{s:i}}", "desired", "a", 5);
+	uint64_t version = 0;
+
+	request("X/shadow/update", "{\"state\":{}}");
+	shadow_service_commit(service);
+	assert_int_equal(shadow_service_merge(service, "X", patch, &version, NULL), LM_OK);
+	assert_int_equal(version, 2);
+	request("X/shadow/update", "{\"state\":{},\"version\":2}");
+	shadow_service_commit(service);
+	assert_int_equal(count(lm_buf_cstr(&published), "update/accepted"), 1);
+	wait_for_replies();
+	assert_int_equal(count(lm_buf_cstr(&published), "update/accepted"), 2);
+	assert_int_equal(count(lm_buf_cstr(&published), "rejected"), 0);
+}
+
+static void a_commit_beside_is_finished_at_the_end(void **state)
+{
+	(void)state;
+	request("X/shadow/update", "{\"state\":{\"desired\":{\"a\":1}}}");
+	shadow_service_commit(service);
+	request("Y/shadow/update", "{\"state\":{}}");
+	shadow_service_close(service);
+	open_service();
+	request("X/shadow/get", "");
+	request("Y/shadow/get", "");
+	shadow_service_commit(service);
+	assert_non_null(strstr(lm_buf_cstr(&published), "X/shadow/get/accepted"));
+	assert_non_null(strstr(lm_buf_cstr(&published), "Y/shadow/get/rejected"));
+}
+
 // The synchronisation
 
 static struct lm_buf changes = LM_BUF(1 << 16);
@@ -537,6 +692,18 @@ int main(void)
 			a_damaged_database_is_replaced_with_a_line, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_document_that_cannot_be_read_is_as_deleted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(requests_wait_while_the_disk_is_waited_for,
+			set_up_beside, tear_down_beside),
+		cmocka_unit_test_setup_teardown(
+			what_writes_nothing_is_answered_at_once, set_up_beside, tear_down_beside),
+		cmocka_unit_test_setup_teardown(
+			waiting_requests_count_for_the_limit, set_up_beside, tear_down_beside),
+		cmocka_unit_test_setup_teardown(
+			a_failure_beside_rejects_that_turn_only, set_up_beside, tear_down_beside),
+		cmocka_unit_test_setup_teardown(
+			the_synchronisation_waits_for_the_disk, set_up_beside, tear_down_beside),
+		cmocka_unit_test_setup_teardown(
+			a_commit_beside_is_finished_at_the_end, set_up_beside, tear_down_beside),
 		cmocka_unit_test_setup_teardown(reports_what_clients_changed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(merges_what_the_cloud_wants, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reports_that_a_merge_is_lost, set_up, tear_down),
