@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <time.h>
 
-enum { AGAIN_MS = 1, AGAIN_MS_MAX = 64, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
+enum { AGAIN_US = 100, AGAIN_US_MAX = 50000, NS_PER_US = 1000, NS_PER_S = 1000000000 };
 
 enum background_state { BACKGROUND_IDLE, BACKGROUND_STARTED, BACKGROUND_DONE, BACKGROUND_QUIT };
 
@@ -28,12 +28,12 @@ static void background_enter(struct background *b, enum background_state state)
 	(void)pthread_cond_broadcast(&b->changed);
 }
 
-static void wait_changed(struct background *b, long ms)
+static void wait_changed(struct background *b, long us)
 {
 	struct timespec until;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * NS_PER_MS;
+	until.tv_nsec += us * NS_PER_US;
 	until.tv_sec += until.tv_nsec / NS_PER_S;
 	until.tv_nsec %= NS_PER_S;
 	(void)pthread_cond_timedwait(&b->changed, &b->lock, &until);
@@ -53,10 +53,10 @@ static void *run_background(void *ctx)
 		b->work(b->work_ctx);
 		(void)pthread_mutex_lock(&b->lock);
 		background_enter(b, BACKGROUND_DONE);
-		for (long ms = AGAIN_MS; b->state == BACKGROUND_DONE;
-			ms = ms < AGAIN_MS_MAX ? 2 * ms : ms) {
+		for (long us = AGAIN_US; b->state == BACKGROUND_DONE;
+			us = us < AGAIN_US_MAX ? 2 * us : us) {
 			b->wake(b->wake_ctx);
-			wait_changed(b, ms);
+			wait_changed(b, us);
 		}
 	}
 	(void)pthread_mutex_unlock(&b->lock);
