@@ -165,10 +165,43 @@ static void a_wrong_group_is_the_definitions_fault(void **state)
 	assert_null(task.group);
 }
 
+static void reads_what_is_to_be_done_with_devices(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"{\"job\":\"devices\",\"group\":null,\"host\":" HOST "}",
+		"{\"job\":\"devices\",\"action\":\"x\",\"group\":null,\"host\":" HOST "}",
+		"{\"job\":\"devices\",\"action\":\"add\",\"group\":null,\"host\":" HOST "}",
+		"{\"job\":\"devices\",\"action\":\"remove\",\"name\":1,\"group\":null,"
+		"\"host\":" HOST "}",
+		"{\"job\":\"devices\",\"action\":\"add\",\"name\":\"X\",\"csr\":\"a\","
+		"\"certificate\":\"b\",\"group\":null,\"host\":" HOST "}"};
+	lm_auto_task struct task task = {0}, add = {0};
+	struct lm_err err = {LM_OK};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(parse(bad[i], &task, &err), LM_E_PROTOCOL);
+	assert_int_equal(parse("{\"job\":\"devices\",\"action\":\"apply\",\"group\":" GROUP
+			       ",\"host\":" HOST "}",
+				 &task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_DEVICES);
+	assert_int_equal(task.device.action, DEVICES_APPLY);
+	assert_null(task.credentials_directory);
+	assert_int_equal(parse("{\"job\":\"devices\",\"action\":\"add\",\"name\":\"X\","
+			       "\"csr\":\"c\",\"group\":null,\"host\":" HOST "}",
+				 &add, &err),
+		LM_OK);
+	assert_null(add.group);
+	assert_string_equal(add.device.name, "X");
+	assert_string_equal(add.device.csr, "c");
+	assert_null(add.device.certificate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_deploy),
+		cmocka_unit_test(reads_what_is_to_be_done_with_devices),
 		cmocka_unit_test(reads_what_a_deploy_may_fall_back_to),
 		cmocka_unit_test(a_down_needs_no_compose),
 		cmocka_unit_test(a_check_may_have_no_definition),
