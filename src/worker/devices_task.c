@@ -50,6 +50,16 @@ static lm_rc open_device_store(
 
 // prepare.
 
+/// Thousands of keys take minutes: the log shows that it goes on.
+static void log_progress(const struct devices_task *t, size_t done)
+{
+	enum { EVERY = 100 };
+
+	if (done > 0 && done % EVERY == 0)
+		lm_info("client devices: %zu of %zu have their keys and certificates", done,
+			t->task->group->devices_n);
+}
+
 static lm_rc fill_bundle(struct devices_task *t, struct certificate_store *store,
 	struct device_bundle *bundle, struct lm_err *err)
 {
@@ -67,7 +77,8 @@ static lm_rc fill_bundle(struct devices_task *t, struct certificate_store *store
 				name, name);
 			continue;
 		}
-		lm_rc rc = wait_ms(0, &t->limit, err); // thousands of keys take minutes
+		log_progress(t, i);
+		lm_rc rc = wait_ms(0, &t->limit, err);
 		if (!rc)
 			rc = certificate_store_equip(store, name, &identity, err);
 		if (rc)

@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -231,6 +232,14 @@ static lm_rc open_service_folder(
 
 // What is to be done, on disk.
 
+/// What was to be stopped and is there again has to be started.
+static enum service_step find_pending_step(const json_t *document, const char *service)
+{
+	enum service_step step = find_step(json_get_text(document, service));
+
+	return step == SERVICE_STOP ? SERVICE_RESTART : step;
+}
+
 static void take_pending(int folder_fd, struct service_files_result *ret)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(4096);
@@ -239,8 +248,8 @@ static void take_pending(int folder_fd, struct service_files_result *ret)
 	if (read_file_at(folder_fd, PENDING, &text, NULL) ||
 		json_parse(lm_buf_str(&text), &document, NULL))
 		return;
-	ret->broker = find_step(json_get_text(document, "broker"));
-	ret->discovery = find_step(json_get_text(document, "discovery"));
+	ret->broker = find_pending_step(document, "broker");
+	ret->discovery = find_pending_step(document, "discovery");
 }
 
 static lm_rc note_pending(
@@ -844,11 +853,15 @@ static lm_rc make_all_files(struct service_plan *p, struct lm_err *err)
 	return p->group->devices_n > 0 ? make_discovery_folder(p, err) : LM_OK;
 }
 
+/// Removes files, and what a killed lm_file_replace left of them.
 static lm_rc remove_names(int dir_fd, const char *const *names, size_t n, struct lm_err *err)
 {
 	bool is_changed = false;
 
 	for (size_t i = 0; i < n; i++) {
+		lm_auto_free char *temporary = lm_xasprintf(".%s.tmp", names[i]);
+
+		(void)unlinkat(dir_fd, temporary, 0);
 		if (unlinkat(dir_fd, names[i], 0) == 0)
 			is_changed = true;
 		else if (errno != ENOENT)
