@@ -165,12 +165,15 @@ static lm_rc write_temporary(int dir_fd, const char *temporary, struct lm_str by
 	if (fd < 0)
 		return fail_errno(err, "create", temporary);
 	lm_rc rc = lm_fd_write_all(fd, temporary, bytes, err);
-	if (!rc)
-		rc = give_away(fd, temporary, owner, err);
 	if (rc)
 		return rc;
-	if (fchmod(fd, mode) < 0) // whatever the umask is
+	// Whatever the umask is. Then it is ours still: without CAP_FOWNER, as under systemd,
+	// the mode of another's file cannot be set.
+	if (fchmod(fd, mode) < 0)
 		return fail_errno(err, "set the mode of", temporary);
+	rc = give_away(fd, temporary, owner, err);
+	if (rc)
+		return rc;
 	if (fsync(fd) < 0)
 		return fail_errno(err, "sync", temporary);
 	return LM_OK;
@@ -282,9 +285,12 @@ lm_rc lm_dir_open_own(int parent_fd, const char *name, mode_t mode, uid_t uid, g
 			"the directory '%s' belongs to user %u, not to user %u, who keeps secrets "
 			"in it: change its owner, or move it away",
 			name, (unsigned)st.st_uid, (unsigned)geteuid());
+	// As in write_temporary.
+	if ((st.st_mode & 07777) != mode &&
+		((st.st_uid != geteuid() && fchown(fd, geteuid(), (gid_t)-1) < 0) ||
+			fchmod(fd, mode) < 0))
+		return fail_errno(err, "set the mode of", name);
 	lm_rc rc = give_away(fd, name, (struct file_owner){uid, gid}, err);
-	if (!rc && (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
-		rc = fail_errno(err, "set the mode of", name);
 	if (!rc && is_made)
 		rc = lm_dir_sync(parent_fd, name, err);
 	if (!rc)

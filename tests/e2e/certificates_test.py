@@ -186,6 +186,21 @@ def test_nobody_else_can_read_keys(shore):
         assert mode(d / name) == ("0o750" if (d / name).is_dir() else "0o640", "root"), name
 
 
+def test_what_the_unit_allows_is_enough(shore):
+    """Root has only those capabilities under systemd, not CAP_FOWNER."""
+    unit = (strace.ROOT / "packaging/lightermand.service.in").read_text()
+    capabilities = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)[1].lower().replace("cap_", "").split()
+    wrap = ["setpriv", "--bounding-set", ",".join(["-all", *(f"+{name}" for name in capabilities)]), "--inh-caps", "-all"]
+    shore.use_devices("X")
+    shore.do("prepare", wrap=wrap)
+    shore.apply(wrap=wrap)
+    assert mode(shore.devices / "broker/server.key") == ("0o600", "mosquitto")
+    (shore.devices / "broker/data").chmod(0o755)
+    shore.subscribe(THING.format("X"), "a", THING.format("X"))
+    shore.apply(wrap=wrap)
+    assert mode(shore.devices / "broker/data") == ("0o700", "mosquitto")
+
+
 def test_the_servers_are_verified_by_every_address_and_name(shore):
     shore.use_devices("X")
     line = shore.apply()
