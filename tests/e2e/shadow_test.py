@@ -220,15 +220,35 @@ def test_a_kill_under_load_loses_no_accepted_update(local_broker, updates):
 
 
 @contextlib.contextmanager
-def killed_at(broker, name, n):
-    """The broker is killed at its `n`-th call of that name from now on."""
+def injected(broker, name, what):
+    """strace does that to the broker's calls of that name, from now on."""
     pid = broker.processes[0].pid
-    words = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={n}", "-p", str(pid)]
+    words = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:{what}", "-p", str(pid)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as tracer:
         status = pathlib.Path(f"/proc/{pid}/status")
         wait_until(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text(), WAIT_S, "strace does not attach")
+        try:
+            yield
+        finally:
+            tracer.terminate()
+
+
+@contextlib.contextmanager
+def killed_at(broker, name, n):
+    """The broker is killed at its `n`-th call of that name from now on."""
+    with injected(broker, name, f"signal=KILL:when={n}"):
         yield
         wait_until(lambda: broker.processes[0].poll() is not None, WAIT_S, f"not killed at {name} {n}")
+
+
+def test_messages_flow_while_the_disk_takes_its_time(broker):
+    broker.route("App", "light", "Device").reload()
+    device, app = broker.connect("Device", topic("Device", "update/accepted"), "light"), broker.connect("App")
+    with injected(broker, "fdatasync", "delay_enter=2000000"):
+        device.publish(topic("Device", "update"), json.dumps(state(reported={"a": 1})).encode())
+        app.publish("light", b"on")
+        assert device.next_topic() == "light"
+        assert answer(device)[0] == "update/accepted"
 
 
 @pytest.mark.parametrize(("name", "places"), [("fdatasync", (1, 2, 9, 40)), ("pwrite64", (1, 2, 3, 4, 5, 30, 90))])
