@@ -19,6 +19,10 @@ FAULTS = [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("fdatasync", "EIO"), ("f
 driver, plain_driver = drivers("tests/unit/broker/shadow_driver")
 
 
+# Commits are waited for, or made on another thread, as in the broker.
+MODES = ["run", "beside"]
+
+
 def calls(driver, folder):
     """How many calls of each kind a first run makes."""
     return collections.Counter(trace(CHANGES, folder / "calls", driver, "run", folder / "counted"))
@@ -85,12 +89,13 @@ def test_a_kill_at_any_call_loses_nothing_that_was_accepted(plain_driver, in_mem
     in_parallel(killed_there, places)
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("name", "error"), FAULTS)
-def test_a_call_that_fails_loses_nothing_that_was_accepted(driver, plain_driver, in_memory, name, error):
+def test_a_call_that_fails_loses_nothing_that_was_accepted(driver, plain_driver, in_memory, name, error, mode):
     def failed_there(name, n):
         folder = in_memory / f"{name}-{n}"
         folder.mkdir()
-        done = fail(name, error, n, driver, "run", folder / "shadows.db")
+        done = fail(name, error, n, driver, mode, folder / "shadows.db")
         assert done.returncode == 0 and done.stdout.endswith("done\n"), done.stdout + done.stderr
         verify(plain_driver, folder / "shadows.db", done.stdout)
         go_on(plain_driver, folder / "shadows.db")
@@ -101,13 +106,14 @@ def test_a_call_that_fails_loses_nothing_that_was_accepted(driver, plain_driver,
     in_parallel(failed_there, places)
 
 
-def test_a_disk_that_stays_full_rejects_and_goes_on(driver, plain_driver, in_memory):
+@pytest.mark.parametrize("mode", MODES)
+def test_a_disk_that_stays_full_rejects_and_goes_on(driver, plain_driver, in_memory, mode):
     """From the n-th write on all fail."""
     counts = calls(plain_driver, in_memory)
     for n in range(2, counts["pwrite64"] - 30, 7):  # the last ones are of the end
         folder = in_memory / f"full-{n}"
         folder.mkdir()
-        done = fail("pwrite64", "ENOSPC", f"{n}+", driver, "run", folder / "shadows.db")
+        done = fail("pwrite64", "ENOSPC", f"{n}+", driver, mode, folder / "shadows.db")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "rejected A 500" in done.stdout and done.stdout.endswith("done\n"), done.stdout + done.stderr
         assert 1 <= done.stderr.count("requests for shadows are rejected") + done.stdout.count("unusable"), done.stderr

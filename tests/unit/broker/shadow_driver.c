@@ -3,8 +3,8 @@
 // A program to be killed: it does with the shadow service what the broker does, and says on stdout
 // what was published. tests/e2e/shadow_kill_test.py runs it.
 //
-//     shadow_driver run DATABASE      updates, gets and deletes, in turns of several; ends with
-//                                     "done"
+//     shadow_driver run DATABASE      updates and deletes, in turns of several; ends with "done"
+//     shadow_driver beside DATABASE   the same, committed on another thread
 //     shadow_driver check DATABASE    "X <version> <value>" for each thing
 //
 // The value of an update is the version that it should get. Published is said as "accepted X
@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "broker/shadow_service.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,15 @@ static void say(const char *format, ...)
 			return;
 }
 
+static unsigned published;
+static int woken[2] = {-1, -1};
+
+static void note_wake(void *ctx)
+{
+	(void)ctx;
+	(void)!write(woken[1], "", 1);
+}
+
 static char thing_of(const char *topic)
 {
 	return topic[strlen("$aws/things/")];
@@ -63,6 +73,7 @@ static void take_reply(void *ctx, const char *topic, struct lm_str payload)
 	lm_auto_json json_t *reply = NULL;
 
 	(void)ctx;
+	published++;
 	if (!strstr(topic, "/accepted") && !strstr(topic, "/rejected"))
 		return;
 	if (json_parse(payload, &reply, NULL) != LM_OK)
@@ -91,7 +102,8 @@ static uint64_t version_of(struct shadow_service *s, const char *thing)
 
 static void run_turn(struct shadow_service *s, unsigned turn)
 {
-	char filler[FILLER + 1];
+	char filler[FILLER + 1], byte;
+	unsigned before = published;
 
 	memset(filler, 'f', FILLER);
 	filler[FILLER] = '\0';
@@ -106,6 +118,8 @@ static void run_turn(struct shadow_service *s, unsigned turn)
 			send(s, name[0], "delete", "");
 	}
 	shadow_service_commit(s);
+	while (published == before && read(woken[0], &byte, 1) == 1)
+		shadow_service_commit(s);
 }
 
 static void check(struct shadow_service *s)
@@ -133,9 +147,11 @@ int main(int argc, char **argv)
 	if (err.rc)
 		say("unusable\n");
 	shadow_service_set_things(s, things, THINGS);
+	if (strcmp(argv[1], "beside") == 0 && pipe2(woken, O_CLOEXEC) == 0)
+		shadow_service_commit_beside(s, note_wake, NULL);
 	if (strcmp(argv[1], "check") == 0)
 		check(s);
-	for (unsigned turn = 0; turn < TURNS && strcmp(argv[1], "run") == 0; turn++)
+	for (unsigned turn = 0; turn < TURNS && strcmp(argv[1], "check") != 0; turn++)
 		run_turn(s, turn);
 	shadow_service_close(s);
 	say("done\n");
