@@ -46,7 +46,6 @@ enum {
 	LIMIT_OUTBOX_TAKEN = 64, ///< Keys of messages that an outbox has taken, not yet all.
 
 	LIMIT_DEVICE_STATUS = 1 << 20, ///< Of the broker's status.json.
-	LIMIT_DEVICE_FILES = 32 << 20, ///< Keys and certificates of LIMIT_DEVICES, as JSON.
 	LIMIT_EVENTS_FILE = 16 << 10,  ///< How far the engine's events were read.
 	LIMIT_CRASH_LOG = 8 << 10,     ///< The last lines of a container's log.
 	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.

@@ -633,7 +633,7 @@ static lm_rc take_files(const struct client_devices *c, int *ret_fd, struct lm_e
 		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", path);
 	if (unlink(path) < 0)
 		return lm_fail(err, LM_E_SYS, errno, "remove '%s': %m", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_size > LIMIT_DEVICE_FILES)
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_size > LIMIT_DEVICE_BUNDLE)
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not what the worker writes", path);
 	*ret_fd = lm_take_fd(fd);
 	return LM_OK;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { TASK_LIMIT_MS = 5 * 60 * 1000 };
+enum { TASK_LIMIT_MS = 15 * 60 * 1000 };
 
 struct device_task {
 	json_t *document;
@@ -80,7 +80,7 @@ static void on_device_task_exited(void *ctx, const struct worker_result *from)
 	}
 	if (t->timed_out && result.rc) {
 		result.rc = LM_E_TIMEOUT;
-		result.message = "it did not finish within five minutes and was ended";
+		result.message = "it did not finish within 15 minutes and was ended";
 	}
 	end_device_task(t, &result);
 }

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client devices, from the group file on: certificates, the broker and discovery, as long as the application is to run."""
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import ssl
+import stat
+
+import paho.mqtt.client
+import pytest
+
+from device import ARN
+from documents import success
+from metrics_test import measured
+from servers.local_broker import sanitized
+from servers.server import free_port, processes, run, wait_until
+from users import add_user
+
+THING = "arn:aws:iot:eu-west-1:123456789012:thing/"
+CONNECTOR = ARN.format(region="eu-west-1", version=7)
+STATUS_TOPIC = "dockerapplicationdeploymentconnector/message/status"
+WAIT_S = 60
+CORES = [{"Id": "core", "ThingArn": THING + "Gateway", "CertificateArn": "c"}]
+
+
+def things(*names, **more):
+    return [{"Id": name, "ThingArn": THING + name, "CertificateArn": "arn:aws:iot:eu-west-1:123456789012:cert/" + name, **more}
+            for name in names]
+
+
+def subscriptions(*triples):
+    def arn(end):
+        return end if end.startswith("arn:") or end in ("cloud", "GGShadowService") else THING + end
+    return [{"Id": f"s{number}", "Source": arn(source), "Subject": subject, "Target": arn(target)}
+            for number, (source, subject, target) in enumerate(triples)]
+
+
+@pytest.fixture(scope="session")
+def broker_user(sandbox):
+    return add_user("lmbroker")
+
+
+class Served:
+    """A device whose group has the things A and B."""
+
+    def __init__(self, device, image):
+        self.device, self.image = device, image
+        self.files = device.destination / "devices"
+        self.broker_port = device.host["devices"]["brokerPort"]
+        self.discovery_port = device.host["devices"]["discoveryPort"]
+
+    def group(self, names=("A", "B"), triples=(("A", "to/b", "B"), (CONNECTOR, STATUS_TOPIC, "B")), **more):
+        return self.device.local_group(["web"], self.image, arrays={
+            "Cores": CORES, "Devices": things(*names), "Subscriptions": subscriptions(*triples)}, **more)
+
+    @property
+    def status(self):
+        return self.device.status["devices"]
+
+    def wait_running(self):
+        """Both services; returns their process IDs."""
+        def running():
+            status = self.status
+            return status and all(status[name]["state"] == "running" and accepts(status[name]["port"])
+                                  for name in ("broker", "discovery")) and status
+
+        status = wait_until(running, WAIT_S, lambda: f"not served: {json.dumps(self.status)}\n{self.device.stderr}")
+        return status["broker"]["pid"], status["discovery"]["pid"]
+
+    def context(self, name):
+        context = ssl.create_default_context(cafile=str(self.files / name / "group-ca.pem"))
+        context.load_cert_chain(self.files / name / "device.pem", self.files / name / "device.key")
+        return context
+
+    def discover(self, name):
+        with socket.create_connection(("127.0.0.1", self.discovery_port), WAIT_S) as plain:
+            with self.context(name).wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+                tls.sendall(f"GET /greengrass/discover/thing/{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                received = b""
+                while piece := tls.recv(65536):
+                    received += piece
+        assert received.startswith(b"HTTP/1.1 200 "), received
+        return json.loads(received.partition(b"\r\n\r\n")[2])
+
+    def server_names(self):
+        """The names in the certificate of the broker, as the device A sees it."""
+        with socket.create_connection(("127.0.0.1", self.broker_port), WAIT_S) as plain:
+            with self.context("A").wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+                return {value for _, value in tls.getpeercert()["subjectAltName"]}
+
+    @contextlib.contextmanager
+    def client(self, name, *filters):
+        """A client of the broker, connected and subscribed; its queue has what it gets."""
+        client = paho.mqtt.client.Client(client_id=name)
+        client.tls_set_context(self.context(name))
+        got, ready = queue.Queue(), queue.Queue()
+        client.on_message = lambda _c, _u, message: got.put((message.topic, message.payload))
+        client.on_connect = lambda _c, _u, _f, code: client.subscribe([(text, 1) for text in filters]) if filters \
+            else ready.put(code)
+        client.on_subscribe = lambda *_: ready.put(0)
+        client.connect("127.0.0.1", self.broker_port, 60)
+        client.loop_start()
+        client.got = got
+        try:
+            assert ready.get(timeout=WAIT_S) == 0
+            yield client
+        finally:
+            client.loop_stop()
+            client.disconnect()
+
+
+def accepts(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        return True
+    return False
+
+
+def is_gone(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return ") Z " in file.read()
+    return True
+
+
+@pytest.fixture
+def served(device, local_image, broker_user, folder, programs):
+    mosquitto = folder / "mosquitto"
+    words = " ".join([*sanitized(programs / "lighterman_router.so"), "/usr/sbin/mosquitto"])
+    mosquitto.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    mosquitto.chmod(0o755)
+    device.host["devices"] = {"user": broker_user.name, "mosquitto": str(mosquitto), "brokerPort": free_port(),
+                              "discoveryPort": free_port(), "alpnPort": 0}
+    # The leak check cannot look into a hardened process that is not root.
+    device.environment["ASAN_OPTIONS"] = "detect_leaks=0"
+    return Served(device, local_image)
+
+
+def test_devices_are_served_from_the_deployment_to_the_stop(served, user, broker_user):
+    device = served.device
+    device.start()
+    assert device.status["devices"] is None
+    device.deploy(served.group())
+    pids = served.wait_running()
+
+    # The container's files, as the application's user; the state is root's.
+    for name in ("A", "B"):
+        for file in ("device.key", "device.pem", "group-ca.pem", "root-ca.pem"):
+            found = (served.files / name / file).stat()
+            assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o600, user.uid)
+    assert not (device.folder / "run/device-files.json").exists()
+    assert stat.S_IMODE((device.folder / "state/devices/ca").stat().st_mode) == 0o700
+    run_folder = (device.folder / "run/devices").stat()
+    assert (stat.S_IMODE(run_folder.st_mode), run_folder.st_uid, run_folder.st_gid) == (0o750, broker_user.uid, 0)
+    assert os.stat(f"/proc/{pids[0]}").st_uid == broker_user.uid
+
+    group = served.discover("A")["GGGroups"][0]
+    assert group["Cores"][0]["thingArn"] == THING + "Gateway"
+    assert all(place["PortNumber"] == served.broker_port for place in group["Cores"][0]["Connectivity"])
+    assert group["CAs"] == [(served.files / "A/group-ca.pem").read_text()]
+
+    with served.client("A") as a, served.client("B", "#") as b:
+        a.publish("to/b", b"hello", qos=1).wait_for_publish(WAIT_S)
+        assert b.got.get(timeout=WAIT_S) == ("to/b", b"hello")
+        device.wait_status(lambda status: status["devices"]["connected"] >= 2 and status["devices"]["routed"] >= 1)
+        samples = measured(device)
+        assert samples['lighterman_device_service_up{service="broker"}'] == 1
+        assert samples["lighterman_devices"] == 2 and samples["lighterman_device_messages_routed_total"] >= 1
+        listed = {entry["name"]: entry for entry in device.ask("device", action="list")["devices"]}
+        assert listed["A"]["connected"] and listed["A"]["in_group"]
+        # The connector is a client, too: its status comes by its subscription.
+        device.wait_status(lambda status: [broker["connected"] for broker in status["brokers"]] == [True])
+        device.deploy(served.group(key="other.yml"))
+        topic, message = b.got.get(timeout=WAIT_S)
+        assert topic == STATUS_TOPIC and json.loads(message) == success(key="other.yml")
+    assert served.wait_running() == pids  # nothing that they read has changed
+
+    assert device.cli("stop").returncode == 0
+    wait_until(lambda: all(map(is_gone, pids)), WAIT_S, "the services outlive the application")
+    assert not accepts(served.broker_port) and not accepts(served.discovery_port)
+    assert served.status["broker"]["state"] == served.status["discovery"]["state"] == "stopped"
+    device.cli("start")
+    served.wait_running()
+
+
+def test_services_that_are_killed_are_started_again(served):
+    device = served.device
+    device.start()
+    device.deploy(served.group())
+    before = served.wait_running()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(map(is_gone, before)), WAIT_S, "killed, but there")
+    after = served.wait_running()
+    assert not set(before) & set(after)
+    assert served.status["broker"]["failures"] == served.status["discovery"]["failures"] == 1
+    served.discover("B")
+
+
+def test_lightermands_end_is_theirs_and_its_start_too(served):
+    device = served.device
+    device.start()
+    device.deploy(served.group(StopContainersOnNewDeployment="False"))
+    for end in (device.stop, device.kill):
+        pids = served.wait_running()
+        end()
+        wait_until(lambda: all(map(is_gone, pids)), WAIT_S, "the services outlive lightermand")
+        device.start()
+        served.wait_running()
+        served.discover("A")
+    assert "Sanitizer" not in device.stderr
+
+
+def test_a_new_address_is_in_the_certificate(served):
+    device = served.device
+    device.start()
+    device.deploy(served.group())
+    pids = served.wait_running()
+    names = served.server_names()
+    run("ip", "link", "add", "lmdummy", "type", "dummy")
+    try:
+        run("ip", "link", "set", "lmdummy", "up")
+        run("ip", "address", "add", "10.99.98.97/24", "dev", "lmdummy")
+        assert "10.99.98.97" not in names
+        wait_until(lambda: "10.99.98.97" in served.server_names(), WAIT_S, lambda: f"not there: {served.server_names()}")
+        wait_until(lambda: "10.99.98.97" in [place["HostAddress"] for place in
+                                             served.discover("A")["GGGroups"][0]["Cores"][0]["Connectivity"]],
+                   WAIT_S, "not discovered")
+    finally:
+        run("ip", "link", "delete", "lmdummy")
+    assert served.wait_running() == pids  # told, not restarted
+
+
+def test_a_device_that_is_removed_is_turned_away(served):
+    device = served.device
+    device.start()
+    device.deploy(served.group())
+    served.wait_running()
+    with served.client("A"):
+        pass
+    assert device.ask("device", action="remove", name="A")["exit"] == 0
+    wait_until(lambda: b"200" not in answer_to(served, "A"), WAIT_S, "it still gets the group")
+    assert device.ask("device", action="add", name="A")["exit"] == 0
+    device.deploy(served.group(key="other.yml"))
+    wait_until(lambda: b"200" in answer_to(served, "A"), WAIT_S, "it does not get the group")
+    for request, words in (({"action": "list2"}, "add, list or remove"), ({"action": "add"}, "name"),
+                           ({"action": "add", "name": "../x"}, ""), ({"action": "remove", "name": "C"}, "C")):
+        answer = device.ask("device", **request)
+        assert answer["exit"] in (1, 2) and words in answer["message"], answer
+
+
+def answer_to(served, name):
+    try:
+        return b"200" if served.discover(name) else b""
+    except (AssertionError, OSError) as error:
+        return str(error).encode().split(b"\\r\\n")[0][:40].replace(b"200", b"") or b"refused"
+
+
+def test_a_group_without_devices_starts_nothing(served):
+    device = served.device
+    device.start()
+    device.deploy(device.local_group(["web"], served.image))
+    assert device.status["devices"] is None
+    assert not (device.folder / "state/devices").exists() and not (device.folder / "run/devices").exists()
+    assert "lighterman_device" not in device.cli("metrics").stdout
+    assert not processes("lighterman-discovery") and "devices" not in device.log
+    # One with devices, and back.
+    device.deploy(served.group())
+    pids = served.wait_running()
+    assert served.files.exists()
+    device.deploy(device.local_group(["web"], served.image, key="other.yml"))
+    wait_until(lambda: all(map(is_gone, pids)), WAIT_S, "the services outlive their group")
+    assert device.status["devices"] is None and not (served.files / "A").exists()
+
+
+def test_a_broker_that_cannot_run_keeps_nothing_from_running(served):
+    device = served.device
+    device.host["devices"]["mosquitto"] = "/nonexistent/mosquitto"
+    device.start()
+    device.deploy(served.group())
+    status = device.wait_status(lambda status: status["devices"]["discovery"]["state"] == "running")["devices"]
+    assert status["broker"]["state"] == "failed" and "/nonexistent/mosquitto" in status["broker"]["error"]
+    assert device.status["state"] == "running"
+
+
+def test_certificates_that_cannot_be_made_fail_the_deployment(served):
+    device = served.device
+    device.start()
+    (device.folder / "state/devices").write_text("in the way")
+    device.deploy(served.group(), status=1)
+    assert device.status["last_deployment"]["stage"] == "prepare"
+    assert "make certificates for the client devices" in device.status["last_deployment"]["message"]
+    (device.folder / "state/devices").unlink()
+    device.deploy(served.group())
+    served.wait_running()
