@@ -311,9 +311,11 @@ static void on_discovery_changed(void *ctx)
 /// `<runtimeDirectory>/devices`, where the broker's user makes its socket, and others pass through.
 static lm_rc make_run_folder(const struct client_devices *c, struct lm_err *err)
 {
+	enum { MODE = 0750 };
 	const struct host_devices *devices = &c->host->devices;
 	lm_auto(process_user_finish) struct process_user user = {0};
 	gid_t group = 0;
+	struct stat st;
 	lm_rc rc = c->is_root ? process_user_by_name(devices->user, &user, err) : LM_OK;
 
 	if (rc)
@@ -322,10 +324,14 @@ static lm_rc make_run_folder(const struct client_devices *c, struct lm_err *err)
 		rc = process_group_by_name(devices->local_group, &group, err);
 	if (rc)
 		return lm_wrap(err, "devices.localGroup");
-	if (mkdir(c->run_folder, 0700) < 0 && errno != EEXIST)
+	if (mkdir(c->run_folder, MODE) < 0 && errno != EEXIST)
 		return lm_fail(err, LM_E_SYS, errno, "create '%s': %m", c->run_folder);
 	lm_auto_close int fd = open(c->run_folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || (c->is_root && fchown(fd, user.uid, group) < 0) || fchmod(fd, 0750) < 0)
+	// What is right already is left alone: without CAP_FOWNER another's mode cannot be set.
+	if (fd < 0 || fstat(fd, &st) < 0 ||
+		((st.st_mode & 07777) != MODE && fchmod(fd, MODE) < 0) ||
+		(c->is_root && (st.st_uid != user.uid || st.st_gid != group) &&
+			fchown(fd, user.uid, group) < 0))
 		return lm_fail(err, LM_E_SYS, errno, "prepare '%s': %m", c->run_folder);
 	return LM_OK;
 }

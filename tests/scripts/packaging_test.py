@@ -45,9 +45,35 @@ def test_installs_a_unit_that_starts_the_installed_program(installed):
     assert "@" not in unit.replace("@system-service", "").replace("@resources", "")
 
 
-def test_the_unit_is_exposed_at_most_3_0(installed):
+UNITS = ("lighterman-broker.service", "lighterman-discovery.service")
+
+
+def test_installs_the_programs_and_units_for_client_devices(installed):
+    assert {path.name for path in (installed / "lib/lighterman").iterdir()} == {"lighterman-discovery", "lighterman_router.so"}
+    unit = (installed / "lib/systemd/system/lighterman-discovery.service").read_text(encoding="utf-8")
+    assert "\nExecStart=/usr/local/lib/lighterman/lighterman-discovery --folder " in unit
+    for name in UNITS:
+        assert "[Install]" not in (installed / "lib/systemd/system" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_for_client_devices_are_exposed_at_most_2_0(installed, name):
+    run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager",
+        installed / "lib/systemd/system" / name)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_for_client_devices_have_no_unknown_setting(installed, tmp_path, name):
+    unit = (installed / "lib/systemd/system" / name).read_text(encoding="utf-8")
+    path = tmp_path / name
+    unit = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
+    path.write_text(unit.replace("Documentation=", "#"), encoding="utf-8")
+    assert run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path) == ""
+
+
+def test_the_unit_is_exposed_at_most_3_1(installed):
     """Of 10. The application's user, the engine's socket and a destination anywhere have to stay possible."""
-    run("systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager",
+    run("systemd-analyze", "security", "--offline=true", "--threshold=31", "--no-pager",
         installed / "lib/systemd/system/lightermand.service")
 
 
@@ -72,6 +98,8 @@ WAITS = [
     (1, "LIST_MS", "worker/compose_down.c"),         # what still runs
     (2, "ANSWER_MS", "daemon/container_list.c"), # whether nothing runs: begun before the end, and after `down`
     (1, "DRAIN_MS", "daemon/daemon.c"),              # the last messages
+    (1, "GRACE_MS", "daemon/device_service.c"),      # the broker and discovery of client devices
+    (1, "ROUNDS", "sys/process.c"),                  # they are killed
 ]
 
 
