@@ -320,6 +320,42 @@ static void names_that_are_never_the_same_take_no_more_memory(void **state)
 	assert_int_equal(r.items[LIMIT_SERVICES].n, 50);
 }
 
+static void client_devices_have_their_families(void **state)
+{
+	const struct metrics m = {.devices = {.known = true,
+					  .broker_up = true,
+					  .discovery_failures = 3,
+					  .devices = 2500,
+					  .connected = 7,
+					  .routed = 11,
+					  .refused = 12,
+					  .cloud = -1}};
+	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_METRICS);
+
+	(void)state;
+	assert_true(metrics_write(&m, &out));
+	const char *text = lm_buf_cstr(&out);
+	assert_non_null(strstr(text, "\nlighterman_device_service_up{service=\"broker\"} 1\n"
+				     "lighterman_device_service_up{service=\"discovery\"} 0\n"));
+	assert_non_null(strstr(
+		text, "\nlighterman_device_service_failures_total{service=\"discovery\"} 3\n"));
+	assert_non_null(strstr(text, "\nlighterman_devices 2500\n"));
+	assert_non_null(strstr(text, "\nlighterman_device_connections 7\n"));
+	assert_non_null(strstr(text, "\nlighterman_device_messages_routed_total 11\n"));
+	assert_non_null(strstr(text, "\nlighterman_device_messages_refused_total 12\n"));
+	assert_null(strstr(text, "lighterman_device_cloud"));
+}
+
+static void a_group_without_them_has_none(void **state)
+{
+	const struct metrics m = {.devices = {.known = false}};
+	lm_auto_buf struct lm_buf out = LM_BUF(LIMIT_METRICS);
+
+	(void)state;
+	assert_true(metrics_write(&m, &out));
+	assert_null(strstr(lm_buf_cstr(&out), "lighterman_device"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +371,8 @@ int main(void)
 		cmocka_unit_test(what_is_over_the_ceiling_is_refused),
 		cmocka_unit_test(adds_up_by_service),
 		cmocka_unit_test(names_that_are_never_the_same_take_no_more_memory),
+		cmocka_unit_test(client_devices_have_their_families),
+		cmocka_unit_test(a_group_without_them_has_none),
 	};
 
 	return cmocka_run_group_tests_name("daemon/metrics", tests, NULL, finish);

@@ -29,7 +29,10 @@ struct fixture {
 	int secret_fd; ///< What it is handed.
 	lm_rc refuse;  ///< What `begin` answers.
 	bool cancel_at_begin;
-	unsigned stall_ms;      ///< For so long `begin` takes, and the loop stands still.
+	struct loop_timer *go; ///< If not NULL, each stage is deferred until it runs out.
+	bool cancel_when_deferred;
+	unsigned stall_ms; ///< For so long `begin` takes, and the loop stands still.
+	bool bare;
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
 	bool kill_when_shipped; ///< Then it has no end.
 	char *order;            ///< What it gets when it is idle for the first time.
@@ -85,6 +88,36 @@ static lm_rc on_begin(void *ctx, const char *stage, struct lm_err *err)
 	if (f->stall_ms > 0)
 		assert_int_equal(wait_ms(f->stall_ms, &WAIT_FOREVER, NULL), LM_OK);
 	return f->refuse ? lm_fail(err, f->refuse, 0, "not now") : LM_OK;
+}
+
+static bool on_defer(void *ctx, const char *stage)
+{
+	struct fixture *f = ctx;
+
+	if (f->go)
+		(void)lm_buf_printf(&f->events, "defer %s;", stage);
+	if (f->go)
+		loop_timer_start(f->go, 300, 0);
+	return f->go != NULL;
+}
+
+static void on_go(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	(void)lm_buf_puts(&f->events, "go;");
+	if (f->cancel_when_deferred)
+		worker_process_cancel(f->worker);
+	worker_process_go(f->worker);
+	worker_process_go(f->worker); // once is enough
+}
+
+static void on_device(void *ctx, const json_t *line)
+{
+	struct fixture *f = ctx;
+	const json_t *device = json_object_get(line, "device");
+
+	(void)lm_buf_printf(&f->events, "device %s;", device ? json_get_text(device, "name") : "s");
 }
 
 static void on_progress(void *ctx, const json_t *line)
@@ -165,8 +198,11 @@ static void run_bare(struct fixture *f, const char *script)
 		.document = document,
 		.lock_fd = -1,
 		.handover = {f->secret_fd, -1, -1, -1, -1},
-		.silence_ms = f->silence_ms};
+		.silence_ms = f->silence_ms,
+		.bare = f->bare};
 	const struct worker_process_events deploys = {.begin = on_begin,
+		.defers = on_defer,
+		.device = on_device,
 		.progress = on_progress,
 		.image = on_image,
 		.compose = on_compose,
@@ -217,6 +253,46 @@ static void a_worker_gets_its_document_and_a_go_for_each_stage(void **state)
 }
 
 /// Before it is hardened, a thief can have what it has.
+/// Deferred for longer than it may be silent.
+static void a_stage_that_is_deferred_waits_and_is_not_silent(void **state)
+{
+	struct fixture *f = *state;
+
+	f->silence_ms = 200;
+	f->go = loop_timer_create(f->loop, on_go, f);
+	run(f, "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go; echo "
+	       "\"$go\" >&2\n"
+	       "echo '{\"result\":\"success\",\"stage\":null,\"effect\":\"started\"}'");
+	loop_timer_destroy(f->go);
+	assert_string_equal(lm_buf_cstr(&f->events), "up begin;begin up;defer up;go;text go;");
+	assert_int_equal(f->verdict, WORKER_SUCCESS);
+}
+
+static void one_that_is_cancelled_meanwhile_does_not_begin(void **state)
+{
+	struct fixture *f = *state;
+
+	f->cancel_when_deferred = true;
+	f->go = loop_timer_create(f->loop, on_go, f);
+	run(f, "trap 'echo \"{\\\"result\\\":\\\"cancelled\\\"}\"; exit' TERM\n"
+	       "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go && echo "
+	       "began >&2");
+	loop_timer_destroy(f->go);
+	assert_null(strstr(lm_buf_cstr(&f->events), "began"));
+	assert_int_equal(f->verdict, WORKER_CANCELLED);
+}
+
+static void a_task_of_devices_has_lines_of_them_and_no_environment(void **state)
+{
+	struct fixture *f = *state;
+
+	f->bare = true;
+	run(f, "read -r job; echo '{\"device\":{\"name\":\"A\"}}'; echo '{\"devices\":{}}'\n"
+	       "echo '{\"result\":\"success\",\"stage\":null}'");
+	assert_string_equal(lm_buf_cstr(&f->events), "device A;device s;");
+	assert_int_equal(f->verdict, WORKER_SUCCESS);
+}
+
 static void a_worker_that_is_not_hardened_has_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -512,6 +588,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_worker_gets_its_document_and_a_go_for_each_stage),
+		TEST(a_stage_that_is_deferred_waits_and_is_not_silent),
+		TEST(one_that_is_cancelled_meanwhile_does_not_begin),
+		TEST(a_task_of_devices_has_lines_of_them_and_no_environment),
 		TEST(a_worker_that_is_not_hardened_has_nothing),
 		TEST(any_line_before_hardened_kills_the_worker),
 		TEST(a_worker_that_dies_has_failed),
