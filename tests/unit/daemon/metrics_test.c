@@ -338,7 +338,7 @@ static void client_devices_have_their_families(void **state)
 	assert_non_null(strstr(found, "\nlighterman_device_service_up{service=\"broker\"} 1\n"
 				      "lighterman_device_service_up{service=\"discovery\"} 0\n"));
 	assert_non_null(strstr(
-		text, "\nlighterman_device_service_failures_total{service=\"discovery\"} 3\n"));
+		found, "\nlighterman_device_service_failures_total{service=\"discovery\"} 3\n"));
 	assert_non_null(strstr(found, "\nlighterman_devices 2500\n"));
 	assert_non_null(strstr(found, "\nlighterman_device_connections 7\n"));
 	assert_non_null(strstr(found, "\nlighterman_device_messages_routed_total 11\n"));
