@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ enum {
 	RETRY_MS = 15 * 1000,
 	RETRY_MAX_MS = 10 * 60 * 1000,
 	WAIT_MAX_MS = 30 * 1000, ///< How long a deployment waits.
+	SOCKET_MS = 100,         ///< How often the broker's socket is looked for,
+	SOCKET_TRIES = 100,      ///< and how many times.
 	PORT_PRIVILEGED = 1024,  ///< Below, only root listens.
 };
 
@@ -74,6 +77,8 @@ struct client_devices {
 	unsigned generation; ///< 0: none with devices.
 	bool active;         ///< It is served.
 	size_t devices, subscriptions;
+	struct loop_timer *socket_timer;
+	unsigned socket_tries;
 	struct host_broker local; ///< Our own connection; no `socket`: the group wants none.
 
 	// How its files are kept up to date:
@@ -278,13 +283,34 @@ static void take_group(struct client_devices *c, unsigned generation, const stru
 	set_local(c, group);
 }
 
-/// The connection of ours is there while the broker is.
+/// The connection of ours is there while the broker is, and once that has made its socket.
 static void update_local(struct client_devices *c)
 {
 	bool is_up = c->active && c->local.socket &&
 		     device_service_state(c->broker) == DEVICE_SERVICE_RUNNING;
 
+	loop_timer_stop(c->socket_timer);
+	if (is_up && access(c->local.socket, F_OK) < 0 && c->socket_tries < SOCKET_TRIES) {
+		c->socket_tries++;
+		loop_timer_start(c->socket_timer, SOCKET_MS, 0);
+		return;
+	}
+	c->socket_tries = 0;
 	mqtt_brokers_set_local(c->brokers, is_up ? &c->local : NULL);
+}
+
+static void on_socket_timer(void *ctx)
+{
+	update_local(ctx);
+}
+
+/// What a broker that was killed has left; another one makes its own.
+static void remove_broker_socket(const struct client_devices *c)
+{
+	lm_auto_free char *path = lm_path_join(c->run_folder, "broker.sock");
+
+	if (!device_service_is_unit(c->broker) && device_service_pid(c->broker) == 0)
+		(void)unlink(path);
 }
 
 // Services ----------------------------------------------------------------------------------------
@@ -295,6 +321,7 @@ static void on_broker_changed(void *ctx)
 {
 	struct client_devices *c = ctx;
 
+	remove_broker_socket(c);
 	update_local(c);
 	check_exited(c);
 	note_change(c);
@@ -380,6 +407,7 @@ static lm_rc run_services(
 		rc = set_programs(c, err);
 	if (rc)
 		return rc;
+	remove_broker_socket(c);
 	act_on(c->broker, broker);
 	act_on(c->discovery, discovery);
 	return LM_OK;
@@ -674,6 +702,20 @@ bool client_devices_prepare(struct client_devices *c, const struct group *group,
 	device_tasks_add(
 		c->tasks, make_document(c, "prepare", group), on_prepared, &c->preparation);
 	return true;
+}
+
+int client_devices_prepare_nothing(const struct client_devices *c)
+{
+	static const char nothing[] = "{\"format\":1,\"ca\":\"\",\"things\":{}}";
+	struct lm_err ignored; // then they stay
+
+	if (access(c->folder, F_OK) < 0)
+		return -1;
+	lm_auto_close int fd = memfd_create("devices", MFD_CLOEXEC);
+	if (fd < 0 || lm_fd_write_all(fd, "devices", lm_str(nothing), &ignored) != LM_OK ||
+		lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	return lm_take_fd(fd);
 }
 
 void client_devices_cancel(struct client_devices *c)
@@ -1017,6 +1059,7 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	c->due = loop_timer_create(loop, on_apply_due, c);
 	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
 	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);
+	c->socket_timer = loop_timer_create(loop, on_socket_timer, c);
 	remove_files(c);
 	return c;
 }
@@ -1039,6 +1082,7 @@ void client_devices_destroy(struct client_devices *c)
 	loop_timer_destroy(c->due);
 	loop_timer_destroy(c->wait_limit);
 	loop_timer_destroy(c->exit_timer);
+	loop_timer_destroy(c->socket_timer);
 	while (c->requests) {
 		struct device_request *r = c->requests;
 

@@ -43,6 +43,9 @@ typedef void client_devices_prepared(void *ctx, int files_fd, const struct lm_er
 /// False: the group has none, and nothing is done.
 bool client_devices_prepare(struct client_devices *c, const struct group *group,
 	client_devices_prepared *done, void *ctx);
+/// The same for a group that has none, in place of one that had, whose files are to be removed: a
+/// descriptor of an empty list; the caller closes. -1: there was none.
+int client_devices_prepare_nothing(const struct client_devices *c);
 /// `done` comes sooner, with LM_E_CANCELLED.
 void client_devices_cancel(struct client_devices *c);
 

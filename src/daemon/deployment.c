@@ -307,6 +307,7 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
 	if (client_devices_prepare(d->devices, group, on_devices_prepared, d))
 		return;
-	if (deployment_start_worker_of(d, -1, &err))
+	lm_auto_close int nothing = client_devices_prepare_nothing(d->devices);
+	if (deployment_start_worker_of(d, nothing, &err))
 		fail_to_start(d, &err);
 }

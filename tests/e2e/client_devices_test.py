@@ -220,7 +220,7 @@ def test_a_new_address_is_in_the_certificate(served):
     device.deploy(served.group())
     pids = served.wait_running()
     names = served.server_names()
-    run("ip", "link", "add", "lmdummy", "type", "dummy")
+    run("ip", "link", "add", "lmdummy", "type", "veth", "peer", "name", "lmdummy2")
     try:
         run("ip", "link", "set", "lmdummy", "up")
         run("ip", "address", "add", "10.99.98.97/24", "dev", "lmdummy")
