@@ -4,6 +4,7 @@
 That a message does not come is shown by the next one, END, which goes the same way behind it.
 """
 import signal
+from random import Random
 
 import pytest
 from paho.mqtt.client import MQTTv5
@@ -392,6 +393,57 @@ def test_without_a_table_the_broker_does_not_start(local_broker):
             local_broker.write("router.json", text)
         done = run(*sanitized(local_broker.plugin), "mosquitto", "-c", local_broker.folder / "mosquitto.conf", check=False)
         assert done.returncode != 0 and words in done.stderr, done.stderr
+
+
+LEVELS = ("a", "b", "", "$x", "ab")
+
+
+def matches(subject, topic):
+    """As Greengrass V1 and MQTT say, written down once more, by levels."""
+    wanted, levels = subject.split("/"), topic.split("/")
+    if topic.startswith("$") and not subject.startswith("$"):
+        return False
+    if wanted[-1] == "#":
+        wanted.pop()
+        if len(levels) <= len(wanted):
+            return False
+        levels = levels[:len(wanted)]
+    return len(wanted) == len(levels) and all(one in ("+", other) for one, other in zip(wanted, levels))
+
+
+def random_subject(random):
+    levels = random.choices(LEVELS + ("+", "+"), k=random.randint(1, 3))
+    if random.random() < 0.3:
+        levels[-1] = "#"
+    return "/".join(levels) or "a"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_message_reaches_exactly_whom_the_table_says(local_broker, seed):
+    """Random tables, one after the other in the same broker, and random messages."""
+    random = Random(seed)
+    devices = ["A", "B", "C", "D", "E"]
+    peers = [*devices, FUNCTION, CONNECTOR]
+    local_broker.add(*devices).route(FUNCTION, END, "A").start()
+    clients = {name: local_broker.connect(name, "#", "$x/#") for name in peers}
+    for _ in range(4):
+        table = [(random.choice(peers), random_subject(random), random.choice(peers)) for _ in range(random.choice((5, 30, 150)))]
+        local_broker.table["subscriptions"].clear()
+        for subscription in table + [(FUNCTION, END, name) for name in peers]:
+            local_broker.route(*subscription)
+        local_broker.reload()
+        expected = {name: [] for name in peers}
+        for number in range(100):
+            source, topic = random.choice(peers), "/".join(random.choices(LEVELS, k=random.randint(1, 4))) or "a"
+            clients[source].publish(topic, str(number).encode())
+            for name in {target for origin, subject, target in table if origin == source and matches(subject, topic)}:
+                expected[name].append((topic, str(number).encode()))
+        clients[FUNCTION].publish(END)
+        for name in peers:
+            received = []
+            while (message := clients[name].next()).topic != END:
+                received.append((message.topic, message.payload))
+            assert received == expected[name], name
 
 
 def test_the_largest_table_is_loaded_while_messages_flow(broker):
