@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "broker/cloud.h"
 #include "broker/delivery.h"
 #include "broker/identity.h"
 #include "broker/local_clients.h"
@@ -28,9 +29,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/// Local client IDs of the bridges to the cloud begin with it; nobody else's do.
-#define BRIDGE_PREFIX "local.lighterman-cloud-"
-
 struct plugin {
 	mosquitto_plugin_id_t *id;
 	char *table_path;
@@ -41,6 +39,7 @@ struct plugin {
 	struct status_file *status_file;
 	struct shadow_service *shadows; ///< NULL: none.
 	pthread_t loop;                 ///< The thread of mosquitto, and of all here.
+	struct cloud *cloud;
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
@@ -67,11 +66,17 @@ static void name_shadows(struct plugin *p)
 {
 	const struct router_table *table = routes_table(p->routes);
 	lm_auto_free const char **names = lm_xcalloc(table->devices_n + 1, sizeof(*names));
+	size_t synchronized = 0;
 
 	for (size_t i = 0; i < table->devices_n; i++)
 		names[i] = table->devices[i].name;
 	if (p->shadows)
 		shadow_service_set_things(p->shadows, names, table->devices_n);
+	for (size_t i = 0; i < table->devices_n; i++) {
+		if (table->devices[i].sync)
+			names[synchronized++] = table->devices[i].name;
+	}
+	cloud_set(p->cloud, table->cloud, names, synchronized);
 }
 
 static lm_rc load_table(struct plugin *p, struct routes **ret, struct lm_err *err)
@@ -196,6 +201,7 @@ static int on_disconnect(int event, void *data, void *userdata)
 
 	(void)event;
 	delivery_disconnect(&p->delivery);
+	cloud_disconnected(p->cloud, mosquitto_client_id(e->client));
 	if (local_clients_disconnect(
 		    p->clients, e->client, mosquitto_client_id(e->client), lm_clock_wall_ms()))
 		status_file_touch(p->status_file);
@@ -210,10 +216,12 @@ static bool is_for(const struct plugin *p, const struct route_match *match, cons
 }
 
 /// What is being delivered, to those of its targets that are no clients of the broker. `client_id`:
-/// who published it; NULL: the cloud.
+/// who published it; NULL: the cloud, to which nothing of its own goes back.
 static void hand_on(
 	struct plugin *p, const char *client_id, const char *topic, struct lm_str payload)
 {
+	if (client_id && is_for(p, &p->delivery.match, ROUTER_CLOUD))
+		(void)cloud_forward(p->cloud, topic, payload);
 	if (p->shadows && is_for(p, &p->delivery.match, ROUTER_SHADOW_SERVICE))
 		shadow_service_request(p->shadows, client_id, lm_str(topic), payload);
 }
@@ -324,16 +332,16 @@ static int on_acl_check(int event, void *data, void *userdata)
 static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
 {
 	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ROUTER_CLOUD));
+	struct lm_str payload = {e->payload, e->payloadlen};
 
 	status_file_touch(p->status_file);
-	if (!delivery_is_reserved(lm_str(e->topic)) &&
+	if (cloud_receive(p->cloud, e->topic, payload) == CLOUD_ROUTE &&
 		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
 		p->counts.routed++;
-		hand_on(p, NULL, e->topic, (struct lm_str){e->payload, e->payloadlen});
+		hand_on(p, NULL, e->topic, payload);
 		return MOSQ_ERR_SUCCESS;
 	}
 	delivery_end(&p->delivery);
-	p->counts.refused++;
 	return MOSQ_ERR_ACL_DENIED;
 }
 
@@ -348,7 +356,7 @@ static int on_message(int event, void *data, void *userdata)
 	p->delivery.connecting = NULL;
 	if (delivery_is_of(&p->delivery, e->client, e->topic))
 		return MOSQ_ERR_SUCCESS;
-	if (id && lm_str_starts(lm_str(id), LM_STR(BRIDGE_PREFIX)))
+	if (cloud_is_bridge(id))
 		return route_from_cloud(p, e);
 	delivery_end(&p->delivery);
 	return MOSQ_ERR_ACL_DENIED;
@@ -365,6 +373,35 @@ static void publish_shadow_reply(void *ctx, const char *topic, struct lm_str pay
 	if (!broker_publish(topic, payload, 0))
 		report_refusal(&p->report, "shadow reply", LM_STR(ROUTER_SHADOW_SERVICE),
 			lm_str(topic), "it is too large or memory is out");
+
+	const struct router_endpoint *service =
+		routes_endpoint(p->routes, LM_STR(ROUTER_SHADOW_SERVICE));
+	struct route_match match = {.n = 0};
+	if (service)
+		routes_match(p->routes, service, lm_str(topic), &match);
+	if (is_for(p, &match, ROUTER_CLOUD))
+		(void)cloud_forward(p->cloud, topic, payload);
+}
+
+static bool publish_to_bridge(void *ctx, const char *topic, struct lm_str payload)
+{
+	(void)ctx;
+	return broker_publish(topic, payload, 1);
+}
+
+/// mosquitto writes its database when it gets this signal, in its next turn.
+static void save_queues(void *ctx)
+{
+	(void)ctx;
+	(void)raise(SIGUSR1);
+}
+
+static void report_cloud(
+	void *ctx, const char *kind, struct lm_str who, struct lm_str what, const char *why)
+{
+	struct plugin *p = ctx;
+
+	report_refusal(&p->report, kind, who, what, why);
 }
 
 static json_t *shadow_status(const struct plugin *p)
@@ -380,6 +417,7 @@ static json_t *shadow_status(const struct plugin *p)
 static void write_status(struct plugin *p, uint64_t now_mono_ms)
 {
 	lm_auto_json json_t *shadows = shadow_status(p);
+	lm_auto_json json_t *cloud = cloud_status(p->cloud);
 	struct router_status status = {
 		.started_ms = p->started_ms,
 		.table_loaded_ms = p->table_loaded_ms,
@@ -387,6 +425,7 @@ static void write_status(struct plugin *p, uint64_t now_mono_ms)
 		.counts = p->counts,
 		.clients = p->clients,
 		.shadows = shadows,
+		.cloud = cloud,
 	};
 	struct lm_err err = {0};
 
@@ -419,8 +458,11 @@ static int on_turn(int event, void *data, void *userdata)
 	p->reloading = false;
 	if (p->stuck)
 		free_stuck_clients(p);
+	cloud_tick(p->cloud, now_mono_ms);
 	if (p->shadows)
 		shadow_service_commit(p->shadows);
+	if (cloud_changed(p->cloud))
+		status_file_touch(p->status_file);
 	delivery_tick(&p->delivery);
 	report_tick(&p->report, now_mono_ms);
 	if (status_file_is_due(p->status_file, now_mono_ms))
@@ -454,6 +496,7 @@ static const char *plugin_option(const struct mosquitto_opt *options, int n, con
 
 static void plugin_destroy(struct plugin *p)
 {
+	cloud_destroy(p->cloud);
 	shadow_service_close(p->shadows);
 	(void)signal(SIGURG, SIG_DFL);
 	local_clients_destroy(p->clients);
@@ -503,7 +546,22 @@ static void open_shadows(struct plugin *p, const char *database)
 	prepare_wake(p);
 	if (err.rc)
 		report_error("shadows cannot be used: %s", err.msg);
-	name_shadows(p);
+}
+
+/// mosquitto keeps its own database in the same folder.
+static void open_cloud(struct plugin *p, const char *shadows)
+{
+	lm_auto_free char *queues =
+		shadows ? lm_xasprintf("%.*smosquitto.db", (int)(lm_path_base(shadows) - shadows),
+				  shadows)
+			: NULL;
+
+	p->cloud = cloud_create(&(struct cloud_setup){.shadows = p->shadows,
+		.publish = publish_to_bridge,
+		.save = save_queues,
+		.report = report_cloud,
+		.ctx = p,
+		.database = queues});
 }
 
 static lm_rc plugin_open(
@@ -525,6 +583,8 @@ static lm_rc plugin_open(
 	p->clients = local_clients_create(p->routes);
 	delivery_init(&p->delivery, p->routes);
 	open_shadows(p, plugin_option(options, n, "shadows"));
+	open_cloud(p, plugin_option(options, n, "shadows"));
+	name_shadows(p);
 	return LM_OK;
 }
 
