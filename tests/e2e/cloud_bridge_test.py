@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bridge to the cloud: mosquitto.conf as broker_config writes it, the plugin, and a stand-in for AWS IoT Core that ends
 a connection on what the real one does not take."""
+import contextlib
 import json
 import pathlib
 import signal
@@ -134,26 +135,31 @@ def test_connects_as_aws_iot_wants_it(broker, core):
     assert set(core.hellos) == {("localhost", None)}
 
 
-@pytest.mark.parametrize("port", [443])
-def test_asks_for_alpn_on_port_443(folder, authority, programs, driver, port):
-    server = IotCore(folder / "iot-core", authority, port=port)
-    broker = BridgedBroker(folder / "local-broker", authority, programs, server, driver)
-    server.start()
-    try:
-        broker.add("A").route("A", END, "cloud").start()
-        server.wait_connected("Grp_Core-c00")
-        assert set(server.hellos) == {("localhost", "x-amzn-mqtt-ca")}
-        assert not server.violations
-    finally:
-        broker.stop()
-        server.stop()
+@pytest.fixture
+def another_core(folder, authority, programs, driver):
+    """Makes a core, and a broker with A and a route to it."""
+    with contextlib.ExitStack() as stack:
+        def make(**settings):
+            server = IotCore(folder / "another-core", authority, **settings).start()
+            stack.callback(server.stop)
+            broker = BridgedBroker(folder / "its-broker", authority, programs, server, driver)
+            stack.callback(broker.stop)
+            broker.add("A").route("A", END, "cloud").start()
+            return server, broker
+        yield make
 
 
-def test_does_not_connect_to_a_server_of_another_name(broker, core):
-    broker.endpoint = "localhost."
-    broker.start()
-    wait_until(lambda: "certificate" in broker.log(200) or "hostname" in broker.log(200), WAIT_S, lambda: broker.log(200))
-    assert core.connects == []
+def test_asks_for_alpn_on_port_443(another_core):
+    server, _ = another_core(port=443)
+    server.wait_connected("Grp_Core-c00")
+    assert set(server.hellos) == {("localhost", "x-amzn-mqtt-ca")}
+    assert not server.violations
+
+
+def test_does_not_connect_to_a_server_of_another_name(another_core):
+    server, broker = another_core(certificate_host="elsewhere.example")
+    wait_until(lambda: "host name verification failed" in broker.log(200), WAIT_S, lambda: broker.log(200))
+    assert server.connects == []
 
 
 def test_more_filters_than_a_connection_may_have_get_more_connections(broker, core):

@@ -23,9 +23,9 @@ class IotCore(Server):
     """`port` is for devices. stop_front() is an outage: connections end, none are taken, sessions live on for
     start_front()."""
 
-    def __init__(self, folder, authority, host="localhost", port=None):
+    def __init__(self, folder, authority, host="localhost", port=None, certificate_host=None):
         super().__init__(folder)
-        self.authority, self.host = authority, host
+        self.authority, self.host, self.certificate_host = authority, host, certificate_host or host
         self.port, self.back_port = port or free_port(), free_port()
         self.front = None
         self.hellos, self.connects, self.filters, self.violations = [], [], {}, []
@@ -76,7 +76,7 @@ class Front:
         self.core = core
         self.pairs, self.lock = {}, threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", core.port))
-        certificate, key = core.authority.issue("iot-core", hosts=(core.host,))
+        certificate, key = core.authority.issue(f"iot-core-{core.certificate_host}", hosts=(core.certificate_host,))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
         self.context.load_verify_locations(core.authority.certificate)
