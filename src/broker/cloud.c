@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 
 enum {
-	/// A reply comes within a second, or after the bridge has its connection again. Each
-	/// repetition waits in the bridge's queue.
-	REPLY_WAIT_MS = 60 * 1000,
+	/// A reply comes within a second; at the first start maybe before the bridge has subscribed
+	/// to it. While the cloud is away each repetition waits in the bridge's queue.
+	REPLY_WAIT_MS = 5 * 1000,
 	REPLY_WAIT_MAX_MS = 20 * 60 * 1000,
 	/// After an answer that may be another one next time: throttled, no permission yet.
 	REFUSED_WAIT_MS = 30 * 1000,
@@ -34,6 +34,7 @@ enum {
 
 	CLOUD_SLASHES_MAX = 7,
 	TOKEN_SIZE = 48,
+	MESSAGE_SHOWN = 100,
 };
 
 /// A request that waits for its reply.
@@ -395,9 +396,11 @@ static void reply_accepted(struct cloud *c, struct cloud_thing *t, struct shadow
 static void reply_rejected(struct cloud *c, struct cloud_thing *t, struct shadow_sync_reply *reply)
 {
 	enum shadow_sync_request kind = t->request->kind;
-	const char *message = json_get_text(reply->body, "message");
-	lm_auto_free char *why = lm_xasprintf("AWS IoT answers %s with %d, '%.200s'",
-		shadow_sync_request_name(kind), reply->code, message ? message : "");
+	char shown[4 * MESSAGE_SHOWN + 32];
+	lm_auto_free char *why = lm_xasprintf("AWS IoT answers %s with %d, '%s'",
+		shadow_sync_request_name(kind), reply->code,
+		lm_str_shorten(lm_str(json_get_text(reply->body, "message")), MESSAGE_SHOWN, shown,
+			sizeof(shown)));
 
 	if (reply->code == 404 && kind == SHADOW_SYNC_ASK_DELETE) {
 		reply_to_change(c, t, 0);
@@ -544,7 +547,8 @@ static void cloud_look_again(struct cloud *c)
 	if (c->now_ms < c->look_ms)
 		return;
 	c->look_ms = c->now_ms + LOOK_AGAIN_MS;
-	c->things[c->look_next % c->things_n].ask = true;
+	if (!c->things[c->look_next].request)
+		c->things[c->look_next].ask = true;
 	c->look_next = (c->look_next + 1) % c->things_n;
 }
 

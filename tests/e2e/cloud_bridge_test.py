@@ -72,7 +72,7 @@ def core(folder, authority):
 
 @pytest.fixture
 def driver(request):
-    return pathlib.Path(request.config.getoption("--programs")).parent / "tests/unit/devices/broker_config_driver"
+    return pathlib.Path(request.config.getoption("--programs")).parent / "tests/unit/broker/broker_config_driver"
 
 
 @pytest.fixture
