@@ -314,8 +314,7 @@ int client_request(const struct call *call, const json_t *request, const char *n
 		if (!message)
 			(void)lm_fail(
 				&why, LM_E_PROTOCOL, 0, "lightermand's answer has no %s", name);
-		return output_fail(call,
-			reported > 0 && reported <= EXIT_USAGE ? (int)reported : EXIT_FAILED,
+		return output_fail(call, reported == EXIT_INVALID ? EXIT_INVALID : EXIT_FAILED,
 			message ? message : why.msg);
 	}
 	*ret = json_incref(member);

@@ -48,7 +48,7 @@ lm_rc client_ask(const char *socket_path, const char *command, const struct wait
 /// Sends the command `name` and hands over the member of the same name in the answer, which must be
 /// of that type: a new reference. A failure is reported. Returns the exit status.
 int client_query(const struct call *call, const char *name, json_type type, json_t **ret);
-/// As client_query, with a whole request (borrowed), for the member `name` of its answer. A last
-/// line that reports a failure is reported, and its exit status returned.
+/// As client_query, with a whole request (borrowed), for the member `name` of its answer.
+/// EXIT_INVALID: lightermand says that the request is to blame.
 int client_request(const struct call *call, const json_t *request, const char *name, json_type type,
 	json_t **ret);
