@@ -380,8 +380,10 @@ static lm_rc set_programs(const struct client_devices *c, struct lm_err *err)
 	const char *const broker[] = {devices->mosquitto, "-c", config, NULL};
 	const char *const discovery[] = {
 		program, "--folder", folder, c->is_root ? "--user" : NULL, devices->user, NULL};
-	device_service_set(c->broker, broker, becomes ? devices->user : NULL);
-	device_service_set(c->discovery, discovery, NULL);
+	const char *owner = c->is_root ? devices->user : NULL;
+
+	device_service_set(c->broker, broker, becomes ? devices->user : NULL, owner);
+	device_service_set(c->discovery, discovery, NULL, owner);
 	return LM_OK;
 }
 

@@ -41,7 +41,7 @@ enum unit_call { CALL_NONE, CALL_START, CALL_RELOAD, CALL_RESTART, CALL_STOP, CA
 
 struct device_service {
 	struct loop *loop;
-	char *name, *lock, *unit, *systemctl, *user;
+	char *name, *lock, *unit, *systemctl, *user, *owner;
 	char **argv;
 	loop_cb *changed;
 	void *ctx;
@@ -206,11 +206,12 @@ static void on_service_child(void *ctx, int wait_status)
 	on_service_ended(s, wait_status);
 }
 
-/// Takes the lock, or finds out who has it. LM_E_CONFLICT.
+/// Takes the lock, or finds out who has it. LM_E_CONFLICT. The child gets a descriptor that it
+/// cannot write with: what it could write there, the next lightermand would end.
 static lm_rc take_service_lock(
 	const struct device_service *s, int *ret_fd, pid_t *ret_holder, struct lm_err *err)
 {
-	lm_auto_close int fd = open(s->lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	lm_auto_close int fd = open(s->lock, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	char text[32];
 	uint64_t pid = 0;
 
@@ -225,18 +226,36 @@ static lm_rc take_service_lock(
 		*ret_holder = (pid_t)pid;
 		return LM_E_CONFLICT;
 	}
-	if (ftruncate(fd, 0) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "write '%s': %m", s->lock);
 	*ret_fd = lm_take_fd(fd);
 	return LM_OK;
 }
 
-static lm_rc note_holder(int lock_fd, const char *path, pid_t pid, struct lm_err *err)
+static lm_rc note_holder(const char *path, pid_t pid, struct lm_err *err)
 {
+	lm_auto_close int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	char text[32];
 
+	if (fd < 0)
+		return lm_fail(err, LM_E_SYS, errno, "write '%s': %m", path);
 	(void)snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	return lm_fd_write_all(lock_fd, path, lm_str(text), err);
+	return lm_fd_write_all(fd, path, lm_str(text), err);
+}
+
+/// Whether a process leads a session, as each service does, and is its owner's: the number of one
+/// that has ended may be another program's by now.
+static bool may_be_service(const struct device_service *s, pid_t pid)
+{
+	lm_auto(process_user_finish) struct process_user owner = {.uid = geteuid()};
+	lm_auto_free char *path = lm_xasprintf("/proc/%ld/status", (long)pid);
+	lm_auto_buf struct lm_buf text = LM_BUF(64 << 10);
+	lm_auto_free char *line = NULL;
+	struct lm_err ignored;
+
+	if (pid <= 0 || getsid(pid) != pid || lm_file_read(path, &text, &ignored) != LM_OK ||
+		(s->owner && process_user_by_name(s->owner, &owner, &ignored) != LM_OK))
+		return false;
+	line = lm_xasprintf("\nUid:\t%u\t", (unsigned)owner.uid);
+	return strstr(lm_buf_cstr(&text), line) != NULL;
 }
 
 static lm_rc make_out_pipe(struct device_service *s, int *ret_theirs, struct lm_err *err)
@@ -298,7 +317,7 @@ static lm_rc start_child(struct device_service *s, int lock_fd, struct lm_err *e
 	s->since_ms = lm_clock_mono_ms();
 	loop_fd_set(s->out_watch, POLLIN);
 	rc = loop_child_create(s->loop, s->pid, on_service_child, s, &s->child, err);
-	return rc ? rc : note_holder(lock_fd, s->lock, s->pid, err);
+	return rc ? rc : note_holder(s->lock, s->pid, err);
 }
 
 static void kill_child(struct device_service *s)
@@ -320,9 +339,9 @@ static void end_left(struct device_service *s, pid_t holder)
 		s->left = holder;
 		s->left_since_ms = now_ms;
 		lm_warn("%s of an earlier lightermand is still running, ending it", s->name);
-		if (holder > 0)
+		if (may_be_service(s, holder))
 			(void)kill(holder, SIGTERM);
-	} else if (holder > 0 && now_ms - s->left_since_ms > GRACE_MS) {
+	} else if (may_be_service(s, holder) && now_ms - s->left_since_ms > GRACE_MS) {
 		process_kill_session(holder, SIGKILL);
 		s->left_since_ms = now_ms;
 	}
@@ -625,7 +644,8 @@ static void free_argv(char **argv)
 	free(argv);
 }
 
-void device_service_set(struct device_service *s, const char *const *argv, const char *user)
+void device_service_set(
+	struct device_service *s, const char *const *argv, const char *user, const char *owner)
 {
 	size_t n = 0;
 
@@ -637,6 +657,8 @@ void device_service_set(struct device_service *s, const char *const *argv, const
 		s->argv[i] = lm_xstrdup(argv[i]);
 	free(s->user);
 	s->user = user ? lm_xstrdup(user) : NULL;
+	free(s->owner);
+	s->owner = owner ? lm_xstrdup(owner) : NULL;
 }
 
 struct device_service *device_service_create(
@@ -653,7 +675,7 @@ struct device_service *device_service_create(
 		.ctx = settings->ctx,
 		.out_fd = -1,
 		.pid_fd = -1};
-	device_service_set(s, settings->argv, settings->user);
+	device_service_set(s, settings->argv, settings->user, settings->owner);
 	s->timer = loop_timer_create(loop, on_service_timer, s);
 	s->call_limit = loop_timer_create(loop, on_call_limit, s);
 	return s;
@@ -673,5 +695,6 @@ void device_service_destroy(struct device_service *s)
 	free(s->unit);
 	free(s->systemctl);
 	free(s->user);
+	free(s->owner);
 	free(s);
 }

@@ -35,6 +35,7 @@ struct device_service_settings {
 	const char *name;        ///< For messages: "the broker".
 	const char *const *argv; ///< NULL-ended; argv[0] is an absolute path.
 	const char *user;        ///< What the child becomes; NULL: it stays what we are.
+	const char *owner;       ///< Whose it is in the end, by its own doing; NULL: ours.
 	const char *lock;        ///< Path of the file that a child holds a lock on.
 	const char *unit;        ///< A unit of systemd; NULL: it is a child.
 	const char *systemctl;   ///< Path of systemctl; for a unit.
@@ -45,8 +46,9 @@ struct device_service_settings {
 /// `settings` is copied. Nothing is started.
 struct device_service *device_service_create(
 	struct loop *loop, const struct device_service_settings *settings);
-/// Other arguments, or another user, from the next start on.
-void device_service_set(struct device_service *s, const char *const *argv, const char *user);
+/// Other arguments, or other users, from the next start on.
+void device_service_set(
+	struct device_service *s, const char *const *argv, const char *user, const char *owner);
 /// A child that still runs is killed. Takes NULL.
 void device_service_destroy(struct device_service *s);
 LM_DEFINE_CLEANUP(struct device_service, device_service_destroy)

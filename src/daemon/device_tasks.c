@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { TASK_LIMIT_MS = 15 * 60 * 1000 };
+enum {
+	TASK_LIMIT_MS = 5 * 60 * 1000,
+	DEVICE_MS = 3000, ///< More for each device: a small processor makes a key a second.
+};
 
 struct device_task {
 	json_t *document;
@@ -80,9 +83,16 @@ static void on_device_task_exited(void *ctx, const struct worker_result *from)
 	}
 	if (t->timed_out && result.rc) {
 		result.rc = LM_E_TIMEOUT;
-		result.message = "it did not finish within 15 minutes and was ended";
+		result.message = "it did not finish in time and was ended";
 	}
 	end_device_task(t, &result);
+}
+
+static uint64_t task_limit_ms(const json_t *document)
+{
+	const json_t *devices = json_object_get(json_object_get(document, "group"), "Devices");
+
+	return TASK_LIMIT_MS + (uint64_t)json_array_size(devices) * DEVICE_MS;
 }
 
 static lm_rc start_device_task(struct device_tasks *t, struct lm_err *err)
@@ -111,7 +121,7 @@ static lm_rc start_device_task(struct device_tasks *t, struct lm_err *err)
 	if (rc)
 		json_decref(lm_take(t->lines));
 	else
-		loop_timer_start(t->limit, TASK_LIMIT_MS, 0);
+		loop_timer_start(t->limit, task_limit_ms(t->first->document), 0);
 	return rc;
 }
 

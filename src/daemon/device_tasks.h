@@ -3,7 +3,8 @@
 
 /// The tasks `devices` of lighterman-worker: whatever has to do with keys and certificates of
 /// client devices. The worker stays the user that lightermand is, gets nothing of our environment,
-/// and is ended after 15 minutes. One after the other, beside whatever else runs.
+/// and is ended after a time limit that fits the group. One after the other, beside whatever else
+/// runs.
 ///
 /// From the loop's thread. Logs the worker's own lines only.
 

@@ -328,6 +328,47 @@ static void one_of_an_earlier_lightermand_is_ended_first(void **state)
 	await(f, has_begun);
 }
 
+static bool starts(struct fixture *f)
+{
+	static unsigned looks;
+
+	assert_int_equal(device_service_state(f->service), DEVICE_SERVICE_STARTING);
+	return looks++ > 100;
+}
+
+/// The lock is held, by whom nobody knows: its number is that of a program which is none of ours.
+static void another_program_of_that_number_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	lm_auto_close int held = open(f->lock, O_RDWR | O_CREAT, 0600);
+	pid_t other = fork();
+
+	if (other == 0) {
+		(void)signal(SIGTERM, SIG_DFL);
+		for (;;)
+			(void)pause(); // it leads no session
+	}
+	assert_int_equal(flock(held, LOCK_EX), 0);
+	assert_true(dprintf(held, "%ld\n", (long)other) > 0);
+	make(f, SERVES, false);
+	device_service_start(f->service);
+	await(f, starts);
+	assert_true(is_alive(other));
+	assert_int_equal(kill(other, SIGKILL), 0);
+	assert_int_equal(waitpid(other, NULL, 0), other);
+	assert_int_equal(close(lm_take_fd(held)), 0);
+	await(f, has_begun);
+}
+
+static void it_cannot_write_its_lock(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "echo 1 >&3 || echo begun >> trace; sleep 600", false);
+	device_service_start(f->service);
+	await(f, has_begun);
+}
+
 static void its_lines_are_in_our_log_but_not_all_of_a_flood(void **state)
 {
 	struct fixture *f = *state;
@@ -412,6 +453,8 @@ int main(void)
 		TEST(a_restart_of_one_that_is_stopped_again_does_not_start_it),
 		TEST(a_start_while_it_stops_starts_it_again),
 		TEST(one_of_an_earlier_lightermand_is_ended_first),
+		TEST(another_program_of_that_number_is_left_alone),
+		TEST(it_cannot_write_its_lock),
 		TEST(its_lines_are_in_our_log_but_not_all_of_a_flood),
 		TEST(a_unit_is_left_to_systemd),
 		TEST(a_unit_that_ended_is_seen),
