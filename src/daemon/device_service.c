@@ -126,8 +126,12 @@ static void on_service_line(void *ctx, struct lm_str line)
 	}
 	if (lm_log_parse(line, &ignored, &level))
 		log_router_forward(NULL, line);
-	else
-		lm_info("%s: %.*s", s->name, LM_STR_ARG(line));
+	else // as mosquitto writes them
+		lm_log(lm_str_starts(line, LM_STR("Error")) ||
+					lm_str_starts(line, LM_STR("Warning"))
+				? LM_WARN
+				: LM_INFO,
+			"%s: %.*s", s->name, LM_STR_ARG(line));
 }
 
 static void close_out(struct device_service *s)

@@ -692,6 +692,13 @@ static bool supervisor_is_idle(const struct supervisor *s)
 	       s->lifecycle.activity == ACTIVITY_RECORDING;
 }
 
+/// However it came to be down: a deployment that failed after `down` leaves nothing to be stopped.
+static void stop_devices_if_down(struct supervisor *s)
+{
+	if (s->lifecycle.wanted.state == WANTED_DOWN && s->lifecycle.actual == ACTUAL_NOTHING)
+		client_devices_stop(s->devices);
+}
+
 static void notify_watcher(struct supervisor *s)
 {
 	s->progress.waiter = present_waiter(s);
@@ -716,6 +723,7 @@ static void take_events(struct supervisor *s)
 	}
 	s->steps = false;
 	note_debts(s);
+	stop_devices_if_down(s);
 	notify_watcher(s);
 }
 
