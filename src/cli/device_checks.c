@@ -78,13 +78,14 @@ static lm_rc ask_mosquitto_version(const char *path, struct version_line *ret, s
 	return process_run(&process, &limit, &status, err);
 }
 
-/// A program that cannot be read is not looked into.
+/// A program that cannot be read, or a script that starts it, is not looked into.
 static bool takes_plugins(const char *path)
 {
 	lm_auto_buf struct lm_buf program = LM_BUF(MOSQUITTO_MAX);
 	struct lm_err ignored;
 
 	return lm_file_read(path, &program, &ignored) ||
+	       !lm_str_starts(lm_buf_str(&program), LM_STR("\177ELF")) ||
 	       memmem(program.data, program.len, PLUGIN_SYMBOL, sizeof(PLUGIN_SYMBOL));
 }
 
@@ -136,15 +137,23 @@ void device_checks_broker(const struct device_checks *c, struct check_report *r)
 	}
 }
 
-/// Whether lightermand reports that this service has that port.
-static bool is_served(const struct device_checks *c, const char *service, unsigned port)
+/// Whether lightermand runs this service, and the process that listens is it: by its ID, or, if
+/// one of the two is not known, by the program's name.
+static bool is_ours(
+	const struct device_checks *c, const char *service, const struct listener_process *process)
 {
 	const json_t *found = json_object_get(c->status, service);
 	const char *state = json_get_text(found, "state");
+	int64_t pid = json_get_int(found, "pid", 0);
+	bool is_broker = strcmp(service, "broker") == 0;
 
-	return state && strcmp(state, "running") == 0 &&
-	       (json_get_int(found, "port", 0) == port ||
-		       json_get_int(found, "alpn_port", 0) == port);
+	if (!state || strcmp(state, "running") != 0)
+		return false;
+	if (pid > 0 && process->pid > 0)
+		return pid == process->pid;
+	return process->pid == 0 ||
+	       lm_str_starts(lm_str(is_broker ? "mosquitto" : "lighterman-discovery"),
+		       lm_str(process->name));
 }
 
 /// Who listens on that TCP port; NULL: nobody.
@@ -168,15 +177,15 @@ static void check_port(const struct device_checks *c, const struct listeners *li
 {
 	const struct listener *listener = find_listener(list, p->port);
 
-	if (is_served(c, p->service, p->port)) {
-		check_ok(r, "port %u: %s, running", p->port, p->purpose);
-		return;
-	}
 	if (!listener) {
 		check_ok(r, "port %u: free for %s", p->port, p->purpose);
 		return;
 	}
 	struct listener_process process = listener_find_process(listener);
+	if (is_ours(c, p->service, &process)) {
+		check_ok(r, "port %u: %s, running", p->port, p->purpose);
+		return;
+	}
 	lm_auto_free char *holder =
 		process.pid ? lm_xasprintf("%s, PID %d", process.name, (int)process.pid)
 			    : lm_xstrdup("another program");

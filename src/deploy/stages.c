@@ -105,7 +105,7 @@ static lm_rc stage_up(struct stage_run *run, struct lm_err *err)
 	lm_rc rc = run->ops->place(run->ctx, err);
 
 	if (rc)
-		return wrap_class(err, rc, "replace the local copy of the compose file");
+		return wrap_class(err, rc, "prepare the destination");
 	run->outcome->effect = DEPLOY_STARTING;
 	rc = run->ops->up(run->ctx, err);
 	if (rc != LM_E_CONFLICT || !run->options.force_deploy)

@@ -6,7 +6,9 @@ import urllib.error
 import urllib.request
 
 import pytest
+import yaml
 
+import guide
 from servers.server import free_port, wait_until
 
 # A REST service in a few lines: GET /cgi-bin/heading returns what the last POST has set.
@@ -38,20 +40,27 @@ services:
     image: {image}
     init: true
     stop_grace_period: 1s
-    volumes: ["./shared:/shared"]
+    volumes: ["./exchange:/exchange"]
     command:
       - sh
       - -c
-      - while :; do cat /shared/orders.txt >/shared/new 2>/dev/null && mv /shared/new /shared/done.txt; sleep 0.1; done
+      - while :; do cat /exchange/orders.txt >/exchange/new 2>/dev/null && mv /exchange/new /exchange/done.txt; sleep 0.1; done
 """
-SHARED_FILE = SHARED_FOLDER.replace("./shared:/shared", "./orders.txt:/orders.txt:ro\", \"./shared:/shared") \
-    .replace("cat /shared/orders.txt", "cat /orders.txt")
+SHARED_FILE = SHARED_FOLDER.replace("./exchange:/exchange", "./orders.txt:/orders.txt:ro\", \"./exchange:/exchange") \
+    .replace("cat /exchange/orders.txt", "cat /orders.txt")
 
 
 def deploy(device, text):
     device.put_object("ships", "docker-compose.yml", text)
     device.start()
     device.deploy(device.group(DockerPullBeforeUp="False"))
+
+
+def test_the_guide_has_these_lines():
+    crew = yaml.safe_load(SHARED_FOLDER)["services"]["crew"]
+    assert crew["volumes"] == guide.compose_service("crew")["volumes"]
+    helm = yaml.safe_load(REST.replace("{port}", "8090"))["services"]["helm"]
+    assert helm["ports"] == guide.compose_service("helm")["ports"]
 
 
 def rest(port, body=None):
@@ -78,7 +87,7 @@ def test_a_program_of_the_device_uses_a_containers_rest_api(device_with, compose
 def shared(user):
     """shared(device): a folder in the destination, of the application's user."""
     def make(device):
-        folder = device.destination / "shared"
+        folder = device.destination / "exchange"
         folder.mkdir()
         user.owns(folder)
         return folder

@@ -14,6 +14,7 @@ from servers.server import run, wait_until
 
 WAIT_S = 60
 STATUS_TOPIC = "dockerapplicationdeploymentconnector/message/status"
+DOCTORS = ["local broker", "device ports", "device user", "cloud bridge", "device certificates"]
 NO_PULL = {"DockerPullBeforeUp": "False"}
 
 
@@ -106,6 +107,13 @@ def test_a_container_receives_the_update_of_another_device(yard_with, compose):
     shown = yard.device.cli("status").stdout
     assert "local broker     running on port 8883" in shown
     assert "discovery        running on port 8443" in shown
+    # And doctor finds all of it in order.
+    checks = yard.device.cli_json("doctor", "--config", yard.device.write_host_file(), check=False)["checks"]
+    found = {name: [check for check in checks if check["check"] == name] for name in DOCTORS}
+    assert all(found.values())
+    assert [check for name in DOCTORS for check in found[name] if check["ok"] is False or check["warning"]] == [], found
+    assert sum("running" in check["message"] for check in found["device ports"]) == 3, found
+    assert "the server certificate is valid until" in found["device certificates"][0]["message"]
     # What the application's user has: its own files, and nobody else reads them.
     for thing in (guide.THING, guide.OTHER):
         assert {path.name for path in yard.files(thing).iterdir()} == {"device.key", "device.pem", "group-ca.pem", "root-ca.pem"}

@@ -184,6 +184,13 @@ FAULTS.update({
 
 
 @fault
+def device_certificates_impossible(scene):
+    device = scene.own()
+    (device.folder / "state/devices").touch()
+    return client_devices(lambda group: None)(scene)
+
+
+@fault
 def default_user_missing(scene):
     scene.own()
     return scene.store(DockerUserId=None)
@@ -753,6 +760,14 @@ def network_in_use(scene):
 
 
 # up
+
+@fault
+def device_files_blocked(scene):
+    blocked = scene.device.destination / "devices"
+    blocked.touch()
+    yield client_devices(lambda group: None)(scene)
+    blocked.unlink()
+
 
 @fault
 def port_taken(scene):

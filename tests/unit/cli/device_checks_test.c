@@ -2,7 +2,11 @@
 #include "cli/device_checks.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -128,19 +133,50 @@ static void a_program_that_is_no_mosquitto_is_a_problem(void **state)
 		"problem: '/bin/true' does not print its version; install mosquitto 2.0"));
 }
 
+/// A socket that listens on a port of its own, which is returned.
+static int listen_somewhere(unsigned *ret_port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
 static void free_ports_and_our_own_are_fine(void **state)
 {
-	lm_auto_json json_t *status = parse_json("{\"broker\":{\"state\":\"running\",\"port\":1}}");
+	lm_auto_json json_t *ours =
+		json_pack("{s:{s:s, s:i}}", "discovery", "state", "running", "pid", (int)getpid());
+	lm_auto_json json_t *others =
+		parse_json("{\"discovery\":{\"state\":\"running\",\"pid\":1}}");
+	unsigned port = 0;
+	lm_auto_close int fd = listen_somewhere(&port);
+	char text[128];
 
 	(void)state;
-	assert_string_equal(after(device_checks_ports), "ok: port 1: free for the local broker\n"
-							"ok: port 2: free for discovery\n");
-	checks.status = status;
-	host.devices.alpn_port.number = 3;
-	assert_string_equal(after(device_checks_ports),
-		"ok: port 1: the local broker, running\n"
+	(void)fd; // open to the end
+	host.devices.alpn_port.number = port;
+	checks.status = ours;
+	(void)snprintf(text, sizeof(text),
+		"ok: port 1: free for the local broker\n"
 		"ok: port 2: free for discovery\n"
-		"ok: port 3: free for discovery with ALPN\n");
+		"ok: port %u: discovery with ALPN, running\n",
+		port);
+	assert_string_equal(after(device_checks_ports), text);
+	checks.status = others;
+	(void)snprintf(
+		text, sizeof(text), "warning: port %u, for discovery with ALPN, is in use (", port);
+	assert_non_null(strstr(after(device_checks_ports), text));
+	host.devices.discovery_port = port;
+	checks.status = NULL;
+	(void)snprintf(text, sizeof(text), "problem: port %u, for discovery, is in use (", port);
+	assert_non_null(strstr(after(device_checks_ports), text));
 }
 
 static void a_missing_user_is_a_problem(void **state)

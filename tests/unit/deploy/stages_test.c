@@ -283,7 +283,7 @@ static void tells_where_it_failed_and_what_became_of_the_old(void **state)
 		{7, "down", DEPLOY_DOWN, DEPLOY_STOPPING,
 			"stop the previous containers: down broke"},
 		{7, "place", DEPLOY_UP, DEPLOY_STOPPED,
-			"start the application: replace the local copy of the compose file: place "
+			"start the application: prepare the destination: place "
 			"broke"},
 		{7, "up", DEPLOY_UP, DEPLOY_STARTING, "start the application: up broke"},
 		{7, "settle", DEPLOY_WAIT_HEALTHY, DEPLOY_STARTED,
