@@ -13,9 +13,10 @@
 #include <sys/un.h>
 
 enum {
-	/// mosquitto counts payloads only; the second limit bounds what small messages cost.
+	/// mosquitto counts payloads only, and of QoS 0 messages that a client does not read none: the
+	/// second limit, for messages of 1 KB the same, bounds those and what small ones cost.
 	QUEUED_BYTES_MAX = LIMIT_OUTBOX_BYTES,
-	QUEUED_MESSAGES_MAX = 10000,
+	QUEUED_MESSAGES_MAX = 2500,
 	/// A payload, a topic, and MQTT 5's properties.
 	PACKET_MAX = LIMIT_MQTT_PAYLOAD + (16 << 10),
 	/// Things of a group, functions, and as many again that are being refused.
