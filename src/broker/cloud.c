@@ -22,8 +22,9 @@ enum {
 	/// After an answer that may be another one next time: throttled, no permission yet.
 	REFUSED_WAIT_MS = 30 * 1000,
 	REFUSED_WAIT_MAX_MS = 60 * 60 * 1000,
-	/// One shadow after the other is asked for, in case that something got lost. AWS IoT keeps
-	/// messages for a connection that was lost for an hour.
+	RACES_MAX = 5, ///< Without a pause.
+		       /// One shadow after the other is asked for, in case that something got lost.
+		       /// AWS IoT keeps messages for a connection that was lost for an hour.
 	LOOK_AGAIN_MS = 30 * 60 * 1000,
 
 	SAVE_MS = 1000,
@@ -57,6 +58,7 @@ struct cloud_thing {
 	/// The cloud's is what shadow_sync says: it was asked for since the start.
 	bool known;
 	unsigned refusals; ///< In a row.
+	unsigned races;    ///< Updates in a row that came too late: somebody else was faster.
 	uint64_t not_before_ms;
 	struct cloud_request *request;
 };
@@ -372,7 +374,7 @@ static void reply_to_change(struct cloud *c, struct cloud_thing *t, uint64_t ver
 	bool blind = r->blind;
 
 	request_end(c, t);
-	t->refusals = 0;
+	t->refusals = t->races = 0;
 	if (rc)
 		thing_fail(c, t, err.msg);
 	else if (blind)
@@ -412,7 +414,7 @@ static void reply_rejected(struct cloud *c, struct cloud_thing *t, struct shadow
 		t->known = true;
 		t->push = false;
 		thing_run(c, t, true, NULL, 0);
-	} else if (reply->code == 409 || reply->code == 404) {
+	} else if (reply->code == 409 && ++t->races <= RACES_MAX) {
 		thing_ask(c, t);
 	} else if (kind == SHADOW_SYNC_ASK_UPDATE && (reply->code == 400 || reply->code == 413)) {
 		thing_give_up(c, t, why);

@@ -436,6 +436,45 @@ static void waits_when_the_cloud_refuses(void **state)
 	no_request();
 }
 
+/// Answers everything as `change` says until nothing more is asked; returns how much was.
+static unsigned answer_all(int update_code)
+{
+	unsigned n = 0;
+
+	for (turn(); sent_taken < sent_n; turn()) {
+		bool get = strcmp(sent[sent_taken].topic, B_SHADOW "get") == 0;
+		lm_auto_json json_t *request = next_request(sent[sent_taken].topic);
+
+		assert_true(++n < 100);
+		if (get)
+			reply(B_SHADOW "get/accepted", request,
+				json_pack("{s:{s:{s:i}},s:i}", "state", "desired", "a", 1,
+					"version", 5));
+		else
+			reply(B_SHADOW "update/rejected", request,
+				json_pack("{s:i}", "code", update_code));
+	}
+	return n;
+}
+
+static void does_not_race_for_ever(void **state)
+{
+	(void)state;
+	start_the_same();
+	change_local("{\"desired\":{\"b\":2}}");
+	assert_in_range(answer_all(409), 10, 13);
+	check_reported("AWS IoT answers update with 409");
+}
+
+static void waits_when_there_is_no_such_thing(void **state)
+{
+	(void)state;
+	start_the_same();
+	change_local("{\"desired\":{\"b\":2}}");
+	assert_int_equal(answer_all(404), 1);
+	check_reported("AWS IoT answers update with 404");
+}
+
 static void gives_up_until_something_changes(void **state)
 {
 	(void)state;
@@ -529,6 +568,9 @@ int main(void)
 			knows_after_a_restart_what_both_had, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(repeats_what_is_not_answered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(waits_when_the_cloud_refuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(does_not_race_for_ever, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			waits_when_there_is_no_such_thing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			gives_up_until_something_changes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(survives_bad_replies, set_up, tear_down),
