@@ -13,8 +13,8 @@
 #include <sys/un.h>
 
 enum {
-	/// mosquitto counts payloads only, and of QoS 0 messages that a client does not read none: the
-	/// second limit, for messages of 1 KB the same, bounds those and what small ones cost.
+	/// mosquitto counts payloads only, and of QoS 0 messages that a client does not read none:
+	/// the second limit, for messages of 1 KB the same, bounds those and what small ones cost.
 	QUEUED_BYTES_MAX = LIMIT_OUTBOX_BYTES,
 	QUEUED_MESSAGES_MAX = 2500,
 	/// A payload, a topic, and MQTT 5's properties.
