@@ -48,9 +48,10 @@ static bool router_is_arn_text(struct lm_str text)
 	return true;
 }
 
+/// Of the ARN of another connector, with which nothing is exchanged, a group file says little.
 static bool router_is_endpoint_text(struct lm_str text)
 {
-	return router_is_arn_text(text) || lm_str_eq(text, LM_STR(ROUTER_CLOUD)) ||
+	return lm_str_starts(text, LM_STR("arn:")) || lm_str_eq(text, LM_STR(ROUTER_CLOUD)) ||
 	       lm_str_eq(text, LM_STR(ROUTER_SHADOW_SERVICE));
 }
 

@@ -159,8 +159,7 @@ static void add_endpoint(struct routes *r, enum router_endpoint_kind kind, const
 /// A function that only a subscription names connects over the unix socket.
 static void add_named_endpoint(struct routes *r, const char *name)
 {
-	struct arn arn;
-	bool function = arn_parse(lm_str(name), &arn) && lm_str_eq(arn.service, LM_STR("lambda"));
+	bool function = arn_is_function(lm_str(name));
 
 	add_endpoint(r, function ? ROUTER_ENDPOINT_FUNCTION : ROUTER_ENDPOINT_STRANGER, name,
 		function ? name : NULL, NULL, 0);

@@ -82,6 +82,23 @@ static void refuses_what_is_wrong(void **state)
 		"subscriptions[0].subject is missing");
 }
 
+/// It is of the group, too, and the others shall be routed.
+static void another_connector_may_have_any_name(void **state)
+{
+	(void)state;
+	lm_auto_router_table struct router_table t = {0};
+	struct lm_err err = {0};
+
+	assert_int_equal(
+		router_table_read(
+			LM_STR("{\"format\":1,\"subscriptions\":[{\"source\":\"arn:aws:greengrass:"
+			       "r::/connectors/Kn\xc3\xb6pf "
+			       "e/versions/1\",\"subject\":\"x\",\"target\":"
+			       "\"cloud\"}]}"),
+			&t, &err),
+		LM_OK);
+}
+
 static void has_ceilings(void **state)
 {
 	(void)state;
@@ -105,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_what_it_wrote),
 		cmocka_unit_test(refuses_what_is_wrong),
+		cmocka_unit_test(another_connector_may_have_any_name),
 		cmocka_unit_test(has_ceilings),
 	};
 

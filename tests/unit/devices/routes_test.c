@@ -16,7 +16,7 @@
 
 #define A "arn:aws:iot:r:1:thing/A"
 #define B "arn:aws:iot:r:1:thing/B"
-#define F "arn:aws:lambda:r:1:function:F:1"
+#define F "arn:aws:lambda:r:123456789012:function:F:1"
 
 static char *text_of(const char *format, size_t number)
 {
@@ -74,8 +74,9 @@ static void knows_endpoints_and_clients(void **state)
 	(void)state;
 	static const char *const subscriptions[][3] = {{A, "x", F},
 		{"arn:aws:iot:r:1:thing/Gone", "x", "GGShadowService"},
-		{"arn:aws:iot:r:1:thing/a:lambda:b", "x", F}};
-	lm_auto(routes_destroy_p) struct routes *r = routes_of(subscriptions, 3);
+		{"arn:aws:iot:r:1:thing/a:lambda:b", "x", F},
+		{"arn:aws:greengrass:r::/connectors/Kn\xc3\xb6pf e/versions/1", "x", F}};
+	lm_auto(routes_destroy_p) struct routes *r = routes_of(subscriptions, 4);
 
 	assert_string_equal(routes_client(r, LM_STR("A"))->name, A);
 	assert_string_equal(routes_client(r, LM_STR(F))->name, F);
