@@ -69,7 +69,7 @@ class Shore:
         stdin, theirs = socket.socketpair()
         job = {"job": "devices", "action": action, "group": self.group, "host": self.host, **more}
         words = [*wrap, *(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []),
-                 "sh", "-c", 'exec "$0" 3</dev/null', str(self.program)]
+                 "/bin/sh", "-c", 'exec "$0" 3</dev/null', str(self.program)]
         with theirs:
             process = subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
                                        env={"ASAN_OPTIONS": "detect_leaks=0" if wrap else "detect_leaks=1"}, text=True)
