@@ -105,17 +105,20 @@ static lm_rc do_down(void *ctx, struct lm_err *err)
 	return rc;
 }
 
-/// Containers may mount them.
+/// Containers may mount them. Those of an earlier group go with its devices.
 static lm_rc place_device_files(const struct context *cx, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf bundle = LM_BUF_SECRET(LIMIT_DEVICE_BUNDLE);
+	const char *destination = context_definition(cx)->destination;
+
+	if (cx->task->group->devices_n == 0)
+		return device_files_remove(cx->destination_fd, destination, err);
 	lm_rc rc = cx->devices_fd < 0
 			   ? LM_OK
 			   : lm_fd_read_all(cx->devices_fd, "the devices' files", &bundle, err);
-
 	return rc ? rc
-		  : device_files_place(cx->destination_fd, context_definition(cx)->destination,
-			    lm_buf_str(&bundle), &cx->limit, err);
+		  : device_files_place(
+			    cx->destination_fd, destination, lm_buf_str(&bundle), &cx->limit, err);
 }
 
 static lm_rc do_place(void *ctx, struct lm_err *err)
