@@ -778,6 +778,11 @@ static void on_asked(void *ctx, const struct device_task_result *result)
 		json_object_set(last, "device", device);
 	if (result->rc == LM_OK && !r->lists && c->active)
 		begin_apply(c);
+	if (json_dumpb(last, NULL, 0, JSON_COMPACT) >= LIMIT_CONTROL_REPLY) {
+		json_decref(last);
+		last = control_last_line(1, "the list of devices is too long to be sent; the files "
+					    "are in the state directory, below devices/things");
+	}
 	client_devices_answer *done = r->done;
 	void *done_ctx = r->ctx;
 	drop_request(r);
@@ -1013,13 +1018,14 @@ static bool may_use_units(const struct host_settings *host, bool by_systemd)
 }
 
 static struct device_service *make_service(struct client_devices *c, const char *name,
-	const char *lock, const char *unit, loop_cb *changed)
+	const char *lock, const char *unit, bool logs_as_we_do, loop_cb *changed)
 {
 	static const char *const nothing[] = {NULL};
 	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, lock);
 	const struct device_service_settings settings = {.name = name,
 		.argv = nothing,
 		.lock = path,
+		.logs_as_we_do = logs_as_we_do,
 		.unit = unit,
 		.systemctl = SYSTEMCTL,
 		.changed = changed,
@@ -1055,9 +1061,9 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	c->status_path = lm_path_join(c->run_folder, "status.json");
 	c->tasks = device_tasks_create(loop, host);
 	c->broker = make_service(c, "the broker of the client devices", "broker.lock",
-		units ? BROKER_UNIT : NULL, on_broker_changed);
+		units ? BROKER_UNIT : NULL, false, on_broker_changed);
 	c->discovery = make_service(c, "the discovery of the client devices", "discovery.lock",
-		units ? DISCOVERY_UNIT : NULL, on_discovery_changed);
+		units ? DISCOVERY_UNIT : NULL, true, on_discovery_changed);
 	c->due = loop_timer_create(loop, on_apply_due, c);
 	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
 	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);

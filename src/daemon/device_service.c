@@ -43,6 +43,7 @@ struct device_service {
 	struct loop *loop;
 	char *name, *lock, *unit, *systemctl, *user, *owner;
 	char **argv;
+	bool logs_as_we_do;
 	loop_cb *changed;
 	void *ctx;
 
@@ -124,7 +125,7 @@ static void on_service_line(void *ctx, struct lm_str line)
 		s->left_out++;
 		return;
 	}
-	if (lm_log_parse(line, &ignored, &level))
+	if (s->logs_as_we_do && lm_log_parse(line, &ignored, &level))
 		log_router_forward(NULL, line);
 	else // as mosquitto writes them
 		lm_log(lm_str_starts(line, LM_STR("Error")) ||
@@ -675,6 +676,7 @@ struct device_service *device_service_create(
 		.lock = lm_xstrdup(settings->lock),
 		.unit = settings->unit ? lm_xstrdup(settings->unit) : NULL,
 		.systemctl = settings->systemctl ? lm_xstrdup(settings->systemctl) : NULL,
+		.logs_as_we_do = settings->logs_as_we_do,
 		.changed = settings->changed,
 		.ctx = settings->ctx,
 		.out_fd = -1,

@@ -36,6 +36,7 @@ struct device_service_settings {
 	const char *const *argv; ///< NULL-ended; argv[0] is an absolute path.
 	const char *user;        ///< What the child becomes; NULL: it stays what we are.
 	const char *owner;       ///< Whose it is in the end, by its own doing; NULL: ours.
+	bool logs_as_we_do;      ///< Its lines have the form of our log, and are taken as they are.
 	const char *lock;        ///< Path of the file that a child holds a lock on.
 	const char *unit;        ///< A unit of systemd; NULL: it is a child.
 	const char *systemctl;   ///< Path of systemctl; for a unit.

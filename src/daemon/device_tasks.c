@@ -83,7 +83,7 @@ static void on_device_task_exited(void *ctx, const struct worker_result *from)
 	}
 	if (t->timed_out && result.rc) {
 		result.rc = LM_E_TIMEOUT;
-		result.message = "it did not finish in time and was ended";
+		result.message = "it did not finish in time and was killed";
 	}
 	end_device_task(t, &result);
 }

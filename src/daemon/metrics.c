@@ -325,7 +325,7 @@ static void metrics_add_devices(struct lm_buf *out, const struct metrics_devices
 	} families[] = {
 		{"device_files_failed", "gauge",
 			"1 while certificates or configuration of the client devices cannot be "
-			"brought up to date.",
+			"renewed.",
 			d->fault},
 		{"devices", "gauge", "Client devices of the group.", d->devices},
 		{"device_connections", "gauge", "Clients that are connected to the broker.",
