@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "config/status_message.h"
 #include "config/topic.h"
-#include "daemon/control_server.h"
+#include "daemon/device_requests.h"
 #include "daemon/device_service.h"
 #include "daemon/device_status.h"
 #include "daemon/device_tasks.h"
@@ -42,15 +42,6 @@ enum {
 };
 
 enum action { DO_NOTHING, DO_RELOAD, DO_RESTART, DO_STOP };
-
-/// A request of a client that waits for its task.
-struct device_request {
-	struct client_devices *owner;
-	client_devices_answer *done;
-	void *ctx;
-	bool lists;
-	struct device_request *next;
-};
 
 /// A deployment that waits for its files.
 struct preparation {
@@ -97,7 +88,7 @@ struct client_devices {
 	loop_cb *applied_cb; ///< Of a deployment that waits; NULL: none does.
 	void *applied_ctx;
 	struct loop_timer *wait_limit;
-	struct device_request *requests;
+	struct device_requests *requests;
 	loop_cb *exited_cb;
 	void *exited_ctx;
 	struct loop_timer *exit_timer;
@@ -473,20 +464,6 @@ static enum action read_service_action(const json_t *report, const char *key)
 	return DO_NOTHING;
 }
 
-/// The one object of that name among the lines of a task; NULL: it sent none.
-static json_t *find_report(const json_t *lines, const char *key)
-{
-	size_t i;
-	json_t *line;
-
-	json_array_foreach(lines, i, line)
-	{
-		if (json_object_get(line, key))
-			return json_object_get(line, key);
-	}
-	return NULL;
-}
-
 /// Each time they are others than before.
 static void log_warnings(const json_t *report, const json_t *before)
 {
@@ -539,7 +516,7 @@ static void take_report(struct client_devices *c, json_t *report)
 static void on_applied(void *ctx, const struct device_task_result *result)
 {
 	struct client_devices *c = ctx;
-	json_t *report = find_report(result->lines, "devices");
+	json_t *report = device_tasks_find(result->lines, "devices");
 	struct lm_err err = {LM_OK};
 
 	c->applies = false;
@@ -563,16 +540,6 @@ static void on_applied(void *ctx, const struct device_task_result *result)
 	note_change(c);
 }
 
-static json_t *make_document(
-	const struct client_devices *c, const char *action, const struct group *group)
-{
-	json_t *document = json_pack("{s:s}", "action", action);
-
-	(void)c;
-	json_object_set_new(document, "group", group ? group_to_json(group) : json_null());
-	return document;
-}
-
 static void begin_apply(struct client_devices *c)
 {
 	lm_auto(group_destroy_p) struct group *group = NULL;
@@ -591,7 +558,7 @@ static void begin_apply(struct client_devices *c)
 	c->applies = true;
 	free(c->addresses);
 	c->addresses = describe_addresses(); // before the worker looks
-	device_tasks_add(c->tasks, make_document(c, "apply", group), on_applied, c);
+	device_tasks_add(c->tasks, device_tasks_document("apply", group), on_applied, c);
 }
 
 static void activate(struct client_devices *c)
@@ -702,7 +669,7 @@ bool client_devices_prepare(struct client_devices *c, const struct group *group,
 	c->preparation.done = done;
 	c->preparation.ctx = ctx;
 	device_tasks_add(
-		c->tasks, make_document(c, "prepare", group), on_prepared, &c->preparation);
+		c->tasks, device_tasks_document("prepare", group), on_prepared, &c->preparation);
 	return true;
 }
 
@@ -723,148 +690,6 @@ int client_devices_prepare_nothing(const struct client_devices *c)
 void client_devices_cancel(struct client_devices *c)
 {
 	device_tasks_cancel(c->tasks, &c->preparation);
-}
-
-// Requests ----------------------------------------------------------------------------------------
-
-static void drop_request(struct device_request *r)
-{
-	struct device_request **at = &r->owner->requests;
-
-	while (*at && *at != r)
-		at = &(*at)->next;
-	if (*at)
-		*at = r->next;
-	free(r);
-}
-
-/// What the worker found, for the client; whether a device is connected only the broker knows.
-static json_t *answer_list(const struct client_devices *c, const json_t *lines)
-{
-	pid_t pid = device_service_pid(c->broker);
-	lm_auto_json json_t *status = device_status_read(c->status_path, pid);
-	json_t *list = json_array();
-	size_t i;
-	json_t *line;
-
-	json_array_foreach(lines, i, line)
-	{
-		json_t *device = json_object_get(line, "device");
-		const char *name = json_get_text(device, "name");
-
-		if (!name)
-			continue;
-		json_object_set_new(device, "connected",
-			status ? json_boolean(device_status_is_connected(status, name))
-			       : json_null());
-		json_array_append(list, device);
-	}
-	return list;
-}
-
-static void on_asked(void *ctx, const struct device_task_result *result)
-{
-	struct device_request *r = ctx;
-	struct client_devices *c = r->owner;
-	json_t *device = find_report(result->lines, "device");
-	json_t *last = control_last_line(result->rc == LM_OK  ? 0
-					 : result->is_invalid ? 2
-							      : 1,
-		result->message);
-
-	if (result->rc == LM_OK && r->lists)
-		json_object_set_new(last, "devices", answer_list(c, result->lines));
-	else if (result->rc == LM_OK && device)
-		json_object_set(last, "device", device);
-	if (result->rc == LM_OK && !r->lists && c->active)
-		begin_apply(c);
-	if (json_dumpb(last, NULL, 0, JSON_COMPACT) >= LIMIT_CONTROL_REPLY) {
-		json_decref(last);
-		last = control_last_line(1, "the list of devices is too long to be sent; the files "
-					    "are in the state directory, below devices/things");
-	}
-	client_devices_answer *done = r->done;
-	void *done_ctx = r->ctx;
-	drop_request(r);
-	done(done_ctx, last);
-	json_decref(last);
-}
-
-/// The rule that a request breaks; NULL: none.
-static const char *check_device_request(const json_t *request)
-{
-	const char *action = json_get_text(request, "action");
-	bool lists = action && strcmp(action, "list") == 0;
-	const json_t *csr = json_object_get(request, "csr");
-	const json_t *certificate = json_object_get(request, "certificate");
-
-	if (!lists && (!action || (strcmp(action, "add") != 0 && strcmp(action, "remove") != 0)))
-		return "the action of 'device' must be add, list or remove";
-	if (!lists && !json_get_text(request, "name"))
-		return "the name of the device is missing";
-	if ((csr && !json_is_string(csr)) || (certificate && !json_is_string(certificate)) ||
-		(csr && certificate))
-		return "a device has either a signing request or a certificate, as PEM text";
-	if (json_string_length(csr) > LIMIT_PEM_FILE ||
-		json_string_length(certificate) > LIMIT_PEM_FILE)
-		return "a signing request or certificate has at most 64 KiB";
-	return NULL;
-}
-
-static void refuse_request(client_devices_answer *done, void *ctx, int status, const char *why)
-{
-	json_t *last = control_last_line(status, why);
-
-	done(ctx, last);
-	json_decref(last);
-}
-
-void client_devices_ask(
-	struct client_devices *c, const json_t *request, client_devices_answer *done, void *ctx)
-{
-	static const char *const members[] = {"name", "csr", "certificate"};
-	const char *rule = check_device_request(request);
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	unsigned generation = c->generation ? c->generation : store_state(c->store)->current;
-	struct lm_err err = {LM_OK};
-
-	if (rule || (generation && generation_read(c->store, generation, &group, &err))) {
-		refuse_request(done, ctx, rule ? 2 : 1, rule ? rule : err.msg);
-		return;
-	}
-	const char *action = json_get_text(request, "action");
-	json_t *document = make_document(c, action, group);
-	for (size_t i = 0; i < LM_ARRAY_SIZE(members); i++) {
-		json_t *member = json_object_get(request, members[i]);
-
-		if (member)
-			json_object_set(document, members[i], member);
-	}
-	struct device_request *r = lm_xcalloc(1, sizeof(*r));
-	*r = (struct device_request){.owner = c,
-		.done = done,
-		.ctx = ctx,
-		.lists = strcmp(action, "list") == 0,
-		.next = c->requests};
-	c->requests = r;
-	device_tasks_add(c->tasks, document, on_asked, r);
-}
-
-/// What it asked for is done all the same.
-static void on_unasked(void *ctx, json_t *last)
-{
-	(void)ctx;
-	(void)last;
-}
-
-void client_devices_forget_request(struct client_devices *c, const void *ctx)
-{
-	for (struct device_request *r = c->requests; r; r = r->next) {
-		if (r->ctx == ctx) {
-			r->done = on_unasked;
-			r->ctx = NULL;
-		}
-	}
 }
 
 // Our end -----------------------------------------------------------------------------------------
@@ -906,6 +731,37 @@ void client_devices_exit(struct client_devices *c, loop_cb *done, void *ctx)
 	if (!device_service_is_unit(c->discovery))
 		device_service_stop(c->discovery);
 	check_exited(c);
+}
+
+// Requests ----------------------------------------------------------------------------------------
+
+/// What was asked for is also said to the services.
+static void on_devices_changed(void *ctx)
+{
+	struct client_devices *c = ctx;
+
+	if (c->active)
+		begin_apply(c);
+}
+
+static json_t *read_broker_status(void *ctx)
+{
+	const struct client_devices *c = ctx;
+
+	return device_status_read(c->status_path, device_service_pid(c->broker));
+}
+
+void client_devices_ask(
+	struct client_devices *c, const json_t *request, device_requests_answer *done, void *ctx)
+{
+	unsigned generation = c->generation ? c->generation : store_state(c->store)->current;
+
+	device_requests_ask(c->requests, generation, request, done, ctx);
+}
+
+void client_devices_forget_request(struct client_devices *c, const void *ctx)
+{
+	device_requests_forget(c->requests, ctx);
 }
 
 // What is shown -----------------------------------------------------------------------------------
@@ -1060,6 +916,12 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	c->preparation.owner = c;
 	c->status_path = lm_path_join(c->run_folder, "status.json");
 	c->tasks = device_tasks_create(loop, host);
+	const struct device_requests_sources sources = {.tasks = c->tasks,
+		.store = store,
+		.changed = on_devices_changed,
+		.status = read_broker_status,
+		.ctx = c};
+	c->requests = device_requests_create(&sources);
 	c->broker = make_service(c, "the broker of the client devices", "broker.lock",
 		units ? BROKER_UNIT : NULL, false, on_broker_changed);
 	c->discovery = make_service(c, "the discovery of the client devices", "discovery.lock",
@@ -1082,6 +944,7 @@ void client_devices_destroy(struct client_devices *c)
 {
 	if (!c)
 		return;
+	device_requests_destroy(c->requests);
 	device_tasks_destroy(c->tasks);
 	mqtt_brokers_set_local(c->brokers, NULL);
 	device_service_destroy(c->broker);
@@ -1091,12 +954,6 @@ void client_devices_destroy(struct client_devices *c)
 	loop_timer_destroy(c->wait_limit);
 	loop_timer_destroy(c->exit_timer);
 	loop_timer_destroy(c->socket_timer);
-	while (c->requests) {
-		struct device_request *r = c->requests;
-
-		c->requests = r->next;
-		free(r);
-	}
 	finish_local(&c->local);
 	json_decref(c->applied);
 	free(c->addresses);

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "config/definition.h"
 #include "config/host_file.h"
+#include "daemon/device_requests.h"
 #include "daemon/metrics.h"
 #include "daemon/mqtt_brokers.h"
 #include "deploy/store.h"

@@ -148,6 +148,27 @@ static void on_device_task_limit(void *ctx)
 	worker_process_cancel(t->worker);
 }
 
+json_t *device_tasks_document(const char *action, const struct group *group)
+{
+	json_t *document = json_pack("{s:s}", "action", action);
+
+	json_object_set_new(document, "group", group ? group_to_json(group) : json_null());
+	return document;
+}
+
+json_t *device_tasks_find(const json_t *lines, const char *key)
+{
+	size_t i;
+	json_t *line;
+
+	json_array_foreach(lines, i, line)
+	{
+		if (json_object_get(line, key))
+			return json_object_get(line, key);
+	}
+	return NULL;
+}
+
 void device_tasks_add(struct device_tasks *t, json_t *document, device_task_done *done, void *ctx)
 {
 	struct device_task *task = lm_xcalloc(1, sizeof(*task));

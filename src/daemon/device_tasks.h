@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "config/definition.h"
 #include "config/host_file.h"
 #include "sys/json.h"
 #include "sys/loop.h"
@@ -34,6 +35,10 @@ struct device_tasks *device_tasks_create(struct loop *loop, const struct host_se
 void device_tasks_destroy(struct device_tasks *t);
 LM_DEFINE_CLEANUP(struct device_tasks, device_tasks_destroy)
 
+/// A task's document: the action, and the group that is deployed; NULL: none is. A new reference.
+json_t *device_tasks_document(const char *action, const struct group *group);
+/// The first object of that name among the lines of a task; NULL: it sent none. Borrowed.
+json_t *device_tasks_find(const json_t *lines, const char *key);
 /// Adds a task. `document` is taken over: "action", "group" and what else belongs to it; "job" and
 /// "host" are put in. `done` is called later, never from within this.
 void device_tasks_add(struct device_tasks *t, json_t *document, device_task_done *done, void *ctx);
