@@ -138,14 +138,23 @@ static ASN1_TIME *make_time(int64_t now_s, int days)
 		(long)(now_s % CERTIFICATE_DAY_S));
 }
 
-static bool set_validity(X509 *certificate, int64_t now_s, int days, const X509 *issuer)
+/// A clock that is ahead must not make a certificate that nobody takes once the clock is right: a
+/// server's is made anew then, but the others are on devices already.
+static ASN1_TIME *make_begin(enum certificate_kind kind, int64_t now_s)
 {
-	bool has_clock = now_s >= CERTIFICATE_CLOCK_FLOOR;
-	lm_auto(ASN1_TIME_free_p) ASN1_TIME *before =
-		has_clock ? make_time(now_s, -1) : make_time(0, 0);
+	if (now_s < CERTIFICATE_CLOCK_FLOOR)
+		return make_time(0, 0);
+	return kind == CERTIFICATE_SERVER ? make_time(now_s, -1)
+					  : make_time(CERTIFICATE_CLOCK_FLOOR, 0);
+}
+
+static bool set_validity(
+	X509 *certificate, enum certificate_kind kind, int64_t now_s, int days, const X509 *issuer)
+{
+	lm_auto(ASN1_TIME_free_p) ASN1_TIME *before = make_begin(kind, now_s);
 	lm_auto(ASN1_TIME_free_p) ASN1_TIME *after =
-		has_clock ? make_time(now_s, days)
-			  : make_time(CERTIFICATE_CLOCK_FLOOR, CLOCKLESS_DAYS);
+		now_s < CERTIFICATE_CLOCK_FLOOR ? make_time(CERTIFICATE_CLOCK_FLOOR, CLOCKLESS_DAYS)
+						: make_time(now_s, days);
 
 	if (!before || !after || !X509_set1_notBefore(certificate, before))
 		return false;
@@ -248,7 +257,8 @@ static lm_rc make_certificate(const struct certificate_authority *ca, const stru
 	X509 *issuer = ca ? ca->certificate : x;
 
 	bool ok = x && X509_set_version(x, X509_VERSION_3) && set_serial(x) &&
-		  set_validity(x, now_s, p->days, ca ? issuer : NULL) && set_subject(x, s->name) &&
+		  set_validity(x, s->kind, now_s, p->days, ca ? issuer : NULL) &&
+		  set_subject(x, s->name) &&
 		  X509_set_issuer_name(x, X509_get_subject_name(issuer)) &&
 		  X509_set_pubkey(x, s->key) &&
 		  add_extension(x, issuer, NID_basic_constraints, p->constraints) &&

@@ -10,7 +10,8 @@
 ///
 /// A device may have no clock before it has a network. A certificate that is made while the clock
 /// is before CERTIFICATE_CLOCK_FLOOR is valid from 1970 on, and long enough for the time after the
-/// clock was set; certificate_is_due then asks for another.
+/// clock was set; certificate_is_due then asks for another. Otherwise a server's certificate is
+/// valid from a day before on, and one of a CA or a device from CERTIFICATE_CLOCK_FLOOR on.
 
 #include "base/buf.h"
 #include "base/cleanup.h"

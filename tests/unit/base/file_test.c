@@ -175,6 +175,74 @@ static void replace_does_not_write_through_what_a_killed_run_left(void **state)
 	assert_holds("f", "n");
 }
 
+static void replace_gives_a_file_to_another(void **state)
+{
+	(void)state;
+	struct stat st;
+
+	assert_int_equal(lm_file_replace_for(
+				 folder_fd, "f", LM_STR("new"), 0640, (uid_t)-1, (gid_t)-1, NULL),
+		LM_OK);
+	assert_int_equal(stat("f", &st), 0);
+	assert_int_equal(st.st_uid, geteuid());
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(
+		lm_file_replace_for(folder_fd, "f", LM_STR("new"), 0640, 10077, 10078, NULL),
+		LM_OK);
+	assert_int_equal(stat("f", &st), 0);
+	assert_int_equal(st.st_uid, 10077);
+	assert_int_equal(st.st_gid, 10078);
+	assert_int_equal(st.st_mode & 07777, 0640);
+}
+
+static lm_rc open_own(const char *name, uid_t uid, struct lm_err *err)
+{
+	lm_auto_close int fd = -1;
+
+	return lm_dir_open_own(folder_fd, name, 0750, uid, (gid_t)-1, &fd, err);
+}
+
+static void dir_open_own_makes_it_and_sets_its_mode(void **state)
+{
+	(void)state;
+	struct stat st;
+	mode_t old = umask(077);
+
+	assert_int_equal(open_own("d", (uid_t)-1, NULL), LM_OK);
+	(void)umask(old);
+	assert_int_equal(stat("d", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(chmod("d", 0777), 0);
+	assert_int_equal(open_own("d", (uid_t)-1, NULL), LM_OK);
+	assert_int_equal(stat("d", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+}
+
+static void dir_open_own_refuses_links_files_and_others(void **state)
+{
+	(void)state;
+	struct lm_err err = {0};
+	struct stat st;
+
+	assert_int_equal(mkdir("d", 0700), 0);
+	assert_int_equal(symlink("d", "link"), 0);
+	put("f", "x");
+	assert_int_not_equal(open_own("link", (uid_t)-1, &err), LM_OK);
+	assert_int_not_equal(open_own("f", (uid_t)-1, &err), LM_OK);
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown("d", 10077, 0), 0);
+	assert_int_equal(open_own("d", (uid_t)-1, &err), LM_E_DENIED);
+	assert_non_null(strstr(err.msg, "user 10077"));
+	assert_int_equal(open_own("d", 10078, &err), LM_E_DENIED);
+	assert_int_equal(open_own("d", 10077, &err), LM_OK);
+	assert_int_equal(chown("d", 0, 0), 0);
+	assert_int_equal(open_own("d", 10077, &err), LM_OK);
+	assert_int_equal(stat("d", &st), 0);
+	assert_int_equal(st.st_uid, 10077);
+}
+
 static void replace_fails_when_a_directory_is_in_the_way(void **state)
 {
 	(void)state;
@@ -359,6 +427,11 @@ int main(void)
 			replace_fails_when_a_directory_is_in_the_way, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_write_that_stops_halfway_leaves_the_old_file, begin, end),
+		cmocka_unit_test_setup_teardown(replace_gives_a_file_to_another, begin, end),
+		cmocka_unit_test_setup_teardown(
+			dir_open_own_makes_it_and_sets_its_mode, begin, end),
+		cmocka_unit_test_setup_teardown(
+			dir_open_own_refuses_links_files_and_others, begin, end),
 		cmocka_unit_test_setup_teardown(link_replace_changes_the_target, begin, end),
 		cmocka_unit_test_setup_teardown(dir_make_makes_the_parents, begin, end),
 		cmocka_unit_test_setup_teardown(dir_make_refuses_files_and_nothing, begin, end),

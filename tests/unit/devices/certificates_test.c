@@ -81,7 +81,7 @@ static void the_authority_signs_certificates_only(void **state)
 	assert_int_equal(certificate_read(lm_str(ca_pem), &c, &err), LM_OK);
 	assert_true(c.is_authority);
 	assert_string_equal(c.cn, "Group CA");
-	assert_int_equal(c.not_before_s, now - DAY);
+	assert_int_equal(c.not_before_s, CERTIFICATE_CLOCK_FLOOR);
 	assert_int_equal(c.not_after_s, now + (int64_t)CERTIFICATE_AUTHORITY_DAYS * DAY);
 	assert_true(certificate_is_of_key(lm_str(ca_pem), lm_secret_str(&ca_key)));
 	assert_false(certificate_is_of_key(lm_str(ca_pem), lm_secret_str(&key)));
@@ -246,8 +246,8 @@ static void is_renewed_before_it_expires(void **state)
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now + 61 * DAY));
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now + 400 * DAY)); // the clock had been behind
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now - 2 * DAY));   // the clock had been ahead
-	assert_false(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3649 * (int64_t)DAY));
-	assert_true(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3651 * (int64_t)DAY));
+	assert_false(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3250 * (int64_t)DAY));
+	assert_true(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3350 * (int64_t)DAY));
 }
 
 static void a_certificate_made_without_a_clock_is_good_until_there_is_one(void **state)
@@ -272,6 +272,29 @@ static void a_certificate_made_without_a_clock_is_good_until_there_is_one(void *
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now));
 	assert_true(is_due(root, CERTIFICATE_AUTHORITY, now));
 	assert_int_equal(verify(pem, ca_pem, now, names[0]), X509_V_OK); // under the CA's next one
+}
+
+static void a_device_is_good_although_the_clock_was_ahead(void **state)
+{
+	(void)state;
+	int64_t ahead = now + 5 * 365 * (int64_t)DAY;
+	lm_auto_free char *pem = NULL, *root = NULL;
+	struct certificate_authority *other = NULL;
+
+	assert_int_equal(
+		certificate_make_authority(lm_secret_str(&ca_key), "Group CA", ahead, &root, &err),
+		LM_OK);
+	assert_int_equal(
+		certificate_authority_open(lm_secret_str(&ca_key), lm_str(root), &other, &err),
+		LM_OK);
+	assert_int_equal(
+		certificate_issue_device(other, lm_secret_str(&key), "x", ahead, &pem, &err),
+		LM_OK);
+	certificate_authority_close(other);
+	assert_int_equal(verify(pem, root, now, NULL), X509_V_OK);
+	lm_auto_free char *server = make_server(ahead);
+	assert_int_equal(verify(server, root, now, names[0]), X509_V_ERR_CERT_NOT_YET_VALID);
+	assert_true(is_due(server, CERTIFICATE_SERVER, now));
 }
 
 static void is_cut_at_its_authoritys_end(void **state)
@@ -474,6 +497,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_server_name_that_is_none),
 		cmocka_unit_test(is_renewed_before_it_expires),
 		cmocka_unit_test(a_certificate_made_without_a_clock_is_good_until_there_is_one),
+		cmocka_unit_test(a_device_is_good_although_the_clock_was_ahead),
 		cmocka_unit_test(is_cut_at_its_authoritys_end),
 		cmocka_unit_test(serials_differ),
 		cmocka_unit_test(refuses_what_is_no_authority),
