@@ -62,7 +62,9 @@ void device_render_added(const json_t *device, bool registered, struct lm_buf *o
 		(void)lm_buf_putc(out, '\n');
 		render_files(json_object_get(device, "files"), out);
 	}
-	if (json_is_false(json_object_get(device, "in_group")))
+	const char *name = json_get_text(device, "name");
+	bool is_thing = !name || !lm_str_starts(lm_str(name), LM_STR("arn:")); // or a function
+	if (is_thing && json_is_false(json_object_get(device, "in_group")))
 		(void)lm_buf_puts(out,
 			"\nThe deployed group has no device of this name: it can connect once "
 			"Devices names it.\n");

@@ -79,6 +79,17 @@ static void a_device_that_no_group_names_is_pointed_out(void **state)
 		"it.\n");
 }
 
+static void a_function_need_not_be_a_device(void **state)
+{
+	(void)state;
+	assert_added("{\"name\":\"arn:aws:lambda:us-west-2:123456789012:function:F:1\","
+		     "\"sha256\":\"abc\",\"expires_ms\":null,\"in_group\":false}",
+		false,
+		"added            arn:aws:lambda:us-west-2:123456789012:function:F:1\n"
+		"certificate      SHA-256 abc\n"
+		"valid until      -\n");
+}
+
 static void bears_members_of_other_types(void **state)
 {
 	(void)state;
@@ -108,6 +119,7 @@ int main(void)
 		cmocka_unit_test(no_devices_is_said_so),
 		cmocka_unit_test(what_was_made_is_said_with_its_place),
 		cmocka_unit_test(a_device_that_no_group_names_is_pointed_out),
+		cmocka_unit_test(a_function_need_not_be_a_device),
 		cmocka_unit_test(bears_members_of_other_types),
 		cmocka_unit_test(a_device_cannot_command_the_terminal),
 	};
