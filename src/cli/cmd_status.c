@@ -188,7 +188,7 @@ static void add_bridge(struct lm_buf *out, const json_t *cloud)
 	if (json_is_boolean(connected))
 		(void)lm_buf_puts(out, json_is_true(connected) ? "connected" : "not connected");
 	else
-		(void)lm_buf_puts(out, "unknown");
+		(void)lm_buf_puts(out, "no message received yet");
 	status_add_number(out, cloud, "sent", "; messages sent: ");
 	status_add_number(out, cloud, "received", ", received: ");
 	(void)lm_buf_putc(out, '\n');

@@ -8,6 +8,7 @@ import pytest
 
 import guide
 from documents import success
+from servers.iot_core import IotCore
 from servers.local_broker import CONNECTOR, THING, Peer, sanitized
 from servers.node_image import make_node_image
 from servers.server import run, wait_until
@@ -70,10 +71,10 @@ class Yard:
 
 @pytest.fixture
 def yard_with(request, device_with, engine, device_sdk, programs):
-    """yard_with(compose): lightermand runs; nothing is deployed yet."""
+    """yard_with(compose, more of the host file): lightermand runs; nothing is deployed yet."""
     request.getfixturevalue("_ecr_registry").stop()  # it has port 443
 
-    def make(compose):
+    def make(compose, **host):
         image = make_node_image(engine, "harbour/device:1", device_sdk, guide.program())
         device = device_with(compose)
         mosquitto = device.folder / "mosquitto"
@@ -81,6 +82,8 @@ def yard_with(request, device_with, engine, device_sdk, programs):
         mosquitto.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         mosquitto.chmod(0o755)
         device.host["devices"] = {**guide.host()["devices"], "mosquitto": str(mosquitto)}
+        device.host["devices"].update(host.pop("devices", {}))
+        device.host.update(host)
         device.put_object("ships", "docker-compose.yml", guide.compose_file("device", image=image))
         device.start()
         return Yard(device, engine)
@@ -171,3 +174,44 @@ def test_the_status_message_reaches_a_device_by_a_subscription(yard_with, compos
     yard.deploy(arrays, StopContainersOnNewDeployment="False", DockerContainerStatusLogFrequency="301")
     assert json.loads(console.next().payload) == success()
     console.close()
+
+
+@pytest.fixture
+def core(folder, authority):
+    """In the place of AWS IoT Core."""
+    server = IotCore(folder / "iot-core", authority)
+    server.start()
+    yield server
+    server.stop()
+    assert not server.violations
+
+
+def test_devices_and_the_connector_exchange_messages_with_the_cloud(yard_with, compose2, core, authority):
+    certificate, key = authority.issue("core")
+    yard = yard_with(compose2, iot={"endpoint": core.host, "certificate": str(certificate), "privateKey": str(key),
+                                    "ca": str(authority.certificate)}, devices={"cloudPort": core.port})
+    arrays = guide.arrays()
+    connector = CONNECTOR.replace("us-west-2", yard.device.region)
+    arrays["Subscriptions"] += [
+        {"Id": "up", "Source": THING + guide.OTHER, "Subject": "harbour/report", "Target": "cloud"},
+        {"Id": "down", "Source": "cloud", "Subject": "harbour/order", "Target": THING + guide.OTHER},
+        {"Id": "status", "Source": connector, "Subject": STATUS_TOPIC, "Target": "cloud"}]
+    with core.client("#") as cloud:
+        yard.deploy(arrays)
+        status = cloud.next()
+        assert (status.topic, json.loads(status.payload)) == (STATUS_TOPIC, success())
+        wait_until(lambda: "harbour/order" in set().union(*core.filters.values()), WAIT_S,
+                   lambda: f"the bridge subscribes to {core.filters}")
+        console = Peer(yard, guide.OTHER).connect()
+        console.subscribe("harbour/order")
+        console.publish("harbour/report", b"fog")
+        console.publish("harbour/secret", b"not allowed")
+        message = cloud.next()
+        assert (message.topic, message.payload) == ("harbour/report", b"fog")
+        cloud.publish("harbour/order", b"sound the horn")
+        assert console.next().payload == b"sound the horn"
+        console.close()
+    # It is known to be connected from the first message on; the broker reports once a second.
+    yard.device.wait_status(lambda status: status["devices"]["cloud"]["connected"])
+    shown = yard.device.cli("status").stdout
+    assert "cloud            connected; messages sent: " in shown, shown

@@ -226,7 +226,7 @@ static void bears_devices_of_other_types(void **state)
 		"client devices   0 of 0 connected, 0 subscriptions\n"
 		"local broker     -\n"
 		"discovery        -\n"
-		"cloud            unknown\n"
+		"cloud            no message received yet\n"
 		"lightermand      0.1.0\n"
 		"containers       none\n"
 		"\n"
