@@ -176,22 +176,29 @@ static void on_clock_set(void *ctx, short events)
 	hasten(c, SETTLE_MS);
 }
 
-static void watch_notices(struct client_devices *c)
+static void watch_notice(struct client_devices *c, lm_rc (*open_notice)(int *, struct lm_err *),
+	loop_fd_cb *cb, int *fd, struct loop_fd **watch)
 {
 	struct lm_err err = {LM_OK};
 
-	if (c->address_fd < 0 && (notice_of_addresses(&c->address_fd, &err) ||
-					 loop_fd_create(c->loop, c->address_fd, on_addresses, c,
-						 &c->address_watch, &err)))
-		lm_warn("%s; a change is seen twice a day only", err.msg);
-	else
-		loop_fd_set(c->address_watch, POLLIN);
-	if (c->clock_fd < 0 && (notice_of_clock(&c->clock_fd, &err) ||
-				       loop_fd_create(c->loop, c->clock_fd, on_clock_set, c,
-					       &c->clock_watch, &err)))
-		lm_warn("%s; a change is seen twice a day only", err.msg);
-	else
-		loop_fd_set(c->clock_watch, POLLIN);
+	if (*watch)
+		return;
+	lm_rc rc = open_notice(fd, &err);
+	if (rc == LM_OK)
+		rc = loop_fd_create(c->loop, *fd, cb, c, watch, &err);
+	if (rc == LM_OK) {
+		loop_fd_set(*watch, POLLIN);
+		return;
+	}
+	lm_warn("%s; a change is seen twice a day only", err.msg);
+	lm_cleanup_close(fd);
+	*fd = -1;
+}
+
+static void watch_notices(struct client_devices *c)
+{
+	watch_notice(c, notice_of_addresses, on_addresses, &c->address_fd, &c->address_watch);
+	watch_notice(c, notice_of_clock, on_clock_set, &c->clock_fd, &c->clock_watch);
 }
 
 static void unwatch_notices(struct client_devices *c)

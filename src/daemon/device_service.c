@@ -34,6 +34,7 @@ enum {
 	LINES_EVERY_MS = 30 * 1000,
 	LOGGED_FAILURES = 5, ///< In a row; of more, one an hour is logged.
 	CALL_MAX_MS = 60 * 1000,
+	COMPLAINT_MAX = 200,
 };
 
 /// What systemctl is to do; a later one replaces an earlier one, but for a reload after a start.
@@ -65,6 +66,8 @@ struct device_service {
 	uint64_t window_ms; ///< When counting lines began.
 	unsigned lines;
 	uint64_t left_out;
+	char complaint[4 * COMPLAINT_MAX +
+		       32]; ///< Its last line that is an error, since its start.
 
 	enum unit_call call, next_call; ///< What systemctl does, and will do then.
 	struct loop_timer *call_limit;
@@ -106,6 +109,40 @@ static void log_left_out(struct device_service *s)
 	s->left_out = 0;
 }
 
+/// What it says is an error may be why it ends.
+static void note_complaint(struct device_service *s, struct lm_str line)
+{
+	(void)lm_str_shorten(line, COMPLAINT_MAX, s->complaint, sizeof(s->complaint));
+}
+
+static void log_service_line(struct device_service *s, struct lm_str line)
+{
+	bool is_error = lm_str_starts(line, LM_STR("Error")); // as mosquitto writes them
+	bool is_warning = lm_str_starts(line, LM_STR("Warning"));
+
+	if (is_error)
+		note_complaint(s, line);
+	if (s->lines++ >= LINES_MAX_AT_A_TIME)
+		s->left_out++;
+	else
+		lm_log(is_error || is_warning ? LM_WARN : LM_INFO, "%s: %.*s", s->name,
+			LM_STR_ARG(line));
+}
+
+/// A line that has the form of our log.
+static void forward_service_line(struct device_service *s, struct lm_str line, enum lm_level level)
+{
+	struct lm_str message = line;
+
+	(void)lm_str_cut(&message, ','); // time, level and place
+	if (level >= LM_ERROR)
+		note_complaint(s, message);
+	if (s->lines++ >= LINES_MAX_AT_A_TIME)
+		s->left_out++;
+	else
+		log_router_forward(NULL, line);
+}
+
 static void on_service_line(void *ctx, struct lm_str line)
 {
 	struct device_service *s = ctx;
@@ -121,18 +158,10 @@ static void on_service_line(void *ctx, struct lm_str line)
 	line = lm_str_trim(line);
 	if (line.n == 0)
 		return;
-	if (s->lines++ >= LINES_MAX_AT_A_TIME) {
-		s->left_out++;
-		return;
-	}
 	if (s->logs_as_we_do && lm_log_parse(line, &ignored, &level))
-		log_router_forward(NULL, line);
-	else // as mosquitto writes them
-		lm_log(lm_str_starts(line, LM_STR("Error")) ||
-					lm_str_starts(line, LM_STR("Warning"))
-				? LM_WARN
-				: LM_INFO,
-			"%s: %.*s", s->name, LM_STR_ARG(line));
+		forward_service_line(s, line, level);
+	else
+		log_service_line(s, line);
 }
 
 static void close_out(struct device_service *s)
@@ -194,8 +223,9 @@ static void on_service_ended(struct device_service *s, int wait_status)
 	s->failures++;
 	if (was_stable)
 		s->failures_in_a_row = 0;
-	(void)!lm_fail(&s->fault, LM_E_SYS, 0, "%s",
-		process_describe_status(wait_status, how, sizeof(how)));
+	(void)!lm_fail(&s->fault, LM_E_SYS, 0, "%s%s%s%s",
+		process_describe_status(wait_status, how, sizeof(how)), s->complaint[0] ? " (" : "",
+		s->complaint, s->complaint[0] ? ")" : "");
 	note_service_failure(s, "has ended");
 }
 
@@ -320,6 +350,7 @@ static lm_rc start_child(struct device_service *s, int lock_fd, struct lm_err *e
 	if (rc)
 		return rc;
 	s->since_ms = lm_clock_mono_ms();
+	s->complaint[0] = '\0';
 	loop_fd_set(s->out_watch, POLLIN);
 	rc = loop_child_create(s->loop, s->pid, on_service_child, s, &s->child, err);
 	return rc ? rc : note_holder(s->lock, s->pid, err);

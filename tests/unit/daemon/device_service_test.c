@@ -211,6 +211,17 @@ static bool is_alive(pid_t pid)
 	return lm_file_read(path, &text, &err) == LM_OK && !strstr(lm_buf_cstr(&text), ") Z ");
 }
 
+static void why_it_ends_is_what_it_said_last(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "echo 'Error: Address already in use' >&2; echo bye; exit 1", false);
+	device_service_start(f->service);
+	await(f, has_failed);
+	assert_string_equal(
+		device_service_fault(f->service), "exit status 1 (Error: Address already in use)");
+}
+
 static void what_it_started_ends_with_it(void **state)
 {
 	struct fixture *f = *state;
@@ -447,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_service_runs_until_it_is_stopped),
 		TEST(one_that_is_killed_is_started_again),
+		TEST(why_it_ends_is_what_it_said_last),
 		TEST(what_it_started_ends_with_it),
 		TEST(a_program_that_is_not_there_is_a_failure),
 		TEST(a_service_reloads_or_is_restarted),
