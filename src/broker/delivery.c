@@ -59,7 +59,8 @@ bool delivery_publish(struct delivery *d, const void *publisher,
 	const struct router_endpoint *source, const char *topic)
 {
 	delivery_enter(d, DELIVERY_PUBLISH, publisher);
-	match_topic(d, source, lm_str(topic));
+	if (!delivery_is_reserved(lm_str(topic)))
+		match_topic(d, source, lm_str(topic));
 	if (d->match.n > 0)
 		return true;
 	delivery_enter(d, DELIVERY_NOBODY, NULL);

@@ -59,6 +59,6 @@ void delivery_end(struct delivery *d);
 bool delivery_allows(struct delivery *d, const void *client, const struct router_endpoint *target,
 	const char *topic);
 
-/// Topics that belong to the broker and to Lighterman, of which no client publishes, gets or
+/// Topics that belong to the broker and to Lighterman: nothing on them is delivered, and no client
 /// subscribes to any: $SYS, $CONTROL, $share, $lighterman.
 bool delivery_is_reserved(struct lm_str topic);

@@ -160,7 +160,12 @@ static void it_may_take_the_place_of_another_one(void **state)
 
 static void reserved_topics_are_the_brokers(void **state)
 {
-	(void)state;
+	struct fixture *f = *state;
+	const struct router_endpoint *service =
+		routes_endpoint(f->routes, LM_STR(ROUTER_SHADOW_SERVICE));
+
+	assert_true(delivery_publish(&f->d, &client_b, service, "$aws/x"));
+	assert_false(delivery_publish(&f->d, &client_b, service, "$SYS/x"));
 	assert_true(delivery_is_reserved(LM_STR("$SYS/broker")));
 	assert_true(delivery_is_reserved(LM_STR("$share/group/t")));
 	assert_true(delivery_is_reserved(LM_STR("$CONTROL/dynamic-security/v1")));
@@ -185,7 +190,7 @@ int main(void)
 			what_waited_goes_to_the_client_that_connects, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			it_may_take_the_place_of_another_one, set_up, tear_down),
-		cmocka_unit_test(reserved_topics_are_the_brokers),
+		cmocka_unit_test_setup_teardown(reserved_topics_are_the_brokers, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
