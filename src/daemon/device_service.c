@@ -35,6 +35,9 @@ enum {
 	LOGGED_FAILURES = 5, ///< In a row; of more, one an hour is logged.
 	CALL_MAX_MS = 60 * 1000,
 	COMPLAINT_MAX = 200,
+	/// As the units': a connection for each of the most devices of a group, and as many again
+	/// while they reconnect. Most systems give a process 1,024.
+	DESCRIPTORS_MAX = 8192,
 };
 
 /// What systemctl is to do; a later one replaces an earlier one, but for a reload after a start.
@@ -345,6 +348,7 @@ static lm_rc start_child(struct device_service *s, int lock_fd, struct lm_err *e
 		.new_session = true,
 		.die_with_parent = true,
 		.no_umask = true,
+		.descriptors_max = DESCRIPTORS_MAX,
 	};
 	rc = process_start(&process, &s->pid, err);
 	if (rc)

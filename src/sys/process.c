@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -187,6 +188,17 @@ static bool place_descriptors(const struct process_spec *spec, struct child_fds 
 	return true;
 }
 
+/// Of the soft limit; what it cannot be raised to, the child does without.
+static void raise_descriptors(unsigned wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 __attribute__((noreturn)) static void exec_child(
 	const struct process_spec *spec, struct child_fds own, pid_t parent)
 {
@@ -207,6 +219,7 @@ __attribute__((noreturn)) static void exec_child(
 	}
 	if (spec->no_umask)
 		(void)umask(0);
+	raise_descriptors(spec->descriptors_max);
 	if (spec->directory && chdir(spec->directory) < 0)
 		child_fail(own.report, STEP_DIRECTORY);
 	if (!place_descriptors(spec, &own))

@@ -42,6 +42,8 @@ struct process_spec {
 	bool new_session;     ///< setsid(); else the child leads a new process group.
 	bool die_with_parent; ///< PR_SET_PDEATHSIG SIGKILL.
 	bool no_umask;        ///< Its umask is 0; else the caller's.
+	/// How many descriptors it may have, if the system allows it; 0: as many as the caller.
+	unsigned descriptors_max;
 	/// No other program of its user can look into the child from its exec on: the kernel sees
 	/// to that for a program that the user may run and not read (mode 0711); of one that it may
 	/// read, a copy in memory is run that it may not. A script cannot be shielded.

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,6 +39,26 @@ static void gives_input_and_collects_output(void **state)
 	assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&out), "HELLO");
 	assert_int_equal(WEXITSTATUS(status), 3);
+}
+
+static void a_child_may_have_as_many_descriptors_as_it_needs(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf out = LM_BUF(100);
+	int status = -1;
+	struct rlimit before, low;
+	struct process_run run = shell(SHELL("ulimit -S -n"));
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){.rlim_cur = 100, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	run.output = &out;
+	for (unsigned wanted = 0; wanted <= 150; wanted += 50) {
+		run.spec.descriptors_max = wanted;
+		assert_int_equal(process_run(&run, &WAIT_FOREVER, &status, &err), LM_OK);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_string_equal(lm_buf_cstr(&out), "100\n100\n100\n150\n");
 }
 
 static void add_line(void *ctx, enum process_stream stream, struct lm_str line)
@@ -336,6 +357,7 @@ int main(void)
 		cmocka_unit_test(into_a_shielded_child_only_root_looks),
 		cmocka_unit_test(a_program_that_its_user_may_not_read_is_run_as_it_is),
 		cmocka_unit_test(what_a_user_may_not_run_is_not_run_for_being_shielded),
+		cmocka_unit_test(a_child_may_have_as_many_descriptors_as_it_needs),
 		cmocka_unit_test(input_can_wait_for_a_line),
 	};
 
