@@ -136,10 +136,14 @@ static lm_rc withdraw_device(int dir_fd, const char *name, struct lm_err *err)
 
 	if (open_device_folder(dir_fd, name, false, &fd, NULL) || fd < 0)
 		return LM_OK;
-	for (size_t i = 0; i < FILES; i++)
+	for (size_t i = 0; i < FILES; i++) {
+		lm_auto_free char *temporary = lm_xasprintf(".%s.tmp", file_names[i]);
+
+		(void)unlinkat(fd, temporary, 0); // of a killed lm_file_replace
 		if (unlinkat(fd, file_names[i], 0) < 0 && errno != ENOENT)
 			return lm_fail(err, lm_rc_of_errno(errno), errno, "remove '%s/%s': %m",
 				name, file_names[i]);
+	}
 	(void)unlinkat(dir_fd, name, AT_REMOVEDIR); // it stays if something else is in it
 	return lm_dir_sync(dir_fd, name, err);
 }
@@ -198,6 +202,7 @@ static lm_rc place_bundle(int dir_fd, const struct device_bundle *bundle,
 /// The folder itself goes, too, if nothing is left in it.
 static void remove_empty(int directory_fd, int dir_fd)
 {
+	(void)unlinkat(dir_fd, "." LIST ".tmp", 0);
 	(void)unlinkat(dir_fd, LIST, 0);
 	(void)unlinkat(directory_fd, FOLDER, AT_REMOVEDIR);
 }

@@ -13,6 +13,7 @@
 #include "sys/interfaces.h"
 #include "sys/process.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -490,6 +491,13 @@ static struct cloud_lists collect_cloud_lists(const struct group *g)
 	return l;
 }
 
+static bool can_be_written(const struct broker_settings *settings, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_BROKER_CONFIG);
+
+	return broker_config_write(settings, &text, err) == LM_OK;
+}
+
 /// Keeps the subjects that mosquitto.conf can say, and warns of the others.
 static void drop_bad_subjects(
 	struct service_plan *p, const struct broker_settings *settings, struct cloud_lists *l)
@@ -499,17 +507,18 @@ static void drop_bad_subjects(
 	size_t kept = 0;
 
 	single.cloud = &bridge;
-	bridge.sync_things_n = 0;
+	bridge.sync_things_n = bridge.subjects_n = 0;
+	if (!can_be_written(&single, NULL)) // then it is no subject's fault
+		return;
 	bridge.subjects_n = 1;
 	for (size_t i = 0; i < l->subjects_n; i++) {
-		lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_BROKER_CONFIG);
 		struct lm_err why = {LM_OK};
 
 		bridge.subjects = &l->subjects[i];
-		if (broker_config_write(&single, &text, &why))
-			add_service_warning(p->result, "a subscription does not work: %s", why.msg);
-		else
+		if (can_be_written(&single, &why))
 			l->subjects[kept++] = l->subjects[i];
+		else
+			add_service_warning(p->result, "a subscription does not work: %s", why.msg);
 	}
 	l->subjects_n = kept;
 }
@@ -676,7 +685,9 @@ static lm_rc write_router_table(struct service_plan *p, struct lm_err *err)
 
 static bool is_address(const char *text)
 {
-	return strspn(text, "0123456789.") == strlen(text) || strchr(text, ':');
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
 }
 
 static void add_discovery_addresses(const struct service_plan *p, struct discovery_document *doc)

@@ -385,6 +385,10 @@ def test_the_bridge_gets_the_cores_identity(shore, folder):
     assert (broker / "cloud.key").read_text() == (folder / "d.key").read_text()
     config = (broker / "mosquitto.conf").read_text()
     assert "to/x" in config and "bad subject" not in config and "Grp_Core-c00" in config
+    shore.host["iot"]["endpoint"] = "no host"
+    assert len(shore.apply()["warnings"]) == 1  # which names no subscription
+    shore.host["iot"]["endpoint"] = "localhost"
+    shore.apply()
     shore.host["iot"]["privateKey"] = str(folder / "ca.key")
     line = shore.apply()
     assert any("is no certificate for the key" in warning for warning in line["warnings"])

@@ -131,6 +131,7 @@ static void removes_the_files_of_devices_that_have_gone(void **state)
 	(void)state;
 	PLACE("A", "B", "C");
 	write_text("devices/B/notes", "mine");
+	write_text("devices/C/.device.key.tmp", "of a killed run");
 	assert_int_equal(mkdirat(root_fd, "devices/D", 0700), 0);
 	PLACE("A");
 	assert_true(exists("devices/A/device.key"));
