@@ -685,6 +685,14 @@ static void check_subscriptions(struct group_reader *w, const json_t *subscripti
 
 	if (json_array_size(subscriptions) > LIMIT_SUBSCRIPTIONS)
 		return;
+	if (w->group->devices_n == 0) {
+		// A group that only sent the status to the cloud must not lose that unnoticed.
+		if (json_array_size(subscriptions) > 0)
+			warn(w, "Subscriptions: have no effect without Devices, ignoring; status "
+				"messages go "
+				"to the brokers of the host file's mqtt");
+		return;
+	}
 	json_array_foreach(subscriptions, i, item)
 	{
 		lm_auto_free char *place = item_place("Subscriptions", i, item);

@@ -669,6 +669,20 @@ static void warns_of_subscriptions_without_effect(void **state)
 		g->warnings[3], "Subscriptions[2] (u): is the same as item 0, ignoring");
 }
 
+static void warns_of_subscriptions_without_devices(void **state)
+{
+	lm_auto(group_destroy_p) struct group *g =
+		expect_valid(LM_STR(WITH("", SUBSCRIPTION(ARN("7"), "a", "cloud"))));
+	lm_auto(group_destroy_p) struct group *none = expect_valid(LM_STR(WITH("", "")));
+
+	(void)state;
+	assert_int_equal(g->warnings_n, 1);
+	assert_string_equal(g->warnings[0],
+		"Subscriptions: have no effect without Devices, ignoring; status messages go to "
+		"the brokers of the host file's mqtt");
+	assert_int_equal(none->warnings_n, 0);
+}
+
 static void a_certificate_arn_has_a_fingerprint_if_its_id_is_one(void **state)
 {
 	static const char hex[] =
@@ -782,6 +796,7 @@ int main(void)
 		cmocka_unit_test(takes_every_kind_of_endpoint),
 		cmocka_unit_test(refuses_subscriptions_of_what_is_not_there),
 		cmocka_unit_test(warns_of_subscriptions_without_effect),
+		cmocka_unit_test(warns_of_subscriptions_without_devices),
 		cmocka_unit_test(a_certificate_arn_has_a_fingerprint_if_its_id_is_one),
 		cmocka_unit_test(takes_what_greengrass_took_and_no_more),
 		cmocka_unit_test(a_group_without_devices_is_as_before),
