@@ -290,6 +290,21 @@ static void on_devices_prepared(void *ctx, int files_fd, const struct lm_err *wh
 		fail_to_start(d, &err); // may destroy the deployment
 }
 
+/// A key takes up to a second: with many devices somebody wonders.
+static void report_preparation(const struct deployment *d)
+{
+	enum { SHOWN_FROM = 10 };
+
+	if (d->group->devices_n < SHOWN_FROM)
+		return;
+	lm_auto_free char *text = lm_xasprintf("making keys and certificates for those of %zu "
+					       "client devices that have none",
+		d->group->devices_n);
+	lm_auto_json json_t *line = json_pack(
+		"{s:s, s:s, s:s}", "stage", "prepare", "state", "progress", "message", text);
+	progress_publisher_stage(d->progress, line);
+}
+
 void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 {
 	const struct group *group = spec->group;
@@ -305,8 +320,10 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 		group->connector.key, group->connector.bucket, group->connector.version);
 	d->progress->changed(d->progress->ctx);
 	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
-	if (client_devices_prepare(d->devices, group, on_devices_prepared, d))
+	if (client_devices_prepare(d->devices, group, on_devices_prepared, d)) {
+		report_preparation(d);
 		return;
+	}
 	lm_auto_close int nothing = client_devices_prepare_nothing(d->devices);
 	if (deployment_start_worker_of(d, nothing, &err))
 		fail_to_start(d, &err);
