@@ -12,10 +12,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+json_t *device_status_parse(struct lm_str text, pid_t pid)
+{
+	lm_auto_json json_t *status = NULL;
+	struct lm_err ignored; // the broker is shown without
+
+	if (json_count(text) > LIMIT_DEVICE_STATUS_VALUES ||
+		json_parse(text, &status, &ignored) != LM_OK ||
+		json_get_int(status, "format", 0) != 1 || json_get_int(status, "pid", 0) != pid)
+		return NULL;
+	return lm_take(status);
+}
+
 json_t *device_status_read(const char *path, pid_t pid)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_DEVICE_STATUS);
-	lm_auto_json json_t *status = NULL;
 	struct lm_err ignored; // the broker is shown without
 	struct stat st;
 	// O_NONBLOCK: a FIFO of that name must not hold us up.
@@ -24,12 +35,9 @@ json_t *device_status_read(const char *path, pid_t pid)
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 		st.st_size > LIMIT_DEVICE_STATUS ||
-		lm_fd_read_all(fd, path, &text, &ignored) != LM_OK ||
-		json_count(lm_buf_str(&text)) > LIMIT_DEVICE_STATUS_VALUES ||
-		json_parse(lm_buf_str(&text), &status, &ignored) != LM_OK ||
-		json_get_int(status, "format", 0) != 1 || json_get_int(status, "pid", 0) != pid)
+		lm_fd_read_all(fd, path, &text, &ignored) != LM_OK)
 		return NULL;
-	return lm_take(status);
+	return device_status_parse(lm_buf_str(&text), pid);
 }
 
 uint64_t device_status_count(const json_t *status, const char *group, const char *key)

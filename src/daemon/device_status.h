@@ -5,6 +5,7 @@
 /// `<runtimeDirectory>/devices/status.json` (docs/formats.md), which is written by a user that
 /// lightermand does not trust.
 
+#include "base/str.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
@@ -14,6 +15,8 @@
 /// Reads the file that the broker with this process ID has written; a new reference. NULL: there is
 /// none, or it is another process's, too large, a link, or nothing that a broker writes.
 json_t *device_status_read(const char *path, pid_t pid);
+/// The same for its text.
+json_t *device_status_parse(struct lm_str text, pid_t pid);
 /// A count of it; 0 if it is absent. `status` may be NULL. `group` NULL: at the top.
 uint64_t device_status_count(const json_t *status, const char *group, const char *key);
 /// How many clients are connected.
