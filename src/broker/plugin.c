@@ -28,6 +28,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 struct plugin {
 	mosquitto_plugin_id_t *id;
@@ -40,6 +42,7 @@ struct plugin {
 	struct shadow_service *shadows; ///< NULL: none.
 	pthread_t loop;                 ///< The thread of mosquitto, and of all here.
 	struct cloud *cloud;
+	uint64_t watched_ms; ///< When watch_spin began anew.
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
@@ -364,6 +367,33 @@ static int on_message(int event, void *data, void *userdata)
 
 // The loop.
 
+enum { SPIN_MAX_S = 20, SPIN_WATCH_MS = 1000 };
+
+static void end_spin(int number)
+{
+	static const char line[] =
+		"lighterman_router: mosquitto's loop does not come back; ending it\n";
+
+	(void)number;
+	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+/// mosquitto 2.0.11 forgets to take a bridge whose TLS handshake failed (the cloud's certificate is
+/// not valid yet by a clock that is wrong) out of its table of sockets; after a few more the table
+/// is a circle, and its loop runs in it for ever. A turn that takes SPIN_MAX_S of processor time is
+/// ended: whoever supervises the broker starts it again.
+static void watch_spin(struct plugin *p, uint64_t now_mono_ms)
+{
+	struct itimerval limit = {.it_value = {.tv_sec = SPIN_MAX_S}};
+
+	if (now_mono_ms < p->watched_ms + SPIN_WATCH_MS)
+		return;
+	p->watched_ms = now_mono_ms;
+	(void)setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 /// Called by shadow_service_commit; mosquitto hands it out as the plugin's own.
 static void publish_shadow_reply(void *ctx, const char *topic, struct lm_str payload)
 {
@@ -458,6 +488,7 @@ static int on_turn(int event, void *data, void *userdata)
 	p->reloading = false;
 	if (p->stuck)
 		free_stuck_clients(p);
+	watch_spin(p, now_mono_ms);
 	cloud_tick(p->cloud, now_mono_ms);
 	if (p->shadows)
 		shadow_service_commit(p->shadows);
@@ -499,6 +530,7 @@ static void plugin_destroy(struct plugin *p)
 	cloud_destroy(p->cloud);
 	shadow_service_close(p->shadows);
 	(void)signal(SIGURG, SIG_DFL);
+	(void)signal(SIGPROF, SIG_DFL);
 	local_clients_destroy(p->clients);
 	routes_destroy(p->routes);
 	status_file_close(p->status_file);
@@ -590,6 +622,7 @@ static lm_rc plugin_open(
 
 static bool plugin_register(struct plugin *p)
 {
+	(void)signal(SIGPROF, end_spin);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(plugin_events); i++)
 		if (mosquitto_callback_register(p->id, plugin_events[i].event,
 			    plugin_events[i].function, NULL, p) != MOSQ_ERR_SUCCESS)
