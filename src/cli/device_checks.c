@@ -27,7 +27,7 @@ static const char PLUGIN_SYMBOL[] = "mosquitto_callback_register";
 
 bool device_checks_apply(const struct group *group)
 {
-	return group && (group->devices_n > 0 || group->subscriptions_n > 0);
+	return group && group->devices_n > 0;
 }
 
 int device_checks_parse_version(struct lm_str line)

@@ -2,7 +2,7 @@
 #pragma once
 
 /// What `lighterman doctor` checks for client devices: mosquitto, our plugin for it, discovery,
-/// ports, user, the core's identity, certificates. For groups with devices or subscriptions only.
+/// ports, user, the core's identity, certificates. For groups with devices only.
 /// Each function makes one check.
 
 #include "config/definition.h"

@@ -180,7 +180,7 @@ static json_t *client_devices_to_json(const struct plan_task *p)
 	const struct group *g = p->cx->task->group;
 	const struct host_devices *h = &p->cx->task->host.devices;
 
-	if (g->devices_n == 0 && g->subscriptions_n == 0)
+	if (g->devices_n == 0)
 		return json_null();
 	json_t *ports = json_pack("[i]", (int)h->discovery_port);
 	if (h->alpn_port.number)

@@ -100,8 +100,8 @@ static void a_group_without_devices_needs_none_of_it(void **state)
 	assert_false(device_checks_apply(NULL));
 	assert_false(device_checks_apply(&none));
 	assert_true(device_checks_apply(&group));
-	group.devices_n = 0;
-	assert_true(device_checks_apply(&group));
+	group.devices_n = 0; // its subscriptions alone have no effect
+	assert_false(device_checks_apply(&group));
 }
 
 static void reads_mosquittos_version(void **state)
