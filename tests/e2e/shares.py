@@ -9,7 +9,7 @@ import pathlib
 
 
 # Those that take more than a minute, the longest first.
-LONGEST = ("retry", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy", "requirements", "stop", "monitor",
+LONGEST = ("retry", "certificates", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy", "requirements", "stop", "monitor",
            "life", "moved", "discovery", "client_device", "memory",
            "metrics", "errors", "images", "plan", "idle", "deploy_s3", "compose_file")
 
