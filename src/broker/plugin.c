@@ -3,8 +3,8 @@
 /// lighterman_router.so: what mosquitto calls. Everything is decided elsewhere; this translates.
 ///
 /// Options: plugin_opt_table (router.json; needed), plugin_opt_status (status.json),
-/// plugin_opt_shadows (the shadows' database; without it there is no GGShadowService). All calls
-/// come on mosquitto's one thread.
+/// plugin_opt_shadows (the shadows' database; without it there is no GGShadowService),
+/// plugin_opt_socket (mosquitto's unix socket). All calls come on mosquitto's one thread.
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -20,6 +20,7 @@
 #include "broker/status_file.h"
 #include "config/topic.h"
 
+#include <errno.h>
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
@@ -28,6 +29,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -46,6 +48,7 @@ struct plugin {
 	struct router_counts counts;
 	int64_t started_ms, table_loaded_ms;
 	char *table_error;
+	char *socket_path;  ///< NULL: none, or it is open to all.
 	bool status_failed; ///< And that was reported.
 	bool reloading;     ///< Until the end of the turn.
 	bool stuck;         ///< A client is.
@@ -478,6 +481,16 @@ static void free_stuck_clients(struct plugin *p)
 			"messages that waited for it are dropped; it may connect again");
 }
 
+/// mosquitto makes its socket for its own group. Who may use it is said by the folder that it is
+/// in.
+static void open_socket_to_all(struct plugin *p)
+{
+	if (chmod(p->socket_path, 0777) != 0)
+		report_error("'%s' cannot be opened to the group of its folder: %s", p->socket_path,
+			strerror(errno));
+	free(lm_take(p->socket_path));
+}
+
 static int on_turn(int event, void *data, void *userdata)
 {
 	struct plugin *p = userdata;
@@ -486,6 +499,8 @@ static int on_turn(int event, void *data, void *userdata)
 	(void)event;
 	(void)data;
 	p->reloading = false;
+	if (p->socket_path)
+		open_socket_to_all(p);
 	if (p->stuck)
 		free_stuck_clients(p);
 	watch_spin(p, now_mono_ms);
@@ -536,6 +551,7 @@ static void plugin_destroy(struct plugin *p)
 	status_file_close(p->status_file);
 	free(p->table_path);
 	free(p->table_error);
+	free(p->socket_path);
 	free(p);
 }
 
@@ -600,12 +616,14 @@ static lm_rc plugin_open(
 	struct plugin *p, const struct mosquitto_opt *options, int n, struct lm_err *err)
 {
 	const char *table = plugin_option(options, n, "table");
+	const char *socket = plugin_option(options, n, "socket");
 	lm_rc rc = LM_OK;
 
 	if (!table)
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the configuration has no plugin_opt_table, the path of router.json");
 	p->table_path = lm_xstrdup(table);
+	p->socket_path = socket ? lm_xstrdup(socket) : NULL;
 	p->started_ms = lm_clock_wall_ms();
 	rc = status_file_open(plugin_option(options, n, "status"), &p->status_file, err);
 	if (rc == LM_OK)

@@ -347,7 +347,6 @@ static lm_rc start_child(struct device_service *s, int lock_fd, struct lm_err *e
 		.fds_n = LM_ARRAY_SIZE(fds),
 		.new_session = true,
 		.die_with_parent = true,
-		.no_umask = true,
 		.descriptors_max = DESCRIPTORS_MAX,
 	};
 	rc = process_start(&process, &s->pid, err);

@@ -351,6 +351,7 @@ static void conf_write_broker(const struct broker_settings *s, struct lm_buf *ou
 	lm_buf_printf(out, "plugin_opt_table %s\n", s->table);
 	lm_buf_printf(out, "plugin_opt_status %s\n", s->status);
 	lm_buf_printf(out, "plugin_opt_shadows %s/shadows.db\n", s->data);
+	lm_buf_printf(out, "plugin_opt_socket %s\n", s->socket);
 
 	lm_buf_printf(
 		out, "listener 0 %s\nmax_qos 1\nmax_connections %d\n", s->socket, CONNECTIONS_MAX);

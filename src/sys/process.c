@@ -217,8 +217,6 @@ __attribute__((noreturn)) static void exec_child(
 		if (getppid() != parent)
 			_exit(127); // it died before we asked
 	}
-	if (spec->no_umask)
-		(void)umask(0);
 	raise_descriptors(spec->descriptors_max);
 	if (spec->directory && chdir(spec->directory) < 0)
 		child_fail(own.report, STEP_DIRECTORY);

@@ -41,7 +41,6 @@ struct process_spec {
 	unsigned fds_n;
 	bool new_session;     ///< setsid(); else the child leads a new process group.
 	bool die_with_parent; ///< PR_SET_PDEATHSIG SIGKILL.
-	bool no_umask;        ///< Its umask is 0; else the caller's.
 	/// How many descriptors it may have, if the system allows it; 0: as many as the caller.
 	unsigned descriptors_max;
 	/// No other program of its user can look into the child from its exec on: the kernel sees

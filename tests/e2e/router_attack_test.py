@@ -12,7 +12,7 @@ import pytest
 import raw_mqtt as mqtt
 from raw_mqtt import Raw, Refused
 from servers.local_broker import CONNECTOR, LAMBDA, PASSWORD, fingerprint
-from servers.server import wait_until
+from servers.server import run, wait_until
 
 FUNCTION = LAMBDA + "Counter:1"
 OK = "ok"
@@ -101,6 +101,15 @@ def test_the_connector_needs_its_password_and_the_socket(broker):
         thief.connect(CONNECTOR, username=CONNECTOR, password=PASSWORD)
     with Raw(broker.socket) as right:
         right.connect(CONNECTOR, username=CONNECTOR, password=PASSWORD).ping()
+
+
+def test_the_folder_says_who_may_use_the_socket(broker, stranger):
+    script = f"import socket; socket.socket(socket.AF_UNIX).connect({str(broker.socket)!r})"
+    words = ["setpriv", f"--reuid={stranger.name}", f"--regid={stranger.name}", "--clear-groups", "/usr/bin/python3", "-c", script]
+    wait_until(lambda: run(*words, check=False).returncode == 0, 20, "another user cannot connect")
+    broker.folder.chmod(0o750)
+    assert "PermissionError" in run(*words, check=False).stderr
+    broker.folder.chmod(0o755)
 
 
 def test_a_certificate_of_another_authority_opens_nothing(broker, folder):

@@ -82,6 +82,7 @@ plugin {self.plugin}
 plugin_opt_table {self.table_path}
 plugin_opt_status {self.status_path}
 plugin_opt_shadows {self.shadows_path}
+plugin_opt_socket {self.socket}
 listener {self.port} 127.0.0.1
 max_qos 1
 cafile {self.authority.certificate}
