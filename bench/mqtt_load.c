@@ -485,7 +485,9 @@ static double percentile_us(const struct load *load, unsigned per_mille)
 {
 	if (load->latencies_n == 0)
 		return 0;
-	return load->latencies_us10[(load->latencies_n - 1) * per_mille / 1000] / 10.0;
+	size_t at = (load->latencies_n - 1) * per_mille / 1000;
+
+	return load->latencies_us10[at] / 10.0;
 }
 
 static uint64_t in_ms(uint64_t ms)
