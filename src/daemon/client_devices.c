@@ -315,10 +315,33 @@ static void remove_broker_socket(const struct client_devices *c)
 
 static void check_exited(struct client_devices *c);
 
+/// mosquitto does not start with a file that it cannot read, and would not tomorrow: its messages
+/// are lost either way. The folder is its user's; a link in it is renamed, not followed.
+static void set_aside_messages(const struct client_devices *c)
+{
+	lm_auto_free char *folder = lm_path_join(c->folder, "broker/data");
+	lm_auto_close int fd = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || renameat(fd, "mosquitto.db", fd, "mosquitto.db.bad") < 0)
+		lm_warn("set aside '%s/mosquitto.db', which the broker cannot read: %m", folder);
+	else
+		lm_warn("the broker cannot read '%s/mosquitto.db': it is set aside as "
+			"mosquitto.db.bad; messages for the cloud that waited in it are not sent",
+			folder);
+}
+
+static bool cannot_read_messages(const struct client_devices *c)
+{
+	return device_service_state(c->broker) == DEVICE_SERVICE_FAILED &&
+	       strstr(device_service_fault(c->broker), "Couldn't open database");
+}
+
 static void on_broker_changed(void *ctx)
 {
 	struct client_devices *c = ctx;
 
+	if (cannot_read_messages(c))
+		set_aside_messages(c);
 	remove_broker_socket(c);
 	update_local(c);
 	check_exited(c);

@@ -200,6 +200,23 @@ def test_services_that_are_killed_are_started_again(served):
     served.discover("B")
 
 
+@pytest.mark.parametrize("damage", [b"no messages", b"\0\xb5\0mosquitto db" + bytes(7) + b"\6" + bytes(3) + b"\1" + bytes(3) + b"\x10\1"],
+                         ids=["foreign", "cut off"])
+def test_a_damaged_file_of_messages_does_not_keep_the_broker_from_starting(served, damage):
+    device = served.device
+    device.start()
+    device.deploy(served.group())
+    broker, _ = served.wait_running()
+    data = device.folder / "state" / "devices" / "broker" / "data"
+    os.kill(broker, signal.SIGSTOP)  # it must not write the file at its end
+    (data / "mosquitto.db").write_bytes(damage)
+    os.kill(broker, signal.SIGKILL)
+    wait_until(lambda: (data / "mosquitto.db.bad").exists(), WAIT_S, lambda: device.stderr)
+    served.wait_running()
+    assert (data / "mosquitto.db.bad").read_bytes() == damage
+    assert "mosquitto.db': it is set aside as mosquitto.db.bad; messages for the cloud" in device.stderr
+
+
 def test_lightermands_end_is_theirs_and_its_start_too(served):
     device = served.device
     device.start()
