@@ -259,7 +259,8 @@ def device_sdk(request):
     """The folder whose node_modules has the AWS IoT Device SDK for JavaScript."""
     beside = sorted(pathlib.Path(request.config.getoption("--compose2")).parent.glob("device-sdk-*"))
     folder = pathlib.Path(request.config.getoption("--device-sdk") or (beside or ["/nonexistent"])[-1])
-    assert folder.is_dir(), "there is no device SDK: run tests/e2e/fetch-device-sdk"
+    if not folder.is_dir():
+        pytest.skip("not available here: the device SDK; tests/e2e/fetch-device-sdk fetches it from the npm registry")
     return folder
 
 
