@@ -296,6 +296,9 @@ static lm_rc remove_device(struct devices_task *t, struct lm_err *err)
 	t->is_askers = true;
 	rc = certificate_store_remove(
 		store, name, in_group != NULL, in_group ? in_group->certificate_sha256 : NULL, err);
+	t->is_askers = rc != LM_OK;
+	if (!rc) // not left to an `apply`, which may fail, or come only with the application
+		rc = service_files_revoke(store, name, err);
 	return rc ? rc
 		  : protocol_send(t->protocol, json_pack("{s:{s:s}}", "device", "name", name), err);
 }

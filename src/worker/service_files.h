@@ -40,6 +40,9 @@ lm_rc service_files_apply(struct certificate_store *store, const struct group *g
 /// For a group without client devices: removes the files, except for what the broker keeps.
 lm_rc service_files_remove(
 	const char *state_directory, struct service_files_result *ret, struct lm_err *err);
+/// For a device, or a function, that was removed: takes its certificates out of the files, as far
+/// as these exist, so that no start of the two programs accepts it any more.
+lm_rc service_files_revoke(struct certificate_store *store, const char *name, struct lm_err *err);
 void service_files_finish(struct service_files_result *result);
 
 /// When the broker's certificate expires, in seconds since 1970; 0: there is none.

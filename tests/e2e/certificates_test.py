@@ -273,6 +273,7 @@ def test_a_removed_device_is_refused_until_it_is_added(shore):
     old = shore.accepted("X")
     assert len(old) == 2  # the issued one, and that of the group file
     shore.do("remove", name="X")
+    assert shore.accepted("X") == [] and len(shore.accepted("Y")) == 2  # without an apply, which may fail
     assert shore.apply()["broker"] == "reload"
     assert shore.accepted("X") == [] and len(shore.accepted("Y")) == 2
     assert not (shore.devices / "things/X").exists()
