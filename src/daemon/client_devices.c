@@ -655,6 +655,19 @@ void client_devices_forget(struct client_devices *c)
 
 // Preparing a deployment --------------------------------------------------------------------------
 
+/// The keys of a bundle are for the worker of the deployment only. One that was killed leaves a
+/// part of it, a lightermand that was killed all.
+static void remove_bundle(const struct client_devices *c)
+{
+	static const char *const names[] = {"device-files.json", ".device-files.json.tmp"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		lm_auto_free char *path = lm_path_join(c->host->runtime_directory, names[i]);
+
+		(void)unlink(path);
+	}
+}
+
 /// The file is removed at once: its keys are for the worker only.
 static lm_rc take_files(const struct client_devices *c, int *ret_fd, struct lm_err *err)
 {
@@ -679,13 +692,14 @@ static void on_prepared(void *ctx, const struct device_task_result *result)
 	struct lm_err err = {LM_OK};
 	int fd = -1;
 
-	if (!done)
-		return;
-	if (result->rc)
+	if (done && result->rc)
 		(void)!lm_fail(&err, result->is_invalid ? LM_E_INVALID : result->rc, 0, "%s",
 			result->message);
-	else
+	else if (done)
 		(void)!take_files(p->owner, &fd, &err);
+	remove_bundle(p->owner);
+	if (!done)
+		return;
 	if (err.rc && err.rc != LM_E_CANCELLED)
 		(void)!lm_wrap(&err, "make certificates for the client devices");
 	done(p->ctx, fd, err.rc ? &err : NULL);
@@ -765,13 +779,25 @@ void client_devices_exit(struct client_devices *c, loop_cb *done, void *ctx)
 
 // Requests ----------------------------------------------------------------------------------------
 
-/// What was asked for is also said to the services.
-static void on_devices_changed(void *ctx)
+static void reload_running(struct device_service *service)
+{
+	if (device_service_state(service) == DEVICE_SERVICE_RUNNING)
+		device_service_reload(service);
+}
+
+/// What was asked for is also said to the services; one that was removed is not to wait for an
+/// `apply`, which may fail.
+static void on_devices_changed(void *ctx, bool is_removed)
 {
 	struct client_devices *c = ctx;
 
-	if (c->active)
-		begin_apply(c);
+	if (!c->active)
+		return;
+	if (is_removed) {
+		reload_running(c->broker);
+		reload_running(c->discovery);
+	}
+	begin_apply(c);
 }
 
 static json_t *read_broker_status(void *ctx)
@@ -920,14 +946,6 @@ static struct device_service *make_service(struct client_devices *c, const char 
 	return device_service_create(c->loop, &settings);
 }
 
-/// A lightermand that was killed between two steps has left it.
-static void remove_files(const struct client_devices *c)
-{
-	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, "device-files.json");
-
-	(void)unlink(path);
-}
-
 struct client_devices *client_devices_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct mqtt_brokers *brokers, bool by_systemd)
 {
@@ -960,7 +978,7 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
 	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);
 	c->socket_timer = loop_timer_create(loop, on_socket_timer, c);
-	remove_files(c);
+	remove_bundle(c);
 	return c;
 }
 

@@ -14,7 +14,7 @@ struct device_request {
 	struct device_requests *owner;
 	device_requests_answer *done;
 	void *ctx;
-	bool lists;
+	bool lists, removes;
 	struct device_request *next;
 };
 
@@ -72,7 +72,7 @@ static void on_asked(void *ctx, const struct device_task_result *result)
 	else if (result->rc == LM_OK && device)
 		json_object_set(last, "device", device);
 	if (result->rc == LM_OK && !r->lists)
-		c->from.changed(c->from.ctx);
+		c->from.changed(c->from.ctx, r->removes);
 	if (json_dumpb(last, NULL, 0, JSON_COMPACT) >= LIMIT_CONTROL_REPLY) {
 		json_decref(last);
 		last = control_last_line(1, "the list of devices is too long to be sent; the files "
@@ -139,6 +139,7 @@ void device_requests_ask(struct device_requests *c, unsigned generation, const j
 		.done = done,
 		.ctx = ctx,
 		.lists = strcmp(action, "list") == 0,
+		.removes = strcmp(action, "remove") == 0,
 		.next = c->first};
 	c->first = r;
 	device_tasks_add(c->from.tasks, document, on_asked, r);

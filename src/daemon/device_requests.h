@@ -11,14 +11,17 @@
 #include "deploy/store.h"
 #include "sys/json.h"
 
+#include <stdbool.h>
+
 struct device_requests;
 
 /// All is borrowed and outlives them.
 struct device_requests_sources {
 	struct device_tasks *tasks;
 	struct store *store;
-	/// A device was added or removed.
-	void (*changed)(void *ctx);
+	/// A device was added or removed. `is_removed`: the files of the services are already
+	/// without it. Called before the client is answered.
+	void (*changed)(void *ctx, bool is_removed);
 	/// What the broker says (daemon/device_status.h), a new reference; NULL: nothing.
 	json_t *(*status)(void *ctx);
 	void *ctx;

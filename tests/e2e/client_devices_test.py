@@ -269,6 +269,31 @@ def test_a_device_that_is_removed_is_turned_away(served):
         assert answer["exit"] in (1, 2) and words in answer["message"], answer
 
 
+def test_a_removal_does_not_wait_for_the_files_of_the_services(served):
+    device = served.device
+    device.start()
+    device.deploy(served.group(triples=[("A", "to/b", "B")]))
+    served.wait_running()
+    password = device.folder / "state/devices/broker/connector.password"
+    password.unlink()
+    password.mkdir()  # no apply succeeds with it
+    assert device.ask("device", action="remove", name="A")["exit"] == 0
+    device.wait_status(lambda status: "connector.password" in json.dumps(status["devices"]["warnings"]))
+    served.wait_running()
+    assert b"200" not in answer_to(served, "A") and b"200" in answer_to(served, "B")
+    with pytest.raises((AssertionError, OSError, queue.Empty)), served.client("A"):
+        pass
+    with served.client("B"):
+        pass
+    # Nor for the application.
+    assert device.cli("stop").returncode == 0
+    assert device.ask("device", action="remove", name="B")["exit"] == 0
+    device.cli("start")
+    served.wait_running()
+    with pytest.raises((AssertionError, OSError, queue.Empty)), served.client("B"):
+        pass
+
+
 def answer_to(served, name):
     try:
         return b"200" if served.discover(name) else b""
@@ -313,3 +338,19 @@ def test_certificates_that_cannot_be_made_fail_the_deployment(served):
     (device.folder / "state/devices").unlink()
     device.deploy(served.group())
     served.wait_running()
+
+
+def test_no_key_for_a_deployment_is_left_in_the_runtime_directory(served):
+    device = served.device
+    left = [device.folder / "run" / name for name in ("device-files.json", ".device-files.json.tmp")]
+    device.start()
+    device.stop()
+    for path in left:
+        path.write_text("a key")
+    device.start()
+    assert not any(path.exists() for path in left)
+    # Of a worker that was killed meanwhile, too.
+    (device.folder / "state/devices").write_text("in the way")
+    left[1].write_text("a key")
+    device.deploy(served.group(), status=1)
+    assert not any(path.exists() for path in left)
