@@ -70,10 +70,8 @@ class Yard:
 
 
 @pytest.fixture
-def yard_with(request, device_with, engine, device_sdk, programs):
+def yard_with(device_with, engine, device_sdk, programs, port_443):
     """yard_with(compose, more of the host file): lightermand runs; nothing is deployed yet."""
-    request.getfixturevalue("_ecr_registry").stop()  # it has port 443
-
     def make(compose, **host):
         image = make_node_image(engine, "harbour/device:1", device_sdk, guide.program())
         device = device_with(compose)

@@ -190,6 +190,12 @@ def ecr_registry(_engine, _ecr_registry, ecr):  # the engine first: it has to kn
 
 
 @pytest.fixture
+def port_443(_ecr_registry):
+    """Nobody has it: the registry of ECR, which does, is started again for the next test that needs it."""
+    _ecr_registry.stop()
+
+
+@pytest.fixture
 def s3(_s3):
     return _running(_s3)
 

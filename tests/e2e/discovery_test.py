@@ -534,7 +534,7 @@ def test_a_missing_file_is_an_error_that_names_it(endpoint, name):
     assert f"'{endpoint.files / name}'" in endpoint.log and endpoint.log.count("\n") == 1
 
 
-def test_runs_as_the_user_and_may_do_nothing_but_bind(user_endpoint, discovery_user):
+def test_runs_as_the_user_and_may_do_nothing_but_bind(user_endpoint, port_443, discovery_user):
     pair = user_endpoint.add_issued("Mine")
     user_endpoint.document["listen"].append({"port": 443})
     user_endpoint.start()
@@ -631,7 +631,7 @@ def _discover_with_sdk(endpoint, device_sdk, pair, thing, alpn):
 
 
 @pytest.mark.parametrize("alpn, port", [("yes", 443), ("no", 8443)])
-def test_the_javascript_sdk_discovers_the_group(endpoint, device_sdk, alpn, port):
+def test_the_javascript_sdk_discovers_the_group(endpoint, device_sdk, port_443, alpn, port):
     pair = endpoint.add_issued("MyDockerDevice")
     endpoint.add_issued("Other")
     endpoint.document["listen"] = [{"port": port}]

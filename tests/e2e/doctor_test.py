@@ -561,7 +561,7 @@ DEVICE_FAULTS = {
 
 
 @pytest.fixture
-def with_devices(quick, local_image):
+def with_devices(quick, local_image, port_443):
     """with_devices(break it): a group file with the client devices of docs/containers.md."""
     def make(fault=lambda device, arrays: None):
         arrays = guide.arrays()
