@@ -16,9 +16,12 @@
 
 enum {
 	/// A reply comes within a second; at the first start maybe before the bridge has subscribed
-	/// to it. While the cloud is away each repetition waits in the bridge's queue.
+	/// to it.
 	REPLY_WAIT_MS = 5 * 1000,
-	REPLY_WAIT_MAX_MS = 20 * 60 * 1000,
+	ATTEMPTS_MAX = 5,
+	/// While the cloud is away, between what is asked in order to notice that it is back: it
+	/// waits in the bridge's queue, which messages of devices need.
+	PROBE_WAIT_MAX_MS = 20 * 60 * 1000,
 	/// After an answer that may be another one next time: throttled, no permission yet.
 	REFUSED_WAIT_MS = 30 * 1000,
 	REFUSED_WAIT_MAX_MS = 60 * 60 * 1000,
@@ -34,6 +37,7 @@ enum {
 	SAVE_AGAIN_MS = 30 * 1000,
 
 	CLOUD_SLASHES_MAX = 7,
+	NAME_MAX_OF_AWS = 128,
 	TOKEN_SIZE = 48,
 	MESSAGE_SHOWN = 100,
 };
@@ -43,7 +47,8 @@ struct cloud_request {
 	enum shadow_sync_request kind;
 	char token[TOKEN_SIZE];
 	char *payload;
-	uint64_t repeat_ms; ///< When it is sent again.
+	uint64_t start_ms;
+	uint64_t repeat_ms; ///< When it is sent again; 0: now, also while the cloud is away.
 	unsigned attempts;
 	// Of an update or delete:
 	json_t *target; ///< What the cloud then has; NULL: no shadow.
@@ -57,6 +62,7 @@ struct cloud_thing {
 	bool push; ///< Ours has changed.
 	/// The cloud's is what shadow_sync says: it was asked for since the start.
 	bool known;
+	bool unanswered;   ///< That was reported; nothing usable came since.
 	unsigned refusals; ///< In a row.
 	unsigned races;    ///< Updates in a row that came too late: somebody else was faster.
 	uint64_t not_before_ms;
@@ -82,6 +88,13 @@ struct cloud {
 	bool unsaved; ///< Something was sent since the last save.
 	uint64_t save_ms, save_again_ms;
 
+	/// No request is answered: they wait and are not repeated, but for a probe now and then.
+	/// Other messages do not tell that ours arrive: another connection may have brought them.
+	bool away;
+	uint64_t heard_ms; ///< When a request of ours was last answered.
+	uint64_t probe_ms; ///< When the next probe may go.
+	uint64_t probe_wait_ms;
+
 	uint64_t sent, received, refused, conflicts;
 	int connected; ///< -1: not known.
 	bool changed;
@@ -92,6 +105,70 @@ struct cloud {
 bool cloud_is_bridge(const char *client_id)
 {
 	return client_id && lm_str_starts(lm_str(client_id), LM_STR(BROKER_BRIDGE_ID));
+}
+
+/// Of a thing, a job ($next, too), a shadow, a rule.
+static bool is_name_of_aws(struct lm_str name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789:_-$";
+
+	for (size_t i = 0; i < name.n; i++) {
+		if (!memchr(letters, name.p[i], sizeof(letters) - 1))
+			return false;
+	}
+	return name.n > 0 && name.n <= NAME_MAX_OF_AWS;
+}
+
+/// What a client may publish under '$': AWS IoT ends the connection for anything else. Behind
+/// `$aws/rules/` there may be any topic, and elsewhere names.
+static bool is_topic_of_aws(struct lm_str topic)
+{
+	static const char *const names[] = {
+		"$aws/things/+/shadow/get",
+		"$aws/things/+/shadow/update",
+		"$aws/things/+/shadow/delete",
+		"$aws/things/+/shadow/name/+/get",
+		"$aws/things/+/shadow/name/+/update",
+		"$aws/things/+/shadow/name/+/delete",
+		"$aws/things/+/jobs/get",
+		"$aws/things/+/jobs/start-next",
+		"$aws/things/+/jobs/+/get",
+		"$aws/things/+/jobs/+/update",
+		"$aws/things/+/defender/metrics/json",
+		"$aws/things/+/defender/metrics/cbor",
+		"$aws/things/+/streams/+/describe/json",
+		"$aws/things/+/streams/+/describe/cbor",
+		"$aws/things/+/streams/+/get/json",
+		"$aws/things/+/streams/+/get/cbor",
+		"$aws/commands/things/+/executions/+/response/json",
+		"$aws/commands/things/+/executions/+/response/cbor",
+		"$aws/device_location/+/get_position_estimate",
+		"$aws/provisioning-templates/+/provision/json",
+		"$aws/provisioning-templates/+/provision/cbor",
+		"$aws/certificates/create/json",
+		"$aws/certificates/create/cbor",
+		"$aws/certificates/create-from-csr/json",
+		"$aws/certificates/create-from-csr/cbor",
+	};
+	struct lm_str rest = topic;
+
+	if (lm_str_starts(topic, LM_STR("$aws/rules/"))) {
+		(void)lm_str_cut(&rest, '/');
+		(void)lm_str_cut(&rest, '/');
+		struct lm_str rule = lm_str_cut(&rest, '/');
+		return is_name_of_aws(rule);
+	}
+	while (rest.n > 0) {
+		struct lm_str level = lm_str_cut(&rest, '/');
+		if (!is_name_of_aws(level))
+			return false;
+	}
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		if (topic_matches(lm_str(names[i]), topic))
+			return true;
+	}
+	return false;
 }
 
 /// Why AWS IoT would end the connection, or NULL.
@@ -107,6 +184,8 @@ static const char *why_not_for_cloud(
 		return "it is no topic for AWS IoT";
 	if (topic.p[0] == '$' && !lm_str_starts(topic, LM_STR("$aws/")))
 		return "AWS IoT has no topics with '$' but '$aws/'";
+	if (topic.p[0] == '$' && !is_topic_of_aws(topic))
+		return "AWS IoT lets no client publish to it";
 	// The three levels that name a rule do not count.
 	if (lm_str_starts(counted, LM_STR("$aws/rules/"))) {
 		for (int i = 0; i < 3; i++)
@@ -191,6 +270,35 @@ static void cloud_wake(struct cloud *c)
 	c->due_ms = 0;
 }
 
+static void cloud_goes_away(struct cloud *c)
+{
+	if (c->away)
+		return;
+	c->away = true;
+	c->probe_wait_ms = REPLY_WAIT_MS;
+	c->probe_ms = c->now_ms + c->probe_wait_ms;
+	cloud_wake(c);
+}
+
+/// What waits for a reply is asked anew, but for what was answered in the meantime.
+static void cloud_comes_back(struct cloud *c)
+{
+	c->heard_ms = c->now_ms;
+	if (!c->away)
+		return;
+	c->away = false;
+	for (size_t i = 0; i < c->things_n; i++) {
+		struct cloud_request *r = c->things[i].request;
+
+		if (!r)
+			continue;
+		r->start_ms = c->now_ms;
+		r->repeat_ms = c->now_ms + REPLY_WAIT_MS;
+		r->attempts = 0;
+	}
+	cloud_wake(c);
+}
+
 static void thing_ask(struct cloud *c, struct cloud_thing *t)
 {
 	t->ask = true;
@@ -212,14 +320,11 @@ static void request_end(struct cloud *c, struct cloud_thing *t)
 static void request_publish(struct cloud *c, struct cloud_thing *t)
 {
 	struct cloud_request *r = t->request;
-	uint64_t wait = REPLY_WAIT_MS;
 	lm_auto_free char *topic = lm_xasprintf(
 		"$aws/things/%s/shadow/%s", t->name, shadow_sync_request_name(r->kind));
 
-	for (unsigned i = 0; i < r->attempts && wait < REPLY_WAIT_MAX_MS; i++)
-		wait *= 2;
+	r->repeat_ms = c->now_ms + ((uint64_t)REPLY_WAIT_MS << r->attempts);
 	r->attempts++;
-	r->repeat_ms = c->now_ms + (wait < REPLY_WAIT_MAX_MS ? wait : REPLY_WAIT_MAX_MS);
 	// If the broker has no memory for it, it is repeated as one that got lost.
 	(void)cloud_send(c, topic, lm_str(r->payload));
 }
@@ -232,6 +337,7 @@ static struct cloud_request *request_start(
 	lm_auto_buf struct lm_buf payload = LM_BUF(LIMIT_MQTT_PAYLOAD);
 
 	r->kind = kind;
+	r->start_ms = c->now_ms;
 	(void)snprintf(r->token, sizeof(r->token), "lighterman-%s-%lu", c->instance, ++c->sequence);
 	json_object_set_new_nocheck(body, "clientToken", json_string(r->token));
 	(void)json_write(body, &payload);
@@ -243,7 +349,8 @@ static struct cloud_request *request_start(
 	return r;
 }
 
-static void thing_fail(struct cloud *c, struct cloud_thing *t, const char *why)
+/// It is tried again, after a pause.
+static void thing_pause(struct cloud *c, struct cloud_thing *t)
 {
 	uint64_t wait = REFUSED_WAIT_MS;
 
@@ -252,7 +359,23 @@ static void thing_fail(struct cloud *c, struct cloud_thing *t, const char *why)
 	t->refusals++;
 	t->not_before_ms = c->now_ms + (wait < REFUSED_WAIT_MAX_MS ? wait : REFUSED_WAIT_MAX_MS);
 	thing_ask(c, t);
+}
+
+static void thing_fail(struct cloud *c, struct cloud_thing *t, const char *why)
+{
+	thing_pause(c, t);
 	c->setup.report(c->setup.ctx, "synchronisation", lm_str(t->name), LM_STR(""), why);
+}
+
+/// Others take its place among those that wait.
+static void thing_unanswered(struct cloud *c, struct cloud_thing *t, const char *why)
+{
+	request_end(c, t);
+	if (t->unanswered)
+		thing_pause(c, t);
+	else
+		thing_fail(c, t, why);
+	t->unanswered = true;
 }
 
 /// Nothing is tried before one of the two shadows changes.
@@ -431,16 +554,38 @@ static bool is_our_token(const struct cloud *c, const char *token)
 	       lm_str_eq(lm_str_cut(&rest, '-'), lm_str(c->instance));
 }
 
+/// Whose it is cannot always be told; then it is taken for ours, lest we wait for ever.
+static void reply_unreadable(struct cloud *c, struct cloud_thing *t, struct lm_str topic,
+	const struct shadow_sync_reply *reply, const char *why)
+{
+	struct cloud_request *r = t->request;
+
+	if (r && r->kind == reply->request &&
+		(!reply->token || strcmp(reply->token, r->token) == 0)) {
+		lm_auto_free char *text = lm_xasprintf("AWS IoT's answer to %s cannot be used: %s",
+			shadow_sync_request_name(r->kind), why);
+
+		cloud_comes_back(c);
+		thing_unanswered(c, t, text);
+	} else {
+		c->setup.report(c->setup.ctx, "reply", LM_STR("cloud"), topic, why);
+	}
+}
+
 static void take_reply(
 	struct cloud *c, struct cloud_thing *t, struct lm_str topic, struct lm_str payload)
 {
 	struct shadow_sync_reply reply = {0};
 	struct lm_err err = {LM_OK};
+	lm_rc rc = shadow_sync_reply_read(topic, payload, &reply, &err);
 
-	if (shadow_sync_reply_read(topic, payload, &reply, &err)) {
-		c->setup.report(c->setup.ctx, "reply", LM_STR("cloud"), topic, err.msg);
+	if (is_our_token(c, reply.token))
+		cloud_comes_back(c);
+	if (rc) {
+		reply_unreadable(c, t, topic, &reply, err.msg);
 	} else if (t->request && reply.request == t->request->kind && reply.token &&
 		   strcmp(reply.token, t->request->token) == 0) {
+		t->unanswered = false;
 		if (reply.accepted)
 			reply_accepted(c, t, &reply);
 		else
@@ -486,6 +631,16 @@ void cloud_disconnected(struct cloud *c, const char *client_id)
 	if (c->connected != 0)
 		c->changed = true;
 	c->connected = 0;
+	if (!c->away) {
+		// Once more: the request or its reply may be lost, and so it is noticed soon that
+		// the cloud is back.
+		for (size_t i = 0; i < c->things_n; i++) {
+			if (c->things[i].request)
+				c->things[i].request->repeat_ms = c->things[i].request->attempts =
+					0;
+		}
+		cloud_goes_away(c);
+	}
 	// What the cloud told in the meantime may be lost.
 	for (size_t i = 0; i < c->things_n; i++)
 		c->things[i].ask = true;
@@ -516,14 +671,54 @@ static void on_shadow_lost(void *ctx)
 
 // The loop.
 
+/// Is the cloud back? A request that only asks makes way for the next thing's: that may be one
+/// which the cloud answers.
+static void thing_probe(struct cloud *c, struct cloud_thing *t)
+{
+	if (c->probe_wait_ms < PROBE_WAIT_MAX_MS / 2)
+		c->probe_wait_ms *= 2;
+	else
+		c->probe_wait_ms = PROBE_WAIT_MAX_MS;
+	c->probe_ms = c->now_ms + c->probe_wait_ms;
+	c->next = ((size_t)(t - c->things) + 1) % c->things_n;
+	if (t->request->kind == SHADOW_SYNC_ASK_GET) {
+		request_end(c, t);
+		t->ask = true;
+	} else {
+		t->request->attempts = 0;
+		request_publish(c, t);
+	}
+}
+
+/// For one with a request. Returns when there is something to do again.
+static uint64_t thing_wait(struct cloud *c, struct cloud_thing *t)
+{
+	struct cloud_request *r = t->request;
+	bool last = r->attempts >= ATTEMPTS_MAX;
+	bool probe = c->away && !last && r->repeat_ms > 0;
+	uint64_t due = probe && r->repeat_ms < c->probe_ms ? c->probe_ms : r->repeat_ms;
+
+	if (c->now_ms < due)
+		return due;
+	if (probe) {
+		thing_probe(c, t);
+		return c->now_ms;
+	}
+	if (!last) {
+		request_publish(c, t);
+		return r->repeat_ms;
+	}
+	if (c->heard_ms <= r->start_ms)
+		cloud_goes_away(c);
+	thing_unanswered(c, t, "AWS IoT does not answer");
+	return c->now_ms;
+}
+
 /// Returns when there is something to do for it again; UINT64_MAX: when something happens.
 static uint64_t thing_turn(struct cloud *c, struct cloud_thing *t)
 {
-	if (t->request) {
-		if (c->now_ms >= t->request->repeat_ms)
-			request_publish(c, t);
-		return t->request->repeat_ms;
-	}
+	if (t->request)
+		return thing_wait(c, t);
 	if (!t->ask && !t->push)
 		return UINT64_MAX;
 	if (c->now_ms < t->not_before_ms)

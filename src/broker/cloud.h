@@ -9,9 +9,11 @@
 /// again for ever: so that is refused here.
 ///
 /// A synchronized shadow is asked for at the start, after a connection was lost, when the cloud
-/// says that somebody else changed it, and once in a while one after the other. All waits for
-/// replies, and a request that is not answered is repeated: a bridge that is away holds the first
-/// LIMIT_CLOUD_REQUESTS of them. No thread of its own.
+/// says that somebody else changed it, and once in a while one after the other. At most
+/// LIMIT_CLOUD_REQUESTS wait for replies. A request that is not answered is repeated a few times,
+/// then its thing pauses. While the cloud is away (a bridge was disconnected, or none of them is
+/// answered) they wait in the bridge's queue, and little more is put there; when it is back
+/// they are made anew. No thread of its own.
 
 #include "base/str.h"
 #include "sys/json.h"

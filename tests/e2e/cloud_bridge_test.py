@@ -15,6 +15,7 @@ from servers.server import wait_until
 
 WAIT_S = 60
 END = "end"
+SHADOW = "$aws/things/A/shadow"
 STATUS = "dockerapplicationdeploymentconnector/message/status"
 
 
@@ -240,6 +241,20 @@ def test_what_aws_iot_would_end_the_connection_for_is_refused(broker, core):
     assert "1/2/3/4/5/6/7/8/9': AWS IoT takes no topic with more than 7 slashes" in broker.log(200)
 
 
+def test_of_aws_topics_the_cloud_gets_what_clients_may_publish(broker, core):
+    broker.route("A", "$aws/#", "cloud").start()
+    core.wait_connected("Grp_Core-c00")
+    a = broker.connect("A")
+    good = [f"{SHADOW}/get", f"{SHADOW}/name/n/update", "$aws/things/A/jobs/start-next", "$aws/rules/r/a/b"]
+    with core.client("$aws/#", END) as cloud:
+        for topic in (f"{SHADOW}/bogus", f"{SHADOW}/update/accepted", f"{SHADOW}/get/", "$aws/events/presence/connected/A",
+                      "$aws/things/A/jobs/notify", *good, END):
+            a.publish(topic, b"{}")
+        assert [cloud.next().topic for _ in range(len(good) + 1)] == [*good, END]
+    assert broker.wait_status(lambda status: status["cloud"]["refused"] == 5)
+    assert f"{SHADOW}/bogus': AWS IoT lets no client publish to it" in broker.log(200)
+
+
 def test_a_will_reaches_the_cloud(broker, core):
     broker.route("A", "will", "cloud").start()
     core.wait_connected("Grp_Core-c00")
@@ -260,8 +275,6 @@ def test_our_status_messages_reach_the_cloud_by_subscription(broker, core):
 
 
 # Shadows.
-
-SHADOW = "$aws/things/A/shadow"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ on what the real one does not take, and a shadow service."""
 import contextlib
 import json
 import queue
+import re
 import select
 import socket
 import ssl
@@ -17,6 +18,9 @@ from servers.server import Server, accepts, free_port, wait_until
 
 CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
 WAIT_S = 60
+# What clients may publish to, of what the tests need.
+OF_CLIENTS = re.compile(r"\$aws/(things/[\w:-]+/(shadow/(name/[\w:$-]+/)?(get|update|delete)"
+                        r"|jobs/(get|start-next|[\w$-]+/(get|update)))|rules/\w+(/.*)?)")
 
 
 class IotCore(Server):
@@ -192,6 +196,8 @@ class Pair:
                 return f"a message that AWS IoT does not take: {topic}, {len(payload)} bytes"
             if topic[0] == "$" and not topic.startswith("$aws/") or head & 1 and topic[0] == "$":
                 return f"a reserved topic: {topic}"
+            if topic.startswith("$aws/") and not OF_CLIENTS.fullmatch(topic):
+                return f"not a client's topic: {topic}"
         if kind == SUBSCRIBE:
             filters, rest = [], body[2:]
             while rest:

@@ -226,7 +226,7 @@ static void forwards_and_refuses(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"$SYS/a", "$lighterman/cloud/a", "1/2/3/4/5/6/7/8/9", "a/+", "", "\xff"};
+		"$SYS/a", "$lighterman/cloud/a", "1/2/3/4/5/6/7/8/9", "a/+", "", "\xff", "$aws/a"};
 	lm_auto_free char *large = lm_xcalloc(1, LIMIT_MQTT_PAYLOAD + 1);
 
 	sent_taken = sent_n;
@@ -245,6 +245,43 @@ static void forwards_and_refuses(void **state)
 	cloud_set(cloud, false, NULL, 0);
 	assert_false(cloud_forward(cloud, "a", LM_STR("1")));
 	assert_null(cloud_status(cloud));
+}
+
+static void forwards_under_aws_what_clients_may_publish(void **state)
+{
+	(void)state;
+	static const char *const good[] = {B_SHADOW "get", B_SHADOW "update", B_SHADOW "delete",
+		B_SHADOW "name/n/get", B_SHADOW "name/n/update", B_SHADOW "name/n/delete",
+		"$aws/things/a:b_c-D9/jobs/get", "$aws/things/B/jobs/start-next",
+		"$aws/things/B/jobs/$next/get", "$aws/things/B/jobs/j-1/update",
+		"$aws/things/B/defender/metrics/json", "$aws/things/B/streams/s/get/cbor",
+		"$aws/rules/r_1/any/topic", "$aws/rules/r",
+		"$aws/provisioning-templates/t/provision/json", "$aws/certificates/create/json",
+		"$aws/certificates/create-from-csr/cbor"};
+	static const char *const bad[] = {"$aws/", "$aws/things", "$aws/things/B", B_SHADOW,
+		B_SHADOW "bogus", B_SHADOW "get/", B_SHADOW "update/accepted",
+		B_SHADOW "update/rejected", B_SHADOW "update/delta", B_SHADOW "update/documents",
+		B_SHADOW "name/n", B_SHADOW "name//get", B_SHADOW "name/n/get/accepted",
+		"$aws/things//shadow/get", "$aws/things/a b/shadow/get",
+		"$aws/things/B/jobs/notify", "$aws/things/B/jobs/get/accepted",
+		"$aws/things/B/jobs/j/delete", "$aws/things/B/other/get",
+		"$aws/events/presence/connected/x", "$aws/rules", "$aws/rules/", "$aws/rules//a",
+		"$aws/rules/a b/c", "$aws/certificates/create", "$aws/certificates/create/json/x",
+		"$aws/provisioning-templates/t/provision", "$awsx/things/B/shadow/get"};
+
+	sent_taken = sent_n;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(good); i++) {
+		if (!cloud_forward(cloud, good[i], LM_STR("1")))
+			fail_msg("'%s' is refused", good[i]);
+	}
+	assert_int_equal(sent_n - sent_taken, LM_ARRAY_SIZE(good));
+	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
+		if (cloud_forward(cloud, bad[i], LM_STR("1")))
+			fail_msg("'%s' is forwarded", bad[i]);
+	}
+	check_reported("forwarding of " B_SHADOW "bogus, : AWS IoT lets no client publish to it");
+	lm_auto_json json_t *status = cloud_status(cloud);
+	assert_int_equal(json_get_int(status, "refused", 0), LM_ARRAY_SIZE(bad));
 }
 
 static void takes_no_topic_that_no_bridge_brings(void **state)
@@ -392,6 +429,33 @@ static void knows_after_a_restart_what_both_had(void **state)
 	check_local("{\"desired\":{\"b\":1,\"c\":1}}");
 }
 
+/// Of a thing's get, the latest; earlier ones are left out.
+static void answer_latest_404(const char *thing)
+{
+	lm_auto_free char *topic = lm_xasprintf("$aws/things/%s/shadow/get", thing);
+	lm_auto_free char *answer = lm_xasprintf("%s/rejected", topic);
+
+	for (size_t i = sent_n; i-- > 0;) {
+		if (strcmp(sent[i].topic, topic) != 0)
+			continue;
+		sent_taken = i;
+		lm_auto_json json_t *request = next_request(topic);
+		sent_taken = sent_n;
+		reply(answer, request, json_pack("{s:i}", "code", 404));
+		return;
+	}
+	fail_msg("'%s' was never asked for", thing);
+}
+
+static unsigned reports_of(const char *words)
+{
+	unsigned n = 0;
+
+	for (const char *at = lm_buf_cstr(&reported); (at = strstr(at, words)); at++)
+		n++;
+	return n;
+}
+
 static void repeats_what_is_not_answered(void **state)
 {
 	(void)state;
@@ -412,8 +476,8 @@ static void repeats_what_is_not_answered(void **state)
 		turn();
 	}
 	assert_in_range(sent_n - first, 75, 90);
-	sent_taken = sent_n;
-	reply(B_SHADOW "get/rejected", request, json_pack("{s:i}", "code", 404));
+	assert_int_equal(reports_of("AWS IoT does not answer"), 1);
+	answer_latest_404("B");
 	turn();
 	no_request();
 }
@@ -510,11 +574,10 @@ static void survives_bad_replies(void **state)
 	check_local(NULL);
 }
 
-static void has_few_requests_at_a_time(void **state)
+/// T00 to T99.
+static void set_100_things(const char *list[100])
 {
-	(void)state;
-	char names[100][8];
-	const char *list[100];
+	static char names[100][8];
 
 	for (int i = 0; i < 100; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "T%02d", i);
@@ -522,6 +585,14 @@ static void has_few_requests_at_a_time(void **state)
 	}
 	shadow_service_set_things(shadows, list, 100);
 	cloud_set(cloud, true, list, 100);
+}
+
+static void has_few_requests_at_a_time(void **state)
+{
+	(void)state;
+	const char *list[100];
+
+	set_100_things(list);
 	turn();
 	assert_int_equal(sent_n, LIMIT_CLOUD_REQUESTS);
 	for (size_t i = 0; i < 100; i++) {
@@ -552,10 +623,189 @@ static void has_few_requests_at_a_time(void **state)
 	assert_true(sent_n - sent_taken <= LIMIT_CLOUD_REQUESTS && sent_n > sent_taken);
 }
 
+/// Replies to all gets but to those of the first `dead` things; how many it replied to.
+static unsigned answer_all_but(int dead, unsigned char answered[100])
+{
+	unsigned n = 0;
+
+	while (sent_taken < sent_n) {
+		struct message *m = &sent[sent_taken];
+		int at = (m->topic[strlen("$aws/things/T")] - '0') * 10 +
+			 m->topic[strlen("$aws/things/T0")] - '0';
+		lm_auto_json json_t *request = next_request(m->topic);
+		lm_auto_free char *topic =
+			lm_xasprintf("$aws/things/T%02d/shadow/get/rejected", at);
+
+		if (at < dead)
+			continue;
+		reply(topic, request, json_pack("{s:i}", "code", 404));
+		n += !answered[at];
+		answered[at] = 1;
+	}
+	return n;
+}
+
+static void things_without_an_answer_do_not_stop_others(void **state)
+{
+	(void)state;
+	enum { DEAD = 20 };
+	const char *list[100];
+	unsigned char answered[100] = {0};
+	unsigned n = 0;
+
+	set_100_things(list);
+	for (int i = 0; i < 30 * 60 * 10 && n < 100 - DEAD; i++) {
+		turn();
+		n += answer_all_but(DEAD, answered);
+	}
+	assert_int_equal(n, 100 - DEAD);
+	// They are tried again, and each is reported once.
+	size_t before = sent_n;
+	for (int i = 0; i < 5 * 60 * 60 * 10; i++) {
+		turn();
+		(void)answer_all_but(DEAD, answered);
+	}
+	assert_true(sent_n - before > DEAD);
+	for (int i = 0; i < DEAD; i++) {
+		lm_auto_free char *words =
+			lm_xasprintf("synchronisation of T%02d, : AWS IoT does not answer", i);
+		assert_in_range(reports_of(words), i < LIMIT_CLOUD_REQUESTS, 1);
+	}
+	// Once they are answered nothing stays.
+	for (int i = 0; i < 2 * 60 * 60 * 10; i++) {
+		turn();
+		(void)answer_all_but(0, answered);
+	}
+	for (int i = 0; i < 100; i++)
+		assert_true(answered[i]);
+}
+
+static void unreadable_replies_do_not_stop_others(void **state)
+{
+	(void)state;
+	const char *list[100];
+
+	set_100_things(list);
+	turn();
+	for (int i = 0; i < LIMIT_CLOUD_REQUESTS; i++) {
+		lm_auto_free char *topic = lm_xasprintf("$aws/things/T%02d/shadow/get/accepted", i);
+
+		json_decref(next_request(sent[sent_taken].topic));
+		assert_int_equal(cloud_receive(cloud, topic, LM_STR("{")), CLOUD_ROUTE);
+	}
+	assert_int_equal(
+		reports_of("AWS IoT's answer to get cannot be used"), LIMIT_CLOUD_REQUESTS);
+	turn();
+	for (int i = 0; i < LIMIT_CLOUD_REQUESTS; i++) {
+		lm_auto_free char *topic =
+			lm_xasprintf("$aws/things/T%02d/shadow/get", LIMIT_CLOUD_REQUESTS + i);
+		json_decref(next_request(topic));
+	}
+	no_request();
+}
+
+static void only_replies_to_us_end_a_request(void **state)
+{
+	(void)state;
+	turn();
+	lm_auto_json json_t *request = next_request(B_SHADOW "get");
+	// Of somebody else, unreadable or not; of another kind.
+	reply(B_SHADOW "get/accepted", NULL,
+		json_pack("{s:s,s:{},s:i}", "clientToken", "x", "state", "version", 0));
+	reply(B_SHADOW "get/accepted", NULL,
+		json_pack("{s:s,s:{},s:i}", "clientToken", "x", "state", "version", 1));
+	reply(B_SHADOW "update/rejected", NULL, json_pack("{s:s}", "code", "x"));
+	turn();
+	no_request();
+	// Ours, without what we need: pauses, and then asks again.
+	reply(B_SHADOW "get/accepted", request, json_pack("{s:{}}", "state"));
+	check_reported("synchronisation of B, : AWS IoT's answer to get cannot be used: it has no");
+	for (int i = 0; i < 290; i++)
+		turn();
+	no_request();
+	for (int i = 0; i < 20; i++)
+		turn();
+	answer_get_404();
+	turn();
+	no_request();
+}
+
+static void asks_little_while_the_bridge_is_away(void **state)
+{
+	(void)state;
+	const char *list[100];
+	unsigned char answered[100] = {0};
+
+	set_100_things(list);
+	turn();
+	size_t first = sent_n;
+	assert_int_equal(first, LIMIT_CLOUD_REQUESTS);
+	cloud_disconnected(cloud, "local.lighterman-cloud-0");
+	turn();
+	// Once more: whether the first ones were sent is not known.
+	assert_int_equal(sent_n, 2 * first);
+	for (int i = 0; i < 24 * 3600; i++) {
+		now_ms += 900;
+		turn();
+		// mosquitto tries.
+		if (i % 60 == 0)
+			cloud_disconnected(cloud, "local.lighterman-cloud-0");
+	}
+	assert_in_range(sent_n, 2 * first + 70, 2 * first + 90);
+	assert_int_equal(reports_of("does not answer"), 0);
+	// Something that another connection brings changes nothing.
+	sent_taken = sent_n;
+	assert_int_equal(cloud_receive(cloud, "a", LM_STR("1")), CLOUD_ROUTE);
+	for (int i = 0; i < 60; i++)
+		turn();
+	no_request();
+	// It is back: the next thing is asked for, what waits anew, and everything gets done.
+	sent_taken--;
+	assert_int_equal(answer_all_but(0, answered), 1);
+	turn();
+	assert_int_equal(sent_n - sent_taken, 1);
+	for (int i = 0; i < 60; i++)
+		turn();
+	assert_int_equal(sent_n - sent_taken, 1 + LIMIT_CLOUD_REQUESTS);
+	for (int i = 0; i < 100; i++) {
+		(void)answer_all_but(0, answered);
+		turn();
+	}
+	for (int i = 0; i < 100; i++)
+		assert_true(answered[i]);
+	no_request();
+}
+
+static void an_update_is_kept_while_the_bridge_is_away(void **state)
+{
+	(void)state;
+	start_the_same();
+	change_local("{\"desired\":{\"b\":2}}");
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	cloud_disconnected(cloud, "local.lighterman-cloud-0");
+	for (int i = 0; i < 3600; i++) {
+		now_ms += 900;
+		turn();
+	}
+	assert_in_range(sent_n - sent_taken, 2, 20);
+	while (sent_taken < sent_n) {
+		lm_auto_json json_t *again = next_request(B_SHADOW "update");
+		assert_true(json_equal(request, again));
+	}
+	reply(B_SHADOW "update/accepted", request, json_pack("{s:{},s:i}", "state", "version", 6));
+	turn();
+	// What the cloud told in the meantime may be lost.
+	answer_get(json_pack("{s:{s:i,s:i}}", "desired", "a", 1, "b", 2), 6);
+	turn();
+	no_request();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(forwards_and_refuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			forwards_under_aws_what_clients_may_publish, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			takes_no_topic_that_no_bridge_brings, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(saves_at_most_once_a_second, set_up, tear_down),
@@ -575,6 +825,16 @@ int main(void)
 			gives_up_until_something_changes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(survives_bad_replies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(has_few_requests_at_a_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			things_without_an_answer_do_not_stop_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			unreadable_replies_do_not_stop_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			only_replies_to_us_end_a_request, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			asks_little_while_the_bridge_is_away, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_update_is_kept_while_the_bridge_is_away, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
