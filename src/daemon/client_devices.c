@@ -281,20 +281,24 @@ static void take_group(struct client_devices *c, unsigned generation, const stru
 	set_local(c, group);
 }
 
-/// The connection of ours is there while the broker is, and once that has made its socket.
+/// Our connection is there as long as the group is served, so that what it is to get waits while
+/// the broker is away. It is tried again by itself, but later and later: once the broker has made
+/// its socket, at once.
 static void update_local(struct client_devices *c)
 {
-	bool is_up = c->active && c->local.socket &&
-		     device_service_state(c->broker) == DEVICE_SERVICE_RUNNING;
+	bool is_wanted = c->active && c->local.socket;
+	bool is_up = is_wanted && device_service_state(c->broker) == DEVICE_SERVICE_RUNNING;
 
 	loop_timer_stop(c->socket_timer);
+	mqtt_brokers_set_local(c->brokers, is_wanted ? &c->local : NULL);
 	if (is_up && access(c->local.socket, F_OK) < 0 && c->socket_tries < SOCKET_TRIES) {
 		c->socket_tries++;
 		loop_timer_start(c->socket_timer, SOCKET_MS, 0);
 		return;
 	}
 	c->socket_tries = 0;
-	mqtt_brokers_set_local(c->brokers, is_up ? &c->local : NULL);
+	if (is_up)
+		mqtt_brokers_hasten_local(c->brokers);
 }
 
 static void on_socket_timer(void *ctx)
@@ -595,6 +599,7 @@ static void activate(struct client_devices *c)
 {
 	c->active = true;
 	c->tries = 0;
+	update_local(c);
 	watch_notices(c);
 	begin_apply(c);
 }

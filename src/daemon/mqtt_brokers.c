@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct mqtt_broker {
 	struct mqtt_brokers *owner;
@@ -71,6 +72,13 @@ static void mqtt_brokers_on_connected(void *ctx)
 	mqtt_brokers_notify_changed(b->owner);
 }
 
+/// It is the local one, and does not run: that is told by who runs it.
+static bool is_not_up(const struct mqtt_broker *b)
+{
+	return b == &b->owner->items[b->owner->host->brokers_n] &&
+	       access(b->settings->socket, F_OK) < 0;
+}
+
 static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 {
 	struct mqtt_broker *b = ctx;
@@ -78,10 +86,11 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 	(void)retry_ms;
 	// Inside publisher_create there is no publisher yet.
 	const char *name = b->publisher ? publisher_name(b->publisher) : b->folder;
-	if (!b->away_logged)
+	if (!b->away_logged && !is_not_up(b)) {
 		lm_warn("no connection to the broker %s: %s; messages wait on disk, retrying", name,
 			why);
-	b->away_logged = true;
+		b->away_logged = true;
+	}
 	mqtt_brokers_notify_changed(b->owner);
 	check_drained(b->owner);
 }
@@ -355,6 +364,12 @@ void mqtt_brokers_set_local(struct mqtt_brokers *brokers, const struct host_brok
 	lm_error("the connection to the broker of the client devices: %s", err.msg);
 	drop_broker(b);
 	brokers->n--;
+}
+
+void mqtt_brokers_hasten_local(struct mqtt_brokers *brokers)
+{
+	if (brokers->n > brokers->host->brokers_n)
+		publisher_hasten(brokers->items[brokers->host->brokers_n].publisher);
 }
 
 void mqtt_brokers_forget_local(struct mqtt_brokers *brokers)

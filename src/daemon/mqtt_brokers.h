@@ -35,6 +35,9 @@ LM_DEFINE_CLEANUP(struct mqtt_brokers, mqtt_brokers_destroy)
 /// the host file. Borrowed until it is taken away. It is logged if it cannot be used.
 void mqtt_brokers_set_local(struct mqtt_brokers *brokers, const struct host_broker *local);
 
+/// The local broker is up: if there is no connection to it, one is tried now.
+void mqtt_brokers_hasten_local(struct mqtt_brokers *brokers);
+
 /// It does not come back: drops what waits for it. Not while it is there.
 void mqtt_brokers_forget_local(struct mqtt_brokers *brokers);
 

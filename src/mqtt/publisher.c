@@ -435,6 +435,15 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	return LM_OK;
 }
 
+void publisher_hasten(struct publisher *p)
+{
+	if (p->connected)
+		return;
+	p->failures = 0; // an attempt that is under way may have come too soon
+	if (loop_timer_active(p->timer))
+		loop_timer_start(p->timer, 0, 0);
+}
+
 void publisher_end(struct publisher *p)
 {
 	if (!p->connection_topic || p->ending)

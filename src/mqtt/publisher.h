@@ -55,6 +55,8 @@ struct publisher_events {
 lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
+/// Tries to connect now, rather than when the next attempt is due. Does nothing while connected.
+void publisher_hasten(struct publisher *p);
 /// Before publisher_destroy: publishes ENDED once all that waits has been sent. `drained` is called
 /// when the broker has acknowledged that too.
 void publisher_end(struct publisher *p);

@@ -328,6 +328,21 @@ def test_a_broker_that_cannot_run_keeps_nothing_from_running(served):
     assert device.status["state"] == "running"
 
 
+def test_a_status_waits_for_a_broker_that_is_not_up(served):
+    device = served.device
+    there, away = device.host["devices"]["mosquitto"], str(device.folder / "later")
+    device.host["devices"]["mosquitto"] = away
+    device.start()
+    device.deploy(served.group())
+    [broker] = device.status["brokers"]
+    assert (broker["connected"], broker["waiting"]) == (False, 1) and "broker.sock" in broker["name"]
+    os.symlink(there, away)
+    device.wait_status(lambda status: [(b["connected"], b["waiting"]) for b in status["brokers"]] == [(True, 0)])
+    assert "no connection to the broker" not in device.stderr  # it is told that the broker does not run
+    assert device.cli("stop").returncode == 0
+    assert device.status["brokers"] == []
+
+
 def test_certificates_that_cannot_be_made_fail_the_deployment(served):
     device = served.device
     device.start()
