@@ -67,6 +67,7 @@ struct client_devices {
 	// The group that is served, or was until it was stopped:
 	unsigned generation; ///< 0: none with devices.
 	bool active;         ///< It is served.
+	bool files_due;      ///< To be removed, once nothing runs that reads them.
 	size_t devices, subscriptions;
 	struct loop_timer *socket_timer;
 	unsigned socket_tries;
@@ -318,6 +319,7 @@ static void remove_broker_socket(const struct client_devices *c)
 // Services ----------------------------------------------------------------------------------------
 
 static void check_exited(struct client_devices *c);
+static void check_files_due(struct client_devices *c);
 
 /// mosquitto does not start with a file that it cannot read, and would not tomorrow: its messages
 /// are lost either way. The folder is its user's; a link in it is renamed, not followed.
@@ -348,6 +350,7 @@ static void on_broker_changed(void *ctx)
 		set_aside_messages(c);
 	remove_broker_socket(c);
 	update_local(c);
+	check_files_due(c);
 	check_exited(c);
 	note_change(c);
 }
@@ -356,6 +359,7 @@ static void on_discovery_changed(void *ctx)
 {
 	struct client_devices *c = ctx;
 
+	check_files_due(c);
 	check_exited(c);
 	note_change(c);
 }
@@ -598,6 +602,7 @@ static void begin_apply(struct client_devices *c)
 static void activate(struct client_devices *c)
 {
 	c->active = true;
+	c->files_due = false;
 	c->tries = 0;
 	update_local(c);
 	watch_notices(c);
@@ -618,6 +623,39 @@ static void deactivate(struct client_devices *c)
 	note_change(c);
 }
 
+/// Not one of systemd that has failed, or whose state is not known.
+static bool may_use_files(const struct device_service *service)
+{
+	enum device_service_state state = device_service_state(service);
+
+	return state != DEVICE_SERVICE_STOPPED &&
+	       !(state == DEVICE_SERVICE_FAILED && device_service_is_unit(service));
+}
+
+static void on_files_removed(void *ctx, const struct device_task_result *result)
+{
+	(void)ctx;
+	if (result->rc)
+		lm_warn("remove the files of the services for client devices: %s; they are removed "
+			"at the next deployment",
+			result->message);
+}
+
+static void check_files_due(struct client_devices *c)
+{
+	if (!c->files_due || may_use_files(c->broker) || may_use_files(c->discovery))
+		return;
+	c->files_due = false;
+	device_tasks_add(c->tasks, device_tasks_document("apply", NULL), on_files_removed, c);
+}
+
+/// A group without devices has no use for keys, of which one is the core's.
+static void remove_service_files(struct client_devices *c)
+{
+	c->files_due = has_files(c);
+	check_files_due(c);
+}
+
 // What the application does -----------------------------------------------------------------------
 
 bool client_devices_apply(struct client_devices *c, unsigned generation, const struct group *group,
@@ -627,6 +665,7 @@ bool client_devices_apply(struct client_devices *c, unsigned generation, const s
 	if (!c->generation) {
 		if (c->active)
 			deactivate(c);
+		remove_service_files(c);
 		return false;
 	}
 	c->applied_cb = done;

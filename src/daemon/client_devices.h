@@ -3,7 +3,8 @@
 
 /// The client devices of the group that is deployed (its member Devices): their broker and their
 /// discovery run, with files that are up to date, as long as the application is to run. A group
-/// without devices starts nothing.
+/// without devices starts nothing, and in the place of one with devices has the files of the
+/// services removed once these have ended; when the application is only stopped, they stay.
 ///
 /// Files are made by tasks of lighterman-worker (daemon/device_tasks.h): before a deployment; when
 /// the application starts; when lightermand starts; twice a day; when addresses of this device

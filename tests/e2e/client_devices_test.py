@@ -313,9 +313,21 @@ def test_a_group_without_devices_starts_nothing(served):
     device.deploy(served.group())
     pids = served.wait_running()
     assert served.files.exists()
+    state = device.folder / "state/devices"
     device.deploy(device.local_group(["web"], served.image, key="other.yml"))
     wait_until(lambda: all(map(is_gone, pids)), WAIT_S, "the services outlive their group")
     assert device.status["devices"] is None and not (served.files / "A").exists()
+    wait_until(lambda: [path.name for path in (state / "broker").iterdir()] == ["data"], WAIT_S,
+               lambda: f"left: {list((state / 'broker').iterdir())}\n{device.stderr}")
+    assert not (state / "discovery").exists() and not (state / "pending.json").exists()
+    assert (state / "ca/group-ca.key").exists()
+    # Of an application that is stopped, too, but only with its group.
+    device.deploy(served.group(key="third.yml"))
+    served.wait_running()
+    assert device.cli("stop").returncode == 0
+    assert (state / "broker/server.key").exists()
+    device.deploy(device.local_group(["web"], served.image, key="fourth.yml"))
+    wait_until(lambda: [path.name for path in (state / "broker").iterdir()] == ["data"], WAIT_S, lambda: device.stderr)
 
 
 def test_a_broker_that_cannot_run_keeps_nothing_from_running(served):

@@ -409,6 +409,11 @@ static void our_messages_go_where_a_subscription_says(void **state)
 	assert_true(f.forgot_local);
 }
 
+static bool has_applied_twice(void)
+{
+	return count("apply") >= 2;
+}
+
 static void another_group_takes_the_place_of_one(void **state)
 {
 	(void)state;
@@ -416,6 +421,8 @@ static void another_group_takes_the_place_of_one(void **state)
 	await(is_applied);
 	await(both_run);
 	assert_false(apply(PLAIN)); // nothing to wait for
+	assert_int_equal(count("apply"), 1);
+	await(has_applied_twice); // which removes the services' files
 	lm_auto_json json_t *shown = client_devices_show(f.devices);
 	assert_true(json_is_null(shown));
 	// Their files are removed from the application, too.
@@ -569,11 +576,6 @@ static void requests_are_answered(void **state)
 	write_worker(REFUSES);
 	lm_auto_free char *answer = ask("{\"action\":\"add\",\"name\":\"../x\"}");
 	assert_string_equal(answer, "{\"exit\":2,\"message\":\"no such name\"}");
-}
-
-static bool has_applied_twice(void)
-{
-	return count("apply") >= 2;
 }
 
 static void a_change_of_devices_is_applied(void **state)
