@@ -29,6 +29,7 @@
 #define BROKER_UNIT "lighterman-broker.service"
 #define DISCOVERY_UNIT "lighterman-discovery.service"
 #define SYSTEMCTL "/usr/bin/systemctl"
+#define JOURNALCTL "/usr/bin/journalctl"
 
 enum {
 	APPLY_EVERY_MS = 12 * 3600 * 1000,
@@ -76,6 +77,7 @@ struct client_devices {
 	// How its files are kept up to date:
 	bool applies, applies_again;
 	unsigned tries;  ///< Failures in a row.
+	bool unsaid;     ///< What the last one changed is not known to the services yet.
 	char *fault;     ///< Why it failed last; NULL: it did not.
 	json_t *applied; ///< What the last one reported; NULL: nothing yet.
 	char *addresses; ///< Of this device, at that time.
@@ -328,9 +330,10 @@ static void set_aside_messages(const struct client_devices *c)
 	lm_auto_free char *folder = lm_path_join(c->folder, "broker/data");
 	lm_auto_close int fd = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 || renameat(fd, "mosquitto.db", fd, "mosquitto.db.bad") < 0)
+	bool is_done = fd >= 0 && renameat(fd, "mosquitto.db", fd, "mosquitto.db.bad") == 0;
+	if (!is_done && errno != ENOENT) // else it was already, and the fault is of before
 		lm_warn("set aside '%s/mosquitto.db', which the broker cannot read: %m", folder);
-	else
+	else if (is_done)
 		lm_warn("the broker cannot read '%s/mosquitto.db': it is set aside as "
 			"mosquitto.db.bad; messages for the cloud that waited in it are not sent",
 			folder);
@@ -342,6 +345,8 @@ static bool cannot_read_messages(const struct client_devices *c)
 	       strstr(device_service_fault(c->broker), "Couldn't open database");
 }
 
+static void forget_pending(struct client_devices *c);
+
 static void on_broker_changed(void *ctx)
 {
 	struct client_devices *c = ctx;
@@ -351,6 +356,7 @@ static void on_broker_changed(void *ctx)
 	remove_broker_socket(c);
 	update_local(c);
 	check_files_due(c);
+	forget_pending(c);
 	check_exited(c);
 	note_change(c);
 }
@@ -360,6 +366,7 @@ static void on_discovery_changed(void *ctx)
 	struct client_devices *c = ctx;
 
 	check_files_due(c);
+	forget_pending(c);
 	check_exited(c);
 	note_change(c);
 }
@@ -518,11 +525,15 @@ static void log_warnings(const json_t *report, const json_t *before)
 	}
 }
 
-/// What the task has changed is known to the services: it need not be said again.
-static void forget_pending(const struct client_devices *c)
+/// Once what the task has changed is known to the services, it need not be said again.
+static void forget_pending(struct client_devices *c)
 {
 	lm_auto_free char *path = lm_path_join(c->folder, "pending.json");
 
+	if (!c->unsaid || !c->active || device_service_owes(c->broker) ||
+		device_service_owes(c->discovery))
+		return;
+	c->unsaid = false;
 	if (unlink(path) < 0 && errno != ENOENT)
 		lm_warn("remove '%s': %s, ignoring", path, strerror(errno));
 }
@@ -540,6 +551,7 @@ static void take_report(struct client_devices *c, json_t *report)
 		note_apply_fault(c, err.msg);
 		return;
 	}
+	c->unsaid = true;
 	forget_pending(c);
 	if (c->fault)
 		lm_info("the client devices are served again");
@@ -594,6 +606,7 @@ static void begin_apply(struct client_devices *c)
 		return;
 	}
 	c->applies = true;
+	c->unsaid = false; // what was not is reported again
 	free(c->addresses);
 	c->addresses = describe_addresses(); // before the worker looks
 	device_tasks_add(c->tasks, device_tasks_document("apply", group), on_applied, c);
@@ -656,6 +669,13 @@ static void remove_service_files(struct client_devices *c)
 	check_files_due(c);
 }
 
+/// Units that are not to run, of an earlier lightermand.
+static void stop_left(struct client_devices *c)
+{
+	device_service_stop_left(c->broker);
+	device_service_stop_left(c->discovery);
+}
+
 // What the application does -----------------------------------------------------------------------
 
 bool client_devices_apply(struct client_devices *c, unsigned generation, const struct group *group,
@@ -665,6 +685,7 @@ bool client_devices_apply(struct client_devices *c, unsigned generation, const s
 	if (!c->generation) {
 		if (c->active)
 			deactivate(c);
+		stop_left(c);
 		remove_service_files(c);
 		return false;
 	}
@@ -678,10 +699,14 @@ bool client_devices_apply(struct client_devices *c, unsigned generation, const s
 void client_devices_resume(
 	struct client_devices *c, unsigned generation, const struct group *group, bool runs)
 {
-	take_group(c, generation, group);
-	// Else there is nothing that runs, or ran: the start of the application begins it.
-	if (c->generation && runs && has_files(c))
+	if (group)
+		take_group(c, generation, group);
+	// Else there is nothing that is to run: the start of the application begins it.
+	if (c->generation && runs && has_files(c)) {
 		activate(c);
+	} else {
+		stop_left(c);
+	}
 }
 
 void client_devices_stop(struct client_devices *c)
@@ -961,11 +986,16 @@ static bool has_unit(const char *name)
 	return false;
 }
 
-/// The units are written for where things are by default.
-static bool may_use_units(const struct host_settings *host, bool by_systemd)
+static bool may_call_systemctl(bool by_systemd)
 {
 	return by_systemd && geteuid() == 0 && access("/run/systemd/system", F_OK) == 0 &&
-	       access(SYSTEMCTL, X_OK) == 0 && has_unit(BROKER_UNIT) && has_unit(DISCOVERY_UNIT) &&
+	       access(SYSTEMCTL, X_OK) == 0;
+}
+
+/// The units are written for where things are by default.
+static bool may_use_units(const struct host_settings *host)
+{
+	return has_unit(BROKER_UNIT) && has_unit(DISCOVERY_UNIT) &&
 	       strcmp(host->state_directory, "/var/lib/lighterman") == 0 &&
 	       strcmp(host->runtime_directory, "/run/lighterman") == 0 &&
 	       strcmp(host->devices.mosquitto, "/usr/sbin/mosquitto") == 0 &&
@@ -973,17 +1003,21 @@ static bool may_use_units(const struct host_settings *host, bool by_systemd)
 	       host->devices.broker_port >= PORT_PRIVILEGED;
 }
 
+enum unit_use { UNITS_UNKNOWN, UNITS_IN_THE_WAY, UNITS_USED };
+
 static struct device_service *make_service(struct client_devices *c, const char *name,
-	const char *lock, const char *unit, bool logs_as_we_do, loop_cb *changed)
+	const char *lock, const char *unit, enum unit_use use, loop_cb *changed)
 {
 	static const char *const nothing[] = {NULL};
 	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, lock);
 	const struct device_service_settings settings = {.name = name,
 		.argv = nothing,
 		.lock = path,
-		.logs_as_we_do = logs_as_we_do,
-		.unit = unit,
+		.logs_as_we_do = strcmp(unit, DISCOVERY_UNIT) == 0,
+		.unit = use == UNITS_USED ? unit : NULL,
+		.rival = use == UNITS_IN_THE_WAY && has_unit(unit) ? unit : NULL,
 		.systemctl = SYSTEMCTL,
+		.journalctl = access(JOURNALCTL, X_OK) == 0 ? JOURNALCTL : NULL,
 		.changed = changed,
 		.ctx = c};
 
@@ -994,7 +1028,9 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	struct store *store, struct mqtt_brokers *brokers, bool by_systemd)
 {
 	struct client_devices *c = lm_xcalloc(1, sizeof(*c));
-	bool units = may_use_units(host, by_systemd);
+	enum unit_use units = may_call_systemctl(by_systemd)
+				      ? (may_use_units(host) ? UNITS_USED : UNITS_IN_THE_WAY)
+				      : UNITS_UNKNOWN;
 
 	*c = (struct client_devices){.loop = loop,
 		.host = host,
@@ -1014,10 +1050,10 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 		.status = read_broker_status,
 		.ctx = c};
 	c->requests = device_requests_create(&sources);
-	c->broker = make_service(c, "the broker of the client devices", "broker.lock",
-		units ? BROKER_UNIT : NULL, false, on_broker_changed);
+	c->broker = make_service(c, "the broker of the client devices", "broker.lock", BROKER_UNIT,
+		units, on_broker_changed);
 	c->discovery = make_service(c, "the discovery of the client devices", "discovery.lock",
-		units ? DISCOVERY_UNIT : NULL, true, on_discovery_changed);
+		DISCOVERY_UNIT, units, on_discovery_changed);
 	c->due = loop_timer_create(loop, on_apply_due, c);
 	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
 	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);

@@ -59,7 +59,8 @@ bool client_devices_apply(struct client_devices *c, unsigned generation, const s
 /// No `done` of these two is called any more.
 void client_devices_forget(struct client_devices *c);
 
-/// At our start: that generation is deployed. `runs`: it is to run, and did before.
+/// At our start: that generation is deployed; `group` NULL: none is. `runs`: it is to run, and did
+/// before; if not, what an earlier lightermand left running is stopped.
 void client_devices_resume(
 	struct client_devices *c, unsigned generation, const struct group *group, bool runs);
 /// The application is stopped.

@@ -300,7 +300,9 @@ static void resume_devices(struct daemon *d)
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err ignored; // reported when it is started
 
-	if (state->current && generation_read(d->store, state->current, &group, &ignored) == LM_OK)
+	if (!state->current)
+		client_devices_resume(d->devices, 0, NULL, false);
+	else if (generation_read(d->store, state->current, &group, &ignored) == LM_OK)
 		client_devices_resume(
 			d->devices, state->current, group, state->wanted.state == WANTED_UP);
 }

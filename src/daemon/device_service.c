@@ -41,11 +41,19 @@ enum {
 };
 
 /// What systemctl is to do; a later one replaces an earlier one, but for a reload after a start.
-enum unit_call { CALL_NONE, CALL_START, CALL_RELOAD, CALL_RESTART, CALL_STOP, CALL_SHOW };
+enum unit_call {
+	CALL_NONE,
+	CALL_START,
+	CALL_RELOAD,
+	CALL_RESTART,
+	CALL_STOP,
+	CALL_SHOW,
+	CALL_JOURNAL, ///< Journalctl says why it failed.
+};
 
 struct device_service {
 	struct loop *loop;
-	char *name, *lock, *unit, *systemctl, *user, *owner;
+	char *name, *lock, *unit, *rival, *systemctl, *journalctl, *user, *owner;
 	char **argv;
 	bool logs_as_we_do;
 	loop_cb *changed;
@@ -73,6 +81,9 @@ struct device_service {
 		       32]; ///< Its last line that is an error, since its start.
 
 	enum unit_call call, next_call; ///< What systemctl does, and will do then.
+	enum unit_call owed;            ///< The strongest start that has not ended well.
+	bool unit_left;                 ///< An earlier lightermand may have left it running.
+	const char *verb;               ///< How it failed, while journalctl says why.
 	struct loop_timer *call_limit;
 	int pid_fd; ///< Of a unit's process; -1: none, or the kernel has no such thing.
 	struct loop_fd *pid_watch;
@@ -388,8 +399,14 @@ static void end_left(struct device_service *s, pid_t holder)
 	set_state(s, DEVICE_SERVICE_STARTING);
 }
 
+static void call_systemctl(struct device_service *s, enum unit_call call);
+
 static void begin_child(struct device_service *s)
 {
+	if (s->unit_left) {
+		call_systemctl(s, CALL_STOP);
+		return;
+	}
 	lm_auto_close int lock = -1;
 	pid_t holder = 0;
 	lm_rc rc = take_service_lock(s, &lock, &holder, &s->fault);
@@ -425,8 +442,6 @@ static void stop_child(struct device_service *s)
 
 // A unit ------------------------------------------------------------------------------------------
 
-static void call_systemctl(struct device_service *s, enum unit_call call);
-
 static void unwatch_process(struct device_service *s)
 {
 	loop_fd_destroy(lm_take(s->pid_watch));
@@ -461,12 +476,49 @@ static void watch_process(struct device_service *s, pid_t pid)
 		loop_fd_set(s->pid_watch, POLLIN);
 }
 
+/// What its process has said is in the journal only.
+static void take_journal_line(struct device_service *s, struct lm_str line)
+{
+	int64_t ignored;
+	enum lm_level level;
+
+	if (s->logs_as_we_do && lm_log_parse(line, &ignored, &level)) {
+		(void)lm_str_cut(&line, ',');
+		if (level >= LM_ERROR)
+			note_complaint(s, line);
+	} else if (lm_str_starts(line, LM_STR("Error"))) {
+		note_complaint(s, line);
+	}
+}
+
+static void on_journal_read(struct device_service *s)
+{
+	struct lm_err fault = s->fault;
+
+	if (s->complaint[0])
+		(void)!lm_fail(&s->fault, LM_E_SYS, 0, "%s (%s)", fault.msg, s->complaint);
+	note_service_failure(s, s->verb);
+}
+
+/// Its fault is complete once the journal was asked.
+static void note_unit_failure(struct device_service *s, const char *verb)
+{
+	s->verb = verb;
+	s->complaint[0] = '\0';
+	if (s->journalctl)
+		call_systemctl(s, CALL_JOURNAL);
+	else
+		on_journal_read(s);
+}
+
 static void on_unit_line(void *ctx, struct lm_str line)
 {
 	struct device_service *s = ctx;
 	uint64_t pid = 0;
 
-	if (s->call != CALL_SHOW)
+	if (s->call == CALL_JOURNAL)
+		take_journal_line(s, lm_str_trim(line));
+	else if (s->call != CALL_SHOW)
 		lm_warn("%s: systemctl: %.*s", s->name, LM_STR_ARG(line));
 	else if (lm_str_to_u64(lm_str_trim(line), INT32_MAX, &pid) && pid > 0)
 		watch_process(s, (pid_t)pid);
@@ -480,7 +532,28 @@ static void on_unit_shown(struct device_service *s)
 		return;
 	}
 	(void)!lm_fail(&s->fault, LM_E_SYS, 0, "see 'journalctl -u %s'", s->unit);
-	note_service_failure(s, "does not run");
+	note_unit_failure(s, "does not run");
+}
+
+/// The unit that an earlier lightermand left has ended, or cannot be: a child that it keeps from
+/// starting says so, and is started again.
+static void on_rival_ended(struct device_service *s)
+{
+	set_state(s, DEVICE_SERVICE_STOPPED);
+	if (s->wanted)
+		begin_child(s);
+}
+
+/// What is owed is over once something as strong has ended well.
+static void note_call_done(struct device_service *s, enum unit_call call)
+{
+	bool is_done = call == CALL_STOP || call >= s->owed;
+
+	if (!is_done || s->owed == CALL_NONE)
+		return;
+	s->owed = CALL_NONE;
+	if (s->changed)
+		s->changed(s->ctx);
 }
 
 static void on_systemctl_ended(void *ctx, int wait_status)
@@ -498,16 +571,24 @@ static void on_systemctl_ended(void *ctx, int wait_status)
 	if (s->out_fd >= 0)
 		close_out(s);
 	s->call = CALL_NONE;
-	if (s->next_call != CALL_NONE) {
+	if (wait_status == 0 && call < CALL_SHOW && s->next_call == CALL_NONE)
+		note_call_done(s, call);
+	if (!s->unit) {
+		on_rival_ended(s);
+	} else if (s->next_call != CALL_NONE) {
 		enum unit_call next = s->next_call;
 
 		s->next_call = CALL_NONE;
 		call_systemctl(s, next);
+	} else if (call == CALL_JOURNAL) {
+		on_journal_read(s);
 	} else if (wait_status != 0) {
 		(void)!lm_fail(&s->fault, LM_E_SYS, 0, "systemctl: %s; see 'journalctl -u %s'",
 			process_describe_status(wait_status, how, sizeof(how)), s->unit);
-		note_service_failure(
-			s, call == CALL_STOP ? "cannot be stopped" : "cannot be started");
+		if (call == CALL_STOP)
+			note_service_failure(s, "cannot be stopped");
+		else
+			note_unit_failure(s, "cannot be started");
 	} else if (call == CALL_STOP) {
 		unwatch_process(s);
 		set_state(s, DEVICE_SERVICE_STOPPED);
@@ -525,9 +606,15 @@ static lm_rc start_systemctl(struct device_service *s, enum unit_call call, stru
 		[CALL_RESTART] = "restart",
 		[CALL_STOP] = "stop",
 		[CALL_SHOW] = "show"};
+	const char *unit = s->unit ? s->unit : s->rival;
+	lm_auto_free char *lines_of = lm_xasprintf("_SYSTEMD_UNIT=%s", unit);
 	const char *const show[] = {
-		s->systemctl, "show", "--property=MainPID", "--value", s->unit, NULL};
-	const char *const act[] = {s->systemctl, "--no-ask-password", verbs[call], s->unit, NULL};
+		s->systemctl, "show", "--property=MainPID", "--value", unit, NULL};
+	// Not what it said in vain before it ran well: that is older.
+	const char *const journal[] = {s->journalctl, "--quiet", "--no-pager", "--output=cat",
+		"--lines=5", "--since=-30s", lines_of, NULL};
+	const char *const act[] = {s->systemctl, "--no-ask-password",
+		verbs[call < CALL_SHOW ? call : CALL_STOP], unit, NULL};
 	lm_auto_close int out = -1;
 	pid_t pid = 0;
 	lm_rc rc = make_out_pipe(s, &out, err);
@@ -535,7 +622,8 @@ static lm_rc start_systemctl(struct device_service *s, enum unit_call call, stru
 	if (rc)
 		return rc;
 	const int fds[] = {-1, out, out};
-	const struct process_spec process = {.argv = call == CALL_SHOW ? show : act,
+	const struct process_spec process = {
+		.argv = call == CALL_JOURNAL ? journal : (call == CALL_SHOW ? show : act),
 		.directory = "/",
 		.fds = fds,
 		.fds_n = LM_ARRAY_SIZE(fds),
@@ -550,31 +638,60 @@ static lm_rc start_systemctl(struct device_service *s, enum unit_call call, stru
 static void on_call_limit(void *ctx)
 {
 	struct device_service *s = ctx;
+	enum unit_call call = s->call;
 
-	// systemd goes on with it: what has become of it is looked up later.
-	lm_warn("%s: systemctl has not answered for %d s", s->name, CALL_MAX_MS / 1000);
 	loop_child_destroy(lm_take(s->child));
 	if (s->out_fd >= 0)
 		close_out(s);
 	s->call = CALL_NONE;
-	(void)!lm_fail(&s->fault, LM_E_TIMEOUT, 0, "systemctl does not answer");
-	note_service_failure(s, "is not known to run");
+	// systemd goes on with it: what has become of it is looked up later.
+	lm_warn("%s: %s has not answered for %d s", s->name,
+		call == CALL_JOURNAL ? "journalctl" : "systemctl", CALL_MAX_MS / 1000);
+	if (!s->unit) {
+		on_rival_ended(s);
+	} else if (call == CALL_JOURNAL) {
+		on_journal_read(s);
+	} else {
+		(void)!lm_fail(&s->fault, LM_E_TIMEOUT, 0, "systemctl does not answer");
+		note_service_failure(s, "is not known to run");
+	}
+}
+
+static void on_no_systemctl(struct device_service *s, enum unit_call call, const struct lm_err *err)
+{
+	loop_child_destroy(lm_take(s->child));
+	if (s->out_fd >= 0)
+		close_out(s);
+	if (!s->unit) {
+		lm_warn("stop '%s': %s", s->rival, err->msg);
+		on_rival_ended(s);
+	} else if (call == CALL_JOURNAL) {
+		on_journal_read(s);
+	} else {
+		s->fault = *err;
+		note_service_failure(s, "cannot be handled");
+	}
 }
 
 static void call_systemctl(struct device_service *s, enum unit_call call)
 {
+	struct lm_err err = {LM_OK};
+
+	s->unit_left = false;
+	if (call == CALL_STOP)
+		s->owed = CALL_NONE;
+	else if (call < CALL_STOP && call > s->owed)
+		s->owed = call;
 	if (s->call != CALL_NONE) {
 		if (call == CALL_STOP || call > s->next_call || s->next_call == CALL_STOP)
 			s->next_call = call;
 		return;
 	}
+	if (call < CALL_STOP)
+		call = s->owed;
 	loop_timer_stop(s->timer);
-	lm_rc rc = start_systemctl(s, call, &s->fault);
-	if (rc) {
-		loop_child_destroy(lm_take(s->child));
-		if (s->out_fd >= 0)
-			close_out(s);
-		note_service_failure(s, "cannot be handled");
+	if (start_systemctl(s, call, &err)) {
+		on_no_systemctl(s, call, &err);
 		return;
 	}
 	s->call = call;
@@ -651,6 +768,17 @@ void device_service_stop(struct device_service *s)
 		call_systemctl(s, CALL_STOP);
 }
 
+void device_service_stop_left(struct device_service *s)
+{
+	if (s->unit_left && !s->wanted)
+		call_systemctl(s, CALL_STOP);
+}
+
+bool device_service_owes(const struct device_service *s)
+{
+	return s->owed != CALL_NONE;
+}
+
 bool device_service_is_unit(const struct device_service *s)
 {
 	return s->unit != NULL;
@@ -709,7 +837,10 @@ struct device_service *device_service_create(
 		.name = lm_xstrdup(settings->name),
 		.lock = lm_xstrdup(settings->lock),
 		.unit = settings->unit ? lm_xstrdup(settings->unit) : NULL,
+		.rival = settings->rival ? lm_xstrdup(settings->rival) : NULL,
 		.systemctl = settings->systemctl ? lm_xstrdup(settings->systemctl) : NULL,
+		.journalctl = settings->journalctl ? lm_xstrdup(settings->journalctl) : NULL,
+		.unit_left = settings->unit || settings->rival,
 		.logs_as_we_do = settings->logs_as_we_do,
 		.changed = settings->changed,
 		.ctx = settings->ctx,
@@ -733,7 +864,9 @@ void device_service_destroy(struct device_service *s)
 	free(s->name);
 	free(s->lock);
 	free(s->unit);
+	free(s->rival);
 	free(s->systemctl);
+	free(s->journalctl);
 	free(s->user);
 	free(s->owner);
 	free(s);

@@ -39,8 +39,12 @@ struct device_service_settings {
 	bool logs_as_we_do;      ///< Its lines have the form of our log, and are taken as they are.
 	const char *lock;        ///< Path of the file that a child holds a lock on.
 	const char *unit;        ///< A unit of systemd; NULL: it is a child.
-	const char *systemctl;   ///< Path of systemctl; for a unit.
-	loop_cb *changed;        ///< The state is another one. Must not destroy the service.
+	/// For a child: a unit of an earlier lightermand that must not run beside it; NULL: none.
+	const char *rival;
+	const char *systemctl;  ///< Path of systemctl; for a unit.
+	const char *journalctl; ///< Path of journalctl, which says why a unit fails; NULL: unsaid.
+	/// The state is another one, or nothing is owed any more. Must not destroy the service.
+	loop_cb *changed;
 	void *ctx;
 };
 
@@ -63,6 +67,12 @@ void device_service_restart(struct device_service *s);
 /// It is ended in good order; after 10 s it is killed.
 void device_service_stop(struct device_service *s);
 
+/// At our start, where it is not to run: a unit that an earlier lightermand may have left running
+/// is stopped.
+void device_service_stop_left(struct device_service *s);
+
+/// What it was last told (a start, a reload, a restart) has not ended well yet, and is said again.
+bool device_service_owes(const struct device_service *s);
 bool device_service_is_unit(const struct device_service *s);
 enum device_service_state device_service_state(const struct device_service *s);
 /// Of the process; 0: it does not run.

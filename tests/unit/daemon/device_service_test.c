@@ -107,17 +107,25 @@ static void write_program(struct fixture *f, const char *script)
 	assert_int_equal(fchmod(fileno(file), 0700), 0);
 }
 
-static void make(struct fixture *f, const char *script, bool as_unit)
+static void make_with(
+	struct fixture *f, const char *script, const char *unit, const char *rival, bool journal)
 {
 	const char *const argv[] = {f->program, NULL};
 	const struct device_service_settings settings = {.name = "the broker",
 		.argv = argv,
 		.lock = f->lock,
-		.unit = as_unit ? "test.service" : NULL,
-		.systemctl = f->program};
+		.unit = unit,
+		.rival = rival,
+		.systemctl = f->program,
+		.journalctl = journal ? f->program : NULL};
 
 	write_program(f, script);
 	f->service = device_service_create(f->loop, &settings);
+}
+
+static void make(struct fixture *f, const char *script, bool as_unit)
+{
+	make_with(f, script, as_unit ? "test.service" : NULL, NULL, false);
 }
 
 static size_t count(struct fixture *f, const char *word)
@@ -450,6 +458,106 @@ static void a_unit_that_ended_is_seen(void **state)
 	await(f, is_stopped);
 }
 
+static void why_a_unit_does_not_start_is_in_its_journal(void **state)
+{
+	struct fixture *f = *state;
+
+	make_with(f,
+		"echo \"$*\" >> trace\n"
+		"case \"$1\" in --quiet) echo 'Error: Invalid'; echo \"Error: Couldn't open \"; "
+		"echo bye; exit 0;; esac; exit 1",
+		"test.service", NULL, true);
+	device_service_start(f->service);
+	await(f, has_failed);
+	assert_string_equal(device_service_fault(f->service),
+		"systemctl: exit status 1; see 'journalctl -u test.service' "
+		"(Error: Couldn't open)");
+	assert_int_equal(count(f, "--since=-30s _SYSTEMD_UNIT=test.service\n"), 1);
+	assert_int_equal(count(f, "--no-ask-password start test.service\n"), 1);
+}
+
+static void a_journal_that_cannot_be_read_is_not_needed(void **state)
+{
+	struct fixture *f = *state;
+
+	make_with(f, "[ \"$1\" = --quiet ] || rm program; exit 1", "test.service", NULL, true);
+	device_service_start(f->service);
+	await(f, has_failed);
+	assert_string_equal(device_service_fault(f->service),
+		"systemctl: exit status 1; see 'journalctl -u test.service'");
+}
+
+static bool owes_nothing(struct fixture *f)
+{
+	return !device_service_owes(f->service);
+}
+
+static void a_reload_of_a_unit_that_fails_is_repeated(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "case \"$2\" in reload*) [ -e tried ] || { >tried; exit 1; };; esac\n" SYSTEMCTL,
+		true);
+	device_service_start(f->service);
+	assert_true(device_service_owes(f->service));
+	await(f, is_running);
+	assert_true(owes_nothing(f));
+	device_service_reload(f->service);
+	await(f, has_failed);
+	assert_true(device_service_owes(f->service));
+	await(f, owes_nothing);
+	assert_int_equal(count(f, "reload-or-restart test.service\n"), 1);
+	assert_int_equal(count(f, "start test.service\n"), 2); // as a part of the above, too
+	await(f, is_running);
+	device_service_stop(f->service);
+	await(f, is_stopped);
+}
+
+static void a_unit_that_was_left_is_stopped_once(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "echo \"$*\" >> trace", true);
+	device_service_stop_left(f->service);
+	assert_int_equal(device_service_state(f->service), DEVICE_SERVICE_STOPPING);
+	await(f, is_stopped);
+	device_service_stop_left(f->service);
+	assert_true(is_stopped(f));
+	assert_int_equal(count(f, "--no-ask-password stop test.service\n"), 1);
+}
+
+static void a_unit_that_was_left_ends_before_the_child_starts(void **state)
+{
+	struct fixture *f = *state;
+
+	make_with(f,
+		"case \"$1\" in --*) sleep 0.2; echo \"$2 $3\" >> trace; exit 1;; esac\n"
+		"grep -q 'stop test.service' trace || echo too early >> trace\n" SERVES,
+		NULL, "test.service", false);
+	assert_false(device_service_is_unit(f->service));
+	device_service_start(f->service);
+	device_service_reload(f->service);
+	assert_int_equal(device_service_state(f->service), DEVICE_SERVICE_STOPPING);
+	await(f, has_begun);
+	assert_int_equal(count(f, "too early"), 0);
+	device_service_stop(f->service);
+	await(f, is_stopped);
+	device_service_start(f->service);
+	await(f, has_begun_twice);
+	assert_int_equal(count(f, "stop test.service"), 1);
+	assert_int_equal(device_service_failures(f->service), 0);
+}
+
+static void a_unit_that_was_left_ends_without_a_child_too(void **state)
+{
+	struct fixture *f = *state;
+
+	make_with(f, "echo \"$*\" >> trace", NULL, "test.service", false);
+	device_service_stop_left(f->service);
+	await(f, is_stopped);
+	assert_int_equal(count(f, "--no-ask-password stop test.service\n"), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -469,6 +577,12 @@ int main(void)
 		TEST(its_lines_are_in_our_log_but_not_all_of_a_flood),
 		TEST(a_unit_is_left_to_systemd),
 		TEST(a_unit_that_ended_is_seen),
+		TEST(why_a_unit_does_not_start_is_in_its_journal),
+		TEST(a_journal_that_cannot_be_read_is_not_needed),
+		TEST(a_reload_of_a_unit_that_fails_is_repeated),
+		TEST(a_unit_that_was_left_is_stopped_once),
+		TEST(a_unit_that_was_left_ends_before_the_child_starts),
+		TEST(a_unit_that_was_left_ends_without_a_child_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
