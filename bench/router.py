@@ -95,7 +95,7 @@ class Mosquitto(Server):
         lines = [f"plugin {self.plugin}", f"plugin_opt_table {table}", f"plugin_opt_status {self.folder}/status.json"]
         self.write("mosquitto.conf", "\n".join([
             "user root", "log_dest stderr", "log_type error", "persistence false", "allow_anonymous true",
-            "message_size_limit 131072", "set_tcp_nodelay true", *(lines if self.plugin else []),
+            "max_packet_size 147456", "set_tcp_nodelay true", *(lines if self.plugin else []),
             f"listener 0 {self.socket}", "max_qos 1",
             f"listener {self.port} 127.0.0.1", "max_qos 1", f"cafile {self.authority.certificate}",
             f"certfile {self.certificate}", f"keyfile {self.key}", "require_certificate true", ""]))

@@ -17,7 +17,9 @@ enum {
 	/// the second limit, for messages of 1 KB the same, bounds those and what small ones cost.
 	QUEUED_BYTES_MAX = LIMIT_OUTBOX_BYTES,
 	QUEUED_MESSAGES_MAX = 2500,
-	/// A payload, a topic, and MQTT 5's properties.
+	/// A payload, a topic, and MQTT 5's properties: mosquitto ends a connection before it takes
+	/// memory for more. Longer payloads below that are the plugin's to refuse: mosquitto drops
+	/// what is over its message_size_limit without a line.
 	PACKET_MAX = LIMIT_MQTT_PAYLOAD + (16 << 10),
 	/// Things of a group, functions, and as many again that are being refused.
 	CONNECTIONS_MAX = 5000,
@@ -338,8 +340,7 @@ static void conf_write_broker(const struct broker_settings *s, struct lm_buf *ou
 	lm_buf_printf(out, "autosave_on_changes true\nautosave_interval %d\n", SAVE_AFTER_CHANGES);
 	lm_buf_printf(out, "max_queued_bytes %d\nmax_queued_messages %d\n", QUEUED_BYTES_MAX,
 		QUEUED_MESSAGES_MAX);
-	lm_buf_printf(
-		out, "max_packet_size %d\nmessage_size_limit %d\n", PACKET_MAX, LIMIT_MQTT_PAYLOAD);
+	lm_buf_printf(out, "max_packet_size %d\n", PACKET_MAX);
 	// Of a client that is away, with what waits for it.
 	lm_buf_puts(out, "persistent_client_expiration 7d\n");
 

@@ -363,6 +363,12 @@ def test_large_topics_and_payloads_are_refused(broker):
     a.publish(END)
     assert len(b.next().payload) == 128 << 10
     assert b.next_topic() == END
+    assert broker.wait_status(lambda status: status["routed"] == 2)["refused"] == 2
+    assert "message of 'A', 'x': it is longer than 128 KiB" in broker.log()
+    a.publish("x", b"x" * (144 << 10), qos=0)  # no packet for mosquitto
+    a.wait_disconnected()
+    b.publish(END)
+    assert b.next_topic() == END
 
 
 def test_a_client_has_a_limited_number_of_filters(broker):

@@ -77,7 +77,7 @@ persistence true
 persistence_location {self.folder}/
 allow_anonymous true
 check_retain_source false
-message_size_limit 131072
+max_packet_size 147456
 plugin {self.plugin}
 plugin_opt_table {self.table_path}
 plugin_opt_status {self.status_path}

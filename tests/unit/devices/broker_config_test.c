@@ -88,6 +88,8 @@ static void writes_the_listeners_and_the_plugin(void **state)
 				     "router.json\n"));
 	assert_null(strstr(text, "connection "));
 	assert_null(strstr(text, "use_identity_as_username"));
+	assert_non_null(strstr(text, "\nmax_packet_size 147456\n"));
+	assert_null(strstr(text, "message_size_limit"));
 }
 
 static void writes_the_bridge_as_aws_wants_it(void **state)
