@@ -243,17 +243,26 @@ static char *damaged_path(const char *path)
 	return lm_xasprintf("%s.damaged", path);
 }
 
-/// From which version a new database counts: from the time if there was one before.
+static int64_t later_time(int64_t a_s, int64_t b_s)
+{
+	return a_s > b_s ? a_s : b_s;
+}
+
+/// From which version a new database counts: from the time if there was one before, which itself
+/// may have counted from a time. If the clock is wrong now, that one's files tell how late it was.
 static uint64_t choose_first_version(const char *path)
 {
 	lm_auto_free char *damaged = damaged_path(path);
+	lm_auto_free char *damaged_log = lm_xasprintf("%s-wal", damaged);
+	int64_t first_s = later_time(lm_clock_wall_ms() / 1000, NO_EARLIER);
 	struct stat st;
-
-	int64_t now_s = lm_clock_wall_ms() / 1000;
 
 	if (lstat(damaged, &st) != 0)
 		return 0;
-	return (uint64_t)(now_s > NO_EARLIER ? now_s : NO_EARLIER);
+	first_s = later_time(first_s, st.st_mtim.tv_sec);
+	if (lstat(damaged_log, &st) == 0)
+		first_s = later_time(first_s, st.st_mtim.tv_sec);
+	return (uint64_t)first_s;
 }
 
 static lm_rc open_database(struct shadow_store *s, struct lm_err *err)

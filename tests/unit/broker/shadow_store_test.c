@@ -330,6 +330,29 @@ static void counts_on_if_only_the_damaged_one_is_there(void **state)
 	shadow_store_close(s);
 }
 
+/// The clock was right when that one was written, and is not now.
+static void counts_on_from_the_latest_time_of_the_damaged_one(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"", "-wal"};
+	struct timespec times[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
+		lm_auto_free char *file = lm_xasprintf("%s.damaged%s", path, names[i]);
+		lm_auto_close int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		lm_auto(shadow_document_finish) struct shadow_document d = {0};
+
+		assert_true(fd >= 0);
+		times[1].tv_sec += 1000;
+		assert_int_equal(futimens(fd, times), 0);
+		struct shadow_store *s = open_or_fail();
+		assert_int_equal(shadow_store_get(s, "X", &d, NULL), LM_OK);
+		assert_int_equal(d.version, times[1].tv_sec);
+		shadow_store_close(s);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static void damage_at_work_is_noticed(void **state)
 {
 	(void)state;
@@ -479,6 +502,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(replaces_a_second_damaged_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			counts_on_if_only_the_damaged_one_is_there, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			counts_on_from_the_latest_time_of_the_damaged_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damage_at_work_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_row_that_cannot_be_read_is_as_deleted, set_up, tear_down),
