@@ -429,12 +429,13 @@ lm_rc certificate_store_equip(struct certificate_store *store, const char *name,
 static lm_rc take_back(
 	struct certificate_store *store, struct registry_device *device, struct lm_err *err)
 {
-	lm_rc rc = device->removed ? lm_tree_remove(store->things_fd, device->name, err) : LM_OK;
-
-	if (!rc && device->removed) {
-		device->removed = false;
+	if (!device->removed)
+		return LM_OK;
+	lm_rc rc = lm_tree_remove(store->things_fd, device->name, err);
+	if (!rc)
+		rc = device_registry_take_back(device, err);
+	if (!rc)
 		store->is_changed = true;
-	}
 	return rc;
 }
 

@@ -183,6 +183,18 @@ void device_registry_revoke(struct registry_device *device, const char *sha256)
 	copy_sha256(device->revoked[device->revoked_n++], sha256);
 }
 
+lm_rc device_registry_take_back(struct registry_device *device, struct lm_err *err)
+{
+	if (device->removed && device->revoked_n > REGISTRY_REVOKED_FULL)
+		return lm_fail(err, LM_E_CONFLICT, 0,
+			"the device '%s' was removed, and %zu of its certificates have been "
+			"revoked, which is more than can be kept if it is taken back: give the "
+			"device another name",
+			device->name, device->revoked_n);
+	device->removed = false;
+	return LM_OK;
+}
+
 void device_registry_remove(struct registry_device *device)
 {
 	while (device->certificates_n > 0) {

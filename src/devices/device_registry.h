@@ -20,9 +20,12 @@
 
 enum {
 	REGISTRY_CERTIFICATES_MAX = 7, ///< Of a device; the group file may name one more.
-	REGISTRY_REVOKED_MAX = 64,     ///< Of a device, the last ones.
-	REGISTRY_GROUP_SIZE = 37,      ///< A UUID as text.
-	REGISTRY_NAME_MAX = 128,       ///< AWS IoT's own for thing names.
+	REGISTRY_REVOKED_MAX = 512,    ///< Of a device.
+	/// With more a device that is removed stays so: its next removal may revoke all its
+	/// certificates, one that was made and not registered, and the one in the group file.
+	REGISTRY_REVOKED_FULL = 500,
+	REGISTRY_GROUP_SIZE = 37, ///< A UUID as text.
+	REGISTRY_NAME_MAX = 128,  ///< AWS IoT's own for thing names.
 };
 
 enum registry_origin {
@@ -78,9 +81,13 @@ lm_rc device_registry_take(struct device_registry *registry, const char *name,
 /// is no room.
 lm_rc device_registry_accept(struct device_registry *registry, struct registry_device *device,
 	const struct registry_certificate *certificate, int64_t now_s, struct lm_err *err);
+/// Makes a device that was removed one that may have certificates. LM_E_CONFLICT: so many were
+/// revoked that, of those of its next removal, some would be forgotten.
+lm_rc device_registry_take_back(struct registry_device *device, struct lm_err *err);
 /// Removes the device with all its certificates, which are revoked.
 void device_registry_remove(struct registry_device *device);
-/// Revokes one certificate, which the device need not have.
+/// Revokes one certificate, which the device need not have. Of more than REGISTRY_REVOKED_MAX the
+/// oldest is forgotten, which happens only to a device that cannot be taken back.
 void device_registry_revoke(struct registry_device *device, const char *sha256);
 bool device_registry_has(const struct registry_device *device, const char *sha256);
 bool device_registry_is_revoked(const struct registry_device *device, const char *sha256);

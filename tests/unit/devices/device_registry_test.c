@@ -146,21 +146,38 @@ static void makes_room(void **state)
 	assert_non_null(strstr(err.msg, "7 certificates"));
 }
 
-static void forgets_the_oldest_of_too_many_that_were_revoked(void **state)
+static void remembers_all_that_were_revoked_of_a_device_that_comes_back(void **state)
 {
 	(void)state;
 	lm_auto_registry struct device_registry r = {0};
 	struct registry_device *device = take(&r, "x");
 	char sha256[CERTIFICATE_SHA256_SIZE];
 
-	for (unsigned i = 0; i < REGISTRY_REVOKED_MAX + 1; i++) {
+	for (unsigned i = 0; i < REGISTRY_REVOKED_FULL; i++) {
 		(void)snprintf(sha256, sizeof(sha256), "%064x", i);
 		device_registry_revoke(device, sha256);
 	}
-	assert_int_equal(device->revoked_n, REGISTRY_REVOKED_MAX);
-	assert_true(device_registry_is_revoked(device, sha256));
+	device_registry_remove(device);
+	assert_int_equal(device_registry_take_back(device, &err), LM_OK);
+	assert_false(device->removed);
+	for (char c = 'a'; c < 'a' + REGISTRY_CERTIFICATES_MAX; c++)
+		assert_int_equal(accept(&r, "x", c, REGISTRY_REGISTERED), LM_OK);
+	device_registry_remove(device);
+	device_registry_revoke(device, make('x', REGISTRY_ISSUED).sha256);     // not registered
+	device_registry_revoke(device, make('y', REGISTRY_REGISTERED).sha256); // the group file's
+	assert_int_equal(device->revoked_n, REGISTRY_REVOKED_FULL + REGISTRY_CERTIFICATES_MAX + 2);
 	(void)snprintf(sha256, sizeof(sha256), "%064x", 0);
-	assert_false(device_registry_is_revoked(device, sha256));
+	assert_true(device_registry_is_revoked(device, sha256));
+
+	// What more there is to revoke is not remembered of all, so it stays removed.
+	assert_int_equal(device_registry_take_back(device, &err), LM_E_CONFLICT);
+	assert_true(device->removed);
+	for (unsigned i = 0; i < REGISTRY_REVOKED_MAX; i++) {
+		(void)snprintf(sha256, sizeof(sha256), "%063xf", i);
+		device_registry_revoke(device, sha256);
+	}
+	assert_int_equal(device->revoked_n, REGISTRY_REVOKED_MAX);
+	assert_int_equal(device_registry_take_back(device, &err), LM_E_CONFLICT);
 }
 
 static void is_read_back_as_it_was_written(void **state)
@@ -235,7 +252,7 @@ int main(void)
 		cmocka_unit_test(what_was_revoked_stays_so_until_it_is_registered_again),
 		cmocka_unit_test(a_certificate_is_of_one_device),
 		cmocka_unit_test(makes_room),
-		cmocka_unit_test(forgets_the_oldest_of_too_many_that_were_revoked),
+		cmocka_unit_test(remembers_all_that_were_revoked_of_a_device_that_comes_back),
 		cmocka_unit_test(is_read_back_as_it_was_written),
 		cmocka_unit_test(holds_as_many_devices_as_may_be),
 		cmocka_unit_test(refuses_a_text_that_is_none),
