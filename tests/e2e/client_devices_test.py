@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import queue
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from device import ARN
 from documents import success
 from metrics_test import measured
-from servers.local_broker import sanitized
+from servers.local_broker import fingerprint, sanitized
 from servers.server import free_port, processes, run, wait_until
 from users import add_user
 
@@ -49,6 +50,7 @@ class Served:
     def __init__(self, device, image):
         self.device, self.image = device, image
         self.files = device.destination / "devices"
+        self.own = {}  # the files of devices that use others than the group's
         self.broker_port = device.host["devices"]["brokerPort"]
         self.discovery_port = device.host["devices"]["discoveryPort"]
 
@@ -72,7 +74,7 @@ class Served:
 
     def context(self, name):
         context = ssl.create_default_context(cafile=str(self.files / name / "group-ca.pem"))
-        context.load_cert_chain(self.files / name / "device.pem", self.files / name / "device.key")
+        context.load_cert_chain(*self.own.get(name, (self.files / name / "device.pem", self.files / name / "device.key")))
         return context
 
     def discover(self, name):
@@ -381,3 +383,30 @@ def test_no_key_for_a_deployment_is_left_in_the_runtime_directory(served):
     left[1].write_text("a key")
     device.deploy(served.group(), status=1)
     assert not any(path.exists() for path in left)
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def test_devices_keep_keys_of_their_own_and_the_machine_its_mosquitto(served, authority, folder):
+    """What AWS IoT issued is named by CertificateArn; a request is signed here. /etc/mosquitto is another broker's."""
+    device = served.device
+    before = contents(pathlib.Path("/etc/mosquitto"))
+    device.host["devices"]["ca"] = str(authority.certificate)
+    issued = authority.issue("A")
+    device.start()
+    run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+        "-keyout", folder / "own.key", "-out", folder / "own.csr")
+    signed = device.ask("device", action="add", name="B", csr=(folder / "own.csr").read_text())
+    (folder / "own.pem").write_text(signed["device"]["certificate"])
+    device.deploy(device.local_group(["web"], served.image, arrays={
+        "Cores": CORES, "Subscriptions": subscriptions(("A", "to/b", "B")),
+        "Devices": [{**things("A")[0], "CertificateArn": "arn:aws:iot:eu-west-1:123456789012:cert/" + fingerprint(issued[0])},
+                    *things("B")]}))
+    served.wait_running()
+    served.own = {"A": issued, "B": (folder / "own.pem", folder / "own.key")}
+    with served.client("A") as a, served.client("B", "#") as b:
+        a.publish("to/b", b"hello", qos=1).wait_for_publish(WAIT_S)
+        assert b.got.get(timeout=WAIT_S) == ("to/b", b"hello")
+    assert before and contents(pathlib.Path("/etc/mosquitto")) == before
