@@ -706,6 +706,8 @@ void client_devices_resume(
 		activate(c);
 	} else {
 		stop_left(c);
+		if (group && !c->generation) // a lightermand was killed before it had them removed
+			remove_service_files(c);
 	}
 }
 

@@ -472,6 +472,20 @@ static void a_start_of_ours_serves_what_ran_before(void **state)
 	assert_int_equal(count("apply"), 2);
 }
 
+static void files_that_an_earlier_group_has_left_are_removed(void **state)
+{
+	lm_auto(group_destroy_p) struct group *group = parse_group(PLAIN);
+
+	(void)state;
+	assert_true(apply(DEVICES));
+	await(is_applied);
+	await(both_run);
+	client_devices_destroy(f.devices); // as a crash, amid a deployment
+	f.devices = client_devices_create(f.loop, &f.host, NULL, NULL, false);
+	client_devices_resume(f.devices, GENERATION, group, true);
+	await(has_applied_twice);
+}
+
 static void a_deployment_gets_its_files_once(void **state)
 {
 	(void)state;
@@ -625,6 +639,7 @@ int main(void)
 		TEST(another_group_takes_the_place_of_one),
 		TEST(a_failure_is_shown_and_holds_nothing_up),
 		TEST(a_start_of_ours_serves_what_ran_before),
+		TEST(files_that_an_earlier_group_has_left_are_removed),
 		TEST(a_deployment_gets_its_files_once),
 		TEST(a_deployment_without_its_files_fails),
 		TEST(a_deployment_that_is_cancelled_waits_no_longer),
