@@ -133,7 +133,7 @@ def test_connects_as_aws_iot_wants_it(broker, core):
     assert outward and all(found == {"client": found["client"], "protocol": "MQTT", "level": 4, "clean": False, "will": False,
                                      "keepalive": 75} for found in core.connects)
     assert len({found["client"] for found in core.connects}) == 2
-    assert set(core.hellos) == {("localhost", None)}
+    assert set(core.hellos) == {(core.host, None)}
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def another_core(folder, authority, programs, driver):
 def test_asks_for_alpn_on_port_443(another_core):
     server, _ = another_core(port=443)
     server.wait_connected("Grp_Core-c00")
-    assert set(server.hellos) == {("localhost", "x-amzn-mqtt-ca")}
+    assert set(server.hellos) == {(server.host, "x-amzn-mqtt-ca")}
     assert not server.violations
 
 

@@ -9,9 +9,9 @@ import pathlib
 
 
 # Those that take more than a minute, the longest first.
-LONGEST = ("retry", "certificates", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy", "requirements", "stop",
-           "monitor", "life", "moved", "discovery", "router_attack", "client_device", "memory", "metrics", "errors", "images",
-           "plan", "idle", "deploy_s3", "compose_file")
+LONGEST = ("cloud_bridge", "retry", "certificates", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy",
+           "requirements", "stop", "monitor", "life", "moved", "discovery", "router_attack", "client_device", "memory",
+           "metrics", "errors", "images", "plan", "idle", "deploy_s3", "compose_file")
 
 
 def longest_first(items):

@@ -27,8 +27,11 @@ class IotCore(Server):
     """`port` is for devices. stop_front() is an outage: connections end, none are taken, sessions live on for
     start_front()."""
 
-    def __init__(self, folder, authority, host="localhost", port=None, certificate_host=None):
+    HOST = "prefix-ats.iot.eu-west-1.amazonaws.com"
+
+    def __init__(self, folder, authority, host=HOST, port=None, certificate_host=None):
         super().__init__(folder)
+        self.name_host()
         self.authority, self.host, self.certificate_host = authority, host, certificate_host or host
         self.port, self.back_port = port or free_port(), free_port()
         self.front = None
@@ -42,6 +45,13 @@ max_queued_messages 0
 listener {self.back_port} 127.0.0.1
 allow_anonymous true
 """)
+
+    @classmethod
+    def name_host(cls):
+        """In the sandbox's copy. Not localhost, which may be ::1, too: a bridge tries one address."""
+        with open("/etc/hosts", "r+", encoding="utf-8") as file:
+            if cls.HOST not in file.read():
+                file.write(f"127.0.0.1 {cls.HOST}\n")
 
     def commands(self):
         return [["mosquitto", "-c", str(self.folder / "mosquitto.conf")]]
