@@ -73,8 +73,9 @@ static void works_on_another_thread(void **state)
 		background_start(b);
 		assert_false(background_is_done(b));
 		assert_int_equal(write(t->begin[1], "b", 1), 1);
-		assert_int_equal(read(t->woken[0], &byte, 1), 1);
-		assert_true(background_is_done(b));
+		do // A wake of the turn before, repeated as we were slow, may come first.
+			assert_int_equal(read(t->woken[0], &byte, 1), 1);
+		while (!background_is_done(b));
 		background_finish(b);
 		assert_int_equal(t->done, i);
 		assert_false(pthread_equal(t->worker, t->owner));
