@@ -378,10 +378,12 @@ def test_a_conflict_of_versions_is_solved(broker, shadow):
     local = LocalShadow(broker)
     local.update({"desired": {"a": 1}})
     shadow.wait_state("A", {"desired": {"a": 1}})
-    # The cloud's is another one before it tells us.
+    # The cloud's is another one before it tells us. If the device has not had the reply to its update yet, it asks for the
+    # shadow first and has that version: the update is refused all the same.
     with shadow.lock:
         shadow.shadows["A"]["desired"]["b"] = 1
         shadow.versions["A"] += 1
+        shadow.refuse["A"] = {"update": (409, {"code": 409, "message": "Version conflict"})}
     local.update({"desired": {"a": 2}})
     shadow.wait_state("A", {"desired": {"a": 2, "b": 1}})
     local.wait_state({"desired": {"a": 2, "b": 1}})

@@ -12,6 +12,9 @@ from servers.server import run
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 # Of node_modules, what the SDK loads at run time.
 PACKAGES = ("aws-iot-device-sdk-v2", "aws-crt", "@aws-sdk/util-utf8-browser", "uuid")
+# Debian's node reads some of its own modules from here; others have them inside.
+BUILTINS = pathlib.Path("/usr/share/nodejs")
+DEBIAN_BUILTINS = ("acorn", "acorn-walk", "cjs-module-lexer", "undici")
 PLATFORM = "linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, "") + "-glibc"
 # Of aws-crt: the rest are other platforms' libraries, and sources.
 CRT = re.compile(rf"^aws-crt/(?:package\.json|dist/(?!bin/)|dist/bin/{PLATFORM}/)")
@@ -26,6 +29,8 @@ def make_node_image(engine, reference, sdk, program):
     with tarfile.open(fileobj=data, mode="w", dereference=True) as tar:
         for path in {node, *_libraries(node, native)}:
             tar.add(path, str(path).lstrip("/"))
+        for folder in filter(pathlib.Path.is_dir, map(BUILTINS.joinpath, DEBIAN_BUILTINS)):
+            tar.add(folder, str(folder).lstrip("/"))
         for package in PACKAGES:
             tar.add(modules / package, f"app/node_modules/{package}", filter=_is_needed)
         for folder in ("tmp", "usr/bin"):
