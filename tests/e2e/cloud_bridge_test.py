@@ -347,7 +347,10 @@ def test_a_device_gets_the_delta_of_what_the_cloud_wants(broker, shadow):
 def test_both_sides_changed_while_the_cloud_was_away(broker, core, shadow):
     broker.start()
     local = LocalShadow(broker)
-    local.update({"desired": {"both": 0, "here": 0, "there": 0, "gone here": 0, "gone there": 0}})
+    local.update({"desired": {"here": 0, "there": 0, "gone here": 0, "gone there": 0}})
+    shadow.wait_state("A", local.state())
+    # The first one has no version: mosquitto, cut off before its acknowledgement, would send it again, behind the cloud's.
+    local.update({"desired": {"both": 0}})
     shadow.wait_state("A", local.state())
     core.stop_front()
     wait_until(lambda: not broker.status()["cloud"]["connected"], WAIT_S, lambda: broker.status())
