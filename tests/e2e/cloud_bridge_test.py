@@ -347,11 +347,12 @@ def test_a_device_gets_the_delta_of_what_the_cloud_wants(broker, shadow):
 def test_both_sides_changed_while_the_cloud_was_away(broker, core, shadow):
     broker.start()
     local = LocalShadow(broker)
+    # The first one has no version: mosquitto, cut off before its acknowledgement, would send it again, behind the cloud's.
     local.update({"desired": {"here": 0, "there": 0, "gone here": 0, "gone there": 0}})
     shadow.wait_state("A", local.state())
-    # The first one has no version: mosquitto, cut off before its acknowledgement, would send it again, behind the cloud's.
     local.update({"desired": {"both": 0}})
     shadow.wait_state("A", local.state())
+    broker.wait_status(lambda status: status["cloud"]["received"] >= 3)  # the replies, to its get, too
     core.stop_front()
     wait_until(lambda: not broker.status()["cloud"]["connected"], WAIT_S, lambda: broker.status())
     local.update({"desired": {"both": 1, "here": 1, "gone here": None}})
@@ -398,6 +399,8 @@ def test_a_kill_loses_no_change_of_a_shadow(broker, core, shadow):
     local = LocalShadow(broker)
     local.update({"desired": {"a": 1}})
     shadow.wait_state("A", {"desired": {"a": 1}})
+    # It has the replies to its get and its update: what nobody has acknowledged is another change, of which the cloud's holds.
+    broker.wait_status(lambda status: status["cloud"]["received"] >= 2)
     core.stop_front()
     local.update({"desired": {"a": 2}})
     broker.kill()
