@@ -86,6 +86,16 @@ bool lm_hex_encode(struct lm_buf *out, struct lm_str bytes)
 	return true;
 }
 
+bool lm_hex_is_sha256(struct lm_str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (!(text.p[i] >= '0' && text.p[i] <= '9') &&
+			!(text.p[i] >= 'a' && text.p[i] <= 'f'))
+			return false;
+	}
+	return text.n == LM_SHA256_HEX;
+}
+
 static bool is_unreserved(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||

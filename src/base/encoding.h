@@ -18,6 +18,9 @@ bool lm_base64_encode(struct lm_buf *out, struct lm_str bytes, enum lm_base64 al
 bool lm_base64_decode(struct lm_buf *out, struct lm_str text);
 /// Appends lower-case hexadecimal.
 bool lm_hex_encode(struct lm_buf *out, struct lm_str bytes);
+enum { LM_SHA256_HEX = 64 };
+/// Whether it is a SHA-256 in that form: LM_SHA256_HEX digits.
+bool lm_hex_is_sha256(struct lm_str text);
 /// Appends `s` with all but A-Za-z0-9-_.~ (and '/' if `keep_slash`) as %XX, upper case
 /// (RFC 3986 2.1 and 2.3; also what SigV4 signs).
 bool lm_percent_encode(struct lm_buf *out, struct lm_str s, bool keep_slash);

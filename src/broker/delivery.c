@@ -121,8 +121,7 @@ static bool allows_own(struct delivery *d, const struct router_endpoint *target,
 {
 	// The same message comes once for each receiver.
 	if (strcmp(d->topic, topic) != 0)
-		match_topic(d, routes_endpoint(d->routes, LM_STR(ROUTER_SHADOW_SERVICE)),
-			lm_str(topic));
+		match_topic(d, routes_endpoint(d->routes, LM_STR(ENDPOINT_SHADOWS)), lm_str(topic));
 	return route_match_has(&d->match, target);
 }
 

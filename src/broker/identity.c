@@ -1,44 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/identity.h"
 
+#include "devices/certificates.h"
+
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 #include <string.h>
-
-static void write_hex(const unsigned char *bytes, size_t n, char ret[IDENTITY_SHA256_HEX + 1])
-{
-	struct lm_buf hex = LM_BUF(IDENTITY_SHA256_HEX);
-
-	(void)lm_hex_encode(&hex, (struct lm_str){(const char *)bytes, n});
-	memcpy(ret, lm_buf_cstr(&hex), hex.len);
-	ret[hex.len] = '\0';
-	lm_buf_finish(&hex);
-}
-
-bool identity_fingerprint(const void *x509, char ret[IDENTITY_SHA256_HEX + 1])
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-
-	if (!x509 || X509_digest(x509, EVP_sha256(), digest, &n) != 1 ||
-		2 * n != IDENTITY_SHA256_HEX)
-		return false;
-	write_hex(digest, n, ret);
-	return true;
-}
 
 static bool is_password(const struct router_table *table, const char *password)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	char hex[IDENTITY_SHA256_HEX + 1];
-	unsigned n = 0;
+	char hex[CERTIFICATE_SHA256_SIZE];
 
-	if (!password || !table->connector.password_sha256 ||
-		EVP_Digest(password, strlen(password), digest, &n, EVP_sha256(), NULL) != 1)
-		return false;
-	write_hex(digest, n, hex);
-	return CRYPTO_memcmp(hex, table->connector.password_sha256, IDENTITY_SHA256_HEX) == 0;
+	return password && table->connector.password_sha256 &&
+	       certificate_hash(lm_str(password), hex) &&
+	       CRYPTO_memcmp(hex, table->connector.password_sha256, LM_SHA256_HEX) == 0;
 }
 
 static bool has_certificate(const struct router_endpoint *endpoint, const char *certificate)

@@ -3,13 +3,10 @@
 
 /// Who may connect to the local broker, and as what. Pure.
 
-#include "base/encoding.h"
 #include "base/str.h"
 #include "devices/routes.h"
 
 #include <stdbool.h>
-
-enum { IDENTITY_SHA256_HEX = 64 };
 
 /// What a client shows when it connects.
 struct identity {
@@ -22,5 +19,3 @@ struct identity {
 /// The endpoint that it is, or NULL; `*why` is then a clause that says what is wrong, static.
 const struct router_endpoint *identity_check(
 	const struct routes *routes, const struct identity *shown, const char **why);
-/// The SHA-256 of the DER of an OpenSSL X509 in lower-case hexadecimal. False: there is none.
-bool identity_fingerprint(const void *x509, char ret[IDENTITY_SHA256_HEX + 1]);

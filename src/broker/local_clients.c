@@ -122,7 +122,7 @@ struct local_client *local_clients_connect(struct local_clients *c,
 	client->since_ms = now_ms;
 	client->certificate[0] = '\0';
 	if (shown->certificate)
-		memcpy(client->certificate, shown->certificate, IDENTITY_SHA256_HEX + 1);
+		memcpy(client->certificate, shown->certificate, LM_SHA256_HEX + 1);
 	return client;
 }
 

@@ -6,6 +6,7 @@
 /// A client of mosquitto is a token here, which is only compared: mosquitto frees it without a
 /// word. Its client ID is what counts: nobody has it who has not shown that it is theirs.
 
+#include "base/encoding.h"
 #include "broker/identity.h"
 #include "devices/routes.h"
 
@@ -15,9 +16,9 @@
 
 struct local_client {
 	char *id;
-	const struct router_endpoint *endpoint;    ///< NULL: it is in the table no more.
-	const void *token;                         ///< NULL: it is not connected.
-	char certificate[IDENTITY_SHA256_HEX + 1]; ///< Empty: none.
+	const struct router_endpoint *endpoint; ///< NULL: it is in the table no more.
+	const void *token;                      ///< NULL: it is not connected.
+	char certificate[LM_SHA256_HEX + 1];    ///< Empty: none.
 	bool local;
 	/// Since it connected, subscriptions that had it as target were taken away: what still
 	/// waits for it may be of them.

@@ -19,6 +19,7 @@
 #include "broker/shadow_service.h"
 #include "broker/status_file.h"
 #include "config/topic.h"
+#include "devices/certificates.h"
 
 #include <errno.h>
 #include <mosquitto.h>
@@ -145,11 +146,13 @@ static bool is_local_client(const struct mosquitto *client)
 
 static int check_connection(struct plugin *p, const struct mosquitto_evt_basic_auth *e)
 {
-	char fingerprint[IDENTITY_SHA256_HEX + 1];
+	char fingerprint[CERTIFICATE_SHA256_SIZE];
 	X509 *certificate = mosquitto_client_certificate(e->client);
 	struct identity shown = {
 		.client_id = mosquitto_client_id(e->client),
-		.certificate = identity_fingerprint(certificate, fingerprint) ? fingerprint : NULL,
+		.certificate = certificate && certificate_fingerprint(certificate, fingerprint)
+				       ? fingerprint
+				       : NULL,
 		.user = e->username,
 		.password = e->password,
 		.local = is_local_client(e->client),
@@ -226,9 +229,9 @@ static bool is_for(const struct plugin *p, const struct route_match *match, cons
 static void hand_on(
 	struct plugin *p, const char *client_id, const char *topic, struct lm_str payload)
 {
-	if (client_id && is_for(p, &p->delivery.match, ROUTER_CLOUD))
+	if (client_id && is_for(p, &p->delivery.match, ENDPOINT_CLOUD))
 		(void)cloud_forward(p->cloud, topic, payload);
-	if (p->shadows && is_for(p, &p->delivery.match, ROUTER_SHADOW_SERVICE))
+	if (p->shadows && is_for(p, &p->delivery.match, ENDPOINT_SHADOWS))
 		shadow_service_request(p->shadows, client_id, lm_str(topic), payload);
 }
 
@@ -337,7 +340,7 @@ static int on_acl_check(int event, void *data, void *userdata)
 /// What a bridge received was not checked before.
 static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
 {
-	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ROUTER_CLOUD));
+	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ENDPOINT_CLOUD));
 	struct lm_str payload = {e->payload, e->payloadlen};
 
 	status_file_touch(p->status_file);
@@ -404,15 +407,15 @@ static void publish_shadow_reply(void *ctx, const char *topic, struct lm_str pay
 
 	status_file_touch(p->status_file);
 	if (!broker_publish(topic, payload, 0))
-		report_refusal(&p->report, "shadow reply", LM_STR(ROUTER_SHADOW_SERVICE),
-			lm_str(topic), "it is too large or memory is out");
+		report_refusal(&p->report, "shadow reply", LM_STR(ENDPOINT_SHADOWS), lm_str(topic),
+			"it is too large or memory is out");
 
 	const struct router_endpoint *service =
-		routes_endpoint(p->routes, LM_STR(ROUTER_SHADOW_SERVICE));
+		routes_endpoint(p->routes, LM_STR(ENDPOINT_SHADOWS));
 	struct route_match match = {.n = 0};
 	if (service)
 		routes_match(p->routes, service, lm_str(topic), &match);
-	if (is_for(p, &match, ROUTER_CLOUD))
+	if (is_for(p, &match, ENDPOINT_CLOUD))
 		(void)cloud_forward(p->cloud, topic, payload);
 }
 

@@ -7,10 +7,11 @@
 #include "cli/group_file.h"
 #include "cli/output.h"
 #include "cli/render.h"
+#include "config/arn.h"
 
 #include <string.h>
 
-enum { FINGERPRINT_SHOWN = 16, THING_NAME_MAX = 128 };
+enum { FINGERPRINT_SHOWN = 16 };
 
 /// A file that `device add` takes.
 struct pem_kind {
@@ -177,15 +178,6 @@ static lm_rc add_pem(json_t *request, const char *key, const char *path,
 	return LM_OK;
 }
 
-static bool is_thing_name(const char *name)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789:_-";
-	size_t n = strlen(name);
-
-	return n > 0 && n <= THING_NAME_MAX && strspn(name, allowed) == n;
-}
-
 static int fail_words(const struct call *call, const char *why)
 {
 	output_error(call->err, why);
@@ -306,11 +298,11 @@ int cmd_device(const struct call *call)
 			&why, LM_E_INVALID, 0, "--csr and --certificate cannot be used together");
 	if (why.rc)
 		return fail_words(call, why.msg);
-	if (action->takes_name && !is_thing_name(call->second)) {
+	if (action->takes_name && !arn_is_thing_name(lm_str(call->second))) {
 		(void)!lm_fail(&why, LM_E_INVALID, 0,
 			"'%.200s' cannot be the name of a device: 1 to %d letters, digits, ':', "
 			"'_' or '-'",
-			call->second, THING_NAME_MAX);
+			call->second, ARN_THING_NAME_MAX);
 		return output_fail(call, EXIT_INVALID, why.msg);
 	}
 	return action->run(call);

@@ -86,9 +86,13 @@ bool arn_is_secret(struct lm_str text)
 	       account_valid(arn.account) && secret_name_valid(name);
 }
 
+bool arn_is_thing_name(struct lm_str name)
+{
+	return name.n <= ARN_THING_NAME_MAX && all_of(name, UPPER ":_-");
+}
+
 bool arn_is_thing(struct lm_str text, struct lm_str *ret_name)
 {
-	enum { NAME_MAX_BYTES = 128 };
 	struct arn arn;
 
 	if (!arn_parse(text, &arn))
@@ -98,7 +102,7 @@ bool arn_is_thing(struct lm_str text, struct lm_str *ret_name)
 		return false;
 	bool fits = arn_partition_known(arn.partition) && lm_str_eq(arn.service, LM_STR("iot")) &&
 		    arn_region_valid(arn.region) && account_valid(arn.account) &&
-		    name.n <= NAME_MAX_BYTES && all_of(name, UPPER ":_-");
+		    arn_is_thing_name(name);
 	if (fits && ret_name)
 		*ret_name = name;
 	return fits;

@@ -20,8 +20,12 @@ bool arn_partition_known(struct lm_str partition);
 bool arn_region_valid(struct lm_str region);
 /// Whether it names a secret as the spec's pattern for AWSSecretsArnList means it.
 bool arn_is_secret(struct lm_str text);
-/// Whether it names a thing: "arn:<partition>:iot:<region>:<account>:thing/<name>", the name of 1
-/// to 128 letters, digits, ':', '_' and '-'. `*ret_name` is borrowed from `text`; it may be NULL.
+
+enum { ARN_THING_NAME_MAX = 128 }; ///< AWS IoT's own.
+/// Whether a thing can have this name: 1 to ARN_THING_NAME_MAX of A-Z a-z 0-9 : _ -
+bool arn_is_thing_name(struct lm_str name);
+/// Whether it names a thing: "arn:<partition>:iot:<region>:<account>:thing/<name>".
+/// `*ret_name` is borrowed from `text`; it may be NULL.
 bool arn_is_thing(struct lm_str text, struct lm_str *ret_name);
 /// Whether it names a Lambda function: "arn:<partition>:lambda:<region>:<account>:function:<name>",
 /// maybe with ":<version or alias>". Those of Greengrass itself have neither region nor account.

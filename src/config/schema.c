@@ -36,7 +36,7 @@ bool schema_is_alnum(struct lm_str text, const char *others)
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.p[i];
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			    strchr(others, c)))
+			    (c != '\0' && strchr(others, c))))
 			return false;
 	}
 	return true;

@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
+#include "config/schema.h"
 #include "config/topic.h"
 
 #include <stdbool.h>
@@ -127,14 +129,7 @@ static bool conf_is_name(const char *text, size_t max, const char *more)
 {
 	size_t n = strlen(text);
 
-	for (size_t i = 0; i < n; i++) {
-		char c = text[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			    strchr(more, c)))
-			return false;
-	}
-	return n > 0 && n <= max;
+	return n > 0 && n <= max && schema_is_alnum((struct lm_str){text, n}, more);
 }
 
 static lm_rc conf_check_bridge(const struct broker_bridge *b, struct lm_err *err)
@@ -316,7 +311,7 @@ static lm_rc filters_collect(struct filters *f, const struct broker_bridge *b, s
 		filters_add(f, lm_xstrdup(b->subjects[i]));
 	}
 	for (size_t i = 0; i < b->sync_things_n; i++) {
-		if (!conf_is_name(b->sync_things[i], 128, ":_-"))
+		if (!arn_is_thing_name(lm_str(b->sync_things[i])))
 			return lm_fail(err, LM_E_INVALID, 0, "'%.200s' is not a thing's name",
 				b->sync_things[i]);
 		filters_add(f, lm_xasprintf("$aws/things/%s/shadow/+/accepted", b->sync_things[i]));

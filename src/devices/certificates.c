@@ -4,6 +4,8 @@
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/openssl.h"
+#include "config/schema.h"
 
 #include <arpa/inet.h>
 #include <openssl/bio.h>
@@ -45,20 +47,16 @@ LM_DEFINE_CLEANUP(BIGNUM, BN_free)
 LM_DEFINE_CLEANUP(X509_STORE, X509_STORE_free)
 LM_DEFINE_CLEANUP(X509_STORE_CTX, X509_STORE_CTX_free)
 
-/// OpenSSL's first error, which is the one nearest to the cause. None is left in its
-/// queue.
-static const char *openssl_reason(void)
+static const char *certificates_reason(void)
 {
-	unsigned long code = ERR_get_error();
-	const char *text = ERR_SYSTEM_ERROR(code) ? NULL : ERR_reason_error_string(code);
+	const char *reason = lm_openssl_reason();
 
-	ERR_clear_error();
-	return text ? text : "no reason is given";
+	return reason ? reason : "no reason is given";
 }
 
 static lm_rc fail_openssl(struct lm_err *err, const char *what)
 {
-	return lm_fail(err, LM_E_SYS, 0, "%s: OpenSSL failed: %s", what, openssl_reason());
+	return lm_fail(err, LM_E_SYS, 0, "%s: OpenSSL failed: %s", what, certificates_reason());
 }
 
 /// Without it OpenSSL would ask for the passphrase on a terminal.
@@ -426,7 +424,7 @@ static lm_rc read_request(struct lm_str text, X509_REQ **ret, struct lm_err *err
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the request is no PEM text of a signing request (PKCS #10, 'openssl req "
 			"-new'): %s",
-			openssl_reason());
+			certificates_reason());
 	*ret = request;
 	return LM_OK;
 }
@@ -442,7 +440,7 @@ lm_rc certificate_sign_request(const struct certificate_authority *ca, struct lm
 	EVP_PKEY *key = X509_REQ_get0_pubkey(request); // borrowed
 	if (!key)
 		return lm_fail(err, LM_E_INVALID, 0, "the request's public key cannot be read: %s",
-			openssl_reason());
+			certificates_reason());
 	rc = check_request_key(key, err);
 	if (!rc && X509_REQ_verify(request, key) != 1)
 		rc = lm_fail(err, LM_E_INVALID, 0,
@@ -464,15 +462,8 @@ static size_t read_address_bytes(const char *text, unsigned char out[sizeof(stru
 
 static bool is_label(struct lm_str label)
 {
-	for (size_t i = 0; i < label.n; i++) {
-		char c = label.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-			c != '-')
-			return false;
-	}
 	return label.n > 0 && label.n <= DNS_LABEL_MAX && label.p[0] != '-' &&
-	       label.p[label.n - 1] != '-';
+	       label.p[label.n - 1] != '-' && schema_is_alnum(label, "-");
 }
 
 static bool is_host_name(struct lm_str name)
@@ -654,12 +645,12 @@ bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE])
 	       write_sha256(digest, n, ret);
 }
 
-static bool hash_certificate(const X509 *x, char out[CERTIFICATE_SHA256_SIZE])
+bool certificate_fingerprint(const struct x509_st *x, char ret[CERTIFICATE_SHA256_SIZE])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	return X509_digest(x, EVP_sha256(), digest, &n) == 1 && write_sha256(digest, n, out);
+	return X509_digest(x, EVP_sha256(), digest, &n) == 1 && write_sha256(digest, n, ret);
 }
 
 static char *read_cn(const X509 *x)
@@ -727,9 +718,9 @@ lm_rc certificate_read(struct lm_str pem, struct certificate *ret, struct lm_err
 		return lm_fail(err, LM_E_INVALID, 0, "it is no PEM text of a certificate");
 	if (!read_certificate_time(X509_get0_notBefore(x), &c.not_before_s) ||
 		!read_certificate_time(X509_get0_notAfter(x), &c.not_after_s) ||
-		!hash_certificate(x, c.sha256))
+		!certificate_fingerprint(x, c.sha256))
 		return lm_fail(err, LM_E_INVALID, 0, "the certificate cannot be read: %s",
-			openssl_reason());
+			certificates_reason());
 	c.cn = read_cn(x);
 	c.is_authority = X509_check_ca(x) == 1;
 	read_alternative_names(x, &c);
@@ -820,7 +811,7 @@ lm_rc certificate_copy_all(struct lm_str pem, struct lm_buf *out, struct lm_err 
 	}
 	if (bio && !is_end_of_text())
 		return lm_fail(err, LM_E_INVALID, 0, "certificate %zu in it cannot be read: %s",
-			n + 1, openssl_reason());
+			n + 1, certificates_reason());
 	ERR_clear_error();
 	return n > 0 ? LM_OK : lm_fail(err, LM_E_INVALID, 0, "there is no certificate in it");
 }

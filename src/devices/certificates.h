@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -23,10 +24,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct x509_st; // OpenSSL's X509
+
 enum {
 	CERTIFICATE_DAY_S = 24 * 60 * 60,
-	CERTIFICATE_SHA256_SIZE = 65, ///< 64 lower-case hexadecimal digits and a NUL.
-	CERTIFICATE_CN_MAX = 64,      ///< X.520's ub-common-name.
+	CERTIFICATE_SHA256_SIZE = LM_SHA256_HEX + 1, ///< Lower-case hexadecimal digits and a NUL.
+	CERTIFICATE_CN_MAX = 64,                     ///< X.520's ub-common-name.
 	CERTIFICATE_AUTHORITY_DAYS = 20 * 365,
 	CERTIFICATE_DEVICE_DAYS = 10 * 365,
 	CERTIFICATE_SERVER_DAYS = 90,
@@ -75,6 +78,8 @@ lm_rc certificate_issue_server(const struct certificate_authority *ca, struct lm
 
 /// The SHA-256 of any bytes in that form. False: OpenSSL failed.
 bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE]);
+/// That of an X509's DER, by which a registered certificate is known. False: OpenSSL failed.
+bool certificate_fingerprint(const struct x509_st *x, char ret[CERTIFICATE_SHA256_SIZE]);
 
 /// What a certificate says.
 struct certificate {

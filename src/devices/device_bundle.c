@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 #include "devices/device_registry.h"
 #include "sys/json.h"
 
@@ -72,7 +73,7 @@ lm_rc device_bundle_read(struct lm_str text, struct device_bundle *ret, struct l
 		const char *key = json_get_text(thing, "key");
 		const char *certificate = json_get_text(thing, "certificate");
 
-		if (!device_registry_is_name(lm_str(name)) || !key || !certificate)
+		if (!arn_is_thing_name(lm_str(name)) || !key || !certificate)
 			return lm_fail(err, LM_E_INVALID, 0,
 				"the devices' files are in another form than the one agreed");
 		device_bundle_add(&bundle, name, lm_str(key), certificate);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/device_registry.h"
 
+#include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 #include "sys/json.h"
 
 #include <stdlib.h>
@@ -14,18 +16,6 @@ static const char *const origins[] = {[REGISTRY_ISSUED] = "issued",
 	[REGISTRY_SIGNED] = "signed",
 	[REGISTRY_REGISTERED] = "registered"};
 
-bool device_registry_is_name(struct lm_str name)
-{
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-			c != ':' && c != '_' && c != '-')
-			return false;
-	}
-	return name.n > 0 && name.n <= REGISTRY_NAME_MAX;
-}
-
 const char *device_registry_origin_name(enum registry_origin origin)
 {
 	return origins[origin];
@@ -33,8 +23,7 @@ const char *device_registry_origin_name(enum registry_origin origin)
 
 static bool is_sha256(const char *text)
 {
-	return text && strlen(text) == CERTIFICATE_SHA256_SIZE - 1 &&
-	       strspn(text, "0123456789abcdef") == CERTIFICATE_SHA256_SIZE - 1;
+	return text && lm_hex_is_sha256(lm_str(text));
 }
 
 static bool is_group_id(const char *text)
@@ -92,14 +81,14 @@ lm_rc device_registry_take(struct device_registry *registry, const char *name,
 		*ret = &registry->devices[at];
 		return LM_OK;
 	}
-	if (!device_registry_is_name(lm_str(name))) {
-		char shown[4 * REGISTRY_NAME_MAX + 32];
+	if (!arn_is_thing_name(lm_str(name))) {
+		char shown[4 * ARN_THING_NAME_MAX + 32];
 
 		return lm_fail(err, LM_E_INVALID, 0,
 			"'%s' cannot be the name of a device: 1 to %d letters, digits, ':', '_' or "
 			"'-'",
-			lm_str_shorten(lm_str(name), REGISTRY_NAME_MAX, shown, sizeof(shown)),
-			REGISTRY_NAME_MAX);
+			lm_str_shorten(lm_str(name), ARN_THING_NAME_MAX, shown, sizeof(shown)),
+			ARN_THING_NAME_MAX);
 	}
 	if (n >= LIMIT_REGISTRY_DEVICES)
 		return lm_fail(err, LM_E_TOO_LARGE, 0,

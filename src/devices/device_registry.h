@@ -25,7 +25,6 @@ enum {
 	/// certificates, one that was made and not registered, and the one in the group file.
 	REGISTRY_REVOKED_FULL = 500,
 	REGISTRY_GROUP_SIZE = 37, ///< A UUID as text.
-	REGISTRY_NAME_MAX = 128,  ///< AWS IoT's own for thing names.
 };
 
 enum registry_origin {
@@ -57,8 +56,6 @@ struct device_registry {
 
 #define lm_auto_registry lm_auto(device_registry_finish)
 
-/// Whether it is a name that a device may have: 1 to REGISTRY_NAME_MAX of A-Z a-z 0-9 : _ -
-bool device_registry_is_name(struct lm_str name);
 /// "issued", "signed", "registered".
 const char *device_registry_origin_name(enum registry_origin origin);
 

@@ -2,9 +2,10 @@
 #include "devices/discovery_document.h"
 
 #include "base/cleanup.h"
+#include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
-#include "config/schema.h"
+#include "config/arn.h"
 #include "sys/json.h"
 
 #include <inttypes.h>
@@ -13,25 +14,6 @@ enum { DISCOVERY_FORMAT = 1, TEXT_MAX = 1024 };
 
 static const char CERTIFICATE_BEGIN[] = "-----BEGIN CERTIFICATE-----";
 static const char CERTIFICATE_END[] = "-----END CERTIFICATE-----";
-
-static bool is_fingerprint(struct lm_str text)
-{
-	if (text.n != DISCOVERY_FINGERPRINT)
-		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (!(text.p[i] >= '0' && text.p[i] <= '9') &&
-			!(text.p[i] >= 'a' && text.p[i] <= 'f'))
-			return false;
-	}
-	return true;
-}
-
-bool discovery_is_thing_name(struct lm_str name)
-{
-	// NUL first, which ends the list of the others.
-	return name.n > 0 && name.n <= DISCOVERY_NAME_MAX && lm_str_find(name, 0) == name.n &&
-	       schema_is_alnum(name, ":_-");
-}
 
 static bool is_plain_text(struct lm_str text)
 {
@@ -117,10 +99,10 @@ static lm_rc parse_device(const json_t *value, struct discovery_device *device, 
 	const json_t *name = json_object_get(value, "name"), *array = NULL;
 	size_t n = 0;
 
-	if (!json_is_string(name) || !discovery_is_thing_name(json_text(name)))
+	if (!json_is_string(name) || !arn_is_thing_name(json_text(name)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"'name' must be a thing name: 1 to %d of A-Z a-z 0-9 : _ -",
-			DISCOVERY_NAME_MAX);
+			ARN_THING_NAME_MAX);
 	lm_rc rc =
 		take_array(value, "certificates", 0, DISCOVERY_CERTIFICATES_MAX, &array, &n, err);
 	if (rc)
@@ -130,11 +112,11 @@ static lm_rc parse_device(const json_t *value, struct discovery_device *device, 
 	for (size_t i = 0; i < n; i++) {
 		const json_t *item = json_array_get(array, i);
 
-		if (!json_is_string(item) || !is_fingerprint(json_text(item)))
+		if (!json_is_string(item) || !lm_hex_is_sha256(json_text(item)))
 			return lm_fail(err, LM_E_INVALID, 0,
 				"'certificates' must be SHA-256 fingerprints: %d lower-case "
 				"hexadecimal digits each",
-				DISCOVERY_FINGERPRINT);
+				LM_SHA256_HEX);
 		device->certificates[device->certificates_n++] =
 			lm_xstrdup(json_string_value(item));
 	}

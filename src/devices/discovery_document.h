@@ -13,8 +13,6 @@
 #include <stddef.h>
 
 enum {
-	DISCOVERY_FINGERPRINT = 64, ///< Digits of a SHA-256.
-	DISCOVERY_NAME_MAX = 128,   ///< AWS IoT's own for thing names.
 	DISCOVERY_ADDRESSES_MAX = 64,
 	DISCOVERY_CERTIFICATES_MAX = 8, ///< Of one device.
 	DISCOVERY_LISTEN_MAX = 8,
@@ -53,8 +51,6 @@ bool discovery_document_write(const struct discovery_document *doc, struct lm_bu
 /// Frees all that it points to. Takes one that is all zero.
 void discovery_document_finish(struct discovery_document *doc);
 
-/// Whether it is a name that a thing may have: 1 to 128 of A-Z a-z 0-9 : _ -
-bool discovery_is_thing_name(struct lm_str name);
 /// The device of that name, or NULL.
 const struct discovery_device *discovery_document_find(
 	const struct discovery_document *doc, struct lm_str name);

@@ -1,40 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/router_table.h"
 
+#include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 #include "config/topic.h"
 
 #include <string.h>
 
 enum {
 	ROUTER_FORMAT = 1,
-	ROUTER_NAME_MAX = 128,
-	ROUTER_SHA256_HEX = 64,
 };
-
-static bool router_is_sha256_hex(struct lm_str text)
-{
-	if (text.n != ROUTER_SHA256_HEX)
-		return false;
-	for (size_t i = 0; i < text.n; i++)
-		if (!strchr("0123456789abcdef", text.p[i]))
-			return false;
-	return true;
-}
 
 bool router_table_is_device_name(struct lm_str name)
 {
-	if (name.n == 0 || name.n > ROUTER_NAME_MAX || lm_str_starts(name, LM_STR("arn:")))
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-			c != ':' && c != '_' && c != '-')
-			return false;
-	}
-	return true;
+	return arn_is_thing_name(name) && !lm_str_starts(name, LM_STR("arn:"));
 }
 
 /// An ARN as a client ID or an endpoint: printable, of a length that messages can show.
@@ -51,8 +32,8 @@ static bool router_is_arn_text(struct lm_str text)
 /// Of the ARN of another connector, with which nothing is exchanged, a group file says little.
 static bool router_is_endpoint_text(struct lm_str text)
 {
-	return lm_str_starts(text, LM_STR("arn:")) || lm_str_eq(text, LM_STR(ROUTER_CLOUD)) ||
-	       lm_str_eq(text, LM_STR(ROUTER_SHADOW_SERVICE));
+	return lm_str_starts(text, LM_STR("arn:")) || lm_str_eq(text, LM_STR(ENDPOINT_CLOUD)) ||
+	       lm_str_eq(text, LM_STR(ENDPOINT_SHADOWS));
 }
 
 /// The array `key` of the document; an absent one is empty.
@@ -96,7 +77,7 @@ static lm_rc router_read_certificates(const json_t *object, const char *place, s
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const json_t *text = json_array_get(array, i);
 
-		if (!json_is_string(text) || !router_is_sha256_hex(json_text(text)))
+		if (!json_is_string(text) || !lm_hex_is_sha256(json_text(text)))
 			return lm_fail(err, LM_E_INVALID, 0,
 				"%s[%zu].certificates[%zu] must be 64 lower-case hexadecimal "
 				"digits",
@@ -209,7 +190,7 @@ static lm_rc router_read_connector(
 	if (!arn || !router_is_arn_text(lm_str(arn)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"connector.arn must be an ARN of at most %d bytes", LIMIT_ROUTER_NAME);
-	if (!hash || !router_is_sha256_hex(lm_str(hash)))
+	if (!hash || !lm_hex_is_sha256(lm_str(hash)))
 		return lm_fail(err, LM_E_INVALID, 0,
 			"connector.password_sha256 must be 64 lower-case hexadecimal digits");
 	t->connector.arn = lm_xstrdup(arn);

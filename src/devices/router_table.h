@@ -7,13 +7,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "config/definition.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#define ROUTER_CLOUD "cloud"
-#define ROUTER_SHADOW_SERVICE "GGShadowService"
 
 /// Texts are the table's own, freed with free(). A certificate is the SHA-256 of its DER in 64
 /// lower-case hexadecimal digits.

@@ -173,8 +173,8 @@ static void add_endpoints(struct routes *r)
 	r->endpoints = lm_xcalloc(max, sizeof(*r->endpoints));
 	route_names_init(&r->by_name, max);
 	route_names_init(&r->by_client, max);
-	add_endpoint(r, ROUTER_ENDPOINT_CLOUD, ROUTER_CLOUD, NULL, NULL, 0);
-	add_endpoint(r, ROUTER_ENDPOINT_SHADOW_SERVICE, ROUTER_SHADOW_SERVICE, NULL, NULL, 0);
+	add_endpoint(r, ROUTER_ENDPOINT_CLOUD, ENDPOINT_CLOUD, NULL, NULL, 0);
+	add_endpoint(r, ROUTER_ENDPOINT_SHADOW_SERVICE, ENDPOINT_SHADOWS, NULL, NULL, 0);
 	if (t->connector.arn)
 		add_endpoint(
 			r, ROUTER_ENDPOINT_CONNECTOR, t->connector.arn, t->connector.arn, NULL, 0);

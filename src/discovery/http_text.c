@@ -113,12 +113,12 @@ static bool is_version(struct lm_str text)
 static struct http_request parse_target(struct http_request request, struct lm_str target)
 {
 	static const struct lm_str prefix = {"/greengrass/discover/thing/", 27};
-	lm_auto_buf struct lm_buf name = LM_BUF(DISCOVERY_NAME_MAX);
+	lm_auto_buf struct lm_buf name = LM_BUF(ARN_THING_NAME_MAX);
 
 	if (!lm_str_starts(target, prefix))
 		return http_refuse(request, 404, "no resource has this path");
 	if (!lm_percent_decode(&name, (struct lm_str){target.p + prefix.n, target.n - prefix.n}) ||
-		!discovery_is_thing_name(lm_buf_str(&name)))
+		!arn_is_thing_name(lm_buf_str(&name)))
 		return http_refuse(request, 400, "no thing can have this name");
 	memcpy(request.thing, name.data, name.len + 1);
 	return request;

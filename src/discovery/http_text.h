@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "devices/discovery_document.h"
+#include "config/arn.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ struct http_request {
 	int status;   ///< 200: `thing` is asked for; else what to answer: 400, 404, 405, 505.
 	bool no_body; ///< The method is HEAD: the answer's body is left out.
 	const char *problem; ///< What is wrong with it, for the log; NULL with 200. Static.
-	char thing[DISCOVERY_NAME_MAX + 1];
+	char thing[ARN_THING_NAME_MAX + 1];
 };
 
 /// How long the request's head is, with the empty line that ends it; 0: that has not come yet.

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/openssl.h"
 #include "discovery/http_text.h"
 
 #include <errno.h>
@@ -68,7 +69,7 @@ static bool fail_connection(struct https_connection *c)
 	bool client_left = code == 0 || ERR_SYSTEM_ERROR(code) ||
 			   (ERR_GET_LIB(code) == ERR_LIB_SSL &&
 				   ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
-	const char *why = tls_identity_error();
+	const char *why = lm_openssl_reason();
 
 	if (!client_left)
 		c->callbacks.failed(c->callbacks.ctx, why ? why : "TLS failed");
@@ -200,7 +201,7 @@ lm_rc https_connection_create(struct loop *loop, struct ssl_ctx_st *identity, in
 	c->answer = LM_BUF(LIMIT_DISCOVERY_ANSWER);
 	c->tls = tls_identity_accept(identity, fd, &c->certificate_error);
 	lm_rc rc = c->tls ? loop_fd_create(loop, fd, on_socket, c, &c->watch, err)
-			  : lm_fail(err, LM_E_SYS, 0, "begin TLS: %s", tls_identity_error());
+			  : lm_fail(err, LM_E_SYS, 0, "begin TLS: %s", lm_openssl_reason());
 	if (rc) {
 		https_connection_destroy(c);
 		return rc;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discovery/tls_identity.h"
 
-#include "base/buf.h"
 #include "base/cleanup.h"
-#include "base/encoding.h"
 #include "base/file.h"
+#include "base/openssl.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -15,18 +14,9 @@ enum { CHAIN_MAX = 4, CLIENT_CHAIN_BYTES_MAX = 32 << 10 };
 
 LM_DEFINE_CLEANUP(SSL_CTX, SSL_CTX_free)
 
-const char *tls_identity_error(void)
-{
-	unsigned long code = ERR_get_error();
-	const char *text = ERR_SYSTEM_ERROR(code) ? NULL : ERR_reason_error_string(code);
-
-	ERR_clear_error();
-	return text;
-}
-
 static lm_rc fail_identity(const char *path, struct lm_err *err)
 {
-	const char *why = tls_identity_error();
+	const char *why = lm_openssl_reason();
 
 	return lm_fail(err, LM_E_INVALID, 0, "'%s' cannot be used: %s", path,
 		why ? why : "the file cannot be read");
@@ -101,7 +91,7 @@ lm_rc tls_identity_load(const char *folder, struct ssl_ctx_st **ret, struct lm_e
 	ERR_clear_error();
 	identity = SSL_CTX_new(TLS_server_method());
 	if (!identity || SSL_CTX_set_min_proto_version(identity, TLS1_2_VERSION) != 1)
-		return lm_fail(err, LM_E_SYS, 0, "prepare TLS: %s", tls_identity_error());
+		return lm_fail(err, LM_E_SYS, 0, "prepare TLS: %s", lm_openssl_reason());
 	// A resumed session would skip the check of the client's certificate.
 	(void)SSL_CTX_set_options(identity, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
 						    SSL_OP_NO_COMPRESSION |
@@ -145,18 +135,13 @@ struct tls_client tls_identity_client(struct ssl_st *tls, int error)
 {
 	struct tls_client client = {.problem = "it has no certificate"};
 	X509 *certificate = SSL_get0_peer_certificate(tls);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	lm_auto_buf struct lm_buf hex = LM_BUF(DISCOVERY_FINGERPRINT);
 
 	if (!certificate)
 		return client;
-	if (X509_digest(certificate, EVP_sha256(), digest, &n) != 1 ||
-		!lm_hex_encode(&hex, (struct lm_str){(const char *)digest, n})) {
+	if (!certificate_fingerprint(certificate, client.fingerprint)) {
 		client.problem = "its certificate cannot be read";
 		return client;
 	}
-	memcpy(client.fingerprint, lm_buf_cstr(&hex), hex.len + 1);
 	if (error == X509_V_OK)
 		error = (int)SSL_get_verify_result(tls);
 	client.problem = error == X509_V_OK ? NULL : X509_verify_cert_error_string(error);

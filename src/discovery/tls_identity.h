@@ -9,7 +9,7 @@
 /// client that does not have its certificate's key.
 
 #include "base/error.h"
-#include "devices/discovery_document.h"
+#include "devices/certificates.h"
 
 #include <stdbool.h>
 
@@ -25,7 +25,7 @@ void tls_identity_free(struct ssl_ctx_st *identity);
 /// The other end, after the handshake.
 struct tls_client {
 	/// SHA-256 of the certificate's DER, lower-case hexadecimal; "": it has none.
-	char fingerprint[DISCOVERY_FINGERPRINT + 1];
+	char fingerprint[CERTIFICATE_SHA256_SIZE];
 	/// Why the certificate is not accepted, static; NULL: a CA of client-ca.pem issued it, and
 	/// it is valid at this time.
 	const char *problem;
@@ -36,6 +36,3 @@ struct tls_client {
 struct ssl_st *tls_identity_accept(struct ssl_ctx_st *identity, int fd, int *ret_error);
 /// `error` is what `ret_error` got.
 struct tls_client tls_identity_client(struct ssl_st *tls, int error);
-/// OpenSSL's first error in words, which is the one nearest to the cause; static. The others are
-/// dropped.
-const char *tls_identity_error(void);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mqtt/tls.h"
 
+#include "base/openssl.h"
+
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -8,20 +10,17 @@
 
 LM_DEFINE_CLEANUP(SSL_CTX, SSL_CTX_free)
 
-/// OpenSSL's first error, which is the one nearest to the cause.
-static const char *first_error(void)
+static const char *tls_reason(void)
 {
-	unsigned long code = ERR_get_error();
-	const char *text = ERR_SYSTEM_ERROR(code) ? NULL : ERR_reason_error_string(code);
+	const char *reason = lm_openssl_reason();
 
-	ERR_clear_error();
-	return text ? text : "the file cannot be read";
+	return reason ? reason : "the file cannot be read";
 }
 
 static lm_rc tls_fail_file(const char *key, const char *path, struct lm_err *err)
 {
-	return lm_fail(err, LM_E_INVALID, 0, "mqtt: %s: '%s' cannot be used: %s", key, path,
-		first_error());
+	return lm_fail(
+		err, LM_E_INVALID, 0, "mqtt: %s: '%s' cannot be used: %s", key, path, tls_reason());
 }
 
 /// Without it OpenSSL would ask for the passphrase on a terminal.
@@ -63,7 +62,7 @@ static lm_rc load_files(SSL_CTX *ctx, const struct mqtt_settings *s, struct lm_e
 	// A directory: only what a broker's chain asks for is read.
 	if (!s->ca && SSL_CTX_set_default_verify_dir(ctx) != 1)
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: the system's CA certificates: %s",
-			first_error());
+			tls_reason());
 	if (!s->certificate)
 		return LM_OK;
 	if (SSL_CTX_use_certificate_chain_file(ctx, s->certificate) != 1)
@@ -83,7 +82,7 @@ lm_rc tls_create(
 	if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
 		!check_host(ctx, s->host))
 		return lm_fail(err, LM_E_INVALID, 0, "mqtt: prepare TLS with '%s': %s", s->host,
-			first_error());
+			tls_reason());
 	// What a renegotiation would have to be checked with is gone by then
 	// (mqtt_connection_shed).
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 #include "devices/device_bundle.h"
 #include "devices/device_registry.h"
 #include "sys/json.h"
@@ -83,7 +84,7 @@ static json_t *read_list(int dir_fd)
 	json_array_foreach(json_object_get(document, "things"), i, name)
 	{
 		// A name is used as that of a folder.
-		if (json_is_string(name) && device_registry_is_name(json_text(name)))
+		if (json_is_string(name) && arn_is_thing_name(json_text(name)))
 			json_object_set_new(names, json_string_value(name), json_true());
 	}
 	return names;

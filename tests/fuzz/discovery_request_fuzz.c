@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct http_request request = http_request_parse((struct lm_str){received.p, head});
 	if ((request.status == 200) != (request.problem == NULL))
 		__builtin_trap();
-	if (request.status == 200 && !discovery_is_thing_name(lm_str(request.thing)))
+	if (request.status == 200 && !arn_is_thing_name(lm_str(request.thing)))
 		__builtin_trap();
 	if (!http_answer_write(&answer, request.status, LM_STR("{}"), request.no_body))
 		__builtin_trap();

@@ -87,6 +87,21 @@ static void base64_decode_refuses(void **state)
 	assert_false(lm_base64_encode(&small, LM_STR("f"), LM_BASE64_STANDARD));
 }
 
+static void knows_a_sha256(void **state)
+{
+	(void)state;
+	char text[LM_SHA256_HEX + 1];
+
+	memset(text, 'f', sizeof(text));
+	assert_true(lm_hex_is_sha256((struct lm_str){text, LM_SHA256_HEX}));
+	assert_false(lm_hex_is_sha256((struct lm_str){text, LM_SHA256_HEX - 1}));
+	assert_false(lm_hex_is_sha256((struct lm_str){text, LM_SHA256_HEX + 1}));
+	for (size_t i = 0; i < 4; i++) {
+		text[40] = "Fg/\0"[i];
+		assert_false(lm_hex_is_sha256((struct lm_str){text, LM_SHA256_HEX}));
+	}
+}
+
 static void hex_is_lower_case(void **state)
 {
 	(void)state;
@@ -160,6 +175,7 @@ int main(void)
 		cmocka_unit_test(base64_survives_every_byte_and_length),
 		cmocka_unit_test(base64_decode_skips_line_ends),
 		cmocka_unit_test(base64_decode_refuses),
+		cmocka_unit_test(knows_a_sha256),
 		cmocka_unit_test(hex_is_lower_case),
 		cmocka_unit_test(percent_encodes_all_but_the_unreserved),
 		cmocka_unit_test(percent_decode_undoes_every_byte),

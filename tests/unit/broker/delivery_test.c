@@ -162,7 +162,7 @@ static void reserved_topics_are_the_brokers(void **state)
 {
 	struct fixture *f = *state;
 	const struct router_endpoint *service =
-		routes_endpoint(f->routes, LM_STR(ROUTER_SHADOW_SERVICE));
+		routes_endpoint(f->routes, LM_STR(ENDPOINT_SHADOWS));
 
 	assert_true(delivery_publish(&f->d, &client_b, service, "$aws/x"));
 	assert_false(delivery_publish(&f->d, &client_b, service, "$SYS/x"));

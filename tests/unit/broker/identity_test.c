@@ -55,19 +55,10 @@ static void only_who_shows_it_is_somebody(void **state)
 	}
 }
 
-static void nothing_has_no_fingerprint(void **state)
-{
-	(void)state;
-	char hex[IDENTITY_SHA256_HEX + 1];
-
-	assert_false(identity_fingerprint(NULL, hex));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_who_shows_it_is_somebody),
-		cmocka_unit_test(nothing_has_no_fingerprint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/arn.h"
 
 // cmocka.h wants these before it.
 #include <setjmp.h>
@@ -74,11 +75,11 @@ static void refuses_a_name_that_is_none(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(device_registry_take(&r, bad[i], &device, &err), LM_E_INVALID);
-	char name[REGISTRY_NAME_MAX + 2];
+	char name[ARN_THING_NAME_MAX + 2];
 	memset(name, 'a', sizeof(name));
-	name[REGISTRY_NAME_MAX + 1] = '\0';
+	name[ARN_THING_NAME_MAX + 1] = '\0';
 	assert_int_equal(device_registry_take(&r, name, &device, &err), LM_E_INVALID);
-	name[REGISTRY_NAME_MAX] = '\0';
+	name[ARN_THING_NAME_MAX] = '\0';
 	assert_int_equal(device_registry_take(&r, name, &device, &err), LM_OK);
 }
 
@@ -210,7 +211,7 @@ static void holds_as_many_devices_as_may_be(void **state)
 	struct registry_device *device = NULL;
 
 	for (unsigned i = 0; i < LIMIT_REGISTRY_DEVICES; i++) {
-		char name[REGISTRY_NAME_MAX + 1];
+		char name[ARN_THING_NAME_MAX + 1];
 
 		(void)snprintf(name, sizeof(name), "%0128u", i);
 		assert_int_equal(accept(&r, name, 'a', REGISTRY_ISSUED), LM_OK);

@@ -101,22 +101,6 @@ static void finds_devices_and_certificates(void **state)
 	assert_false(discovery_document_has_certificate(&doc, NULL, LM_STR("")));
 }
 
-static void knows_thing_names(void **state)
-{
-	(void)state;
-	char longest[DISCOVERY_NAME_MAX + 1];
-
-	memset(longest, 'a', sizeof(longest));
-	assert_true(discovery_is_thing_name((struct lm_str){longest, DISCOVERY_NAME_MAX}));
-	assert_false(discovery_is_thing_name((struct lm_str){longest, DISCOVERY_NAME_MAX + 1}));
-	assert_true(discovery_is_thing_name(LM_STR("A:b_c-9")));
-	assert_false(discovery_is_thing_name(LM_STR("")));
-	assert_false(discovery_is_thing_name(LM_STR("a/b")));
-	assert_false(discovery_is_thing_name(LM_STR("a%41")));
-	assert_false(discovery_is_thing_name(LM_STR("ä")));
-	assert_false(discovery_is_thing_name((struct lm_str){"a\0b", 3}));
-}
-
 static void refuses_with_the_place(void **state)
 {
 	(void)state;
@@ -218,7 +202,6 @@ int main(void)
 		cmocka_unit_test(answers_in_the_capitalised_form),
 		cmocka_unit_test(answers_with_each_ca_as_a_text_of_its_own),
 		cmocka_unit_test(finds_devices_and_certificates),
-		cmocka_unit_test(knows_thing_names),
 		cmocka_unit_test(refuses_with_the_place),
 		cmocka_unit_test(takes_the_largest_group_and_no_larger_one),
 		cmocka_unit_test(has_a_ceiling),

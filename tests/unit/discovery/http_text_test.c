@@ -126,14 +126,14 @@ static void refuses_zero_bytes(void **state)
 static void names_have_their_ceiling(void **state)
 {
 	(void)state;
-	char name[DISCOVERY_NAME_MAX + 2], head[512];
+	char name[ARN_THING_NAME_MAX + 2], head[512];
 
 	memset(name, 'a', sizeof(name));
-	name[DISCOVERY_NAME_MAX] = '\0';
+	name[ARN_THING_NAME_MAX] = '\0';
 	(void)snprintf(head, sizeof(head), "GET " THING "%s HTTP/1.1\r\n" HOST "\r\n", name);
 	assert_string_equal(http_request_parse(lm_str(head)).thing, name);
-	name[DISCOVERY_NAME_MAX] = 'a';
-	name[DISCOVERY_NAME_MAX + 1] = '\0';
+	name[ARN_THING_NAME_MAX] = 'a';
+	name[ARN_THING_NAME_MAX + 1] = '\0';
 	(void)snprintf(head, sizeof(head), "GET " THING "%s HTTP/1.1\r\n" HOST "\r\n", name);
 	assert_int_equal(status_of(head), 400);
 }
