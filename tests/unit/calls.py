@@ -24,7 +24,7 @@ def calls_of(library):
             defined[symbol] = found[1]
         elif kind == "U":
             used[found[1]].add(symbol)
-    assert defined or not listing.strip(), f"{library} defines nothing"
+    assert defined, f"{library} defines nothing"
     return {name: {defined[symbol] for symbol in used[name] if symbol in defined} - {name} for name in set(defined.values())}
 
 
