@@ -259,9 +259,8 @@ char *client_socket_path(const struct call *call)
 	return client_socket_path_of(HOST_FILE_DEFAULT);
 }
 
-/// client_ask with a whole request.
-static lm_rc send_and_read_last(const char *socket_path, const json_t *request,
-	const struct wait_limit *limit, json_t **ret_last, int *ret_exit, struct lm_err *err)
+lm_rc client_ask(const char *socket_path, const json_t *request, const struct wait_limit *limit,
+	json_t **ret_last, int *ret_exit, struct lm_err *err)
 {
 	lm_auto(client_close_p) struct client *client = NULL;
 	struct wait_limit within = wait_limit_within(limit, ANSWER_S * 1000);
@@ -289,14 +288,6 @@ static lm_rc send_and_read_last(const char *socket_path, const json_t *request,
 	return rc;
 }
 
-lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
-	json_t **ret_last, int *ret_exit, struct lm_err *err)
-{
-	lm_auto_json json_t *request = json_pack("{s:s}", "command", command);
-
-	return send_and_read_last(socket_path, request, limit, ret_last, ret_exit, err);
-}
-
 int client_request(const struct call *call, const json_t *request, const char *name, json_type type,
 	json_t **ret)
 {
@@ -305,7 +296,7 @@ int client_request(const struct call *call, const json_t *request, const char *n
 	struct lm_err why = {0};
 	int status;
 
-	if (send_and_read_last(path, request, &WAIT_FOREVER, &last, &status, &why))
+	if (client_ask(path, request, &WAIT_FOREVER, &last, &status, &why))
 		return output_fail(call, status, why.msg);
 	json_t *member = json_object_get(last, name);
 	const char *message = json_get_text(last, "message");

@@ -40,10 +40,10 @@ char *client_socket_path(const struct call *call) __attribute__((returns_nonnull
 /// set it, is missing, is not valid, or may not be read. The caller frees.
 char *client_socket_path_of(const char *host_file) __attribute__((returns_nonnull));
 
-/// Sends a command and reads to the last line of the answer, a new reference. `*ret_exit` is the
-/// exit status of the program, on failure only. Waits no longer than `limit` allows
-/// (LM_E_CANCELLED), and 30 s at most.
-lm_rc client_ask(const char *socket_path, const char *command, const struct wait_limit *limit,
+/// Sends a request (borrowed) and reads to the last line of the answer, a new reference.
+/// `*ret_exit` is the exit status of the program, on failure only. Waits no longer than `limit`
+/// allows (LM_E_CANCELLED), and 30 s at most.
+lm_rc client_ask(const char *socket_path, const json_t *request, const struct wait_limit *limit,
 	json_t **ret_last, int *ret_exit, struct lm_err *err);
 /// Sends the command `name` and hands over the member of the same name in the answer, which must be
 /// of that type: a new reference. A failure is reported. Returns the exit status.

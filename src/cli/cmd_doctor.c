@@ -76,13 +76,14 @@ static const char no_host[] = "not checked: the host file is invalid";
 /// First, as lightermand knows which host file it uses.
 static void ask_status(struct doctor *d)
 {
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", "status");
 	lm_auto_json json_t *last = NULL;
 	int ignored;
 
 	d->socket_path = d->call->config && !d->call->socket_path
 				 ? client_socket_path_of(d->call->config)
 				 : client_socket_path(d->call);
-	d->ask_rc = client_ask(d->socket_path, "status", &d->limit, &last, &ignored, &d->ask_err);
+	d->ask_rc = client_ask(d->socket_path, request, &d->limit, &last, &ignored, &d->ask_err);
 	d->cancelled = d->ask_rc == LM_E_CANCELLED;
 	d->status = json_incref(json_object_get(last, "status"));
 }
@@ -564,21 +565,41 @@ static const struct {
 	{"memory", check_memory},
 };
 
+/// What lightermand cannot read of the certificates; NULL: nothing, or it is not asked. The caller
+/// frees.
+static char *ask_store_fault(const struct doctor *d)
+{
+	lm_auto_json json_t *request =
+		json_pack("{s:s, s:s}", "command", "device", "action", "list");
+	lm_auto_json json_t *last = NULL;
+	struct lm_err unreachable; // another check tells
+	int ignored;
+
+	if (!d->status ||
+		client_ask(d->socket_path, request, &d->limit, &last, &ignored, &unreachable) ||
+		json_get_int(last, "exit", 0) == 0)
+		return NULL;
+	return json_copy_text(last, "message");
+}
+
 static void doctor_check_devices(
 	struct doctor *d, void (*check)(const struct device_checks *c, struct check_report *r))
 {
 	const json_t *status = json_object_get(d->status, "devices");
-	const struct device_checks checks = {.group = d->group,
+	struct device_checks checks = {.group = d->group,
 		.host = &d->host,
 		.status = json_is_object(status) ? status : NULL,
 		.daemon_uid = d->daemon_uid};
 
 	if (!device_checks_apply(d->group))
 		return;
-	if (d->has_host)
-		check(&checks, &d->report.found);
-	else
+	if (!d->has_host) {
 		check_skip(&d->report.found, no_host);
+		return;
+	}
+	lm_auto_free char *fault = check == device_checks_certificates ? ask_store_fault(d) : NULL;
+	checks.store_fault = fault;
+	check(&checks, &d->report.found);
 }
 
 /// Makes the checks from where it is up to (and without) number `to`.

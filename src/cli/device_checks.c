@@ -330,10 +330,14 @@ void device_checks_certificates(const struct device_checks *c, struct check_repo
 			"chrony)");
 		return;
 	}
+	if (c->store_fault)
+		check_problem(r, c->store_fault, NULL);
 	json_array_foreach(warnings, i, warning)
 	{
-		if (json_is_string(warning))
-			check_warning(r, json_string_value(warning), NULL);
+		const char *text = json_string_value(warning);
+
+		if (text && (!c->store_fault || strcmp(text, c->store_fault) != 0))
+			check_warning(r, text, NULL);
 	}
 	if (!json_is_integer(expires)) {
 		check_skip(r, "not checked: %s",

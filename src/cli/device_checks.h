@@ -19,6 +19,8 @@ struct device_checks {
 	const struct host_settings *host;
 	const json_t *status; ///< `devices` of lightermand's status; NULL: unknown, or not running.
 	uid_t daemon_uid;     ///< Of lightermand.
+	/// What it cannot read of the certificates, and what to do; NULL: nothing, or unknown.
+	const char *store_fault;
 };
 
 /// Whether lightermand runs broker and discovery for this group.

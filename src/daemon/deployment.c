@@ -280,12 +280,18 @@ static void on_devices_prepared(void *ctx, int files_fd, const struct lm_err *wh
 	lm_auto_close int files = files_fd;
 	struct lm_err err = {LM_OK};
 
-	if (why)
-		err = *why;
-	else if (d->is_cancelled)
+	// A device that starts keeps its application, with the certificates that are there.
+	bool goes_on = !why || (why->rc != LM_E_CANCELLED &&
+				       generation_was_deployed(d->store, d->generation));
+	if (d->is_cancelled)
 		(void)!lm_fail(&err, LM_E_CANCELLED, 0, "cancelled");
-	else
+	else if (!goes_on)
+		err = *why;
+	else {
+		if (why)
+			lm_warn("%s; starting the application all the same", why->msg);
 		(void)!deployment_start_worker_of(d, files, &err);
+	}
 	if (err.rc)
 		fail_to_start(d, &err); // may destroy the deployment
 }

@@ -180,19 +180,36 @@ static void add_generation(struct store *store, unsigned n, const struct connect
 	}
 }
 
-/// The version of the generation's own compose file as {"version":V}; NULL: it has none that it was
-/// deployed with.
-static json_t *find_start(struct store *store, unsigned n)
+/// The outcome of the last attempt of a generation that was deployed once; NULL: it was not.
+static json_t *read_good_outcome(struct store *store, unsigned n)
 {
 	lm_auto_free char *text = NULL;
 	lm_auto_json json_t *outcome = NULL;
-	lm_auto_close int compose = -1;
 	struct lm_err ignored;
 
 	if (n == 0 || store_read_outcome(store, n, &text, &ignored) ||
 		json_parse(lm_str(text), &outcome, &ignored) ||
-		!json_get_bool(outcome, "good", false) ||
-		store_read_compose(store, n, &compose, &ignored))
+		!json_get_bool(outcome, "good", false))
+		return NULL;
+	return json_incref(outcome);
+}
+
+bool generation_was_deployed(struct store *store, unsigned n)
+{
+	lm_auto_json json_t *outcome = read_good_outcome(store, n);
+
+	return outcome != NULL;
+}
+
+/// The version of the generation's own compose file as {"version":V}; NULL: it has none that it was
+/// deployed with.
+static json_t *find_start(struct store *store, unsigned n)
+{
+	lm_auto_json json_t *outcome = read_good_outcome(store, n);
+	lm_auto_close int compose = -1;
+	struct lm_err ignored;
+
+	if (!outcome || store_read_compose(store, n, &compose, &ignored))
 		return NULL;
 	return json_pack("{s:O?}", "version", json_object_get(outcome, "good_compose_version"));
 }

@@ -36,6 +36,9 @@ struct fallback {
 	bool is_start;
 };
 
+/// Whether it was deployed once, so that another attempt only starts it.
+bool generation_was_deployed(struct store *store, unsigned n);
+
 enum fallback_use {
 	FALLBACK_ORDINARY,
 	/// It starts what ran before, as in offline mode, whatever the definition has.

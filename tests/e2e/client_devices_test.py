@@ -369,6 +369,29 @@ def test_certificates_that_cannot_be_made_fail_the_deployment(served):
     served.wait_running()
 
 
+def test_an_application_that_starts_does_not_need_new_certificates(served):
+    """A device that boots keeps its application, whatever is damaged; doctor names it."""
+    device = served.device
+    group = served.group()
+    device.start()
+    device.deploy(group)
+    served.wait_running()
+    device.stop()
+    registry = device.folder / "state/devices/ca/registry.json"
+    kept = registry.read_bytes()
+    registry.write_text('{"format":1')
+    device.start()
+    device.wait_status(lambda status: status["state"] == "running")
+    device.wait_log("starting the application all the same")
+    served.discover("A")
+    told = json.loads(device.cli("doctor", group, "--json", check=False).stdout)
+    [found] = [check for check in told["checks"] if check["check"] == "device certificates" and check["ok"] is False]
+    assert "registry.json' is damaged" in found["message"] and "restore it" in found["message"]
+    device.deploy(group, status=1)
+    registry.write_bytes(kept)
+    device.deploy(group)
+
+
 def test_no_key_for_a_deployment_is_left_in_the_runtime_directory(served):
     device = served.device
     left = [device.folder / "run" / name for name in ("device-files.json", ".device-files.json.tmp")]

@@ -366,6 +366,7 @@ static void a_lightermand_that_hangs_can_be_left(void **state)
 {
 	lm_auto_close int listen_fd = -1;
 	int cancel[2], exit_status = 0;
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", "status");
 	json_t *last = NULL;
 
 	(void)state;
@@ -374,7 +375,7 @@ static void a_lightermand_that_hangs_can_be_left(void **state)
 	assert_int_equal(write(cancel[1], "", 1), 1);
 	struct wait_limit limit = {.cancel_fd = cancel[0]};
 	assert_int_equal(
-		client_ask("s", "status", &limit, &last, &exit_status, &err), LM_E_CANCELLED);
+		client_ask("s", request, &limit, &last, &exit_status, &err), LM_E_CANCELLED);
 	assert_int_equal(exit_status, EXIT_FAILED);
 	assert_null(last);
 	(void)close(cancel[0]);
@@ -384,10 +385,11 @@ static void a_lightermand_that_hangs_can_be_left(void **state)
 static void nobody_there_is_told(void **state)
 {
 	int exit_status = 0;
+	lm_auto_json json_t *request = json_pack("{s:s}", "command", "status");
 	json_t *last = NULL;
 
 	(void)state;
-	assert_int_equal(client_ask("s", "status", &WAIT_FOREVER, &last, &exit_status, &err),
+	assert_int_equal(client_ask("s", request, &WAIT_FOREVER, &last, &exit_status, &err),
 		LM_E_NOT_FOUND);
 	assert_int_equal(exit_status, EXIT_UNREACHABLE);
 	assert_null(last);
