@@ -389,8 +389,8 @@ static void nobody_there_is_told(void **state)
 	json_t *last = NULL;
 
 	(void)state;
-	assert_int_equal(client_ask("s", request, &WAIT_FOREVER, &last, &exit_status, &err),
-		LM_E_NOT_FOUND);
+	assert_int_equal(
+		client_ask("s", request, &WAIT_FOREVER, &last, &exit_status, &err), LM_E_NOT_FOUND);
 	assert_int_equal(exit_status, EXIT_UNREACHABLE);
 	assert_null(last);
 }
