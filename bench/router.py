@@ -3,8 +3,9 @@
 
 Both have the same listeners and settings, the same clients and the same MQTT subscriptions; the messages reach exactly
 the clients that the group's subscriptions name. Throughput is measured over the Unix socket, where no encryption hides
-what the plugin costs, and over TLS, which devices use; latency over TLS. bench/mqtt_load.c makes the load: a broker
-takes one whole processor for it, the load about half of another.
+what the plugin costs, and over TLS, which devices use; latency over TLS. The plugin remembers whom a message is for, by
+source and topic; `router_other_topics` has four times as many of these as it remembers, each in its turn.
+bench/mqtt_load.c makes the load: a broker takes one whole processor for it, the load about half of another.
 """
 import hashlib
 import json
@@ -25,6 +26,7 @@ SECONDS, QUICK_SECONDS = 3, 1
 RATE = 1000
 BLOCK = 10
 BLOCKS_THAT_PUBLISH = 16
+OTHER_TOPICS = 4096  # src/broker/delivery.c remembers 1,024
 MOST_DEVICES = 2500
 ARN = "arn:aws:iot:us-west-2:123456789012:thing/"
 FUNCTION = "arn:aws:lambda:us-west-2:123456789012:function:"
@@ -32,18 +34,22 @@ FUNCTION = "arn:aws:lambda:us-west-2:123456789012:function:"
 KINDS = {
     "socket": {"router_message": lambda result: result["seconds"] / result["received"] * 1e6,
                "router_cpu": lambda result: result["broker_cpu_s"] / result["received"] * 1e6},
+    "socket-other": {"router_other_topics": lambda result: result["seconds"] / result["received"] * 1e6},
     "tls": {"router_message_tls": lambda result: result["seconds"] / result["received"] * 1e6,
             "router_latency_p50": lambda result: result["us_p50"],
             "router_latency_p99": lambda result: result["us_p99"]},
 }
 
 
-def shape(size, count):
+def shape(size, count, others=False):
     """A group of `size` subscriptions among `count` clients, as (source, subject, target), and messages, as (source,
     topic, number of receivers). Ten subscriptions belong together: two exact topics with three receivers each, a `+`
-    and a `#` with two each. Every client takes part, and a few publish."""
+    and a `#` with two each. Every client takes part, and a few publish; with `others`, OTHER_TOPICS different ones that
+    only the `+` and the `#` match."""
     subscriptions, messages = [], []
     blocks = size // BLOCK
+    publish = set(range(0, blocks, max(1, blocks // BLOCKS_THAT_PUBLISH)))
+    each = OTHER_TOPICS // (2 * len(publish)) if others else 1
     for block in range(blocks):
         source, *targets = ((block * 7 + n) % count for n in range(4))
         line = f"plant/line{block}"
@@ -52,8 +58,8 @@ def shape(size, count):
                                           (f"{line}/+/alarm", f"{line}/press7/alarm", 2),
                                           (f"log/line{block}/#", f"log/line{block}/press7/cycle", 2)):
             subscriptions += [(source, subject, target) for target in targets[:receivers]]
-            if block % max(1, blocks // BLOCKS_THAT_PUBLISH) == 0:
-                messages.append((source, topic, receivers))
+            if block in publish and (receivers == 2 or not others):
+                messages += [(source, topic.replace("press7", f"press{n}"), receivers) for n in range(7, 7 + each)]
     return subscriptions, messages
 
 
@@ -65,7 +71,7 @@ class Group:
         tls = kind == "tls"
         self.ids = [f"device{n:04}" if tls else f"{FUNCTION}f{n:04}:1" for n in range(count)]
         arns = [ARN + name if tls else name for name in self.ids]
-        self.subscriptions, self.messages = shape(size, count)
+        self.subscriptions, self.messages = shape(size, count, kind.endswith("other"))
         entries = [{"arn": arn, "certificates": [certificate] if tls else []} for arn in arns]
         if tls:
             entries = [{**entry, "name": name, "sync": False} for name, entry in zip(self.ids, entries)]

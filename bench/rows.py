@@ -13,7 +13,7 @@ NAMES = {
                 tuple(f"crash_to_message_{size}_containers" for size in (1, 10, 100)) +
                 ("crash_to_message_default_interval",),
     "router": tuple(f"router_{what}_{size}_subscriptions" for size in (10, 1000, 10000)
-                    for what in ("message", "cpu", "message_tls", "latency_p50", "latency_p99")),
+                    for what in ("message", "cpu", "other_topics", "message_tls", "latency_p50", "latency_p99")),
     "shadows": tuple(f"shadow_{what}_{size}_devices" for size in (1, 100)
                      for what in ("update", "latency_p50", "latency_p99")),
 }

@@ -3,6 +3,7 @@
 
 #include "aws/sigv4.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "sys/json.h"
@@ -33,7 +34,7 @@ struct json_call {
 	struct aws_endpoint endpoint;
 	char *path;
 	struct lm_buf body;
-	char body_sha256[SIGV4_SHA256_HEX_SIZE];
+	char body_sha256[LM_SHA256_HEX + 1];
 	struct http_pair headers[2];
 };
 
@@ -419,7 +420,7 @@ static lm_rc build_request(struct json_call *c, const struct service_call *call,
 	if (!json_write(call->input, &c->body))
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "%s: the request would be over %zu bytes",
 			c->subject, c->body.max);
-	sigv4_sha256_hex(lm_buf_str(&c->body), c->body_sha256);
+	lm_sha256_hex(lm_buf_str(&c->body), c->body_sha256);
 	c->headers[0] = (struct http_pair){LM_STR("Content-Type"), lm_str(content_type)};
 	c->headers[1] = (struct http_pair){LM_STR("X-Amz-Target"), lm_str(c->target)};
 	c->request.http = (struct https_request){

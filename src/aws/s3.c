@@ -2,6 +2,7 @@
 #include "aws/s3.h"
 
 #include "aws/endpoint.h"
+#include "aws/s3_checksum.h"
 #include "aws/shared_config.h"
 #include "aws/sigv4.h"
 #include "aws/xml.h"
@@ -267,6 +268,7 @@ struct object_fetch {
 	struct signed_request signed_request;
 	struct s3_location at;
 	struct http_pair query[1];
+	struct http_pair headers[1];
 	bool region_corrected;
 };
 
@@ -395,12 +397,40 @@ static lm_rc locate(struct object_fetch *j, struct lm_err *err)
 	return LM_OK;
 }
 
+static lm_rc verify_object(
+	void *ctx, const struct https_answer *answer, struct lm_str wire, struct lm_err *err)
+{
+	const struct signed_request *sent = ctx;
+	const struct object_fetch *j = sent->ctx;
+	// A directory bucket's ETag is no MD5.
+	bool is_directory = lm_str_ends(lm_str(j->request->bucket), LM_STR("--x-s3"));
+	const struct s3_checksum_headers headers = {
+		.sha256 = https_header(answer, "x-amz-checksum-sha256"),
+		.sha1 = https_header(answer, "x-amz-checksum-sha1"),
+		.crc64nvme = https_header(answer, "x-amz-checksum-crc64nvme"),
+		.crc32c = https_header(answer, "x-amz-checksum-crc32c"),
+		.crc32 = https_header(answer, "x-amz-checksum-crc32"),
+		.type = https_header(answer, "x-amz-checksum-type"),
+		.etag = is_directory ? LM_STR("") : https_header(answer, "etag"),
+		.encryption = https_header(answer, "x-amz-server-side-encryption"),
+		.customer_encryption =
+			https_header(answer, "x-amz-server-side-encryption-customer-algorithm"),
+	};
+	lm_rc rc = s3_checksum_check(&headers, wire, err);
+
+	return rc ? lm_wrap(err, "object '%.200s' of bucket '%s' arrived damaged", j->request->key,
+			    j->request->bucket)
+		  : LM_OK;
+}
+
 static void send_object_request(struct object_fetch *j, const char *method, https_done *done)
 {
 	const struct s3_request *r = j->request;
 	bool get = strcmp(method, "GET") == 0;
 
 	j->signed_request.done = done;
+	j->signed_request.headers = j->headers;
+	j->signed_request.headers_n = get ? LM_ARRAY_SIZE(j->headers) : 0;
 	j->signed_request.http = (struct https_request){
 		.method = method,
 		.origin = lm_str(j->at.origin),
@@ -409,6 +439,7 @@ static void send_object_request(struct object_fetch *j, const char *method, http
 		.query_n = get && r->version ? 1 : 0,
 		.body_max = r->size_max,
 		.plain_http = j->at.plain_http,
+		.verify = get ? verify_object : NULL,
 	};
 	request_set_limits(&j->signed_request.http, &r->limits);
 	request_send(&j->signed_request);
@@ -555,6 +586,7 @@ void s3_start_get_object(struct https *https, const struct s3_request *request,
 				.service = "s3",
 			},
 		.query = {{LM_STR("versionId"), lm_str(request->version)}},
+		.headers = {{LM_STR("x-amz-checksum-mode"), LM_STR("ENABLED")}},
 	};
 	lm_rc rc = check_names(request, &ret->err);
 	if (rc == LM_OK && !endpoint_is_region(lm_str(request->region)))

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/encoding.h"
 #include "base/memory.h"
 
@@ -88,23 +89,11 @@ static void sort_entries(struct entries *e, int (*compare)(const void *, const v
 		qsort(e->items, e->n, sizeof(*e->items), compare);
 }
 
-void sigv4_sha256_hex(struct lm_str bytes, char ret[SIGV4_SHA256_HEX_SIZE])
-{
-	unsigned char hash[HASH_SIZE] = {0};
-	lm_auto_buf struct lm_buf hex = LM_BUF(SIGV4_SHA256_HEX_SIZE);
-
-	// Fails only without memory or without a provider of SHA-256.
-	if (!EVP_Digest(bytes.p, bytes.n, hash, NULL, EVP_sha256(), NULL))
-		abort();
-	(void)lm_hex_encode(&hex, (struct lm_str){(const char *)hash, sizeof(hash)});
-	memcpy(ret, lm_buf_cstr(&hex), SIGV4_SHA256_HEX_SIZE);
-}
-
 static void hmac(
 	const unsigned char *key, size_t key_n, struct lm_str text, unsigned char ret[HASH_SIZE])
 {
 	if (!HMAC(EVP_sha256(), key, (int)key_n, (const unsigned char *)text.p, text.n, ret, NULL))
-		abort();
+		lm_out_of_memory();
 }
 
 static bool is_s3(const struct sigv4_request *r)
@@ -281,7 +270,7 @@ static void canonical_init(
 	(void)lm_buf_printf(&k->request, "\n%s", r->body_sha256);
 	// Inputs are an S3 key, a few headers and a token, each under a ceiling far below ours.
 	if (k->request.overflow)
-		abort();
+		lm_out_of_memory();
 }
 
 static void canonical_finish(struct canonical *k)
@@ -310,10 +299,10 @@ static void add_signature(const struct sigv4_request *r, const struct aws_creden
 	const struct canonical *k, const char *scope, struct lm_buf *out)
 {
 	unsigned char key[HASH_SIZE], signature[HASH_SIZE];
-	char hash[SIGV4_SHA256_HEX_SIZE];
+	char hash[LM_SHA256_HEX + 1];
 	lm_auto_buf struct lm_buf text = LM_BUF(CANONICAL_MAX);
 
-	sigv4_sha256_hex(lm_buf_str(&k->request), hash);
+	lm_sha256_hex(lm_buf_str(&k->request), hash);
 	(void)lm_buf_printf(&text, "AWS4-HMAC-SHA256\n%s\n%s\n%s", k->date, scope, hash);
 	signing_key(r, c, k->date, key);
 	hmac(key, HASH_SIZE, lm_buf_str(&text), signature);

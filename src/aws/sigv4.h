@@ -16,8 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIGV4_SHA256_HEX_SIZE = 65 };
-
 struct sigv4_request {
 	const char *method;
 	struct lm_str host; ///< As in the Host header: with the port if it is not the default.
@@ -28,7 +26,7 @@ struct sigv4_request {
 	/// Expect, User-Agent, …) are left out of the signature.
 	const struct http_pair *headers;
 	size_t headers_n;
-	/// Lower-case hexadecimal SHA-256 of the body (sigv4_sha256_hex), or "UNSIGNED-PAYLOAD".
+	/// Lower-case hexadecimal SHA-256 of the body (lm_sha256_hex), or "UNSIGNED-PAYLOAD".
 	const char *body_sha256;
 	const char *region;
 	/// The signing name. "s3" has rules of its own: the path is encoded once and taken as it is
@@ -45,5 +43,3 @@ void sigv4_sign(const struct sigv4_request *request, const struct aws_credential
 /// The text that is hashed and signed, for error messages and tests. Holds the session token.
 void sigv4_canonical_request(const struct sigv4_request *request,
 	const struct aws_credentials *credentials, struct lm_buf *ret);
-
-void sigv4_sha256_hex(struct lm_str bytes, char ret[SIGV4_SHA256_HEX_SIZE]);

@@ -5,6 +5,7 @@
 #include "aws/sigv4.h"
 #include "aws/xml.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/encoding.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -101,9 +102,9 @@ static const char *sts_region(const struct credentials_context *c, const char *a
 static void sign(struct sts_call *k, struct header_list *headers)
 {
 	const struct http_pair type = {LM_STR("Content-Type"), lm_str(content_type)};
-	char hash[SIGV4_SHA256_HEX_SIZE];
+	char hash[LM_SHA256_HEX + 1];
 
-	sigv4_sha256_hex(lm_buf_str(&k->body), hash);
+	lm_sha256_hex(lm_buf_str(&k->body), hash);
 	k->signed_ms = lm_clock_wall_ms() + k->clock_offset_ms;
 	const struct sigv4_request r = {
 		.method = "POST",

@@ -42,6 +42,10 @@ static inline void lm_cleanup_closedir(DIR **d)
 #define lm_auto_fclose lm_auto(lm_cleanup_fclose)
 #define lm_auto_closedir lm_auto(lm_cleanup_closedir)
 
+#if defined(__cppcheck__) // It does not read the others where they stand in an initializer.
+#define lm_take(p) (p)
+#define lm_take_fd(fd) (fd)
+#else
 /// The pointer, leaving NULL behind.
 #define lm_take(p)                                                                                 \
 	({                                                                                         \
@@ -57,6 +61,7 @@ static inline void lm_cleanup_closedir(DIR **d)
 		(fd) = -1;                                                                         \
 		lm_taken_;                                                                         \
 	})
+#endif
 
 #define LM_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -11,7 +11,9 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-#if defined(__clang__)
+#if defined(__cppcheck__) // It reads neither spelling.
+#define LM_MUST_USE
+#elif defined(__clang__)
 #define LM_MUST_USE __attribute__((warn_unused_result))
 #else
 #define LM_MUST_USE [[nodiscard]]

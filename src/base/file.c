@@ -86,6 +86,24 @@ lm_rc lm_file_read(const char *path, struct lm_buf *out, struct lm_err *err)
 	return lm_fd_read_all(fd, path, out, err);
 }
 
+lm_rc lm_file_open_at(int dir_fd, const char *name, int *ret_fd, struct lm_err *err)
+{
+	// O_NONBLOCK: a FIFO of that name must not hold us up.
+	lm_auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT)
+		return lm_fail(err, LM_E_NOT_FOUND, ENOENT, "there is no '%s'", name);
+	if (fd < 0 && errno == ELOOP)
+		return lm_fail(err, LM_E_INVALID, ELOOP, "'%s' is a link, not a file", name);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(err, "open", name);
+	if (!S_ISREG(st.st_mode))
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", name);
+	*ret_fd = lm_take_fd(fd);
+	return LM_OK;
+}
+
 lm_rc lm_fd_write_all(int fd, const char *name, struct lm_str bytes, struct lm_err *err)
 {
 	while (bytes.n > 0) {

@@ -16,6 +16,9 @@
 /// LM_E_NOT_FOUND, LM_E_DENIED, LM_E_TOO_LARGE (the message names the ceiling), LM_E_INVALID (it is
 /// not a regular file), LM_E_SYS.
 lm_rc lm_file_read(const char *path, struct lm_buf *out, struct lm_err *err);
+/// Opens a regular file of the directory `dir_fd` for reading, never through a link. The caller
+/// closes. LM_E_NOT_FOUND, LM_E_INVALID (a link, or not a regular file), LM_E_DENIED, LM_E_SYS.
+lm_rc lm_file_open_at(int dir_fd, const char *name, int *ret_fd, struct lm_err *err);
 /// As lm_file_read, for an open descriptor; `name` is for messages. Reads to the end of file.
 lm_rc lm_fd_read_all(int fd, const char *name, struct lm_buf *out, struct lm_err *err);
 /// Writes all of it, through EINTR and short writes.

@@ -7,6 +7,7 @@ enum {
 	LIMIT_GROUP_FILE = 4 << 20, ///< 10,000 subscriptions of a V1 group fit.
 	LIMIT_HOST_FILE = 256 << 10,
 	LIMIT_COMPOSE_FILE = 4 << 20,    ///< The object in the store, after decompression.
+	LIMIT_COMPOSE_TEXT = 1 << 20,    ///< A compose file in a group file, which must hold it.
 	LIMIT_COMPOSE_CONFIG = 16 << 20, ///< What `docker-compose config` prints.
 	LIMIT_SECRET_VALUE = 64 << 10,   ///< Secrets Manager's own: 65,536.
 	/// Secrets Manager's answer: a value in JSON, with every byte written as \uXXXX.
@@ -27,12 +28,15 @@ enum {
 	LIMIT_CONTROL_REQUEST = 2 * LIMIT_GROUP_FILE + (64 << 10),
 	/// Of requests that are not complete: of all clients, and of root's. The largest one fits.
 	LIMIT_CONTROL_READING = 16 << 20,
-	LIMIT_CONTROL_REPLY = 1 << 20,
-	LIMIT_METRICS = 256 << 10, ///< LIMIT_SERVICES and eight brokers fit.
+	/// The last line of an answer: a list of LIMIT_DEVICES with all their certificates fits.
+	LIMIT_CONTROL_REPLY = 8 << 20,
+	LIMIT_CONTROL_WAITING = 1 << 20, ///< Of lines before it that a client has not read yet.
+	LIMIT_METRICS = 256 << 10,       ///< LIMIT_SERVICES and eight brokers fit.
 	LIMIT_LOG_LINE = 16 << 10,
 	LIMIT_LOG_TAIL = 256 << 10,     ///< What `lighterman logs` shows of the past.
 	LIMIT_SPOOL = 64 << 20,         ///< Of lines that wait to be shipped, whatever Space is.
 	LIMIT_LOG_CHUNK = 1 << 20,      ///< Of them, what a worker gets at a time.
+	LIMIT_MQTT_RECEIVED = 16 << 20, ///< Of a message that a broker sends to lightermand.
 	LIMIT_MQTT_PAYLOAD = 128 << 10, ///< AWS IoT Core's own.
 	LIMIT_MQTT_TOPIC = 256,         ///< AWS IoT Core's own.
 	LIMIT_CLOUD_REQUESTS = 8,       ///< To the cloud's shadow service at a time; it takes 10.
@@ -45,7 +49,7 @@ enum {
 	LIMIT_OUTBOX_BAD = 8,            ///< Files of an outbox that were set aside, the newest.
 	LIMIT_OUTBOX_TAKEN = 64, ///< Keys of messages that an outbox has taken, not yet all.
 
-	LIMIT_DEVICE_STATUS = 1 << 20, ///< Of the broker's status.json.
+	LIMIT_DEVICE_STATUS = 2 << 20, ///< Of the broker's status.json.
 	LIMIT_EVENTS_FILE = 16 << 10,  ///< How far the engine's events were read.
 	LIMIT_CRASH_LOG = 8 << 10,     ///< The last lines of a container's log.
 	/// One crash on disk. All that are kept fit into LIMIT_CONTROL_REPLY.
@@ -88,6 +92,7 @@ enum {
 	LIMIT_CONTROL_VALUES = 64,
 	LIMIT_YAML_DEPTH = 64,
 	LIMIT_YAML_NODES = 200000,
+	LIMIT_YAML_TEXT = 1 << 20,  ///< Of one value.
 	LIMIT_YAML_DOCUMENTS = 100, ///< In one compose file.
 	LIMIT_DEVICES = 2500,       ///< Of a group: V1's own.
 	LIMIT_DISCOVERY_CONNECTIONS = 64,
@@ -101,7 +106,8 @@ enum {
 		400000,          ///< That messages must not repeat; of a file of LIMIT_YAML_NODES.
 	LIMIT_RESOURCES = 10000, ///< Containers, ports, networks of a compose file, of each kind.
 	LIMIT_LAYERS = 500,      ///< Of an image; engines take 127.
-	LIMIT_LOCAL_IMAGES = 1000, ///< On the engine, whose layers a plan looks at.
+	LIMIT_LOCAL_IMAGES = 1000,  ///< On the engine, whose layers a plan looks at.
+	LIMIT_PULLED_IMAGES = 1000, ///< That are remembered as brought by deployments.
 	LIMIT_SECRETS = 100,
 	/// As json_count counts: 11 a client.
 	LIMIT_DEVICE_STATUS_VALUES = 40000,

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-__attribute__((noreturn, cold)) static void out_of_memory(void)
+void lm_out_of_memory(void)
 {
 	static const char line[] = "out of memory: aborting; the next start recovers\n";
 
@@ -24,7 +24,7 @@ void *lm_xmalloc(size_t size)
 	void *p = malloc(size ? size : 1);
 
 	if (!p)
-		out_of_memory();
+		lm_out_of_memory();
 	return p;
 }
 
@@ -33,7 +33,7 @@ void *lm_xcalloc(size_t n, size_t size)
 	void *p = calloc(n ? n : 1, size ? size : 1);
 
 	if (!p)
-		out_of_memory();
+		lm_out_of_memory();
 	return p;
 }
 
@@ -42,7 +42,7 @@ void *lm_xrealloc(void *p, size_t size)
 	void *bigger = realloc(p, size ? size : 1);
 
 	if (!bigger)
-		out_of_memory();
+		lm_out_of_memory();
 	return bigger;
 }
 
@@ -66,7 +66,7 @@ char *lm_xvasprintf(const char *format, va_list ap)
 	char *text = NULL;
 
 	if (vasprintf(&text, format, ap) < 0 || !text)
-		out_of_memory();
+		lm_out_of_memory();
 	return text;
 }
 

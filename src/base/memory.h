@@ -11,6 +11,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/// Says that memory is out and ends the program: also for libraries that have no other answer.
+void lm_out_of_memory(void) __attribute__((noreturn, cold));
+
 void *lm_xmalloc(size_t size) __attribute__((malloc, returns_nonnull, warn_unused_result));
 /// Zeroed memory for `n` elements of `size` bytes.
 void *lm_xcalloc(size_t n, size_t size)

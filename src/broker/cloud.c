@@ -49,11 +49,15 @@ struct cloud_request {
 	char *payload;
 	uint64_t start_ms;
 	uint64_t repeat_ms; ///< When it is sent again; 0: now, also while the cloud is away.
+	/// It is sent once that is on disk: else a kill could forget what the cloud was asked for.
+	/// 0: it was sent.
+	uint64_t transaction;
 	unsigned attempts;
 	// Of an update or delete:
 	json_t *target; ///< What the cloud then has; NULL: no shadow.
 	uint64_t local_version;
-	bool blind; ///< The cloud had no shadow whose version could be named.
+	bool blind;   ///< The cloud had no shadow whose version could be named.
+	bool creates; ///< An empty one, so that there is a version to name.
 };
 
 struct cloud_thing {
@@ -62,9 +66,12 @@ struct cloud_thing {
 	bool push; ///< Ours has changed.
 	/// The cloud's is what shadow_sync says: it was asked for since the start.
 	bool known;
-	bool unanswered;   ///< That was reported; nothing usable came since.
-	unsigned refusals; ///< In a row.
-	unsigned races;    ///< Updates in a row that came too late: somebody else was faster.
+	bool unanswered;     ///< That was reported; nothing usable came since.
+	bool failing;        ///< Nothing has made both the same since a failure.
+	bool tried_empty;    ///< Since its shadow was last asked for.
+	bool takes_no_empty; ///< There was none in spite of that: the first update has all.
+	unsigned refusals;   ///< In a row.
+	unsigned races;      ///< Updates in a row that came too late: somebody else was faster.
 	uint64_t not_before_ms;
 	struct cloud_request *request;
 };
@@ -330,7 +337,7 @@ static void request_publish(struct cloud *c, struct cloud_thing *t)
 }
 
 /// `body` is the payload but for the token; this takes it.
-static struct cloud_request *request_start(
+static struct cloud_request *request_make(
 	struct cloud *c, struct cloud_thing *t, enum shadow_sync_request kind, json_t *body)
 {
 	struct cloud_request *r = lm_xcalloc(1, sizeof(*r));
@@ -345,8 +352,13 @@ static struct cloud_request *request_start(
 	r->payload = lm_buf_take(&payload);
 	t->request = r;
 	c->waiting++;
-	request_publish(c, t);
 	return r;
+}
+
+static void request_get(struct cloud *c, struct cloud_thing *t)
+{
+	(void)request_make(c, t, SHADOW_SYNC_ASK_GET, json_object());
+	request_publish(c, t);
 }
 
 /// It is tried again, after a pause.
@@ -357,6 +369,7 @@ static void thing_pause(struct cloud *c, struct cloud_thing *t)
 	for (unsigned i = 0; i < t->refusals && wait < REFUSED_WAIT_MAX_MS; i++)
 		wait *= 2;
 	t->refusals++;
+	t->failing = c->changed = true;
 	t->not_before_ms = c->now_ms + (wait < REFUSED_WAIT_MAX_MS ? wait : REFUSED_WAIT_MAX_MS);
 	thing_ask(c, t);
 }
@@ -382,37 +395,83 @@ static void thing_unanswered(struct cloud *c, struct cloud_thing *t, const char 
 static void thing_give_up(struct cloud *c, struct cloud_thing *t, const char *why)
 {
 	t->ask = t->push = false;
+	t->failing = c->changed = true;
 	c->setup.report(c->setup.ctx, "synchronisation", lm_str(t->name), LM_STR(""), why);
 }
 
+/// Both have `state`.
 static lm_rc thing_settle(struct cloud *c, struct cloud_thing *t, json_t *state,
 	uint64_t cloud_version, uint64_t local_version, struct lm_err *err)
 {
 	struct shadow_sync sync = {
 		.state = state, .cloud_version = cloud_version, .local_version = local_version};
+	uint64_t ignored;
 
-	return shadow_service_put_sync(c->setup.shadows, t->name, &sync, err);
+	t->failing = false;
+	return shadow_service_put_sync(c->setup.shadows, t->name, &sync, &ignored, err);
+}
+
+/// A repeated update without a version would undo what somebody has changed meanwhile: mosquitto
+/// repeats what was not acknowledged when a connection was lost. So the first one makes a shadow
+/// that is empty, and changes none.
+static json_t *make_empty_state(void)
+{
+	return json_pack("{s:{}}", "reported");
+}
+
+static struct cloud_request *thing_make_update(struct cloud *c, struct cloud_thing *t,
+	const struct shadow_sync_step *step, uint64_t cloud_version)
+{
+	bool creates = cloud_version == 0 && !t->takes_no_empty;
+	json_t *body = json_object();
+
+	if (creates)
+		json_object_set_new_nocheck(body, "state", make_empty_state());
+	else
+		json_object_set_nocheck(body, "state", step->patch);
+	if (cloud_version > 0)
+		json_object_set_new_nocheck(
+			body, "version", json_integer((json_int_t)cloud_version));
+	struct cloud_request *r = request_make(c, t, SHADOW_SYNC_ASK_UPDATE, body);
+	r->blind = cloud_version == 0 && !creates;
+	r->creates = creates;
+	return r;
 }
 
 /// Has the cloud's shadow changed from version `cloud_version` to `target`.
-static void thing_send(struct cloud *c, struct cloud_thing *t, const struct shadow_sync_step *step,
-	uint64_t cloud_version, json_t *target, uint64_t local_version)
+static lm_rc thing_send(struct cloud *c, struct cloud_thing *t, const struct shadow_sync_step *step,
+	uint64_t cloud_version, json_t *target, const struct shadow_sync *known,
+	uint64_t local_version, struct lm_err *err)
 {
-	struct cloud_request *r = NULL;
-	json_t *body = json_object();
+	struct cloud_request *r =
+		step->action == SHADOW_SYNC_DELETE
+			? request_make(c, t, SHADOW_SYNC_ASK_DELETE, json_object())
+			: thing_make_update(c, t, step, cloud_version);
+	struct shadow_sync sync = *known; // borrowed
+	lm_auto_json json_t *empty = json_object();
 
-	if (step->action == SHADOW_SYNC_DELETE) {
-		r = request_start(c, t, SHADOW_SYNC_ASK_DELETE, body);
-	} else {
-		json_object_set_nocheck(body, "state", step->patch);
-		if (cloud_version > 0)
-			json_object_set_new_nocheck(
-				body, "version", json_integer((json_int_t)cloud_version));
-		r = request_start(c, t, SHADOW_SYNC_ASK_UPDATE, body);
-		r->blind = cloud_version == 0;
-	}
 	r->target = json_incref(target);
 	r->local_version = local_version;
+	sync.is_sent = true;
+	sync.sent = r->creates ? empty : target;
+	lm_rc rc = shadow_service_put_sync(c->setup.shadows, t->name, &sync, &r->transaction, err);
+	if (rc)
+		request_end(c, t);
+	return rc;
+}
+
+/// The cloud has refused what it was asked for.
+static lm_rc thing_forget_sent(struct cloud *c, struct cloud_thing *t, struct lm_err *err)
+{
+	lm_auto(shadow_sync_finish) struct shadow_sync sync = {0};
+	uint64_t ignored;
+	lm_rc rc = shadow_service_read_sync(c->setup.shadows, t->name, &sync, err);
+
+	if (rc || !sync.is_sent)
+		return rc;
+	sync.is_sent = false;
+	json_decref(lm_take(sync.sent));
+	return shadow_service_put_sync(c->setup.shadows, t->name, &sync, &ignored, err);
 }
 
 /// Our shadow becomes what was merged. `*ret` is then read again: it may have kept less of it, such
@@ -444,7 +503,9 @@ static lm_rc thing_merge(struct cloud *c, struct cloud_thing *t, const json_t *c
 	struct shadow_sync_plan plan = {0};
 	lm_rc rc = LM_OK;
 
-	shadow_sync_decide(sync->state, mine, cloud, &plan);
+	const json_t *base =
+		sync->is_sent ? shadow_sync_base(sync->state, sync->sent, cloud) : sync->state;
+	shadow_sync_decide(base, mine, cloud, &plan);
 	c->conflicts += plan.conflicts;
 	if (plan.local.action != SHADOW_SYNC_NOTHING) {
 		rc = thing_take(c, t, &plan.local, local, err);
@@ -456,10 +517,14 @@ static lm_rc thing_merge(struct cloud *c, struct cloud_thing *t, const json_t *c
 		return rc;
 	struct shadow_sync_step step = shadow_sync_step(cloud, mine);
 	if (step.action != SHADOW_SYNC_NOTHING)
-		thing_send(c, t, &step, cloud ? cloud_version : 0, mine, local->version);
-	else if (sync->cloud_version != cloud_version || sync->local_version != local->version ||
-		 !sync->state != !mine || (mine && !json_equal(sync->state, mine)))
+		rc = thing_send(
+			c, t, &step, cloud ? cloud_version : 0, mine, sync, local->version, err);
+	else if (sync->is_sent || sync->cloud_version != cloud_version ||
+		 sync->local_version != local->version || !sync->state != !mine ||
+		 (mine && !json_equal(sync->state, mine)))
 		rc = thing_settle(c, t, mine, cloud_version, local->version, err);
+	else
+		t->failing = false;
 	shadow_sync_step_finish(&step);
 	return rc;
 }
@@ -493,9 +558,12 @@ static void reply_to_change(struct cloud *c, struct cloud_thing *t, uint64_t ver
 {
 	struct cloud_request *r = t->request;
 	struct lm_err err = {LM_OK};
-	lm_rc rc = thing_settle(c, t, r->target, version, r->local_version, &err);
-	bool blind = r->blind;
+	lm_rc rc = LM_OK;
+	bool blind = r->blind || r->creates;
 
+	t->tried_empty = r->creates;
+	if (!r->creates)
+		rc = thing_settle(c, t, r->target, version, r->local_version, &err);
 	request_end(c, t);
 	t->refusals = t->races = 0;
 	if (rc)
@@ -505,23 +573,32 @@ static void reply_to_change(struct cloud *c, struct cloud_thing *t, uint64_t ver
 		thing_ask(c, t);
 }
 
+/// What a get was answered with; `state` NULL: there is no shadow.
+static void take_cloud_state(
+	struct cloud *c, struct cloud_thing *t, const json_t *state, uint64_t version)
+{
+	request_end(c, t);
+	t->refusals = 0;
+	t->known = true;
+	t->push = t->tried_empty = false;
+	thing_run(c, t, true, state, version);
+}
+
 static void reply_accepted(struct cloud *c, struct cloud_thing *t, struct shadow_sync_reply *reply)
 {
 	if (t->request->kind != SHADOW_SYNC_ASK_GET) {
 		reply_to_change(c, t, reply->version);
 		return;
 	}
-	request_end(c, t);
-	t->refusals = 0;
-	t->known = true;
-	t->push = false;
-	thing_run(c, t, true, reply->state, reply->version);
+	t->takes_no_empty = false;
+	take_cloud_state(c, t, reply->state, reply->version);
 }
 
 static void reply_rejected(struct cloud *c, struct cloud_thing *t, struct shadow_sync_reply *reply)
 {
 	enum shadow_sync_request kind = t->request->kind;
 	char shown[4 * MESSAGE_SHOWN + 32];
+	struct lm_err ignored;
 	lm_auto_free char *why = lm_xasprintf("AWS IoT answers %s with %d, '%s'",
 		shadow_sync_request_name(kind), reply->code,
 		lm_str_shorten(lm_str(json_get_text(reply->body, "message")), MESSAGE_SHOWN, shown,
@@ -531,15 +608,22 @@ static void reply_rejected(struct cloud *c, struct cloud_thing *t, struct shadow
 		reply_to_change(c, t, 0);
 		return;
 	}
-	request_end(c, t);
 	if (reply->code == 404 && kind == SHADOW_SYNC_ASK_GET) {
-		t->refusals = 0;
-		t->known = true;
-		t->push = false;
-		thing_run(c, t, true, NULL, 0);
-	} else if (reply->code == 409 && ++t->races <= RACES_MAX) {
+		t->takes_no_empty = t->tried_empty;
+		take_cloud_state(c, t, NULL, 0);
+		return;
+	}
+	if (reply->code == 400 && t->request->creates) {
+		t->tried_empty = true;
+		request_end(c, t);
+		thing_ask(c, t);
+		return;
+	}
+	request_end(c, t);
+	if (reply->code == 409 && ++t->races <= RACES_MAX) {
 		thing_ask(c, t);
 	} else if (kind == SHADOW_SYNC_ASK_UPDATE && (reply->code == 400 || reply->code == 413)) {
+		(void)!thing_forget_sent(c, t, &ignored); // it is asked before it matters
 		thing_give_up(c, t, why);
 	} else {
 		thing_fail(c, t, why);
@@ -660,12 +744,32 @@ static void on_shadow_changed(void *ctx, const char *thing)
 	cloud_wake(c);
 }
 
-static void on_shadow_lost(void *ctx)
+static void on_shadow_stored(void *ctx, uint64_t transaction)
 {
 	struct cloud *c = ctx;
 
-	for (size_t i = 0; i < c->things_n; i++)
-		c->things[i].ask = true;
+	for (size_t i = 0; i < c->things_n; i++) {
+		struct cloud_request *r = c->things[i].request;
+
+		if (!r || r->transaction != transaction)
+			continue;
+		r->transaction = 0;
+		request_publish(c, &c->things[i]);
+	}
+	cloud_wake(c);
+}
+
+static void on_shadow_lost(void *ctx, uint64_t transaction)
+{
+	struct cloud *c = ctx;
+
+	for (size_t i = 0; i < c->things_n; i++) {
+		struct cloud_thing *t = &c->things[i];
+
+		if (t->request && t->request->transaction == transaction)
+			request_end(c, t);
+		t->ask = true;
+	}
 	cloud_wake(c);
 }
 
@@ -694,6 +798,8 @@ static void thing_probe(struct cloud *c, struct cloud_thing *t)
 static uint64_t thing_wait(struct cloud *c, struct cloud_thing *t)
 {
 	struct cloud_request *r = t->request;
+	if (r->transaction > 0)
+		return UINT64_MAX; // see on_shadow_stored
 	bool last = r->attempts >= ATTEMPTS_MAX;
 	bool probe = c->away && !last && r->repeat_ms > 0;
 	uint64_t due = probe && r->repeat_ms < c->probe_ms ? c->probe_ms : r->repeat_ms;
@@ -727,13 +833,13 @@ static uint64_t thing_turn(struct cloud *c, struct cloud_thing *t)
 		return UINT64_MAX;
 	if (t->ask || !t->known) {
 		t->ask = false;
-		(void)request_start(c, t, SHADOW_SYNC_ASK_GET, json_object());
+		request_get(c, t);
 	} else {
 		t->push = false;
 		thing_run(c, t, false, NULL, 0);
 	}
 	if (t->request)
-		return t->request->repeat_ms;
+		return t->request->transaction ? UINT64_MAX : t->request->repeat_ms;
 	return t->ask || t->push ? t->not_before_ms : UINT64_MAX;
 }
 
@@ -830,9 +936,11 @@ struct cloud *cloud_create(const struct cloud_setup *setup)
 	(void)snprintf(c->instance, sizeof(c->instance), "%08" PRIx32,
 		(uint32_t)lm_random_below(UINT32_MAX));
 	if (setup->shadows)
-		shadow_service_observe(setup->shadows,
-			&(struct shadow_observer){
-				.changed = on_shadow_changed, .lost = on_shadow_lost, .ctx = c});
+		shadow_service_observe(
+			setup->shadows, &(struct shadow_observer){.changed = on_shadow_changed,
+						.stored = on_shadow_stored,
+						.lost = on_shadow_lost,
+						.ctx = c});
 	return c;
 }
 
@@ -847,14 +955,24 @@ void cloud_destroy(struct cloud *c)
 	free(c);
 }
 
+static size_t count_failing(const struct cloud *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->things_n; i++)
+		n += c->things[i].failing;
+	return n;
+}
+
 json_t *cloud_status(const struct cloud *c)
 {
 	if (!c->bridge)
 		return NULL;
-	return json_pack("{s:o,s:I,s:I,s:I,s:I}", "connected",
+	return json_pack("{s:o,s:I,s:I,s:I,s:I,s:I}", "connected",
 		c->connected < 0 ? json_null() : json_boolean(c->connected), "sent",
 		(json_int_t)c->sent, "received", (json_int_t)c->received, "refused",
-		(json_int_t)c->refused, "sync_conflicts", (json_int_t)c->conflicts);
+		(json_int_t)c->refused, "sync_conflicts", (json_int_t)c->conflicts, "sync_failing",
+		(json_int_t)count_failing(c));
 }
 
 bool cloud_changed(struct cloud *c)

@@ -2,19 +2,24 @@
 #include "broker/delivery.h"
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-const char *delivery_state_name(enum delivery_state state)
-{
-	static const char *const names[] = {
-		[DELIVERY_NOBODY] = "nobody",
-		[DELIVERY_PUBLISH] = "publish",
-		[DELIVERY_OWN] = "own",
-	};
+enum {
+	KNOWN_MESSAGES = 1024, ///< A power of two.
+	KNOWN_TOPIC_MAX = 127,
+};
 
-	return names[state];
-}
+/// Whom messages of that source on that topic are for. It stands at a place by the hash of both;
+/// the next message with that place takes it.
+struct delivery_known {
+	const struct router_endpoint *source; ///< NULL: the place is free.
+	uint64_t hash;
+	struct route_match match;
+	char topic[KNOWN_TOPIC_MAX + 1];
+};
 
 bool delivery_is_reserved(struct lm_str topic)
 {
@@ -31,6 +36,22 @@ bool delivery_is_reserved(struct lm_str topic)
 void delivery_init(struct delivery *d, struct routes *routes)
 {
 	*d = (struct delivery){.routes = routes};
+	// Pages that no message needs are never there.
+	d->known = lm_xcalloc(KNOWN_MESSAGES, sizeof(*d->known));
+	delivery_end(d);
+}
+
+void delivery_finish(struct delivery *d)
+{
+	free(lm_take(d->known));
+}
+
+static void forget_message(struct delivery *d)
+{
+	static const struct route_match nobody;
+
+	d->topic = "";
+	d->match = &nobody;
 }
 
 /// The one place where the state changes.
@@ -38,30 +59,65 @@ static void delivery_enter(struct delivery *d, enum delivery_state state, const 
 {
 	d->state = state;
 	d->publisher = publisher;
-	d->topic[0] = '\0';
-	d->match = (struct route_match){0};
+	forget_message(d);
+}
+
+static bool is_known(const struct delivery_known *known, const struct router_endpoint *source,
+	uint64_t hash, struct lm_str topic)
+{
+	return topic.n <= KNOWN_TOPIC_MAX && known->hash == hash && known->source == source &&
+	       memcmp(known->topic, topic.p, topic.n) == 0 && known->topic[topic.n] == '\0';
+}
+
+static void copy_topic(char *ret, struct lm_str topic)
+{
+	memcpy(ret, topic.p, topic.n);
+	ret[topic.n] = '\0';
+}
+
+/// Returns whether it can be known from now on: what is united lasts for one message only.
+static bool learn(struct delivery *d, struct delivery_known *known,
+	const struct router_endpoint *source, uint64_t hash, struct lm_str topic)
+{
+	routes_match(d->routes, source, topic, &d->new_match);
+	if (topic.n > KNOWN_TOPIC_MAX || d->new_match.united)
+		return false;
+	known->source = source;
+	known->hash = hash;
+	known->match = d->new_match;
+	copy_topic(known->topic, topic);
+	return true;
 }
 
 /// A topic over its ceiling has no target.
 static void match_topic(
 	struct delivery *d, const struct router_endpoint *source, struct lm_str topic)
 {
-	d->topic[0] = '\0';
-	d->match = (struct route_match){0};
+	uint64_t hash = route_hash(topic.p, topic.n) ^ source->index;
+	struct delivery_known *known = &d->known[hash & (KNOWN_MESSAGES - 1)];
+
+	forget_message(d);
 	if (topic.n > LIMIT_MQTT_TOPIC)
 		return;
-	memcpy(d->topic, topic.p, topic.n);
-	d->topic[topic.n] = '\0';
-	routes_match(d->routes, source, topic, &d->match);
+	if (is_known(known, source, hash, topic) || learn(d, known, source, hash, topic)) {
+		d->topic = known->topic;
+		d->match = &known->match;
+		return;
+	}
+	copy_topic(d->new_topic, topic);
+	d->topic = d->new_topic;
+	d->match = &d->new_match;
 }
 
 bool delivery_publish(struct delivery *d, const void *publisher,
 	const struct router_endpoint *source, const char *topic)
 {
+	struct lm_str text = lm_str(topic);
+
 	delivery_enter(d, DELIVERY_PUBLISH, publisher);
-	if (!delivery_is_reserved(lm_str(topic)))
-		match_topic(d, source, lm_str(topic));
-	if (d->match.n > 0)
+	if (!delivery_is_reserved(text))
+		match_topic(d, source, text);
+	if (d->match->n > 0)
 		return true;
 	delivery_enter(d, DELIVERY_NOBODY, NULL);
 	return false;
@@ -122,14 +178,14 @@ static bool allows_own(struct delivery *d, const struct router_endpoint *target,
 	// The same message comes once for each receiver.
 	if (strcmp(d->topic, topic) != 0)
 		match_topic(d, routes_endpoint(d->routes, LM_STR(ENDPOINT_SHADOWS)), lm_str(topic));
-	return route_match_has(&d->match, target);
+	return route_match_has(d->match, target);
 }
 
 bool delivery_allows(struct delivery *d, const void *client, const struct router_endpoint *target,
 	const char *topic)
 {
 	if (is_published(d, topic))
-		return route_match_has(&d->match, target);
+		return route_match_has(d->match, target);
 	if (delivery_is_reserved(lm_str(topic)))
 		return false;
 	if (delivery_is_waiting(d, client, topic)) {

@@ -24,20 +24,24 @@ enum delivery_state {
 	DELIVERY_OWN,     ///< What the plugin published, in the name of GGShadowService.
 };
 
+struct delivery_known;
+
 struct delivery {
 	struct routes *routes;
+	struct delivery_known *known; ///< What was found for the messages before: devices repeat.
 	enum delivery_state state;
 	const void *publisher;
-	char topic[LIMIT_MQTT_TOPIC + 1]; ///< Empty: `match` is not computed.
-	struct route_match match;
+	const char *topic; ///< Empty: `match` is not computed.
+	const struct route_match *match;
+	char new_topic[LIMIT_MQTT_TOPIC + 1]; ///< Of a message of which nothing is known.
+	struct route_match new_match;
 	const void *connecting; ///< The client whose waiting messages are looked at.
 	bool keep;              ///< Whether it may have them.
 };
 
-const char *delivery_state_name(enum delivery_state state);
-
-/// Also when there are other `routes`; they are borrowed.
+/// `routes` are borrowed.
 void delivery_init(struct delivery *d, struct routes *routes);
+void delivery_finish(struct delivery *d);
 /// `source` publishes, whose client is `publisher`. False: nobody is to get it; it must be refused.
 bool delivery_publish(struct delivery *d, const void *publisher,
 	const struct router_endpoint *source, const char *topic);

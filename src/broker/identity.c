@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/identity.h"
 
-#include "devices/certificates.h"
+#include "base/digest.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
 
 static bool is_password(const struct router_table *table, const char *password)
 {
-	char hex[CERTIFICATE_SHA256_SIZE];
+	char hex[LM_SHA256_HEX + 1];
 
-	return password && table->connector.password_sha256 &&
-	       certificate_hash(lm_str(password), hex) &&
-	       CRYPTO_memcmp(hex, table->connector.password_sha256, LM_SHA256_HEX) == 0;
+	if (!password || !table->connector.password_sha256)
+		return false;
+	lm_sha256_hex(lm_str(password), hex);
+	return CRYPTO_memcmp(hex, table->connector.password_sha256, LM_SHA256_HEX) == 0;
 }
 
 static bool has_certificate(const struct router_endpoint *endpoint, const char *certificate)

@@ -38,6 +38,7 @@ struct plugin {
 	mosquitto_plugin_id_t *id;
 	char *table_path;
 	struct routes *routes;
+	const struct router_endpoint *cloud_endpoint, *shadow_endpoint; ///< Of `routes`.
 	struct local_clients *clients;
 	struct delivery delivery;
 	struct report report;
@@ -66,6 +67,15 @@ static lm_rc read_router_table(const char *path, struct router_table *ret, struc
 		return rc;
 	rc = router_table_read(lm_buf_str(&text), ret, err);
 	return rc == LM_OK ? rc : lm_wrap(err, "'%s'", path);
+}
+
+/// With `routes`, and whenever there are others.
+static void take_routes(struct plugin *p)
+{
+	delivery_finish(&p->delivery);
+	delivery_init(&p->delivery, p->routes);
+	p->cloud_endpoint = routes_endpoint(p->routes, LM_STR(ENDPOINT_CLOUD));
+	p->shadow_endpoint = routes_endpoint(p->routes, LM_STR(ENDPOINT_SHADOWS));
 }
 
 /// The shadows are of the devices in the table.
@@ -125,7 +135,7 @@ static int on_reload(int event, void *data, void *userdata)
 		report_error("%s; routing as before", err.msg);
 		return MOSQ_ERR_SUCCESS;
 	}
-	delivery_init(&p->delivery, p->routes);
+	take_routes(p);
 	local_clients_set_routes(p->clients, p->routes, kick, p);
 	name_shadows(p);
 	routes_destroy(old);
@@ -219,19 +229,14 @@ static int on_disconnect(int event, void *data, void *userdata)
 
 // Messages.
 
-static bool is_for(const struct plugin *p, const struct route_match *match, const char *target)
-{
-	return route_match_has(match, routes_endpoint(p->routes, lm_str(target)));
-}
-
 /// What is being delivered, to those of its targets that are no clients of the broker. `client_id`:
 /// who published it; NULL: the cloud, to which nothing of its own goes back.
 static void hand_on(
 	struct plugin *p, const char *client_id, const char *topic, struct lm_str payload)
 {
-	if (client_id && is_for(p, &p->delivery.match, ENDPOINT_CLOUD))
+	if (client_id && route_match_has(p->delivery.match, p->cloud_endpoint))
 		(void)cloud_forward(p->cloud, topic, payload);
-	if (p->shadows && is_for(p, &p->delivery.match, ENDPOINT_SHADOWS))
+	if (p->shadows && route_match_has(p->delivery.match, p->shadow_endpoint))
 		shadow_service_request(p->shadows, client_id, lm_str(topic), payload);
 }
 
@@ -340,12 +345,11 @@ static int on_acl_check(int event, void *data, void *userdata)
 /// What a bridge received was not checked before.
 static int route_from_cloud(struct plugin *p, const struct mosquitto_evt_message *e)
 {
-	const struct router_endpoint *cloud = routes_endpoint(p->routes, LM_STR(ENDPOINT_CLOUD));
 	struct lm_str payload = {e->payload, e->payloadlen};
 
 	status_file_touch(p->status_file);
 	if (cloud_receive(p->cloud, e->topic, payload) == CLOUD_ROUTE &&
-		delivery_publish(&p->delivery, e->client, cloud, e->topic)) {
+		delivery_publish(&p->delivery, e->client, p->cloud_endpoint, e->topic)) {
 		p->counts.routed++;
 		hand_on(p, NULL, e->topic, payload);
 		return MOSQ_ERR_SUCCESS;
@@ -410,12 +414,9 @@ static void publish_shadow_reply(void *ctx, const char *topic, struct lm_str pay
 		report_refusal(&p->report, "shadow reply", LM_STR(ENDPOINT_SHADOWS), lm_str(topic),
 			"it is too large or memory is out");
 
-	const struct router_endpoint *service =
-		routes_endpoint(p->routes, LM_STR(ENDPOINT_SHADOWS));
-	struct route_match match = {.n = 0};
-	if (service)
-		routes_match(p->routes, service, lm_str(topic), &match);
-	if (is_for(p, &match, ENDPOINT_CLOUD))
+	struct route_match match;
+	routes_match(p->routes, p->shadow_endpoint, lm_str(topic), &match);
+	if (route_match_has(&match, p->cloud_endpoint))
 		(void)cloud_forward(p->cloud, topic, payload);
 }
 
@@ -550,6 +551,7 @@ static void plugin_destroy(struct plugin *p)
 	(void)signal(SIGURG, SIG_DFL);
 	(void)signal(SIGPROF, SIG_DFL);
 	local_clients_destroy(p->clients);
+	delivery_finish(&p->delivery);
 	routes_destroy(p->routes);
 	status_file_close(p->status_file);
 	free(p->table_path);
@@ -634,7 +636,7 @@ static lm_rc plugin_open(
 	if (rc != LM_OK)
 		return rc;
 	p->clients = local_clients_create(p->routes);
-	delivery_init(&p->delivery, p->routes);
+	take_routes(p);
 	open_shadows(p, plugin_option(options, n, "shadows"));
 	open_cloud(p, plugin_option(options, n, "shadows"));
 	name_shadows(p);

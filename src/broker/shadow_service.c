@@ -52,11 +52,12 @@ struct shadow_turn {
 	size_t pending_n, pending_size;
 	struct shadow_message *messages;
 	size_t messages_n, messages_size;
-	size_t bytes; ///< Of the messages.
-	bool begun;   ///< A transaction.
-	bool failed;  ///< Something in it; `why` says what.
-	bool wrote;   ///< Something that must get to the disk.
-	bool synced;  ///< The synchronisation wrote something.
+	size_t bytes;         ///< Of the messages.
+	bool begun;           ///< A transaction.
+	bool failed;          ///< Something in it; `why` says what.
+	bool wrote;           ///< Something that must get to the disk.
+	bool synced;          ///< The synchronisation wrote something.
+	uint64_t transaction; ///< Its number, once it has begun.
 	struct lm_err why;
 };
 
@@ -74,6 +75,7 @@ struct shadow_service {
 	size_t things_n;
 
 	struct shadow_turn turn;
+	uint64_t transactions;
 
 	background_function *wake; ///< NULL: commits are waited for.
 	void *wake_ctx;
@@ -190,6 +192,7 @@ static bool begin_turn(struct shadow_service *s)
 		return false;
 	}
 	s->turn.begun = true;
+	s->turn.transaction = ++s->transactions;
 	return true;
 }
 
@@ -441,14 +444,6 @@ static void report_rejection(
 		&s->report, kind, lm_str(p->client ? p->client : ""), lm_str(p->thing), text);
 }
 
-bool shadow_service_is_request(struct lm_str topic)
-{
-	struct lm_str thing;
-	enum shadow_operation operation;
-
-	return shadow_topic_read(topic, &thing, &operation);
-}
-
 /// Carries a request out, or rejects it, in the transaction of the turn.
 static void answer_request(
 	struct shadow_service *s, const struct shadow_waiting *w, bool over_limit)
@@ -592,7 +587,7 @@ static void publish_turn(struct shadow_service *s, struct shadow_turn *done)
 	if (turn.failed) {
 		reject_all(s, &turn);
 		if (turn.synced && s->observer.lost)
-			s->observer.lost(s->observer.ctx);
+			s->observer.lost(s->observer.ctx, turn.transaction);
 		return;
 	}
 	for (size_t i = 0; i < turn.pending_n; i++) {
@@ -604,6 +599,8 @@ static void publish_turn(struct shadow_service *s, struct shadow_turn *done)
 		free(lm_take(s->error));
 	}
 	publish_messages(s, &turn);
+	if (turn.synced && s->observer.stored)
+		s->observer.stored(s->observer.ctx, turn.transaction);
 	report_changes(s, &turn);
 }
 
@@ -730,7 +727,7 @@ lm_rc shadow_service_read_sync(
 }
 
 lm_rc shadow_service_put_sync(struct shadow_service *s, const char *thing,
-	const struct shadow_sync *sync, struct lm_err *err)
+	const struct shadow_sync *sync, uint64_t *ret_transaction, struct lm_err *err)
 {
 	lm_rc rc = use_turn(s, err);
 	struct lm_err why = {0};
@@ -738,6 +735,7 @@ lm_rc shadow_service_put_sync(struct shadow_service *s, const char *thing,
 	if (rc)
 		return rc;
 	s->turn.synced = s->turn.wrote = true;
+	*ret_transaction = s->turn.transaction;
 	if (shadow_store_put_sync(s->store, thing, sync, &why) == LM_OK)
 		return LM_OK;
 	fail_turn(s, &why);

@@ -38,8 +38,6 @@ void shadow_service_close(struct shadow_service *s);
 
 /// The things of the group; requests for others are rejected with 404. Copies the names.
 void shadow_service_set_things(struct shadow_service *s, const char *const *names, size_t n);
-/// Whether it is $aws/things/<thing>/shadow/{get,update,delete}.
-bool shadow_service_is_request(struct lm_str topic);
 /// Takes a request that a subscription allowed to reach GGShadowService; other topics are ignored.
 /// `client` is the connection it came from, of which at most LIMIT_SHADOW_IN_FLIGHT for one thing
 /// wait for a reply; NULL: no limit.
@@ -64,9 +62,11 @@ struct shadow_observer {
 	/// After a commit: a request (not shadow_service_merge) changed or deleted the shadow of
 	/// that thing. Once for each thing and commit. May call what follows below.
 	void (*changed)(void *ctx, const char *thing);
-	/// The commit failed: what shadow_service_merge and shadow_service_put_sync wrote in that
-	/// turn is lost.
-	void (*lost)(void *ctx);
+	/// What shadow_service_merge and shadow_service_put_sync wrote in that transaction is on
+	/// disk.
+	void (*stored)(void *ctx, uint64_t transaction);
+	/// The commit failed: it is lost.
+	void (*lost)(void *ctx, uint64_t transaction);
 	void *ctx;
 };
 
@@ -78,8 +78,9 @@ lm_rc shadow_service_read(struct shadow_service *s, const char *thing, struct sh
 	struct lm_err *err);
 lm_rc shadow_service_read_sync(
 	struct shadow_service *s, const char *thing, struct shadow_sync *ret, struct lm_err *err);
+/// `*ret_transaction`: see struct shadow_observer.
 lm_rc shadow_service_put_sync(struct shadow_service *s, const char *thing,
-	const struct shadow_sync *sync, struct lm_err *err);
+	const struct shadow_sync *sync, uint64_t *ret_transaction, struct lm_err *err);
 /// Changes a shadow as the cloud wants it: `patch` is merged as an update's `state` is (nulls
 /// delete); NULL deletes the shadow. Clients get what they would get of an update by somebody else:
 /// …/update/accepted, delta and documents; …/delete/accepted. `*ret_version` is the new version, or

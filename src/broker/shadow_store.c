@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 enum {
-	SCHEMA = 1,
+	SCHEMA = 2,
 	BUSY_MS = 2000, ///< For the broker that this one replaces to exit.
 	/// Seconds: September 2026. A device whose clock is not set yet counts from here.
 	NO_EARLIER = 1790000000,
@@ -27,10 +27,10 @@ static const char *const sql[STATEMENTS] = {
 	[GET] = "SELECT version, document FROM shadows WHERE thing = ?1",
 	[PUT] = "INSERT INTO shadows (thing, version, document) VALUES (?1, ?2, ?3)"
 		" ON CONFLICT (thing) DO UPDATE SET version = ?2, document = ?3",
-	[GET_SYNC] = "SELECT cloud_version, local_version, state FROM sync WHERE thing = ?1",
-	[PUT_SYNC] = "INSERT INTO sync (thing, cloud_version, local_version, state)"
-		     " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (thing) DO UPDATE"
-		     " SET cloud_version = ?2, local_version = ?3, state = ?4",
+	[GET_SYNC] = "SELECT cloud_version, local_version, state, sent FROM sync WHERE thing = ?1",
+	[PUT_SYNC] = "INSERT INTO sync (thing, cloud_version, local_version, state, sent)"
+		     " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thing) DO UPDATE"
+		     " SET cloud_version = ?2, local_version = ?3, state = ?4, sent = ?5",
 };
 
 struct shadow_store {
@@ -49,6 +49,7 @@ struct shadow_store {
 void shadow_sync_finish(struct shadow_sync *sync)
 {
 	json_decref(sync->state);
+	json_decref(sync->sent);
 	*sync = (struct shadow_sync){0};
 }
 
@@ -156,7 +157,7 @@ static lm_rc make_tables(struct shadow_store *s, uint64_t first_version, struct 
 		" document TEXT);" // null: deleted
 		"CREATE TABLE sync (thing TEXT PRIMARY KEY NOT NULL, cloud_version INTEGER NOT "
 		"NULL,"
-		" local_version INTEGER NOT NULL, state TEXT);"
+		" local_version INTEGER NOT NULL, state TEXT, sent TEXT);" // '': a deletion
 		"CREATE TABLE start (first_version INTEGER NOT NULL);"
 		"INSERT INTO start VALUES (%llu);"
 		"PRAGMA user_version = %d;"
@@ -166,6 +167,21 @@ static lm_rc make_tables(struct shadow_store *s, uint64_t first_version, struct 
 	lm_rc rc = run_sql(s, text, "create the tables", err);
 
 	if (rc) // it has some, but not ours
+		s->damaged = s->damaged || sqlite3_errcode(s->db) == SQLITE_ERROR;
+	return rc;
+}
+
+/// Of an earlier version of Lighterman: one that is killed meanwhile finds what it was.
+static lm_rc extend_tables(struct shadow_store *s, struct lm_err *err)
+{
+	lm_rc rc = run_sql(s,
+		"BEGIN;"
+		"ALTER TABLE sync ADD COLUMN sent TEXT;"
+		"PRAGMA user_version = 2;"
+		"COMMIT",
+		"extend the tables", err);
+
+	if (rc) // see make_tables
 		s->damaged = s->damaged || sqlite3_errcode(s->db) == SQLITE_ERROR;
 	return rc;
 }
@@ -287,6 +303,8 @@ static lm_rc open_database(struct shadow_store *s, struct lm_err *err)
 		rc = query_number(s, "PRAGMA user_version", &version, "open", err);
 	if (!rc && version == 0)
 		rc = make_tables(s, choose_first_version(s->path), err);
+	else if (!rc && version == 1)
+		rc = extend_tables(s, err);
 	if (!rc)
 		rc = prepare(s, err);
 	if (!rc)
@@ -513,6 +531,14 @@ lm_rc shadow_store_put(struct shadow_store *s, const char *thing, const struct s
 	return rc ? lm_wrap(err, "shadow of '%s'", thing) : LM_OK;
 }
 
+/// Null, or an empty text: NULL. False: it cannot be read.
+static bool read_state(sqlite3_stmt *row, int column, json_t **ret)
+{
+	struct lm_str text = column_text(row, column);
+
+	return text.n == 0 || json_parse(text, ret, NULL) == LM_OK;
+}
+
 lm_rc shadow_store_get_sync(
 	struct shadow_store *s, const char *thing, struct shadow_sync *ret, struct lm_err *err)
 {
@@ -524,9 +550,9 @@ lm_rc shadow_store_get_sync(
 	if (!rc && found) {
 		sync.cloud_version = column_version(row, 0);
 		sync.local_version = column_version(row, 1);
-		if (sqlite3_column_type(row, 2) != SQLITE_NULL &&
-			json_parse(column_text(row, 2), &sync.state, NULL) != LM_OK)
-			sync = (struct shadow_sync){0};
+		sync.is_sent = sqlite3_column_type(row, 3) != SQLITE_NULL;
+		if (!read_state(row, 2, &sync.state) || !read_state(row, 3, &sync.sent))
+			shadow_sync_finish(&sync);
 	}
 	finish_row(s, GET_SYNC);
 	if (rc)
@@ -539,9 +565,11 @@ lm_rc shadow_store_put_sync(struct shadow_store *s, const char *thing,
 	const struct shadow_sync *sync, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_SHADOW_REPLY);
+	lm_auto_buf struct lm_buf sent = LM_BUF(LIMIT_SHADOW_REPLY);
 	sqlite3_stmt *row = s->statements[PUT_SYNC];
 
-	if (sync->state && !json_write(sync->state, &text))
+	if ((sync->state && !json_write(sync->state, &text)) ||
+		(sync->sent && !json_write(sync->sent, &sent)))
 		return lm_fail(
 			err, LM_E_TOO_LARGE, 0, "shadow of '%s': its state is too large", thing);
 	bind_text(s, PUT_SYNC, 1, lm_str(thing));
@@ -549,6 +577,8 @@ lm_rc shadow_store_put_sync(struct shadow_store *s, const char *thing,
 	(void)sqlite3_bind_int64(row, 3, (sqlite3_int64)sync->local_version);
 	if (sync->state)
 		bind_text(s, PUT_SYNC, 4, lm_buf_str(&text));
+	if (sync->is_sent)
+		bind_text(s, PUT_SYNC, 5, sync->sent ? lm_buf_str(&sent) : LM_STR(""));
 	lm_rc rc = step(s, PUT_SYNC, "write", err);
 	return rc ? lm_wrap(err, "shadow of '%s'", thing) : LM_OK;
 }

@@ -27,6 +27,8 @@ struct shadow_sync {
 				///< all of ours.
 	json_t *state; ///< {"desired":…,"reported":…}, as both had it; NULL: it was deleted on both
 		       ///< sides.
+	bool is_sent; ///< Since then the cloud was asked for `sent`, and has not replied.
+	json_t *sent; ///< As `state`; NULL: for a deletion, or nothing was.
 };
 
 void shadow_sync_finish(struct shadow_sync *sync);

@@ -13,6 +13,7 @@
 struct action {
 	struct follow_texts texts;
 	const char *noun; ///< "deployment": "the deployment failed".
+	const char *of;   ///< "the deployment of generation 3"; NULL: "of".
 	const char *done; ///< "deployed": "deployed generation 3 in 4.2 s". NULL: see `finished`.
 	const char *started, *finished; ///< Used in place of that.
 };
@@ -39,8 +40,9 @@ static void print_done(const struct call *call, const struct action *action, con
 			(long long)json_integer_value(generation),
 			format_duration(json_integer_value(ms), duration));
 	else if (!message && action->started && call->no_wait && json_is_integer(generation))
-		(void)fprintf(call->out, "the %s of generation %lld %s\n", action->noun,
-			(long long)json_integer_value(generation), action->started);
+		(void)fprintf(call->out, "the %s %s generation %lld %s\n", action->noun,
+			action->of ? action->of : "of", (long long)json_integer_value(generation),
+			action->started);
 	else if (!message)
 		(void)fprintf(call->out, "%s\n", action->finished);
 	if (message) {
@@ -63,8 +65,8 @@ static void print_failed(
 		return;
 	(void)fputs("lighterman: ", call->err);
 	if (json_is_integer(generation))
-		(void)fprintf(call->err, "the %s of generation %lld failed%s%s: ", action->noun,
-			(long long)json_integer_value(generation),
+		(void)fprintf(call->err, "the %s %s generation %lld failed%s%s: ", action->noun,
+			action->of ? action->of : "of", (long long)json_integer_value(generation),
 			answer->failed_stage ? " in " : "",
 			answer->failed_stage ? answer->failed_stage : "");
 	else if (!*message)
@@ -103,11 +105,35 @@ int cmd_deploy(const struct call *call)
 		.finished = "deployed",
 	};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	int status;
 
-	if (!group_file_load(call, &text))
-		return EXIT_INVALID;
+	if (!group_file_load(call, &text, &status))
+		return status;
 	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b}", "command", "deploy", "group",
 		text.data, text.len, "wait", !call->no_wait);
+	return run_action(call, &action, request);
+}
+
+int cmd_rollback(const struct call *call)
+{
+	static const struct action action = {
+		.texts = {.source = "lighterman",
+			.doing = "rolling back to",
+			.interrupted = "the rollback continues; see `lighterman status`"},
+		.noun = "rollback",
+		.of = "to",
+		.done = "rolled back to",
+		.started = "has started; see `lighterman status`",
+		.finished = "rolled back",
+	};
+	uint64_t generation = 0;
+
+	if (call->argument &&
+		(!lm_str_to_u64(lm_str(call->argument), INT32_MAX, &generation) || generation == 0))
+		return output_fail(call, EXIT_USAGE,
+			"GENERATION must be a number; `lighterman history` lists the generations");
+	lm_auto_json json_t *request = json_pack("{s:s, s:I, s:b}", "command", "rollback",
+		"generation", (json_int_t)generation, "wait", !call->no_wait);
 	return run_action(call, &action, request);
 }
 

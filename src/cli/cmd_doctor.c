@@ -13,9 +13,12 @@
 #include "cli/terminal.h"
 #include "config/definition.h"
 #include "config/host_file.h"
+#include "deploy/destination.h"
 #include "deploy/handover.h"
 #include "deploy/launch.h"
+#include "deploy/state_format.h"
 #include "sys/process.h"
+#include "sys/record.h"
 #include "sys/wait.h"
 
 #include <errno.h>
@@ -189,8 +192,10 @@ static void check_deployed(struct doctor *d)
 		check_skip(&d->report.found, no_host);
 		return;
 	}
-	path = lm_path_join(d->host.state_directory, "application/current/definition.json");
-	lm_rc rc = lm_file_read(path, &text, &err);
+	path = lm_path_join(d->host.state_directory, "application/current");
+	lm_auto_close int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_rc rc = folder < 0 ? lm_fail(&err, lm_rc_of_errno(errno), errno, "open '%s': %m", path)
+			      : record_read(folder, "definition.json", &text, &err);
 	if (rc == LM_E_NOT_FOUND)
 		check_skip(&d->report.found, "no group file given, and nothing deployed");
 	else if (rc)
@@ -208,6 +213,9 @@ static void check_group_file(struct doctor *d)
 		check_deployed(d);
 		return;
 	}
+	if (!d->input_rc)
+		d->input_rc = group_file_complete(d->call,
+			d->has_host ? d->host.state_directory : NULL, &d->input, &d->input_err);
 	if (d->input_rc) {
 		d->group_is_invalid = true;
 		check_problem(&d->report.found, d->input_err.msg, NULL);
@@ -428,10 +436,15 @@ static void check_state(struct doctor *d)
 {
 	const char *path = d->host.state_directory;
 	static const char fix[] = "free up space there, or set stateDirectory in the host file";
+	struct lm_err err = {LM_OK};
 	struct statvfs fs;
 
 	if (!d->has_host) {
 		check_skip(&d->report.found, "not checked: the host file is invalid");
+		return;
+	}
+	if (state_format_check(path, &err) != LM_OK) {
+		check_problem(&d->report.found, err.msg, STATE_FORMAT_FIX);
 		return;
 	}
 	if (!check_writable(d, path, fix))
@@ -550,6 +563,7 @@ static const struct {
 	{"compose file", NULL},
 	{"compose syntax", NULL},
 	{"compose requirements", NULL},
+	{"policies", NULL},
 	{"secrets", NULL},
 	{"registries", NULL},
 	{"broker", check_brokers},
@@ -744,6 +758,17 @@ static void report_end(struct doctor *d, lm_rc rc, int status, struct lm_err *er
 		"and executable by everyone");
 }
 
+/// The destination of a compose file that has none of its own is made by its first deployment, and
+/// without it most cannot be checked. If that fails, the check of the destination says so.
+static void make_destination(const struct doctor *d)
+{
+	struct lm_err ignored;
+
+	if (d->group && d->has_user && geteuid() == 0)
+		(void)!destination_make(
+			&d->host, d->group->connector.destination, &d->user, &ignored);
+}
+
 static lm_rc check_with_worker(struct doctor *d, struct lm_err *err)
 {
 	lm_auto_free char *program = NULL;
@@ -752,6 +777,7 @@ static lm_rc check_with_worker(struct doctor *d, struct lm_err *err)
 	if (!d->has_host)
 		return LM_OK; // there is nothing to check
 	(void)signal(SIGPIPE, SIG_IGN);
+	make_destination(d);
 	lm_rc rc = launch_find_worker(&program, err);
 	if (!rc)
 		rc = run_worker(d, program, &status, err);

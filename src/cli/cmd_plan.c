@@ -245,6 +245,28 @@ static void add_sum(const json_t *plan, struct lm_buf *out)
 	(void)lm_buf_putc(out, '\n');
 }
 
+/// Images that no generation needs any more, and that would go to make space.
+static void add_removed(const json_t *removed, struct lm_buf *out)
+{
+	size_t i;
+	json_t *image;
+
+	json_array_foreach(removed, i, image)
+	{
+		uint64_t bytes = 0;
+		char text[FORMAT_SIZE];
+
+		render_label(out, i == 0 ? "would remove" : "");
+		if (json_is_string(json_object_get(image, "image")))
+			render_member(out, image, "image", "");
+		else
+			render_member(out, image, "id", "image ");
+		if (plan_get_bytes(image, "bytes", &bytes))
+			(void)lm_buf_printf(out, ", %s", format_bytes(bytes, text));
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
 static void add_disk(const json_t *disk, struct lm_buf *out)
 {
 	uint64_t needed = 0, free_bytes = 0, reserve = 0;
@@ -267,6 +289,7 @@ static void add_disk(const json_t *disk, struct lm_buf *out)
 	if (json_is_false(enough))
 		(void)lm_buf_puts(out, ": not enough, free up space there");
 	(void)lm_buf_putc(out, '\n');
+	add_removed(json_object_get(disk, "removed"), out);
 }
 
 /// "2 client devices, 5 subscriptions: local broker on port 8883, discovery on ports 8443, 443"
@@ -359,9 +382,10 @@ int cmd_plan(const struct call *call)
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	lm_auto(answer_finish) struct answer answer = {0};
 	struct lm_err why = {0};
+	int status;
 
-	if (!group_file_load(call, &text))
-		return EXIT_INVALID;
+	if (!group_file_load(call, &text, &status))
+		return status;
 	lm_auto_json json_t *request =
 		json_pack("{s:s, s:s%}", "command", "plan", "group", text.data, text.len);
 	if (follow_run(call, &texts, request, &answer, &why))

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "cli/client.h"
+#include "cli/cmd_verify.h"
 #include "cli/output.h"
 #include "cli/render.h"
 
@@ -126,6 +127,88 @@ static void add_last_deployment(const json_t *status, int64_t now_ms, struct lm_
 	(void)lm_buf_putc(out, '\n');
 }
 
+static void add_probation(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *probation = json_object_get(status, "probation");
+	const json_t *until = json_object_get(probation, "until_ms");
+	char time[FORMAT_SIZE], left[FORMAT_SIZE];
+
+	if (!json_is_object(probation))
+		return;
+	render_label(out, "probation");
+	status_add_number(out, probation, "generation", "generation ");
+	if (json_get_bool(probation, "failed", false))
+		(void)lm_buf_puts(out, ": failed, but there is no generation to go back to");
+	else if (json_is_integer(until))
+		(void)lm_buf_printf(out, ", until %s, for %s",
+			format_time(json_integer_value(until), time),
+			format_age((json_integer_value(until) - now_ms) / 1000, left));
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_rollback(const json_t *status, struct lm_buf *out)
+{
+	const json_t *rollback = json_object_get(status, "rollback");
+
+	if (!json_is_object(rollback))
+		return;
+	render_label(out, "rollback");
+	status_add_number(out, rollback, "from", "from generation ");
+	status_add_number(out, rollback, "to", " to generation ");
+	render_member(out, rollback, "why", ": ");
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_quarantine(const json_t *status, struct lm_buf *out)
+{
+	size_t i;
+	json_t *entry;
+	char time[FORMAT_SIZE];
+
+	json_array_foreach(json_object_get(status, "quarantine"), i, entry)
+	{
+		const json_t *at = json_object_get(entry, "at_ms");
+
+		render_label(out, i == 0 ? "quarantine" : "");
+		status_add_number(out, entry, "generation", "generation ");
+		if (json_is_integer(at))
+			(void)lm_buf_printf(
+				out, ", since %s", format_time(json_integer_value(at), time));
+		render_member(out, entry, "reason", ": ");
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
+/// Silent while nothing is wrong and none is in progress.
+static void add_verification(const json_t *status, struct lm_buf *out)
+{
+	const json_t *verification = json_object_get(status, "verification");
+	const json_t *bad = json_object_get(verification, "bad");
+	const char *state = json_get_text(verification, "state");
+	bool is_under_way = state && strcmp(state, "idle") != 0;
+	size_t i;
+	json_t *image;
+
+	if (is_under_way) {
+		render_label(out, "images");
+		(void)lm_buf_puts(out, "verification ");
+		render_sanitized(out, state);
+		status_add_number(out, verification, "done", ": ");
+		status_add_number(out, verification, "of", " of ");
+		(void)lm_buf_putc(out, '\n');
+	}
+	json_array_foreach(bad, i, image)
+	{
+		lm_auto_free char *line = verify_render_image(image);
+
+		if (!line)
+			continue;
+		render_label(out, i == 0 && !is_under_way ? "images" : "");
+		render_sanitized(out, line);
+		(void)lm_buf_putc(out, '\n');
+	}
+}
+
 static void status_add_brokers(const json_t *status, struct lm_buf *out)
 {
 	const json_t *brokers = json_object_get(status, "brokers");
@@ -191,6 +274,11 @@ static void add_bridge(struct lm_buf *out, const json_t *cloud)
 		(void)lm_buf_puts(out, "no message received yet");
 	status_add_number(out, cloud, "sent", "; messages sent: ");
 	status_add_number(out, cloud, "received", ", received: ");
+	if (json_get_int(cloud, "refused", 0) > 0)
+		status_add_number(out, cloud, "refused", ", refused: ");
+	if (json_get_int(cloud, "sync_failing", 0) > 0)
+		status_add_number(out, cloud, "sync_failing",
+			"; shadows whose synchronization fails (see the broker's log): ");
 	(void)lm_buf_putc(out, '\n');
 }
 
@@ -372,13 +460,51 @@ static void add_loops(const json_t *status, int64_t now_ms, struct lm_buf *out)
 		add_loop(json_array_get(containers, i), now_ms, out);
 }
 
+/// "web: is unhealthy; restarting it in 20 s; restarts: 3, the last 2 min ago"
+static void add_unhealthy_service(const json_t *entry, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *retry = json_object_get(entry, "retry_ms");
+	const json_t *last = json_object_get(entry, "last_ms");
+	bool is_due = json_is_integer(retry), has_failed = json_get_text(entry, "error") != NULL;
+	char text[FORMAT_SIZE];
+
+	render_label(out, is_due || has_failed ? "unhealthy" : "restarted");
+	render_member(out, entry, "service", "");
+	if (has_failed)
+		render_member(out, entry, "error", ": could not be restarted: ");
+	else
+		(void)lm_buf_puts(out, is_due ? ": is unhealthy" : ": was unhealthy");
+	if (is_due)
+		(void)lm_buf_printf(out, "; %s in %s",
+			has_failed ? "trying again" : "restarting it",
+			format_age((json_integer_value(retry) + 999) / 1000, text));
+	status_add_number(out, entry, "restarts", "; restarts: ");
+	if (json_is_integer(last))
+		(void)lm_buf_printf(
+			out, ", the last %s", format_ago(json_integer_value(last), now_ms, text));
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_unhealthy_services(const json_t *status, int64_t now_ms, struct lm_buf *out)
+{
+	const json_t *list = json_object_get(status, "unhealthy_restarts");
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		add_unhealthy_service(json_array_get(list, i), now_ms, out);
+}
+
 void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 {
 	add_state(status, out);
 	add_task(status, out);
 	add_loops(status, now_ms, out);
+	add_unhealthy_services(status, now_ms, out);
 	add_deployment(status, out);
 	add_last_deployment(status, now_ms, out);
+	add_rollback(status, out);
+	add_probation(status, now_ms, out);
+	add_quarantine(status, out);
+	add_verification(status, out);
 	status_add_brokers(status, out);
 	status_add_devices(status, out);
 	render_label(out, "lightermand");

@@ -38,7 +38,7 @@ static json_t *connector_to_json(const struct group *group)
 	json_object_set_new(summary, "id", json_string(def->id));
 	json_object_set_new(summary, "version", json_integer(def->version));
 	json_object_set_new(summary, "region", json_string(def->region));
-	json_object_set_new(summary, "bucket", json_string(def->bucket));
+	json_object_set_new(summary, "bucket", validate_text_or_null(def->bucket));
 	json_object_set_new(summary, "key", json_string(def->key));
 	json_object_set_new(summary, "object_version", validate_text_or_null(def->object_version));
 	json_object_set_new(summary, "destination", json_string(def->destination));
@@ -92,7 +92,8 @@ int cmd_validate(const struct call *call)
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct lm_err why = {0};
 
-	if (group_file_read(call->argument, &text, &why))
+	if (group_file_read(call->argument, &text, &why) ||
+		group_file_complete(call, NULL, &text, &why))
 		validation_errors_add(&errors, NULL, NULL, NULL, "%s", why.msg);
 	else if (definition_parse(lm_buf_str(&text), &errors, &group, &why))
 		group = NULL; // the errors say why

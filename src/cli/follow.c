@@ -25,6 +25,7 @@ struct follow {
 	struct progress *progress;
 	struct terminal_style style;
 	uint64_t drawn_ms;
+	unsigned begun; ///< Generations: a second one means that the first is rolled back.
 };
 
 static void write_out(const struct follow *f, const struct lm_buf *text)
@@ -109,13 +110,26 @@ static void take_plan(struct follow *f, json_t *part)
 		(void)json_array_append(f->answer->plan, part);
 }
 
+/// What is under way is not kept.
+static void take_verified(struct follow *f, json_t *verify)
+{
+	lm_auto_free char *line = f->texts->image ? f->texts->image(verify) : NULL;
+
+	if (!line)
+		return;
+	if (json_array_size(f->answer->verified) < LIMIT_LOCAL_IMAGES)
+		(void)json_array_append(f->answer->verified, verify);
+	follow_print_line(f, f->call->out, "", line);
+}
+
 static void take_generation(struct follow *f, int64_t generation)
 {
+	const char *doing = f->begun++ > 0 ? "rolling back to" : f->texts->doing;
 	lm_auto_free char *text = NULL;
 
 	if (!f->texts->doing || f->call->no_wait)
 		return;
-	text = lm_xasprintf("%s generation %lld", f->texts->doing, (long long)generation);
+	text = lm_xasprintf("%s generation %lld", doing, (long long)generation);
 	follow_print_line(f, f->call->out, "", text);
 }
 
@@ -126,6 +140,7 @@ static void follow_take_line(struct follow *f, const json_t *line)
 	json_t *fault = json_object_get(line, "fault");
 	json_t *generation = json_object_get(line, "generation");
 	json_t *plan = json_object_get(line, "plan");
+	json_t *verify = json_object_get(line, "verify");
 
 	if (event)
 		follow_take_progress(f, event);
@@ -133,6 +148,8 @@ static void follow_take_line(struct follow *f, const json_t *line)
 		take_fault(f, fault);
 	else if (plan)
 		take_plan(f, plan);
+	else if (verify)
+		take_verified(f, verify);
 	else if (json_is_integer(generation))
 		take_generation(f, json_integer_value(generation));
 	else
@@ -217,6 +234,7 @@ lm_rc follow_run(const struct call *call, const struct follow_texts *texts, cons
 		.warnings = json_array(),
 		.stages = json_incref(progress_stages(progress)),
 		.plan = json_array(),
+		.verified = json_array(),
 		.exit_status = EXIT_FAILED,
 	};
 	struct follow f = {.call = call,
@@ -240,6 +258,7 @@ void answer_finish(struct answer *answer)
 	json_decref(answer->warnings);
 	json_decref(answer->stages);
 	json_decref(answer->plan);
+	json_decref(answer->verified);
 	free(answer->failed_stage);
 	*answer = (struct answer){0};
 }

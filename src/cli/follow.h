@@ -14,13 +14,16 @@ struct answer {
 	json_t *warnings;   ///< Sentences.
 	json_t *stages;     ///< [{"stage","ms"},…]
 	json_t *plan;       ///< The `plan` objects.
+	json_t *verified;   ///< The `verify` objects of images that were read.
 	char *failed_stage; ///< Or NULL.
 	int exit_status;    ///< What lightermand, or a failure to reach it, asks for.
 };
 
 struct follow_texts {
-	const char *source;      ///< In front of errors and warnings: the file, or "lighterman".
-	const char *doing;       ///< "deploying": "deploying generation 3". NULL: not shown.
+	const char *source; ///< In front of errors and warnings: the file, or "lighterman".
+	const char *doing;  ///< "deploying": "deploying generation 3". NULL: not shown.
+	/// The line for a `verify` object, which the caller frees, or NULL. NULL: none is shown.
+	char *(*image)(const json_t *verify);
 	const char *interrupted; ///< The error if a signal comes.
 	bool quiet;              ///< Stages are shown as they pass, and leave nothing behind.
 };

@@ -6,10 +6,13 @@
 #include "cli/cmd_deploy.h"
 #include "cli/cmd_device.h"
 #include "cli/cmd_doctor.h"
+#include "cli/cmd_history.h"
+#include "cli/cmd_import.h"
 #include "cli/cmd_logs.h"
 #include "cli/cmd_plan.h"
 #include "cli/cmd_status.h"
 #include "cli/cmd_validate.h"
+#include "cli/cmd_verify.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -17,17 +20,22 @@
 static int run_help(const struct call *call);
 
 static const struct command COMMANDS[] = {
-	{"validate", "FILE", OPTION_JSON, "check a group file",
+	{"validate", "FILE", OPTION_COMPOSE | OPTION_JSON, "check a group file",
 		"Check a group file (\"-\": standard input) and print each validation error on "
 		"its\n"
-		"own line. Works without lightermand.",
+		"own line. Works without lightermand. Of a compose file, only whether it can be\n"
+		"deployed without a group file is checked; `lighterman plan` checks the rest.",
 		cmd_validate},
-	{"deploy", "FILE", OPTION_NO_WAIT | OPTION_JSON, "deploy a group file",
+	{"deploy", "FILE", OPTION_COMPOSE | OPTION_NO_WAIT | OPTION_JSON,
+		"deploy a group file or a compose file",
 		"Send a group file (\"-\": standard input) to lightermand and show the progress "
 		"of\n"
-		"the deployment until it finishes. Ctrl-C leaves the deployment running.",
+		"the deployment until it finishes. Ctrl-C leaves the deployment running.\n"
+		"FILE can also be a compose file, or its https:// address: it is deployed as it\n"
+		"is, succeeds once it is healthy, and is rolled back if it fails. Relative paths\n"
+		"in it start from --destination, where a copy of the file is put.",
 		cmd_deploy},
-	{"plan", "FILE", OPTION_JSON, "show what a deployment would do",
+	{"plan", "FILE", OPTION_COMPOSE | OPTION_JSON, "show what a deployment would do",
 		"Show what deploying the group file (\"-\": standard input) would do: the images "
 		"to\n"
 		"pull and their size, the services created, recreated, removed or left alone, and\n"
@@ -38,6 +46,19 @@ static const struct command COMMANDS[] = {
 		"uptime, the outcome of the last deployment, and the brokers. Lists containers in\n"
 		"a crash loop or restart loop.",
 		cmd_status},
+	{"history", NULL, OPTION_JSON, "show the generations that are kept",
+		"Show the generations (deployed definitions) that are kept, newest first: how the\n"
+		"last deployment of each ended, which one is current, last good, on probation or\n"
+		"quarantined and why, and which ones the application can be rolled back to.",
+		cmd_history},
+	{"rollback", "[GENERATION]", OPTION_NO_WAIT | OPTION_JSON,
+		"go back to an earlier generation",
+		"Go back to a generation that was deployed successfully before, from its own\n"
+		"compose file and images, and show the progress until that finishes; without\n"
+		"GENERATION, to the last good one before the current one. The one that is left is\n"
+		"quarantined. Volumes keep their data. See `lighterman history`. Ctrl-C leaves\n"
+		"the rollback running.",
+		cmd_rollback},
 	{"crashes", NULL, OPTION_JSON, "show recent container crashes",
 		"Show the recent crashes of the application's containers, latest first: time,\n"
 		"service, exit code, uptime, number of restarts, and the last lines of the log.",
@@ -46,7 +67,8 @@ static const struct command COMMANDS[] = {
 		"Print the last lines of the connector log. With --follow (-f), keep printing new\n"
 		"lines until Ctrl-C.",
 		cmd_logs},
-	{"doctor", "[FILE]", OPTION_CONFIG | OPTION_JSON, "check that this device can deploy",
+	{"doctor", "[FILE]", OPTION_COMPOSE | OPTION_CONFIG | OPTION_JSON,
+		"check that this device can deploy",
 		"Check everything on this device that a deployment of FILE (a group file) needs,\n"
 		"or, without FILE, the current deployment: user, Docker Engine, docker-compose,\n"
 		"destination, AWS credentials, compose file, secrets, registries, broker, clock,\n"
@@ -65,6 +87,13 @@ static const struct command COMMANDS[] = {
 		cmd_stop},
 	{"start", NULL, OPTION_JSON, "start the application again",
 		"Start the last deployment again after `lighterman stop`.", cmd_start},
+	{"verify", NULL, OPTION_JSON, "check the images on this device for damage",
+		"Read every image of the generations that are kept from the Docker Engine and\n"
+		"compare its layers with the checksums in its configuration. Print one line per\n"
+		"image: ok, damaged, missing, or unreadable, with the reason. The exit status is\n"
+		"1 if one is not ok. Changes nothing. Any other command preempts it.\n"
+		"`lighterman start` then replaces damaged images of the application.",
+		cmd_verify},
 	{"device", "COMMAND", OPTION_CERTIFICATE | OPTION_JSON, "manage client devices",
 		"Manage the client devices, which connect to the local MQTT broker:\n"
 		"  add NAME     make a key and a certificate for a device\n"
@@ -75,6 +104,15 @@ static const struct command COMMANDS[] = {
 		"key, and prints the certificate (PEM). With --certificate, it accepts one that a\n"
 		"CA of the host file's devices.ca issued. \"-\" is standard input.",
 		cmd_device, .second = "NAME"},
+	{"import", "ROOT", OPTION_OUTPUT | OPTION_DRY_RUN | OPTION_FORCE | OPTION_JSON,
+		"take over a Greengrass V1 core",
+		"Write a host file and a group file from ROOT, the root folder of a Greengrass V1\n"
+		"core (usually /greengrass), and from each FILE: saved output of\n"
+		"`aws greengrass get-...-definition-version`, in any order. Without the folder,\n"
+		"only a group file. Print what was taken, what was not, and what to do about it.\n"
+		"Copies no key and no secret, and replaces no file without --force. Works without\n"
+		"lightermand.",
+		cmd_import, .second = "FILE", .many = true},
 	{"help", "[COMMAND]", 0, "show help for a command",
 		"Show what a command does and which options it takes; without COMMAND, list the\n"
 		"commands.",

@@ -33,6 +33,16 @@ static const struct {
 		"with add: sign this certificate signing request"},
 	{"--certificate", 0, OPTION_CERTIFICATE, "FILE", "a path",
 		"with add: accept this certificate"},
+	{"--output", 0, OPTION_OUTPUT, "DIR", "a path",
+		"directory to write to; default: /etc/lighterman"},
+	{"--dry-run", 0, OPTION_DRY_RUN, NULL, NULL, "print the files instead of writing them"},
+	{"--force", 0, OPTION_FORCE, NULL, NULL, "replace files that exist"},
+	{"--destination", 0, OPTION_COMPOSE, "DIR", "a path",
+		"of a compose file: the directory that its relative\n"
+		"                  paths start from; default: one of lightermand's"},
+	{"--user", 0, OPTION_COMPOSE, "USER", "a name or a number",
+		"of a compose file: the user that docker-compose runs\n"
+		"                  as; default: you"},
 	{"--json", 0, OPTION_JSON, NULL, NULL, "print one JSON document and nothing else"},
 	{"--socket", 0, OPTION_ANY, "PATH", "a path", "control socket of lightermand"},
 	{"--help", 'h', OPTION_ANY, NULL, NULL, "show this help (-h)"},
@@ -90,14 +100,33 @@ static lm_rc take_option(
 		return take_lines(value, options, err);
 	if (OPTIONS[row].flag == OPTION_CONFIG)
 		options->call.config = value;
+	else if (strcmp(name, "--output") == 0)
+		options->call.output = value;
 	else if (strcmp(name, "--socket") == 0)
 		options->call.socket_path = value;
 	else if (strcmp(name, "--csr") == 0)
 		options->call.csr = value;
 	else if (strcmp(name, "--certificate") == 0)
 		options->call.certificate = value;
+	else if (strcmp(name, "--destination") == 0)
+		options->call.destination = value;
+	else if (strcmp(name, "--user") == 0)
+		options->call.user = value;
 	options->help |= strcmp(name, "--help") == 0;
 	options->version |= strcmp(name, "--version") == 0;
+	return LM_OK;
+}
+
+/// One of any number; the first is `argument`, too.
+static lm_rc take_one_of_many(const char *word, struct options *options, struct lm_err *err)
+{
+	struct call *call = &options->call;
+
+	if (call->arguments_n == ARGUMENTS_MAX)
+		return lm_fail(err, LM_E_INVALID, 0, "'%s' takes at most %d arguments",
+			options->command->name, ARGUMENTS_MAX);
+	call->arguments[call->arguments_n++] = word;
+	call->argument = call->arguments[0];
 	return LM_OK;
 }
 
@@ -109,6 +138,8 @@ static lm_rc take_argument(const struct command_table *table, const char *word,
 	if (!options->command->argument)
 		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes none",
 			word, options->command->name);
+	if (options->command->many)
+		return take_one_of_many(word, options, err);
 	if (options->call.argument && !options->command->second)
 		return lm_fail(err, LM_E_INVALID, 0, "unexpected argument '%s': '%s' takes one %s",
 			word, options->command->name, options->command->argument);
@@ -212,6 +243,8 @@ lm_rc options_parse(const struct command_table *table, int argc, char *const *ar
 	ret->call.json = flags & OPTION_JSON;
 	ret->call.no_wait = flags & OPTION_NO_WAIT;
 	ret->call.follow = flags & OPTION_FOLLOW;
+	ret->call.dry_run = flags & OPTION_DRY_RUN;
+	ret->call.force = flags & OPTION_FORCE;
 	return check(ret, flags, err);
 }
 
@@ -238,7 +271,7 @@ void options_print_usage(const struct command *command, FILE *to)
 	if (command->argument)
 		(void)fprintf(to, " %s", command->argument);
 	if (command->second)
-		(void)fprintf(to, " [%s]", command->second);
+		(void)fprintf(to, " [%s]%s", command->second, command->many ? "..." : "");
 	for (size_t i = 0; i < OPTIONS_N; i++) {
 		if (OPTIONS[i].flag & shown)
 			(void)fprintf(to, " [%s%s%s%s]", OPTIONS[i].name,

@@ -29,16 +29,28 @@ enum {
 	OPTION_FOLLOW = 8,
 	OPTION_LINES = 16,
 	OPTION_CERTIFICATE = 32, ///< --csr and --certificate.
+	OPTION_OUTPUT = 64,
+	OPTION_DRY_RUN = 128,
+	OPTION_FORCE = 256,
+	OPTION_COMPOSE = 512, ///< --destination and --user.
 };
+
+enum { ARGUMENTS_MAX = 64 };
 
 /// One use of a command. Everything is borrowed.
 struct call {
-	const char *socket_path;       ///< NULL: neither --socket nor LIGHTERMAN_SOCKET.
-	const char *argument;          ///< NULL: none.
-	const char *second;            ///< The argument behind it; NULL: none.
+	const char *socket_path; ///< NULL: neither --socket nor LIGHTERMAN_SOCKET.
+	const char *argument;    ///< NULL: none.
+	const char *second;      ///< The argument behind it; NULL: none.
+	/// All of a command that takes any number of them, `argument` included.
+	const char *arguments[ARGUMENTS_MAX];
+	size_t arguments_n;
 	const char *config;            ///< A host file; NULL: the default one.
+	const char *output;            ///< A directory; NULL: the default one.
 	const char *csr, *certificate; ///< Files; NULL: not given.
-	bool json, no_wait, follow;
+	const char *destination;       ///< Of a compose file; NULL: not given.
+	const char *user;              ///< For its application; NULL: not given.
+	bool json, no_wait, follow, dry_run, force;
 	int lines; ///< -1: not given.
 	FILE *out, *err;
 	int *out_sys; ///< errno of the first failed write to `out`; 0: none.
@@ -52,6 +64,7 @@ struct command {
 	const char *details;                 ///< Whole sentences in lines of at most 80 columns.
 	int (*run)(const struct call *call); ///< Returns the exit status.
 	const char *second;                  ///< A second argument, optional; NULL: none.
+	bool many; ///< `second` stands for up to ARGUMENTS_MAX - 1 arguments.
 };
 
 struct command_table {

@@ -243,6 +243,30 @@ void render_tail(struct lm_buf *out, const char *s, size_t columns)
 	(void)lm_buf_puts(out, (const char *)at);
 }
 
+void render_wrapped(struct lm_buf *out, const char *s, size_t columns, unsigned indent)
+{
+	struct lm_str rest = lm_str(s);
+	size_t at = 0; // the column
+	bool is_first = true;
+
+	while (rest.n > 0) {
+		struct lm_str cut = lm_str_cut(&rest, ' ');
+		lm_auto_free char *word = lm_xmemdup0(cut.p, cut.n);
+		size_t width = render_width(word);
+
+		if (!is_first && at + 1 + width > columns) {
+			(void)lm_buf_printf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (!is_first) {
+			(void)lm_buf_putc(out, ' ');
+			at++;
+		}
+		(void)lm_buf_puts(out, word);
+		at += width;
+		is_first = false;
+	}
+}
+
 void render_padded(struct lm_buf *out, const char *s, size_t columns)
 {
 	(void)lm_buf_puts(out, s);

@@ -37,6 +37,9 @@ size_t render_width(const char *s);
 void render_cut(struct lm_buf *out, const char *s, size_t columns);
 /// The same, but cut on the left: the end of `s` stays, with "…" in front of it.
 void render_tail(struct lm_buf *out, const char *s, size_t columns);
+/// Appends `s` in lines of at most `columns`, broken at blanks; all but the first begin with
+/// `indent` blanks. A word that is wider has a line of its own. No line end follows.
+void render_wrapped(struct lm_buf *out, const char *s, size_t columns, unsigned indent);
 /// Appends `s`, then blanks up to `columns`.
 void render_padded(struct lm_buf *out, const char *s, size_t columns);
 /// Appends `s` sanitized.

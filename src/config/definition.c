@@ -191,6 +191,7 @@ static const struct schema_key CONNECTOR_KEYS[] = {
 	{"Id", &ID, .required = true},
 	{"ConnectorArn", &SCHEMA_TEXT, .required = true},
 	{"Parameters", &SCHEMA_ANY},
+	{"Source", &SCHEMA_ANY},
 	{"Policy", &SCHEMA_ANY},
 };
 #define CORE(member) offsetof(struct group_core, member)
@@ -430,6 +431,17 @@ static void check_policy(struct group_reader *w, const json_t *policy)
 			"must be less than HealthTimeoutSeconds (%u)", p->health_timeout_s);
 }
 
+/// Settings that need another one.
+static void warn_of_idle_policies(struct group_reader *w, const json_t *policy)
+{
+	static const char *const of_wait[] = {"HealthTimeoutSeconds", "StableSeconds"};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(of_wait); i++)
+		if (!w->group->connector.policy.wait_healthy && json_object_get(policy, of_wait[i]))
+			warn(w, "%s: Policy.%s has no effect without WaitHealthy", w->ours,
+				of_wait[i]);
+}
+
 static void warn_of_later_policies(struct group_reader *w)
 {
 	const struct connector_policy *p = &w->group->connector.policy;
@@ -437,10 +449,6 @@ static void warn_of_later_policies(struct group_reader *w)
 		const char *name;
 		bool asked;
 	} later[] = {
-		{"RollbackOnFailure", p->rollback_on_failure},
-		{"ProbationSeconds", p->probation_s > 0},
-		{"RestartUnhealthy", p->restart_unhealthy},
-		{"PruneImages", p->prune_images},
 		{"MaxBandwidthKBps", p->max_bandwidth_kbps > 0},
 	};
 
@@ -448,6 +456,27 @@ static void warn_of_later_policies(struct group_reader *w)
 		if (later[i].asked)
 			warn(w, "%s: Policy.%s has no effect in this version of Lighterman",
 				w->ours, later[i].name);
+}
+
+/// Of the members of "Source" exactly one says where the compose file is. NULL: there is none.
+static const json_t *read_source(struct group_reader *w, const json_t *item)
+{
+	struct connector_definition *def = &w->group->connector;
+	struct compose_source *source = &def->source;
+	const json_t *value = read_object(w, item, "Source");
+	size_t errors_n = w->errors->n;
+
+	if (!value)
+		return NULL;
+	schema_read(&SOURCES, value, &(struct schema_place){w->ours, "Source.", 0}, def, w->errors);
+	if (w->errors->n == errors_n && !source->text == !source->url)
+		validation_errors_add(w->errors, w->ours, "Source", NULL,
+			"must have Text, the compose file itself, or Url, its https:// address");
+	else if (w->errors->n == errors_n)
+		def->key = lm_xstrdup(source->url    ? source->url
+				      : source->name ? source->name
+						     : "docker-compose.yml");
+	return value;
 }
 
 static void read_ours(
@@ -464,14 +493,16 @@ static void read_ours(
 	def->version = version;
 
 	const json_t *parameters = read_object(w, item, "Parameters");
+	const json_t *source = read_source(w, item);
 	if (parameters || !json_object_get(item, "Parameters"))
-		schema_read(&PARAMETERS, parameters, &(struct schema_place){w->ours, "", version},
-			def, w->errors);
+		schema_read(source ? &PARAMETERS_BESIDE_SOURCE : &PARAMETERS, parameters,
+			&(struct schema_place){w->ours, "", version}, def, w->errors);
 	const json_t *policy = read_object(w, item, "Policy");
 	schema_read(&POLICIES, policy, &(struct schema_place){w->ours, "Policy.", version}, def,
 		w->errors);
 	check_policy(w, policy);
 	warn_of_later_policies(w);
+	warn_of_idle_policies(w, policy);
 }
 
 static void read_connector(struct group_reader *w, const json_t *item, size_t i)
@@ -891,6 +922,7 @@ static void definition_finish(struct connector_definition *def)
 	free(def->region);
 	schema_finish(&PARAMETERS, def);
 	schema_finish(&POLICIES, def);
+	schema_finish(&SOURCES, def);
 }
 
 void group_destroy(struct group *group)
@@ -918,6 +950,25 @@ void group_destroy(struct group *group)
 	free(group->warnings);
 	json_decref(group->json);
 	free(group);
+}
+
+char *definition_file_text(const struct connector_definition *def)
+{
+	return def->bucket ? lm_xasprintf("'%s' from bucket '%s'", def->key, def->bucket)
+			   : lm_xasprintf("'%s'", def->key);
+}
+
+static bool is_equal_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool definition_same_file(
+	const struct connector_definition *a, const struct connector_definition *b)
+{
+	return is_equal_text(a->bucket, b->bucket) && is_equal_text(a->key, b->key) &&
+	       is_equal_text(a->source.text, b->source.text) &&
+	       is_equal_text(a->source.url, b->source.url);
 }
 
 json_t *group_to_json(const struct group *group)

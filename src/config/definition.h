@@ -25,14 +25,21 @@ enum { CONNECTOR_VERSION_LAST = 7 };
 struct connector_policy {
 	bool wait_healthy;
 	unsigned health_timeout_s;
-	unsigned stable_s;        ///< 0: not given, see policy_stable_ms.
-	bool rollback_on_failure; ///< No effect yet, like all below to max_bandwidth_kbps.
-	unsigned probation_s;     ///< 0: none.
-	bool restart_unhealthy;
+	unsigned stable_s; ///< 0: not given, see policy_stable_ms.
+	/// A deployment that fails after it has changed what runs gives way to the last good one.
+	bool rollback_on_failure;
+	/// So does one that does not run as it should in the time after its success; 0: none.
+	unsigned probation_s;
+	bool restart_unhealthy; ///< See daemon/healer.h.
 	bool prune_images;
 	unsigned max_bandwidth_kbps; ///< 0: no limit.
 	unsigned min_free_disk_mb;   ///< 0: no reserve.
 	unsigned keep_generations;
+	/// The first deployment on this device stops nothing: containers of the application that
+	/// run already, as Greengrass has started them, are its own from then on.
+	bool adopt_containers;
+	bool snapshot_volumes;
+	unsigned snapshot_max_mb;  ///< To be copied byte by byte.
 	char *compose_file_sha256; ///< 64 hexadecimal digits; NULL: not checked.
 };
 
@@ -40,13 +47,22 @@ struct connector_policy {
 /// default 10 s or half of HealthTimeoutSeconds, whichever is less.
 uint64_t policy_stable_ms(const struct connector_policy *policy);
 
+/// Where the compose file is, if it is in no bucket ("Source"): one of `text` and `url`.
+struct compose_source {
+	char *text; ///< The compose file itself.
+	char *name; ///< How messages call it.
+	char *url;  ///< Begins with https://.
+};
+
 struct connector_definition {
 	char *id, *arn, *partition, *region;
-	unsigned version; ///< 1 to CONNECTOR_VERSION_LAST.
-	char *bucket, *key;
-	char *object_version; ///< NULL: the latest.
-	char *destination;    ///< Absolute.
-	bool has_user;        ///< DockerUserId was given.
+	unsigned version;             ///< 1 to CONNECTOR_VERSION_LAST.
+	struct compose_source source; ///< Empty: `bucket` and `key` say where it is.
+	char *bucket;                 ///< NULL with a source.
+	char *key;                    ///< With a source: how messages call the file.
+	char *object_version;         ///< NULL: the latest.
+	char *destination;            ///< Absolute.
+	bool has_user;                ///< DockerUserId was given.
 	uint32_t uid;
 	char **secret_arns;
 	size_t secret_arns_n;
@@ -123,6 +139,12 @@ lm_rc definition_parse_json(const json_t *document, struct validation_errors *er
 void group_destroy(struct group *group);
 LM_DEFINE_CLEANUP(struct group, group_destroy)
 
+/// The definition's compose file, for messages: "'app/compose.yml' from bucket 'harbour'". The
+/// caller frees.
+char *definition_file_text(const struct connector_definition *def) __attribute__((returns_nonnull));
+/// Whether two definitions name the same compose file, in whatever version.
+bool definition_same_file(
+	const struct connector_definition *a, const struct connector_definition *b);
 /// {"Connectors":[ours],"Cores":[…],"Devices":[…],"Subscriptions":[…],"Loggers":[…]}: what
 /// definition_parse_json reads back as an equal group. A new reference.
 json_t *group_to_json(const struct group *group);

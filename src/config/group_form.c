@@ -68,9 +68,10 @@ static const struct mark {
 static const char *const FORM_RULES[] = {
 	[FORM_UNKNOWN] = NULL,
 	[FORM_GROUP] = NULL,
-	[FORM_COMPOSE] =
-		"is a compose file: upload it to S3 (or put it into the object store), and name "
-		"it in a group file with DockerComposeFileS3Bucket and DockerComposeFileS3Key",
+	[FORM_COMPOSE] = "is a compose file: deploy it with 'lighterman deploy', or upload it to "
+			 "S3 (or put it "
+			 "into the object store), and name it in a group file with "
+			 "DockerComposeFileS3Bucket and DockerComposeFileS3Key",
 	[FORM_RECIPE] =
 		"is a component recipe of AWS IoT Greengrass V2: write a connector definition of "
 		"Greengrass V1 ({\"Connectors\": [...]}) that names the compose file of its "
@@ -96,7 +97,7 @@ static const char *const FORM_RULES[] = {
 		"from greengrassRoot; give the connector definition here",
 	[FORM_CORE_GROUP] =
 		"is the group.json of a Greengrass core, in which connectors are not as they were "
-		"defined: give the output of aws greengrass get-connector-definition-version",
+		"defined: make a group file of it with lighterman import",
 };
 
 /// Forms whose keys may be written in any case.
@@ -711,4 +712,17 @@ char *group_form_explain_document(const json_t *document)
 		return lm_xstrdup(
 			"is JSON inside of a JSON text: print it without quotes (jq -r .)");
 	return NULL;
+}
+
+bool group_form_is_compose(struct lm_str text)
+{
+	lm_auto_json json_t *document = NULL;
+	struct lm_err ignored;
+	lm_auto_free char *rule = group_form_explain_bytes(text);
+
+	if (rule || json_count(text) > LIMIT_GROUP_VALUES)
+		return false;
+	rule = json_parse(text, &document, &ignored) ? group_form_explain_text(text)
+						     : group_form_explain_document(document);
+	return rule && strcmp(rule, FORM_RULES[FORM_COMPOSE]) == 0;
 }

@@ -19,5 +19,7 @@ char *group_form_explain_bytes(struct lm_str text);
 char *group_form_explain_text(struct lm_str text);
 /// Of a JSON document.
 char *group_form_explain_document(const json_t *document);
+/// Whether the text, YAML or JSON, is a compose file.
+bool group_form_is_compose(struct lm_str text);
 /// Whether the array is one of connectors, as `--query Definition.Connectors` prints it.
 bool group_form_is_connectors(const json_t *array);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/core_config.h"
 #include "config/schema.h"
 #include "config/status_message.h"
 
@@ -424,62 +425,20 @@ lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct l
 	return LM_OK;
 }
 
-static void fill_text(char **field, struct lm_str value)
+/// Hands over what `host` leaves open.
+static void fill_text(char **field, char **value)
 {
-	if (!*field && value.n)
-		*field = lm_xmemdup0(value.p, value.n);
-}
-
-static struct lm_str text_member(const json_t *object, const char *key)
-{
-	return lm_str(json_get_text(object, key));
-}
-
-/// A path out of "file:///path" or "/path". Other URIs (PKCS#11) name no file: empty.
-static struct lm_str file_path(const json_t *object, const char *key)
-{
-	struct lm_str uri = text_member(object, key);
-
-	if (lm_str_starts(uri, LM_STR("file://")))
-		uri = (struct lm_str){uri.p + 7, uri.n - 7};
-	return lm_path_is_absolute(uri) ? uri : (struct lm_str){"", 0};
-}
-
-/// A port, as a number or a text.
-static unsigned port_member(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-	uint64_t port = 0;
-
-	if (json_is_integer(value) && json_integer_value(value) > 0 &&
-		json_integer_value(value) <= PORT_MAX)
-		return (unsigned)json_integer_value(value);
-	if (json_is_string(value))
-		(void)lm_str_to_u64(json_text(value), PORT_MAX, &port);
-	return (unsigned)port;
-}
-
-/// Region and thing name out of "arn:aws:iot:<region>:<account>:thing/<name>".
-static void fill_from_thing(struct host_settings *host, struct lm_str arn)
-{
-	struct lm_str rest = arn;
-
-	(void)lm_str_cut(&rest, ':');
-	(void)lm_str_cut(&rest, ':');
-	if (!lm_str_eq(lm_str_cut(&rest, ':'), LM_STR("iot")))
-		return;
-	fill_text(&host->region, lm_str_cut(&rest, ':'));
-	(void)lm_str_cut(&rest, ':');
-	if (lm_str_eq(lm_str_cut(&rest, '/'), LM_STR("thing")))
-		fill_text(&host->thing_name, rest);
+	if (!*field)
+		*field = lm_take(*value);
 }
 
 /// Fills what `host` leaves open from `<greengrassRoot>/config/config.json`; a missing file changes
-/// nothing. `has_allow_root`: the host file has decided on `allow_root`. Unknown keys and types are
-/// left alone, for the file belongs to another program. LM_E_INVALID: it is not JSON; LM_E_DENIED.
+/// nothing. `has_allow_root`: the host file has decided on `allow_root`. LM_E_INVALID: it is not
+/// JSON; LM_E_DENIED.
 static lm_rc merge_greengrass(struct host_settings *host, bool has_allow_root, struct lm_err *err)
 {
 	lm_auto_free char *path = lm_path_join(host->greengrass_root, "config/config.json");
+	lm_auto_core_config struct core_config core = {0};
 	lm_auto_json json_t *config = NULL;
 	lm_rc rc = json_read_file(path, LIMIT_HOST_FILE, &config, err);
 
@@ -487,24 +446,18 @@ static lm_rc merge_greengrass(struct host_settings *host, bool has_allow_root, s
 		return LM_OK;
 	if (rc)
 		return rc;
-	const json_t *thing = json_object_get(config, "coreThing");
-	const json_t *crypto = json_object_get(config, "crypto");
-	const json_t *iot =
-		json_object_get(json_object_get(crypto, "principals"), "IoTCertificate");
-	fill_from_thing(host, text_member(thing, "thingArn"));
-	fill_text(&host->iot.endpoint, text_member(thing, "iotHost"));
-	default_port(&host->devices.broker_port, port_member(thing, "ggMqttPort"));
-	default_port(&host->devices.cloud_port, port_member(thing, "iotMqttPort"));
-	fill_text(&host->iot.certificate, file_path(iot, "certificatePath"));
-	fill_text(&host->iot.private_key, file_path(iot, "privateKeyPath"));
-	fill_text(&host->iot.ca, file_path(crypto, "caPath"));
-	fill_text(&host->write_directory, file_path(config, "writeDirectory"));
-	const json_t *allows =
-		json_object_get(json_object_get(config, "runtime"), "allowFunctionsToRunAsRoot");
+	core_config_read(config, host->greengrass_root, &core);
+	fill_text(&host->region, &core.region);
+	fill_text(&host->thing_name, &core.thing_name);
+	fill_text(&host->iot.endpoint, &core.iot_endpoint);
+	fill_text(&host->iot.certificate, &core.certificate.path);
+	fill_text(&host->iot.private_key, &core.private_key.path);
+	fill_text(&host->iot.ca, &core.ca.path);
+	fill_text(&host->write_directory, &core.write_directory);
+	default_port(&host->devices.broker_port, core.broker_port);
+	default_port(&host->devices.cloud_port, core.cloud_port);
 	if (!has_allow_root)
-		host->allow_root = json_is_true(allows) ||
-				   (json_is_string(allows) &&
-					   lm_str_eq_nocase(json_text(allows), LM_STR("yes")));
+		host->allow_root = core.allows_root;
 	return LM_OK;
 }
 

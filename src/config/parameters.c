@@ -145,6 +145,51 @@ static bool read_sha256(
 	return true;
 }
 
+/// The text of a file: with line ends.
+static bool read_file_text(
+	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
+{
+	(void)key;
+	if (!json_is_string(json))
+		return schema_refuse(why, "must be a string, but is %s", json_type_name(json));
+	struct lm_str value = json_text(json);
+	if (value.n == 0)
+		return schema_refuse(why, "must not be empty");
+	if (value.n > LIMIT_COMPOSE_TEXT)
+		return schema_refuse(why,
+			"must be at most %d bytes long: put a larger compose file into an object "
+			"store or behind an https:// address",
+			LIMIT_COMPOSE_TEXT);
+	if (strlen(value.p) < value.n)
+		return schema_refuse(why, "must not hold NUL");
+	schema_put_text(field, value);
+	return true;
+}
+
+static bool read_address(
+	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
+{
+	struct lm_str value;
+
+	(void)key;
+	if (!schema_take_text(json, &value, why))
+		return false;
+	if (value.n > KEY_MAX)
+		return schema_refuse(why, "must be at most 1024 bytes long");
+	struct lm_str rest = value;
+	if (!lm_str_starts(value, LM_STR("https://")))
+		return schema_refuse(why, "must begin with https://");
+	rest.p += strlen("https://");
+	rest.n -= strlen("https://");
+	struct lm_str host = lm_str_cut(&rest, '/');
+	if (lm_str_find(host, '@') < host.n)
+		return schema_refuse(why, "must not hold a user name or a password");
+	if (lm_str_find(value, ' ') < value.n)
+		return schema_refuse(why, "must not hold blanks: write %%20");
+	schema_put_text(field, value);
+	return true;
+}
+
 /// As json_count counts: no list with more needs to be parsed to be refused.
 enum { SECRETS_VALUES = 4 * LIMIT_SECRETS };
 
@@ -215,6 +260,8 @@ static void finish_secrets(void *field)
 static const struct schema_type BUCKET = {read_bucket, NULL, schema_finish_text};
 static const struct schema_type TEXT = {read_limited_text, NULL, schema_finish_text};
 static const struct schema_type DESTINATION = {read_destination, NULL, schema_finish_text};
+static const struct schema_type FILE_TEXT = {read_file_text, NULL, schema_finish_text};
+static const struct schema_type ADDRESS = {read_address, NULL, schema_finish_text};
 static const struct schema_type USER = {read_user, NULL, NULL};
 static const struct schema_type NUMBER = {read_number_text, NULL, NULL};
 static const struct schema_type BOOL = {read_bool_text, NULL, NULL};
@@ -225,6 +272,7 @@ static const struct schema_type SECRETS = {read_secrets, NULL, finish_secrets};
 
 // clang-format off
 static const struct schema_key PARAMETER_KEYS[] = {
+	// The S3 keys come first: see PARAMETERS_BESIDE_SOURCE.
 	{"DockerComposeFileS3Bucket", &BUCKET, AT(bucket), .required = true, .pattern = "[a-zA-Z0-9\\-\\.]{3,63}"},
 	{"DockerComposeFileS3Key", &TEXT, AT(key), .required = true},
 	{"DockerComposeFileS3Version", &TEXT, AT(object_version)},
@@ -249,9 +297,22 @@ static const struct schema_key POLICY_KEYS[] = {
 	{"MaxBandwidthKBps", &NUMBER, AT(policy.max_bandwidth_kbps), .pattern = "decimal", .fallback = "0", .lowest = 0, .highest = 1u << 30},
 	{"MinFreeDiskMB", &NUMBER, AT(policy.min_free_disk_mb), .pattern = "decimal", .fallback = "0", .lowest = 0, .highest = 1u << 30},
 	{"KeepGenerations", &NUMBER, AT(policy.keep_generations), .pattern = "decimal", .fallback = "5", .lowest = 2, .highest = 100},
+	{"AdoptContainers", &BOOL, AT(policy.adopt_containers), .fallback = "false"},
+	{"SnapshotVolumes", &BOOL, AT(policy.snapshot_volumes), .fallback = "false"},
+	{"SnapshotMaxMB", &NUMBER, AT(policy.snapshot_max_mb), .pattern = "decimal", .fallback = "1024", .lowest = 1, .highest = 1u << 30},
 	{"ComposeFileSHA256", &SHA256, AT(policy.compose_file_sha256)},
+};
+
+static const struct schema_key SOURCE_KEYS[] = {
+	{"Text", &FILE_TEXT, AT(source.text)},
+	{"Name", &TEXT, AT(source.name)},
+	{"Url", &ADDRESS, AT(source.url)},
 };
 // clang-format on
 
+enum { S3_KEYS = 3 };
 const struct schema PARAMETERS = SCHEMA(PARAMETER_KEYS);
+const struct schema PARAMETERS_BESIDE_SOURCE = {PARAMETER_KEYS + S3_KEYS,
+	LM_ARRAY_SIZE(PARAMETER_KEYS) - S3_KEYS, "is not known beside Source", false};
+const struct schema SOURCES = SCHEMA(SOURCE_KEYS);
 const struct schema POLICIES = SCHEMA(POLICY_KEYS);

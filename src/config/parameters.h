@@ -8,4 +8,7 @@
 #include "config/schema.h"
 
 extern const struct schema PARAMETERS;
+/// Of an entry with a Source: without the keys that say where the file is in S3.
+extern const struct schema PARAMETERS_BESIDE_SOURCE;
+extern const struct schema SOURCES;
 extern const struct schema POLICIES;

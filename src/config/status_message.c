@@ -33,7 +33,7 @@ char *status_message_success(const char *bucket, const char *key, const char *ve
 	json_object_set_new(d, "status", json_string("success"));
 	json_object_set_new(d, "GreengrassDockerApplicationDeploymentStatus",
 		json_string("Successfully triggered docker-compose up"));
-	json_object_set_new(d, "S3Bucket", utf8_string(bucket));
+	json_object_set_new(d, "S3Bucket", bucket ? utf8_string(bucket) : json_null());
 	json_object_set_new(d, "ComposeFileName", utf8_string(key));
 	json_object_set_new(d, "ComposeFileVersion", version ? utf8_string(version) : json_null());
 	return write_and_release(d);

@@ -8,7 +8,8 @@
 #define STATUS_TOPIC_CONNECTION "dockerapplicationdeploymentconnector/message/connection"
 #define STATUS_TOPIC_PROGRESS "dockerapplicationdeploymentconnector/message/progress"
 
-/// The success document: five keys, in the spec's order. `version` NULL becomes JSON null.
+/// The success document: five keys, in the spec's order. `bucket` and `version` NULL
+/// become JSON null.
 char *status_message_success(const char *bucket, const char *key, const char *version)
 	__attribute__((returns_nonnull));
 /// The failure document: three keys. `error` is "InvalidParameter" or "InternalError". Bytes of

@@ -6,13 +6,12 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "config/status_message.h"
-#include "config/topic.h"
 #include "daemon/device_requests.h"
 #include "daemon/device_service.h"
 #include "daemon/device_status.h"
-#include "daemon/device_tasks.h"
+#include "daemon/device_task.h"
 #include "daemon/generation.h"
+#include "daemon/local_connection.h"
 #include "deploy/launch.h"
 #include "sys/interfaces.h"
 #include "sys/notice.h"
@@ -22,7 +21,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,32 +35,22 @@ enum {
 	RETRY_MS = 15 * 1000,
 	RETRY_MAX_MS = 10 * 60 * 1000,
 	WAIT_MAX_MS = 30 * 1000, ///< How long a deployment waits.
-	SOCKET_MS = 100,         ///< How often the broker's socket is looked for,
-	SOCKET_TRIES = 100,      ///< and how many times.
 	PORT_PRIVILEGED = 1024,  ///< Below, only root listens.
 };
 
 enum action { DO_NOTHING, DO_RELOAD, DO_RESTART, DO_STOP };
 
-/// A deployment that waits for its files.
-struct preparation {
-	struct client_devices *owner;
-	client_devices_prepared *done; ///< NULL: none does.
-	void *ctx;
-};
-
 struct client_devices {
 	struct loop *loop;
 	const struct host_settings *host;
 	struct store *store;
-	struct mqtt_brokers *brokers;
 	loop_cb *changed;
 	void *changed_ctx;
 	char *folder;     ///< `<stateDirectory>/devices`.
 	char *run_folder; ///< `<runtimeDirectory>/devices`.
 	char *status_path;
 	bool is_root;
-	struct device_tasks *tasks;
+	struct own_tasks *tasks;
 	struct device_service *broker, *discovery;
 
 	// The group that is served, or was until it was stopped:
@@ -70,9 +58,7 @@ struct client_devices {
 	bool active;         ///< It is served.
 	bool files_due;      ///< To be removed, once nothing runs that reads them.
 	size_t devices, subscriptions;
-	struct loop_timer *socket_timer;
-	unsigned socket_tries;
-	struct host_broker local; ///< Our own connection; no `socket`: the group wants none.
+	struct local_connection *local;
 
 	// How its files are kept up to date:
 	bool applies, applies_again;
@@ -87,7 +73,7 @@ struct client_devices {
 	int address_fd, clock_fd;
 	struct loop_fd *address_watch, *clock_watch;
 
-	struct preparation preparation;
+	struct device_preparation *preparation;
 	loop_cb *applied_cb; ///< Of a deployment that waits; NULL: none does.
 	void *applied_ctx;
 	struct loop_timer *wait_limit;
@@ -215,98 +201,19 @@ static void unwatch_notices(struct client_devices *c)
 
 // The group ---------------------------------------------------------------------------------------
 
-/// A topic of ours goes to the local broker if a subscription of the connector's matches it.
-static bool is_subscribed(const struct group *group, const char *topic)
-{
-	for (size_t i = 0; i < group->subscriptions_n; i++) {
-		const struct group_subscription *s = &group->subscriptions[i];
-
-		if (strcmp(s->source, group->connector.arn) == 0 &&
-			(!topic || topic_matches(lm_str(s->subject), lm_str(topic))))
-			return true;
-	}
-	return false;
-}
-
-static void finish_local(struct host_broker *local)
-{
-	free(local->socket);
-	free(local->username);
-	free(local->client_id);
-	free(local->password_file);
-	*local = (struct host_broker){0};
-}
-
-/// Its connection, if it does not change, is kept.
-static bool is_same_local(const struct host_broker *a, const struct host_broker *b)
-{
-	return a->username && b->username && strcmp(a->username, b->username) == 0 &&
-	       a->progress.off == b->progress.off && a->containers.off == b->containers.off &&
-	       a->connection.off == b->connection.off;
-}
-
-static struct host_broker make_local(const struct client_devices *c, const struct group *group)
-{
-	if (group->devices_n == 0 || !is_subscribed(group, NULL))
-		return (struct host_broker){0};
-	return (struct host_broker){
-		.socket = lm_path_join(c->host->runtime_directory, MQTT_BROKERS_LOCAL),
-		.username = lm_xstrdup(group->connector.arn),
-		.client_id = lm_xstrdup(group->connector.arn),
-		.password_file = lm_path_join(c->folder, "broker/connector.password"),
-		.progress = {.off = !is_subscribed(group, STATUS_TOPIC_PROGRESS)},
-		.containers = {.off = !is_subscribed(group, STATUS_TOPIC_CONTAINERS)},
-		.connection = {.off = !is_subscribed(group, STATUS_TOPIC_CONNECTION)},
-	};
-}
-
-static void set_local(struct client_devices *c, const struct group *group)
-{
-	struct host_broker local = make_local(c, group);
-
-	if (is_same_local(&local, &c->local)) {
-		finish_local(&local);
-		return;
-	}
-	mqtt_brokers_set_local(c->brokers, NULL);
-	if (!local.socket)
-		mqtt_brokers_forget_local(c->brokers);
-	finish_local(&c->local);
-	c->local = local;
-}
-
 /// Only what is asked for often is kept: a group of ten thousand subscriptions takes megabytes.
 static void take_group(struct client_devices *c, unsigned generation, const struct group *group)
 {
 	c->generation = group->devices_n > 0 ? generation : 0;
 	c->devices = group->devices_n;
 	c->subscriptions = group->subscriptions_n;
-	set_local(c, group);
+	local_connection_set_group(c->local, group);
 }
 
-/// Our connection is there as long as the group is served, so that what it is to get waits while
-/// the broker is away. It is tried again by itself, but later and later: once the broker has made
-/// its socket, at once.
 static void update_local(struct client_devices *c)
 {
-	bool is_wanted = c->active && c->local.socket;
-	bool is_up = is_wanted && device_service_state(c->broker) == DEVICE_SERVICE_RUNNING;
-
-	loop_timer_stop(c->socket_timer);
-	mqtt_brokers_set_local(c->brokers, is_wanted ? &c->local : NULL);
-	if (is_up && access(c->local.socket, F_OK) < 0 && c->socket_tries < SOCKET_TRIES) {
-		c->socket_tries++;
-		loop_timer_start(c->socket_timer, SOCKET_MS, 0);
-		return;
-	}
-	c->socket_tries = 0;
-	if (is_up)
-		mqtt_brokers_hasten_local(c->brokers);
-}
-
-static void on_socket_timer(void *ctx)
-{
-	update_local(ctx);
+	local_connection_update(
+		c->local, c->active, device_service_state(c->broker) == DEVICE_SERVICE_RUNNING);
 }
 
 /// What a broker that was killed has left; another one makes its own.
@@ -563,10 +470,10 @@ static void take_report(struct client_devices *c, json_t *report)
 	set_due(c, is_same ? APPLY_EVERY_MS : SETTLE_MS);
 }
 
-static void on_applied(void *ctx, const struct device_task_result *result)
+static void on_applied(void *ctx, const struct own_task_result *result)
 {
 	struct client_devices *c = ctx;
-	json_t *report = device_tasks_find(result->lines, "devices");
+	json_t *report = own_tasks_find(result->lines, "devices");
 	struct lm_err err = {LM_OK};
 
 	c->applies = false;
@@ -609,7 +516,8 @@ static void begin_apply(struct client_devices *c)
 	c->unsaid = false; // what was not is reported again
 	free(c->addresses);
 	c->addresses = describe_addresses(); // before the worker looks
-	device_tasks_add(c->tasks, device_tasks_document("apply", group), on_applied, c);
+	const struct own_task_spec task = device_task("apply", group);
+	own_tasks_add(c->tasks, &task, on_applied, c);
 }
 
 static void activate(struct client_devices *c)
@@ -627,7 +535,7 @@ static void deactivate(struct client_devices *c)
 	c->active = c->applies_again = false;
 	loop_timer_stop(c->due);
 	unwatch_notices(c);
-	mqtt_brokers_set_local(c->brokers, NULL);
+	update_local(c);
 	device_service_stop(c->broker);
 	device_service_stop(c->discovery);
 	free(lm_take(c->fault));
@@ -645,7 +553,7 @@ static bool may_use_files(const struct device_service *service)
 	       !(state == DEVICE_SERVICE_FAILED && device_service_is_unit(service));
 }
 
-static void on_files_removed(void *ctx, const struct device_task_result *result)
+static void on_files_removed(void *ctx, const struct own_task_result *result)
 {
 	(void)ctx;
 	if (result->rc)
@@ -659,7 +567,8 @@ static void check_files_due(struct client_devices *c)
 	if (!c->files_due || may_use_files(c->broker) || may_use_files(c->discovery))
 		return;
 	c->files_due = false;
-	device_tasks_add(c->tasks, device_tasks_document("apply", NULL), on_files_removed, c);
+	const struct own_task_spec task = device_task("apply", NULL);
+	own_tasks_add(c->tasks, &task, on_files_removed, c);
 }
 
 /// A group without devices has no use for keys, of which one is the core's.
@@ -719,92 +628,30 @@ void client_devices_stop(struct client_devices *c)
 
 void client_devices_forget(struct client_devices *c)
 {
-	c->preparation.done = NULL;
+	device_preparation_forget(c->preparation);
 	c->applied_cb = NULL;
 	loop_timer_stop(c->wait_limit);
 }
 
 // Preparing a deployment --------------------------------------------------------------------------
 
-/// The keys of a bundle are for the worker of the deployment only. One that was killed leaves a
-/// part of it, a lightermand that was killed all.
-static void remove_bundle(const struct client_devices *c)
-{
-	static const char *const names[] = {"device-files.json", ".device-files.json.tmp"};
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
-		lm_auto_free char *path = lm_path_join(c->host->runtime_directory, names[i]);
-
-		(void)unlink(path);
-	}
-}
-
-/// The file is removed at once: its keys are for the worker only.
-static lm_rc take_files(const struct client_devices *c, int *ret_fd, struct lm_err *err)
-{
-	lm_auto_free char *path = lm_path_join(c->host->runtime_directory, "device-files.json");
-	lm_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", path);
-	if (unlink(path) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "remove '%s': %m", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_size > LIMIT_DEVICE_BUNDLE)
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not what the worker writes", path);
-	*ret_fd = lm_take_fd(fd);
-	return LM_OK;
-}
-
-static void on_prepared(void *ctx, const struct device_task_result *result)
-{
-	struct preparation *p = ctx;
-	client_devices_prepared *done = lm_take(p->done);
-	struct lm_err err = {LM_OK};
-	int fd = -1;
-
-	if (done && result->rc)
-		(void)!lm_fail(&err, result->is_invalid ? LM_E_INVALID : result->rc, 0, "%s",
-			result->message);
-	else if (done)
-		(void)!take_files(p->owner, &fd, &err);
-	remove_bundle(p->owner);
-	if (!done)
-		return;
-	if (err.rc && err.rc != LM_E_CANCELLED)
-		(void)!lm_wrap(&err, "make certificates for the client devices");
-	done(p->ctx, fd, err.rc ? &err : NULL);
-}
-
 bool client_devices_prepare(struct client_devices *c, const struct group *group,
-	client_devices_prepared *done, void *ctx)
+	device_preparation_done *done, void *ctx)
 {
 	if (group->devices_n == 0)
 		return false;
-	c->preparation.done = done;
-	c->preparation.ctx = ctx;
-	device_tasks_add(
-		c->tasks, device_tasks_document("prepare", group), on_prepared, &c->preparation);
+	device_preparation_begin(c->preparation, group, done, ctx);
 	return true;
 }
 
 int client_devices_prepare_nothing(const struct client_devices *c)
 {
-	static const char nothing[] = "{\"format\":1,\"ca\":\"\",\"things\":{}}";
-	struct lm_err ignored; // then they stay
-
-	if (access(c->folder, F_OK) < 0)
-		return -1;
-	lm_auto_close int fd = memfd_create("devices", MFD_CLOEXEC);
-	if (fd < 0 || lm_fd_write_all(fd, "devices", lm_str(nothing), &ignored) != LM_OK ||
-		lseek(fd, 0, SEEK_SET) < 0)
-		return -1;
-	return lm_take_fd(fd);
+	return access(c->folder, F_OK) < 0 ? -1 : device_preparation_make_nothing();
 }
 
 void client_devices_cancel(struct client_devices *c)
 {
-	device_tasks_cancel(c->tasks, &c->preparation);
+	device_preparation_cancel(c->preparation);
 }
 
 // Our end -----------------------------------------------------------------------------------------
@@ -839,8 +686,8 @@ void client_devices_exit(struct client_devices *c, loop_cb *done, void *ctx)
 	c->exited_ctx = ctx;
 	loop_timer_stop(c->due);
 	unwatch_notices(c);
-	mqtt_brokers_set_local(c->brokers, NULL);
 	c->active = false;
+	update_local(c);
 	if (!device_service_is_unit(c->broker))
 		device_service_stop(c->broker);
 	if (!device_service_is_unit(c->discovery))
@@ -1037,15 +884,13 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	*c = (struct client_devices){.loop = loop,
 		.host = host,
 		.store = store,
-		.brokers = brokers,
 		.folder = lm_path_join(host->state_directory, "devices"),
 		.run_folder = lm_path_join(host->runtime_directory, "devices"),
 		.is_root = geteuid() == 0,
 		.address_fd = -1,
 		.clock_fd = -1};
-	c->preparation.owner = c;
 	c->status_path = lm_path_join(c->run_folder, "status.json");
-	c->tasks = device_tasks_create(loop, host);
+	c->tasks = own_tasks_create(loop, host);
 	const struct device_requests_sources sources = {.tasks = c->tasks,
 		.store = store,
 		.changed = on_devices_changed,
@@ -1059,8 +904,8 @@ struct client_devices *client_devices_create(struct loop *loop, const struct hos
 	c->due = loop_timer_create(loop, on_apply_due, c);
 	c->wait_limit = loop_timer_create(loop, on_wait_limit, c);
 	c->exit_timer = loop_timer_create(loop, on_exit_timer, c);
-	c->socket_timer = loop_timer_create(loop, on_socket_timer, c);
-	remove_bundle(c);
+	c->local = local_connection_create(loop, host, brokers);
+	c->preparation = device_preparation_create(host, c->tasks);
 	return c;
 }
 
@@ -1075,16 +920,15 @@ void client_devices_destroy(struct client_devices *c)
 	if (!c)
 		return;
 	device_requests_destroy(c->requests);
-	device_tasks_destroy(c->tasks);
-	mqtt_brokers_set_local(c->brokers, NULL);
+	device_preparation_destroy(c->preparation);
+	own_tasks_destroy(c->tasks);
+	local_connection_destroy(c->local);
 	device_service_destroy(c->broker);
 	device_service_destroy(c->discovery);
 	unwatch_notices(c);
 	loop_timer_destroy(c->due);
 	loop_timer_destroy(c->wait_limit);
 	loop_timer_destroy(c->exit_timer);
-	loop_timer_destroy(c->socket_timer);
-	finish_local(&c->local);
 	json_decref(c->applied);
 	free(c->addresses);
 	free(c->fault);

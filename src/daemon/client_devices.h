@@ -6,7 +6,7 @@
 /// without devices starts nothing, and in the place of one with devices has the files of the
 /// services removed once these have ended; when the application is only stopped, they stay.
 ///
-/// Files are made by tasks of lighterman-worker (daemon/device_tasks.h): before a deployment; when
+/// Files are made by tasks of lighterman-worker (daemon/own_tasks.h): before a deployment; when
 /// the application starts; when lightermand starts; twice a day; when addresses of this device
 /// change, or its clock is set; and after a command. What fails is tried again, and never keeps the
 /// application from running, but for certificates that a deployment needs.
@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "config/definition.h"
 #include "config/host_file.h"
+#include "daemon/device_preparation.h"
 #include "daemon/device_requests.h"
 #include "daemon/metrics.h"
 #include "daemon/mqtt_brokers.h"
@@ -38,13 +39,10 @@ LM_DEFINE_CLEANUP(struct client_devices, client_devices_destroy)
 /// `changed` is called when what is shown has changed.
 void client_devices_watch(struct client_devices *c, loop_cb *changed, void *ctx);
 
-/// `files_fd` has the keys and certificates for the things of the group; it is the callee's. `err`
-/// NULL: that went well, else there is no descriptor.
-typedef void client_devices_prepared(void *ctx, int files_fd, const struct lm_err *err);
 /// Before a deployment: makes certificates for the devices of the group. `done` is called later.
 /// False: the group has none, and nothing is done.
 bool client_devices_prepare(struct client_devices *c, const struct group *group,
-	client_devices_prepared *done, void *ctx);
+	device_preparation_done *done, void *ctx);
 /// The same for a group that has none, in place of one that had, whose files are to be removed: a
 /// descriptor of an empty list; the caller closes. -1: there was none.
 int client_devices_prepare_nothing(const struct client_devices *c);

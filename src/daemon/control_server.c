@@ -145,8 +145,14 @@ static void free_client(struct control_client *client)
 
 static void drop_client(struct control_client *client)
 {
+	struct control_server *server = client->server;
+
 	unlink_client(client);
 	free_client(client);
+	// What answers people is needed again when the next one asks: an answer with crashes alone
+	// has used a megabyte of libcrypto.
+	if (server->n == 0)
+		(void)lm_memory_give_back();
 }
 
 /// The client has gone. The handler may do anything in its call, even destroy the server.
@@ -247,6 +253,7 @@ void control_client_finish(struct control_client *client, json_t *line)
 	if (client->phase == GONE)
 		return;
 	client->phase = FINISHING;
+	client->out.max = LIMIT_CONTROL_WAITING + LIMIT_CONTROL_REPLY;
 	forget_request(client);
 	if (client->broken || !control_server_add_line(client, own) || !flush(client) ||
 		client->out.len == 0) {
@@ -445,7 +452,7 @@ static lm_rc create_client(struct control_server *c, int *fd, bool trusted,
 	client->trusted = trusted;
 	client->access = access;
 	client->in = LM_BUF(LIMIT_CONTROL_REQUEST);
-	client->out = LM_BUF(LIMIT_CONTROL_REPLY);
+	client->out = LM_BUF(LIMIT_CONTROL_WAITING);
 	client->timer = loop_timer_create(c->loop, control_server_on_time, client);
 	client->next = c->clients;
 	c->clients = client;

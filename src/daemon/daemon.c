@@ -6,20 +6,27 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/status_message.h"
+#include "daemon/boot_record.h"
 #include "daemon/client_devices.h"
 #include "daemon/container_status.h"
 #include "daemon/generation.h"
+#include "daemon/healer.h"
+#include "daemon/image_pruner.h"
 #include "daemon/log_router.h"
 #include "daemon/log_shipper.h"
 #include "daemon/metrics_exporter.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
+#include "daemon/verification.h"
+#include "deploy/state_format.h"
 #include "deploy/store.h"
 #include "docker/compose.h"
 #include "events/monitor.h"
+#include "sys/confinement.h"
 #include "sys/sd_notify.h"
 
+#include <linux/capability.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,27 +52,35 @@ struct daemon {
 	struct monitor *monitor;
 	struct supervisor *supervisor;
 	struct log_shipper *log_shipper;
+	struct image_pruner *image_pruner;
+	struct verification *verification;
 	struct container_status *container_status;
+	struct healer *healer;
 	struct metrics_exporter *metrics;
 	struct requests *requests;
-	struct loop_signal *term, *interrupt, *hangup;
+	struct loop_signal *term, *interrupt, *leave, *hangup;
 	struct loop_timer *tidy;
 	char *status;     ///< The last description of what goes on.
 	bool status_sent; ///< The service manager has it.
 	bool shuts_down;
+	bool leaves_running; ///< The application is not stopped by that.
 };
 
 static void daemon_finish(struct daemon *d)
 {
 	loop_signal_destroy(d->term);
 	loop_signal_destroy(d->interrupt);
+	loop_signal_destroy(d->leave);
 	loop_signal_destroy(d->hangup);
 	loop_timer_destroy(lm_take(d->tidy));
 	requests_destroy(d->requests);
 	container_status_destroy(d->container_status);
-	metrics_exporter_destroy(lm_take(d->metrics));
-	supervisor_destroy(d->supervisor);
+	metrics_exporter_destroy(lm_take(d->metrics)); // writes once more, of all below
+	healer_destroy(lm_take(d->healer));
+	supervisor_destroy(lm_take(d->supervisor)); // the monitor still reports
 	log_shipper_destroy(d->log_shipper);
+	image_pruner_destroy(d->image_pruner);
+	verification_destroy(d->verification);
 	monitor_destroy(d->monitor);
 	client_devices_destroy(d->devices);
 	mqtt_brokers_destroy(d->brokers);
@@ -133,18 +148,27 @@ static void on_supervisor_exited(void *ctx)
 	mqtt_brokers_drain(d->brokers, DRAIN_MS, daemon_on_drained, d);
 }
 
-static void on_exit_signal(void *ctx)
+static void daemon_exit(struct daemon *d, bool leaves_running)
 {
-	struct daemon *d = ctx;
-
 	if (d->shuts_down) {
 		lm_info("already shutting down");
 		return;
 	}
 	d->shuts_down = true;
-	lm_info("shutting down");
+	d->leaves_running = leaves_running;
+	lm_info("shutting down%s", leaves_running ? "; the application is left as it is" : "");
 	(void)notify_manager(d, SD_NOTIFY_PATIENT, "STOPPING=1");
-	supervisor_exit(d->supervisor, on_supervisor_exited, d);
+	supervisor_exit(d->supervisor, leaves_running, on_supervisor_exited, d);
+}
+
+static void on_exit_signal(void *ctx)
+{
+	daemon_exit(ctx, false);
+}
+
+static void on_leave_signal(void *ctx)
+{
+	daemon_exit(ctx, true);
 }
 
 static void on_tidy(void *ctx)
@@ -163,6 +187,9 @@ static void on_containers_changed(void *ctx)
 	if (d->tidy)
 		loop_timer_start(d->tidy, TIDY_MS, 0);
 	metrics_exporter_changed(d->metrics);
+	if (d->supervisor)
+		supervisor_containers_changed(d->supervisor);
+	healer_look(d->healer);
 }
 
 static void on_container_event(void *ctx, const struct container_event *event)
@@ -200,6 +227,13 @@ static void on_event_stream_back(void *ctx)
 		supervisor_engine_back(d->supervisor);
 }
 
+/// Its checksum has brought back code that was given back after the events themselves.
+static void on_monitor_saved(void *ctx)
+{
+	(void)ctx;
+	(void)lm_memory_give_back();
+}
+
 static void on_monitor_trouble(void *ctx, const char *what)
 {
 	(void)ctx;
@@ -208,10 +242,12 @@ static void on_monitor_trouble(void *ctx, const char *what)
 
 static lm_rc watch_containers(struct daemon *d, struct lm_err *err)
 {
+	lm_auto(damage_finish) struct damage damage = {0};
 	const struct monitor_settings settings = {
 		.engine_socket = d->host.docker_socket,
 		.project = COMPOSE_PROJECT,
 		.state_directory = d->host.state_directory,
+		.damage = &damage,
 	};
 	const struct monitor_callbacks callbacks = {
 		.event = on_container_event,
@@ -219,10 +255,13 @@ static lm_rc watch_containers(struct daemon *d, struct lm_err *err)
 		.found = on_event_stream_back,
 		.trouble = on_monitor_trouble,
 		.changed = on_containers_changed,
+		.saved = on_monitor_saved,
 		.ctx = d,
 	};
 
-	return monitor_create(d->loop, &settings, &callbacks, &d->monitor, err);
+	lm_rc rc = monitor_create(d->loop, &settings, &callbacks, &d->monitor, err);
+	damage_log(&damage, d->host.state_directory);
+	return rc;
 }
 
 /// A task begins or is done, and what it needed is soon needed no more.
@@ -244,6 +283,7 @@ static void on_changed(void *ctx)
 	free(d->status);
 	d->status = lm_take(status);
 	metrics_exporter_changed(d->metrics);
+	healer_look(d->healer);
 }
 
 static void on_worker_starts(void *ctx, bool acts)
@@ -253,8 +293,17 @@ static void on_worker_starts(void *ctx, bool acts)
 	if (acts)
 		monitor_set_busy(d->monitor, true);
 	log_shipper_pause(d->log_shipper);
+	image_pruner_pause(d->image_pruner);
+	verification_pause(d->verification);
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
+}
+
+static bool daemon_may_act(void *ctx)
+{
+	const struct daemon *d = ctx;
+
+	return !healer_is_busy(d->healer);
 }
 
 static void daemon_on_idle(void *ctx)
@@ -264,11 +313,13 @@ static void daemon_on_idle(void *ctx)
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 	log_shipper_resume(d->log_shipper);
+	image_pruner_resume(d->image_pruner);
+	verification_resume(d->verification);
 	monitor_set_busy(d->monitor, false);
 }
 
 /// Reads the group file and deploys it; false if it cannot be read.
-static bool deploy_file(struct daemon *d, bool reuse)
+static bool deploy_file(struct daemon *d, enum supervisor_origin origin)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
 	const struct waiter nobody = {0};
@@ -279,7 +330,7 @@ static bool deploy_file(struct daemon *d, bool reuse)
 		supervisor_refuse(d->supervisor, &err);
 		return false;
 	}
-	supervisor_deploy(d->supervisor, lm_buf_str(&text), reuse, &nobody);
+	supervisor_deploy(d->supervisor, lm_buf_str(&text), origin, &nobody);
 	return true;
 }
 
@@ -291,7 +342,29 @@ static void on_hangup(void *ctx)
 		lm_warn("SIGHUP: there is no group file to read again, as none was named with "
 			"--group; use 'lighterman deploy FILE'");
 	else
-		(void)deploy_file(d, false);
+		(void)deploy_file(d, ORIGIN_SIGNAL);
+}
+
+/// Of what runs, or is to: what is only kept may be damaged, until somebody wants it.
+static void repair_images(struct daemon *d, bool at_once)
+{
+	unsigned n = store_state(d->store)->current;
+	lm_auto_json json_t *damaged = n ? verification_find_damaged(d->verification, n) : NULL;
+
+	supervisor_repair(d->supervisor, n, damaged, at_once);
+}
+
+/// A person who only wanted to know decides what is next.
+static void on_images_verified(void *ctx, bool own)
+{
+	repair_images(ctx, own);
+}
+
+static void on_images_repaired(void *ctx, unsigned generation)
+{
+	struct daemon *d = ctx;
+
+	verification_note_repair(d->verification, generation);
 }
 
 static void resume_devices(struct daemon *d)
@@ -307,17 +380,56 @@ static void resume_devices(struct daemon *d)
 			d->devices, state->current, group, state->wanted.state == WANTED_UP);
 }
 
+/// A power cut may have damaged images that were pulled shortly before. Returns the generation that
+/// an earlier lightermand has left running.
+static unsigned note_boot(struct daemon *d)
+{
+	enum boot_kind kind = BOOT_FIRST;
+	unsigned left_running = 0;
+	struct lm_err err = {LM_OK};
+	lm_auto(damage_finish) struct damage damage = {0};
+	lm_rc rc = boot_record_read(d->host.state_directory, &damage, &kind, &left_running, &err);
+
+	damage_log(&damage, d->host.state_directory);
+	if (rc == LM_OK && kind == BOOT_UNCLEAN) {
+		lm_warn("this device was not stopped in order (a power cut, say): the images are "
+			"verified once the application is up");
+		verification_make_due(d->verification);
+	}
+	if (rc == LM_OK)
+		rc = boot_record_write(d->host.state_directory, false, 0, &err);
+	if (rc)
+		lm_warn("%s; a power cut may go unnoticed", err.msg);
+	return left_running;
+}
+
+/// Last of all.
+static void note_orderly_end(const struct daemon *d)
+{
+	unsigned left_running = d->leaves_running ? supervisor_left_running(d->supervisor) : 0;
+	struct lm_err err = {LM_OK};
+
+	if (boot_record_write(d->host.state_directory, true, left_running, &err))
+		lm_warn("%s; the next start of the device verifies the images", err.msg);
+}
+
 static void daemon_begin(struct daemon *d)
 {
 	const struct supervisor_watcher watcher = {.starts = on_worker_starts,
+		.may_act = daemon_may_act,
 		.idle = daemon_on_idle,
+		.repaired = on_images_repaired,
 		.changed = on_changed,
 		.ctx = d};
+	const struct verification_watcher verified = {
+		.changed = on_changed, .finished = on_images_verified, .ctx = d};
 	bool deploys = d->options->group && !supervisor_is_stopped(d->supervisor);
 
+	verification_watch(d->verification, &verified);
 	supervisor_watch(d->supervisor, &watcher);
 	resume_devices(d);
-	if (!deploys || !deploy_file(d, true))
+	repair_images(d, true); // what an earlier run could not replace
+	if (!deploys || !deploy_file(d, ORIGIN_START))
 		supervisor_resume(d->supervisor);
 }
 
@@ -328,6 +440,8 @@ static lm_rc watch_signals(struct daemon *d, struct lm_err *err)
 	if (rc == LM_OK)
 		rc = loop_signal_create(d->loop, SIGINT, on_exit_signal, d, &d->interrupt, err);
 	if (rc == LM_OK)
+		rc = loop_signal_create(d->loop, SIGUSR1, on_leave_signal, d, &d->leave, err);
+	if (rc == LM_OK)
 		rc = loop_signal_create(d->loop, SIGHUP, on_hangup, d, &d->hangup, err);
 	return rc;
 }
@@ -335,11 +449,53 @@ static lm_rc watch_signals(struct daemon *d, struct lm_err *err)
 static lm_rc open_store(struct daemon *d, struct lm_err *err)
 {
 	lm_auto_free char *path = lm_path_join(d->host.state_directory, "application");
-	lm_rc rc = store_open(path, &d->store, err);
+	struct lm_err newer = {LM_OK};
 
-	if (rc == LM_OK && store_note(d->store))
-		lm_warn("the store '%s': %s", path, store_note(d->store));
+	if (state_format_check(d->host.state_directory, &newer) != LM_OK)
+		return lm_fail(err, newer.rc, 0, "%s; nothing in it was changed; " STATE_FORMAT_FIX,
+			newer.msg);
+	lm_rc rc = store_open(path, &d->store, err);
+	// By now it is ours alone.
+	struct lm_err unmarked = {LM_OK};
+	if (rc == LM_OK && state_format_mark(d->host.state_directory, &unmarked) != LM_OK)
+		lm_warn("%s, ignoring", unmarked.msg);
+	size_t n = 0;
+	const char *const *notes = rc == LM_OK ? store_notes(d->store, &n) : NULL;
+	for (size_t i = 0; i < n; i++)
+		lm_warn("the store '%s': %s", path, notes[i]);
 	return rc;
+}
+
+static unsigned on_healer_asks(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return supervisor_restarts_unhealthy(d->supervisor);
+}
+
+static void on_healer_idle(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	supervisor_continue(d->supervisor);
+}
+
+static void on_healer_changed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	metrics_exporter_changed(d->metrics);
+}
+
+static void watch_health(struct daemon *d)
+{
+	const struct healer_callbacks callbacks = {.generation = on_healer_asks,
+		.idle = on_healer_idle,
+		.changed = on_healer_changed,
+		.ctx = d};
+
+	d->healer = healer_create(
+		d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor, &callbacks);
 }
 
 static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
@@ -362,16 +518,22 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	if (rc)
 		return rc;
 	d->log_shipper = log_shipper_create(d->loop, &d->host);
+	d->image_pruner = image_pruner_create(d->loop, &d->host, d->store);
+	d->verification = verification_create(d->loop, &d->host, d->store);
 	d->container_status = container_status_create(
 		d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
 	d->devices =
 		client_devices_create(d->loop, &d->host, d->store, d->brokers, d->notify != NULL);
-	d->supervisor = supervisor_create(d->loop, &d->host, d->store, d->brokers, d->devices);
+	d->supervisor = supervisor_create(
+		d->loop, &d->host, d->store, d->brokers, d->devices, d->monitor, note_boot(d));
 	supervisor_apply_loggers(d->supervisor);
+	watch_health(d);
 	const struct metrics_exporter_sources measured = {.supervisor = d->supervisor,
 		.brokers = d->brokers,
 		.devices = d->devices,
-		.monitor = d->monitor};
+		.healer = d->healer,
+		.monitor = d->monitor,
+		.verification = d->verification};
 	d->metrics = metrics_exporter_create(d->loop, &d->host, &measured);
 	d->tidy = loop_timer_create(d->loop, on_tidy, d);
 	mqtt_brokers_watch(d->brokers, on_changed, d);
@@ -380,10 +542,30 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	const struct requests_sources sources = {.supervisor = d->supervisor,
 		.brokers = d->brokers,
 		.devices = d->devices,
+		.healer = d->healer,
 		.monitor = d->monitor,
 		.metrics = d->metrics,
+		.verification = d->verification,
+		.state_directory = d->host.state_directory,
 		.host_file = d->host.file};
 	return requests_create(d->loop, &d->host, &sources, &d->requests, err);
+}
+
+/// Before anything is read or started. What is left over cannot be regained, not even by a child.
+static void confine(void)
+{
+	// It becomes the application's user, gives folders to users, reads and removes what is
+	// theirs, copies volumes with their owners and modes, and ends users' processes; the broker
+	// and discovery may have ports below 1024.
+	static const uint64_t kept =
+		CONFINEMENT_CAPABILITY(CAP_SETUID) | CONFINEMENT_CAPABILITY(CAP_SETGID) |
+		CONFINEMENT_CAPABILITY(CAP_CHOWN) | CONFINEMENT_CAPABILITY(CAP_FOWNER) |
+		CONFINEMENT_CAPABILITY(CAP_FSETID) | CONFINEMENT_CAPABILITY(CAP_DAC_OVERRIDE) |
+		CONFINEMENT_CAPABILITY(CAP_KILL) | CONFINEMENT_CAPABILITY(CAP_NET_BIND_SERVICE);
+	struct lm_err err = {LM_OK};
+
+	if (confinement_keep_capabilities(kept, &err) || confinement_forbid_calls(&err))
+		lm_warn("%s; running with more rights than needed", err.msg);
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -401,6 +583,7 @@ int daemon_run(const struct daemon_options *options)
 		return EXIT_HOST_FILE;
 	}
 	log_router_open(&d.host);
+	confine();
 	if (daemon_start(&d, &err)) {
 		lm_error("lightermand cannot start: %s", err.msg);
 		return EXIT_FAILURE;
@@ -409,6 +592,7 @@ int daemon_run(const struct daemon_options *options)
 	(void)notify_manager(&d, SD_NOTIFY_PATIENT, "READY=1");
 	daemon_begin(&d);
 	loop_run(d.loop);
+	note_orderly_end(&d);
 	lm_info("lightermand has exited");
 	return EXIT_SUCCESS;
 }

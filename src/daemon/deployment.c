@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/status_message.h"
+#include "daemon/image_store.h"
 #include "daemon/log_router.h"
+#include "daemon/stage_holds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,21 +16,210 @@ struct deployment {
 	struct store *store;
 	struct worker_launcher *workers;
 	struct client_devices *devices;
+	struct image_store *images;
+	struct volume_snapshots *volumes;
 	struct progress_publisher *progress;
 	struct deployment_events events;
 	struct worker_process *worker; ///< NULL also while certificates are made.
+	struct stage_holds holds;      ///< What is awaited before a stage.
+	struct outcome outcome;
+	bool is_over; ///< The worker has exited; a hold has yet to end.
 	unsigned generation, previous;
+	struct volume_policy policy;
+	unsigned back;
+	struct volume_plan volume_plan;
+	char *lacking; ///< Where there is no room for a copy of the volumes; NULL: there is.
+	uint64_t lacking_bytes;
+	bool has_acted; ///< `down` or `up` has begun.
+	bool up_brings; ///< `up` has built or pulled an image.
 	enum fallback_use use;
+	json_t *damaged; ///< As in struct deployment_spec.
 	struct group *group;
 	bool is_cancelled;
 	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
 	char *copy_version; ///< or not known to be what the definition names. "": of no version.
+	struct lm_err
+		unkept;     ///< Why the compose file is not in the store; LM_OK: it is, or not yet.
 	int64_t started_ms; ///< Wall clock.
 	uint64_t began_ms;  ///< On lm_clock_mono_ms().
 };
 
+// Holds ------------------------------------------------------------------------------------------
+
+static void on_devices_applied(void *ctx)
+{
+	stage_holds_end(&((struct deployment *)ctx)->holds, NULL);
+}
+
+static bool hold_for_devices(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	return client_devices_apply(d->devices, d->generation, d->group, on_devices_applied, d);
+}
+
+static void forget_devices_hold(void *ctx)
+{
+	client_devices_forget(((struct deployment *)ctx)->devices);
+}
+
+static void on_images_synced(void *ctx, const struct lm_err *why)
+{
+	stage_holds_end(&((struct deployment *)ctx)->holds, why);
+}
+
+static bool hold_for_images(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	image_store_sync(d->images, on_images_synced, d);
+	return true;
+}
+
+/// The same for what docker-compose builds, or pulls, by itself.
+static bool hold_for_brought_images(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	return d->up_brings && hold_for_images(d);
+}
+
+static void cancel_images_hold(void *ctx)
+{
+	image_store_cancel(((struct deployment *)ctx)->images);
+}
+
+static void forget_images_hold(void *ctx)
+{
+	image_store_forget(((struct deployment *)ctx)->images);
+}
+
+static void on_volumes_done(void *ctx, const struct volume_result *result)
+{
+	struct deployment *d = ctx;
+
+	if (result->space_directory) {
+		free(d->lacking);
+		d->lacking = lm_xstrdup(result->space_directory);
+		d->lacking_bytes = result->bytes;
+	}
+	stage_holds_end(&d->holds, result->why);
+}
+
+static void on_volumes_measured(void *ctx, const struct volume_result *result)
+{
+	struct deployment *d = ctx;
+
+	if (!result->why && d->worker)
+		worker_process_note_need(d->worker, result->bytes);
+	on_volumes_done(ctx, result);
+}
+
+static bool measure_for_snapshot(void *ctx)
+{
+	struct deployment *d = ctx;
+	unsigned subject = d->volume_plan.subject;
+
+	if (subject)
+		volume_snapshots_measure(d->volumes, subject, &d->policy, on_volumes_measured, d);
+	return subject != 0;
+}
+
+static bool make_snapshot_now(void *ctx)
+{
+	struct deployment *d = ctx;
+	unsigned subject = d->volume_plan.subject;
+
+	if (subject)
+		volume_snapshots_copy(d->volumes, subject, &d->policy, on_volumes_done, d);
+	return subject != 0;
+}
+
+static bool prepare_volumes(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	return volume_snapshots_start(d->volumes, d->generation, on_volumes_done, d);
+}
+
+static void cancel_volumes(void *ctx)
+{
+	volume_snapshots_cancel(((struct deployment *)ctx)->volumes, ctx);
+}
+
+static void forget_volumes(void *ctx)
+{
+	volume_snapshots_forget(((struct deployment *)ctx)->volumes, ctx);
+}
+
+static const struct stage_hold hold_table[] = {
+	// Before anything relies on what was pulled, a power cut must not be able to damage it.
+	{.after = DEPLOY_PULL, .begin = hold_for_images, .forget = forget_images_hold},
+	{.before = DEPLOY_ADMIT,
+		.begin = measure_for_snapshot,
+		.cancel = cancel_volumes,
+		.forget = forget_volumes},
+	// The pull has taken room, and the containers have written since.
+	{.before = DEPLOY_SNAPSHOT,
+		.begin = measure_for_snapshot,
+		.cancel = cancel_volumes,
+		.forget = forget_volumes},
+	{.after = DEPLOY_SNAPSHOT,
+		.begin = make_snapshot_now,
+		.cancel = cancel_volumes,
+		.forget = forget_volumes},
+	{.before = DEPLOY_UP,
+		.begin = prepare_volumes,
+		.cancel = cancel_volumes,
+		.forget = forget_volumes},
+	// Client devices find their broker when the application starts: some are part of it.
+	{.before = DEPLOY_UP, .begin = hold_for_devices, .forget = forget_devices_hold},
+	{.before = DEPLOY_COMMIT,
+		.begin = hold_for_brought_images,
+		.cancel = cancel_images_hold,
+		.forget = forget_images_hold},
+};
+
+/// Last of all.
+static void report_outcome(struct deployment *d)
+{
+	lm_auto(outcome_finish) struct outcome outcome = d->outcome;
+
+	d->outcome = (struct outcome){0};
+	d->events.done(d->events.ctx, &outcome); // may destroy the deployment
+}
+
+/// It is up, and must not count as deployed.
+static void revoke_outcome(struct deployment *d, const struct lm_err *why)
+{
+	struct outcome *o = &d->outcome;
+
+	o->success = false;
+	o->cancelled = d->is_cancelled;
+	o->failure = FAILURE_TRANSIENT;
+	o->stage = lm_xstrdup(deploy_stage_name(DEPLOY_UP));
+	o->error = lm_xstrdup("InternalError");
+	o->message = lm_xasprintf("start the application: %s", why->msg);
+	free(lm_take(o->success_status));
+}
+
+static void on_holds_ended(void *ctx, const struct lm_err *why)
+{
+	struct deployment *d = ctx;
+
+	if (d->is_over && why && d->outcome.success)
+		revoke_outcome(d, why);
+	if (d->is_over)
+		report_outcome(d);
+	else if (d->worker && why)
+		worker_process_refuse(d->worker, why);
+	else if (d->worker)
+		worker_process_go(d->worker);
+}
+
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
-	struct client_devices *devices, struct progress_publisher *progress,
+	struct client_devices *devices, struct image_store *images,
+	struct volume_snapshots *volumes, struct progress_publisher *progress,
 	const struct deployment_events *events)
 {
 	struct deployment *d = lm_xcalloc(1, sizeof(*d));
@@ -36,10 +227,16 @@ struct deployment *deployment_create(struct store *store, struct worker_launcher
 	*d = (struct deployment){.store = store,
 		.workers = workers,
 		.devices = devices,
+		.images = images,
+		.volumes = volumes,
 		.progress = progress,
 		.events = *events,
 		.started_ms = lm_clock_wall_ms(),
 		.began_ms = lm_clock_mono_ms()};
+	d->holds = (struct stage_holds){.table = hold_table,
+		.n = LM_ARRAY_SIZE(hold_table),
+		.ended = on_holds_ended,
+		.ctx = d};
 	return d;
 }
 
@@ -47,11 +244,17 @@ void deployment_destroy(struct deployment *d)
 {
 	if (!d)
 		return;
+	stage_holds_forget(&d->holds);
+	volume_snapshots_end(d->volumes);
 	client_devices_forget(d->devices);
+	image_store_forget(d->images);
 	worker_process_destroy(d->worker);
+	outcome_finish(&d->outcome);
+	json_decref(d->damaged);
 	group_destroy(d->group);
 	free(d->copy_sha256);
 	free(d->copy_version);
+	free(d->lacking);
 	free(d);
 }
 
@@ -62,6 +265,7 @@ void deployment_cancel(struct deployment *d)
 		worker_process_cancel(d->worker);
 	else
 		client_devices_cancel(d->devices);
+	(void)stage_holds_cancel(&d->holds);
 }
 
 /// From `up` on the compose file is at the destination.
@@ -77,30 +281,29 @@ static lm_rc deployment_on_begin(void *ctx, const char *stage, struct lm_err *er
 {
 	struct deployment *d = ctx;
 	enum deploy_stage number = deploy_stage_from_name(stage);
+
+	if (d->unkept.rc != LM_OK) {
+		*err = d->unkept;
+		return err->rc;
+	}
 	lm_rc rc = number == DEPLOY_UP ? note_copy(d, err) : LM_OK;
 
 	if (rc == LM_OK)
 		rc = store_journal(d->store, d->generation, stage, err);
-	if (rc == LM_OK && deploy_stage_acts(number))
+	if (rc == LM_OK && (number == DEPLOY_PULL || number == DEPLOY_UP))
+		image_store_open(d->images);
+	if (rc == LM_OK && deploy_stage_acts(number)) {
+		d->has_acted = true;
 		d->events.acts(d->events.ctx);
+	}
 	return rc;
 }
 
-static void on_devices_applied(void *ctx)
-{
-	struct deployment *d = ctx;
-
-	if (d->worker)
-		worker_process_go(d->worker);
-}
-
-/// Client devices find their broker when the application starts: some of them are part of it.
 static bool deployment_defers(void *ctx, const char *stage)
 {
 	struct deployment *d = ctx;
 
-	return deploy_stage_from_name(stage) == DEPLOY_UP &&
-	       client_devices_apply(d->devices, d->generation, d->group, on_devices_applied, d);
+	return stage_holds_begin(&d->holds, deploy_stage_from_name(stage));
 }
 
 static void on_copy(void *ctx, const char *sha256, const char *version)
@@ -124,18 +327,35 @@ static void deployment_on_progress(void *ctx, const json_t *line)
 	struct deployment *d = ctx;
 	struct lm_err err = {LM_OK};
 
-	if (is_end_of_fetch(line) && store_compose_keep(d->store, d->generation, &err))
-		lm_error("store the compose file of generation %u: %s", d->generation, err.msg);
+	// Fails before the next stage: what is not in the store could not be restored.
+	if (is_end_of_fetch(line) && store_compose_keep(d->store, d->generation, &err)) {
+		(void)!lm_wrap(&err, "store the compose file of generation %u", d->generation);
+		d->unkept = err;
+	}
 	progress_publisher_stage(d->progress, line);
 }
 
-static void on_image(void *ctx, const char *ref, const char *digest)
+static void on_image(void *ctx, const struct worker_line *image)
 {
 	struct deployment *d = ctx;
 	struct lm_err err = {LM_OK};
 
-	if (store_image(d->store, d->generation, lm_str(ref), lm_str(digest), &err))
+	d->up_brings |= image->pulled && deploy_stage_from_name(d->progress->stage) == DEPLOY_UP;
+	if (store_image(d->store, d->generation, lm_str(image->first), lm_str(image->second),
+		    lm_str(image->id), &err))
 		lm_warn("record the image of generation %u: %s, ignoring", d->generation, err.msg);
+	if (store_note_pulled(
+		    d->store, d->generation, image->first, image->id, image->pulled, &err))
+		lm_warn("record that image %s was pulled: %s, ignoring", image->first, err.msg);
+}
+
+static void on_image_removed(void *ctx, const char *id)
+{
+	struct deployment *d = ctx;
+	struct lm_err err = {LM_OK};
+
+	if (store_forget_pulled(d->store, id, &err))
+		lm_warn("record that image %s was removed: %s, ignoring", id, err.msg);
 }
 
 static void deployment_on_compose(void *ctx, const char *stamp, const char *version)
@@ -150,9 +370,11 @@ static enum deploy_effect guess_effect(const struct progress_publisher *p)
 		return DEPLOY_STARTED;
 	if (strcmp(p->stage, "up") == 0)
 		return DEPLOY_STARTING;
-	if (progress_publisher_has_done(p, "down"))
+	if (strcmp(p->stage, "down") == 0 || strcmp(p->stage, "snapshot") == 0)
+		return DEPLOY_STOPPING;
+	if (progress_publisher_has_done(p, "down") || progress_publisher_has_done(p, "snapshot"))
 		return DEPLOY_STOPPED;
-	return strcmp(p->stage, "down") == 0 ? DEPLOY_STOPPING : DEPLOY_UNTOUCHED;
+	return DEPLOY_UNTOUCHED;
 }
 
 /// A success that cannot be one is a failure: a worker is not trusted blindly.
@@ -187,7 +409,18 @@ static enum lifecycle_failure find_failure(const struct worker_result *result)
 {
 	bool is_definitions = result->error && strcmp(result->error, "InvalidParameter") == 0;
 
+	if (result->space_directory)
+		return FAILURE_NO_SPACE;
 	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
+}
+
+/// What the worker says, and what follows from it.
+static char *make_message(const struct worker_result *result)
+{
+	if (!result->space_directory)
+		return deployment_copy(result->message);
+	return lm_xasprintf("%s; it continues by itself once %.1f MB are free", result->message,
+		(double)result->space_bytes / (1 << 20));
 }
 
 static void deployment_finish(struct deployment *d, const struct worker_result *result)
@@ -195,15 +428,21 @@ static void deployment_finish(struct deployment *d, const struct worker_result *
 	const struct connector_definition *def = &d->group->connector;
 	bool success = result->verdict == WORKER_SUCCESS;
 	enum deploy_effect effect = deploy_effect_from_name(result->effect);
-	lm_auto(outcome_finish) struct outcome outcome = {
+
+	if (effect == DEPLOY_EFFECTS)
+		effect = guess_effect(d->progress);
+	d->outcome = (struct outcome){
 		.generation = d->generation,
 		.success = success,
 		.cancelled = d->is_cancelled && !success,
 		.failure = find_failure(result),
-		.effect = effect == DEPLOY_EFFECTS ? guess_effect(d->progress) : effect,
+		.effect = effect,
+		.only_stopped = !success && effect != DEPLOY_UNTOUCHED && !d->has_acted,
 		.stage = success ? NULL : deployment_copy(result->stage),
 		.error = success ? NULL : deployment_copy(result->error),
-		.message = success ? NULL : deployment_copy(result->message),
+		.message = success ? NULL : make_message(result),
+		.space_directory = deployment_copy(result->space_directory),
+		.space_bytes = result->space_bytes,
 		.compose_version = deployment_copy(result->compose_version),
 		.success_status = success ? status_message_success(
 						    def->bucket, def->key, result->compose_version)
@@ -212,9 +451,15 @@ static void deployment_finish(struct deployment *d, const struct worker_result *
 		.ended_ms = lm_clock_wall_ms(),
 		.ms = lm_clock_mono_ms() - d->began_ms,
 		.keep = def->policy.keep_generations,
+		.rolls_back = def->policy.rollback_on_failure,
+		.probation_ms = (uint64_t)def->policy.probation_s * 1000,
 	};
-
-	d->events.done(d->events.ctx, &outcome);
+	// What works for a stage that will not begin must not outlive the deployment.
+	d->is_over = true;
+	bool waits = stage_holds_cancel(&d->holds) ||
+		     (success && stage_holds_begin(&d->holds, DEPLOY_COMMIT));
+	if (!waits)
+		report_outcome(d);
 }
 
 static void deployment_on_worker_exited(void *ctx, const struct worker_result *result)
@@ -222,9 +467,13 @@ static void deployment_on_worker_exited(void *ctx, const struct worker_result *r
 	struct deployment *d = ctx;
 	lm_auto(worker_process_destroy_p) struct worker_process *worker =
 		lm_take(d->worker); // has `result`
-	const struct worker_result checked = check_result(d, result);
+	struct worker_result checked = check_result(d, result);
 
 	(void)worker;
+	if (d->lacking && checked.verdict == WORKER_FAIL) {
+		checked.space_directory = d->lacking;
+		checked.space_bytes = d->lacking_bytes;
+	}
 	worker_launcher_clean_up(d->workers);
 	deployment_finish(d, &checked); // may destroy the deployment
 }
@@ -255,19 +504,26 @@ static lm_rc deployment_start_worker_of(struct deployment *d, int devices_fd, st
 		.defers = deployment_defers,
 		.progress = deployment_on_progress,
 		.image = on_image,
+		.removed = on_image_removed,
 		.compose = deployment_on_compose,
 		.copy = on_copy,
 		.text = log_router_forward,
 		.exited = deployment_on_worker_exited,
 		.ctx = d,
 	};
-	lm_rc rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
+	lm_rc rc = volume_snapshots_plan(
+		d->volumes, &d->policy, d->generation, d->back, &d->volume_plan, err);
+	if (rc == LM_OK)
+		rc = store_compose_open(d->store, d->generation, fallback.is_start, &compose, err);
 	const struct worker_task task = {
 		.kind = "deploy",
 		.group = d->group,
 		.compose_fd = compose,
 		.devices_fd = devices_fd,
+		.snapshots = d->volume_plan.subject != 0,
+		.restores_data = d->volume_plan.restores,
 		.fallback = fallback.document,
+		.damaged = d->damaged,
 		.previous = d->previous,
 	};
 
@@ -320,10 +576,14 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 	d->generation = generation;
 	d->previous = spec->previous;
 	d->use = spec->use;
+	d->damaged = json_incref((json_t *)spec->damaged);
+	d->policy = spec->policy;
+	d->back = spec->back;
 	d->group = spec->group;
 	progress_publisher_begin(d->progress, generation, true);
-	lm_info("deploying generation %u: %s from bucket %s, connector version %u", generation,
-		group->connector.key, group->connector.bucket, group->connector.version);
+	lm_auto_free char *file = definition_file_text(&group->connector);
+	lm_info("deploying generation %u: %s, connector version %u", generation, file,
+		group->connector.version);
 	d->progress->changed(d->progress->ctx);
 	progress_publisher_own_stage(d->progress, "validate", d->began_ms);
 	if (client_devices_prepare(d->devices, group, on_devices_prepared, d)) {

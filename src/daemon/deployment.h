@@ -8,8 +8,10 @@
 #include "config/definition.h"
 #include "daemon/client_devices.h"
 #include "daemon/generation.h"
+#include "daemon/image_store.h"
 #include "daemon/outcomes.h"
 #include "daemon/progress_publisher.h"
+#include "daemon/volume_snapshots.h"
 #include "daemon/worker_launcher.h"
 
 struct deployment;
@@ -27,11 +29,17 @@ struct deployment_spec {
 	struct group *group; ///< Taken over.
 	unsigned previous;   ///< As in struct worker_task.
 	enum fallback_use use;
+	/// Images of it that are damaged and to be replaced: as `damaged` of a task in
+	/// docs/formats.md. Borrowed for the call; NULL: none are.
+	const json_t *damaged;
+	struct volume_policy policy; ///< For a copy of the volumes that are there.
+	unsigned back;               ///< What is gone back to if it fails; 0: nothing.
 };
 
 /// All is borrowed and outlives the deployment.
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
-	struct client_devices *devices, struct progress_publisher *progress,
+	struct client_devices *devices, struct image_store *images,
+	struct volume_snapshots *volumes, struct progress_publisher *progress,
 	const struct deployment_events *events);
 /// Calls `done` at once if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);

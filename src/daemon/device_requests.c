@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "daemon/control_server.h"
 #include "daemon/device_status.h"
+#include "daemon/device_task.h"
 #include "daemon/generation.h"
 
 #include <string.h>
@@ -57,11 +58,11 @@ static json_t *answer_list(const struct device_requests *c, const json_t *lines)
 	return list;
 }
 
-static void on_asked(void *ctx, const struct device_task_result *result)
+static void on_asked(void *ctx, const struct own_task_result *result)
 {
 	struct device_request *r = ctx;
 	struct device_requests *c = r->owner;
-	json_t *device = device_tasks_find(result->lines, "device");
+	json_t *device = own_tasks_find(result->lines, "device");
 	json_t *last = control_last_line(result->rc == LM_OK  ? 0
 					 : result->is_invalid ? 2
 							      : 1,
@@ -71,7 +72,8 @@ static void on_asked(void *ctx, const struct device_task_result *result)
 		json_object_set_new(last, "devices", answer_list(c, result->lines));
 	else if (result->rc == LM_OK && device)
 		json_object_set(last, "device", device);
-	if (result->rc == LM_OK && !r->lists)
+	// A removal may have come as far as the files of the services before it failed.
+	if (r->removes ? !result->is_invalid : result->rc == LM_OK && !r->lists)
 		c->from.changed(c->from.ctx, r->removes);
 	if (json_dumpb(last, NULL, 0, JSON_COMPACT) >= LIMIT_CONTROL_REPLY) {
 		json_decref(last);
@@ -127,12 +129,12 @@ void device_requests_ask(struct device_requests *c, unsigned generation, const j
 		return;
 	}
 	const char *action = json_get_text(request, "action");
-	json_t *document = device_tasks_document(action, group);
+	const struct own_task_spec task = device_task(action, group);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(members); i++) {
 		json_t *member = json_object_get(request, members[i]);
 
 		if (member)
-			json_object_set(document, members[i], member);
+			json_object_set(task.document, members[i], member);
 	}
 	struct device_request *r = lm_xcalloc(1, sizeof(*r));
 	*r = (struct device_request){.owner = c,
@@ -142,7 +144,7 @@ void device_requests_ask(struct device_requests *c, unsigned generation, const j
 		.removes = strcmp(action, "remove") == 0,
 		.next = c->first};
 	c->first = r;
-	device_tasks_add(c->from.tasks, document, on_asked, r);
+	own_tasks_add(c->from.tasks, &task, on_asked, r);
 }
 
 /// What it asked for is done all the same.
@@ -177,7 +179,7 @@ void device_requests_destroy(struct device_requests *c)
 	while (c->first) {
 		struct device_request *r = c->first;
 
-		device_tasks_forget(c->from.tasks, r);
+		own_tasks_forget(c->from.tasks, r);
 		c->first = r->next;
 		free(r);
 	}

@@ -2,12 +2,12 @@
 #pragma once
 
 /// The request `device` of the control socket (docs/formats.md): each is a task of the worker that
-/// has the keys (daemon/device_tasks.h), and its lines become the answer.
+/// has the keys (daemon/own_tasks.h), and its lines become the answer.
 ///
 /// From the loop's thread.
 
 #include "base/cleanup.h"
-#include "daemon/device_tasks.h"
+#include "daemon/own_tasks.h"
 #include "deploy/store.h"
 #include "sys/json.h"
 
@@ -17,7 +17,7 @@ struct device_requests;
 
 /// All is borrowed and outlives them.
 struct device_requests_sources {
-	struct device_tasks *tasks;
+	struct own_tasks *tasks;
 	struct store *store;
 	/// A device was added or removed. `is_removed`: the files of the services are already
 	/// without it. Called before the client is answered.

@@ -28,8 +28,9 @@ enum {
 	STABLE_MS = 60 * 1000, ///< After so long, failures are counted anew.
 	GRACE_MS = 10 * 1000,  ///< From SIGTERM to SIGKILL.
 	LEFT_MS = 200,         ///< How often one that was left is looked for.
-	/// Before it may not know the signal yet, and end at it.
+	/// By then it takes the signal of a reload; before it would maybe end at it.
 	SETTLES_MS = 2000,
+	HANGUP_MS = 50, ///< How often that is looked at.
 	LINES_MAX_AT_A_TIME = 20,
 	LINES_EVERY_MS = 30 * 1000,
 	LOGGED_FAILURES = 5, ///< In a row; of more, one an hour is logged.
@@ -68,7 +69,8 @@ struct device_service {
 	pid_t pid; ///< 0: it does not run.
 	uint64_t since_ms;
 	struct loop_child *child;
-	pid_t left; ///< One of an earlier lightermand that is being ended; 0: none.
+	struct loop_timer *hangup; ///< Until it takes SIGHUP.
+	pid_t left;                ///< One of an earlier lightermand that is being ended; 0: none.
 	uint64_t left_since_ms;
 
 	int out_fd;
@@ -248,6 +250,7 @@ static void on_service_child(void *ctx, int wait_status)
 	struct device_service *s = ctx;
 
 	process_kill_session(s->pid, SIGKILL);
+	loop_timer_stop(s->hangup);
 	loop_child_destroy(lm_take(s->child));
 	read_service_lines(s);
 	if (s->out_fd >= 0)
@@ -290,21 +293,52 @@ static lm_rc note_holder(const char *path, pid_t pid, struct lm_err *err)
 	return lm_fd_write_all(fd, path, lm_str(text), err);
 }
 
+static lm_rc read_process_status(pid_t pid, struct lm_buf *out)
+{
+	lm_auto_free char *path = lm_xasprintf("/proc/%ld/status", (long)pid);
+	struct lm_err ignored;
+
+	return lm_file_read(path, out, &ignored);
+}
+
 /// Whether a process leads a session, as each service does, and is its owner's: the number of one
 /// that has ended may be another program's by now.
 static bool may_be_service(const struct device_service *s, pid_t pid)
 {
 	lm_auto(process_user_finish) struct process_user owner = {.uid = geteuid()};
-	lm_auto_free char *path = lm_xasprintf("/proc/%ld/status", (long)pid);
 	lm_auto_buf struct lm_buf text = LM_BUF(64 << 10);
 	lm_auto_free char *line = NULL;
 	struct lm_err ignored;
 
-	if (pid <= 0 || getsid(pid) != pid || lm_file_read(path, &text, &ignored) != LM_OK ||
+	if (pid <= 0 || getsid(pid) != pid || read_process_status(pid, &text) != LM_OK ||
 		(s->owner && process_user_by_name(s->owner, &owner, &ignored) != LM_OK))
 		return false;
 	line = lm_xasprintf("\nUid:\t%u\t", (unsigned)owner.uid);
 	return strstr(lm_buf_cstr(&text), line) != NULL;
+}
+
+/// Whether a process has a handler for SIGHUP, by which it does not end.
+static bool takes_hangup(pid_t pid)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(64 << 10);
+	const char *caught = NULL;
+
+	if (read_process_status(pid, &text) == LM_OK)
+		caught = strstr(lm_buf_cstr(&text), "\nSigCgt:\t");
+	return caught && strtoull(caught + strlen("\nSigCgt:\t"), NULL, 16) & 1ull << (SIGHUP - 1);
+}
+
+static void hang_up(struct device_service *s)
+{
+	if (lm_clock_mono_ms() - s->since_ms >= SETTLES_MS || takes_hangup(s->pid))
+		(void)kill(s->pid, SIGHUP);
+	else
+		loop_timer_start(s->hangup, HANGUP_MS, 0);
+}
+
+static void on_hangup_due(void *ctx)
+{
+	hang_up(ctx);
 }
 
 static lm_rc make_out_pipe(struct device_service *s, int *ret_theirs, struct lm_err *err)
@@ -430,6 +464,7 @@ static void begin_child(struct device_service *s)
 
 static void stop_child(struct device_service *s)
 {
+	loop_timer_stop(s->hangup);
 	if (s->state == DEVICE_SERVICE_RUNNING) {
 		(void)kill(s->pid, SIGTERM);
 		loop_timer_start(s->timer, GRACE_MS, 0);
@@ -734,13 +769,11 @@ void device_service_start(struct device_service *s)
 
 void device_service_reload(struct device_service *s)
 {
-	bool settles = lm_clock_mono_ms() - s->since_ms < SETTLES_MS;
-
 	if (s->unit) {
 		s->wanted = true;
 		call_systemctl(s, CALL_RELOAD);
-	} else if (s->state == DEVICE_SERVICE_RUNNING && !settles) {
-		(void)kill(s->pid, SIGHUP);
+	} else if (s->state == DEVICE_SERVICE_RUNNING) {
+		hang_up(s);
 	} else {
 		device_service_restart(s);
 	}
@@ -848,6 +881,7 @@ struct device_service *device_service_create(
 		.pid_fd = -1};
 	device_service_set(s, settings->argv, settings->user, settings->owner);
 	s->timer = loop_timer_create(loop, on_service_timer, s);
+	s->hangup = loop_timer_create(loop, on_hangup_due, s);
 	s->call_limit = loop_timer_create(loop, on_call_limit, s);
 	return s;
 }
@@ -859,6 +893,7 @@ void device_service_destroy(struct device_service *s)
 	kill_child(s);
 	unwatch_process(s);
 	loop_timer_destroy(s->timer);
+	loop_timer_destroy(s->hangup);
 	loop_timer_destroy(s->call_limit);
 	free_argv(s->argv);
 	free(s->name);

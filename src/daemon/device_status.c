@@ -88,7 +88,8 @@ static json_t *show_counts(const json_t *object, const char *const *keys, size_t
 
 static json_t *show_cloud(const json_t *status)
 {
-	static const char *const keys[] = {"sent", "received", "sync_conflicts"};
+	static const char *const keys[] = {
+		"sent", "received", "refused", "sync_conflicts", "sync_failing"};
 	const json_t *cloud = json_object_get(status, "cloud");
 	int connected = device_status_cloud(status);
 

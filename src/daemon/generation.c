@@ -64,12 +64,13 @@ static bool has_moved(struct store *s, unsigned n, const struct group *group)
 	       strcmp(old->connector.destination, group->connector.destination) != 0;
 }
 
-unsigned generation_before(struct store *s, const struct group *group)
+unsigned generation_before(struct store *s, const struct group *group, unsigned left)
 {
 	const struct store_state *state = store_state(s);
-	unsigned n = find_half_deployed(state);
+	unsigned n = left ? left : find_half_deployed(state);
 
-	// An attempt that was to move the application and is made again: what it was to leave.
+	// An attempt that was to move the application and is made again, or is rolled back: what it
+	// was to leave, or what is left of it.
 	if (n && !has_moved(s, n, group) && state->current)
 		return state->current;
 	return n ? n : state->current;
@@ -87,15 +88,21 @@ json_t *generation_outcome(struct store *s, unsigned n)
 	return outcome;
 }
 
+/// Those of all generations, newest first; none if they cannot be listed. The caller frees.
+static size_t list_numbers(struct store *s, unsigned **ret)
+{
+	size_t n = 0;
+	struct lm_err ignored;
+
+	return store_list(s, ret, &n, &ignored) ? 0 : n;
+}
+
 json_t *generation_last_outcome(struct store *s)
 {
 	lm_auto_free unsigned *numbers = NULL;
-	size_t n = 0;
+	size_t n = list_numbers(s, &numbers);
 	json_t *last = NULL;
-	struct lm_err ignored;
 
-	if (store_list(s, &numbers, &n, &ignored))
-		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		json_t *outcome = generation_outcome(s, numbers[i]);
 		bool later = outcome && (!last || json_get_int(outcome, "ended_ms", 0) >
@@ -110,15 +117,38 @@ json_t *generation_last_outcome(struct store *s)
 	return last;
 }
 
+json_t *generation_describe_quarantine(struct store *s, unsigned n)
+{
+	lm_auto_free char *reason = NULL;
+	int64_t at_ms = 0;
+	struct lm_err ignored; // it is in none
+
+	if (store_read_quarantine(s, n, &reason, &at_ms, &ignored))
+		return NULL;
+	return json_pack("{s:s, s:o}", "reason", reason, "at_ms",
+		at_ms > 0 ? json_integer(at_ms) : json_null());
+}
+
+unsigned generation_count_quarantined(struct store *s)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t n = list_numbers(s, &numbers);
+	unsigned found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		lm_auto_json json_t *quarantine = generation_describe_quarantine(s, numbers[i]);
+
+		found += quarantine != NULL;
+	}
+	return found;
+}
+
 int64_t generation_last_success_ms(struct store *s)
 {
 	lm_auto_free unsigned *numbers = NULL;
-	size_t n = 0;
+	size_t n = list_numbers(s, &numbers);
 	int64_t last_ms = 0;
-	struct lm_err ignored;
 
-	if (store_list(s, &numbers, &n, &ignored))
-		return 0;
 	for (size_t i = 0; i < n; i++) {
 		lm_auto_json json_t *outcome = generation_outcome(s, numbers[i]);
 		int64_t ended_ms = json_get_int(outcome, "ended_ms", 0);
@@ -138,8 +168,7 @@ static bool generation_is_equal(const char *a, const char *b)
 static bool is_named(const struct connector_definition *d, const struct connector_definition *other,
 	const char *version)
 {
-	if (!generation_is_equal(d->bucket, other->bucket) ||
-		!generation_is_equal(d->key, other->key))
+	if (!definition_same_file(d, other))
 		return false;
 	if (!d->object_version)
 		return !other->object_version;
@@ -225,14 +254,17 @@ struct fallback fallback_find(struct store *store, const struct connector_defini
 	if (use == FALLBACK_ORDINARY &&
 		(definition->version < SINCE_OFFLINE || !definition->offline_mode))
 		return (struct fallback){0};
-	json_t *copies = json_array(), *start = find_start(store, n);
+	json_t *copies = json_array(), *images = NULL, *start = find_start(store, n);
+	if (!start || store_read_images(store, n, &images, &ignored))
+		images = json_object();
 	if (store_list(store, &numbers, &count, &ignored) == LM_OK)
 		for (size_t i = 0; i < count; i++)
 			add_generation(store, numbers[i], definition, copies, &placed);
 	return (struct fallback){.is_start = start != NULL,
-		.document = json_pack("{s:o, s:b, s:b, s:b, s:o}", "copies", copies, "placed",
+		.document = json_pack("{s:o, s:b, s:b, s:b, s:o, s:o}", "copies", copies, "placed",
 			(int)placed, "restores", (int)(use != FALLBACK_ORDINARY), "keeps",
-			(int)(use == FALLBACK_KEEPS), "start", start ? start : json_null())};
+			(int)(use == FALLBACK_KEEPS), "images", images, "start",
+			start ? start : json_null())};
 }
 
 void fallback_finish(struct fallback *f)

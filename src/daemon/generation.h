@@ -18,12 +18,16 @@ lm_rc generation_read(struct store *s, unsigned n, struct group **ret, struct lm
 lm_rc generation_to_take_down(
 	struct store *s, unsigned *ret_n, struct group **ret, struct lm_err *err);
 /// The generation that runs while one with the definition `group` is deployed; 0: none. Before its
-/// attempt begins.
-unsigned generation_before(struct store *s, const struct group *group);
+/// attempt begins. `left`: that one is rolled back, and may have changed what runs; 0: none is.
+unsigned generation_before(struct store *s, const struct group *group, unsigned left);
 /// The outcome of the last attempt of `n`, or NULL; a new reference.
 json_t *generation_outcome(struct store *s, unsigned n);
 /// The outcome that was recorded last, of whichever generation; a new reference, or NULL.
 json_t *generation_last_outcome(struct store *s);
+/// Why and since when `n` is in quarantine: {"reason","at_ms"}, a new reference; NULL: it is not.
+json_t *generation_describe_quarantine(struct store *s, unsigned n);
+/// How many of the generations are in quarantine.
+unsigned generation_count_quarantined(struct store *s);
 /// When a deployment last succeeded, by the outcomes that are kept; 0: never.
 int64_t generation_last_success_ms(struct store *s);
 

@@ -139,10 +139,13 @@ static void expect(struct log_shipper *s, enum lm_level level)
 static void open_spool(struct log_shipper *s, unsigned space_kb)
 {
 	lm_auto_free char *path = lm_path_join(s->host->state_directory, "cloudwatch");
+	lm_auto(damage_finish) struct damage damage = {0};
 	struct lm_err err = {LM_OK};
 
-	if (log_spool_open(path, space_kb, &s->spool, &err))
+	if (log_spool_open(path, space_kb, &damage, &s->spool, &err))
 		LOG_UNSHIPPED(s, LM_ERROR, "cannot ship the log to CloudWatch Logs: %s", err.msg);
+	for (size_t i = 0; i < damage.n; i++)
+		LOG_UNSHIPPED(s, LM_WARN, "in '%s': %s", path, damage.notes[i]);
 }
 
 /// Goes by a group's logger: its space, the group's user and core.

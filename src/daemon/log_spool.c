@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "sys/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,23 +65,48 @@ static bool parse_cursor(struct lm_str text, uint64_t *ret_cursor, uint64_t *ret
 {
 	struct lm_str rest = lm_str_trim(text);
 	struct lm_str first = lm_str_cut(&rest, ' ');
+	uint64_t cursor, lost;
 
-	return lm_str_to_u64(first, PLACE_MAX, ret_cursor) &&
-	       lm_str_to_u64(rest, PLACE_MAX, ret_lost);
+	if (!lm_str_to_u64(first, PLACE_MAX, &cursor) || !lm_str_to_u64(rest, PLACE_MAX, &lost))
+		return false;
+	*ret_cursor = cursor;
+	*ret_lost = lost;
+	return true;
 }
 
-/// One that is missing or was spoilt is 0: rather a line twice than never.
-static void read_cursor(struct log_spool *s)
+static lm_rc load_cursor(struct log_spool *s, struct lm_err *err)
 {
-	lm_auto_close int fd = openat(s->dir_fd, CURSOR, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	lm_auto_buf struct lm_buf text = LM_BUF(CURSOR_MAX);
-	uint64_t cursor = 0, lost = 0;
+	lm_auto_close int fd = -1;
+	lm_auto_buf struct lm_buf text = LM_BUF(CURSOR_MAX + RECORD_HEADER_MAX);
+	lm_rc rc = lm_file_open_at(s->dir_fd, CURSOR, &fd, err);
 
-	if (fd < 0 || lm_fd_read_all(fd, CURSOR, &text, NULL) != LM_OK ||
-		!parse_cursor(lm_buf_str(&text), &cursor, &lost))
+	if (rc == LM_OK)
+		rc = lm_fd_read_all(fd, CURSOR, &text, err);
+	if (rc)
+		return rc;
+	struct lm_str document = lm_buf_str(&text);
+	// A release before this one wrote the two numbers alone.
+	if (parse_cursor(document, &s->cursor, &s->lost))
+		return LM_OK;
+	rc = record_parse(CURSOR, document, &document, err);
+	if (rc == LM_OK && !parse_cursor(document, &s->cursor, &s->lost))
+		rc = lm_fail(err, LM_E_INVALID, 0, "'" CURSOR "' is not as it was written");
+	return rc;
+}
+
+/// One that is missing or damaged is 0: rather a line twice than never.
+static void read_cursor(struct log_spool *s, struct damage *damage)
+{
+	static const char meaning[] = "lines of the log that wait may be shipped twice";
+	struct lm_err err = {LM_OK};
+	lm_rc rc = load_cursor(s, &err);
+
+	if (rc == LM_OK || rc == LM_E_NOT_FOUND)
 		return;
-	s->cursor = cursor;
-	s->lost = lost;
+	if (damage_is(&err))
+		(void)damage_report(damage, s->dir_fd, CURSOR, err.msg, meaning);
+	else
+		damage_note(damage, "%s: %s", err.msg, meaning);
 }
 
 /// Writes cursor and count, and syncs them.
@@ -89,7 +115,7 @@ static lm_rc save_cursor(const struct log_spool *s, struct lm_err *err)
 	lm_auto_buf struct lm_buf text = LM_BUF(CURSOR_MAX);
 
 	(void)lm_buf_printf(&text, "%" PRIu64 " %" PRIu64 "\n", s->cursor, s->lost);
-	return lm_file_replace(s->dir_fd, CURSOR, lm_buf_str(&text), 0600, err);
+	return record_replace(s->dir_fd, CURSOR, lm_buf_str(&text), err);
 }
 
 static const char *name_of(uint64_t place, char out[NAME_SIZE])
@@ -381,8 +407,8 @@ static void set_bound(struct log_spool *s, unsigned space_kb)
 	s->file_max = s->space / FILES < FILE_MAX ? s->space / FILES : FILE_MAX;
 }
 
-lm_rc log_spool_open(
-	const char *directory, unsigned space_kb, struct log_spool **ret, struct lm_err *err)
+lm_rc log_spool_open(const char *directory, unsigned space_kb, struct damage *damage,
+	struct log_spool **ret, struct lm_err *err)
 {
 	lm_auto(log_spool_close_p) struct log_spool *s = lm_xcalloc(1, sizeof(*s));
 
@@ -396,7 +422,7 @@ lm_rc log_spool_open(
 	if (s->dir_fd < 0)
 		return lm_fail(err, errno == EACCES ? LM_E_DENIED : LM_E_SYS, errno,
 			"open the folder '%s': %m", directory);
-	read_cursor(s);
+	read_cursor(s, damage);
 	rc = open_files(s, err);
 	if (rc != LM_OK)
 		return rc;

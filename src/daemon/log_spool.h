@@ -7,22 +7,24 @@
 /// A line has a place: how many bytes came before it since the spool's beginning. Each file is
 /// named after the place of its first line ("00000000000000012345.log"), so nothing is ever
 /// renamed, and a kill at any time leaves a spool that is right. Lines that the bound pushes out
-/// before they are shipped, and those that the disk refuses, are counted. The cursor is synced, the
-/// lines are not: they outlive any end of the program, and a power cut takes the last few.
+/// before they are shipped, and those that the disk refuses, are counted. The cursor is a record
+/// (sys/record.h) and synced, the lines are not: they outlive any end of the program, and a power
+/// cut takes the last few.
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/damage.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct log_spool;
 
-/// Opens the directory, creating it (0700, files 0600). LM_E_DENIED, LM_E_INVALID (something else
-/// than a directory has its name), LM_E_SYS.
-lm_rc log_spool_open(
-	const char *directory, unsigned space_kb, struct log_spool **ret, struct lm_err *err);
+/// Opens the directory, creating it (0700, files 0600). A cursor that is damaged is set aside, with
+/// a note. LM_E_DENIED, LM_E_INVALID (something else than a directory has its name), LM_E_SYS.
+lm_rc log_spool_open(const char *directory, unsigned space_kb, struct damage *damage,
+	struct log_spool **ret, struct lm_err *err);
 void log_spool_close(struct log_spool *s);
 LM_DEFINE_CLEANUP(struct log_spool, log_spool_close)
 

@@ -191,6 +191,14 @@ static void add_deployments(struct lm_buf *out, const struct metrics_deployments
 	add_plain(out, "generation", d->generation);
 	add_family(out, "stopped", "gauge", "1 while the application is to stay down.");
 	add_plain(out, "stopped", d->stopped);
+	add_family(
+		out, "on_probation", "gauge", "1 while the deployed generation is on probation.");
+	add_plain(out, "on_probation", d->on_probation);
+	add_family(out, "quarantined_generations", "gauge", "Generations in quarantine.");
+	add_plain(out, "quarantined_generations", d->quarantined);
+	add_family(
+		out, "rollbacks_total", "counter", "Attempts to go back to an earlier generation.");
+	add_plain(out, "rollbacks_total", d->rollbacks);
 	add_activities(out, d->activity);
 }
 
@@ -211,15 +219,24 @@ static void metrics_add_containers(struct lm_buf *out, const struct metrics_cont
 			container_list_health_name((enum engine_health)i), c->by_health[i]);
 }
 
+static void add_restart_family(struct lm_buf *out, const char *name, const char *help,
+	const struct metrics_restarts *items, size_t n)
+{
+	if (n == 0)
+		return;
+	add_family(out, name, "counter", help);
+	for (size_t i = 0; i < n; i++)
+		add_labelled(out, name, "service", items[i].service, items[i].n);
+}
+
 static void metrics_add_restarts(struct lm_buf *out, const struct metrics *m)
 {
-	if (m->restarts_n == 0)
-		return;
-	add_family(out, "container_restarts_total", "counter",
-		"How often the restart policy restarted the containers of a service.");
-	for (size_t i = 0; i < m->restarts_n; i++)
-		add_labelled(out, "container_restarts_total", "service", m->restarts[i].service,
-			m->restarts[i].n);
+	add_restart_family(out, "container_restarts_total",
+		"How often the restart policy restarted the containers of a service.", m->restarts,
+		m->restarts_n);
+	add_restart_family(out, "unhealthy_restarts_total",
+		"How often lightermand restarted unhealthy containers of a service.",
+		m->unhealthy_restarts.items, m->unhealthy_restarts.n);
 }
 
 static uint64_t connected(const struct metrics_broker *b)
@@ -361,12 +378,26 @@ static void metrics_add_devices(struct lm_buf *out, const struct metrics_devices
 	}
 }
 
+static void metrics_add_images(struct lm_buf *out, const struct metrics_images *i)
+{
+	if (i->verified_ms == 0)
+		return;
+	add_family(out, "images_verified_timestamp_seconds", "gauge",
+		"When the images of the generations kept were verified last.");
+	add_plain(out, "images_verified_timestamp_seconds", (uint64_t)i->verified_ms / 1000);
+	add_family(out, "images_not_ok", "gauge", "What was found of those that are not ok.");
+	add_labelled(out, "images_not_ok", "state", "damaged", i->damaged);
+	add_labelled(out, "images_not_ok", "state", "missing", i->missing);
+	add_labelled(out, "images_not_ok", "state", "unreadable", i->unreadable);
+}
+
 bool metrics_write(const struct metrics *m, struct lm_buf *out)
 {
 	add_program(out, m);
 	add_deployments(out, &m->deployments);
 	metrics_add_containers(out, &m->containers);
 	metrics_add_restarts(out, m);
+	metrics_add_images(out, &m->images);
 	metrics_add_brokers(out, m);
 	metrics_add_devices(out, &m->devices);
 	return !out->overflow;

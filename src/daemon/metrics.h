@@ -34,7 +34,10 @@ struct metrics_deployments {
 	int64_t last_success_ms;                    ///< Wall clock; 0: never.
 	unsigned generation;                        ///< That is deployed; 0: none.
 	bool stopped;                               ///< It is to stay down.
-	enum lifecycle_activity activity;           ///< What is being done.
+	bool on_probation;                          ///< What runs is.
+	unsigned quarantined;                       ///< Generations in quarantine.
+	uint64_t rollbacks; ///< Attempts to go back to an earlier one, since the program's start.
+	enum lifecycle_activity activity; ///< What is being done.
 };
 
 enum { METRICS_STATES = 7, METRICS_HEALTHS = ENGINE_UNHEALTHY + 1 };
@@ -67,6 +70,12 @@ struct metrics_devices {
 	uint64_t cloud_sent, cloud_received;
 };
 
+/// The images of the generations kept, as they were verified last.
+struct metrics_images {
+	int64_t verified_ms; ///< Wall clock; 0: never, then nothing here means anything.
+	size_t damaged, missing, unreadable;
+};
+
 struct metrics_restarts {
 	const char *service;
 	uint64_t n;
@@ -90,7 +99,9 @@ struct metrics {
 	struct metrics_containers containers;
 	const struct metrics_restarts *restarts;
 	size_t restarts_n;
+	struct metrics_restart_list unhealthy_restarts; ///< By lightermand.
 	struct metrics_devices devices;
+	struct metrics_images images;
 	const struct metrics_broker *brokers;
 	size_t brokers_n;
 };

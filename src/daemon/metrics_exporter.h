@@ -8,8 +8,10 @@
 
 #include "base/cleanup.h"
 #include "daemon/client_devices.h"
+#include "daemon/healer.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
+#include "daemon/verification.h"
 #include "docker/engine_json.h"
 #include "events/monitor.h"
 
@@ -21,7 +23,9 @@ struct metrics_exporter_sources {
 	const struct supervisor *supervisor;
 	const struct mqtt_brokers *brokers;
 	const struct client_devices *devices;
+	const struct healer *healer;
 	const struct monitor *monitor;
+	const struct verification *verification;
 };
 
 /// `from` is copied; its members outlive this.

@@ -232,6 +232,11 @@ static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
 		.ctx = b,
 	};
 	lm_rc rc = publisher_create(loop, &settings, path, &events, &b->publisher, err);
+	uint64_t bad = rc == LM_OK ? publisher_counts(b->publisher).bad : 0;
+	if (bad > 0)
+		lm_warn("%" PRIu64 " damaged file(s) in the outbox '%s' were set aside as "
+			"'*.bad': messages in them are lost",
+			bad, path);
 	// What waits from an earlier run was taken for the topic of that time.
 	if (rc == LM_OK)
 		publisher_redirect(b->publisher, OUTBOX_EVENT, topic_of(from, OUTBOX_EVENT));

@@ -31,6 +31,7 @@ void outcome_finish(struct outcome *o)
 	free(o->message);
 	free(o->compose_version);
 	free(o->success_status);
+	free(o->space_directory);
 	*o = (struct outcome){0};
 }
 
@@ -147,6 +148,7 @@ static lm_rc record(
 {
 	const struct store_outcome stored = {
 		.success = outcome->success,
+		.probation = outcome->probation,
 		.stage = outcome->stage,
 		.error = outcome->error,
 		.message = outcome->message,
@@ -219,17 +221,46 @@ lm_rc outcomes_close_open(struct outcomes *o, struct lm_err *err)
 	return close_open(o, "superseded by another deployment", LM_STR(""), err);
 }
 
-lm_rc outcomes_give_up_open(struct outcomes *o, struct lm_err *err)
+lm_rc outcomes_give_up_open(struct outcomes *o, const char *message, struct lm_err *err)
 {
-	lm_auto_free char *message =
-		lm_xasprintf("the deployment of generation %u failed, and lightermand exited "
-			     "before it could record why; see the connector log of that time",
-			store_state(o->store)->open);
 	lm_auto_free char *status = status_message_failure("InternalError", message);
 	lm_rc rc = close_open(o, message, lm_str(status), err);
 
 	if (rc == LM_OK)
 		outcomes_send(o);
+	return rc;
+}
+
+static lm_rc record_revoked(
+	struct outcomes *o, unsigned n, const char *message, const char *status, struct lm_err *err)
+{
+	int64_t now_ms = lm_clock_wall_ms();
+	const struct store_outcome outcome = {
+		.stage = "probation",
+		.error = "InternalError",
+		.message = message,
+		.started_ms = now_ms,
+		.ended_ms = now_ms,
+		.status = lm_str(status),
+	};
+	lm_rc rc = outcomes_settle(o, err);
+
+	outcomes_send(o); // its last message is not to be replaced
+	if (rc == LM_OK)
+		rc = store_rerun(o->store, n, err);
+	return rc ? rc : store_finish(o->store, n, &outcome, err);
+}
+
+lm_rc outcomes_revoke(
+	struct outcomes *o, unsigned generation, const char *message, struct lm_err *err)
+{
+	lm_auto_free char *status = status_message_failure("InternalError", message);
+	lm_rc rc = record_revoked(o, generation, message, status, err);
+
+	if (rc == LM_OK)
+		outcomes_send(o);
+	else
+		hold_in_order(o, lm_take(status));
 	return rc;
 }
 

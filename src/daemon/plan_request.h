@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "config/definition.h"
 #include "daemon/progress_publisher.h"
+#include "daemon/volume_snapshots.h"
 #include "daemon/worker_launcher.h"
 
 struct plan_request;
@@ -17,10 +18,11 @@ struct plan_request_events {
 	void *ctx;
 };
 
-/// `group` is taken over; the rest is borrowed and outlives it. Its lines go to `progress->waiter`.
+/// `back` is the generation that would be gone back to. `group` is taken over; the rest is borrowed
+/// and outlives it. Its lines go to `progress->waiter`.
 struct plan_request *plan_request_create(struct store *store, struct worker_launcher *workers,
-	struct progress_publisher *progress, struct group *group,
-	const struct plan_request_events *events);
+	struct volume_snapshots *volumes, unsigned back, struct progress_publisher *progress,
+	struct group *group, const struct plan_request_events *events);
 /// LM_OK: `done` comes later. Otherwise no worker could be started.
 lm_rc plan_request_start(struct plan_request *p, struct lm_err *err);
 /// Stops the worker; `done` is called later.

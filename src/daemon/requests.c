@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "daemon/container_list.h"
 #include "daemon/control_server.h"
+#include "daemon/history.h"
 #include "daemon/log_router.h"
 #include "docker/compose.h"
 #include "docker/engine_json.h"
@@ -76,7 +77,34 @@ static void run_deploy(struct control_request *r, const json_t *request)
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
-	supervisor_deploy(r->requests->from.supervisor, json_text(group), false, &waiter);
+	supervisor_deploy(r->requests->from.supervisor, json_text(group), ORIGIN_PERSON, &waiter);
+}
+
+/// A failure of LM_E_SYS is the store's, any other the request's.
+static void refuse_rollback(struct control_request *r, const struct lm_err *err)
+{
+	requests_finish_request(r, control_last_line(err->rc == LM_E_SYS ? 1 : 2, err->msg));
+}
+
+static void run_rollback(struct control_request *r, const json_t *request)
+{
+	const json_t *generation = json_object_get(request, "generation");
+	const struct status shown = supervisor_status(r->requests->from.supervisor);
+	struct waiter waiter = waiter_for(r);
+	json_int_t n = json_integer_value(generation);
+	struct lm_err err = {LM_OK};
+
+	if ((generation && !json_is_integer(generation)) || n < 0 || n > INT32_MAX) {
+		requests_finish_request(
+			r, control_last_line(2, "rollback needs the number of a generation"));
+		return;
+	}
+	if (n > 0 && history_check(shown.store, (unsigned)n, &err)) {
+		refuse_rollback(r, &err);
+		return;
+	}
+	r->waits = json_get_bool(request, "wait", true);
+	supervisor_rollback(r->requests->from.supervisor, (unsigned)n, &waiter);
 }
 
 static void run_plan(struct control_request *r, const json_t *request)
@@ -104,6 +132,14 @@ static void run_stop(struct control_request *r, const json_t *request)
 
 	(void)request;
 	supervisor_stop(r->requests->from.supervisor, &waiter);
+}
+
+static void run_verify(struct control_request *r, const json_t *request)
+{
+	struct waiter waiter = waiter_for(r);
+
+	(void)request;
+	verification_ask(r->requests->from.verification, &waiter);
 }
 
 static json_t *count_or_null(int64_t n)
@@ -163,9 +199,14 @@ static void on_containers(
 	json_object_set_new(status, "containers", containers);
 	if (rc)
 		json_object_set_new(status, "containers_error", json_string(err->msg));
+	json_object_set_new(status, "unhealthy_restarts", healer_to_json(r->requests->from.healer));
 	json_object_set_new(status, "host_file", host_file_to_json(r->requests->from.host_file));
+	json_object_set_new(
+		status, "state_directory", host_file_to_json(r->requests->from.state_directory));
 	json_object_set_new(status, "brokers", mqtt_brokers_to_json(r->requests->from.brokers));
 	json_object_set_new(status, "devices", client_devices_show(r->requests->from.devices));
+	json_object_set_new(
+		status, "verification", verification_to_json(r->requests->from.verification));
 	json_t *last = control_last_line(0, NULL);
 	json_object_set_new(last, "status", status);
 	requests_finish_request(r, last);
@@ -283,6 +324,22 @@ static void run_crashes(struct control_request *r, const json_t *request)
 	requests_finish_request(r, last);
 }
 
+static void run_history(struct control_request *r, const json_t *request)
+{
+	const struct status shown = supervisor_status(r->requests->from.supervisor);
+	json_t *history = NULL, *last;
+	struct lm_err err = {LM_OK};
+	(void)request;
+
+	if (history_to_json(&shown, &history, &err)) {
+		last = control_last_line(1, err.msg);
+	} else {
+		last = control_last_line(0, NULL);
+		json_object_set_new(last, "history", history);
+	}
+	requests_finish_request(r, last);
+}
+
 static void on_measured(
 	void *ctx, lm_rc rc, const struct engine_containers *list, const struct lm_err *err)
 {
@@ -332,12 +389,15 @@ static const struct request_kind {
 	{"crashes", run_crashes, .only_reads = true},
 	{"deploy", run_deploy},
 	{"device", run_device, .only_reads = true}, // see there
+	{"history", run_history, .only_reads = true},
 	{"logs", run_logs, .only_reads = true},
 	{"plan", run_plan},
 	{"metrics", run_metrics, .only_reads = true},
+	{"rollback", run_rollback},
 	{"start", run_start},
 	{"status", run_status, .only_reads = true},
 	{"stop", run_stop},
+	{"verify", run_verify},
 };
 
 static void run_command(
@@ -349,7 +409,7 @@ static void run_command(
 	}
 	lm_auto_free char *text =
 		lm_xasprintf("'%s' is for root and members of controlGroup; members of "
-			     "controlReadGroup may use status, logs, crashes and metrics",
+			     "controlReadGroup may use status, history, logs, crashes and metrics",
 			command->name);
 	requests_finish_request(r, control_last_line(1, text));
 }
@@ -378,6 +438,7 @@ static void on_gone(void *ctx, struct control_client *client)
 	struct control_request *r = control_client_data(client);
 
 	supervisor_forget(c->from.supervisor, r);
+	verification_forget(c->from.verification, r);
 	container_list_forget(c->containers, r);
 	client_devices_forget_request(c->from.devices, r);
 	if (r->logs)

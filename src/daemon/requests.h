@@ -7,9 +7,11 @@
 #include "base/error.h"
 #include "config/host_file.h"
 #include "daemon/client_devices.h"
+#include "daemon/healer.h"
 #include "daemon/metrics_exporter.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
+#include "daemon/verification.h"
 #include "events/monitor.h"
 #include "sys/loop.h"
 
@@ -20,8 +22,11 @@ struct requests_sources {
 	struct supervisor *supervisor;
 	struct mqtt_brokers *brokers;
 	struct client_devices *devices;
+	const struct healer *healer;
 	struct monitor *monitor;
 	struct metrics_exporter *metrics;
+	struct verification *verification;
+	const char *state_directory;
 	const char *host_file; ///< The path of what was read; NULL: there was none.
 };
 

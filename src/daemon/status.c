@@ -97,10 +97,17 @@ static char *describe_wait(const struct status *s)
 	char time[16];
 	const char *at = retry_time(s, time, sizeof(time));
 
+	if (!s->retry_at_ms)
+		return lm_xasprintf("generation %u waits for disk space%s", l->wanted.generation,
+			l->actual == ACTUAL_WHOLE ? "; what ran before runs meanwhile" : "");
 	if (l->wanted.state == WANTED_DOWN)
 		return lm_xasprintf("the application could not be stopped; trying again at %s", at);
 	if (l->next == COMMAND_DEPLOY)
 		return lm_xasprintf("the group file could not be deployed; trying again at %s", at);
+	if (l->damaged && l->actual == ACTUAL_WHOLE && l->runs == l->wanted.generation)
+		return lm_xasprintf("generation %u runs with damaged images, which could not be "
+				    "replaced; trying again at %s",
+			l->runs, at);
 	if (l->actual == ACTUAL_WHOLE)
 		return lm_xasprintf("generation %u could not be started, generation %u runs "
 				    "meanwhile; trying again at %s",
@@ -109,12 +116,21 @@ static char *describe_wait(const struct status *s)
 		"generation %u could not be started; trying again at %s", l->wanted.generation, at);
 }
 
+/// What is being deployed takes the place of a generation that is rolled back.
+static bool is_rollback(const struct lifecycle *l)
+{
+	return l->leaves && l->subject && l->subject == l->wanted.generation;
+}
+
 static char *describe_deployment(const struct status *s)
 {
 	const char *stage = s->progress->stage;
 
 	if (s->task == STATUS_NO_TASK)
 		return lm_xstrdup("about to deploy");
+	if (is_rollback(s->lifecycle))
+		return lm_xasprintf("rolling back from generation %u to generation %u%s%s",
+			s->lifecycle->leaves, s->lifecycle->subject, stage[0] ? ": " : "", stage);
 	return lm_xasprintf(
 		"deploying generation %u%s%s", s->lifecycle->subject, stage[0] ? ": " : "", stage);
 }
@@ -182,6 +198,53 @@ static json_t *status_text_or_null(const char *text)
 	return text ? json_string(text) : json_null();
 }
 
+static json_t *probation_to_json(const struct status *s)
+{
+	unsigned n = lifecycle_on_probation(s->lifecycle);
+	json_t *until =
+		s->probation_until_ms > 0 ? json_integer(s->probation_until_ms) : json_null();
+
+	if (n)
+		return json_pack("{s:i, s:o, s:b}", "generation", (int)n, "until_ms", until,
+			"failed", (int)s->lifecycle->unsound);
+	json_decref(until);
+	return json_null();
+}
+
+/// Until a deployment has taken the place of what is left.
+static json_t *rollback_to_json(const struct status *s)
+{
+	const struct lifecycle *l = s->lifecycle;
+
+	if (!l->leaves || l->wanted.state != WANTED_UP)
+		return json_null();
+	return json_pack("{s:i, s:i, s:s?}", "from", (int)l->leaves, "to",
+		(int)l->wanted.generation, "why", s->rollback_why);
+}
+
+static json_t *quarantine_to_json(struct store *store)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	json_t *list = json_array();
+	size_t n = 0;
+	struct lm_err ignored; // what is there is shown
+
+	if (store_list(store, &numbers, &n, &ignored))
+		return list;
+	for (size_t i = 0; i < n; i++) {
+		json_t *entry = generation_describe_quarantine(store, numbers[i]);
+
+		if (!entry)
+			continue;
+		json_object_set_new(entry, "generation", json_integer(numbers[i]));
+		json_array_append_new(list, entry);
+	}
+	lm_auto_json json_t *pruned = NULL;
+	if (store_list_pruned_quarantines(store, &pruned, &ignored) == LM_OK)
+		json_array_extend(list, pruned);
+	return list;
+}
+
 static json_t *deployment_to_json(const struct status *s)
 {
 	unsigned n = store_state(s->store)->current;
@@ -197,7 +260,7 @@ static json_t *deployment_to_json(const struct status *s)
 	json_object_set_new(deployment, "generation", json_integer(n));
 	json_object_set_new(deployment, "id", json_string(def->id));
 	json_object_set_new(deployment, "connector_version", json_integer(def->version));
-	json_object_set_new(deployment, "bucket", json_string(def->bucket));
+	json_object_set_new(deployment, "bucket", status_text_or_null(def->bucket));
 	json_object_set_new(deployment, "key", json_string(def->key));
 	json_object_set_new(deployment, "object_version", status_text_or_null(def->object_version));
 	json_object_set_new(
@@ -251,10 +314,13 @@ json_t *status_to_json(const struct status *s, const struct engine_containers *c
 	json_object_set_new(status, "actual",
 		json_pack("{s:s, s:o}", "state", lifecycle_actual_name(l->actual), "generation",
 			status_number_or_null(l->runs)));
-	json_object_set_new(
-		status, "retry_ms", l->waits ? json_integer((json_int_t)retry_ms(s)) : json_null());
+	json_object_set_new(status, "retry_ms",
+		l->waits && s->retry_at_ms ? json_integer((json_int_t)retry_ms(s)) : json_null());
 	json_object_set_new(status, "job", task_to_json(s));
 	json_object_set_new(status, "deployment", deployment_to_json(s));
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));
+	json_object_set_new(status, "probation", probation_to_json(s));
+	json_object_set_new(status, "rollback", rollback_to_json(s));
+	json_object_set_new(status, "quarantine", quarantine_to_json(s->store));
 	return status;
 }

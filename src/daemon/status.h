@@ -22,7 +22,12 @@ struct status {
 	const struct progress_publisher *progress;
 	enum status_task task;
 	const char *why_cancelled;
-	uint64_t retry_at_ms; ///< On lm_clock_mono_ms().
+	uint64_t retry_at_ms; ///< On lm_clock_mono_ms(); 0: it waits for disk space.
+	/// When the probation of what runs ends, by the clock on the wall, if all goes well; 0:
+	/// there is none.
+	int64_t probation_until_ms;
+	/// Why what lifecycle->leaves is was rolled back; NULL: by a person, or not known any more.
+	const char *rollback_why;
 };
 
 /// A short description for people: "deploying generation 3: pull". The caller frees.

@@ -9,11 +9,16 @@
 #include "daemon/control_server.h"
 #include "daemon/deployment.h"
 #include "daemon/generation.h"
+#include "daemon/image_store.h"
 #include "daemon/log_router.h"
 #include "daemon/outcomes.h"
 #include "daemon/plan_request.h"
+#include "daemon/probation.h"
 #include "daemon/progress_publisher.h"
+#include "daemon/quarantine.h"
+#include "daemon/space_watch.h"
 #include "daemon/teardown.h"
+#include "daemon/volume_snapshots.h"
 #include "daemon/waiters.h"
 #include "daemon/worker_launcher.h"
 #include "deploy/lifecycle.h"
@@ -26,6 +31,7 @@
 enum {
 	RETRY_MS = 15 * 1000,
 	RETRY_MAX_MS = 10 * 60 * 1000,
+	SPACE_MS = 30 * 1000,
 	DEBT_MS = 1000,
 	DEBT_MAX_MS = 60 * 1000,
 	EVENTS_MAX = 16, ///< More than can follow from one.
@@ -35,6 +41,13 @@ enum {
 struct supervisor_failure {
 	char *error, *message;
 	json_t *last_line; ///< For the client that waits for it.
+};
+
+/// A deployment that failed and is rolled back, until that has come to an end.
+struct supervisor_rollback {
+	char *message;
+	json_t *last_line; ///< For the client that waits.
+	struct lifecycle_target back;
 };
 
 struct supervisor {
@@ -51,27 +64,43 @@ struct supervisor {
 
 	struct worker_launcher *workers;
 	struct client_devices *devices;
+	struct image_store *images;
+	struct volume_snapshots *volumes;
 	struct container_list *containers;
 	struct outcomes *outcomes;
 	struct progress_publisher progress;
 	struct deployment *deployment;
 	struct teardown *teardown;
 	struct plan_request *plan_request;
-	bool awaits_workers; ///< `pending` begins once the lock is free.
+	bool awaits_workers; ///< `pending` begins once the lock is free,
+	bool awaits_leave;   ///< or once the watcher lets it.
 	struct lifecycle_action pending;
 
 	struct outcome finished; ///< Of the last deployment, until it is recorded.
+	json_t *damaged; ///< Images of generation `damaged_of` that are to be replaced; NULL: none.
+	unsigned damaged_of;
+	bool repairs_at_once; ///< Else when a person starts it.
+	bool repairs;         ///< The deployment replaces them.
 	struct supervisor_failure failure;
+	struct supervisor_rollback rolled_back;
+	struct quarantine *quarantine;
+	struct probation *probation;
+	uint64_t probation_ms;        ///< By the policy of what was deployed last.
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
 	const char *why_cancelled;    ///< Static storage.
 	struct metrics_deployments counts; ///< What is not in the store.
 
 	struct loop_timer *retry, *debt;
-	uint64_t retry_at_ms; ///< On lm_clock_mono_ms().
+	uint64_t retry_at_ms; ///< On lm_clock_mono_ms(); 0: it waits for disk space.
+	struct space_watch *space;
+	char *space_directory; ///< Where the last deployment that lacked space lacked it.
+	uint64_t space_bytes;
 	unsigned debt_tries;
 	struct supervisor_watcher watcher;
 	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
 	unsigned frequency_s;
+	unsigned policy_of; ///< The generation of `restarts_unhealthy`; 0: none.
+	bool restarts_unhealthy;
 	loop_cb *exited_cb;
 	void *exited_ctx;
 };
@@ -81,6 +110,17 @@ static void post(struct supervisor *s, struct lifecycle_event event);
 static void post_kind(struct supervisor *s, enum lifecycle_event_kind kind)
 {
 	post(s, (struct lifecycle_event){.kind = kind});
+}
+
+/// Once what is wanted runs.
+static void begin_repair_if_due(struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	if (s->damaged && s->repairs_at_once && l->wanted.state == WANTED_UP &&
+		l->wanted.generation == s->damaged_of && l->activity == ACTIVITY_IDLE &&
+		lifecycle_is_fulfilled(l))
+		post_kind(s, EVENT_DAMAGED);
 }
 
 // Waiters --------------------------------------------------------------------------------------
@@ -129,6 +169,111 @@ static const char *error_name(const struct lm_err *err)
 	return is_definitions ? "InvalidParameter" : "InternalError";
 }
 
+// Quarantine -----------------------------------------------------------------------------------
+
+/// As the store has it.
+static lm_rc format_definition(const struct group *group, struct lm_buf *out, struct lm_err *err)
+{
+	lm_auto_json json_t *json = group_to_json(group);
+
+	return json_write(json, out)
+		       ? LM_OK
+		       : lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to store");
+}
+
+/// The generation by which this definition is quarantined; 0: it is not. `*ret_reason` (the
+/// caller's) may be left out.
+static unsigned find_quarantined(struct supervisor *s, const struct group *group, char **ret_reason)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	struct lm_err ignored; // what cannot be stored never was
+
+	return format_definition(group, &text, &ignored)
+		       ? 0
+		       : quarantine_find(s->quarantine, lm_buf_str(&text), ret_reason);
+}
+
+/// The generation whose deployment this definition would repeat; 0: none.
+static unsigned find_deployed(struct supervisor *s, const struct group *group)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	unsigned n = 0;
+	struct lm_err ignored; // what cannot be read was not deployed
+
+	if (format_definition(group, &text, &ignored) ||
+		store_find_definition(s->store, lm_buf_str(&text), &n, &ignored))
+		return 0;
+	return n;
+}
+
+static lm_rc write_quarantine(struct supervisor *s, struct lm_err *err)
+{
+	lm_rc rc = quarantine_write(s->quarantine, err);
+
+	if (rc == LM_OK)
+		post_kind(s, EVENT_QUARANTINED);
+	return rc;
+}
+
+/// For the first time, or again after the disk has refused it.
+static void supervisor_quarantine(struct supervisor *s, const struct lifecycle_action *action)
+{
+	struct lm_err err = {LM_OK};
+
+	quarantine_add(s->quarantine, action->generation, action->why, s->failure.message);
+	if (write_quarantine(s, &err) == LM_OK)
+		return;
+	lm_error("%s, retrying", err.msg);
+	post_kind(s, EVENT_NOT_QUARANTINED);
+}
+
+static void forget_rolled_back(struct supervisor *s)
+{
+	free(s->rolled_back.message);
+	json_decref(s->rolled_back.last_line);
+	s->rolled_back = (struct supervisor_rollback){0};
+}
+
+static void lift(struct supervisor *s, unsigned n)
+{
+	forget_rolled_back(s);
+	quarantine_lift(s->quarantine, n);
+}
+
+static lm_rc confirm(struct supervisor *s, unsigned n, struct lm_err *err)
+{
+	lm_rc rc = store_confirm(s->store, n, err);
+
+	if (rc && rc != LM_E_INVALID) // another one has taken its place
+		return lm_wrap(err, "record that generation %u has passed its probation", n);
+	volume_snapshots_tidy(s->volumes);
+	post_kind(s, EVENT_CONFIRMED);
+	return LM_OK;
+}
+
+static void supervisor_confirm(struct supervisor *s, unsigned n)
+{
+	struct lm_err err = {LM_OK};
+
+	if (confirm(s, n, &err) == LM_OK)
+		return;
+	lm_error("%s, retrying", err.msg);
+	post_kind(s, EVENT_NOT_CONFIRMED);
+}
+
+/// What the disk has refused until now, before anything else begins.
+static lm_rc settle(struct supervisor *s, struct lm_err *err)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	lm_rc rc = outcomes_settle(s->outcomes, err);
+
+	if (rc == LM_OK && quarantine_is_owed(s->quarantine)) // else its event is on the way
+		rc = write_quarantine(s, err);
+	if (rc == LM_OK && l->unconfirmed)
+		rc = confirm(s, l->proven, err);
+	return rc;
+}
+
 // Deployments ----------------------------------------------------------------------------------
 
 static void on_acts(void *ctx)
@@ -161,6 +306,19 @@ static void add_half_done(struct supervisor *s, struct outcome *outcome)
 	outcome->effect = s->half_done;
 }
 
+/// What ran was stopped for a snapshot of its volumes, and nothing else was done.
+static void add_stopped(const struct supervisor *s, struct outcome *outcome)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	if (!outcome->only_stopped || !l->good || l->before.state == WANTED_DOWN)
+		return;
+	char *message =
+		lm_xasprintf("%s; generation %u is started again", outcome->message, l->good);
+	free(outcome->message);
+	outcome->message = message;
+}
+
 static void note_outcome(struct supervisor *s)
 {
 	const struct outcome *o = &s->finished;
@@ -184,27 +342,61 @@ static void note_outcome(struct supervisor *s)
 	json_object_set_new(s->failure.last_line, "effect", json_string(effect));
 }
 
+static void note_space(struct supervisor *s)
+{
+	if (!s->finished.space_directory)
+		return;
+	free(s->space_directory);
+	s->space_directory = lm_take(s->finished.space_directory);
+	s->space_bytes = s->finished.space_bytes;
+}
+
+static void forget_damage(struct supervisor *s)
+{
+	json_decref(lm_take(s->damaged));
+	s->damaged_of = 0;
+}
+
+/// After a success.
+static void note_repair(struct supervisor *s)
+{
+	if (!s->repairs)
+		return;
+	lm_info("the damaged images of generation %u were replaced", s->damaged_of);
+	if (s->watcher.repaired)
+		s->watcher.repaired(s->watcher.ctx, s->damaged_of);
+	forget_damage(s);
+}
+
 static void on_deployment_done(void *ctx, struct outcome *outcome)
 {
 	struct supervisor *s = ctx;
 
 	deployment_destroy(lm_take(s->deployment));
 	outcome_finish(&s->finished);
-	if (!outcome->cancelled)
+	if (!outcome->cancelled) {
 		add_half_done(s, outcome);
-	else if (s->lifecycle.actual == ACTUAL_PARTIAL)
+		add_stopped(s, outcome);
+	} else if (s->lifecycle.actual == ACTUAL_PARTIAL)
 		s->half_done = outcome->effect;
 	s->finished = *outcome;
 	*outcome = (struct outcome){0};
 	note_outcome(s);
+	note_space(s);
 	if (s->finished.success) {
-		post_kind(s, EVENT_DEPLOYED);
+		note_repair(s);
+		s->probation_ms = s->finished.probation_ms;
+		post(s, (struct lifecycle_event){
+				.kind = EVENT_DEPLOYED, .probation = s->probation_ms > 0});
 	} else if (s->finished.cancelled) {
 		s->counts.by_outcome[METRICS_CANCELLED]++;
-		post_kind(s, EVENT_CANCELLED);
-	} else {
 		post(s, (struct lifecycle_event){
-				.kind = EVENT_FAILED, .failure = s->finished.failure});
+				.kind = EVENT_CANCELLED, .stopped = s->finished.only_stopped});
+	} else {
+		post(s, (struct lifecycle_event){.kind = EVENT_FAILED,
+				.failure = s->finished.failure,
+				.stopped = s->finished.only_stopped,
+				.rolls_back = s->finished.rolls_back});
 	}
 }
 
@@ -219,12 +411,17 @@ static lm_rc close_other(struct supervisor *s, unsigned n, struct lm_err *err)
 static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_action *action,
 	unsigned *ret_n, struct lm_err *err)
 {
-	lm_auto_json json_t *json = group_to_json(s->ordered);
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
+	unsigned n = action->own ? find_quarantined(s, s->ordered, NULL) : 0;
 
-	if (!json_write(json, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to store");
-	lm_rc rc = action->own ? LM_OK : close_other(s, 0, err);
+	if (n) // since it was ordered
+		return lm_fail(err, LM_E_INVALID, 0,
+			"the group file is that of generation %u, which is quarantined; use "
+			"'lighterman deploy FILE' to try it again",
+			n);
+	lm_rc rc = format_definition(s->ordered, &text, err);
+	if (rc == LM_OK && !action->own)
+		rc = close_other(s, 0, err);
 	if (rc == LM_OK)
 		rc = store_begin(s->store, lm_buf_str(&text), action->own, action->before,
 			action->touched, ret_n, err);
@@ -243,10 +440,10 @@ static lm_rc supervisor_begin_attempt(struct supervisor *s, const struct lifecyc
 	unsigned n = action->generation;
 
 	// Before another attempt replaces its outcome.
-	lm_rc rc = outcomes_settle(s->outcomes, err);
+	lm_rc rc = settle(s, err);
 	outcomes_send(s->outcomes);
 	if (rc == LM_OK && n == 0) {
-		spec->previous = generation_before(s->store, s->ordered);
+		spec->previous = generation_before(s->store, s->ordered, 0);
 		rc = begin_generation(s, action, &spec->generation, err);
 		if (rc == LM_OK)
 			spec->group = lm_take(s->ordered);
@@ -256,7 +453,7 @@ static lm_rc supervisor_begin_attempt(struct supervisor *s, const struct lifecyc
 	if (rc == LM_OK)
 		rc = generation_read(s->store, n, &spec->group, err);
 	if (rc == LM_OK) {
-		spec->previous = generation_before(s->store, spec->group);
+		spec->previous = generation_before(s->store, spec->group, s->lifecycle.leaves);
 		rc = close_other(s, n, err);
 	}
 	return rc ? rc : store_rerun(s->store, n, err);
@@ -269,6 +466,18 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 	supervisor_note_failure(s, error_name(err), err->msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
+}
+
+/// A generation that runs is left alone until its images can be replaced. One that did not come up
+/// may be in want of them, or of something else.
+static bool is_repair(const struct supervisor *s, unsigned n)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	bool is_ordered = l->command == COMMAND_START && !l->own;
+
+	return s->damaged && s->damaged_of == n &&
+	       (l->damaged || is_ordered || (l->touched && l->tries % 2 == 1));
 }
 
 static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
@@ -284,7 +493,19 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 		refuse_deployment(s, &err);
 		return;
 	}
+	// What runs again instead of what has failed needs no copy of what that has done.
+	if (!action->restores || s->lifecycle.command == COMMAND_ROLLBACK)
+		spec.policy = volume_policy_of(spec.group);
+	spec.back = s->lifecycle.good;
 	log_router_apply(spec.group);
+	s->counts.rollbacks += action->restores && s->lifecycle.leaves &&
+			       spec.generation == s->lifecycle.wanted.generation;
+	s->repairs = is_repair(s, spec.generation);
+	if (s->repairs) {
+		lm_info("replacing damaged images of generation %u", spec.generation);
+		spec.damaged = s->damaged;
+		spec.use = FALLBACK_ORDINARY;
+	}
 	if (spec.use != FALLBACK_ORDINARY)
 		lm_info("generation %u ran before: what cannot be fetched is taken from this "
 			"device",
@@ -292,7 +513,8 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
 	waiter_send(
 		present_waiter(s), json_pack("{s:i}", "generation", (int)spec.generation), false);
-	s->deployment = deployment_create(s->store, s->workers, s->devices, &s->progress, &events);
+	s->deployment = deployment_create(
+		s->store, s->workers, s->devices, s->images, s->volumes, &s->progress, &events);
 	deployment_start(s->deployment, &spec);
 }
 
@@ -317,15 +539,43 @@ static void count_outcome(struct supervisor *s, const struct outcome *o)
 					      : METRICS_FAILED]++;
 }
 
-static void supervisor_record_outcome(struct supervisor *s, bool publish)
+/// What becomes of the application after a failure, as a clause; the caller frees.
+static char *describe_back(const struct lifecycle_target *back)
+{
+	if (back->state == WANTED_DOWN)
+		return lm_xstrdup("the application is stopped again");
+	return lm_xasprintf("generation %u is started again", back->generation);
+}
+
+/// The deployment that has failed is rolled back: whoever waits gets the answer after that.
+static void note_rollback(struct supervisor *s, const struct lifecycle_target *back)
+{
+	struct outcome *o = &s->finished;
+	lm_auto_free char *clause = describe_back(back);
+	json_t *last_line = lm_take(s->failure.last_line);
+
+	forget_rolled_back(s);
+	s->rolled_back = (struct supervisor_rollback){
+		.message = lm_xstrdup(o->message), .last_line = last_line, .back = *back};
+	char *message = lm_xasprintf("%s; %s", o->message, clause);
+	free(o->message);
+	o->message = message;
+	waiter_send(present_waiter(s), json_pack("{s:s}", "warning", message), false);
+}
+
+static void supervisor_record_outcome(struct supervisor *s, const struct lifecycle_action *action)
 {
 	bool success = s->finished.success;
 	uint64_t began_ms = lm_clock_mono_ms();
 	struct lm_err err = {LM_OK};
 
+	s->finished.probation = action->probation;
+	if (action->back.state != WANTED_NOTHING)
+		note_rollback(s, &action->back);
 	count_outcome(s, &s->finished);
 	log_outcome(&s->finished);
-	if (outcomes_record(s->outcomes, &s->finished, publish, &err) == LM_OK) {
+	if (outcomes_record(s->outcomes, &s->finished, action->publish, &err) == LM_OK) {
+		volume_snapshots_tidy(s->volumes);
 		if (success)
 			progress_publisher_own_stage(&s->progress, "commit", began_ms);
 		post_kind(s, EVENT_RECORDED);
@@ -346,6 +596,73 @@ static void record_again(struct supervisor *s)
 		post_kind(s, EVENT_NOT_RECORDED);
 	else
 		post_kind(s, EVENT_RECORDED);
+}
+
+// Probation ------------------------------------------------------------------------------------
+
+static void on_probation_passed(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	lm_info("generation %u has passed its probation", lifecycle_on_probation(&s->lifecycle));
+	post_kind(s, EVENT_PROVEN);
+}
+
+static void on_probation_failed(void *ctx, const char *why)
+{
+	struct supervisor *s = ctx;
+	const struct lifecycle *l = &s->lifecycle;
+	unsigned n = lifecycle_on_probation(l);
+	lm_auto_free char *text =
+		lm_xasprintf("generation %u has failed in its probation: %s%s", n, why,
+			l->proven ? ""
+				  : "; it keeps running, as no earlier generation was deployed "
+				    "successfully");
+
+	lm_error("%s", text);
+	supervisor_note_failure(s, "InternalError", text);
+	post_kind(s, EVENT_UNSOUND);
+}
+
+static void revoke_success(struct supervisor *s, const struct lifecycle_action *action)
+{
+	lm_auto_free char *clause = describe_back(&action->back);
+	lm_auto_free char *message = lm_xasprintf("%s; %s", s->failure.message, clause);
+	struct lm_err err = {LM_OK};
+
+	forget_rolled_back(s);
+	s->rolled_back.message = lm_xstrdup(s->failure.message);
+
+	s->counts.by_outcome[METRICS_FAILED]++;
+	if (outcomes_revoke(s->outcomes, action->generation, message, &err))
+		lm_error("record that generation %u has failed in its probation: %s, ignoring",
+			action->generation, err.msg);
+}
+
+/// What runs is watched as long as it is on probation and we leave it alone.
+static void follow_probation(struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	bool rests = l->activity == ACTIVITY_IDLE || l->activity == ACTIVITY_WAITING ||
+		     l->activity == ACTIVITY_RECORDING;
+	unsigned n = lifecycle_on_probation(l);
+
+	if (!n) {
+		probation_end(s->probation);
+		return;
+	}
+	if (!probation_is_on(s->probation)) {
+		lm_info("generation %u is on probation for %u s", n,
+			(unsigned)(s->probation_ms / 1000));
+		probation_begin(s->probation, s->probation_ms);
+	}
+	probation_pause(s->probation, !rests);
+	probation_look(s->probation);
+}
+
+void supervisor_containers_changed(struct supervisor *s)
+{
+	probation_look(s->probation);
 }
 
 // Stops, plans, questions ------------------------------------------------------------------------
@@ -391,8 +708,8 @@ static void begin_plan(struct supervisor *s)
 	const struct plan_request_events events = {on_plan_done, s};
 	struct lm_err err = {LM_OK};
 
-	s->plan_request = plan_request_create(
-		s->store, s->workers, &s->progress, lm_take(s->plan_ordered), &events);
+	s->plan_request = plan_request_create(s->store, s->workers, s->volumes, s->lifecycle.good,
+		&s->progress, lm_take(s->plan_ordered), &events);
 	if (plan_request_start(s->plan_request, &err) == LM_OK)
 		return;
 	plan_request_destroy(lm_take(s->plan_request));
@@ -446,9 +763,14 @@ static void supervisor_look(struct supervisor *s)
 static void supervisor_save(struct supervisor *s)
 {
 	const struct lifecycle *l = &s->lifecycle;
+	const struct store_want want = {.wanted = l->wanted,
+		.before = l->before,
+		.touched = l->touched,
+		.leaves = l->leaves,
+		.failed = l->failed};
 	struct lm_err err = {LM_OK};
 
-	if (store_want(s->store, l->wanted, l->before, l->touched, &err) == LM_OK) {
+	if (store_want(s->store, &want, &err) == LM_OK) {
 		post_kind(s, EVENT_SAVED);
 		return;
 	}
@@ -474,7 +796,10 @@ static void begin_with_worker(struct supervisor *s, const struct lifecycle_actio
 	s->progress.waiter = present_waiter(s);
 	if (s->watcher.starts)
 		s->watcher.starts(s->watcher.ctx, action->kind != ACTION_PLAN);
-	s->awaits_workers = !worker_launcher_may_start(s->workers, on_workers_may_start, s);
+	s->awaits_leave = action->kind != ACTION_PLAN && s->watcher.may_act &&
+			  !s->watcher.may_act(s->watcher.ctx);
+	s->awaits_workers =
+		s->awaits_leave || !worker_launcher_may_start(s->workers, on_workers_may_start, s);
 	if (s->awaits_workers)
 		s->pending = *action;
 	else if (action->kind == ACTION_BEGIN)
@@ -483,6 +808,12 @@ static void begin_with_worker(struct supervisor *s, const struct lifecycle_actio
 		begin_teardown(s);
 	else
 		begin_plan(s);
+}
+
+void supervisor_continue(struct supervisor *s)
+{
+	if (s->awaits_workers && s->awaits_leave)
+		on_workers_may_start(s);
 }
 
 static const char *reason_text(enum lifecycle_reason reason, bool plans)
@@ -494,6 +825,7 @@ static const char *reason_text(enum lifecycle_reason reason, bool plans)
 		[REASON_STOP] = "the application is to be stopped",
 		[REASON_EXIT] = "lightermand is shutting down",
 		[REASON_FORGOTTEN] = "the client has disconnected",
+		[REASON_ROLLBACK] = "superseded by a rollback",
 	};
 
 	if (plans && reason != REASON_FORGOTTEN)
@@ -557,6 +889,28 @@ static json_t *take_last_line(struct supervisor *s)
 	return last ? last : control_last_line(0, NULL);
 }
 
+/// Of a deployment that failed and was rolled back, or was to be.
+static json_t *rollback_line(struct supervisor *s, bool is_done)
+{
+	const struct supervisor_rollback *r = &s->rolled_back;
+	bool is_down = r->back.state == WANTED_DOWN, retries = s->lifecycle.waits;
+	const char *why = s->failure.message ? s->failure.message : "lightermand is shutting down";
+	json_t *last = r->last_line ? json_incref(r->last_line) : control_last_line(1, NULL);
+	lm_auto_free char *what =
+		is_down ? lm_xstrdup(is_done ? "the application is stopped again"
+					     : "the application could not be stopped again")
+			: lm_xasprintf("generation %u %s again", r->back.generation,
+				  is_done ? "runs" : "could not be started");
+	lm_auto_free char *text = lm_xasprintf("%s; %s%s%s%s",
+		r->message ? r->message : "it failed", what, is_done ? "" : ": ",
+		is_done ? "" : why, !is_done && retries ? ", retrying" : "");
+
+	json_object_set_new(last, "message", json_string(text));
+	json_object_del(last, "effect"); // what is so now is in the message
+	json_decref(lm_take(s->rolled_back.last_line));
+	return last;
+}
+
 static json_t *last_line(
 	struct supervisor *s, enum lifecycle_answer answer, enum lifecycle_command command)
 {
@@ -583,6 +937,9 @@ static json_t *last_line(
 	case ANSWER_BUSY:
 		text = busy_text(s, command);
 		return control_last_line(1, text);
+	case ANSWER_ROLLED_BACK:
+	case ANSWER_NOT_ROLLED_BACK:
+		return rollback_line(s, answer == ANSWER_ROLLED_BACK);
 	case ANSWER_NOTHING_DEPLOYED:
 		break;
 	}
@@ -610,6 +967,15 @@ static void set_retry(struct supervisor *s, unsigned tries)
 		(unsigned)(delay_ms / 1000));
 	s->retry_at_ms = lm_clock_mono_ms() + delay_ms;
 	loop_timer_start(s->retry, delay_ms, 0);
+}
+
+/// Looks now and then whether there is space, until ACTION_STOP_TIMER.
+static void await_space(struct supervisor *s)
+{
+	lm_info("waiting until %.1f MB are free in '%s'", (double)s->space_bytes / (1 << 20),
+		s->space_directory);
+	s->retry_at_ms = 0;
+	space_watch_start(s->space, s->space_directory, s->space_bytes);
 }
 
 static void set_debt_timer(struct supervisor *s)
@@ -649,10 +1015,22 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		supervisor_save(s);
 		break;
 	case ACTION_RECORD:
-		supervisor_record_outcome(s, action->publish);
+		supervisor_record_outcome(s, action);
 		break;
 	case ACTION_RECORD_AGAIN:
 		record_again(s);
+		break;
+	case ACTION_QUARANTINE:
+		supervisor_quarantine(s, action);
+		break;
+	case ACTION_LIFT:
+		lift(s, action->generation);
+		break;
+	case ACTION_CONFIRM:
+		supervisor_confirm(s, action->generation);
+		break;
+	case ACTION_REVOKE:
+		revoke_success(s, action);
 		break;
 	case ACTION_PUBLISH:
 		outcomes_refuse(s->outcomes, s->failure.error, s->failure.message);
@@ -661,10 +1039,14 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		answer(s, action);
 		break;
 	case ACTION_SET_TIMER:
-		set_retry(s, action->tries);
+		if (action->awaits_space && s->space_directory)
+			await_space(s);
+		else
+			set_retry(s, action->tries);
 		break;
 	case ACTION_STOP_TIMER:
 		loop_timer_stop(s->retry);
+		space_watch_stop(s->space);
 		break;
 	case ACTION_SET_DEBT_TIMER:
 		set_debt_timer(s);
@@ -679,7 +1061,9 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 
 static void note_debts(struct supervisor *s)
 {
-	if (s->lifecycle.unsaved || s->lifecycle.unrecorded)
+	const struct lifecycle *l = &s->lifecycle;
+
+	if (l->unsaved || l->unrecorded || l->unquarantined || l->unconfirmed)
 		return;
 	s->debt_tries = 0;
 	loop_timer_stop(s->debt);
@@ -725,6 +1109,8 @@ static void take_events(struct supervisor *s)
 	note_debts(s);
 	stop_devices_if_down(s);
 	notify_watcher(s);
+	follow_probation(s); // last, as is what follows: more events may come of it
+	begin_repair_if_due(s);
 }
 
 static void post(struct supervisor *s, struct lifecycle_event event)
@@ -733,6 +1119,12 @@ static void post(struct supervisor *s, struct lifecycle_event event)
 	s->events[s->events_n++] = event;
 	if (!s->steps)
 		take_events(s);
+}
+
+static void on_space(void *ctx)
+{
+	lm_info("there is disk space again");
+	post_kind(ctx, EVENT_TIMER);
 }
 
 static void supervisor_on_retry(void *ctx)
@@ -782,9 +1174,34 @@ static void send_warnings(const struct group *group, const struct waiter *waiter
 		waiter_send(waiter, json_pack("{s:s}", "warning", group->warnings[i]), false);
 }
 
-void supervisor_deploy(
-	struct supervisor *s, struct lm_str group_file, bool own, const struct waiter *waiter)
+/// Whether a definition that nobody but a file names is to be deployed: not if it is quarantined,
+/// nor while it is being gone back to, which needs nothing of the file, nor at our own start if it
+/// was left running. Logs why not.
+static bool is_deployed_by_file(struct supervisor *s, const struct group *group, bool is_own)
 {
+	const struct lifecycle *l = &s->lifecycle;
+	lm_auto_free char *reason = NULL;
+	unsigned n = find_quarantined(s, group, &reason);
+
+	if (n) {
+		lm_warn("the group file is that of generation %u, which is quarantined (%s): it is "
+			"not deployed; 'lighterman deploy FILE' tries it again",
+			n, reason);
+		return false;
+	}
+	n = find_deployed(s, group);
+	if (n != 0 && is_own && supervisor_left_running(s) == n)
+		return false;
+	if (n == 0 || l->leaves == 0 || l->wanted.generation != n)
+		return true;
+	lm_info("the group file is that of generation %u, which is started again already", n);
+	return false;
+}
+
+void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
+	enum supervisor_origin origin, const struct waiter *waiter)
+{
+	bool own = origin == ORIGIN_START;
 	lm_auto(group_destroy_p) struct group *group = NULL;
 	struct waiter waits = *waiter;
 	struct lm_err err = {LM_OK};
@@ -803,6 +1220,11 @@ void supervisor_deploy(
 	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
 	send_warnings(group, waiter);
+	if (origin != ORIGIN_PERSON && !is_deployed_by_file(s, group, own)) {
+		if (own)
+			supervisor_resume(s);
+		return;
+	}
 	if (!s->lifecycle.exits) {
 		group_destroy(s->ordered);
 		s->ordered = lm_take(group);
@@ -821,6 +1243,29 @@ void supervisor_refuse(struct supervisor *s, const struct lm_err *err)
 	notify_watcher(s);
 }
 
+/// Of what a deployment of it would end.
+static void send_plan_warnings(
+	struct supervisor *s, const struct group *group, const struct waiter *waiter)
+{
+	lm_auto_free char *reason = NULL, *text = NULL;
+	unsigned n = find_quarantined(s, group, &reason);
+	unsigned proving = lifecycle_on_probation(&s->lifecycle);
+
+	if (n) {
+		text = lm_xasprintf("this is the definition of generation %u, which is "
+				    "quarantined: %s; 'lighterman deploy' tries it again",
+			n, reason);
+		waiter_send(waiter, json_pack("{s:s}", "warning", text), false);
+	}
+	if (proving) {
+		free(text);
+		text = lm_xasprintf("generation %u is still on probation, which the deployment of "
+				    "another one ends",
+			proving);
+		waiter_send(waiter, json_pack("{s:s}", "warning", text), false);
+	}
+}
+
 void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struct waiter *waiter)
 {
 	struct group *group = NULL;
@@ -831,8 +1276,10 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 		waiter_finish(&waits, control_last_line(2, err.msg));
 		return;
 	}
-	if (supervisor_is_idle(s))
+	if (supervisor_is_idle(s)) {
 		send_warnings(group, waiter);
+		send_plan_warnings(s, group, waiter);
+	}
 	if (s->awaits_workers && s->pending.kind == ACTION_PLAN) {
 		group_destroy(group); // that of the plan that waits stays
 	} else {
@@ -842,6 +1289,70 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_PLAN,
 			.client = waiters_add(&s->waiters, COMMAND_PLAN, waiter, 0)});
+}
+
+/// The newest generation before the present one that was deployed with success and is not
+/// quarantined; 0: there is none.
+static unsigned find_earlier(struct supervisor *s)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t n = 0;
+	struct lm_err ignored; // none is known then
+
+	if (store_list(s->store, &numbers, &n, &ignored))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		if (numbers[i] < s->lifecycle.good &&
+			generation_was_deployed(s->store, numbers[i]) &&
+			!quarantine_has(s->quarantine, numbers[i], NULL))
+			return numbers[i];
+	}
+	return 0;
+}
+
+static lm_rc check_rollback(struct supervisor *s, unsigned n, struct lm_err *err)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	lm_auto_free char *definition = NULL;
+	struct lm_err ignored;
+
+	if (n == 0)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"there is no earlier generation to go back to that was deployed "
+			"successfully and is not quarantined");
+	if (store_read_definition(s->store, n, &definition, &ignored) == LM_E_NOT_FOUND)
+		return lm_fail(err, LM_E_NOT_FOUND, 0,
+			"there is no generation %u (any more): 'lighterman history' lists those "
+			"that are kept",
+			n);
+	if (!generation_was_deployed(s->store, n))
+		return lm_fail(err, LM_E_INVALID, 0,
+			"generation %u was never deployed successfully: 'lighterman history' lists "
+			"those that were",
+			n);
+	if (l->wanted.state == WANTED_UP && l->wanted.generation == n && lifecycle_is_fulfilled(l))
+		return lm_fail(err, LM_E_CONFLICT, 0, "generation %u runs already", n);
+	return LM_OK;
+}
+
+void supervisor_rollback(struct supervisor *s, unsigned generation, const struct waiter *waiter)
+{
+	struct waiter waits = *waiter;
+	unsigned n = generation ? generation : lifecycle_rollback_target(&s->lifecycle);
+	struct lm_err err = {LM_OK};
+
+	if (n == 0)
+		n = find_earlier(s);
+	if (s->lifecycle.wanted.state != WANTED_NOTHING && check_rollback(s, n, &err)) {
+		waiter_finish(&waits, control_last_line(1, err.msg));
+		return;
+	}
+	lm_info("a person goes back to generation %u", n);
+	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_ROLLBACK,
+			.client = waiters_add(&s->waiters, COMMAND_ROLLBACK, waiter, 0),
+			.generation = n,
+			.quarantined = quarantine_has(s->quarantine, n, NULL)});
 }
 
 void supervisor_start(struct supervisor *s, const struct waiter *waiter)
@@ -874,17 +1385,26 @@ void supervisor_resume(struct supervisor *s)
 		lm_info("the application stays stopped: 'lighterman start' starts it");
 		break;
 	case WANTED_UP:
+		if (lifecycle_is_fulfilled(&s->lifecycle))
+			lm_info("generation %u was left running and runs on", s->lifecycle.runs);
 		break;
 	}
 	post_kind(s, EVENT_RESUME);
 }
 
-void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx)
+void supervisor_exit(struct supervisor *s, bool leaves_running, loop_cb *done, void *ctx)
 {
 	s->exited_cb = done;
 	s->exited_ctx = ctx;
-	post(s, (struct lifecycle_event){
-			.kind = EVENT_EXIT, .takes_down = teardown_is_due_at_exit(s->store)});
+	post(s, (struct lifecycle_event){.kind = EVENT_EXIT,
+			.takes_down = !leaves_running && teardown_is_due_at_exit(s->store)});
+}
+
+unsigned supervisor_left_running(const struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	return l->wanted.state == WANTED_UP && lifecycle_is_fulfilled(l) ? l->runs : 0;
 }
 
 void supervisor_forget(struct supervisor *s, const void *ctx)
@@ -893,6 +1413,17 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 
 	if (number)
 		post(s, (struct lifecycle_event){.kind = EVENT_FORGET, .client = number});
+}
+
+void supervisor_repair(struct supervisor *s, unsigned n, json_t *images, bool at_once)
+{
+	forget_damage(s);
+	s->damaged = json_incref(images);
+	s->damaged_of = n;
+	s->repairs_at_once = at_once;
+	if (!images && s->lifecycle.damaged)
+		post_kind(s, EVENT_SOUND);
+	begin_repair_if_due(s);
 }
 
 void supervisor_engine_back(struct supervisor *s)
@@ -906,46 +1437,114 @@ void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *wat
 	notify_watcher(s);
 }
 
-static struct lifecycle_record read_record(const struct store_state *state)
+static struct lifecycle_record read_record(struct supervisor *s, unsigned left_running)
 {
+	const struct store_state *state = store_state(s->store);
+
 	return (struct lifecycle_record){
 		.wanted = state->wanted,
 		.before = state->before,
-		.good = state->current,
+		.current = state->current,
+		.last_good = state->last_good,
 		.touched = state->touched,
+		.leaves = state->leaves, // of one that is done, too, if that was not noted
+		.failed = state->failed,
+		.left_running = left_running,
+		.wanted_quarantined = quarantine_has(s->quarantine, state->wanted.generation, NULL),
+		.before_quarantined = quarantine_has(s->quarantine, state->before.generation, NULL),
+		.current_quarantined = quarantine_has(s->quarantine, state->current, NULL),
+		.last_good_quarantined = quarantine_has(s->quarantine, state->last_good, NULL),
+		.leaves_quarantined = quarantine_has(s->quarantine, state->leaves, NULL),
 	};
 }
 
-/// What is wanted was saved, but not the outcome of the attempt that changed it.
+/// Why the attempt that was cut short failed, and what becomes of the application; the caller's.
+static char *describe_unrecorded(struct supervisor *s, unsigned n)
+{
+	lm_auto_free char *reason = NULL;
+	lm_auto_free char *clause = describe_back(&s->lifecycle.wanted);
+
+	if (quarantine_has(s->quarantine, n, &reason))
+		return lm_xasprintf("%s; %s", reason, clause);
+	return lm_xasprintf("the deployment of generation %u failed, and lightermand exited before "
+			    "it could record why; see the connector log of that time",
+		n);
+}
+
+/// What is wanted was saved, or what failed was quarantined, but the outcome of the attempt that
+/// changed it was not recorded.
 static void close_unrecorded(struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
+	unsigned n = state->open;
 	struct lm_err err = {LM_OK};
 
-	if (state->open == 0 || state->open == state->wanted.generation ||
-		state->open == state->current)
+	if (n == 0 || n == s->lifecycle.wanted.generation || n == s->lifecycle.good)
 		return;
-	if (outcomes_give_up_open(s->outcomes, &err))
+	lm_auto_free char *message = describe_unrecorded(s, n);
+	if (outcomes_give_up_open(s->outcomes, message, &err))
 		lm_error("%s; retrying with the next deployment", err.msg);
 }
 
+/// The same where a success was to be revoked.
+static void revoke_unrecorded(struct supervisor *s)
+{
+	const struct store_state *state = store_state(s->store);
+	unsigned n = s->lifecycle.leaves;
+	lm_auto_json json_t *outcome = generation_outcome(s->store, n);
+	struct lm_err err = {LM_OK};
+
+	if (n == 0 || state->open || state->current != n ||
+		!quarantine_has(s->quarantine, n, NULL) ||
+		!json_get_bool(outcome, "success", false))
+		return;
+	lm_auto_free char *message = describe_unrecorded(s, n);
+	if (outcomes_revoke(s->outcomes, n, message, &err))
+		lm_error("record that generation %u has failed in its probation: %s, ignoring", n,
+			err.msg);
+}
+
+/// Of a generation that goes on.
+static uint64_t read_probation_ms(struct supervisor *s, unsigned n)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (n == 0)
+		return 0;
+	if (generation_read(s->store, n, &group, &err) == LM_OK)
+		return (uint64_t)group->connector.policy.probation_s * 1000;
+	lm_error("%s; its probation ends at once", err.msg);
+	return 0;
+}
+
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices)
+	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices,
+	const struct monitor *monitor, unsigned left_running)
 {
 	struct supervisor *s = lm_xcalloc(1, sizeof(*s));
-	const struct lifecycle_record record = read_record(store_state(store));
+	const struct probation_events events = {on_probation_passed, on_probation_failed, s};
 
 	*s = (struct supervisor){.loop = loop, .store = store, .devices = devices};
+	s->quarantine = quarantine_create(store);
+	const struct lifecycle_record record = read_record(s, left_running);
 	s->lifecycle = lifecycle_begin(&record);
+	s->probation = probation_create(loop, monitor, &events);
 	s->workers = worker_launcher_create(loop, host, store);
+	s->images = image_store_create(loop, host->docker_socket);
+	s->volumes = volume_snapshots_create(loop, host, store);
 	s->containers = container_list_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	s->outcomes = outcomes_create(loop, store, brokers);
 	s->progress = (struct progress_publisher){
 		.brokers = brokers, .changed = on_progress_changed, .ctx = s};
 	s->retry = loop_timer_create(loop, supervisor_on_retry, s);
+	s->space = space_watch_create(loop, SPACE_MS, on_space, s);
 	s->debt = loop_timer_create(loop, on_debt, s);
 	s->counts.last_success_ms = generation_last_success_ms(store);
 	close_unrecorded(s);
+	revoke_unrecorded(s);
+	(void)quarantine_has(s->quarantine, s->lifecycle.leaves, &s->rolled_back.message);
+	s->probation_ms = read_probation_ms(s, lifecycle_on_probation(&s->lifecycle));
 	return s;
 }
 
@@ -958,13 +1557,21 @@ void supervisor_destroy(struct supervisor *s)
 	plan_request_destroy(s->plan_request);
 	outcome_finish(&s->finished);
 	forget_failure(s);
+	forget_rolled_back(s);
+	quarantine_destroy(s->quarantine);
+	probation_destroy(s->probation);
+	forget_damage(s);
 	group_destroy(s->ordered);
 	group_destroy(s->plan_ordered);
 	progress_publisher_finish(&s->progress);
 	loop_timer_destroy(s->retry);
+	space_watch_destroy(s->space);
+	free(s->space_directory);
 	loop_timer_destroy(s->debt);
 	outcomes_destroy(s->outcomes);
 	container_list_destroy(s->containers);
+	image_store_destroy(s->images);
+	volume_snapshots_destroy(s->volumes);
 	worker_launcher_destroy(s->workers);
 	free(s);
 }
@@ -983,6 +1590,8 @@ struct metrics_deployments supervisor_measure(const struct supervisor *s)
 	memcpy(measured.stages, s->progress.totals, sizeof(measured.stages));
 	measured.generation = store_state(s->store)->current;
 	measured.stopped = supervisor_is_stopped(s);
+	measured.on_probation = lifecycle_on_probation(&s->lifecycle) != 0;
+	measured.quarantined = generation_count_quarantined(s->store);
 	measured.activity = s->lifecycle.activity;
 	return measured;
 }
@@ -1022,8 +1631,37 @@ unsigned supervisor_status_frequency_s(struct supervisor *s)
 	return s->frequency_s;
 }
 
+static bool read_restarts_unhealthy(struct supervisor *s, unsigned n)
+{
+	lm_auto(group_destroy_p) struct group *group = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (generation_read(s->store, n, &group, &err) == LM_OK)
+		return group->connector.policy.restart_unhealthy;
+	lm_error("%s; its unhealthy containers are not restarted", err.msg);
+	return false;
+}
+
+unsigned supervisor_restarts_unhealthy(struct supervisor *s)
+{
+	const struct lifecycle *l = &s->lifecycle;
+	unsigned n = l->runs;
+
+	if (!supervisor_is_idle(s) || l->next != COMMAND_NONE || l->exits || n == 0 ||
+		l->wanted.state != WANTED_UP ||
+		(l->actual != ACTUAL_WHOLE && l->actual != ACTUAL_PARTIAL))
+		return 0;
+	if (s->policy_of != n) { // a generation does not change
+		s->restarts_unhealthy = read_restarts_unhealthy(s, n);
+		s->policy_of = n;
+	}
+	return s->restarts_unhealthy ? n : 0;
+}
+
 struct status supervisor_status(const struct supervisor *s)
 {
+	uint64_t left_ms = probation_left_ms(s->probation);
+
 	return (struct status){
 		.lifecycle = &s->lifecycle,
 		.store = s->store,
@@ -1034,5 +1672,7 @@ struct status supervisor_status(const struct supervisor *s)
 					: STATUS_NO_TASK,
 		.why_cancelled = s->why_cancelled,
 		.retry_at_ms = s->retry_at_ms,
+		.probation_until_ms = left_ms ? lm_clock_wall_ms() + (int64_t)left_ms : 0,
+		.rollback_why = s->lifecycle.leaves ? s->rolled_back.message : NULL,
 	};
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Takes commands (deploy, start, stop, plan, exit), runs one worker at a time, keeps the store,
-/// and hands status messages to the outboxes. deploy/lifecycle.h alone decides what is next; this
-/// carries it out.
+/// Takes commands (deploy, start, stop, rollback, plan, exit), runs one worker at a time, keeps the
+/// store, and hands status messages to the outboxes. deploy/lifecycle.h alone decides what is next;
+/// this carries it out.
 ///
 /// From the loop's thread; logs.
 
@@ -16,6 +16,7 @@
 #include "daemon/status.h"
 #include "daemon/waiters.h"
 #include "deploy/store.h"
+#include "events/monitor.h"
 #include "sys/loop.h"
 
 #include <stdbool.h>
@@ -23,17 +24,32 @@
 struct supervisor;
 
 /// All is borrowed and outlives the supervisor. Sends what an earlier run could not.
+/// `left_running`: what supervisor_left_running returned at the end of that run, if the device has
+/// run on since.
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
-	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices);
+	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices,
+	const struct monitor *monitor, unsigned left_running);
 /// A worker that still runs is killed.
 void supervisor_destroy(struct supervisor *s);
 LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 
+/// Who orders a deployment. Only a person may deploy a definition that is quarantined.
+enum supervisor_origin {
+	ORIGIN_PERSON,
+	ORIGIN_SIGNAL, ///< The group file is to be read again.
+	/// The program's own start, which is tried again when it fails; a definition that was
+	/// deployed last is not made a new generation.
+	ORIGIN_START,
+};
+
 /// Deploys the text of a group file. One that is not valid is reported to the waiter and
-/// published, nothing more. `own`: it is the program's own start, which is tried again when it
-/// fails, and a definition that was deployed last is not made a new generation.
-void supervisor_deploy(
-	struct supervisor *s, struct lm_str group_file, bool own, const struct waiter *waiter);
+/// published, nothing more.
+void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
+	enum supervisor_origin origin, const struct waiter *waiter);
+/// Goes back to a generation that was deployed with success once; 0: to the last such one before
+/// the present one, or, if that has failed since or is not deployed yet, to what ran last.
+/// What it leaves is quarantined.
+void supervisor_rollback(struct supervisor *s, unsigned generation, const struct waiter *waiter);
 /// Publishes and logs that a group file could not be read.
 void supervisor_refuse(struct supervisor *s, const struct lm_err *err);
 /// Reports to the waiter what a deployment of that text would do. Writes and publishes nothing; any
@@ -46,20 +62,36 @@ void supervisor_start(struct supervisor *s, const struct waiter *waiter);
 void supervisor_stop(struct supervisor *s, const struct waiter *waiter);
 /// At the program's start, if no group file was named: works until what runs is what is wanted.
 void supervisor_resume(struct supervisor *s);
-/// Cancels the current task, stops the application unless its definition keeps it running, then
-/// calls `done`, however that went: what still runs is logged. A stop that comes meanwhile is
-/// carried out first.
-void supervisor_exit(struct supervisor *s, loop_cb *done, void *ctx);
+/// Cancels the current task, stops the application unless its definition or `leaves_running` keeps
+/// it running, then calls `done`, however that went: what still runs is logged. A stop that comes
+/// meanwhile is carried out first.
+void supervisor_exit(struct supervisor *s, bool leaves_running, loop_cb *done, void *ctx);
+/// After supervisor_exit with `leaves_running`: the generation that runs and is what is wanted; 0:
+/// there is none, or something has begun to change it.
+unsigned supervisor_left_running(const struct supervisor *s);
 /// The waiter with this `ctx` gets nothing any more.
 void supervisor_forget(struct supervisor *s, const void *ctx);
+/// Images of generation `n` are damaged; `images` is as `damaged` of a task in docs/formats.md, a
+/// new reference is taken. As soon as that generation runs, and is what is wanted, it is deployed
+/// once more to replace them, which is tried until it succeeds; without `at_once`, only when a
+/// person starts it. If it does not come up, every other try of its start replaces them, too.
+/// `images` NULL: it has none any more.
+void supervisor_repair(struct supervisor *s, unsigned n, json_t *images, bool at_once);
 /// The engine was away, or was restarted, and answers again.
 void supervisor_engine_back(struct supervisor *s);
+/// What the monitor knows of the containers may be another. May be called often.
+void supervisor_containers_changed(struct supervisor *s);
 
 /// Notified of what the supervisor does, to keep out of its workers' way.
 struct supervisor_watcher {
 	/// A worker is about to start: no other may run when this returns. `acts`: it changes
 	/// containers.
 	void (*starts)(void *ctx, bool acts);
+	/// Whether a worker that changes containers may start now; else supervisor_continue is to
+	/// be called when it may. NULL: always.
+	bool (*may_act)(void *ctx);
+	/// The damaged images of supervisor_repair were replaced.
+	void (*repaired)(void *ctx, unsigned generation);
 	/// No task runs.
 	void (*idle)(void *ctx);
 	/// What `status` shows has changed. It must not give commands.
@@ -69,11 +101,18 @@ struct supervisor_watcher {
 /// `watcher` is copied; its functions may be called more than once in a row, and `idle` at once.
 void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *watcher);
 
+/// `may_act` returns true again.
+void supervisor_continue(struct supervisor *s);
+
 /// Applies the loggers of the generation that the next start deploys, if there is one.
 void supervisor_apply_loggers(struct supervisor *s);
 /// How often the status of the deployed application's containers is to be logged; 0: nothing is
 /// deployed, it should stay stopped, or its start after a stop has not finished.
 unsigned supervisor_status_frequency_s(struct supervisor *s);
+
+/// The generation that is up, if its unhealthy containers are to be restarted
+/// (Policy.RestartUnhealthy) and no task works on the application or is about to; else 0.
+unsigned supervisor_restarts_unhealthy(struct supervisor *s);
 
 /// For status.h; borrowed until the supervisor changes.
 struct status supervisor_status(const struct supervisor *s);

@@ -118,6 +118,10 @@ bool teardown_is_due_at_exit(struct store *store)
 		lm_error("%s; the application is not stopped", err.msg);
 		return false;
 	}
+	if (group->connector.policy.adopt_containers && !store_state(store)->current) {
+		lm_info("the application keeps running: it is not adopted yet");
+		return false;
+	}
 	if (group->connector.version < SINCE_STOP_PARAMETER ||
 		group->connector.stop_containers_on_new_deployment)
 		return true;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/generation.h"
+#include "deploy/destination.h"
 #include "deploy/launch.h"
 #include "sys/process.h"
 
@@ -151,6 +152,47 @@ static void find_previous(
 	(void)!store_read_compose(w->store, n, ret_fd, &err); // not kept yet
 }
 
+/// Images that may be removed; NULL: the task removes none.
+static json_t *find_released(const struct worker_launcher *w, const char *kind)
+{
+	json_t *released = NULL;
+	struct lm_err err = {LM_OK};
+
+	if (strcmp(kind, "down") == 0)
+		return NULL;
+	if (store_list_released(w->store, &released, &err))
+		lm_warn("%s, ignoring", err.msg);
+	return released;
+}
+
+/// {"<id>":true,…}: the images of all generations.
+static json_t *find_kept(const struct worker_launcher *w)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	json_t *kept = json_object();
+	size_t n = 0;
+	struct lm_err ignored; // what is not known to be ours stays
+
+	if (store_list(w->store, &numbers, &n, &ignored))
+		return kept;
+	for (size_t i = 0; i < n; i++) {
+		lm_auto_json json_t *images = NULL;
+		const char *ref;
+		json_t *image;
+
+		if (store_read_images(w->store, numbers[i], &images, &ignored))
+			continue;
+		json_object_foreach(images, ref, image)
+		{
+			const char *id = json_get_text(image, "id");
+
+			if (id && *id)
+				json_object_set_new(kept, id, json_true());
+		}
+	}
+	return kept;
+}
+
 static lm_rc start_with_lock(struct worker_launcher *w, const struct worker_task *task,
 	const struct process_user *user, const char *credentials, int lock,
 	const struct worker_process_events *events, struct worker_process **ret, struct lm_err *err)
@@ -159,9 +201,24 @@ static lm_rc start_with_lock(struct worker_launcher *w, const struct worker_task
 	lm_auto_close int previous_fd = -1;
 	const struct launch_compose compose = {w->compose_stamp, w->compose_version};
 
+	lm_auto_json json_t *released = find_released(w, task->kind);
+
 	find_previous(w, task->previous, &previous_destination, &previous_fd);
-	lm_auto_json json_t *document = launch_make_document(task->kind, task->group, w->host,
-		credentials, &compose, task->fallback, previous_destination);
+	const struct launch_extras extras = {.fallback = task->fallback,
+		.released = released,
+		.previous_destination = previous_destination};
+	lm_auto_json json_t *document = launch_make_document(
+		task->kind, task->group, w->host, credentials, &compose, &extras);
+	if (task->damaged) {
+		json_object_set(document, "damaged", (json_t *)task->damaged);
+		json_object_set_new(document, "kept", find_kept(w));
+	}
+	if (!store_state(w->store)->current)
+		json_object_set_new(document, "first", json_true());
+	if (task->snapshots)
+		json_object_set_new(document, "snapshots", json_true());
+	if (task->restores_data)
+		json_object_set_new(document, "restores_data", json_true());
 	const struct worker_launch_spec start = {
 		.program = w->program,
 		.user = user,
@@ -187,6 +244,8 @@ lm_rc worker_launcher_start(struct worker_launcher *w, const struct worker_task 
 	pid_t holder = 0;
 	lm_rc rc = launch_find_user(w->host, &task->group->connector, &user, err);
 
+	if (rc == LM_OK)
+		rc = destination_make(w->host, task->group->connector.destination, &user, err);
 	if (rc == LM_OK && !w->program)
 		rc = launch_find_worker(&w->program, err);
 	if (rc == LM_OK)

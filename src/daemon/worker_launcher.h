@@ -32,7 +32,10 @@ struct worker_task {
 	const struct group *group;
 	int compose_fd;         ///< Stays the caller's; -1: none.
 	int devices_fd;         ///< For the things of the group; the same.
+	const json_t *damaged;  ///< Of a deployment: images to be replaced; NULL: none.
 	const json_t *fallback; ///< As in launch_make_document.
+	bool snapshots;         ///< Its volumes are copied before `down`,
+	bool restores_data;     ///< or put back before `up`.
 	unsigned previous;      ///< The generation that runs, whose compose file and destination
 				///< the worker gets as well; 0: none.
 };

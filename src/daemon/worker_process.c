@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@ enum {
 	CANCEL_GRACE_MS = 30 * 1000, ///< docker-compose gets 10 s of it.
 	ORDER_MAX = 4096,
 	OUT_MAX = LIMIT_WORKER_JOB + ORDER_MAX,
+	IMAGE_LINES_MAX = 3 * LIMIT_SERVICES,
 	DEVICE_LINES_MAX = 2 * LIMIT_DEVICES, ///< Those of the group, and as many others.
+	VERIFY_LINES_MAX = 2 * LIMIT_LOCAL_IMAGES,
 };
 
 /// Waits for a worker in parts, and only those count in which our loop turned: while it stood
@@ -48,12 +51,15 @@ struct worker_process {
 	enum stage_state stages[DEPLOY_STAGES]; ///< Each begins once, and finishes once.
 	unsigned images;                        ///< Lines of images.
 	unsigned devices;                       ///< Lines of devices.
+	unsigned verified;                      ///< Lines of images that are verified.
 	bool bare;
-	bool defers; ///< A stage waits for worker_process_go.
+	bool defers;   ///< A stage waits for worker_process_go or worker_process_refuse.
+	uint64_t need; ///< For the next `go`.
 	struct lm_buf to_worker;
 	struct line_reader out, err;
 	char stage[32];            ///< The last one begun, "" before the first.
 	struct lm_err kill_reason; ///< Why it was killed; rc is LM_OK if it was not.
+	struct lm_err refusal;     ///< Why the stage may not begin; the same.
 	json_t *result;            ///< Its last line; NULL until it came.
 	bool is_finished;          ///< Inside finish: the exit is reported once.
 };
@@ -128,33 +134,67 @@ void worker_process_order(struct worker_process *worker, const char *line)
 	write_more(worker);
 }
 
-static void begin_stage(struct worker_process *worker, const char *stage)
+/// Nothing is awaited any more.
+static void enter_stage(struct worker_process *worker)
 {
 	struct lm_err err = {LM_OK};
 
+	if (worker->events.begin(worker->events.ctx, worker->stage, &err)) {
+		kill_worker(worker, &err);
+		return;
+	}
+	lm_auto_free char *line =
+		worker->need ? lm_xasprintf("go %" PRIu64, worker->need) : lm_xstrdup("go");
+	worker->need = 0;
+	worker_process_order(worker, line);
+}
+
+void worker_process_note_need(struct worker_process *worker, uint64_t bytes)
+{
+	worker->need = bytes;
+}
+
+static void begin_stage(struct worker_process *worker, const char *stage)
+{
 	(void)snprintf(worker->stage, sizeof(worker->stage), "%s", stage);
 	// A cancelled worker must not begin anything; it notices SIGTERM while it waits.
 	if (worker->cancelled)
 		return;
-	lm_rc rc = worker->events.begin(worker->events.ctx, stage, &err);
-	if (rc) {
-		kill_worker(worker, &err);
-		return;
-	}
 	worker->defers = worker->events.defers && worker->events.defers(worker->events.ctx, stage);
 	if (worker->defers)
 		loop_timer_stop(worker->silence.timer); // it has nothing to say
 	else
-		worker_process_order(worker, "go");
+		enter_stage(worker);
+}
+
+/// Whether a stage waits that could begin.
+static bool waits(const struct worker_process *worker)
+{
+	return worker->defers && !worker->reaped && !worker->cancelled && !worker->kill_reason.rc;
 }
 
 void worker_process_go(struct worker_process *worker)
 {
-	if (!worker->defers || worker->reaped || worker->cancelled || worker->kill_reason.rc)
+	if (!waits(worker))
 		return;
 	worker->defers = false;
 	note_life(worker);
-	worker_process_order(worker, "go");
+	enter_stage(worker);
+}
+
+static void terminate_worker(struct worker_process *worker)
+{
+	(void)kill(worker->pid, SIGTERM);
+	time_limit_start(&worker->grace, CANCEL_GRACE_MS);
+}
+
+void worker_process_refuse(struct worker_process *worker, const struct lm_err *why)
+{
+	if (!waits(worker))
+		return;
+	worker->defers = false;
+	worker->refusal = *why;
+	terminate_worker(worker);
 }
 
 /// Nobody can look into it any more: now it gets what others must not have.
@@ -198,6 +238,8 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 		return e->begin && e->progress;
 	case WORKER_LINE_IMAGE:
 		return e->image;
+	case WORKER_LINE_REMOVED:
+		return e->removed;
 	case WORKER_LINE_COMPOSE:
 		return e->compose;
 	case WORKER_LINE_COPY:
@@ -210,6 +252,8 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 		return e->plan;
 	case WORKER_LINE_DEVICE:
 		return e->device;
+	case WORKER_LINE_VERIFY:
+		return e->verify;
 	case WORKER_LINE_ALIVE:
 	case WORKER_LINE_RESULT:
 		break;
@@ -218,13 +262,16 @@ static bool is_expected(const struct worker_process *worker, enum worker_line_ki
 }
 
 /// What is kept of a line is bounded by this: a stage begins once and then finishes once, and an
-/// image is one of a service. One that is idle ships nothing.
+/// image is one of a service, reported when it was pulled, before `up`, and after it. One that is
+/// idle ships nothing.
 static bool worker_process_is_due(struct worker_process *worker, const struct worker_line *line)
 {
-	if (line->kind == WORKER_LINE_IMAGE)
-		return ++worker->images <= LIMIT_SERVICES;
+	if (line->kind == WORKER_LINE_IMAGE || line->kind == WORKER_LINE_REMOVED)
+		return ++worker->images <= IMAGE_LINES_MAX;
 	if (line->kind == WORKER_LINE_DEVICE)
 		return ++worker->devices <= DEVICE_LINES_MAX;
+	if (line->kind == WORKER_LINE_VERIFY)
+		return ++worker->verified <= VERIFY_LINES_MAX;
 	if (line->kind == WORKER_LINE_IDLE || line->kind == WORKER_LINE_SHIPPED)
 		return !worker->idle;
 	if (line->kind != WORKER_LINE_STAGE || !(line->begins || line->ends))
@@ -248,7 +295,9 @@ static void worker_process_hand_over(
 	if (parsed->kind == WORKER_LINE_STAGE && parsed->begins)
 		begin_stage(worker, parsed->stage);
 	else if (parsed->kind == WORKER_LINE_IMAGE)
-		worker->events.image(ctx, parsed->first, parsed->second);
+		worker->events.image(ctx, parsed);
+	else if (parsed->kind == WORKER_LINE_REMOVED)
+		worker->events.removed(ctx, parsed->id);
 	else if (parsed->kind == WORKER_LINE_COMPOSE)
 		worker->events.compose(ctx, parsed->first, parsed->second);
 	else if (parsed->kind == WORKER_LINE_COPY)
@@ -257,6 +306,8 @@ static void worker_process_hand_over(
 		worker->events.plan(ctx, line);
 	else if (parsed->kind == WORKER_LINE_DEVICE)
 		worker->events.device(ctx, line);
+	else if (parsed->kind == WORKER_LINE_VERIFY)
+		worker->events.verify(ctx, line);
 	else if (parsed->kind == WORKER_LINE_SHIPPED)
 		worker->events.shipped(ctx, parsed->shipped, parsed->rejected);
 	else if (parsed->kind == WORKER_LINE_IDLE) {
@@ -365,10 +416,27 @@ static void worker_process_describe_exit(const struct worker_process *worker, st
 		worker->stage[0] ? ", in stage " : "", worker->stage);
 }
 
+/// What it has done until then it has reported itself, unless it was killed.
+static struct worker_result make_refusal(const struct worker_process *worker)
+{
+	struct worker_result result = {.verdict = WORKER_FAIL};
+
+	if (worker->result)
+		result = worker_protocol_result(worker->result);
+	result.verdict = WORKER_FAIL;
+	result.rc = worker->refusal.rc;
+	result.stage = worker->stage;
+	result.error = "InternalError";
+	result.message = worker->refusal.msg;
+	return result;
+}
+
 static struct worker_result make_result(const struct worker_process *worker, struct lm_err *err)
 {
 	const char *stage = worker->stage[0] ? worker->stage : NULL;
 
+	if (worker->refusal.rc && !worker->cancelled)
+		return make_refusal(worker);
 	if (worker->result)
 		return worker_protocol_result(worker->result);
 	if (worker->kill_reason.rc != LM_OK)
@@ -554,8 +622,7 @@ void worker_process_cancel(struct worker_process *worker)
 	if (worker->cancelled || worker->reaped)
 		return;
 	worker->cancelled = true;
-	(void)kill(worker->pid, SIGTERM);
-	time_limit_start(&worker->grace, CANCEL_GRACE_MS);
+	terminate_worker(worker);
 }
 
 void worker_process_kill(struct worker_process *worker)

@@ -32,15 +32,18 @@ struct worker_process_spec {
 
 /// NULL: this task has no such lines; one that comes all the same is an error.
 struct worker_process_events {
-	/// A stage is about to begin. After LM_OK it does; else the worker is killed with that
-	/// error.
+	/// A stage is about to begin, and nothing is awaited any more. After LM_OK it does; else
+	/// the worker is killed with that error.
 	lm_rc (*begin)(void *ctx, const char *stage, struct lm_err *err);
-	/// Whether the stage, of which `begin` returned LM_OK, waits for worker_process_go; NULL:
-	/// no stage does.
+	/// Whether the stage waits, before `begin`, for worker_process_go or worker_process_refuse;
+	/// NULL: no stage does.
 	bool (*defers)(void *ctx, const char *stage);
 	/// Any line with a stage (the begins too), as the worker sent it. Borrowed.
 	void (*progress)(void *ctx, const json_t *line);
-	void (*image)(void *ctx, const char *ref, const char *digest);
+	/// Of an IMAGE line: name, digest ("": none), ID, and whether it was brought. Borrowed.
+	void (*image)(void *ctx, const struct worker_line *image);
+	/// The image with that ID, which no generation needs, is no longer on this device.
+	void (*removed)(void *ctx, const char *id);
 	void (*compose)(void *ctx, const char *stamp, const char *version);
 	/// The compose file that is deployed, which is what the definition names; version "": none.
 	void (*copy)(void *ctx, const char *sha256, const char *version);
@@ -48,6 +51,8 @@ struct worker_process_events {
 	void (*plan)(void *ctx, const json_t *line);
 	/// About a client device, or all of them, as the worker sent it. Borrowed.
 	void (*device)(void *ctx, const json_t *line);
+	/// An image that is read now, or what was found, as the worker sent it. Borrowed.
+	void (*verify)(void *ctx, const json_t *line);
 	/// The first `n` bytes of the log that it was given are shipped; of their lines CloudWatch
 	/// Logs does not keep `rejected`, counted from the last of these events on.
 	void (*shipped)(void *ctx, uint64_t n, uint64_t rejected);
@@ -70,6 +75,11 @@ void worker_process_order(struct worker_process *worker, const char *line);
 /// Lets a worker begin the stage that was deferred, unless it is to stop. While it waited, its
 /// silence did not count.
 void worker_process_go(struct worker_process *worker);
+/// Something else is to take so many bytes of disk space: the worker gets that with the next `go`.
+void worker_process_note_need(struct worker_process *worker, uint64_t bytes);
+/// The stage that was deferred must not begin: the worker is stopped, as by worker_process_cancel,
+/// and has failed there with that error.
+void worker_process_refuse(struct worker_process *worker, const struct lm_err *why);
 /// Stops it. After 30 s what is left of it is killed.
 void worker_process_cancel(struct worker_process *worker);
 /// Kills it at once and hands over the lines that it has sent, without `exited`. To be destroyed.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/worker_protocol.h"
 
+#include "base/encoding.h"
 #include "deploy/stages.h"
 
 #include <errno.h>
@@ -43,6 +44,24 @@ static bool read_pair(const json_t *object, enum worker_line_kind kind, const ch
 	return ret->first && ret->second;
 }
 
+/// "sha256:…", as every engine names its images.
+static bool is_image_id(const char *id)
+{
+	struct lm_str algorithm = LM_STR("sha256:");
+
+	return id && lm_str_starts(lm_str(id), algorithm) &&
+	       lm_hex_is_sha256(lm_str(id + algorithm.n));
+}
+
+static bool read_image(const json_t *line, struct worker_line *ret)
+{
+	bool is_pair = read_pair(line, WORKER_LINE_IMAGE, "image", "digest", ret);
+
+	ret->id = json_get_text(line, "id");
+	ret->pulled = json_get_bool(line, "pulled", false);
+	return is_pair && is_image_id(ret->id);
+}
+
 /// 64 digits of a hexadecimal number and a version, which go into the store.
 static bool read_copy(const json_t *copy, struct worker_line *ret)
 {
@@ -62,6 +81,15 @@ static bool read_shipped(const json_t *line, struct worker_line *ret)
 		.shipped = (uint64_t)shipped,
 		.rejected = (uint64_t)rejected};
 	return shipped >= 0 && rejected >= 0;
+}
+
+static bool read_verify(const json_t *verify, struct worker_line *ret)
+{
+	static const char *const states[] = {"reading", "ok", "damaged", "missing", "unreadable"};
+	const char *state = json_get_text(verify, "state");
+
+	return read_pair(verify, WORKER_LINE_VERIFY, "image", "state", ret) &&
+	       worker_protocol_is_one_of(state, states, LM_ARRAY_SIZE(states));
 }
 
 static bool read_result(const json_t *line, struct worker_line *ret)
@@ -87,7 +115,12 @@ static bool read_any(const json_t *line, struct worker_line *ret)
 	if (json_object_get(line, "stage"))
 		return read_stage(line, ret);
 	if (json_object_get(line, "digest"))
-		return read_pair(line, WORKER_LINE_IMAGE, "image", "digest", ret);
+		return read_image(line, ret);
+	if (json_object_get(line, "removed")) {
+		*ret = (struct worker_line){
+			.kind = WORKER_LINE_REMOVED, .id = json_get_text(line, "removed")};
+		return is_image_id(ret->id);
+	}
 	if (json_object_get(line, "compose"))
 		return read_pair(json_object_get(line, "compose"), WORKER_LINE_COMPOSE, "stamp",
 			"version", ret);
@@ -98,10 +131,13 @@ static bool read_any(const json_t *line, struct worker_line *ret)
 		return true;
 	}
 	if (json_is_object(json_object_get(line, "device")) ||
-		json_is_object(json_object_get(line, "devices"))) {
+		json_is_object(json_object_get(line, "devices")) ||
+		json_is_object(json_object_get(line, "volumes"))) {
 		*ret = (struct worker_line){.kind = WORKER_LINE_DEVICE};
 		return true;
 	}
+	if (json_object_get(line, "verify"))
+		return read_verify(json_object_get(line, "verify"), ret);
 	if (json_object_get(line, "shipped"))
 		return read_shipped(line, ret);
 	if (json_get_bool(line, "hardened", false)) {
@@ -134,6 +170,9 @@ struct worker_result worker_protocol_result(const json_t *line)
 	bool cancelled = strcmp(result, "cancelled") == 0;
 	lm_rc rc = success ? LM_OK : LM_E_PROTOCOL; // of a worker that does not report it
 
+	const json_t *space = json_object_get(line, "space");
+	int64_t bytes = json_get_int(space, "bytes", 0);
+
 	(void)lm_rc_from_name(json_get_text(line, "class"), &rc);
 	return (struct worker_result){
 		.verdict = success     ? WORKER_SUCCESS
@@ -145,6 +184,8 @@ struct worker_result worker_protocol_result(const json_t *line)
 		.message = json_get_text(line, "message"),
 		.compose_version = json_get_text(line, "compose_version"),
 		.effect = json_get_text(line, "effect"),
+		.space_directory = json_get_text(space, "directory"),
+		.space_bytes = bytes > 0 ? (uint64_t)bytes : 0,
 	};
 }
 

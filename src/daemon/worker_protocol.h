@@ -22,17 +22,22 @@ struct worker_result {
 	const char *message;
 	const char *compose_version;
 	const char *effect; ///< "untouched", …; NULL: unknown, as the worker died.
+	/// It failed for lack of disk space there; NULL: it did not. So many bytes have to be free.
+	const char *space_directory;
+	uint64_t space_bytes;
 };
 
 enum worker_line_kind {
 	WORKER_LINE_HARDENED,
 	WORKER_LINE_STAGE,
 	WORKER_LINE_IMAGE,
+	WORKER_LINE_REMOVED,
 	WORKER_LINE_COMPOSE,
 	WORKER_LINE_COPY,
 	WORKER_LINE_PLAN,
 	WORKER_LINE_DEVICE, ///< {"device":{…}} or {"devices":{…}}: what a task about them has
 			    ///< found.
+	WORKER_LINE_VERIFY, ///< {"verify":{…}}: an image that is read, or what was found.
 	WORKER_LINE_SHIPPED,
 	WORKER_LINE_IDLE,
 	WORKER_LINE_ALIVE,
@@ -43,8 +48,10 @@ struct worker_line {
 	enum worker_line_kind kind;
 	bool begins, ends;  ///< STAGE: its state is "begin"; "end" or "fail".
 	const char *stage;  ///< STAGE.
-	const char *first;  ///< IMAGE: reference; COMPOSE: stamp; COPY: SHA-256.
-	const char *second; ///< IMAGE: digest; COMPOSE, COPY: version.
+	const char *first;  ///< IMAGE, VERIFY: reference; COMPOSE: stamp; COPY: SHA-256.
+	const char *second; ///< IMAGE: digest; COMPOSE, COPY: version; VERIFY: state.
+	const char *id;     ///< IMAGE, REMOVED.
+	bool pulled;        ///< IMAGE: this task has brought it.
 	uint64_t shipped;   ///< SHIPPED: bytes.
 	uint64_t rejected;  ///< SHIPPED: lines.
 };

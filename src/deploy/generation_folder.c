@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "sys/damage.h"
+#include "sys/record.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -74,6 +76,32 @@ lm_rc generation_folder_list(
 	return LM_OK;
 }
 
+lm_rc generation_folder_next(int generations_fd, unsigned *ret_n, struct lm_err *err)
+{
+	lm_auto_close int fd = openat(generations_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lm_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	unsigned last = 0;
+
+	if (!dir)
+		return lm_fail(err, LM_E_SYS, errno, "read the folder of generations: %m");
+	(void)lm_take_fd(fd); // the stream's now
+	errno = 0;
+	for (struct dirent *e; (e = readdir(dir)) != NULL; errno = 0) {
+		struct lm_str name = lm_str(e->d_name);
+
+		// One that was set aside had its number, too.
+		if (lm_str_ends(name, LM_STR(DAMAGE_SUFFIX)))
+			name.n -= strlen(DAMAGE_SUFFIX);
+		unsigned n = generation_parse_number(name);
+		if (n > last)
+			last = n;
+	}
+	if (errno != 0)
+		return lm_fail(err, LM_E_SYS, errno, "read the folder of generations: %m");
+	*ret_n = last + 1;
+	return LM_OK;
+}
+
 lm_rc generation_folder_discard(int generations_fd, unsigned n, struct lm_err *err)
 {
 	char name[GENERATION_NAME_SIZE], old[GENERATION_NAME_SIZE];
@@ -83,46 +111,17 @@ lm_rc generation_folder_discard(int generations_fd, unsigned n, struct lm_err *e
 		renameat(generations_fd, format_name(name, "", n), generations_fd, old) < 0 &&
 		errno != ENOENT)
 		rc = lm_fail(err, LM_E_SYS, errno, "rename its folder: %m");
+	// Before any of its files goes: else a power cut may leave some of them under the number.
+	if (rc == LM_OK)
+		rc = lm_dir_sync(generations_fd, name, err);
 	if (rc == LM_OK)
 		rc = lm_tree_remove(generations_fd, old, err);
 	return rc ? lm_wrap(err, "remove generation %u", n) : LM_OK;
 }
 
-lm_rc generation_file_open(int dir_fd, const char *name, int *ret_fd, struct lm_err *err)
-{
-	// O_NONBLOCK: a FIFO of that name must not hold us up.
-	lm_auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 && errno == ENOENT)
-		return lm_fail(err, LM_E_NOT_FOUND, ENOENT, "there is no '%s'", name);
-	if (fd < 0 && errno == ELOOP)
-		return lm_fail(err, LM_E_INVALID, ELOOP, "'%s' is a link, not a file", name);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", name);
-	if (!S_ISREG(st.st_mode))
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", name);
-	*ret_fd = lm_take_fd(fd);
-	return LM_OK;
-}
-
-lm_rc generation_file_read(int dir_fd, const char *name, struct lm_buf *out, struct lm_err *err)
-{
-	lm_auto_close int fd = -1;
-	lm_rc rc = generation_file_open(dir_fd, name, &fd, err);
-
-	return rc ? rc : lm_fd_read_all(fd, name, out, err);
-}
-
 lm_rc generation_json_read(int dir_fd, const char *name, json_t **ret, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(GENERATION_OUTCOME_MAX);
-	lm_rc rc = generation_file_read(dir_fd, name, &text, err);
-
-	if (rc)
-		return rc;
-	rc = json_parse(lm_buf_str(&text), ret, err);
-	return rc ? lm_wrap(err, "'%s' is damaged", name) : LM_OK;
+	return record_json_read(dir_fd, name, GENERATION_OUTCOME_MAX, ret, err);
 }
 
 lm_rc generation_json_replace(int dir_fd, const char *name, const json_t *j, struct lm_err *err)
@@ -134,7 +133,7 @@ lm_rc generation_json_replace(int dir_fd, const char *name, const json_t *j, str
 	if (strlen(text) > GENERATION_OUTCOME_MAX)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "'%s' would be over %d bytes", name,
 			GENERATION_OUTCOME_MAX);
-	return lm_file_replace(dir_fd, name, lm_str(text), 0600, err);
+	return record_replace(dir_fd, name, lm_str(text), err);
 }
 
 lm_rc generation_folder_make(
@@ -150,19 +149,7 @@ lm_rc generation_folder_make(
 		openat(generations_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return lm_fail(err, LM_E_SYS, errno, "open its folder: %m");
-	return lm_file_replace(fd, GENERATION_DEFINITION, definition, 0600, err);
-}
-
-lm_rc generation_is_complete(int generations_fd, unsigned n, bool *ret, struct lm_err *err)
-{
-	lm_auto_close int fd = -1, file = -1;
-	lm_rc rc = generation_folder_open(generations_fd, n, &fd, err);
-
-	if (rc == LM_OK)
-		rc = generation_file_open(fd, GENERATION_DEFINITION, &file, err);
-	// What cannot be read now may be read later: only what is not there is not complete.
-	*ret = rc == LM_OK || rc == LM_E_SYS;
-	return rc == LM_E_NOT_FOUND || rc == LM_E_INVALID || rc == LM_E_SYS ? LM_OK : rc;
+	return record_replace(fd, GENERATION_DEFINITION, definition, err);
 }
 
 /// Removes ".new-<n>" (never got its number) and ".old-<n>" (lost it).
@@ -184,82 +171,6 @@ lm_rc generation_remove_unnumbered(int generations_fd, struct lm_err *err)
 			return rc;
 	}
 	return LM_OK;
-}
-
-lm_rc generation_verdict_read(int generation_fd, struct generation_verdict *ret, struct lm_err *err)
-{
-	lm_auto_json json_t *j = NULL;
-	lm_rc rc = generation_json_read(generation_fd, GENERATION_OUTCOME, &j, err);
-
-	if (rc == LM_E_NOT_FOUND || rc == LM_E_INVALID || rc == LM_E_TOO_LARGE) {
-		*ret = (struct generation_verdict){0};
-		return LM_OK;
-	}
-	if (rc)
-		return rc;
-	json_int_t attempt = json_integer_value(json_object_get(j, "attempt"));
-	*ret = (struct generation_verdict){
-		.attempt = attempt > 0 && attempt < INT32_MAX ? (unsigned)attempt : 0,
-		.success = json_is_true(json_object_get(j, "success")),
-		.good = json_is_true(json_object_get(j, "good")),
-		.has_status = json_is_string(json_object_get(j, "status")),
-	};
-	return LM_OK;
-}
-
-lm_rc generation_is_unreported(
-	int generation_fd, const struct generation_verdict *verdict, bool *ret, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(GENERATION_NAME_SIZE);
-
-	if (verdict->attempt == 0 || !verdict->has_status) {
-		*ret = false;
-		return LM_OK;
-	}
-	lm_rc rc = generation_file_read(generation_fd, GENERATION_REPORTED, &text, err);
-	if (rc == LM_E_SYS)
-		return rc;
-	// Anything but this attempt's number: better sent twice than never.
-	*ret = rc != LM_OK ||
-	       generation_parse_number(lm_str_trim(lm_buf_str(&text))) != verdict->attempt;
-	return LM_OK;
-}
-
-lm_rc generation_drop_fetched(int generation_fd, struct lm_err *err)
-{
-	static const char *const names[] = {
-		GENERATION_COMPOSE_NEW, GENERATION_COMPOSE_KEPT, GENERATION_IMAGES_NEW};
-	bool removed = false;
-
-	for (size_t i = 0; i < LM_ARRAY_SIZE(names); i++) {
-		if (unlinkat(generation_fd, names[i], 0) == 0)
-			removed = true;
-		else if (errno != ENOENT)
-			return lm_fail(err, LM_E_SYS, errno, "remove '%s': %m", names[i]);
-	}
-	return removed ? lm_dir_sync(generation_fd, "generation", err) : LM_OK;
-}
-
-/// Renames a file that waited for its outcome; one that is not there was moved before, or never
-/// was.
-static lm_rc adopt(int fd, const char *from, const char *to, struct lm_err *err)
-{
-	if (renameat(fd, from, fd, to) < 0 && errno != ENOENT)
-		return lm_fail(err, LM_E_SYS, errno, "rename '%s' to '%s': %m", from, to);
-	return LM_OK;
-}
-
-lm_rc generation_adopt_fetched(int fd, const struct generation_verdict *verdict, struct lm_err *err)
-{
-	// What a failed attempt fetched must not replace what once was good.
-	if (!verdict->success && verdict->good)
-		return generation_drop_fetched(fd, err);
-	lm_rc rc = adopt(fd, GENERATION_COMPOSE_KEPT, GENERATION_COMPOSE, err);
-	if (rc == LM_OK)
-		rc = adopt(fd, GENERATION_IMAGES_NEW, GENERATION_IMAGES, err);
-	if (rc == LM_OK)
-		rc = lm_dir_sync(fd, "generation", err);
-	return rc ? rc : generation_drop_fetched(fd, err);
 }
 
 /// An array, whatever there is.
@@ -302,4 +213,95 @@ lm_rc generation_note_copy(int dir, const char *sha256, const char *version, str
 	while (json_array_size(copies) > COPIES_MAX)
 		(void)json_array_remove(copies, COPIES_MAX);
 	return generation_json_replace(dir, GENERATION_COPIES, copies, err);
+}
+
+/// As text, whatever it is.
+static json_t *image_text(json_t *text)
+{
+	return json_is_string(text) ? json_incref(text) : json_string("");
+}
+
+lm_rc generation_read_images(int dir, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *read = NULL;
+	json_t *images = json_object();
+	lm_rc rc = generation_json_read(dir, GENERATION_IMAGES, &read, err);
+	const char *ref;
+	json_t *image;
+
+	if (rc == LM_E_SYS) {
+		json_decref(images);
+		return rc;
+	}
+	json_object_foreach(read, ref, image)
+	{
+		bool is_old = json_is_string(image);
+		json_t *digest = is_old ? image : json_object_get(image, "digest");
+
+		json_object_set_new(images, ref,
+			json_pack("{s:o, s:o}", "digest", image_text(digest), "id",
+				image_text(json_object_get(image, "id"))));
+	}
+	*ret = images;
+	return LM_OK;
+}
+
+lm_rc generation_check_images(int dir, unsigned n, struct lm_err *err)
+{
+	lm_auto_json json_t *images = NULL;
+	lm_rc rc = generation_json_read(dir, GENERATION_IMAGES, &images, err);
+
+	if (rc == LM_E_SYS || (rc == LM_OK && json_is_object(images)))
+		return rc;
+	// At the start it was set aside.
+	if (rc == LM_E_NOT_FOUND &&
+		faccessat(dir, GENERATION_IMAGES DAMAGE_SUFFIX, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return LM_OK;
+	return lm_fail(err, LM_E_INVALID, 0,
+		"which images generation %u needs is not known, because its '" GENERATION_IMAGES
+		"' is damaged: none is removed before that generation was deployed again or "
+		"removed",
+		n);
+}
+
+lm_rc generation_quarantine(int dir, const char *reason, int64_t at_ms, struct lm_err *err)
+{
+	lm_auto_json json_t *j = json_pack(
+		"{s:o, s:I}", "reason", json_from_text(reason), "at_ms", (json_int_t)at_ms);
+
+	lm_rc rc = generation_json_replace(dir, GENERATION_QUARANTINE, j, err);
+	// A link needs no block of its own, so that a disk that is full takes it.
+	if (rc == LM_E_SYS && err->sys == ENOSPC)
+		rc = lm_link_replace(dir, GENERATION_QUARANTINE, "no-space", err);
+	return rc;
+}
+
+static bool is_link(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+lm_rc generation_lift(int dir, struct lm_err *err)
+{
+	return lm_tree_remove(dir, GENERATION_QUARANTINE, err);
+}
+
+lm_rc generation_read_quarantine(int dir, char **ret_reason, int64_t *ret_at_ms, struct lm_err *err)
+{
+	lm_auto_json json_t *j = NULL;
+	lm_rc rc = generation_json_read(dir, GENERATION_QUARANTINE, &j, err);
+
+	if (rc == LM_E_SYS || rc == LM_E_NOT_FOUND)
+		return rc;
+	// What is damaged was a quarantine all the same.
+	const char *reason = json_get_text(j, "reason");
+	if (!reason)
+		reason = is_link(dir, GENERATION_QUARANTINE)
+				 ? "the disk had no space for the reason"
+				 : "the record of the reason is damaged";
+	*ret_reason = lm_xstrdup(reason);
+	*ret_at_ms = json_get_int(j, "at_ms", 0);
+	return LM_OK;
 }

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define GENERATION_DEFINITION "definition.json"
 #define GENERATION_COMPOSE "compose.yml"
@@ -22,6 +23,7 @@
 #define GENERATION_COPIES "copies.json"
 #define GENERATION_OUTCOME "outcome.json"
 #define GENERATION_REPORTED "reported"
+#define GENERATION_QUARANTINE "quarantine.json"
 
 enum {
 	GENERATION_OUTCOME_MAX =
@@ -42,39 +44,32 @@ lm_rc generation_folder_make(
 lm_rc generation_folder_discard(int generations_fd, unsigned n, struct lm_err *err);
 /// Removes ".new-<n>" (never got its number) and ".old-<n>" (lost it).
 lm_rc generation_remove_unnumbered(int generations_fd, struct lm_err *err);
-/// Whether there is a generation `n` with a definition, or one that cannot be read now.
-lm_rc generation_is_complete(int generations_fd, unsigned n, bool *ret, struct lm_err *err);
+/// The number of the next generation, which none had before it.
+lm_rc generation_folder_next(int generations_fd, unsigned *ret_n, struct lm_err *err);
 /// The number that `name` spells ("7", not "07"), or 0.
 unsigned generation_parse_number(struct lm_str name);
 
-/// Opens a regular file, never through a link. LM_E_NOT_FOUND, LM_E_INVALID.
-lm_rc generation_file_open(int dir_fd, const char *name, int *ret_fd, struct lm_err *err);
-/// Reads one under the ceiling of `out`. LM_E_NOT_FOUND, LM_E_INVALID, LM_E_TOO_LARGE.
-lm_rc generation_file_read(int dir_fd, const char *name, struct lm_buf *out, struct lm_err *err);
+/// Reads a file that is a record (sys/record.h) of a JSON document. As record_read.
 lm_rc generation_json_read(int dir_fd, const char *name, json_t **ret, struct lm_err *err);
 /// Replaces a file by the document.
 lm_rc generation_json_replace(int dir_fd, const char *name, const json_t *j, struct lm_err *err);
-
-/// What the store needs of outcome.json.
-struct generation_verdict {
-	unsigned attempt; ///< 0: no outcome.
-	bool success, good, has_status;
-};
-
-/// Reads outcome.json; an absent or damaged one is attempt 0.
-lm_rc generation_verdict_read(int dir_fd, struct generation_verdict *ret, struct lm_err *err);
-/// Whether the last outcome has a message that is not known to be in the outbox.
-lm_rc generation_is_unreported(
-	int dir_fd, const struct generation_verdict *verdict, bool *ret, struct lm_err *err);
-/// Removes what an attempt without outcome has left beside.
-lm_rc generation_drop_fetched(int dir_fd, struct lm_err *err);
-/// What was fetched becomes the generation's own, or is dropped, by the outcome. May be done any
-/// number of times.
-lm_rc generation_adopt_fetched(
-	int dir_fd, const struct generation_verdict *verdict, struct lm_err *err);
 
 /// The compose files that it has put at the destination, the newest first:
 /// [{"sha256","version"},…]. "[]" if there is nothing, or what there is cannot be understood.
 lm_rc generation_read_copies(int dir_fd, json_t **ret, struct lm_err *err);
 /// Adds one; the last few are kept.
 lm_rc generation_note_copy(int dir_fd, const char *sha256, const char *version, struct lm_err *err);
+
+/// {"<ref>":{"digest","id"},…}. "{}" if there is nothing, or what there is cannot be understood. A
+/// release before this one had {"<ref>":"<digest>",…}.
+lm_rc generation_read_images(int dir_fd, json_t **ret, struct lm_err *err);
+/// LM_E_INVALID: what generation `n` had of them is damaged, and it was not deployed since.
+/// LM_E_SYS.
+lm_rc generation_check_images(int dir_fd, unsigned n, struct lm_err *err);
+
+/// Also on a full disk, then without the reason.
+lm_rc generation_quarantine(int dir_fd, const char *reason, int64_t at_ms, struct lm_err *err);
+lm_rc generation_lift(int dir_fd, struct lm_err *err);
+/// LM_E_NOT_FOUND: it is in no quarantine. The caller frees the reason.
+lm_rc generation_read_quarantine(
+	int dir_fd, char **ret_reason, int64_t *ret_at_ms, struct lm_err *err);

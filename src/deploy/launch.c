@@ -230,8 +230,7 @@ void launch_identity_finish(struct launch_identity *i)
 
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose, const json_t *fallback,
-	const char *previous_destination)
+	const struct launch_compose *compose, const struct launch_extras *extras)
 {
 	json_t *document = json_object();
 
@@ -243,10 +242,12 @@ json_t *launch_make_document(const char *kind, const struct group *group,
 		json_object_set_new(document, "compose",
 			json_pack("{s:s, s:s}", "stamp", compose->stamp, "version",
 				compose->version));
-	if (fallback)
-		json_object_set(document, "fallback", (json_t *)fallback);
-	if (previous_destination)
+	if (extras->fallback)
+		json_object_set(document, "fallback", (json_t *)extras->fallback);
+	if (extras->released)
+		json_object_set(document, "released", (json_t *)extras->released);
+	if (extras->previous_destination)
 		json_object_set_new(document, "previous",
-			json_pack("{s:s}", "destination", previous_destination));
+			json_pack("{s:s}", "destination", extras->previous_destination));
 	return document;
 }

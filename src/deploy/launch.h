@@ -57,9 +57,14 @@ struct launch_compose {
 	const char *stamp, *version; ///< NULL: not known yet.
 };
 
-/// The task's document; a new reference. `fallback` is borrowed; NULL: there is none.
-/// `previous_destination` is that of the generation that runs; NULL: none does.
+/// What else a task gets. All is borrowed; NULL: it gets none.
+struct launch_extras {
+	const json_t *fallback;
+	const json_t *released;           ///< As store_list_released has it.
+	const char *previous_destination; ///< Of the generation that runs.
+};
+
+/// The task's document; a new reference.
 json_t *launch_make_document(const char *kind, const struct group *group,
 	const struct host_settings *host, const char *credentials,
-	const struct launch_compose *compose, const json_t *fallback,
-	const char *previous_destination);
+	const struct launch_compose *compose, const struct launch_extras *extras);

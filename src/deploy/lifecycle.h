@@ -43,11 +43,21 @@ enum lifecycle_activity {
 	ACTIVITY_COUNT,
 };
 
-enum lifecycle_command { COMMAND_NONE, COMMAND_DEPLOY, COMMAND_START, COMMAND_STOP, COMMAND_PLAN };
+enum lifecycle_command {
+	COMMAND_NONE,
+	COMMAND_DEPLOY,
+	COMMAND_START,
+	COMMAND_STOP,
+	COMMAND_PLAN,
+	COMMAND_ROLLBACK, ///< To `generation`, which was deployed with success once.
+};
 
 enum lifecycle_failure {
 	FAILURE_TRANSIENT, ///< May go away by itself.
 	FAILURE_DEFINITE,  ///< A user has to change something first.
+	/// It was refused for lack of disk space, and has changed nothing: it goes on by itself
+	/// once there is some, even if a user has ordered it.
+	FAILURE_NO_SPACE,
 };
 
 enum lifecycle_event_kind {
@@ -58,21 +68,29 @@ enum lifecycle_event_kind {
 	EVENT_BEGUN,        ///< `generation` is on record, and its worker runs.
 	EVENT_NOT_BEGUN,    ///< A worker could not be started: `failure`.
 	EVENT_ACTS,         ///< The worker is about to change containers.
-	EVENT_DEPLOYED,     ///< The worker has deployed.
-	EVENT_FAILED,       ///< The worker has failed: `failure`.
+	EVENT_DEPLOYED,     ///< The worker has deployed. `probation`: the definition asks for one.
+	EVENT_FAILED,       ///< The worker has failed: `failure`, `rolls_back`.
 	EVENT_CANCELLED,    ///< The worker has stopped, as ACTION_CANCEL asked.
 	EVENT_TORN_DOWN,    ///< The worker has taken the application down.
 	EVENT_PLANNED,      ///< The plan has finished or failed.
 	EVENT_RUNS_NOTHING, ///< The engine reports that the application is down,
 	EVENT_RUNS_SOMETHING, ///< or that it is not,
 	EVENT_ENGINE_AWAY,    ///< or nothing.
+	EVENT_DAMAGED,        ///< What runs has images that are to be replaced,
+	EVENT_SOUND,          ///< or has none any more.
 	EVENT_ENGINE_BACK,    ///< It was away, or was restarted, and answers again.
 	EVENT_TIMER,          ///< That of ACTION_SET_TIMER.
 	EVENT_SAVED,          ///< What is wanted is on disk.
 	EVENT_NOT_SAVED,
 	EVENT_RECORDED, ///< The last outcome is on disk.
 	EVENT_NOT_RECORDED,
+	EVENT_QUARANTINED, ///< What ACTION_QUARANTINE names is, on disk.
+	EVENT_NOT_QUARANTINED,
+	EVENT_CONFIRMED, ///< What ACTION_CONFIRM names is the last good one, on disk.
+	EVENT_NOT_CONFIRMED,
 	EVENT_DEBT_TIMER, ///< Time to write down again what the disk has refused.
+	EVENT_PROVEN,     ///< What is on probation has passed it.
+	EVENT_UNSOUND,    ///< What is on probation does not run as it should.
 	EVENT_KINDS,
 };
 
@@ -84,6 +102,10 @@ struct lifecycle_event {
 	unsigned generation;
 	bool own;
 	bool takes_down;
+	bool stopped;     ///< What ran was stopped, and nothing else was changed.
+	bool rolls_back;  ///< If it has changed what runs, what ran before is to run again.
+	bool probation;   ///< It is the last good one only once it has run for a while.
+	bool quarantined; ///< COMMAND_ROLLBACK: that generation is.
 };
 
 enum lifecycle_action_kind {
@@ -95,8 +117,15 @@ enum lifecycle_action_kind {
 	ACTION_CANCEL,    ///< Stop the worker.
 	ACTION_LOOK,      ///< Ask the engine what runs.
 	ACTION_SAVE,      ///< Put on disk what is wanted.
-	/// Record the outcome; `publish`: and publish it.
+	/// Record the outcome; `publish`: and publish it. `back`: what is wanted instead from now
+	/// on. `probation`: a success after which the last good one stays the one before.
 	ACTION_RECORD,
+	/// `generation`, which was deployed with success, has failed in its probation: record and
+	/// publish that, with `back`, as above.
+	ACTION_REVOKE,
+	ACTION_QUARANTINE,   ///< `generation` is not to be tried again: `why`.
+	ACTION_LIFT,         ///< It may be, if it was not until now: a person does.
+	ACTION_CONFIRM,      ///< `generation` has passed its probation: it is the last good one.
 	ACTION_RECORD_AGAIN, ///< What could not be recorded before.
 	ACTION_PUBLISH,      ///< The failure of something that has no outcome.
 	ACTION_ANSWER,       ///< `client` gets its last line.
@@ -117,6 +146,8 @@ enum lifecycle_answer {
 	ANSWER_BUSY,
 	ANSWER_NOTHING_DEPLOYED,
 	ANSWER_PLANNED,
+	ANSWER_ROLLED_BACK,     ///< It failed, and what ran before runs again,
+	ANSWER_NOT_ROLLED_BACK, ///< or was to, and that has failed, or was cancelled.
 };
 
 /// Why a worker is to stop.
@@ -127,6 +158,14 @@ enum lifecycle_reason {
 	REASON_STOP,
 	REASON_EXIT,
 	REASON_FORGOTTEN, ///< Nobody waits for it any more.
+	REASON_ROLLBACK,
+};
+
+/// Why a generation is quarantined.
+enum lifecycle_quarantine {
+	QUARANTINE_FAILED,    ///< As that which was just reported.
+	QUARANTINE_BY_PERSON, ///< A person has left it.
+	QUARANTINE_AS_BEFORE, ///< It was until ACTION_LIFT.
 };
 
 struct lifecycle_action {
@@ -134,12 +173,16 @@ struct lifecycle_action {
 	unsigned generation;
 	struct lifecycle_target before;
 	bool own;      ///< BEGIN: by the program itself.
-	bool restores; ///< BEGIN: goes back to what ran, and does without what cannot be had.
+	bool restores; ///< BEGIN: starts what ran before, from what this device has of it.
 	bool keeps;    ///< BEGIN: nothing has changed the application; what runs of it goes on.
 	bool touched;  ///< BEGIN: something has, and that is on record with what is wanted.
 	bool success, publish;
+	bool probation;
+	enum lifecycle_quarantine why;
+	struct lifecycle_target back;
 	unsigned client;
 	unsigned tries;
+	bool awaits_space; ///< SET_TIMER: it fires when there is disk space.
 	enum lifecycle_answer answer;
 	enum lifecycle_reason reason;
 };
@@ -156,10 +199,22 @@ struct lifecycle {
 	/// What is wanted again if `wanted.generation`, which was never deployed with success,
 	/// fails before it has changed anything.
 	struct lifecycle_target before;
-	unsigned good; ///< Deployed with success last; 0: none.
-	bool touched;  ///< An attempt has changed what runs, and none has succeeded since.
-	bool unsaved;  ///< `wanted` is not on disk yet.
+	unsigned good; ///< Deployed with success last, and not quarantined; 0: none.
+	/// The last good one: `good`, or an older one while that is on probation; 0: none.
+	unsigned proven;
+	/// What is wanted takes the place of this one, which was rolled back and whose data may be
+	/// that of the application, until a deployment succeeds; 0: none.
+	unsigned leaves;
+	bool quarantines_left; ///< `leaves` is not quarantined yet.
+	/// This one had changed what ran and failed, when a person stopped the application: a
+	/// rollback goes back from it, until a deployment begins or succeeds; 0: none.
+	unsigned failed;
+	bool touched; ///< An attempt has changed what runs, and none has succeeded since.
+	bool damaged; ///< WHOLE: it has damaged images, which the next success replaces.
+	bool unsaved; ///< `wanted` is not on disk yet.
 	bool unrecorded;
+	unsigned unquarantined; ///< The generation that is to be quarantined; 0: none.
+	bool unconfirmed;       ///< `proven` is not the last good one on disk yet.
 
 	enum lifecycle_actual actual;
 	unsigned runs; ///< WHOLE: this generation. PARTIAL: this one has changed it; 0: unknown.
@@ -171,20 +226,28 @@ struct lifecycle {
 	bool own;                       ///< Nobody ordered it.
 	bool acted;                     ///< DEPLOYING: it has changed what runs.
 	bool goes_back;                 ///< What is brought up now is what ran before.
+	bool probation;                 ///< `good` is on probation while it runs,
+	bool unsound;                   ///< and has failed in it, with nothing to go back to.
+	bool rolled_back; ///< What `client` waits for has failed: it gets its answer after the
+			  ///< rollback.
+	bool lifted;      ///< `subject` was quarantined until now.
 
 	bool given_up;    ///< Nothing more is tried: the reason was published.
 	bool restore_due; ///< `good` is to be brought up before the next try of what is wanted.
 	bool restore_failed;
-	bool retry_due; ///< The timer is to be set,
-	bool waits;     ///< and is.
-	unsigned tries; ///< Failures in a row.
+	bool lacks_space; ///< Of what is wanted, when it failed last: FAILURE_NO_SPACE.
+	bool retry_due;   ///< The timer is to be set,
+	bool waits;       ///< and is.
+	unsigned tries;   ///< Failures in a row.
 
 	enum lifecycle_command next; ///< The command that waits,
 	unsigned next_client;        ///< for them,
-	bool next_own;               ///< or of the program itself.
-	bool start_waits;            ///< Behind that one, a stop, comes a start,
-	unsigned start_client;       ///< for them.
-	bool exits;                  ///< EVENT_EXIT came.
+	bool next_own;               ///< or of the program itself,
+	unsigned next_generation;    ///< a rollback to this one,
+	bool next_quarantined;
+	bool start_waits;      ///< Behind that one, a stop, comes a start,
+	unsigned start_client; ///< for them.
+	bool exits;            ///< EVENT_EXIT came.
 	bool exit_takes_down;
 	bool exit_tried;
 };
@@ -192,8 +255,16 @@ struct lifecycle {
 /// What is on record when the program starts.
 struct lifecycle_record {
 	struct lifecycle_target wanted, before;
-	unsigned good;
-	bool touched; ///< As in struct lifecycle.
+	unsigned current;   ///< Deployed with success last.
+	unsigned last_good; ///< The last good one.
+	bool touched;       ///< As in struct lifecycle,
+	unsigned leaves, failed;
+	/// An earlier run of the program has left this one running, as it was deployed with
+	/// success, and the device has run on since; 0: none.
+	unsigned left_running;
+	/// Those generations are quarantined.
+	bool wanted_quarantined, before_quarantined, current_quarantined, last_good_quarantined,
+		leaves_quarantined;
 };
 
 /// The state in which the program starts.
@@ -205,6 +276,11 @@ void lifecycle_step(struct lifecycle *l, const struct lifecycle_event *event,
 bool lifecycle_is_at_rest(const struct lifecycle *l);
 /// What runs is what is wanted.
 bool lifecycle_is_fulfilled(const struct lifecycle *l);
+/// The generation that runs and is on probation; 0: none.
+unsigned lifecycle_on_probation(const struct lifecycle *l);
+/// The generation that a person who names none goes back to; 0: there is none that is known here,
+/// and the newest one before `good` that was once good counts.
+unsigned lifecycle_rollback_target(const struct lifecycle *l);
 /// The one table of failures that the definition causes, or whose cause is not known to be
 /// none: by what failed, whichever stage it failed in. What a worker calls an InternalError is
 /// transient whatever its class: an image that no registry has may come. LM_OK and LM_E_CANCELLED

@@ -42,7 +42,17 @@ static lm_rc stage_prepare(struct stage_run *run, struct lm_err *err)
 
 static lm_rc stage_fetch(struct stage_run *run, struct lm_err *err)
 {
-	return run->ops->fetch(run->ctx, err);
+	bool suffices = false, changed;
+	lm_rc rc = LM_OK;
+
+	if (run->options.has_own && run->options.restores)
+		rc = run->ops->own_suffices(run->ctx, &suffices, err);
+	if (!rc && !suffices)
+		return run->ops->fetch(run->ctx, err);
+	if (rc)
+		return rc;
+	run->outcome->offline = true;
+	return run->ops->take_own(run->ctx, &changed, err);
 }
 
 static lm_rc stage_fetch_local(struct stage_run *run, struct lm_err *err)
@@ -75,6 +85,12 @@ static lm_rc stage_admit(struct stage_run *run, struct lm_err *err)
 static lm_rc stage_pull(struct stage_run *run, struct lm_err *err)
 {
 	return run->ops->pull(run->ctx, pull_mode(run), err);
+}
+
+static lm_rc stage_snapshot(struct stage_run *run, struct lm_err *err)
+{
+	run->outcome->effect = DEPLOY_STOPPING;
+	return run->ops->stop(run->ctx, err);
 }
 
 static lm_rc stage_down(struct stage_run *run, struct lm_err *err)
@@ -155,6 +171,8 @@ static const struct row rows[DEPLOY_STAGES] = {
 		.definition = WRONG},
 	[DEPLOY_PULL] = {"pull", "pull the images", stage_pull, stage_pull, .offline = AWAY,
 		.definition = WRONG},
+	[DEPLOY_SNAPSHOT] = {"snapshot", "stop the containers for a snapshot of their volumes",
+		stage_snapshot, .after = DEPLOY_STOPPED},
 	[DEPLOY_DOWN] = {"down", "stop the previous containers", stage_down, .definition = WRONG,
 		.after = DEPLOY_STOPPED},
 	[DEPLOY_UP] = {"up", "start the application", stage_up, .definition = WRONG,
@@ -169,19 +187,23 @@ static const struct row rows[DEPLOY_STAGES] = {
 static const struct order {
 	unsigned version;
 	bool pulls;
-	enum deploy_stage stages[3];
+	enum deploy_stage stages[4];
 } orders[] = {
-	{1, false, {DEPLOY_PULL, DEPLOY_DOWN, DEPLOY_UP}},
-	{4, true, {DEPLOY_DOWN, DEPLOY_PULL, DEPLOY_UP}},
-	{5, true, {DEPLOY_PULL, DEPLOY_DOWN, DEPLOY_UP}},
+	{1, false, {DEPLOY_PULL, DEPLOY_SNAPSHOT, DEPLOY_DOWN, DEPLOY_UP}},
+	{4, true, {DEPLOY_SNAPSHOT, DEPLOY_DOWN, DEPLOY_PULL, DEPLOY_UP}},
+	{5, true, {DEPLOY_PULL, DEPLOY_SNAPSHOT, DEPLOY_DOWN, DEPLOY_UP}},
 };
 
-static const struct order *order_of(unsigned version)
-{
-	const struct order *found = &orders[0];
+/// A damaged image is pulled only once it is gone.
+static const struct order repair_order = {
+	1, false, {DEPLOY_SNAPSHOT, DEPLOY_DOWN, DEPLOY_PULL, DEPLOY_UP}};
 
-	for (size_t i = 1; i < LM_ARRAY_SIZE(orders); i++)
-		if (version >= orders[i].version)
+static const struct order *order_of(const struct deploy_options *o)
+{
+	const struct order *found = o->repairs ? &repair_order : &orders[0];
+
+	for (size_t i = 1; i < LM_ARRAY_SIZE(orders) && !o->repairs; i++)
+		if (o->version >= orders[i].version)
 			found = &orders[i];
 	return found;
 }
@@ -193,16 +215,18 @@ static struct deploy_options effective(const struct deploy_options *asked)
 	struct deploy_options o = *asked;
 
 	o.force_deploy = o.version >= SINCE_FORCE && o.force_deploy;
-	o.pull_before_up =
-		order_of(o.version)->pulls && (o.version < SINCE_PULL || o.pull_before_up);
-	o.stop_containers = o.version < SINCE_STOP || o.stop_containers;
-	o.offline_mode = o.version >= SINCE_OFFLINE && o.offline_mode;
+	o.pull_before_up = order_of(&o)->pulls && (o.version < SINCE_PULL || o.pull_before_up);
+	o.stop_containers =
+		((o.version < SINCE_STOP || o.stop_containers) && !o.adopts) || o.repairs;
+	o.offline_mode = o.version >= SINCE_OFFLINE && o.offline_mode && !o.repairs;
 	return o;
 }
 
 static bool applies(enum deploy_stage stage, const struct deploy_options *o)
 {
 	switch (stage) {
+	case DEPLOY_SNAPSHOT:
+		return o->snapshot;
 	case DEPLOY_DOWN:
 		return o->stop_containers;
 	case DEPLOY_WAIT_HEALTHY:
@@ -226,7 +250,7 @@ bool deploy_pulls_after_down(const struct deploy_options *options)
 {
 	const struct deploy_options o = effective(options);
 
-	return o.stop_containers && order_of(o.version)->stages[0] == DEPLOY_DOWN;
+	return (o.stop_containers || o.snapshot) && order_of(&o)->stages[0] != DEPLOY_PULL;
 }
 
 size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stage *out)
@@ -234,7 +258,7 @@ size_t deploy_plan_stages(const struct deploy_options *options, enum deploy_stag
 	static const enum deploy_stage first[] = {
 		DEPLOY_PREPARE, DEPLOY_FETCH, DEPLOY_RESOLVE, DEPLOY_AUTHENTICATE, DEPLOY_ADMIT};
 	const struct deploy_options o = effective(options);
-	const struct order *order = order_of(o.version);
+	const struct order *order = order_of(&o);
 	size_t n = 0;
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(first); i++)

@@ -23,6 +23,7 @@ enum deploy_stage {
 	DEPLOY_AUTHENTICATE,
 	DEPLOY_ADMIT,
 	DEPLOY_PULL,
+	DEPLOY_SNAPSHOT, ///< Stops what runs, so that its volumes can be copied.
 	DEPLOY_DOWN,
 	DEPLOY_UP,
 	DEPLOY_WAIT_HEALTHY,
@@ -47,9 +48,17 @@ struct deploy_options {
 	bool stop_containers; ///< From 6. Default true.
 	bool offline_mode;    ///< From 7. Default false.
 	bool wait_healthy;    ///< The policy has a health gate; any version.
+	bool snapshot;        ///< The volumes are copied before `down`; any version.
+	bool adopts;          ///< What runs was started by another program: no `down`; any version.
 	/// It is a start of what was deployed before, whose own compose file is at hand: in offline
 	/// mode that takes the place of whatever cannot be had, for whatever reason.
 	bool has_own;
+	/// It starts again what ran before: with `has_own` nothing is fetched, as long as all of it
+	/// is on this device.
+	bool restores;
+	/// Replaces damaged images: `down` removes them, before `pull` gets them again; what is not
+	/// damaged runs on. Without offline mode.
+	bool repairs;
 	/// A plan: runs only the stages that change nothing, and needs only their operations.
 	/// Registries are not logged in to.
 	bool read_only;
@@ -102,11 +111,16 @@ struct deploy_ops {
 	/// A start in offline mode, after a login or a pull failed: takes the own compose file.
 	/// `*ret_changed`: it was another one until now, so that it is to be resolved again.
 	lm_rc (*take_own)(void *ctx, bool *ret_changed, struct lm_err *err);
+	/// A restore, instead of `fetch`: whether the own compose file and its images are on this
+	/// device. Then `take_own` follows.
+	lm_rc (*own_suffices)(void *ctx, bool *ret, struct lm_err *err);
 	lm_rc (*resolve)(void *ctx, struct lm_err *err);
 	lm_rc (*authenticate)(void *ctx, struct lm_err *err);
 	/// `mode` is what the pull will be: it decides how much disk is needed.
 	lm_rc (*admit)(void *ctx, enum deploy_pull mode, struct lm_err *err);
 	lm_rc (*pull)(void *ctx, enum deploy_pull mode, struct lm_err *err);
+	/// Stops the containers that run, and leaves them there.
+	lm_rc (*stop)(void *ctx, struct lm_err *err);
 	/// Takes down what runs by the old local copy.
 	lm_rc (*down)(void *ctx, struct lm_err *err);
 	/// Replaces the local copy by the fetched file (nothing to do after fetch_local).
@@ -127,8 +141,8 @@ struct deploy_ops {
 /// What a deployment that ended has done to what ran before it.
 enum deploy_effect {
 	DEPLOY_UNTOUCHED, ///< What ran before runs on; so does the old local copy.
-	DEPLOY_STOPPING,  ///< `down` was begun and did not end: some of it may be gone.
-	DEPLOY_STOPPED,   ///< It was taken down; nothing new was started.
+	DEPLOY_STOPPING,  ///< `snapshot` or `down` was begun and did not end: some may be gone.
+	DEPLOY_STOPPED,   ///< It was stopped, or taken down; nothing new was started.
 	DEPLOY_STARTING,  ///< `up` was begun and did not end: some of the new may run.
 	DEPLOY_STARTED,   ///< `up` is done.
 	DEPLOY_EFFECTS,   ///< How many there are; also: unknown.

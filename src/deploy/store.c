@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "deploy/store.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "deploy/generation_fetched.h"
 #include "deploy/generation_folder.h"
+#include "deploy/generation_links.h"
+#include "deploy/generation_outcome.h"
 #include "deploy/journal.h"
+#include "deploy/pruned_quarantines.h"
+#include "deploy/pulled_images.h"
+#include "deploy/recovery.h"
+#include "deploy/wanted.h"
+#include "sys/damage.h"
+#include "sys/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,17 +26,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_CURRENT "current"
-#define STORE_LAST_GOOD "last-good"
-#define STORE_STOPPED "stopped" ///< Of a release before the link `wanted`.
+#define GENERATIONS "generations"
 
 struct store {
 	int root_fd;
 	int generations_fd;
 	struct store_state state;
-	bool open_acted; ///< After store_open: what was interrupted had changed what runs.
-	json_t *images;  ///< Of the attempt under way; NULL until the first.
-	char *note;
+	json_t *images; ///< Of the attempt under way; NULL until the first.
+	struct damage damage;
 };
 
 static lm_rc check_under_way(const struct store *s, unsigned n, struct lm_err *err)
@@ -45,202 +52,58 @@ static lm_rc open_generation(const struct store *s, unsigned n, int *ret_fd,
 	return rc ? rc : generation_verdict_read(*ret_fd, ret, err);
 }
 
-// What is wanted, on disk: a symbolic link `wanted` that leads nowhere and whose text is
-// "up 4", "up 4 touched else down 3" or "down 3". A link of so few bytes needs no block of its own,
-// so that it can be replaced on a disk that is full.
-
-#define WANTED_NAME "wanted"
-enum { WANTED_SIZE = 64 };
-
-struct wanted {
-	struct lifecycle_target wanted;
-	struct lifecycle_target before; ///< WANTED_NOTHING: it is left out.
-	bool touched;                   ///< As in struct lifecycle.
-};
-
-/// Takes "up 4" from the front of `text`; false: there is no target.
-static bool take_target(struct lm_str *text, struct lifecycle_target *ret)
+static void set_want(struct store *s, const struct store_want *want)
 {
-	struct lm_str word = lm_str_cut(text, ' ');
-	struct lm_str number = lm_str_cut(text, ' ');
-	uint64_t n = 0;
-
-	if (!lm_str_to_u64(number, INT32_MAX, &n) || n == 0)
-		return false;
-	if (lm_str_eq(word, LM_STR("up")))
-		*ret = (struct lifecycle_target){WANTED_UP, (unsigned)n};
-	else if (lm_str_eq(word, LM_STR("down")))
-		*ret = (struct lifecycle_target){WANTED_DOWN, (unsigned)n};
-	else
-		return false;
-	return true;
+	s->state.wanted = want->wanted;
+	s->state.before = want->before;
+	s->state.touched = want->touched;
+	s->state.leaves = want->leaves;
+	s->state.failed = want->failed;
 }
 
-/// Takes the word off the front of `text`, if it is there.
-static bool take_wanted_word(struct lm_str *text, struct lm_str word)
+lm_rc store_want(struct store *s, const struct store_want *want, struct lm_err *err)
 {
-	struct lm_str rest = *text;
-
-	if (!lm_str_eq(lm_str_cut(&rest, ' '), word))
-		return false;
-	*text = rest;
-	return true;
-}
-
-/// Reads the link. WANTED_NOTHING if there is none, or none that can be understood.
-static lm_rc wanted_read(int dir_fd, struct wanted *ret, struct lm_err *err)
-{
-	char text[WANTED_SIZE];
-	ssize_t n = readlinkat(dir_fd, WANTED_NAME, text, sizeof(text));
-
-	*ret = (struct wanted){0};
-	if (n < 0 && errno != ENOENT && errno != EINVAL)
-		return lm_fail(err, LM_E_SYS, errno, "read the link '%s': %m", WANTED_NAME);
-	if (n <= 0)
-		return LM_OK;
-	struct lm_str rest = {text, (size_t)n};
-	if (!take_target(&rest, &ret->wanted))
-		return LM_OK;
-	ret->touched = take_wanted_word(&rest, LM_STR("touched"));
-	if (take_wanted_word(&rest, LM_STR("else")))
-		(void)take_target(&rest, &ret->before);
-	return LM_OK;
-}
-
-/// Replaces it and syncs.
-static lm_rc wanted_write(int dir_fd, const struct wanted *wanted, struct lm_err *err)
-{
-	char text[WANTED_SIZE], rest[WANTED_SIZE / 2] = "";
-
-	if (wanted->before.state != WANTED_NOTHING)
-		(void)snprintf(rest, sizeof(rest), " else %s %u",
-			lifecycle_wanted_name(wanted->before.state), wanted->before.generation);
-	(void)snprintf(text, sizeof(text), "%s %u%s%s", lifecycle_wanted_name(wanted->wanted.state),
-		wanted->wanted.generation, wanted->touched ? " touched" : "", rest);
-	return lm_link_replace(dir_fd, WANTED_NAME, text, err);
-}
-
-lm_rc store_want(struct store *s, struct lifecycle_target wanted, struct lifecycle_target before,
-	bool touched, struct lm_err *err)
-{
-	const struct wanted written = {wanted, before, touched};
-	lm_rc rc = wanted.state == WANTED_NOTHING ? lm_tree_remove(s->root_fd, WANTED_NAME, err)
-						  : wanted_write(s->root_fd, &written, err);
+	lm_rc rc = wanted_write(s->root_fd, want, err);
 
 	if (rc)
 		return lm_wrap(err, "remember that the application is to be %s",
-			wanted.state == WANTED_UP ? "up" : "down");
-	s->state.wanted = wanted;
-	s->state.before = before;
-	s->state.touched = touched;
+			want->wanted.state == WANTED_UP ? "up" : "down");
+	set_want(s, want);
 	return LM_OK;
 }
 
 // The end of an attempt
 
-/// Everything that follows an outcome in place: adopts or drops what was fetched, sets the links,
-/// ends the journal. May be done any number of times.
-static lm_rc commit(struct store *s, unsigned n, struct lm_err *err)
+lm_rc store_confirm(struct store *s, unsigned n, struct lm_err *err)
 {
-	lm_auto_close int fd = -1;
-	struct generation_verdict verdict;
-	lm_rc rc = open_generation(s, n, &fd, &verdict, err);
+	lm_rc rc = LM_OK;
 
-	if (rc == LM_OK)
-		rc = generation_adopt_fetched(fd, &verdict, err);
+	if (n == 0 || n != s->state.current)
+		rc = lm_fail(err, LM_E_INVALID, 0, "it is not the current one");
+	else if (n != s->state.last_good)
+		rc = generation_link_set(s->root_fd, LINK_LAST_GOOD, n, err);
 	if (rc)
-		return rc;
-	if (verdict.success) {
-		char target[GENERATION_NAME_SIZE];
-
-		(void)snprintf(target, sizeof(target), "generations/%u", n);
-		rc = lm_link_replace(s->root_fd, STORE_LAST_GOOD, target, err);
-		if (rc)
-			return rc;
-		s->state.last_good = n;
-		rc = lm_link_replace(s->root_fd, STORE_CURRENT, target, err);
-		if (rc)
-			return rc;
-		s->state.current = n;
-	}
-	return journal_clear(s->root_fd, err);
-}
-
-/// A text that may hold bytes that are not UTF-8 (a program's output), as JSON; null for NULL.
-static json_t *json_text_or_null(const char *text)
-{
-	if (!text)
-		return json_null();
-	json_t *j = json_string(text);
-	if (j)
-		return j;
-	lm_auto_free char *ascii = lm_xstrdup(text);
-	for (char *c = ascii; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(ascii);
-}
-
-/// The version of what becomes, or stays, the generation's compose.yml.
-static json_t *good_version(const json_t *before, const struct store_outcome *o)
-{
-	json_t *version = json_object_get(before, "good_compose_version");
-
-	if (o->success)
-		return json_text_or_null(o->compose_version);
-	return version ? json_incref(version) : json_null();
-}
-
-static json_t *outcome_to_json(unsigned n, unsigned attempt, bool good, const json_t *before,
-	const struct store_outcome *o)
-{
-	json_t *j = json_object();
-	// json_object_set_new takes NULL too, and then fails: `bad` counts that.
-	int bad = json_object_set_new(j, "generation", json_integer(n));
-
-	bad |= json_object_set_new(j, "attempt", json_integer(attempt));
-	bad |= json_object_set_new(j, "success", json_boolean(o->success));
-	bad |= json_object_set_new(j, "good", json_boolean(good));
-	bad |= json_object_set_new(j, "stage", json_text_or_null(o->stage));
-	bad |= json_object_set_new(j, "error", json_text_or_null(o->error));
-	bad |= json_object_set_new(j, "message", json_text_or_null(o->message));
-	bad |= json_object_set_new(j, "compose_version", json_text_or_null(o->compose_version));
-	bad |= json_object_set_new(j, "good_compose_version", good_version(before, o));
-	bad |= json_object_set_new(j, "started_ms", json_integer(o->started_ms));
-	bad |= json_object_set_new(j, "ended_ms", json_integer(o->ended_ms));
-	bad |= json_object_set_new(j, "status",
-		o->status.n > 0 ? json_stringn(o->status.p, o->status.n) : json_null());
-	if (bad == 0)
-		return j;
-	json_decref(j);
-	return NULL;
+		return lm_wrap(err, "record that generation %u has proved itself", n);
+	s->state.last_good = n;
+	return LM_OK;
 }
 
 lm_rc store_finish(
 	struct store *s, unsigned n, const struct store_outcome *outcome, struct lm_err *err)
 {
 	lm_auto_close int fd = -1;
-	struct generation_verdict before;
-	lm_auto_json json_t *last = NULL;
-	struct lm_err ignored; // what cannot be read is as none
 	lm_rc rc = check_under_way(s, n, err);
 
 	if (rc == LM_OK)
-		rc = open_generation(s, n, &fd, &before, err);
+		rc = generation_folder_open(s->generations_fd, n, &fd, err);
 	if (rc)
 		return rc;
-	(void)!generation_json_read(fd, GENERATION_OUTCOME, &last, &ignored);
-	lm_auto_json json_t *j = outcome_to_json(
-		n, s->state.open_attempt, before.good || outcome->success, last, outcome);
-	if (!j)
-		return lm_fail(err, LM_E_INVALID, 0, "the status document is not UTF-8");
 	lm_auto_json json_t *images = s->images ? json_incref(s->images) : json_object();
 	rc = generation_json_replace(fd, GENERATION_IMAGES_NEW, images, err);
 	if (rc == LM_OK)
-		rc = generation_json_replace(
-			fd, GENERATION_OUTCOME, j, err); // from here on it has ended
+		rc = generation_outcome_write(fd, n, s->state.open_attempt, outcome, err);
 	if (rc == LM_OK)
-		rc = commit(s, n, err);
+		rc = recovery_carry_through(s->root_fd, s->generations_fd, n, &s->state, err);
 	if (rc)
 		return lm_wrap(err, "record the outcome of generation %u", n);
 	json_decref(lm_take(s->images));
@@ -312,188 +175,13 @@ lm_rc store_reported(struct store *s, unsigned n, struct lm_err *err)
 {
 	lm_auto_close int fd = -1;
 	struct generation_verdict verdict;
-	char text[GENERATION_NAME_SIZE];
 	lm_rc rc = open_generation(s, n, &fd, &verdict, err);
 
 	if (rc == LM_OK && verdict.attempt == 0)
 		rc = lm_fail(err, LM_E_NOT_FOUND, 0, "it has no outcome");
-	if (rc == LM_OK) {
-		(void)snprintf(text, sizeof(text), "%u\n", verdict.attempt);
-		rc = lm_file_replace(fd, GENERATION_REPORTED, lm_str(text), 0600, err);
-	}
+	if (rc == LM_OK)
+		rc = generation_reported_write(fd, verdict.attempt, err);
 	return rc ? lm_wrap(err, "mark the status message of generation %u as sent", n) : LM_OK;
-}
-
-// Recovery
-
-/// Keeps the first oddity; takes the text over.
-static void note(struct store *s, char *text)
-{
-	if (s->note)
-		free(text);
-	else
-		s->note = text;
-}
-
-/// A folder without a definition comes from a removal that failed half-way.
-static lm_rc remove_incomplete(struct store *s, struct lm_err *err)
-{
-	lm_auto_free unsigned *numbers = NULL;
-	size_t count = 0;
-	lm_rc rc = generation_folder_list(s->generations_fd, &numbers, &count, err);
-
-	for (size_t i = 0; i < count && rc == LM_OK; i++) {
-		bool complete = false;
-
-		rc = generation_is_complete(s->generations_fd, numbers[i], &complete, err);
-		if (rc == LM_OK && complete) {
-			s->state.newest = numbers[i];
-		} else if (rc == LM_OK) {
-			note(s, lm_xasprintf("generation %u has no definition and was removed",
-					numbers[i]));
-			rc = generation_folder_discard(s->generations_fd, numbers[i], err);
-		}
-	}
-	return rc;
-}
-
-static lm_rc read_link(struct store *s, const char *name, unsigned *ret, struct lm_err *err)
-{
-	static const struct lm_str folder = {"generations/", sizeof("generations/") - 1};
-	char text[2 * GENERATION_NAME_SIZE];
-	bool complete = false;
-	ssize_t length = readlinkat(s->root_fd, name, text, sizeof(text));
-
-	*ret = 0;
-	if (length < 0 && errno == ENOENT)
-		return LM_OK;
-	if (length < 0 && errno != EINVAL)
-		return lm_fail(err, LM_E_SYS, errno, "read the link '%s': %m", name);
-	struct lm_str target = {text, length < 0 ? 0 : (size_t)length};
-	unsigned n = 0;
-	if (lm_str_starts(target, folder))
-		n = generation_parse_number(
-			(struct lm_str){target.p + folder.n, target.n - folder.n});
-	lm_rc rc = n == 0 ? LM_OK : generation_is_complete(s->generations_fd, n, &complete, err);
-	if (rc)
-		return rc;
-	if (complete)
-		*ret = n;
-	else
-		note(s, lm_xasprintf("the link '%s' leads to no generation, ignoring it", name));
-	return LM_OK;
-}
-
-/// The journal names an attempt: did it end?
-static lm_rc resume(struct store *s, struct lm_err *err)
-{
-	struct journal_state journal;
-	lm_auto_close int fd = -1;
-	struct generation_verdict verdict;
-	lm_rc rc = journal_read(s->root_fd, &journal, err);
-
-	if (rc == LM_E_TOO_LARGE) {
-		note(s, lm_xstrdup("the journal was damaged and has been restarted"));
-		return journal_clear(s->root_fd, err);
-	}
-	if (rc != LM_OK || journal.generation == 0)
-		return rc;
-	rc = generation_folder_open(s->generations_fd, journal.generation, &fd, err);
-	if (rc == LM_E_NOT_FOUND) // killed before it had its number: it never began
-		return journal_clear(s->root_fd, err);
-	if (rc)
-		return rc;
-	if (generation_verdict_read(fd, &verdict, err) != LM_OK)
-		verdict = (struct generation_verdict){0}; // as if it had not ended
-	if (verdict.attempt >= journal.attempt)
-		return commit(s, journal.generation, err);
-	s->state.open = journal.generation;
-	s->state.open_attempt = journal.attempt;
-	s->open_acted = journal.acted;
-	_Static_assert(sizeof(s->state.open_stage) == sizeof(journal.stage), "a stage's name");
-	memcpy(s->state.open_stage, journal.stage, sizeof(journal.stage));
-	return LM_OK;
-}
-
-/// What a release knew that had no link `wanted`: the file `stopped`, and what was under way.
-static lm_rc guess_wanted(struct store *s, struct lm_err *err)
-{
-	struct store_state *state = &s->state;
-	unsigned n = state->open ? state->open : state->current ? state->current : state->newest;
-	struct stat st;
-
-	if (n == 0)
-		return LM_OK;
-	state->wanted = (struct lifecycle_target){WANTED_UP, n};
-	if (state->current && state->current != n)
-		state->before = (struct lifecycle_target){WANTED_UP, state->current};
-	if (fstatat(s->root_fd, STORE_STOPPED, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		state->wanted.state = WANTED_DOWN;
-	else if (errno != ENOENT)
-		return lm_fail(err, LM_E_SYS, errno, "look for '%s': %m", STORE_STOPPED);
-	return LM_OK;
-}
-
-/// A target for a generation that does not exist (any more) is none.
-static lm_rc check_target(struct store *s, struct lifecycle_target *target, struct lm_err *err)
-{
-	bool complete = false;
-	lm_rc rc = target->generation ? generation_is_complete(s->generations_fd,
-						target->generation, &complete, err)
-				      : LM_OK;
-
-	if (rc == LM_OK && !complete)
-		*target = (struct lifecycle_target){0};
-	return rc;
-}
-
-static lm_rc read_wanted(struct store *s, struct lm_err *err)
-{
-	struct store_state *state = &s->state;
-	struct wanted read;
-	lm_rc rc = wanted_read(s->root_fd, &read, err);
-
-	if (rc)
-		return rc;
-	state->wanted = read.wanted;
-	state->before = read.before;
-	rc = check_target(s, &state->wanted, err);
-	if (rc == LM_OK)
-		rc = check_target(s, &state->before, err);
-	if (rc)
-		return rc;
-	if (state->wanted.state == WANTED_NOTHING) { // its deployment did not begin
-		state->wanted = state->before;
-		state->before = (struct lifecycle_target){0};
-		read.touched = false;
-	}
-	state->touched = read.touched || s->open_acted;
-	if (state->wanted.state == WANTED_NOTHING)
-		return guess_wanted(s, err);
-	return lm_tree_remove(s->root_fd, STORE_STOPPED, err); // of an earlier release
-}
-
-/// Puts in order what a crash left, and fills `s->state`.
-static lm_rc recover(struct store *s, struct lm_err *err)
-{
-	lm_rc rc = generation_remove_unnumbered(s->generations_fd, err);
-
-	if (rc == LM_OK)
-		rc = remove_incomplete(s, err);
-	if (rc == LM_OK)
-		rc = resume(s, err);
-	if (rc == LM_OK)
-		rc = read_link(s, STORE_CURRENT, &s->state.current, err);
-	if (rc == LM_OK)
-		rc = read_link(s, STORE_LAST_GOOD, &s->state.last_good, err);
-	if (rc)
-		return rc;
-	// Each is the best stand-in for the other.
-	if (s->state.current == 0)
-		s->state.current = s->state.last_good;
-	if (s->state.last_good == 0)
-		s->state.last_good = s->state.current;
-	return read_wanted(s, err);
 }
 
 static lm_rc open_root(struct store *s, const char *dir, struct lm_err *err)
@@ -516,21 +204,36 @@ static lm_rc open_root(struct store *s, const char *dir, struct lm_err *err)
 	return LM_OK;
 }
 
+static lm_rc open_generations_folder(struct store *s, struct lm_err *err)
+{
+	s->generations_fd =
+		openat(s->root_fd, GENERATIONS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return s->generations_fd < 0
+		       ? lm_fail(err, LM_E_SYS, errno, "open the folder of generations: %m")
+		       : LM_OK;
+}
+
 static lm_rc open_generations(struct store *s, struct lm_err *err)
 {
-	if (mkdirat(s->root_fd, "generations", 0700) == 0) {
-		lm_rc rc = lm_dir_sync(s->root_fd, "generations", err);
+	lm_rc rc = LM_OK;
 
-		if (rc)
+	for (int tries = 0; tries < 2; tries++) {
+		if (mkdirat(s->root_fd, GENERATIONS, 0700) == 0)
+			rc = lm_dir_sync(s->root_fd, GENERATIONS, err);
+		else if (errno != EEXIST)
+			rc = lm_fail(err, LM_E_SYS, errno, "create the folder of generations: %m");
+		if (rc == LM_OK)
+			rc = open_generations_folder(s, err);
+		if (rc == LM_OK || tries > 0 || !damage_is(err) ||
+			!damage_set_aside(&s->damage, s->root_fd, GENERATIONS))
 			return rc;
-	} else if (errno != EEXIST) {
-		return lm_fail(err, LM_E_SYS, errno, "create the folder of generations: %m");
+		damage_note(&s->damage,
+			"%s; it was set aside as '" GENERATIONS DAMAGE_SUFFIX
+			"', and no deployment is known any more: deploy the group file again",
+			err->msg);
+		rc = LM_OK;
 	}
-	s->generations_fd =
-		openat(s->root_fd, "generations", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->generations_fd < 0)
-		return lm_fail(err, LM_E_SYS, errno, "open the folder of generations: %m");
-	return LM_OK;
+	return rc;
 }
 
 lm_rc store_open(const char *dir, struct store **ret, struct lm_err *err)
@@ -542,7 +245,7 @@ lm_rc store_open(const char *dir, struct store **ret, struct lm_err *err)
 	if (rc == LM_OK)
 		rc = open_generations(s, err);
 	if (rc == LM_OK)
-		rc = recover(s, err);
+		rc = recovery_run(s->root_fd, s->generations_fd, &s->state, &s->damage, err);
 	if (rc)
 		return lm_wrap(err, "open the store '%s'", dir);
 	*ret = lm_take(s);
@@ -558,7 +261,7 @@ void store_close(struct store *s)
 	if (s->root_fd >= 0)
 		(void)close(s->root_fd);
 	json_decref(s->images);
-	free(s->note);
+	damage_finish(&s->damage);
 	free(s);
 }
 
@@ -567,9 +270,10 @@ const struct store_state *store_state(const struct store *s)
 	return &s->state;
 }
 
-const char *store_note(const struct store *s)
+const char *const *store_notes(const struct store *s, size_t *ret_n)
 {
-	return s->note;
+	*ret_n = s->damage.n;
+	return (const char *const *)s->damage.notes;
 }
 
 static lm_rc check_idle(const struct store *s, unsigned except, struct lm_err *err)
@@ -591,8 +295,9 @@ static void set_open(struct store *s, unsigned n, unsigned attempt)
 lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err)
 {
 	lm_auto_close int fd = -1;
-	struct generation_verdict verdict;
+	struct generation_verdict verdict = {0};
 	bool unreported = false;
+	unsigned attempt = 0;
 	lm_rc rc = check_idle(s, n, err);
 
 	if (rc == LM_OK)
@@ -603,12 +308,19 @@ lm_rc store_rerun(struct store *s, unsigned n, struct lm_err *err)
 	if (rc == LM_OK && unreported)
 		rc = lm_fail(err, LM_E_CONFLICT, 0, "its last status message was not sent yet");
 	if (rc == LM_OK)
-		rc = generation_drop_fetched(fd, err);
+		rc = generation_fetched_drop(fd, err);
 	if (rc == LM_OK)
-		rc = journal_begin(s->root_fd, n, verdict.attempt + 1, err);
+		rc = generation_reported_read(fd, &attempt, err);
+	// Outcome or report may have been lost; no two attempts have the same number.
+	if (verdict.attempt > attempt)
+		attempt = verdict.attempt;
+	attempt = n == s->state.open && s->state.open_attempt > attempt ? s->state.open_attempt
+									: attempt + 1;
+	if (rc == LM_OK)
+		rc = journal_begin(s->root_fd, n, attempt, err);
 	if (rc)
 		return lm_wrap(err, "deploy generation %u again", n);
-	set_open(s, n, verdict.attempt + 1);
+	set_open(s, n, attempt);
 	return LM_OK;
 }
 
@@ -620,7 +332,7 @@ static lm_rc has_definition(
 	lm_rc rc = generation_folder_open(s->generations_fd, n, &fd, err);
 
 	if (rc == LM_OK)
-		rc = generation_file_read(fd, GENERATION_DEFINITION, &text, err);
+		rc = record_read(fd, GENERATION_DEFINITION, &text, err);
 	*ret = rc == LM_OK && lm_str_eq(lm_buf_str(&text), definition);
 	return rc;
 }
@@ -639,9 +351,12 @@ static lm_rc try_reuse(
 
 		if (n == 0 || check_idle(s, n, NULL) != LM_OK)
 			continue;
-		lm_rc rc = has_definition(s, n, definition, &same, err);
-		if (rc != LM_OK && rc != LM_E_NOT_FOUND)
+		struct lm_err why;
+		lm_rc rc = has_definition(s, n, definition, &same, &why);
+		if (rc != LM_OK && rc != LM_E_NOT_FOUND && !damage_is(&why)) {
+			*err = why;
 			return rc;
+		}
 		if (!same)
 			continue;
 		rc = store_rerun(s, n, err);
@@ -658,26 +373,34 @@ static lm_rc try_reuse(
 static lm_rc want_reused(struct store *s, unsigned n, struct lifecycle_target before, bool touched,
 	struct lm_err *err)
 {
-	const struct lifecycle_target target = {WANTED_UP, n}, none = {0};
+	const struct lifecycle_target none = {0};
+	const struct store_want want = {.wanted = {WANTED_UP, n},
+		.before = before.generation == n ? none : before,
+		.touched = touched};
 
 	if (s->state.wanted.state == WANTED_UP && s->state.wanted.generation == n)
 		return LM_OK;
-	return store_want(s, target, before.generation == n ? none : before, touched, err);
+	return store_want(s, &want, err);
 }
 
 /// Journal and target come before the number: a generation with a number and without an outcome is
 /// in the journal, and a target for a number that does not exist is ignored.
-static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definition,
-	struct lifecycle_target before, bool touched, struct lm_err *err)
+static lm_rc make_generation(struct store *s, struct lm_str definition,
+	const struct store_want *want, struct lm_err *err)
 {
+	const struct store_want before = {.wanted = s->state.wanted,
+		.before = s->state.before,
+		.touched = s->state.touched,
+		.leaves = s->state.leaves,
+		.failed = s->state.failed};
+	unsigned n = want->wanted.generation;
 	char temporary[GENERATION_NAME_SIZE], name[GENERATION_NAME_SIZE];
 
 	(void)snprintf(temporary, sizeof(temporary), ".new-%u", n);
 	(void)snprintf(name, sizeof(name), "%u", n);
 	lm_rc rc = generation_folder_make(s->generations_fd, temporary, definition, err);
 	if (rc == LM_OK)
-		rc = wanted_write(
-			s->root_fd, &(struct wanted){{WANTED_UP, n}, before, touched}, err);
+		rc = wanted_write(s->root_fd, want, err);
 	if (rc == LM_OK)
 		rc = journal_begin(s->root_fd, n, 1, err);
 	if (rc == LM_OK && renameat(s->generations_fd, temporary, s->generations_fd, name) < 0)
@@ -690,7 +413,7 @@ static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definiti
 	struct lm_err ignored;
 	(void)generation_folder_discard(s->generations_fd, n, &ignored);
 	(void)journal_clear(s->root_fd, &ignored);
-	(void)!store_want(s, s->state.wanted, s->state.before, s->state.touched, &ignored);
+	(void)!store_want(s, &before, &ignored);
 	(void)lm_tree_remove(s->generations_fd, temporary, &ignored);
 	return lm_wrap(err, "store the definition as generation %u", n);
 }
@@ -698,8 +421,6 @@ static lm_rc make_generation(struct store *s, unsigned n, struct lm_str definiti
 lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
 	struct lifecycle_target before, bool touched, unsigned *ret_n, struct lm_err *err)
 {
-	lm_auto_free unsigned *numbers = NULL;
-	size_t count = 0;
 	unsigned n = 0;
 
 	if (definition.n > LIMIT_GROUP_FILE)
@@ -715,20 +436,31 @@ lm_rc store_begin(struct store *s, struct lm_str definition, bool reuse,
 	}
 	rc = check_idle(s, 0, err);
 	if (rc == LM_OK)
-		rc = generation_folder_list(s->generations_fd, &numbers, &count, err);
+		rc = generation_folder_next(s->generations_fd, &n, err);
 	if (rc)
 		return rc;
-	n = count > 0 ? numbers[count - 1] + 1 : 1;
-	rc = make_generation(s, n, definition, before, touched, err);
+	const struct store_want want = {
+		.wanted = {WANTED_UP, n}, .before = before, .touched = touched};
+	rc = make_generation(s, definition, &want, err);
 	if (rc)
 		return rc;
 	set_open(s, n, 1);
 	s->state.newest = n;
-	s->state.wanted = (struct lifecycle_target){WANTED_UP, n};
-	s->state.before = before;
-	s->state.touched = touched;
+	set_want(s, &want);
 	*ret_n = n;
+	// If that fails, the new generation counts all the same.
+	struct lm_err ignored;
+	(void)!pruned_quarantines_forget(s->root_fd, definition, n, &ignored);
 	return LM_OK;
+}
+
+/// Opens the generation's own compose file, if it is what the outcome says.
+static lm_rc open_compose(int dir, int *ret_fd, struct lm_err *err)
+{
+	struct generation_verdict verdict;
+	lm_rc rc = generation_verdict_read(dir, &verdict, err);
+
+	return rc ? rc : generation_compose_open(dir, verdict.compose_sha256, ret_fd, err);
 }
 
 static lm_rc open_under_way(struct store *s, unsigned n, int *ret_fd, struct lm_err *err)
@@ -738,12 +470,15 @@ static lm_rc open_under_way(struct store *s, unsigned n, int *ret_fd, struct lm_
 	return rc ? rc : generation_folder_open(s->generations_fd, n, ret_fd, err);
 }
 
-/// Copies the kept compose file into `to`, and goes back to its beginning.
-static lm_rc copy_kept(int dir, int to, struct lm_err *err)
+/// Copies the generation's own compose file into `to`, and goes back to its beginning.
+static lm_rc copy_own(int dir, int to, struct lm_err *err)
 {
+	lm_auto_close int from = -1;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
-	lm_rc rc = generation_file_read(dir, GENERATION_COMPOSE, &text, err);
+	lm_rc rc = open_compose(dir, &from, err);
 
+	if (rc == LM_OK)
+		rc = lm_fd_read_all(from, GENERATION_COMPOSE, &text, err);
 	if (rc == LM_OK)
 		rc = lm_fd_write_all(to, GENERATION_COMPOSE_NEW, lm_buf_str(&text), err);
 	if (rc == LM_OK && lseek(to, 0, SEEK_SET) < 0)
@@ -752,48 +487,28 @@ static lm_rc copy_kept(int dir, int to, struct lm_err *err)
 }
 
 lm_rc store_compose_open(
-	struct store *s, unsigned n, bool from_kept, int *ret_fd, struct lm_err *err)
+	struct store *s, unsigned n, bool from_own, int *ret_fd, struct lm_err *err)
 {
 	lm_auto_close int dir = -1, fd = -1;
 	lm_rc rc = open_under_way(s, n, &dir, err);
 
 	if (rc)
 		return rc;
-	if (unlinkat(dir, GENERATION_COMPOSE_NEW, 0) < 0 && errno != ENOENT)
-		return lm_fail(
-			err, LM_E_SYS, errno, "remove an old '%s': %m", GENERATION_COMPOSE_NEW);
-	fd = openat(dir, GENERATION_COMPOSE_NEW, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		0600);
-	if (fd < 0)
-		return lm_fail(
-			err, LM_E_SYS, errno, "create the compose file of generation %u: %m", n);
-	rc = from_kept ? copy_kept(dir, fd, err) : LM_OK;
+	rc = generation_fetched_create(dir, &fd, err);
+	if (rc == LM_OK && from_own)
+		rc = copy_own(dir, fd, err);
 	if (rc)
-		return lm_wrap(err, "copy the compose file of generation %u", n);
+		return lm_wrap(err, "the compose file of generation %u", n);
 	*ret_fd = lm_take_fd(fd);
 	return LM_OK;
 }
 
 lm_rc store_compose_keep(struct store *s, unsigned n, struct lm_err *err)
 {
-	lm_auto_close int dir = -1, fd = -1;
-	struct stat st;
+	lm_auto_close int dir = -1;
 	lm_rc rc = open_under_way(s, n, &dir, err);
 
-	if (rc == LM_OK)
-		rc = generation_file_open(dir, GENERATION_COMPOSE_NEW, &fd, err);
-	if (rc)
-		return rc;
-	if (fstat(fd, &st) < 0 || fsync(fd) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "sync '%s': %m", GENERATION_COMPOSE_NEW);
-	if (st.st_size > LIMIT_COMPOSE_FILE)
-		return lm_fail(err, LM_E_TOO_LARGE, 0,
-			"the compose file is over %d bytes, the most that is stored",
-			LIMIT_COMPOSE_FILE);
-	if (renameat(dir, GENERATION_COMPOSE_NEW, dir, GENERATION_COMPOSE_KEPT) < 0)
-		return lm_fail(err, LM_E_SYS, errno, "rename '%s': %m", GENERATION_COMPOSE_NEW);
-	// The new name lasts when store_finish syncs the folder; before that it counts for nothing.
-	return LM_OK;
+	return rc ? rc : generation_fetched_keep(dir, err);
 }
 
 lm_rc store_read_copies(struct store *s, unsigned n, json_t **ret, struct lm_err *err)
@@ -825,8 +540,8 @@ lm_rc store_journal(struct store *s, unsigned n, const char *stage, struct lm_er
 	return LM_OK;
 }
 
-lm_rc store_image(
-	struct store *s, unsigned n, struct lm_str ref, struct lm_str digest, struct lm_err *err)
+lm_rc store_image(struct store *s, unsigned n, struct lm_str ref, struct lm_str digest,
+	struct lm_str id, struct lm_err *err)
 {
 	enum { TEXT_MAX = 512 }; // a reference: 255 + 1 + 128; a digest: 71
 
@@ -834,15 +549,112 @@ lm_rc store_image(
 
 	if (rc)
 		return rc;
-	if (ref.n == 0 || ref.n > TEXT_MAX || digest.n > TEXT_MAX)
-		return lm_fail(err, LM_E_INVALID, 0, "this is not an image and its digest");
+	if (ref.n == 0 || ref.n > TEXT_MAX || digest.n > TEXT_MAX || id.n > TEXT_MAX)
+		return lm_fail(err, LM_E_INVALID, 0, "this is not an image, its digest and its ID");
 	if (!s->images)
 		s->images = json_object();
 	if (json_object_size(s->images) >= LIMIT_SERVICES)
 		return lm_fail(err, LM_E_TOO_LARGE, 0, "more than %d images", LIMIT_SERVICES);
 	lm_auto_free char *key = lm_xmemdup0(ref.p, ref.n);
-	if (json_object_set_new(s->images, key, json_stringn(digest.p, digest.n)) < 0)
-		return lm_fail(err, LM_E_INVALID, 0, "this is not an image and its digest");
+	json_t *image = json_pack("{s:o, s:o}", "digest", json_stringn(digest.p, digest.n), "id",
+		json_stringn(id.p, id.n));
+	if (json_object_set_new(s->images, key, image) < 0)
+		return lm_fail(err, LM_E_INVALID, 0, "this is not an image, its digest and its ID");
+	return LM_OK;
+}
+
+lm_rc store_read_images(struct store *s, unsigned n, json_t **ret, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_rc rc = generation_folder_open(s->generations_fd, n, &dir, err);
+
+	return rc ? rc : generation_read_images(dir, ret, err);
+}
+
+lm_rc store_quarantine(struct store *s, unsigned n, const char *reason, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_rc rc = generation_folder_open(s->generations_fd, n, &dir, err);
+
+	if (rc == LM_OK)
+		rc = generation_quarantine(dir, reason, lm_clock_wall_ms(), err);
+	return rc ? lm_wrap(err, "put generation %u in quarantine", n) : LM_OK;
+}
+
+lm_rc store_lift(struct store *s, unsigned n, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_rc rc = generation_folder_open(s->generations_fd, n, &dir, err);
+
+	if (rc == LM_OK)
+		rc = generation_lift(dir, err);
+	return rc ? lm_wrap(err, "lift the quarantine of generation %u", n) : LM_OK;
+}
+
+lm_rc store_read_quarantine(
+	struct store *s, unsigned n, char **ret_reason, int64_t *ret_at_ms, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_rc rc = generation_folder_open(s->generations_fd, n, &dir, err);
+
+	if (rc == LM_OK)
+		rc = generation_read_quarantine(dir, ret_reason, ret_at_ms, err);
+	return rc ? lm_wrap(err, "the quarantine of generation %u", n) : LM_OK;
+}
+
+lm_rc store_find_definition(
+	struct store *s, struct lm_str definition, unsigned *ret_n, struct lm_err *err)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t count = 0;
+	lm_rc rc = store_list(s, &numbers, &count, err);
+
+	for (size_t i = 0; i < count && rc == LM_OK; i++) {
+		bool same = false;
+		struct lm_err ignored; // one that cannot be read is not it
+
+		if (has_definition(s, numbers[i], definition, &same, &ignored) != LM_OK || !same)
+			continue;
+		*ret_n = numbers[i];
+		return LM_OK;
+	}
+	if (rc == LM_OK)
+		*ret_n = 0;
+	return rc;
+}
+
+lm_rc store_find_quarantined(struct store *s, struct lm_str definition, unsigned *ret_n,
+	char **ret_reason, struct lm_err *err)
+{
+	lm_auto_free char *reason = NULL;
+	unsigned pruned = 0;
+	int64_t at_ms = 0;
+	lm_rc rc = store_find_definition(s, definition, ret_n, err);
+
+	if (rc)
+		return rc;
+	rc = pruned_quarantines_find(s->root_fd, definition, &pruned, &reason, err);
+	if (rc == LM_OK && pruned > *ret_n) {
+		*ret_n = pruned;
+		*ret_reason = lm_take(reason);
+		return LM_OK;
+	}
+	if ((rc && rc != LM_E_NOT_FOUND) || *ret_n == 0)
+		return rc ? rc : lm_fail(err, LM_E_NOT_FOUND, 0, "it is in no quarantine");
+	return store_read_quarantine(s, *ret_n, ret_reason, &at_ms, err);
+}
+
+lm_rc store_list_pruned_quarantines(struct store *s, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *all = NULL;
+	const char *key;
+	json_t *entry;
+	lm_rc rc = pruned_quarantines_read(s->root_fd, &all, err);
+
+	if (rc)
+		return rc;
+	*ret = json_array();
+	json_object_foreach(all, key, entry) json_array_append(*ret, entry);
 	return LM_OK;
 }
 
@@ -874,7 +686,7 @@ static lm_rc read_generation_text(
 
 	if (rc)
 		return rc;
-	rc = generation_file_read(fd, name, &text, err);
+	rc = record_read(fd, name, &text, err);
 	if (rc)
 		return lm_wrap(err, "generation %u", n);
 	*ret = lm_buf_take(&text);
@@ -898,8 +710,97 @@ lm_rc store_read_compose(struct store *s, unsigned n, int *ret_fd, struct lm_err
 
 	if (rc)
 		return rc;
-	rc = generation_file_open(fd, GENERATION_COMPOSE, ret_fd, err);
+	rc = open_compose(fd, ret_fd, err);
 	return rc ? lm_wrap(err, "generation %u", n) : LM_OK;
+}
+
+lm_rc store_note_pulled(struct store *s, unsigned n, const char *name, const char *id, bool is_new,
+	struct lm_err *err)
+{
+	return pulled_images_note(s->root_fd, id, name, n, is_new, err);
+}
+
+lm_rc store_forget_pulled(struct store *s, const char *id, struct lm_err *err)
+{
+	return pulled_images_forget(s->root_fd, id, err);
+}
+
+/// Takes those out of `images` that have this name, or whose names are not known.
+static void keep_named(const char *name, json_t *images)
+{
+	const char *id;
+	json_t *image;
+	void *next;
+
+	json_object_foreach_safe(images, next, id, image)
+	{
+		json_t *names = json_object_get(image, "names"), *other;
+		size_t i;
+		bool is_it = !json_is_array(names);
+
+		json_array_foreach(names, i, other) is_it |=
+			!json_is_string(other) || strcmp(json_string_value(other), name) == 0;
+		if (is_it)
+			(void)json_object_del(images, id);
+	}
+}
+
+/// Takes those that a generation needs out of `images`. LM_E_INVALID: which these are is not known.
+static lm_rc keep_needed(struct store *s, unsigned n, json_t *images, struct lm_err *err)
+{
+	lm_auto_close int dir = -1;
+	lm_auto_json json_t *own = NULL;
+	const char *key;
+	json_t *image;
+	void *next;
+	lm_rc rc = generation_folder_open(s->generations_fd, n, &dir, err);
+
+	if (rc == LM_OK)
+		rc = generation_check_images(dir, n, err);
+	if (rc == LM_OK)
+		rc = generation_read_images(dir, &own, err);
+	if (rc)
+		return rc;
+	json_object_foreach(own, key, image)
+	{
+		const char *id = json_get_text(image, "id");
+
+		if (*id)
+			(void)json_object_del(images, id);
+		else
+			keep_named(key, images);
+	}
+	json_object_foreach_safe(images, next, key, image)
+	{
+		if (json_get_int(image, "generation", 0) == n)
+			(void)json_object_del(images, key);
+	}
+	return LM_OK;
+}
+
+lm_rc store_list_released(struct store *s, json_t **ret, struct lm_err *err)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	lm_auto_json json_t *images = NULL;
+	size_t count = 0;
+	const char *id;
+	json_t *image;
+	lm_rc rc = pulled_images_read(s->root_fd, &images, err);
+
+	if (rc == LM_OK)
+		rc = generation_folder_list(s->generations_fd, &numbers, &count, err);
+	for (size_t i = 0; i < count && rc == LM_OK; i++)
+		rc = keep_needed(s, numbers[i], images, err);
+	if (rc)
+		return lm_wrap(err, "find the images that are no longer needed");
+	*ret = json_array();
+	json_object_foreach(images, id, image)
+	{
+		if (json_array_size(*ret) < STORE_RELEASED_MAX)
+			json_array_append_new(*ret, json_pack("{s:s, s:O?}", "id", id, "names",
+							    json_object_get(image, "names")));
+	}
+	return LM_OK;
 }
 
 static bool is_message_of(const struct store_message *messages, size_t count, unsigned n)
@@ -908,6 +809,26 @@ static bool is_message_of(const struct store_message *messages, size_t count, un
 		if (messages[i].generation == n)
 			return true;
 	return false;
+}
+
+/// The quarantine of its definition outlives generation `n`; that of an older one ends with it.
+static lm_rc carry_quarantine(struct store *s, unsigned n, struct lm_err *err)
+{
+	lm_auto_free char *definition = NULL, *reason = NULL;
+	unsigned newest = 0;
+	int64_t at_ms = 0;
+	struct lm_err ignored; // what cannot be read is not deployed again
+
+	if (store_read_definition(s, n, &definition, &ignored))
+		return LM_OK;
+	lm_rc rc = store_find_definition(s, lm_str(definition), &newest, err);
+	if (rc || newest != n)
+		return rc;
+	rc = store_read_quarantine(s, n, &reason, &at_ms, err);
+	if (rc == LM_E_NOT_FOUND)
+		return pruned_quarantines_forget(s->root_fd, lm_str(definition), n, err);
+	return rc ? rc
+		  : pruned_quarantines_keep(s->root_fd, lm_str(definition), n, reason, at_ms, err);
 }
 
 lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err)
@@ -925,8 +846,11 @@ lm_rc store_prune(struct store *s, unsigned keep, struct lm_err *err)
 
 		if (n != state->current && n != state->last_good && n != state->open &&
 			n != state->wanted.generation && n != state->before.generation &&
-			!is_message_of(messages, unreported, n))
-			rc = generation_folder_discard(s->generations_fd, n, err);
+			!is_message_of(messages, unreported, n)) {
+			rc = carry_quarantine(s, n, err);
+			if (rc == LM_OK)
+				rc = generation_folder_discard(s->generations_fd, n, err);
+		}
 	}
 	return rc ? lm_wrap(err, "remove old generations") : LM_OK;
 }

@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "sys/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +96,7 @@ lm_rc certificate_store_save(struct certificate_store *store, struct lm_err *err
 		return lm_fail(err, LM_E_TOO_LARGE, 0,
 			"write '%s/ca/" REGISTRY "': it would be over %d bytes", store->path,
 			LIMIT_REGISTRY_FILE);
-	if (lm_file_replace(store->ca_fd, REGISTRY, lm_buf_str(&text), 0600, err))
+	if (record_replace(store->ca_fd, REGISTRY, lm_buf_str(&text), err))
 		return lm_wrap(err, "in '%s/ca'", store->path);
 	store->is_changed = false;
 	return LM_OK;
@@ -125,7 +127,8 @@ static bool has_file(int dir_fd, const char *name)
 /// replaced by an empty one.
 static lm_rc open_registry(struct certificate_store *store, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_REGISTRY_FILE);
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_REGISTRY_FILE + RECORD_HEADER_MAX);
+	struct lm_str document;
 	lm_rc rc = read_own_file(store->ca_fd, REGISTRY, &text, err);
 
 	if (rc == LM_E_NOT_FOUND && has_file(store->ca_fd, AUTHORITY_PEM))
@@ -142,11 +145,14 @@ static lm_rc open_registry(struct certificate_store *store, struct lm_err *err)
 		return rc ? rc : certificate_store_save(store, err);
 	}
 	if (!rc)
-		rc = device_registry_read(lm_buf_str(&text), &store->registry, err);
+		rc = record_parse(REGISTRY, lm_buf_str(&text), &document, err);
+	if (!rc && device_registry_read(document, &store->registry, err))
+		rc = lm_wrap(err, "'" REGISTRY "' is damaged");
 	if (rc == LM_E_INVALID)
 		return lm_fail(err, rc, 0,
-			"'%s/ca/" REGISTRY "' is damaged: %s: restore it, or remove '%s/ca' and "
-			"deploy again, for another CA with certificates for all devices",
+			"the registry of certificates in '%s/ca' cannot be used: %s: restore it, "
+			"or remove '%s/ca' and deploy again, for another CA with certificates for "
+			"all devices",
 			store->path, err ? err->msg : "", store->path);
 	return rc;
 }
@@ -223,19 +229,19 @@ static lm_rc open_authority(struct certificate_store *store, struct lm_err *err)
 
 // Opening.
 
-/// Folders of removed devices whose removal was cut short.
-static lm_rc remove_leftovers(struct certificate_store *store, struct lm_err *err)
+/// Folders of removed devices whose removal was cut short. One that cannot be deleted is a key that
+/// nobody accepts any more: no reason to keep the others from theirs.
+static void remove_leftovers(struct certificate_store *store)
 {
 	for (size_t i = 0; i < store->registry.devices_n; i++) {
 		const struct registry_device *device = &store->registry.devices[i];
 
 		if (!device->removed || !has_file(store->things_fd, device->name))
 			continue;
-		lm_rc rc = lm_tree_remove(store->things_fd, device->name, err);
-		if (rc)
-			return rc;
+		struct lm_err err;
+		if (certificate_store_discard(store, device->name, &err))
+			lm_warn("%s", err.msg);
 	}
-	return LM_OK;
 }
 
 static lm_rc open_folders(
@@ -275,10 +281,9 @@ lm_rc certificate_store_open(const char *state_directory, int64_t now_s,
 		rc = open_registry(store, err);
 	if (!rc)
 		rc = open_authority(store, err);
-	if (!rc)
-		rc = remove_leftovers(store, err);
 	if (rc)
 		return lm_wrap(err, "open the certificates of client devices");
+	remove_leftovers(store);
 	*ret = lm_take(store);
 	return LM_OK;
 }
@@ -516,6 +521,16 @@ lm_rc certificate_store_remove(struct certificate_store *store, const char *name
 	if (named)
 		device_registry_revoke(device, named);
 	store->is_changed = true;
-	rc = certificate_store_save(store, err);
-	return rc ? rc : lm_tree_remove(store->things_fd, name, err);
+	return certificate_store_save(store, err);
+}
+
+lm_rc certificate_store_discard(
+	struct certificate_store *store, const char *name, struct lm_err *err)
+{
+	return lm_tree_remove(store->things_fd, name, err)
+		       ? lm_wrap(err,
+				 "the device '%s' is removed and no longer accepted, but its key "
+				 "cannot be deleted: delete '%s/things/%s' by hand",
+				 name, store->path, name)
+		       : LM_OK;
 }

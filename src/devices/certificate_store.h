@@ -63,9 +63,13 @@ lm_rc certificate_store_sign(struct certificate_store *store, const char *name,
 lm_rc certificate_store_register(
 	struct certificate_store *store, const char *name, struct lm_str pem, struct lm_err *err);
 /// Removes the device, revokes all its certificates and `named`, that of the group file (NULL:
-/// none), saves, and removes its folder. LM_E_NOT_FOUND: nothing is known of it, and it is not
-/// `in_group`.
+/// none), and saves; its folder is left to certificate_store_discard. LM_E_NOT_FOUND: nothing is
+/// known of it, and it is not `in_group`.
 lm_rc certificate_store_remove(struct certificate_store *store, const char *name, bool in_group,
 	const char *named, struct lm_err *err);
+/// Deletes the folder, with the key, of a device that was removed. What fails is tried again at
+/// each opening.
+lm_rc certificate_store_discard(
+	struct certificate_store *store, const char *name, struct lm_err *err);
 /// Makes the registry last, if it has changed.
 lm_rc certificate_store_save(struct certificate_store *store, struct lm_err *err);

@@ -636,15 +636,6 @@ static bool write_sha256(const unsigned char *digest, unsigned n, char out[CERTI
 	return true;
 }
 
-bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE])
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-
-	return EVP_Digest(bytes.p, bytes.n, digest, &n, EVP_sha256(), NULL) == 1 &&
-	       write_sha256(digest, n, ret);
-}
-
 bool certificate_fingerprint(const struct x509_st *x, char ret[CERTIFICATE_SHA256_SIZE])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
@@ -818,8 +809,9 @@ lm_rc certificate_copy_all(struct lm_str pem, struct lm_buf *out, struct lm_err 
 
 bool certificate_is_due(const struct certificate *c, enum certificate_kind kind, int64_t now_s)
 {
-	int64_t life = c->not_after_s - c->not_before_s;
-	int64_t least = kind == CERTIFICATE_AUTHORITY ? life / 2 : life / 3;
+	// Not of its own time: it may begin long before it was made (make_begin).
+	int64_t days = profiles[kind].days;
+	int64_t least = days * CERTIFICATE_DAY_S / (kind == CERTIFICATE_AUTHORITY ? 2 : 3);
 
 	if (now_s <
 		CERTIFICATE_CLOCK_FLOOR) // what is there may be right; another would be no better

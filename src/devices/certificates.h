@@ -76,9 +76,7 @@ lm_rc certificate_issue_server(const struct certificate_authority *ca, struct lm
 	const char *name, const char *const *names, size_t names_n, int64_t now_s, char **ret_pem,
 	struct lm_err *err);
 
-/// The SHA-256 of any bytes in that form. False: OpenSSL failed.
-bool certificate_hash(struct lm_str bytes, char ret[CERTIFICATE_SHA256_SIZE]);
-/// That of an X509's DER, by which a registered certificate is known. False: OpenSSL failed.
+/// The SHA-256 of an X509's DER, by which a registered certificate is known. False: OpenSSL failed.
 bool certificate_fingerprint(const struct x509_st *x, char ret[CERTIFICATE_SHA256_SIZE]);
 
 /// What a certificate says.

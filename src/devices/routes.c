@@ -67,16 +67,26 @@ struct routes {
 	size_t words; ///< Of a set's bits.
 };
 
+/// The halves of the product of 128 bits, one on the other.
 static uint64_t route_mix(uint64_t a, uint64_t b)
 {
+#ifdef __SIZEOF_INT128__
 	__extension__ typedef unsigned __int128 wide;
 	wide product = (wide)a * b;
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+	const uint64_t low_mask = UINT32_MAX;
+	uint64_t low = (a & low_mask) * (b & low_mask);
+	uint64_t middle = (a >> 32) * (b & low_mask) + (low >> 32);
+	uint64_t other = (a & low_mask) * (b >> 32) + (middle & low_mask);
+	uint64_t high = (a >> 32) * (b >> 32) + (middle >> 32) + (other >> 32);
+
+	return (other << 32 | (low & low_mask)) ^ high;
+#endif
 }
 
-/// Eight bytes at a time: this is done for every message.
-static uint64_t route_hash(const char *p, size_t n)
+uint64_t route_hash(const char *p, size_t n)
 {
 	uint64_t h = 0x9e3779b97f4a7c15u ^ n, word = 0;
 
@@ -100,7 +110,7 @@ static struct route_name *route_names_place(const struct route_names *names, str
 {
 	uint64_t hash = route_hash(text.p, text.n);
 
-	for (size_t i = hash & (names->size - 1);; i = (i + 1) & (names->size - 1)) {
+	for (size_t i = (size_t)hash & (names->size - 1);; i = (i + 1) & (names->size - 1)) {
 		struct route_name *place = &names->places[i];
 
 		if (!place->text || (place->hash == hash && lm_str_eq(lm_str(place->text), text)))
@@ -207,7 +217,7 @@ static uint32_t add_node(struct routes *r)
 static struct route_edge *route_edge_place(
 	const struct routes *r, uint32_t from, struct lm_str level, uint64_t hash)
 {
-	for (size_t i = hash & (r->edges_size - 1);; i = (i + 1) & (r->edges_size - 1)) {
+	for (size_t i = (size_t)hash & (r->edges_size - 1);; i = (i + 1) & (r->edges_size - 1)) {
 		struct route_edge *e = &r->edges[i];
 
 		if (e->to == NONE || (e->hash == hash && e->from == from &&

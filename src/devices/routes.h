@@ -41,7 +41,8 @@ struct route_targets;
 
 enum { ROUTE_MATCH_SETS = 8 };
 
-/// The targets of one message. Valid until the next match with the same `routes`.
+/// The targets of one message. Valid as long as the `routes`; if they are `united`, until the next
+/// match.
 struct route_match {
 	const struct route_targets *sets[ROUTE_MATCH_SETS];
 	size_t n;               ///< 0: it has no target.
@@ -52,6 +53,10 @@ struct route_match {
 struct routes *routes_create(struct router_table *table);
 void routes_destroy(struct routes *r);
 LM_DEFINE_CLEANUP(struct routes, routes_destroy)
+
+/// Of any text, eight bytes at a time: quick enough for every message. No defence against texts
+/// that were made to collide.
+uint64_t route_hash(const char *p, size_t n);
 
 const struct router_table *routes_table(const struct routes *r);
 size_t routes_endpoints_n(const struct routes *r);

@@ -120,6 +120,11 @@ void shadow_sync_decide(
 	ret->cloud = shadow_sync_step(cloud, ret->merged);
 }
 
+const json_t *shadow_sync_base(const json_t *base, const json_t *sent, const json_t *cloud)
+{
+	return sync_same(sent, cloud) ? sent : base;
+}
+
 void shadow_sync_plan_finish(struct shadow_sync_plan *plan)
 {
 	json_decref(plan->merged);

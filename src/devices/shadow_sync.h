@@ -40,6 +40,9 @@ struct shadow_sync_plan {
 void shadow_sync_decide(
 	const json_t *base, const json_t *local, const json_t *cloud, struct shadow_sync_plan *ret);
 void shadow_sync_plan_finish(struct shadow_sync_plan *plan);
+/// The base for what the cloud has now (`cloud`): `sent`, which we asked it for without having seen
+/// its reply, if it has exactly that; else `base`. NULL stands for no shadow in all of them.
+const json_t *shadow_sync_base(const json_t *base, const json_t *sent, const json_t *cloud);
 /// What makes `to` of `from`.
 struct shadow_sync_step shadow_sync_step(const json_t *from, const json_t *to);
 void shadow_sync_step_finish(struct shadow_sync_step *step);

@@ -3,27 +3,13 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
+#include "sys/confinement.h"
 #include "sys/process.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-
-static bool keep_binding(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	if (syscall(SYS_capget, &header, sets) != 0)
-		return false;
-	// Also without it: then only ports from 1024 on can be bound.
-	uint32_t kept = sets[0].permitted & CAP_TO_MASK(CAP_NET_BIND_SERVICE);
-	memset(sets, 0, sizeof(sets));
-	sets[0].effective = sets[0].permitted = kept;
-	return syscall(SYS_capset, &header, sets) == 0;
-}
 
 /// A change of the user clears the signal that the parent wants us to get when it ends.
 static lm_rc renew_death_signal(int number, pid_t parent, struct lm_err *err)
@@ -55,9 +41,12 @@ lm_rc privileges_become(const char *name, struct lm_err *err)
 		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
 		setgroups((size_t)user.groups_n, user.groups) != 0 ||
 		setresgid(user.gid, user.gid, user.gid) != 0 ||
-		setresuid(user.uid, user.uid, user.uid) != 0 || !keep_binding() ||
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		setresuid(user.uid, user.uid, user.uid) != 0)
 		return lm_fail(err, LM_E_SYS, errno, "become user '%s': %m", name);
+	// Also without it: then only ports from 1024 on can be bound.
+	rc = confinement_keep_capabilities(CONFINEMENT_CAPABILITY(CAP_NET_BIND_SERVICE), err);
+	if (rc || (rc = confinement_forbid_calls(err)) != LM_OK)
+		return rc;
 	lm_secret_harden_process(); // which a change of the user may undo
 	return renew_death_signal(death_signal, parent, err);
 }

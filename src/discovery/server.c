@@ -163,7 +163,7 @@ struct verdict {
 
 static struct client_key key_of_fingerprint(const char *fingerprint)
 {
-	struct client_key key;
+	struct client_key key = {0};
 
 	for (size_t i = 0; i < sizeof(key.bytes); i++) {
 		unsigned byte = 0;
@@ -483,7 +483,7 @@ static struct server_port *claim_port(struct server *s, unsigned number)
 /// Closes the ports that are not listed any more, and makes a place for those that are.
 static void arrange_ports(struct server *s, const struct discovery_document *doc)
 {
-	struct server_port *arranged[DISCOVERY_LISTEN_MAX];
+	struct server_port *arranged[DISCOVERY_LISTEN_MAX] = {NULL};
 
 	for (size_t i = 0; i < doc->listen_n; i++) {
 		arranged[i] = claim_port(s, doc->listen[i].port);

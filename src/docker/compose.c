@@ -626,7 +626,7 @@ bool compose_up_pulls_again(const struct compose *compose)
 	return compose->generation >= 2 && !knows_pull_option(compose);
 }
 
-lm_rc compose_up(const struct compose_project *project, bool remove_orphans,
+lm_rc compose_up(const struct compose_project *project, const struct compose_up_options *options,
 	const struct wait_limit *limit, struct lm_err *err)
 {
 	struct compose_command command = {.verb = "up", .options = {"-d"}};
@@ -634,7 +634,9 @@ lm_rc compose_up(const struct compose_project *project, bool remove_orphans,
 
 	if (knows_pull_option(project->compose))
 		command.options[n++] = "--pull=never";
-	if (remove_orphans)
+	if (options->remove_orphans)
 		command.options[n++] = "--remove-orphans";
+	if (options->no_build)
+		command.options[n++] = "--no-build";
 	return run_compose(project, &command, limit, err);
 }

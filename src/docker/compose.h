@@ -54,9 +54,14 @@ lm_rc compose_build(const struct compose_project *project, const char *const *se
 /// Whether `up` pulls images with `pull_policy: always` that are there already: it cannot be kept
 /// from it before docker-compose 2.15.
 bool compose_up_pulls_again(const struct compose *compose);
+struct compose_up_options {
+	bool remove_orphans;
+	bool no_build; ///< Images that can be built are there, and stay as they are.
+};
+
 /// `up -d`, which pulls nothing else: generation 1 pulls what is not there, so all must be. Without
 /// `remove_orphans`, containers of services that are no longer in the file keep running.
-lm_rc compose_up(const struct compose_project *project, bool remove_orphans,
+lm_rc compose_up(const struct compose_project *project, const struct compose_up_options *options,
 	const struct wait_limit *limit, struct lm_err *err);
 
 /// The environment for docker-compose. Compose files may use all variables that lightermand has,

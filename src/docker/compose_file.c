@@ -40,6 +40,11 @@ static lm_rc check_services_section(const struct yaml_node *services, struct lm_
 		return fault(services, "'services' must be a mapping of at least one service", err);
 	if (yaml_size(services) == 0)
 		return fault(services, "'services' is empty", err);
+	if (yaml_size(services) > LIMIT_SERVICES)
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"line %u, column %u: it has %zu services, the maximum is %d",
+			yaml_line(services), yaml_column(services), yaml_size(services),
+			LIMIT_SERVICES);
 	return LM_OK;
 }
 
@@ -55,8 +60,9 @@ static lm_rc check_roots(struct yaml_doc *const *docs, size_t n, struct lm_err *
 		if (yaml_kind(root) != YAML_MAPPING)
 			return fault(root, needs_services, err);
 		services = yaml_get(root, "services");
-		if (services && check_services_section(services, err))
-			return LM_E_INVALID;
+		lm_rc rc = services ? check_services_section(services, err) : LM_OK;
+		if (rc)
+			return rc;
 		found = found || services || yaml_get(root, "include") || is_format_1(root);
 	}
 	return found ? LM_OK : fault(yaml_root(docs[0]), "the compose file has no 'services'", err);
@@ -195,6 +201,35 @@ static void read_needs(const struct yaml_node *service, struct compose_service *
 	}
 }
 
+/// `disable: true`, or a test of NONE, which is not run.
+static enum compose_health compose_read_health(const struct yaml_node *check)
+{
+	const struct yaml_node *off, *test;
+
+	if (!check || yaml_kind(check) != YAML_MAPPING || yaml_size(check) == 0)
+		return COMPOSE_HEALTH_OF_IMAGE;
+	off = yaml_get(check, "disable");
+	test = yaml_get(check, "test");
+	if (off && lm_str_eq_nocase(yaml_text(off), LM_STR("true")))
+		return COMPOSE_HEALTH_OFF;
+	if (!test) // other settings for the image's own test
+		return COMPOSE_HEALTH_OF_IMAGE;
+	if (yaml_kind(test) == YAML_SEQUENCE && yaml_size(test) > 0)
+		test = yaml_item(test, 0);
+	return lm_str_eq(yaml_text(test), LM_STR("NONE")) ? COMPOSE_HEALTH_OFF : COMPOSE_HEALTH_ON;
+}
+
+/// Unquoted, `restart: no` is a boolean.
+static bool compose_read_restarts(const struct yaml_node *service)
+{
+	const struct yaml_node *restart = yaml_get(service, "restart");
+	const struct yaml_node *condition = get_in(service, "deploy", "restart_policy");
+	struct lm_str text = restart ? yaml_text(restart) : LM_STR("");
+
+	return condition || !(text.n == 0 || lm_str_eq_nocase(text, LM_STR("no")) ||
+				    lm_str_eq_nocase(text, LM_STR("false")));
+}
+
 static void read_service(
 	const struct yaml_node *key, const struct yaml_node *value, struct compose_service *s)
 {
@@ -210,6 +245,8 @@ static void read_service(
 	s->image = copy_scalar(yaml_get(value, "image"));
 	s->platform = copy_scalar(yaml_get(value, "platform"));
 	s->pull_policy = read_policy(yaml_get(value, "pull_policy"));
+	s->health = compose_read_health(yaml_get(value, "healthcheck"));
+	s->restarts = compose_read_restarts(value);
 	s->has_build = build && !(yaml_kind(build) == YAML_SCALAR && yaml_is_null(build));
 	s->builds_for_many = platforms && yaml_size(platforms) > 1;
 	read_service_replicas(value, s);

@@ -25,12 +25,21 @@ enum compose_pull_policy {
 	COMPOSE_PULL_BUILD,
 };
 
+/// The health check of a service, by the compose file.
+enum compose_health {
+	COMPOSE_HEALTH_OF_IMAGE, ///< The file has none: that of the image, if it has one.
+	COMPOSE_HEALTH_ON,
+	COMPOSE_HEALTH_OFF,
+};
+
 struct compose_service {
 	char *name;
 	char *image;    ///< NULL if it has none.
 	char *platform; ///< NULL if none is asked for.
 	enum compose_pull_policy pull_policy;
 	bool has_build;
+	enum compose_health health;
+	bool restarts;        ///< Something starts its containers again when they exit, or may.
 	bool builds_for_many; ///< `build.platforms` names more than one.
 	unsigned replicas;    ///< `scale`, else `deploy.replicas`, else 1.
 	/// Generation 1 counts `deploy.replicas` in the mode `replicated` alone, and no more than

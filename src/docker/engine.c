@@ -185,6 +185,24 @@ static bool read_rootless(const json_t *info)
 	return false;
 }
 
+/// [["driver-type","io.containerd.snapshotter.v1"],…]
+static bool read_containerd_store(const json_t *info)
+{
+	size_t i;
+	json_t *pair;
+
+	json_array_foreach(json_object_get(info, "DriverStatus"), i, pair)
+	{
+		const char *key = json_string_value(json_array_get(pair, 0));
+		const char *value = json_string_value(json_array_get(pair, 1));
+
+		if (key && value && strcmp(key, "driver-type") == 0 &&
+			strstr(value, "containerd.snapshotter"))
+			return true;
+	}
+	return false;
+}
+
 static bool read_in_swarm(const json_t *info)
 {
 	const char *state = json_get_text(json_object_get(info, "Swarm"), "LocalNodeState");
@@ -192,7 +210,7 @@ static bool read_in_swarm(const json_t *info)
 	return state && *state && strcmp(state, "inactive") != 0;
 }
 
-static lm_rc parse_info(struct lm_str body, struct engine_facts *ret, struct lm_err *err)
+lm_rc engine_parse_info(struct lm_str body, struct engine_facts *ret, struct lm_err *err)
 {
 	lm_auto_json json_t *info = NULL;
 
@@ -203,6 +221,7 @@ static lm_rc parse_info(struct lm_str body, struct engine_facts *ret, struct lm_
 	*ret = (struct engine_facts){.host_name = json_copy_text(info, "Name"),
 		.root_directory = json_copy_text(info, "DockerRootDir"),
 		.rootless = read_rootless(info),
+		.has_containerd_store = read_containerd_store(info),
 		.in_swarm = read_in_swarm(info),
 		.has_mirrors = json_array_size(json_object_get(
 				       json_object_get(info, "RegistryConfig"), "Mirrors")) > 0,
@@ -246,7 +265,7 @@ lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	(void)lm_buf_printf(&target, "/v1.%u/info", e->version.minor);
 	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &info, err);
 	if (!rc)
-		rc = parse_info(http_unix_body(info), &found, err);
+		rc = engine_parse_info(http_unix_body(info), &found, err);
 	lm_buf_clear(&target);
 	(void)lm_buf_printf(&target, "/v1.%u/plugins", e->version.minor);
 	if (!rc && e->version.minor >= PLUGINS_MINOR_MIN) {
@@ -268,7 +287,9 @@ void engine_volume_finish(struct engine_volume *volume)
 		free(volume->options[i].value);
 	}
 	free(volume->options);
+	free(volume->name);
 	free(volume->driver);
+	free(volume->mountpoint);
 	*volume = (struct engine_volume){0};
 }
 
@@ -280,25 +301,79 @@ const char *engine_volume_option(const struct engine_volume *volume, const char 
 	return NULL;
 }
 
+static struct engine_volume read_volume(const json_t *volume)
+{
+	json_t *options = json_object_get(volume, "Options");
+	struct engine_volume v = {.name = json_copy_text(volume, "Name"),
+		.driver = json_copy_text(volume, "Driver"),
+		.mountpoint = json_copy_text(volume, "Mountpoint"),
+		.options = lm_xcalloc(json_object_size(options) + 1, sizeof(*v.options))};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(options, key, value)
+	{
+		if (json_is_string(value))
+			v.options[v.options_n++] = (struct engine_volume_option){
+				lm_xstrdup(key), lm_xstrdup(json_string_value(value))};
+	}
+	return v;
+}
+
 lm_rc engine_parse_volume(struct lm_str body, struct engine_volume *ret, struct lm_err *err)
 {
 	lm_auto_json json_t *volume = NULL;
-	const char *key;
-	json_t *value;
 
 	if (json_parse(body, &volume, NULL) || !json_is_object(volume))
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"the Docker daemon's volume details are not a JSON object");
-	json_t *options = json_object_get(volume, "Options");
-	*ret = (struct engine_volume){.driver = json_copy_text(volume, "Driver"),
-		.options = lm_xcalloc(json_object_size(options) + 1, sizeof(*ret->options))};
-	json_object_foreach(options, key, value)
+	*ret = read_volume(volume);
+	return LM_OK;
+}
+
+void engine_volumes_finish(struct engine_volumes *volumes)
+{
+	for (size_t i = 0; i < volumes->n; i++)
+		engine_volume_finish(&volumes->items[i]);
+	free(volumes->items);
+	*volumes = (struct engine_volumes){0};
+}
+
+lm_rc engine_parse_volumes(
+	struct lm_str body, const char *project, struct engine_volumes *ret, struct lm_err *err)
+{
+	lm_auto_json json_t *answer = NULL;
+	size_t i;
+	json_t *volume;
+
+	if (json_parse(body, &answer, NULL) || !json_is_object(answer))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the Docker daemon's list of volumes is not a JSON object");
+	json_t *list = json_object_get(answer, "Volumes"); // null if there is none
+	ret->items = lm_xcalloc(json_array_size(list) + 1, sizeof(*ret->items));
+	json_array_foreach(list, i, volume)
 	{
-		if (json_is_string(value))
-			ret->options[ret->options_n++] = (struct engine_volume_option){
-				lm_xstrdup(key), lm_xstrdup(json_string_value(value))};
+		const char *label = json_get_text(
+			json_object_get(volume, "Labels"), "com.docker.compose.project");
+
+		if (label && strcmp(label, project) == 0)
+			ret->items[ret->n++] = read_volume(volume);
 	}
 	return LM_OK;
+}
+
+lm_rc engine_list_volumes(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct engine_volumes *ret, struct lm_err *err)
+{
+	// Unfiltered, as networks.
+	char target[32];
+	(void)snprintf(target, sizeof(target), "/v1.%u/volumes", e->version.minor);
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = engine_fetch(e->socket_path, target, limit, &h, err);
+
+	if (!rc)
+		rc = engine_parse_volumes(http_unix_body(h), project, ret, err);
+	return rc ? lm_wrap(err, "list volumes") : LM_OK;
 }
 
 /// GET /<section>/<name>, one object of the engine's.

@@ -65,6 +65,8 @@ struct engine_facts {
 	char *host_name;      ///< Of the host that it runs on, "" if it is not reported.
 	char *root_directory; ///< Where it keeps images, as it sees it; "" if it is not reported.
 	bool rootless;        ///< It runs as a user, in a mount namespace of its own.
+	bool has_containerd_store; ///< containerd keeps its images, not a storage driver of its
+				   ///< own.
 	bool in_swarm;
 	bool has_mirrors; ///< Of the Docker Hub.
 	/// Legacy plugins that nothing has used yet are missing.
@@ -77,13 +79,16 @@ struct engine_facts {
 lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	struct engine_facts *ret, struct lm_err *err);
 void engine_facts_finish(struct engine_facts *facts);
+/// Reads GET /info alone. LM_E_PROTOCOL. Pure.
+lm_rc engine_parse_info(struct lm_str body, struct engine_facts *ret, struct lm_err *err);
 
 struct engine_volume_option {
 	char *key, *value;
 };
 
 struct engine_volume {
-	char *driver;
+	char *name, *driver;
+	char *mountpoint; ///< The directory with its content, as the engine sees it.
 	struct engine_volume_option *options;
 	size_t options_n;
 };
@@ -96,6 +101,19 @@ void engine_volume_finish(struct engine_volume *volume);
 const char *engine_volume_option(const struct engine_volume *volume, const char *key);
 /// Reads GET /volumes/{name}. LM_E_PROTOCOL. Pure.
 lm_rc engine_parse_volume(struct lm_str body, struct engine_volume *ret, struct lm_err *err);
+
+struct engine_volumes {
+	struct engine_volume *items;
+	size_t n;
+};
+
+/// The volumes that carry the label of a compose project; not those that it only uses.
+lm_rc engine_list_volumes(const struct engine *e, const char *project,
+	const struct wait_limit *limit, struct engine_volumes *ret, struct lm_err *err);
+void engine_volumes_finish(struct engine_volumes *volumes);
+/// Reads GET /volumes and keeps those of `project`. LM_E_PROTOCOL. Pure.
+lm_rc engine_parse_volumes(
+	struct lm_str body, const char *project, struct engine_volumes *ret, struct lm_err *err);
 
 /// LM_E_NOT_FOUND: there is no network of that name or id.
 lm_rc engine_find_network(const struct engine *e, const char *name, const struct wait_limit *limit,

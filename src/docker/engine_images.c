@@ -12,6 +12,7 @@
 
 enum {
 	ASK_MS = 90 * 1000, ///< The engine waits for the registry behind it.
+	REMOVE_MS = 120 * 1000,
 	TARGET_MAX = 4096,
 };
 
@@ -44,6 +45,21 @@ static char *choose_digest(const json_t *repo_digests, const char *repository)
 	return found ? lm_xstrdup(found) : NULL;
 }
 
+static void read_tags(const json_t *tags, struct engine_image *ret)
+{
+	size_t i;
+	json_t *item;
+
+	ret->tags = lm_xcalloc(json_array_size(tags) + 1, sizeof(*ret->tags));
+	json_array_foreach(tags, i, item)
+	{
+		const char *tag = json_string_value(item);
+		// So some engines list an image without a name.
+		if (tag && strcmp(tag, "<none>:<none>") != 0)
+			ret->tags[ret->tags_n++] = lm_xstrdup(tag);
+	}
+}
+
 static char *platform_of(const json_t *image)
 {
 	const char *os = json_get_text(image, "Os");
@@ -54,6 +70,15 @@ static char *platform_of(const json_t *image)
 		return lm_xstrdup("");
 	return lm_xasprintf("%s/%s%s%s", os, architecture, variant && *variant ? "/" : "",
 		variant ? variant : "");
+}
+
+/// {"Test":["CMD",…]}, with {"Test":["NONE"]} for one that is switched off; absent: none.
+static bool has_health_check(const json_t *image)
+{
+	const json_t *check = json_object_get(json_object_get(image, "Config"), "Healthcheck");
+	const char *kind = json_string_value(json_array_get(json_object_get(check, "Test"), 0));
+
+	return kind && strcmp(kind, "NONE") != 0;
 }
 
 lm_rc engine_parse_image(
@@ -72,6 +97,8 @@ lm_rc engine_parse_image(
 	ret->id = lm_xstrdup(id);
 	ret->digest = choose_digest(json_object_get(j, "RepoDigests"), repository);
 	ret->size = size > 0 ? (uint64_t)size : 0;
+	ret->has_health_check = has_health_check(j);
+	read_tags(json_object_get(j, "RepoTags"), ret);
 	return LM_OK;
 }
 
@@ -80,6 +107,9 @@ void engine_image_finish(struct engine_image *image)
 	free(image->id);
 	free(image->digest);
 	free(image->platform);
+	for (size_t i = 0; i < image->tags_n; i++)
+		free(image->tags[i]);
+	free(image->tags);
 	*image = (struct engine_image){0};
 }
 
@@ -92,8 +122,9 @@ static char *familiar_name(const struct image_ref *ref)
 	return lm_xstrdup(ref->repository + (official ? 8 : 0));
 }
 
-lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
-	struct engine_image *ret, struct lm_err *err)
+/// What the engine has as `which`; of its digests the one of the repository of `name`.
+static lm_rc inspect_image(const struct engine *e, const char *which, const char *name,
+	const struct wait_limit *limit, struct engine_image *ret, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
 	lm_auto_free char *repository = NULL;
@@ -102,15 +133,80 @@ lm_rc engine_inspect_image(const struct engine *e, const char *name, const struc
 		repository = familiar_name(&ref);
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 	(void)lm_buf_printf(&target, "/v1.%u/images/", e->version.minor);
-	(void)lm_percent_encode(&target, lm_str(name), true);
+	(void)lm_percent_encode(&target, lm_str(which), true);
 	(void)lm_buf_puts(&target, "/json");
 	if (target.overflow)
 		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
 	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
 	if (rc != LM_OK)
-		return lm_wrap(err, "look for image %s", name);
+		return lm_wrap(err, "look for image %s", which);
 	return engine_parse_image(http_unix_body(h), repository, ret, err);
+}
+
+lm_rc engine_inspect_image(const struct engine *e, const char *name, const struct wait_limit *limit,
+	struct engine_image *ret, struct lm_err *err)
+{
+	return inspect_image(e, name, name, limit, ret, err);
+}
+
+lm_rc engine_inspect_image_id(const struct engine *e, const char *id, const char *name,
+	const struct wait_limit *limit, struct engine_image *ret, struct lm_err *err)
+{
+	return inspect_image(e, id, name, limit, ret, err);
+}
+
+/// A request without a body, of which only whether it succeeded matters.
+static lm_rc change_image(const struct engine *e, const char *method, const struct lm_buf *target,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	if (target->overflow)
+		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	const struct http_unix_request request = {.socket_path = e->socket_path,
+		.method = method,
+		.target = lm_buf_cstr(target),
+		.body_max = LIMIT_ENGINE_BODY};
+	lm_rc rc = engine_exchange(&request, REMOVE_MS, limit, &h, err);
+
+	if (!rc && http_unix_status(h) / 100 != 2)
+		rc = engine_answer_error(h, err);
+	return rc;
+}
+
+lm_rc engine_tag_image(const struct engine *e, const char *id, const char *name,
+	const struct wait_limit *limit, struct lm_err *err)
+{
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+	lm_rc rc = image_ref_parse(lm_str(name), &ref, err);
+
+	if (!rc && ref.digest)
+		rc = lm_fail(err, LM_E_INVALID, 0, "image %s is named by its digest", name);
+	if (rc)
+		return rc;
+	(void)lm_buf_printf(&target, "/v1.%u/images/", e->version.minor);
+	(void)lm_percent_encode(&target, lm_str(id), false);
+	(void)lm_buf_puts(&target, "/tag?repo=");
+	(void)lm_percent_encode(&target, lm_str(ref.name), false);
+	(void)lm_buf_puts(&target, "&tag=");
+	(void)lm_percent_encode(&target, lm_str(image_ref_version(&ref)), false);
+	rc = change_image(e, "POST", &target, limit, err);
+	return rc ? lm_wrap(err, "name image %.19s %s again", id, name) : LM_OK;
+}
+
+lm_rc engine_remove_image(const struct engine *e, const char *name, const struct wait_limit *limit,
+	struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
+
+	(void)lm_buf_printf(&target, "/v1.%u/images/", e->version.minor);
+	(void)lm_percent_encode(&target, lm_str(name), true);
+	lm_rc rc = change_image(e, "DELETE", &target, limit, err);
+
+	if (rc == LM_E_NOT_FOUND)
+		return LM_OK;
+	return rc ? lm_wrap(err, "remove image %s", name) : LM_OK;
 }
 
 lm_rc engine_ask_registry(const struct engine *e, const char *image, const struct lm_secret *auth,
@@ -218,7 +314,15 @@ lm_rc engine_parse_image_layers(struct lm_str body, struct image_layers *ret, st
 	return LM_OK;
 }
 
-static lm_rc list_image_ids(const struct engine *e, const struct wait_limit *limit,
+bool engine_image_list_has(const struct engine_image_list *list, const char *id)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->ids[i], id) == 0)
+			return true;
+	return false;
+}
+
+lm_rc engine_list_images(const struct engine *e, const struct wait_limit *limit,
 	struct engine_image_list *ret, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
@@ -226,7 +330,9 @@ static lm_rc list_image_ids(const struct engine *e, const struct wait_limit *lim
 
 	(void)lm_buf_printf(&target, "/v1.%u/images/json", e->version.minor);
 	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &h, err);
-	return rc ? rc : engine_parse_image_list(http_unix_body(h), ret, err);
+	if (!rc)
+		rc = engine_parse_image_list(http_unix_body(h), ret, err);
+	return rc ? lm_wrap(err, "list images") : LM_OK;
 }
 
 static lm_rc get_layers(const struct engine *e, const char *id, const struct wait_limit *limit,
@@ -257,10 +363,10 @@ lm_rc engine_list_layers(const struct engine *e, const struct wait_limit *limit,
 {
 	lm_auto(engine_image_list_finish) struct engine_image_list list = {0};
 	lm_auto(engine_layers_finish) struct engine_layers layers = {0};
-	lm_rc rc = list_image_ids(e, limit, &list, err);
+	lm_rc rc = engine_list_images(e, limit, &list, err);
 
 	if (rc)
-		return lm_wrap(err, "list images");
+		return rc;
 	layers.images = lm_xcalloc(list.n + 1, sizeof(*layers.images));
 	for (size_t i = 0; i < list.n && i < LIMIT_LOCAL_IMAGES; i++) {
 		rc = get_layers(e, list.ids[i], limit, &layers.images[layers.n], err);

@@ -178,6 +178,22 @@ static void read_attached(const json_t *item, struct engine_container *c)
 	}
 }
 
+static void read_mounted_volumes(const json_t *item, struct engine_container *c)
+{
+	const json_t *mounts = json_object_get(item, "Mounts");
+	size_t i;
+	json_t *mount;
+
+	c->volumes = lm_xcalloc(json_array_size(mounts) + 1, sizeof(*c->volumes));
+	json_array_foreach(mounts, i, mount)
+	{
+		const char *name = json_get_text(mount, "Name"); // only volumes have one
+
+		if (name && *name)
+			c->volumes[c->volumes_n++] = lm_xstrdup(name);
+	}
+}
+
 static void read_container(const json_t *item, struct engine_container *c)
 {
 	const json_t *labels = json_object_get(item, "Labels");
@@ -199,6 +215,7 @@ static void read_container(const json_t *item, struct engine_container *c)
 	c->created = json_get_int(item, "Created", 0);
 	read_ports(item, c);
 	read_attached(item, c);
+	read_mounted_volumes(item, c);
 }
 
 static void read_network(const json_t *item, struct engine_network *n)
@@ -301,6 +318,7 @@ void engine_containers_finish(struct engine_containers *list)
 		free(c->ports);
 		finish_texts(c->network_ids, c->networks_n);
 		finish_texts(c->network_names, c->networks_n);
+		finish_texts(c->volumes, c->volumes_n);
 	}
 	free(list->items);
 	*list = (struct engine_containers){0};
@@ -310,6 +328,14 @@ bool engine_container_is_attached(const struct engine_container *c, const char *
 {
 	for (size_t i = 0; i < c->networks_n; i++)
 		if (strcmp(c->network_ids[i], network_id) == 0)
+			return true;
+	return false;
+}
+
+bool engine_container_mounts(const struct engine_container *c, const char *volume)
+{
+	for (size_t i = 0; i < c->volumes_n; i++)
+		if (strcmp(c->volumes[i], volume) == 0)
 			return true;
 	return false;
 }
@@ -371,7 +397,12 @@ lm_rc engine_parse_root_directory(struct lm_str body, char **ret, struct lm_err 
 	return LM_OK;
 }
 
-void engine_error_text(struct lm_str body, struct lm_buf *out)
+enum {
+	MESSAGE_MAX = 600,
+	PLAIN_MAX = 200, ///< Of an answer in another form, as a page of a proxy.
+};
+
+bool engine_error_text(struct lm_str body, struct lm_buf *out)
 {
 	lm_auto_json json_t *j = NULL;
 	const char *message = NULL;
@@ -379,10 +410,12 @@ void engine_error_text(struct lm_str body, struct lm_buf *out)
 		message = json_get_text(j, "message");
 	// Engines before 1.13 may answer in plain text.
 	struct lm_str text = lm_str_trim(message ? lm_str(message) : body);
-	char shown[4 * 600 + 32];
+	char shown[4 * MESSAGE_MAX + 32];
 	if (text.n == 0)
 		text = LM_STR("no reason given");
-	(void)lm_buf_puts(out, lm_str_shorten(text, 600, shown, sizeof(shown)));
+	(void)lm_buf_puts(
+		out, lm_str_shorten(text, message ? MESSAGE_MAX : PLAIN_MAX, shown, sizeof(shown)));
+	return message != NULL;
 }
 
 static bool has_any(struct lm_str text, const char *const *words, size_t n)
@@ -517,6 +550,14 @@ static int read_stop_signal(const json_t *container)
 	return 0;
 }
 
+static unsigned read_stop_timeout_s(const json_t *container)
+{
+	int64_t s = json_get_int(
+		json_object_get(container, "Config"), "StopTimeout", ENGINE_STOP_DEFAULT_S);
+
+	return s < 0 || s > ENGINE_STOP_UNLIMITED ? ENGINE_STOP_UNLIMITED : (unsigned)s;
+}
+
 static bool has_ended(const json_t *state)
 {
 	return !json_get_bool(state, "Running", false) || json_get_bool(state, "Restarting", false);
@@ -548,6 +589,7 @@ lm_rc engine_parse_container_state(
 		.health = read_health(state),
 		.restart_policy = read_restart_policy(j),
 		.stop_signal = read_stop_signal(j),
+		.stop_timeout_s = read_stop_timeout_s(j),
 	};
 	(void)snprintf(ret->state, sizeof(ret->state), "%s", read_word(state));
 	return LM_OK;

@@ -58,6 +58,8 @@ struct engine_container {
 	char **network_ids; ///< Of a stopped container also networks that no longer exist.
 	char **network_names;
 	size_t networks_n;
+	char **volumes; ///< Names of those that are mounted in it.
+	size_t volumes_n;
 };
 
 struct engine_containers {
@@ -72,6 +74,8 @@ lm_rc engine_parse_containers(
 void engine_containers_finish(struct engine_containers *list);
 /// Whether the container refers to a network of that id.
 bool engine_container_is_attached(const struct engine_container *c, const char *network_id);
+/// Whether that volume is mounted in the container, running or not.
+bool engine_container_mounts(const struct engine_container *c, const char *volume);
 /// Whether the container has a process, and holds its ports.
 bool engine_container_is_active(const struct engine_container *c);
 
@@ -106,8 +110,8 @@ void engine_networks_finish(struct engine_networks *list);
 lm_rc engine_parse_root_directory(struct lm_str body, char **ret, struct lm_err *err);
 
 /// The engine's error message in an answer that is not 2xx: `{"message":…}`, else the body itself,
-/// shortened. Appends to `out`.
-void engine_error_text(struct lm_str body, struct lm_buf *out);
+/// shortened. Appends to `out`. Returns whether it is such a message.
+bool engine_error_text(struct lm_str body, struct lm_buf *out);
 /// The class of an answer by status and error message: LM_E_DENIED (credentials refused),
 /// LM_E_NETWORK (a registry does not answer), LM_E_CONFLICT (409), LM_E_NOT_FOUND (404 of the
 /// engine's own objects), else LM_E_REFUSED. `status` 0: message only.
@@ -125,6 +129,8 @@ enum engine_restart {
 	ENGINE_RESTART_ALWAYS,     ///< "always", "unless-stopped"
 };
 
+enum { ENGINE_STOP_DEFAULT_S = 10, ENGINE_STOP_UNLIMITED = INT32_MAX };
+
 /// The state of one container, with what lists of containers do not have.
 struct engine_container_state {
 	unsigned restart_count; ///< By its restart policy, since it was created.
@@ -134,6 +140,8 @@ struct engine_container_state {
 	bool oom_killed;
 	enum engine_health health;
 	int stop_signal; ///< By which the engine stops it; 0: not known here.
+	/// How long it then has until it is killed; ENGINE_STOP_UNLIMITED: for ever.
+	unsigned stop_timeout_s;
 	enum engine_restart restart_policy;
 	char state[16]; ///< As engine_container.state.
 };

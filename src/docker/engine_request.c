@@ -69,9 +69,12 @@ lm_rc engine_connect(
 lm_rc engine_answer_error(const struct http_unix *h, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf words = LM_BUF(4096);
-	engine_error_text(http_unix_body(h), &words);
+	bool is_message = engine_error_text(http_unix_body(h), &words);
 	lm_rc rc = engine_error_class(http_unix_status(h), lm_buf_str(&words));
-	return lm_fail(err, rc, 0, "%s", lm_buf_cstr(&words));
+	if (is_message)
+		return lm_fail(err, rc, 0, "%s", lm_buf_cstr(&words));
+	return lm_fail(err, rc, 0, "'%s' answers with status %d: %s", http_unix_peer(h),
+		http_unix_status(h), lm_buf_cstr(&words));
 }
 
 lm_rc engine_exchange(const struct http_unix_request *request, uint64_t timeout_ms,
@@ -331,16 +334,14 @@ static void on_get_ready(void *ctx, short events)
 		loop_fd_set(g->watch, http_unix_events(g->http));
 }
 
-static lm_rc begin_get(struct engine_get *g, struct loop *loop, const char *target,
-	engine_get_piece *piece, struct lm_err *err)
+/// `request` lacks only what `g` has.
+static lm_rc begin_get(struct engine_get *g, struct loop *loop, struct http_unix_request *request,
+	struct lm_err *err)
 {
-	struct http_unix_request request = {.socket_path = g->socket_path,
-		.method = "GET",
-		.target = target,
-		.on_body = piece,
-		.ctx = g->ctx,
-		.body_max = LIMIT_ENGINE_BODY};
-	lm_rc rc = http_unix_create(&request, &g->http, err);
+	request->socket_path = g->socket_path;
+	request->ctx = g->ctx;
+	request->body_max = LIMIT_ENGINE_BODY;
+	lm_rc rc = http_unix_create(request, &g->http, err);
 
 	if (rc != LM_OK)
 		return engine_explain(rc, g->socket_path, err);
@@ -350,8 +351,8 @@ static lm_rc begin_get(struct engine_get *g, struct loop *loop, const char *targ
 	return rc;
 }
 
-struct engine_get *engine_get_start_pieces(struct loop *loop, const char *socket_path,
-	const char *target, const char *what, unsigned limit_ms, engine_get_piece *piece,
+static struct engine_get *start_get(struct loop *loop, const char *socket_path,
+	struct http_unix_request *request, const char *what, unsigned limit_ms,
 	engine_get_done *done, void *ctx)
 {
 	struct engine_get *g = lm_xcalloc(1, sizeof(*g));
@@ -362,11 +363,28 @@ struct engine_get *engine_get_start_pieces(struct loop *loop, const char *socket
 		.done = done,
 		.ctx = ctx};
 	g->timer = loop_timer_create(loop, on_get_time, g);
-	if (begin_get(g, loop, target, piece, &g->failure) == LM_OK)
+	if (begin_get(g, loop, request, &g->failure) == LM_OK)
 		loop_timer_start(g->timer, limit_ms, 0);
 	else
 		loop_timer_start(g->timer, 0, 0);
 	return g;
+}
+
+struct engine_get *engine_get_start_pieces(struct loop *loop, const char *socket_path,
+	const char *target, const char *what, unsigned limit_ms, engine_get_piece *piece,
+	engine_get_done *done, void *ctx)
+{
+	struct http_unix_request request = {.method = "GET", .target = target, .on_body = piece};
+
+	return start_get(loop, socket_path, &request, what, limit_ms, done, ctx);
+}
+
+struct engine_get *engine_post_start(struct loop *loop, const char *socket_path, const char *target,
+	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx)
+{
+	struct http_unix_request request = {.method = "POST", .target = target};
+
+	return start_get(loop, socket_path, &request, what, limit_ms, done, ctx);
 }
 
 struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, const char *target,

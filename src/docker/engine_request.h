@@ -67,7 +67,7 @@ struct engine_batch {
 lm_rc engine_batch_run(
 	struct engine_batch *batch, const struct wait_limit *limit, struct lm_err *err);
 
-/// One GET on the event loop, under a time limit.
+/// One request without a body (GET or POST) on the event loop, under a time limit.
 struct engine_get;
 
 /// LM_OK: a 2xx answer with this body. Otherwise `err` is the reason. Both are borrowed
@@ -80,6 +80,10 @@ typedef void engine_get_done(void *ctx, lm_rc rc, struct lm_str body, const stru
 /// Other errors: as http_unix_create and http_unix_step; what the engine itself answers by
 /// engine_error_class.
 struct engine_get *engine_get_start(struct loop *loop, const char *socket_path, const char *target,
+	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx);
+
+/// The same with POST.
+struct engine_get *engine_post_start(struct loop *loop, const char *socket_path, const char *target,
 	const char *what, unsigned limit_ms, engine_get_done *done, void *ctx);
 
 /// Called for each piece of a 2xx body as it comes; LM_OK to go on, an error cancels the request.

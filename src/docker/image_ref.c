@@ -28,6 +28,16 @@ const char *image_ref_version(const struct image_ref *ref)
 	return ref->tag ? ref->tag : "latest";
 }
 
+bool image_ref_is_same(const char *a, const char *b)
+{
+	lm_auto(image_ref_finish) struct image_ref x = {0}, y = {0};
+
+	return image_ref_parse(lm_str(a), &x, NULL) == LM_OK &&
+	       image_ref_parse(lm_str(b), &y, NULL) == LM_OK &&
+	       strcmp(x.registry, y.registry) == 0 && strcmp(x.repository, y.repository) == 0 &&
+	       strcmp(image_ref_version(&x), image_ref_version(&y)) == 0;
+}
+
 static bool is_lower_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

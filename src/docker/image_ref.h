@@ -25,6 +25,10 @@ void image_ref_finish(struct image_ref *ref);
 /// What the engine's `tag` parameter takes: the digest, else the tag, else "latest".
 const char *image_ref_version(const struct image_ref *ref);
 
+/// Whether two texts name the same image: one without registry or tag is of the Docker Hub, and
+/// "latest". What is no reference names none.
+bool image_ref_is_same(const char *a, const char *b);
+
 /// Whether an image made for `actual` serves who asked for `wanted`, on an engine that runs
 /// containers of `own`. `wanted` may lack parts ("arm64", "linux") and use other names ("aarch64");
 /// platforms are compared as the engine compares them. An unknown `actual` ("") serves.

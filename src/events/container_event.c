@@ -113,14 +113,16 @@ json_t *container_event_to_message(const struct container_event *e)
 	char id[CONTAINER_EVENT_ID_SIZE], time[LM_TIME_SIZE];
 	int signal = signal_of(e);
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:O?}", "id",
-		container_event_id(e, id), "time", lm_time_format_iso(e->time_ns / NS_PER_MS, time),
-		"event", EVENTS[e->kind].word, "service", e->service, "container", e->name, "image",
-		e->image, "exit_code", container_event_number_or_null(e->exit_code), "signal",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:O?, s:s?}",
+		"id", container_event_id(e, id), "time",
+		lm_time_format_iso(e->time_ns / NS_PER_MS, time), "event", EVENTS[e->kind].word,
+		"service", e->service, "container", e->name, "image", e->image, "exit_code",
+		container_event_number_or_null(e->exit_code), "signal",
 		signal ? json_integer(signal) : json_null(), "oom_killed",
 		flag_or_null(e->oom_killed), "restart_count",
 		container_event_number_or_null(e->restart_count), "uptime_seconds",
-		container_event_number_or_null(e->uptime_s), "count", (int)e->count, "log", e->log);
+		container_event_number_or_null(e->uptime_s), "count", (int)e->count, "log", e->log,
+		"reason", e->unhealthy ? "unhealthy" : NULL);
 }
 
 static size_t written_size(const json_t *j)
@@ -134,6 +136,7 @@ json_t *container_event_to_crash(const struct container_event *e)
 	json_t *log = json_array_size(e->log) ? json_copy(e->log) : NULL;
 
 	(void)json_object_del(record, "event");
+	(void)json_object_del(record, "reason"); // of a restart
 	json_object_set_new(
 		record, "memory_free_bytes", container_event_number_or_null(e->memory_free));
 	json_object_set_new(
@@ -172,6 +175,8 @@ char *container_event_to_text(const struct container_event *e)
 		EVENTS[e->kind].sentence);
 	if (e->kind == EVENT_DIED)
 		add_death(e, &out);
+	if (e->unhealthy)
+		(void)lm_buf_puts(&out, " by lightermand: it was unhealthy");
 	if (e->count > 1)
 		(void)lm_buf_printf(&out, "; %u times within a minute", e->count);
 	return lm_buf_take(&out);

@@ -30,6 +30,7 @@ struct container_event {
 	int64_t restart_count;
 	int64_t uptime_s;
 	json_t *log;                    ///< Array of lines; NULL: not known. Owned.
+	bool unhealthy;                 ///< RESTARTED: by lightermand, because it was unhealthy.
 	unsigned count;                 ///< How many events of this kind it stands for.
 	bool crash;                     ///< DIED, with an exit code other than 0 or for memory.
 	int64_t memory_free, disk_free; ///< Bytes, of the machine.

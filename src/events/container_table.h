@@ -49,6 +49,7 @@ int64_t crash_loop_last_ns(const struct crash_loop *l);
 struct container {
 	char id[ENGINE_EVENT_ID_SIZE];
 	char *name, *service, *image; ///< Owned.
+	bool oneoff;                  ///< Made by `docker-compose run`.
 	enum container_state state;
 	enum engine_health health;
 	int stop_signal;       ///< By which the engine stops it; 0: not known.

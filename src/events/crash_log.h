@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// The last LIMIT_CRASHES crashes on disk: a numbered_dir with one JSON file a crash. Killed at any
-/// write, it has the crash or has not, and one too many at most, which the next start removes.
+/// The last LIMIT_CRASHES crashes on disk: a numbered_dir with one record (sys/record.h) a crash.
+/// Killed at any write, it has the crash or has not, and one too many at most, which the next start
+/// removes.
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "sys/damage.h"
 #include "sys/json.h"
 
 #include <stdbool.h>
@@ -13,8 +15,10 @@
 struct crash_log;
 
 /// Opens the directory, creating it with mode 0700; removes what a kill left half-written, and
-/// what is too much. LM_E_DENIED, LM_E_SYS, LM_E_INVALID (not a directory).
-lm_rc crash_log_open(const char *directory, struct crash_log **ret, struct lm_err *err);
+/// what is too much. One that is damaged is set aside, with a note, and goes when it is the oldest.
+/// LM_E_DENIED, LM_E_SYS, LM_E_INVALID (not a directory).
+lm_rc crash_log_open(
+	const char *directory, struct damage *damage, struct crash_log **ret, struct lm_err *err);
 void crash_log_close(struct crash_log *l);
 LM_DEFINE_CLEANUP(struct crash_log, crash_log_close)
 

@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "sys/json.h"
+#include "sys/record.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 
 enum {
 	NS_PER_S = 1000 * 1000 * 1000,
+	NS_PER_MS = 1000 * 1000,
 	OVERLAP_NS = NS_PER_S,
 	AHEAD_S = 10,    ///< Clocks that are set little by little are not meant.
 	SAVED_MAX = 128, ///< Keys of the overlap; more events than that in a second are rare.
@@ -54,6 +57,12 @@ bool event_cursor_follow_clock(struct event_cursor *c, int64_t now_ns, int64_t h
 	event_cursor_bound(&c->floor_ns, now_ns, heard_ns);
 	event_cursor_bound(&c->busy_from_ns, now_ns, heard_ns);
 	event_cursor_bound(&c->busy_to_ns, now_ns, now_ns);
+	for (size_t i = 0; i < EVENT_CURSOR_RESTARTS; i++) {
+		int64_t length_ns = c->restarts[i].until_ns - c->restarts[i].from_ns;
+
+		event_cursor_bound(&c->restarts[i].from_ns, now_ns, heard_ns);
+		c->restarts[i].until_ns = c->restarts[i].from_ns + length_ns;
+	}
 	return was_set_back;
 }
 
@@ -125,6 +134,37 @@ bool event_cursor_is_busy_still(const struct event_cursor *c, int64_t time_ns)
 	return c->busy || time_ns <= to_ns + (int64_t)GRACE_S * NS_PER_S;
 }
 
+void event_cursor_end_restart(struct event_cursor *c, const char *id)
+{
+	for (size_t i = 0; i < EVENT_CURSOR_RESTARTS; i++)
+		if (strcmp(c->restarts[i].id, id) == 0)
+			c->restarts[i].id[0] = '\0';
+}
+
+void event_cursor_begin_restart(
+	struct event_cursor *c, const char *id, int64_t from_ns, int64_t until_ns)
+{
+	size_t at = 0;
+
+	event_cursor_end_restart(c, id);
+	for (size_t i = 1; i < EVENT_CURSOR_RESTARTS && c->restarts[at].id[0]; i++)
+		if (!c->restarts[i].id[0] || c->restarts[i].from_ns < c->restarts[at].from_ns)
+			at = i;
+	(void)snprintf(c->restarts[at].id, sizeof(c->restarts[at].id), "%s", id);
+	c->restarts[at].from_ns = from_ns;
+	c->restarts[at].until_ns = until_ns;
+}
+
+bool event_cursor_is_restarting(const struct event_cursor *c, const char *id, int64_t time_ns)
+{
+	for (size_t i = 0; *id && i < EVENT_CURSOR_RESTARTS; i++)
+		if (strcmp(c->restarts[i].id, id) == 0)
+			// In a container's state the engine notes whole milliseconds.
+			return time_ns >= c->restarts[i].from_ns - NS_PER_MS &&
+			       time_ns <= c->restarts[i].until_ns;
+	return false;
+}
+
 char *event_cursor_boot_id(char out[EVENT_CURSOR_BOOT_SIZE])
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(BOOT_FILE_MAX);
@@ -171,6 +211,25 @@ static void read_seen(const json_t *list, struct event_cursor *c)
 	}
 }
 
+/// [["<container>", from, until], …]
+static void read_restarts(const json_t *list, struct event_cursor *c)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *id = json_string_value(json_array_get(item, 0));
+
+		if (i >= EVENT_CURSOR_RESTARTS)
+			return;
+		if (id && strlen(id) < EVENT_CURSOR_ID_SIZE)
+			event_cursor_begin_restart(c, id,
+				json_integer_value(json_array_get(item, 1)),
+				json_integer_value(json_array_get(item, 2)));
+	}
+}
+
 static bool is_of_boot(const json_t *j, const char *boot)
 {
 	const char *value = json_get_text(j, "boot");
@@ -178,19 +237,23 @@ static bool is_of_boot(const json_t *j, const char *boot)
 	return value && strcmp(value, boot) == 0;
 }
 
-void event_cursor_load(
-	const char *directory, const char *boot, int64_t now_ns, struct event_cursor *ret)
+void event_cursor_load(const char *directory, const char *boot, int64_t now_ns,
+	struct damage *damage, struct event_cursor *ret)
 {
-	lm_auto_free char *path = lm_path_join(directory, FILE_NAME);
+	static const char meaning[] =
+		"what happened to containers while lightermand did not run is not reported";
+	lm_auto_close int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	lm_auto_json json_t *j = NULL;
-	struct lm_err ignored;
 
 	*ret = (struct event_cursor){.since_ns = now_ns, .floor_ns = now_ns};
-	if (json_read_file(path, LIMIT_EVENTS_FILE, &j, &ignored))
+	if (dir < 0 || record_json_load(dir, FILE_NAME, LIMIT_EVENTS_FILE, meaning, damage, &j))
 		return;
 	int64_t since_ns = json_get_int(j, "since", -1);
-	if (since_ns < 0)
+	if (since_ns < 0) {
+		(void)damage_report(damage, dir, FILE_NAME,
+			"'" FILE_NAME "' does not say how far events were read", meaning);
 		return;
+	}
 	ret->floor_ns = 0;
 	if (!is_of_boot(j, boot)) {
 		ret->since_ns = 0;
@@ -207,6 +270,7 @@ void event_cursor_load(
 	if (ret->left_open)
 		ret->left_to_ns = now_ns;
 	read_seen(json_object_get(j, "seen"), ret);
+	read_restarts(json_object_get(j, "restarts"), ret);
 }
 
 /// The latest first, as far as the engine may send them again to the next start.
@@ -227,19 +291,29 @@ static json_t *seen_to_json(const struct event_cursor *c, int64_t from_ns)
 	return list;
 }
 
+static json_t *restarts_to_json(const struct event_cursor *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < EVENT_CURSOR_RESTARTS; i++)
+		if (c->restarts[i].id[0])
+			json_array_append_new(list, json_pack("[s, I, I]", c->restarts[i].id,
+							    (json_int_t)c->restarts[i].from_ns,
+							    (json_int_t)c->restarts[i].until_ns));
+	return list;
+}
+
 lm_rc event_cursor_save(const char *directory, const char *boot, const struct event_cursor *c,
 	int64_t since_ns, struct lm_err *err)
 {
-	lm_auto_free char *path = lm_path_join(directory, FILE_NAME);
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_EVENTS_FILE);
+	lm_auto_close int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct event_cursor from = {.since_ns = since_ns};
-	lm_auto_json json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "boot", boot, "since",
-		(json_int_t)since_ns, "floor", (json_int_t)c->floor_ns, "busy_from",
+	lm_auto_json json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "boot", boot,
+		"since", (json_int_t)since_ns, "floor", (json_int_t)c->floor_ns, "busy_from",
 		(json_int_t)c->busy_from_ns, "busy_to", (json_int_t)c->busy_to_ns, "seen",
-		seen_to_json(c, event_cursor_from(&from)));
+		seen_to_json(c, event_cursor_from(&from)), "restarts", restarts_to_json(c));
 
-	if (!json_write(j, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "'%s' would be over %d bytes", path,
-			LIMIT_EVENTS_FILE);
-	return lm_file_replace(AT_FDCWD, path, lm_buf_str(&text), 0600, err);
+	if (dir < 0)
+		return lm_fail(err, LM_E_SYS, errno, "open '%s': %m", directory);
+	return record_json_replace(dir, FILE_NAME, LIMIT_EVENTS_FILE, j, err);
 }

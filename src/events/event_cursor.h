@@ -11,12 +11,18 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/damage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EVENT_CURSOR_KEYS = 256, EVENT_CURSOR_BOOT_SIZE = 40 };
+enum {
+	EVENT_CURSOR_KEYS = 256,
+	EVENT_CURSOR_BOOT_SIZE = 40,
+	EVENT_CURSOR_RESTARTS = 8,
+	EVENT_CURSOR_ID_SIZE = 65,
+};
 
 struct event_cursor {
 	/// All before it is known: what was read, or what the list of containers was compared up
@@ -34,6 +40,11 @@ struct event_cursor {
 	/// The last task of an earlier run; 0: none. Open: nobody saw it finish.
 	int64_t left_from_ns, left_to_ns;
 	bool left_open;
+	/// Containers that are being restarted by us, also by an earlier run.
+	struct {
+		char id[EVENT_CURSOR_ID_SIZE]; ///< "": none.
+		int64_t from_ns, until_ns;
+	} restarts[EVENT_CURSOR_RESTARTS];
 };
 
 /// Nanoseconds since 1970.
@@ -64,13 +75,23 @@ bool event_cursor_was_busy(const struct event_cursor *c, int64_t time_ns);
 /// Whether a container that such a task stops may exit as late as then.
 bool event_cursor_is_busy_still(const struct event_cursor *c, int64_t time_ns);
 
+/// We are about to restart that container, which takes until then at most. If there are too many,
+/// the earliest is forgotten.
+void event_cursor_begin_restart(
+	struct event_cursor *c, const char *id, int64_t from_ns, int64_t until_ns);
+/// It has been restarted, or was not.
+void event_cursor_end_restart(struct event_cursor *c, const char *id);
+/// Whether an exit or a start of the container at that time belongs to such a restart.
+bool event_cursor_is_restarting(const struct event_cursor *c, const char *id, int64_t time_ns);
+
 /// Another one after each boot; "" if unknown. Returns `out`.
 char *event_cursor_boot_id(char out[EVENT_CURSOR_BOOT_SIZE]);
-/// Reads the file in the directory. What cannot be read counts as never written. `boot` is the
+/// Reads the file in the directory. What cannot be read counts as never written, with a note, and
+/// is set aside if it is damaged. `boot` is the
 /// device's boot id: after another boot all that the engine sends is new, and what is not up any
 /// more exited with the device. If the clock was set back since, what was meanwhile is lost.
-void event_cursor_load(
-	const char *directory, const char *boot, int64_t now_ns, struct event_cursor *ret);
+void event_cursor_load(const char *directory, const char *boot, int64_t now_ns,
+	struct damage *damage, struct event_cursor *ret);
 /// `since_ns` instead of c->since_ns is written. As lm_file_replace.
 lm_rc event_cursor_save(const char *directory, const char *boot, const struct event_cursor *c,
 	int64_t since_ns, struct lm_err *err);

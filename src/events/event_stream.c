@@ -105,6 +105,7 @@ static void read_attributes(const json_t *attributes, struct engine_event *e)
 	e->name = text_or_empty(attributes, "name");
 	e->service = text_or_empty(attributes, "com.docker.compose.service");
 	e->image = text_or_empty(attributes, "image");
+	e->oneoff = strcmp(text_or_empty(attributes, "com.docker.compose.oneoff"), "True") == 0;
 	if (code && lm_str_to_u64(lm_str(code), INT32_MAX, &number))
 		e->exit_code = (int)number;
 	if (signal && lm_str_to_u64(lm_str(signal), SIGNAL_HIGHEST, &number))
@@ -246,11 +247,8 @@ static lm_rc on_body(void *ctx, struct lm_str piece, struct lm_err *err)
 
 static lm_rc refuse(const struct event_stream *s, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(TARGET_MAX);
-
-	engine_error_text(http_unix_body(s->http), &text);
-	return lm_fail(err, engine_error_class(http_unix_status(s->http), lm_buf_str(&text)), 0,
-		"the Docker daemon answers: %s", lm_buf_cstr(&text));
+	(void)!engine_answer_error(s->http, err);
+	return lm_wrap(err, "the Docker daemon answers");
 }
 
 static lm_rc explain_end(const struct event_stream *s, struct lm_err *err)

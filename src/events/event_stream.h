@@ -37,6 +37,7 @@ struct engine_event {
 	char id[ENGINE_EVENT_ID_SIZE];
 	/// Borrowed from the document; "" if absent.
 	const char *name, *service, *image;
+	bool oneoff;               ///< Of a container made by `docker-compose run`.
 	int exit_code;             ///< DIE; -1: absent.
 	int signal;                ///< KILL; 0: absent.
 	enum engine_health health; ///< HEALTH

@@ -48,6 +48,8 @@ static void monitor_save(struct monitor *m)
 	m->saved_ms = lm_clock_mono_ms();
 	if (event_cursor_save(m->state_directory, m->boot, &m->cursor, since_ns, &err) == LM_OK) {
 		m->save_failed = false;
+		if (m->callbacks.saved)
+			m->callbacks.saved(m->callbacks.ctx);
 		return;
 	}
 	if (!m->save_failed) {
@@ -208,7 +210,7 @@ lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
 {
 	lm_auto_free char *crashes = lm_path_join(settings->state_directory, "crashes");
 	struct crash_log *crash_log = NULL;
-	lm_rc rc = crash_log_open(crashes, &crash_log, err);
+	lm_rc rc = crash_log_open(crashes, settings->damage, &crash_log, err);
 
 	if (rc)
 		return lm_wrap(err, "open the crash log");
@@ -221,7 +223,7 @@ lm_rc monitor_create(struct loop *loop, const struct monitor_settings *settings,
 	m->crash_log = crash_log;
 	m->save = loop_timer_create(loop, on_save, m);
 	event_cursor_load(m->state_directory, event_cursor_boot_id(m->boot), event_cursor_now_ns(),
-		&m->cursor);
+		settings->damage, &m->cursor);
 	monitor_start(m);
 	*ret = m;
 	return LM_OK;
@@ -255,6 +257,20 @@ void monitor_set_busy(struct monitor *m, bool busy)
 	monitor_save(m);
 }
 
+void monitor_begin_restart(struct monitor *m, const char *id, uint64_t limit_ms)
+{
+	int64_t now_ns = event_cursor_now_ns();
+
+	event_cursor_begin_restart(&m->cursor, id, now_ns, now_ns + (int64_t)limit_ms * NS_PER_MS);
+	monitor_save(m); // should we be killed meanwhile
+}
+
+void monitor_end_restart(struct monitor *m, const char *id)
+{
+	event_cursor_end_restart(&m->cursor, id);
+	save_later(m);
+}
+
 json_t *monitor_crashes_to_json(const struct monitor *m)
 {
 	return crash_log_to_json(m->crash_log);
@@ -277,9 +293,11 @@ static struct monitor_container describe(const struct monitor *m, const struct c
 	int64_t now_ns = event_cursor_now_ns();
 
 	return (struct monitor_container){
+		.id = c->id,
 		.name = c->name,
 		.service = c->service,
 		.image = c->image,
+		.oneoff = c->oneoff,
 		.state = container_state_name(c->state),
 		.health = c->health,
 		.restart_count = c->restart_count,

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "docker/engine_json.h"
 #include "events/container_event.h"
+#include "sys/damage.h"
 #include "sys/json.h"
 #include "sys/loop.h"
 
@@ -25,6 +26,7 @@ struct monitor;
 struct monitor_settings {
 	const char *engine_socket, *project;
 	const char *state_directory; ///< `events.json` and `crashes/` are in it.
+	struct damage *damage;       ///< Gets a note on each file of these that is damaged.
 };
 
 /// From the loop, and from monitor_destroy. None may destroy the monitor.
@@ -41,6 +43,9 @@ struct monitor_callbacks {
 	/// What monitor_each shows may be another: after each event, reported or not, after a
 	/// comparison, and when the engine has answered about a crash. Often; NULL: not wanted.
 	void (*changed)(void *ctx);
+	/// How far the events were read is on disk, up to 5 s after the last one: nothing of them
+	/// is left to do. NULL: not wanted.
+	void (*saved)(void *ctx);
 	void *ctx;
 };
 
@@ -54,6 +59,12 @@ LM_DEFINE_CLEANUP(struct monitor, monitor_destroy)
 /// A task of ours begins or finishes: containers that are sent a signal to stop meanwhile are
 /// stopped by us.
 void monitor_set_busy(struct monitor *m, bool busy);
+
+/// That container is about to be restarted by us because it is unhealthy, which takes `limit_ms` at
+/// most: its exit is not reported, and its start as such a restart.
+void monitor_begin_restart(struct monitor *m, const char *id, uint64_t limit_ms);
+/// It will not be.
+void monitor_end_restart(struct monitor *m, const char *id);
 
 /// The crashes that are kept, newest first; a new reference.
 json_t *monitor_crashes_to_json(const struct monitor *m);
@@ -71,7 +82,8 @@ uint64_t monitor_revision(const struct monitor *m);
 
 /// A container as it is now known. Borrowed for the call.
 struct monitor_container {
-	const char *name, *service, *image;
+	const char *id, *name, *service, *image;
+	bool oneoff;       ///< Made by `docker-compose run`.
 	const char *state; ///< As the engine names it.
 	enum engine_health health;
 	int64_t restart_count; ///< By its restart policy; EVENT_UNKNOWN

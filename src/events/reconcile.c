@@ -136,10 +136,22 @@ static void report_kind(
 		reconcile_report(r, &e);
 }
 
+/// We have restarted it, and it runs again.
+static void report_our_restart(struct reconcile *r, struct container *c, int64_t time_ns)
+{
+	struct container_event e = make_event(c, EVENT_RESTARTED, time_ns);
+
+	e.unhealthy = true;
+	event_cursor_end_restart(r->cursor, c->id);
+	reconcile_report(r, &e);
+}
+
 static void report_start(struct reconcile *r, struct container *c, bool again, int64_t time_ns)
 {
-	if (!rate_limit_is_on(&c->rate_limit, RATE_LIMIT_CRASH) &&
-		!rate_limit_is_on(&c->rate_limit, RATE_LIMIT_EXIT))
+	if (event_cursor_is_restarting(r->cursor, c->id, time_ns))
+		report_our_restart(r, c, time_ns);
+	else if (!rate_limit_is_on(&c->rate_limit, RATE_LIMIT_CRASH) &&
+		 !rate_limit_is_on(&c->rate_limit, RATE_LIMIT_EXIT))
 		report_kind(r, c, again ? EVENT_RESTARTED : EVENT_STARTED, time_ns);
 }
 
@@ -270,7 +282,9 @@ static void on_die(struct reconcile *r, struct container *c, const struct engine
 	died.notice = busy_still ? c->notice : 0;
 	died.log_from_ns = c->log_from_ns;
 	c->log_from_ns = e->time_ns;
-	report_exit(r, c, &died, is_reported || c->ours || (died.notice && !died.crash));
+	report_exit(r, c, &died,
+		is_reported || c->ours || (died.notice && !died.crash) ||
+			event_cursor_is_restarting(r->cursor, c->id, e->time_ns));
 }
 
 static void on_oom(struct reconcile *r, struct container *c, const struct engine_event *e)
@@ -362,6 +376,7 @@ static void reconcile_apply(struct reconcile *r, const struct engine_event *e)
 	if (e->action == ENGINE_EVENT_DESTROY) {
 		struct container *gone = container_table_find(&r->containers, e->id);
 
+		event_cursor_end_restart(r->cursor, e->id);
 		if (gone)
 			reconcile_forget(r, gone);
 		return;
@@ -370,6 +385,7 @@ static void reconcile_apply(struct reconcile *r, const struct engine_event *e)
 	if (!c)
 		return;
 	container_set_names(c, e->name, e->service, e->image);
+	c->oneoff |= e->oneoff;
 	c->touched_ns = e->time_ns;
 	if (HANDLERS[e->action])
 		HANDLERS[e->action](r, c, e);
@@ -548,7 +564,8 @@ static void compare_exit(
 	c->exit_found = !reconcile_is_up(s);
 	report_exit(r, c, &e,
 		(c->ours && event_cursor_is_busy_still(r->cursor, exited_ns)) ||
-			(event_cursor_was_busy(r->cursor, exited_ns) && looks_stopped(s)));
+			(event_cursor_was_busy(r->cursor, exited_ns) && looks_stopped(s)) ||
+			event_cursor_is_restarting(r->cursor, c->id, exited_ns));
 }
 
 static void compare_start(
@@ -693,6 +710,7 @@ static void reconcile_take_list(struct reconcile *r)
 		if (!c)
 			continue;
 		container_set_names(c, listed->name, listed->service, listed->image);
+		c->oneoff = listed->oneoff;
 		if (is_new) {
 			c->state = container_state_from_name(listed->state);
 			c->health = listed->health;

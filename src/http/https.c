@@ -67,14 +67,25 @@ struct lm_str https_origin_host(struct lm_str origin)
 	return (struct lm_str){mark, (size_t)(origin.p + origin.n - mark)};
 }
 
-struct lm_str https_header(const struct https_answer *answer, const char *name)
+/// The value of the header's line `at`. False: there are not as many.
+static bool find_header_line(
+	const struct https_answer *answer, const char *name, size_t at, struct lm_str *ret)
 {
 	struct curl_header *h = NULL;
 
 	if (!answer->handle ||
-		curl_easy_header(answer->handle, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
-		return LM_STR("");
-	return lm_str(h->value);
+		curl_easy_header(answer->handle, name, at, CURLH_HEADER, -1, &h) != CURLHE_OK)
+		return false;
+	*ret = lm_str(h->value);
+	return true;
+}
+
+struct lm_str https_header(const struct https_answer *answer, const char *name)
+{
+	struct lm_str value = LM_STR("");
+
+	(void)find_header_line(answer, name, 0, &value);
+	return value;
 }
 
 int64_t https_parse_date_ms(struct lm_str date)
@@ -468,7 +479,7 @@ static void add_header_line(struct transfer *t, const char *line)
 	struct curl_slist *lines = curl_slist_append(t->header_lines, line);
 
 	if (!lines)
-		abort();
+		lm_out_of_memory();
 	t->header_lines = lines;
 }
 
@@ -634,7 +645,7 @@ static lm_rc attempt_start(struct https *h, struct transfer *t, struct lm_err *e
 		return rc;
 	t->easy = t->answer.handle = curl_easy_init();
 	if (!t->easy)
-		abort(); // no memory
+		lm_out_of_memory();
 	if (!set_security(h, t) || !set_identity(h, t))
 		return lm_fail(err, LM_E_SYS, 0, "this libcurl cannot do verified TLS");
 	set_limits(t);
@@ -660,24 +671,55 @@ static void attempt_drop(struct https *h, struct transfer *t)
 	lm_buf_finish(&t->wire);
 }
 
-/// Moves the body to the answer, decompressed if it is labelled as compressed. We ask for none;
-/// an object that was stored with "Content-Encoding: gzip" comes so all the same.
-static lm_rc take_answer_body(struct transfer *t, struct lm_err *err)
+/// Adds to `*ret_gzips` how often one of the answer's content codings is gzip.
+static lm_rc read_coding(
+	const struct transfer *t, struct lm_str coding, unsigned *ret_gzips, struct lm_err *err)
 {
-	struct lm_str encoding = https_header(&t->answer, "content-encoding");
+	static const char *const unreadable[] = {"br", "zstd", "deflate", "compress", "x-compress"};
 	struct lm_str host = https_origin_host(t->request.origin);
-	bool gzip = lm_str_eq_nocase(encoding, LM_STR("gzip")) ||
-		    lm_str_eq_nocase(encoding, LM_STR("x-gzip"));
-	static const char *const unreadable[] = {"br", "zstd", "deflate", "compress"};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(unreadable); i++) {
-		if (lm_str_eq_nocase(encoding, lm_str(unreadable[i])))
+		if (lm_str_eq_nocase(coding, lm_str(unreadable[i])))
 			return lm_fail(err, LM_E_PROTOCOL, 0,
 				"the answer of %.*s is compressed as '%s'; store it as it is, or "
 				"as gzip",
 				LM_STR_ARG(host), unreadable[i]);
 	}
-	if (!gzip || !t->wire.len) { // anything else ("utf-8", "aws-chunked") changes no bytes
+	*ret_gzips += lm_str_eq_nocase(coding, LM_STR("gzip")) ||
+		      lm_str_eq_nocase(coding, LM_STR("x-gzip"));
+	if (*ret_gzips > 1)
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"the answer of %.*s is compressed more than once; store it as it is, or "
+			"as gzip",
+			LM_STR_ARG(host));
+	return LM_OK; // anything else ("utf-8", "identity", "aws-chunked") changes no bytes
+}
+
+/// Content-Encoding is a list, in one line or several (RFC 9110, 8.4). "aws-chunked" in it is about
+/// the upload, in which S3 has decoded it; S3 does not send it back, other stores do, beside what
+/// the object is compressed with (Amazon S3: "Signature calculations … using multiple chunks").
+static lm_rc read_codings(const struct transfer *t, unsigned *ret_gzips, struct lm_err *err)
+{
+	struct lm_str line;
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; find_header_line(&t->answer, "content-encoding", i, &line); i++)
+		while (rc == LM_OK && line.n > 0)
+			rc = read_coding(t, lm_str_trim(lm_str_cut(&line, ',')), ret_gzips, err);
+	return rc;
+}
+
+/// Moves the body to the answer, decompressed if it is labelled as compressed. We ask for none;
+/// an object that was stored with "Content-Encoding: gzip" comes so all the same.
+static lm_rc take_answer_body(struct transfer *t, struct lm_err *err)
+{
+	struct lm_str host = https_origin_host(t->request.origin);
+	unsigned gzips = 0;
+	lm_rc rc = read_codings(t, &gzips, err);
+
+	if (rc)
+		return rc;
+	if (!gzips || !t->wire.len) {
 		t->answer.body = t->wire;
 		t->wire = LM_BUF_SECRET(0);
 		return LM_OK;
@@ -688,6 +730,16 @@ static lm_rc take_answer_body(struct transfer *t, struct lm_err *err)
 	t->answer.body = text;
 	text = LM_BUF_SECRET(0);
 	return LM_OK;
+}
+
+/// Whether the caller finds fault with what came.
+static lm_rc verify_body(const struct transfer *t, struct lm_err *err)
+{
+	const struct https_request *r = &t->request;
+
+	if (!r->verify || t->answer.status / 100 != 2)
+		return LM_OK;
+	return r->verify(r->ctx, &t->answer, lm_buf_str(&t->wire), err);
 }
 
 static bool is_worth_retrying(const struct transfer *t)
@@ -709,8 +761,12 @@ static lm_rc attempt_end(
 	*ret_retry = false;
 	if (code == CURLE_OK || t->body_cut) {
 		t->answer.status = (int)status_of(t);
-		rc = take_answer_body(t, err);
-		*ret_retry = rc == LM_OK && is_worth_retrying(t);
+		rc = verify_body(t, err);
+		*ret_retry = rc != LM_OK;
+		if (rc == LM_OK) {
+			rc = take_answer_body(t, err);
+			*ret_retry = rc == LM_OK && is_worth_retrying(t);
+		}
 	} else {
 		t->alert = h->alert;
 		rc = describe_attempt_failure(t, code, ret_retry, err);

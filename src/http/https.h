@@ -7,7 +7,8 @@
 /// http_proxy, https_proxy and no_proxy, tries again on 429, 500, 502, 503, 504, time limits and
 /// broken connections (exponential backoff with full jitter; Retry-After is honoured up to the
 /// backoff's bound), stops an answer at its ceiling, and decompresses a gzip body under that same
-/// ceiling. It does not follow redirects (a signature covers the host), sign, or log.
+/// ceiling (`verify` sees the body as it came). It does not follow redirects (a signature covers
+/// the host), sign, or log.
 ///
 /// One thread. Transfers belong to the `struct https` until their `done` was called, from inside
 /// https_run; `done` may start further ones. Memory that libcurl gives back is wiped.
@@ -88,8 +89,13 @@ struct https_request {
 	/// Whether an answer of 4xx, which is the caller's fault by its status, is worth another
 	/// attempt all the same: some services throttle with 400. May be NULL.
 	bool (*is_transient)(void *ctx, const struct https_answer *answer);
+	/// Whether the body of a 2xx answer, as it came (`wire`, maybe compressed), is complete and
+	/// undamaged. If not, the attempt has failed with that error, and there is another. May be
+	/// NULL.
+	lm_rc (*verify)(void *ctx, const struct https_answer *answer, struct lm_str wire,
+		struct lm_err *err);
 	https_done *done;
-	void *ctx; ///< For all three.
+	void *ctx; ///< For all four.
 
 	// 0 stands for the default.
 	unsigned connect_timeout_ms; ///< An attempt's; default 10 s.

@@ -94,7 +94,7 @@ bool url_parse(struct lm_str text, struct url *ret, const char **ret_why)
 	}
 	CURLU *u = curl_url();
 	if (!u)
-		abort(); // no memory
+		lm_out_of_memory();
 	CURLUcode code =
 		has_odd_char(authority) ? CURLUE_BAD_HOSTNAME : parse_authority(u, authority, &url);
 	curl_url_cleanup(u);

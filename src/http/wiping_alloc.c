@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/wiping_alloc.h"
 
+#include "base/memory.h"
 #include "base/secret.h"
 
 #include <malloc.h>
@@ -9,12 +10,12 @@
 
 void *wiping_malloc(size_t size)
 {
-	return malloc(size);
+	return lm_xmalloc(size);
 }
 
 void *wiping_calloc(size_t n, size_t size)
 {
-	return calloc(n, size);
+	return lm_xcalloc(n, size);
 }
 
 void wiping_free(void *p)
@@ -28,10 +29,8 @@ void *wiping_realloc(void *p, size_t size)
 {
 	// realloc() may move the bytes and leave a copy behind, so it is never used to move.
 	size_t old = p ? malloc_usable_size(p) : 0;
-	void *q = malloc(size);
+	void *q = lm_xmalloc(size);
 
-	if (!q)
-		return NULL;
 	if (p) {
 		memcpy(q, p, old < size ? old : size);
 		wiping_free(p);
@@ -41,10 +40,5 @@ void *wiping_realloc(void *p, size_t size)
 
 char *wiping_strdup(const char *s)
 {
-	size_t n = strlen(s) + 1;
-	char *copy = malloc(n);
-
-	if (copy)
-		memcpy(copy, s, n);
-	return copy;
+	return lm_xstrdup(s);
 }

@@ -2,7 +2,8 @@
 #pragma once
 
 /// An allocator for libraries that handle our secrets (libcurl, jansson): like malloc, but memory
-/// is wiped before it is given back.
+/// is wiped before it is given back. Without memory the program ends, as by lm_xmalloc: what a
+/// library makes of a failed allocation is not tested.
 
 #include <stddef.h>
 

@@ -20,7 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	/// The resolver and OpenSSL's file readers need some tens of KB.
@@ -162,6 +164,10 @@ static lm_rc fail_lost(const struct mqtt_connection *c, int rc, int sys, struct 
 	case MOSQ_ERR_NOT_SUPPORTED:
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"what answers at %s does not speak MQTT 3.1.1; check host and port",
+			c->name);
+	case MOSQ_ERR_NOMEM:
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"the MQTT broker %s sends a message that is too large; check host and port",
 			c->name);
 	case MOSQ_ERR_CONN_LOST:
 	case MOSQ_ERR_NO_CONN:
@@ -463,12 +469,50 @@ static lm_rc connection_lose(struct mqtt_connection *c, int code, int sys, struc
 	return fail_lost(c, code, sys, err);
 }
 
+/// Bytes of memory that this process may write to, as RLIMIT_DATA counts them or more; 0: unknown.
+static uint64_t writable_memory(void)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(256);
+	struct lm_str rest, field = LM_STR("");
+	uint64_t pages = 0;
+
+	if (lm_file_read("/proc/self/statm", &text, NULL) != LM_OK)
+		return 0;
+	rest = lm_str_trim(lm_buf_str(&text));
+	for (int i = 0; i < 6; i++) // size resident shared text lib data dt
+		field = lm_str_cut(&rest, ' ');
+	return lm_str_to_u64(field, INT64_MAX / getpagesize(), &pages)
+		       ? pages * (uint64_t)getpagesize()
+		       : 0;
+}
+
+/// mosquitto_loop. libmosquitto takes messages of up to 256 MB, which nobody should send to us, and
+/// has no ceiling to set: so it gets no memory for one.
+static int run_loop(struct mqtt_connection *c)
+{
+	uint64_t now = writable_memory();
+	struct rlimit before, bounded;
+
+	if (now == 0 || getrlimit(RLIMIT_DATA, &before) != 0)
+		return mosquitto_loop(c->mosq, 0, 1);
+	bounded = before;
+	if (bounded.rlim_cur > now + LIMIT_MQTT_RECEIVED)
+		bounded.rlim_cur = now + LIMIT_MQTT_RECEIVED;
+	(void)setrlimit(RLIMIT_DATA, &bounded);
+	errno = 0;
+	int code = mosquitto_loop(c->mosq, 0, 1);
+	int sys = errno;
+	(void)setrlimit(RLIMIT_DATA, &before);
+	errno = sys;
+	return code;
+}
+
 lm_rc mqtt_connection_step(struct mqtt_connection *c, struct lm_err *err)
 {
 	errno = 0;
 	// With no time to wait this is mosquitto_loop_read, _write and _misc, and goes on with a
 	// TLS handshake in either direction, which those by themselves do not.
-	int code = mosquitto_loop(c->mosq, 0, 1);
+	int code = run_loop(c);
 	int sys = errno;
 	if (code == MOSQ_ERR_SUCCESS && mosquitto_socket(c->mosq) < 0)
 		code = MOSQ_ERR_CONN_LOST;

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "sys/numbered_dir.h"
+#include "sys/record.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -569,21 +570,50 @@ static void add_taken(struct outbox *o, struct lm_str key)
 	o->taken[o->taken_n++] = lm_xmemdup0(key.p, key.n);
 }
 
-/// Reads the keys that an earlier run noted; a file that is damaged has none.
-static void load_taken(struct outbox *o)
+static bool is_taken_key(struct lm_str key)
+{
+	return key.n > 0 && key.n <= TAKEN_KEY_MAX;
+}
+
+/// The keys, a line each. False: that is not what it is; then none is added.
+static bool add_taken_lines(struct outbox *o, struct lm_str text)
+{
+	size_t n = 0;
+
+	for (struct lm_str rest = text; rest.n > 0; n++)
+		if (!is_taken_key(lm_str_cut(&rest, '\n')))
+			return false;
+	while (text.n > 0)
+		add_taken(o, lm_str_cut(&text, '\n'));
+	return n > 0;
+}
+
+static enum file_state read_taken(struct outbox *o)
 {
 	lm_auto_close int fd =
 		openat(o->dir.fd, TAKEN_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	lm_auto_buf struct lm_buf text = LM_BUF(TAKEN_MAX);
+	lm_auto_buf struct lm_buf text = LM_BUF(TAKEN_MAX + RECORD_HEADER_MAX);
+	struct lm_err ignored;
 
-	if (fd < 0 || lm_fd_read_all(fd, TAKEN_FILE, &text, NULL) != LM_OK)
+	if (fd < 0)
+		return explain_unread(o->dir.fd, TAKEN_FILE);
+	lm_rc rc = lm_fd_read_all(fd, TAKEN_FILE, &text, NULL);
+	if (rc != LM_OK)
+		return rc == LM_E_TOO_LARGE ? FILE_BAD : explain_unread(o->dir.fd, TAKEN_FILE);
+	struct lm_str lines = lm_buf_str(&text);
+	// A release before this one wrote the lines alone, which are shorter than a header.
+	if (record_parse(TAKEN_FILE, lines, &lines, &ignored) && lm_str_starts(lines, LM_STR("{")))
+		return FILE_BAD;
+	return add_taken_lines(o, lines) ? FILE_WHOLE : FILE_BAD;
+}
+
+/// Reads the keys that an earlier run noted; a file that is damaged has none and is set aside.
+static void load_taken(struct outbox *o)
+{
+	if (read_taken(o) != FILE_BAD)
 		return;
-	struct lm_str rest = lm_buf_str(&text);
-	while (rest.n) {
-		struct lm_str key = lm_str_cut(&rest, '\n');
-		if (key.n > 0 && key.n <= TAKEN_KEY_MAX)
-			add_taken(o, key);
-	}
+	rename_bad(o->dir.fd, TAKEN_FILE);
+	o->bad++;
 }
 
 bool outbox_has_taken(const struct outbox *o, const char *key)
@@ -605,7 +635,7 @@ lm_rc outbox_note_taken(struct outbox *o, const char *key, struct lm_err *err)
 		add_taken(o, lm_str(key));
 	for (size_t i = 0; i < o->taken_n; i++)
 		(void)lm_buf_printf(&text, "%s\n", o->taken[i]);
-	return lm_file_replace(o->dir.fd, TAKEN_FILE, lm_buf_str(&text), 0600, err);
+	return record_replace(o->dir.fd, TAKEN_FILE, lm_buf_str(&text), err);
 }
 
 void outbox_forget_taken(struct outbox *o)

@@ -181,6 +181,7 @@ static bool notify_drained(struct publisher *p)
 	p->undrained = false;
 	if (!p->events.drained)
 		return true;
+	// cppcheck-suppress autoVariables ; taken back below, unless p is gone
 	p->gone = &gone;
 	p->events.drained(p->events.ctx);
 	if (!gone)

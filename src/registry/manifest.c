@@ -3,11 +3,16 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "sys/json.h"
 
 #include <stdio.h>
 
-enum { DIGEST_MAX = 256, NAMES_MAX = 300 };
+enum {
+	DIGEST_MAX = 256,
+	NAMES_MAX = 300,
+	/// As json_count counts: an image of 500 layers has a tenth of it, and what fits into
+	/// LIMIT_MANIFEST would take hundreds of megabytes.
+	VALUES_MAX = 100000,
+};
 
 const char *const MANIFEST_TYPES[] = {
 	"application/vnd.oci.image.index.v1+json",
@@ -235,13 +240,26 @@ static lm_rc read_manifest(const json_t *document, struct manifest *ret, struct 
 	return LM_OK;
 }
 
+lm_rc manifest_parse_json(struct lm_str text, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *document = NULL;
+
+	if (json_count(text) > VALUES_MAX)
+		return lm_fail(err, LM_E_TOO_LARGE, 0, "it has more than %d values", VALUES_MAX);
+	if (json_parse(text, &document, NULL) || !json_is_object(document))
+		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not a JSON object");
+	*ret = lm_take(document);
+	return LM_OK;
+}
+
 lm_rc manifest_parse(struct lm_str body, const struct manifest_platform *platform,
 	struct manifest *ret, struct lm_err *err)
 {
 	lm_auto_json json_t *document = NULL;
+	lm_rc rc = manifest_parse_json(body, &document, err);
 
-	if (json_parse(body, &document, NULL) || !json_is_object(document))
-		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not a JSON object");
+	if (rc)
+		return rc;
 	const json_t *entries = json_object_get(document, "manifests");
 	return json_is_array(entries) ? choose_child(entries, platform, ret, err)
 				      : read_manifest(document, ret, err);
@@ -267,8 +285,9 @@ lm_rc manifest_config_layers(
 	size_t i;
 	json_t *digest;
 
-	if (json_parse(body, &document, NULL))
-		return lm_fail(err, LM_E_PROTOCOL, 0, "the configuration is not JSON");
+	lm_rc rc = manifest_parse_json(body, &document, err);
+	if (rc)
+		return lm_wrap(err, "the configuration");
 	const json_t *list = json_object_get(json_object_get(document, "rootfs"), "diff_ids");
 	if (!json_is_array(list))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the configuration names no layers");

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,10 @@ struct manifest {
 	struct manifest_layer *layers; ///< From the base upwards.
 	size_t layers_n;
 };
+
+/// Parses a manifest, an index or a configuration. LM_E_PROTOCOL: it is not a JSON object.
+/// LM_E_TOO_LARGE: it would take too much memory.
+lm_rc manifest_parse_json(struct lm_str text, json_t **ret, struct lm_err *err);
 
 /// Reads an index or a manifest. LM_E_NOT_FOUND: an index without an image for the platform; the
 /// message names those that it has. LM_E_PROTOCOL: it is neither. LM_E_TOO_LARGE: over

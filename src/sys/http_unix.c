@@ -118,6 +118,11 @@ int http_unix_status(const struct http_unix *h)
 	return h->phase >= READING_BODY ? h->status : 0;
 }
 
+const char *http_unix_peer(const struct http_unix *h)
+{
+	return h->peer;
+}
+
 struct lm_str http_unix_body(const struct http_unix *h)
 {
 	return lm_buf_str(&h->body);

@@ -49,6 +49,8 @@ short http_unix_events(const struct http_unix *h);
 /// LM_E_NETWORK (connection lost early), LM_E_PROTOCOL, LM_E_TOO_LARGE, or what on_body returned.
 lm_rc http_unix_step(struct http_unix *h, bool *ret_done, struct lm_err *err);
 
+/// The path of the socket, for messages. Borrowed.
+const char *http_unix_peer(const struct http_unix *h);
 /// 0 until the headers are complete.
 int http_unix_status(const struct http_unix *h);
 /// Value of a header (name without regard to case), or an empty text. Borrowed.

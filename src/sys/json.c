@@ -6,6 +6,16 @@
 #include "base/memory.h"
 #include "base/secret.h"
 
+#include <stdlib.h>
+
+/// jansson has no memory when we have none, and ends the program as we do: where it returns NULL
+/// instead, a document would lack a member, or count as damaged. Before main, as nothing of jansson
+/// may have been allocated yet.
+__attribute__((constructor)) static void share_allocation(void)
+{
+	json_set_alloc_funcs(lm_xmalloc, free);
+}
+
 static bool too_deep(const json_t *j, unsigned depth)
 {
 	if (!json_is_object(j) && !json_is_array(j))

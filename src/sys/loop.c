@@ -129,6 +129,9 @@ static void on_look(uv_async_t *handle)
 lm_rc loop_create(struct loop **ret, struct lm_err *err)
 {
 	struct loop *loop = lm_xcalloc(1, sizeof(*loop));
+
+	// It aborts in places without memory, and says nothing then.
+	(void)uv_replace_allocator(lm_xmalloc, lm_xrealloc, lm_xcalloc, free);
 	int rc = uv_loop_init(&loop->uv);
 
 	if (rc) {

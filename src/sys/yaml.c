@@ -26,11 +26,10 @@ static lm_rc fail_at(yaml_mark_t mark, const char *what, struct lm_err *err)
 		mark.column + 1, what);
 }
 
-static lm_rc too_large(struct lm_err *err)
+static lm_rc too_large_at(yaml_mark_t mark, const char *what, struct lm_err *err)
 {
-	if (err)
-		err->rc = LM_E_TOO_LARGE;
-	return LM_E_TOO_LARGE;
+	return lm_fail(err, LM_E_TOO_LARGE, 0, "line %zu, column %zu: %s", mark.line + 1,
+		mark.column + 1, what);
 }
 
 static lm_rc fail_parser(const yaml_parser_t *parser, struct lm_err *err)
@@ -59,13 +58,13 @@ static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, uns
 {
 	lm_rc rc = LM_OK;
 
-	if (depth > LIMIT_YAML_DEPTH)
-		return fail_at(node->start_mark, "it is nested too deep, or refers to itself", err);
-	if (++*visited > LIMIT_YAML_NODES) {
-		(void)!fail_at(node->start_mark,
+	if (depth > LIMIT_YAML_DEPTH) // check_depth has let it pass: it takes an alias
+		return fail_at(node->start_mark, "an alias stands in what it refers to", err);
+	if (++*visited > LIMIT_YAML_NODES)
+		return too_large_at(node->start_mark,
 			"it has too many values (aliases count as what they stand for)", err);
-		return too_large(err);
-	}
+	if (node->type == YAML_SCALAR_NODE && node->data.scalar.length > LIMIT_YAML_TEXT)
+		return too_large_at(node->start_mark, "this value is over 1 MB", err);
 	if (node->type == YAML_SEQUENCE_NODE) {
 		const yaml_node_item_t *item = node->data.sequence.items.start;
 		for (; !rc && item < node->data.sequence.items.top; item++)
@@ -79,6 +78,43 @@ static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, uns
 					doc, raw_node(doc, pair->value), depth + 1, visited, err);
 		}
 	}
+	return rc;
+}
+
+static bool opens(yaml_event_type_t type)
+{
+	return type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+}
+
+static bool closes(yaml_event_type_t type)
+{
+	return type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+}
+
+/// Finds a text that libyaml would read for minutes: its time grows with the square of the depth.
+/// What else is wrong is found later.
+static lm_rc check_depth(struct lm_str text, struct lm_err *err)
+{
+	unsigned depth = 0;
+	lm_rc rc = LM_OK;
+	yaml_parser_t parser;
+	yaml_event_t event;
+
+	if (!yaml_parser_initialize(&parser))
+		return lm_fail(err, LM_E_SYS, ENOMEM, "parse YAML: %m");
+	yaml_parser_set_input_string(
+		&parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
+	for (bool more = true; more && !rc;) {
+		if (!yaml_parser_parse(&parser, &event))
+			break;
+		more = event.type != YAML_STREAM_END_EVENT;
+		if (opens(event.type) && depth++ > LIMIT_YAML_DEPTH)
+			rc = too_large_at(event.start_mark, "it is nested too deep", err);
+		else if (closes(event.type))
+			depth--;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
 	return rc;
 }
 
@@ -140,6 +176,9 @@ static lm_rc load_all(yaml_parser_t *parser, struct yaml_doc **docs, size_t *n, 
 
 lm_rc yaml_parse_all(struct lm_str text, struct yaml_doc ***ret, size_t *ret_n, struct lm_err *err)
 {
+	lm_rc rc = check_depth(text, err);
+	if (rc)
+		return rc;
 	struct yaml_doc **docs = lm_xcalloc(LIMIT_YAML_DOCUMENTS, sizeof(struct yaml_doc *));
 	size_t n = 0;
 	yaml_parser_t parser;
@@ -150,7 +189,7 @@ lm_rc yaml_parse_all(struct lm_str text, struct yaml_doc ***ret, size_t *ret_n, 
 	}
 	yaml_parser_set_input_string(
 		&parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
-	lm_rc rc = load_all(&parser, docs, &n, err);
+	rc = load_all(&parser, docs, &n, err);
 	yaml_parser_delete(&parser);
 	if (rc) {
 		yaml_destroy_all(docs, n);

@@ -2,7 +2,8 @@
 #pragma once
 
 /// YAML documents as a tree, with ceilings: LIMIT_YAML_DEPTH levels, LIMIT_YAML_NODES nodes (an
-/// alias counts as what it stands for, so a "billion laughs" file is refused), one document.
+/// alias counts as what it stands for, so a "billion laughs" file is refused), LIMIT_YAML_TEXT
+/// bytes in each value, one document.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -20,8 +21,8 @@ struct yaml_node; ///< Belongs to its document.
 /// a second document, is LM_E_INVALID too.
 lm_rc yaml_parse(struct lm_str text, struct yaml_doc **ret, struct lm_err *err);
 /// Parses all documents of the text, at most LIMIT_YAML_DOCUMENTS. `*ret` has `*ret_n` of them, at
-/// least one. LM_E_INVALID as yaml_parse; LM_E_TOO_LARGE: the document has more nodes than
-/// LIMIT_YAML_NODES, or there are more documents.
+/// least one. LM_E_INVALID as yaml_parse; LM_E_TOO_LARGE: over one of the
+/// ceilings.
 lm_rc yaml_parse_all(struct lm_str text, struct yaml_doc ***ret, size_t *ret_n, struct lm_err *err);
 void yaml_destroy_all(struct yaml_doc **docs, size_t n);
 void yaml_destroy(struct yaml_doc *doc);

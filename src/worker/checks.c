@@ -16,13 +16,16 @@
 #include "worker/fetch.h"
 #include "worker/images.h"
 #include "worker/login.h"
+#include "worker/policy_check.h"
 #include "worker/preflight.h"
 #include "worker/pull.h"
 #include "worker/requirements.h"
 #include "worker/resolve.h"
 #include "worker/secrets.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <sys/statvfs.h>
 
 /// What a check may require of earlier ones.
 enum check_need {
@@ -243,26 +246,27 @@ static uint64_t free_mb(const struct statvfs *fs)
 /// The engine's image directory, if we can see it.
 static void check_engines_space(struct checkup *c)
 {
-	lm_auto_free char *directory = NULL;
+	lm_auto(disk_space_finish) struct disk_space space = {0};
 	struct lm_err err = {LM_OK};
-	struct statvfs fs;
-	bool seen = false;
 
-	if (disk_check_engine(c->cx, &directory, &fs, &seen, &err)) {
+	if (disk_space_find(c->cx, &space, &err)) {
 		check_failed(c, &err, NULL);
 		return;
 	}
-	if (!seen) {
+	errno = space.sys;
+	uint64_t mb = space.free_bytes / MIB;
+	if (!space.seen) {
 		check_skip(&c->report,
-			"not checked: where the Docker daemon keeps images, '%s' (%m)", directory);
+			"not checked: where the Docker daemon keeps images, '%s' (%m)",
+			space.directory);
 		return;
 	}
-	if (free_mb(&fs) >= ENGINE_SPARE_MB) {
-		check_ok(&c->report, "'%s', for images: %" PRIu64 " MB", directory, free_mb(&fs));
+	if (mb >= ENGINE_SPARE_MB) {
+		check_ok(&c->report, "'%s', for images: %" PRIu64 " MB", space.directory, mb);
 		return;
 	}
 	lm_auto_free char *message =
-		lm_xasprintf("'%s', for images, has %" PRIu64 " MB left", directory, free_mb(&fs));
+		lm_xasprintf("'%s', for images, has %" PRIu64 " MB left", space.directory, mb);
 	check_warning(&c->report, message, "docker system prune removes what no container uses");
 }
 
@@ -292,7 +296,9 @@ enum {
 
 static bool uses_s3(const struct checkup *c)
 {
-	return !c->cx->task->host.object_store_directory;
+	const struct group *group = c->cx->task->group;
+
+	return (!group || group->connector.bucket) && !c->cx->task->host.object_store_directory;
 }
 
 static bool uses_secrets_manager(const struct checkup *c)
@@ -384,15 +390,17 @@ static void check_object(struct checkup *c)
 	if (fetch_object(cx, &err)) {
 		check_failed(c, &err,
 			err.rc == LM_E_NOT_FOUND
-				? "upload the compose file, or correct DockerComposeFileS3Bucket, "
-				  "DockerComposeFileS3Key or DockerComposeFileS3Version"
+				? d->bucket ? "upload the compose file, or correct "
+					      "DockerComposeFileS3Bucket, DockerComposeFileS3Key "
+					      "or DockerComposeFileS3Version"
+					    : "put the compose file there, or correct Source.Url"
 				: NULL);
 		return;
 	}
 	c->have |= NEED_FILE;
-	check_ok(&c->report, "'%s' of bucket '%s' can be read: %zu bytes%s%.80s", d->key, d->bucket,
-		cx->text.len, cx->store_version ? ", version " : "",
-		cx->store_version ? cx->store_version : "");
+	lm_auto_free char *file = definition_file_text(d);
+	check_ok(&c->report, "%s can be read: %zu bytes%s%.80s", file, cx->text.len,
+		cx->store_version ? ", version " : "", cx->store_version ? cx->store_version : "");
 }
 
 static void check_secrets(struct checkup *c)
@@ -605,6 +613,36 @@ static void check_requirements(struct checkup *c)
 		check_ok(&c->report, "everything the compose file refers to is on this device");
 }
 
+static void on_policy_found(void *ctx, const char *message, const char *fix)
+{
+	struct checkup *c = ctx;
+
+	check_warning(&c->report, message, fix);
+}
+
+static bool has_policy_for_health(const struct connector_policy *p)
+{
+	return p->restart_unhealthy || p->probation_s > 0;
+}
+
+static void check_policies(struct checkup *c)
+{
+	size_t before = c->report.warnings;
+
+	if (!has_policy_for_health(&context_definition(c->cx)->policy)) {
+		check_skip(&c->report, "not needed: no policy depends on health checks");
+		return;
+	}
+	if (c->cx->services.n == 0) {
+		check_skip(&c->report,
+			"not checked: docker-compose has not resolved the compose file");
+		return;
+	}
+	policy_check_services(c->cx, on_policy_found, c);
+	if (c->report.warnings == before)
+		check_ok(&c->report, "the policies fit the compose file");
+}
+
 struct logins {
 	size_t good, images;
 	bool *used; ///< By secret: an image is of its registry.
@@ -773,6 +811,7 @@ static const struct check {
 	{"compose file", NEED_DEFINITION, check_object},
 	{"compose syntax", NEED_FILE, check_compose_file},
 	{"compose requirements", NEED_FILE | NEED_ENGINE, check_requirements},
+	{"policies", NEED_DEFINITION | NEED_FILE | NEED_ENGINE, check_policies},
 	{"secrets", NEED_DEFINITION | NEED_USER, check_secrets},
 	{"registries", NEED_DEFINITION | NEED_USER | NEED_ENGINE, check_registries},
 	{"clock", 0, check_clock},

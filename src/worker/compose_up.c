@@ -10,6 +10,7 @@
 #include "sys/process.h"
 #include "worker/candidate.h"
 #include "worker/hints.h"
+#include "worker/image_report.h"
 #include "worker/images.h"
 #include "worker/local_copy.h"
 #include "worker/login.h"
@@ -146,13 +147,46 @@ static lm_rc client_directory_create(
 	return LM_OK;
 }
 
-/// Whether `up` may still pull: for builds, or because it always pulls.
+/// Whether `up` may bring this image itself: by a build, or because it always pulls.
+static bool may_bring(const struct context *cx, const struct compose_image *image)
+{
+	return image->builder || images_is_pulled_by_up(cx, image);
+}
+
 static bool may_pull(const struct context *cx)
 {
 	for (size_t i = 0; i < cx->images.n; i++)
-		if (cx->images.items[i].builder || images_is_pulled_by_up(cx, &cx->images.items[i]))
+		if (may_bring(cx, &cx->images.items[i]))
 			return true;
 	return false;
+}
+
+/// The application runs, whatever the engine answers now.
+static void report_brought(const struct context *cx)
+{
+	for (size_t i = 0; i < cx->images.n; i++) {
+		const struct compose_image *image = &cx->images.items[i];
+		struct lm_err err = {LM_OK};
+
+		if (may_bring(cx, image) && image_report_send(cx, image->name, &err))
+			lm_warn("find out which image was built: %s, ignoring", err.msg);
+	}
+}
+
+/// A start of what was deployed before builds nothing again that is there.
+static lm_rc find_no_build(const struct context *cx, bool *ret, struct lm_err *err)
+{
+	bool all = cx->is_own;
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < cx->images.n && all && !rc; i++) {
+		lm_auto(engine_image_finish) struct engine_image found = {0};
+
+		if (cx->images.items[i].builder)
+			rc = images_find(cx, &cx->images.items[i], &found, &all, err);
+	}
+	*ret = all;
+	return rc;
 }
 
 lm_rc compose_up_application(struct context *cx, struct lm_err *err)
@@ -161,16 +195,21 @@ lm_rc compose_up_application(struct context *cx, struct lm_err *err)
 	const struct project_directory dir = context_destination(cx);
 	lm_auto_free char *file = lm_path_join(dir.path, LOCAL_COPY_NAME);
 	struct wait_limit limit = wait_limit_within(&cx->limit, UP_MS);
+	struct compose_up_options options = {0};
 	lm_rc rc = up_conflicts_replace_networks(cx, err);
 
+	if (!rc)
+		rc = find_no_build(cx, &options.no_build, err);
 	if (!rc)
 		rc = client_directory_create(cx, may_pull(cx), &client, err);
 	if (rc)
 		return rc;
 	struct compose_project job = context_compose_job(cx, &dir, client.env, file, NULL);
-	rc = compose_up(&job, false, &limit, err);
-	if (!rc)
+	rc = compose_up(&job, &options, &limit, err);
+	if (!rc) {
+		report_brought(cx);
 		return LM_OK;
+	}
 	const struct lm_err own = *err;
 	rc = up_conflicts_explain(cx, rc, err);
 	bool is_conflict = strcmp(own.msg, err->msg) != 0;

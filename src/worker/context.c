@@ -62,6 +62,8 @@ void context_finish(struct context *cx)
 	compose_images_finish(&cx->images); // which borrow from what follows
 	compose_services_finish(&cx->services);
 	free(cx->default_platform);
+	engine_image_list_finish(&cx->images_before);
+	free(cx->space_directory);
 	aws_session_finish(&cx->session);
 	*cx = (struct context){.compose_fd = -1, .destination_fd = -1};
 }
@@ -91,6 +93,9 @@ struct deploy_options context_deploy_options(const struct context *cx)
 		.stop_containers = d->stop_containers_on_new_deployment,
 		.offline_mode = d->offline_mode,
 		.wait_healthy = d->policy.wait_healthy,
+		.snapshot = cx->task->snapshots,
+		.adopts = cx->task->is_first && d->policy.adopt_containers &&
+			  !cx->task->snapshots && !cx->task->restores_data,
 	};
 }
 

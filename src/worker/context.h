@@ -10,6 +10,7 @@
 #include "docker/compose.h"
 #include "docker/compose_file.h"
 #include "docker/engine.h"
+#include "docker/engine_images.h"
 #include "worker/aws_session.h"
 #include "worker/ecr_tokens.h"
 #include "worker/local_copy.h"
@@ -37,8 +38,9 @@ struct context {
 	int destination_fd;       ///< -1: not open.
 	struct previous previous; ///< Of a deployment.
 
-	struct lm_buf text;  ///< The compose file of this deployment.
-	bool fell_back;      ///< It is not what was fetched, if anything was.
+	struct lm_buf text; ///< The compose file of this deployment.
+	bool fell_back;     ///< It is not what was fetched, if anything was.
+	bool is_own; ///< It is the generation's own, which takes the place of the fetched one.
 	char *store_version; ///< The store's name for its version; NULL: none is known.
 	struct lm_buf own;   ///< The generation's own compose file, at a start.
 	struct aws_session session;
@@ -50,6 +52,11 @@ struct context {
 	struct compose_services services;
 	char *default_platform;       ///< DOCKER_DEFAULT_PLATFORM; NULL: not set.
 	struct compose_images images; ///< Of the active services.
+	char *space_directory;        ///< It was refused for lack of space there; NULL: it was not.
+	uint64_t space_bytes;         ///< So many have to be free there.
+	struct engine_image_list
+		images_before; ///< Those that the engine had before the stage `pull`.
+	struct repair *repair; ///< Of damaged images; NULL until `admit`, if there are any.
 };
 
 static inline const struct connector_definition *context_definition(const struct context *cx)

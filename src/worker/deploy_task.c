@@ -13,6 +13,7 @@
 #include "worker/local_copy.h"
 #include "worker/preflight.h"
 #include "worker/pull.h"
+#include "worker/repair.h"
 #include "worker/requirements.h"
 #include "worker/resolve.h"
 #include "worker/up_conflicts.h"
@@ -60,6 +61,11 @@ static lm_rc do_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
 	return fetch_take_own(ctx, ret_changed, err);
 }
 
+static lm_rc do_own_suffices(void *ctx, bool *ret, struct lm_err *err)
+{
+	return fetch_own_suffices(ctx, ret, err);
+}
+
 static lm_rc do_resolve(void *ctx, struct lm_err *err)
 {
 	lm_rc rc = resolve_compose_file(ctx, err);
@@ -76,18 +82,34 @@ static lm_rc do_authenticate(void *ctx, struct lm_err *err)
 
 static lm_rc do_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	return hints_explain(ctx, HINTS_IMAGES, disk_check_deployment(ctx, mode, err), err);
+	lm_rc rc = repair_is_wanted(ctx) ? repair_admit(ctx, err) : LM_OK;
+
+	return hints_explain(
+		ctx, HINTS_IMAGES, rc ? rc : disk_check_deployment(ctx, mode, err), err);
 }
 
 static lm_rc do_pull(void *ctx, enum deploy_pull mode, struct lm_err *err)
 {
-	return hints_explain(ctx, HINTS_IMAGES, pull_images(ctx, mode, err), err);
+	lm_rc rc = repair_is_wanted(ctx) ? repair_pull(ctx, err) : pull_images(ctx, mode, err);
+
+	return hints_explain(ctx, HINTS_IMAGES, rc, err);
+}
+
+/// The containers stay, so that whatever fails from now on can start them again.
+static lm_rc do_stop(void *ctx, struct lm_err *err)
+{
+	const struct context *cx = ctx;
+
+	return engine_stop_project(&cx->engine, COMPOSE_PROJECT, &cx->limit, err);
 }
 
 static lm_rc do_down(void *ctx, struct lm_err *err)
 {
 	struct context *cx = ctx;
 	bool exists = false;
+
+	if (repair_is_wanted(cx))
+		return repair_remove(cx, err);
 	lm_rc rc = compose_down_is_needed(cx, &exists, err);
 
 	if (rc || !exists) // nothing to stop
@@ -164,10 +186,12 @@ static const struct deploy_ops ops = {
 	.fetch = do_fetch,
 	.fetch_local = do_fetch_local,
 	.take_own = do_take_own,
+	.own_suffices = do_own_suffices,
 	.resolve = do_resolve,
 	.authenticate = do_authenticate,
 	.admit = do_admit,
 	.pull = do_pull,
+	.stop = do_stop,
 	.down = do_down,
 	.place = do_place,
 	.up = do_up,
@@ -185,18 +209,26 @@ void deploy_task_run(struct context *cx, struct deploy_outcome *ret)
 	struct deploy_options options = context_deploy_options(cx);
 
 	options.has_own = cx->task->fallback.is_start;
+	options.repairs = repair_is_wanted(cx);
 	if (cx->task->fallback.restores) {
 		options.version = SINCE_OFFLINE;
 		options.offline_mode = true;
+		options.restores = true;
 		options.stop_containers &= !cx->task->fallback.keeps;
 	}
+	// Nothing may run when volumes are put back before `up`, and none of the containers that
+	// `snapshot` has stopped may be started again by the engine before that.
+	options.snapshot |= cx->task->restores_data;
+	options.stop_containers |= options.snapshot;
 	deploy_run(&options, &ops, cx, ret);
+	repair_destroy(lm_take(cx->repair));
 	if (ret->rc != LM_OK)
 		return;
 	clean_up(cx);
 	uint64_t ms = ret->ended_ms - ret->started_ms;
-	lm_info("deployed '%s' from bucket '%s' in %llu.%03u s: %zu services, %zu images%s%s",
-		d->key, d->bucket, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000),
-		cx->services.n, cx->images.n, ret->offline ? ", offline" : "",
+	lm_auto_free char *file = definition_file_text(d);
+	lm_info("deployed %s in %llu.%03u s: %zu services, %zu images%s%s", file,
+		(unsigned long long)(ms / 1000), (unsigned)(ms % 1000), cx->services.n,
+		cx->images.n, ret->offline ? ", offline" : "",
 		ret->forced ? ", after removing leftovers of an earlier deployment" : "");
 }

@@ -10,6 +10,7 @@
 #include "devices/certificate_store.h"
 #include "devices/device_bundle.h"
 #include "worker/service_files.h"
+#include "worker/service_revocation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,8 +149,8 @@ static lm_rc report_services(
 		json_array_append_new(warnings, json_from_text(result->warnings[i]));
 	return protocol_send(t->protocol,
 		json_pack("{s:{s:s, s:s, s:I, s:I, s:o, s:o}}", "devices", "broker",
-			service_step_name(result->broker), "discovery",
-			service_step_name(result->discovery), "devices",
+			service_step_name(result->steps.broker), "discovery",
+			service_step_name(result->steps.discovery), "devices",
 			(json_int_t)(group ? group->devices_n : 0), "subscriptions",
 			(json_int_t)(group ? group->subscriptions_n : 0), "server_expires_ms",
 			json_from_ms(result->server_expires_s), "warnings", warnings),
@@ -298,7 +299,9 @@ static lm_rc remove_device(struct devices_task *t, struct lm_err *err)
 		store, name, in_group != NULL, in_group ? in_group->certificate_sha256 : NULL, err);
 	t->is_askers = rc != LM_OK;
 	if (!rc) // not left to an `apply`, which may fail, or come only with the application
-		rc = service_files_revoke(store, name, err);
+		rc = service_revocation_write(store, name, err);
+	if (!rc)
+		rc = certificate_store_discard(store, name, err);
 	return rc ? rc
 		  : protocol_send(t->protocol, json_pack("{s:{s:s}}", "device", "name", name), err);
 }
@@ -311,11 +314,13 @@ static json_t *certificate_line(const char *sha256, const char *origin, int64_t 
 		json_from_ms(expires_s));
 }
 
-/// `device` or `in_group` may be NULL.
+/// `device` or `in_group` may be NULL, not both.
 static lm_rc report_device(const struct devices_task *t, const struct registry_device *device,
 	const struct group_device *in_group, struct lm_err *err)
 {
 	json_t *certificates = json_array();
+	// cppcheck-suppress nullPointer ; not both
+	const char *name = device ? device->name : in_group->thing_name;
 	const char *named = in_group ? in_group->certificate_sha256 : NULL;
 	const char *all[REGISTRY_CERTIFICATES_MAX + 1];
 	size_t n = device_registry_list(device, named, all);
@@ -330,8 +335,7 @@ static lm_rc report_device(const struct devices_task *t, const struct registry_d
 	if (n > 0 && all[n - 1] == named)
 		json_array_append_new(certificates, certificate_line(named, "group file", 0));
 	return protocol_send(t->protocol,
-		json_pack("{s:{s:s, s:b, s:b, s:o}}", "device", "name",
-			device ? device->name : in_group->thing_name, "in_group",
+		json_pack("{s:{s:s, s:b, s:b, s:o}}", "device", "name", name, "in_group",
 			(int)(in_group != NULL), "removed", (int)(device && device->removed),
 			"certificates", certificates),
 		err);

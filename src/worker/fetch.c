@@ -3,12 +3,14 @@
 
 #include "aws/local_store.h"
 #include "aws/s3.h"
-#include "aws/sigv4.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "worker/compose_address.h"
 #include "worker/local_copy.h"
+#include "worker/pins.h"
 #include "worker/secrets.h"
 
 #include <errno.h>
@@ -22,7 +24,7 @@ struct fetch {
 	const char *region;
 	bool object_from_s3;
 	struct s3_result s3;
-	/// Of the compose file out of a directory.
+	/// Of the compose file that is not in S3.
 	lm_rc object_rc;
 	struct lm_err object_err;
 	struct stored_object object;
@@ -52,12 +54,27 @@ static void fetch_on_object(void *ctx, const struct s3_result *result)
 		begin_tokens(ctx, lm_buf_str(&result->object.text));
 }
 
-static void get_object_from_directory(struct fetch *f)
+/// It stands in the definition itself.
+static lm_rc copy_source_text(const struct compose_source *source, struct stored_object *ret)
+{
+	ret->text = LM_BUF(LIMIT_COMPOSE_FILE);
+	(void)lm_buf_puts(&ret->text, source->text);
+	return LM_OK;
+}
+
+static void get_object_elsewhere(struct fetch *f)
 {
 	const struct connector_definition *d = context_definition(f->cx);
 
-	f->object_rc = local_store_get_object(f->cx->task->host.object_store_directory, d->bucket,
-		d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object, &f->object_err);
+	if (d->source.text)
+		f->object_rc = copy_source_text(&d->source, &f->object);
+	else if (d->source.url)
+		f->object_rc = compose_address_get(
+			d->source.url, &f->cx->limit, &f->object, &f->object_err);
+	else
+		f->object_rc = local_store_get_object(f->cx->task->host.object_store_directory,
+			d->bucket, d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object,
+			&f->object_err);
 	if (f->object_rc == LM_OK)
 		begin_tokens(f->cx, lm_buf_str(&f->object.text));
 }
@@ -89,11 +106,11 @@ static lm_rc take_object(struct fetch *f, struct stored_object *ret, struct lm_e
 static lm_rc check_sha256(const struct context *cx, struct lm_str text, struct lm_err *err)
 {
 	const char *wanted = context_definition(cx)->policy.compose_file_sha256;
-	char found[SIGV4_SHA256_HEX_SIZE];
+	char found[LM_SHA256_HEX + 1];
 
 	if (!wanted)
 		return LM_OK;
-	sigv4_sha256_hex(text, found);
+	lm_sha256_hex(text, found);
 	if (strcasecmp(found, wanted) == 0)
 		return LM_OK;
 	return lm_fail(err, LM_E_INVALID, 0,
@@ -126,7 +143,7 @@ static void report_copy(const struct context *cx, const char *sha256, const char
 static lm_rc fetch_take_text(struct context *cx, struct lm_buf *text, const char *version,
 	bool is_known, struct lm_err *err)
 {
-	char sha256[SIGV4_SHA256_HEX_SIZE];
+	char sha256[LM_SHA256_HEX + 1];
 	lm_rc rc = check_sha256(cx, lm_buf_str(text), err);
 
 	if (!rc)
@@ -138,7 +155,7 @@ static lm_rc fetch_take_text(struct context *cx, struct lm_buf *text, const char
 	*text = (struct lm_buf){0};
 	free(cx->store_version);
 	cx->store_version = version ? lm_xstrdup(version) : NULL;
-	sigv4_sha256_hex(lm_buf_str(&cx->text), sha256);
+	lm_sha256_hex(lm_buf_str(&cx->text), sha256);
 	if (is_known)
 		report_copy(cx, sha256, version);
 	return LM_OK;
@@ -171,7 +188,7 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	if (f->object_from_s3)
 		s3_start_get_object(session->https, &request, session->credentials, &f->s3);
 	else
-		get_object_from_directory(f);
+		get_object_elsewhere(f);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
 	// Even if the secrets failed: `request` is borrowed until its result is there.
 	(void)!aws_session_run(session, NULL); // the results have its failures
@@ -197,7 +214,7 @@ static void keep_text(struct context *cx, struct stored_object *object)
 /// Before the fetched file overwrites it.
 static lm_rc read_own(struct context *cx, struct lm_err *err)
 {
-	if (!cx->task->fallback.is_start)
+	if (!cx->task->fallback.is_start || cx->own.len > 0)
 		return LM_OK;
 	return lm_fd_read_all(cx->compose_fd, "the generation's compose file", &cx->own, err);
 }
@@ -208,7 +225,7 @@ lm_rc fetch_all(struct context *cx, struct lm_err *err)
 	const struct host_settings *host = &cx->task->host;
 	lm_auto(fetch_finish) struct fetch f = {.cx = cx,
 		.region = host->region ? host->region : d->region,
-		.object_from_s3 = !host->object_store_directory};
+		.object_from_s3 = d->bucket && !host->object_store_directory};
 	lm_auto_stored_object struct stored_object object = {0};
 	lm_auto_registry_list struct registry_list secrets = {0};
 	bool online = f.object_from_s3 || (d->secret_arns_n > 0 && !host->secret_store_directory);
@@ -227,8 +244,8 @@ lm_rc fetch_all(struct context *cx, struct lm_err *err)
 		return rc;
 	cx->secrets = secrets;
 	secrets = (struct registry_list){0};
-	lm_info("fetched '%s' from bucket '%s' (%zu bytes) and %zu secrets", d->key, d->bucket,
-		cx->text.len, cx->secrets.n);
+	lm_auto_free char *file = definition_file_text(d);
+	lm_info("fetched %s (%zu bytes) and %zu secrets", file, cx->text.len, cx->secrets.n);
 	return LM_OK;
 }
 
@@ -246,12 +263,13 @@ static const struct task_copy *find_copy(const struct context *cx, const char *s
 static lm_rc fail_unknown_copy(const struct context *cx, struct lm_err *err)
 {
 	const struct connector_definition *d = context_definition(cx);
+	lm_auto_free char *file = definition_file_text(d);
 
 	return lm_fail(err, LM_E_CONFLICT, 0,
-		"the local copy '%s/%s' is not known to be '%s' of bucket '%s'%s%s: another "
-		"deployment put it there, or it was changed since",
-		d->destination, LOCAL_COPY_NAME, d->key, d->bucket,
-		d->object_version ? " in version " : "",
+		"the local copy '%s/%s' is not known to be %s%s%s: another deployment put it "
+		"there, "
+		"or it was changed since",
+		d->destination, LOCAL_COPY_NAME, file, d->object_version ? " in version " : "",
 		d->object_version ? d->object_version : "");
 }
 
@@ -260,12 +278,12 @@ static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 {
 	const char *directory = context_definition(cx)->destination;
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
-	char sha256[SIGV4_SHA256_HEX_SIZE];
+	char sha256[LM_SHA256_HEX + 1];
 	lm_rc rc = local_copy_read(cx->destination_fd, directory, &text, err);
 
 	if (rc)
 		return rc;
-	sigv4_sha256_hex(lm_buf_str(&text), sha256);
+	lm_sha256_hex(lm_buf_str(&text), sha256);
 	const struct task_copy *copy = find_copy(cx, sha256);
 	if (!copy && cx->task->fallback.placed)
 		return fail_unknown_copy(cx, err);
@@ -279,6 +297,14 @@ static lm_rc take_local_copy(struct context *cx, struct lm_err *err)
 	return LM_OK;
 }
 
+lm_rc fetch_own_suffices(struct context *cx, bool *ret, struct lm_err *err)
+{
+	lm_rc rc = read_own(cx, err);
+
+	*ret = false;
+	return rc || cx->own.len == 0 ? rc : pins_are_here(cx, ret, err);
+}
+
 lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_COMPOSE_FILE);
@@ -289,8 +315,12 @@ lm_rc fetch_take_own(struct context *cx, bool *ret_changed, struct lm_err *err)
 	if (rc)
 		return rc;
 	cx->fell_back = true;
+	cx->is_own = true;
 	*ret_changed = changed;
-	lm_warn("offline: using the previously deployed compose file");
+	if (cx->task->fallback.restores)
+		lm_info("using the previously deployed compose file and images");
+	else
+		lm_warn("offline: using the previously deployed compose file");
 	return LM_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "docker/pull.h"
 #include "worker/hints.h"
 #include "worker/login.h"
+#include "worker/pins.h"
 
 #include <string.h>
 
@@ -98,8 +99,14 @@ enum image_action image_action_decide(const struct image_case *c)
 lm_rc images_find(const struct context *cx, const struct compose_image *image,
 	struct engine_image *ret, bool *ret_here, struct lm_err *err)
 {
-	lm_rc rc = engine_inspect_image(&cx->engine, image->name, &cx->limit, ret, err);
+	const char *pinned = pins_find(cx, image->name);
+	lm_rc rc = LM_E_NOT_FOUND;
 
+	if (pinned)
+		rc = engine_inspect_image_id(
+			&cx->engine, pinned, image->name, &cx->limit, ret, err);
+	if (rc == LM_E_NOT_FOUND)
+		rc = engine_inspect_image(&cx->engine, image->name, &cx->limit, ret, err);
 	if (rc && rc != LM_E_NOT_FOUND)
 		return rc;
 	*ret_here = rc == LM_OK &&
@@ -109,13 +116,17 @@ lm_rc images_find(const struct context *cx, const struct compose_image *image,
 }
 
 /// `found`: the image of that name, for another platform.
-static void add_missing_image(
-	const struct compose_image *image, const struct engine_image *found, struct lm_buf *missing)
+static void add_missing_image(const struct context *cx, const struct compose_image *image,
+	const struct engine_image *found, struct lm_buf *missing)
 {
+	const char *pinned = pins_find(cx, image->name);
+
 	(void)lm_buf_printf(missing, "%simage %s is not available locally",
 		missing->len > 0 ? "; " : "", image->name);
 	if (image->platform)
 		(void)lm_buf_printf(missing, " for %s", image->platform);
+	if (pinned)
+		(void)lm_buf_printf(missing, " (%.19s was deployed)", pinned);
 	if (found->id)
 		(void)lm_buf_printf(missing, " (the one of that name is for %s)", found->platform);
 }
@@ -170,7 +181,7 @@ lm_rc images_list_missing(const struct context *cx, images_missing_if *is_missin
 		if (rc)
 			return rc;
 		if (is_missing(cx, image, &found, here, mode))
-			add_missing_image(image, &found, out);
+			add_missing_image(cx, image, &found, out);
 	}
 	return LM_OK;
 }

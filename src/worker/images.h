@@ -32,8 +32,8 @@ bool image_action_may_pull(const struct compose_image *image);
 /// "keep", "pull", "build", "missing": as in docs/formats.md.
 const char *image_action_name(enum image_action action);
 
-/// What the engine has under an image's name (`ret->id` NULL: nothing), and whether that is for the
-/// requested platform.
+/// The pinned image (worker/pins.h), else what the engine has under an image's name (`ret->id`
+/// NULL: nothing), and whether that is for the requested platform.
 lm_rc images_find(const struct context *cx, const struct compose_image *image,
 	struct engine_image *ret, bool *ret_here, struct lm_err *err);
 /// What image_action_decide takes; `here` as from images_find.

@@ -2,8 +2,8 @@
 #include "worker/manifests.h"
 
 #include "aws/shared_config.h"
-#include "aws/sigv4.h"
 #include "base/cleanup.h"
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "docker/image_ref.h"
@@ -38,6 +38,8 @@ struct inquiry {
 	struct image_ref ref;
 	struct registry_route route;
 	enum step step;
+	bool is_head; ///< The request under way asks only for the digest,
+	bool headed;  ///< which did not suffice, or is not to be asked.
 	bool at_token_server;
 	bool challenged;                ///< It has required credentials once.
 	struct lm_secret authorization; ///< For the registry; empty: none.
@@ -132,7 +134,7 @@ static void start_request(struct inquiry *q, const struct https_request *asked)
 	const struct manifests_options *options = q->all->options;
 	struct https_request request = *asked;
 
-	request.method = "GET";
+	request.method = q->is_head ? "HEAD" : "GET";
 	request.direct = registry_route_is_local(https_origin_host(request.origin));
 	request.ca = lm_str_eq(request.origin, lm_str(q->route.origin)) ? q->route.ca : NULL;
 	request.beside_system = true;
@@ -155,6 +157,7 @@ static lm_rc inquiry_ask(struct inquiry *q, struct lm_err *err)
 						   : q->answer->manifest.config;
 
 	(void)lm_buf_printf(&path, "/v2/%s/%s/%s", q->ref.repository, kind, name);
+	q->is_head = q->step == STEP_NAMED && q->question->known && !q->headed;
 	if (path.overflow)
 		return lm_fail(err, LM_E_INVALID, 0, "an image name is too long");
 	q->at_token_server = false;
@@ -212,6 +215,7 @@ static lm_rc ask_for_token(struct inquiry *q, const struct challenge *c, struct 
 	const struct http_pair more[] = {
 		{LM_STR("scope"), lm_str(scope)}, {LM_STR("service"), lm_str(c->service)}};
 	q->at_token_server = true;
+	q->is_head = false;
 	ask_at(q, &a, more, *c->service ? 2 : 1,
 		(struct https_request){.body_max = LIMIT_REGISTRY_TOKEN, .prepare = prepare_token});
 	return LM_OK;
@@ -294,9 +298,9 @@ static lm_rc follow_redirect(
 
 static char *digest_of(struct lm_str body)
 {
-	char hex[SIGV4_SHA256_HEX_SIZE];
+	char hex[LM_SHA256_HEX + 1];
 
-	sigv4_sha256_hex(body, hex);
+	lm_sha256_hex(body, hex);
 	return lm_xasprintf("sha256:%s", hex);
 }
 
@@ -340,6 +344,20 @@ static lm_rc take_status(const struct inquiry *q, int status, struct lm_err *err
 	}
 }
 
+/// Anything but the digest that is known is asked for in full.
+static lm_rc take_known_digest(
+	struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
+{
+	struct lm_str digest = https_header(answer, "docker-content-digest");
+
+	q->headed = true;
+	if (answer->status != 200 || !lm_str_eq(digest, lm_str(q->question->known)))
+		return inquiry_ask(q, err);
+	q->answer->digest = lm_xmemdup0(digest.p, digest.n);
+	q->over = true;
+	return LM_OK;
+}
+
 /// Takes an answer to it. After LM_OK it is over, or the next request has been started.
 static lm_rc inquiry_take(struct inquiry *q, const struct https_answer *answer, struct lm_err *err)
 {
@@ -350,6 +368,8 @@ static lm_rc inquiry_take(struct inquiry *q, const struct https_answer *answer, 
 		return manifests_take_token(q, answer, err);
 	if (status == 401)
 		return answer_challenge(q, answer, err);
+	if (q->is_head)
+		return take_known_digest(q, answer, err);
 	if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
 		return follow_redirect(q, answer, err);
 	if (status != 200)

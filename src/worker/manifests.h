@@ -18,6 +18,9 @@ struct manifest_question {
 	const char *image;                              ///< A reference as in a compose file.
 	const char *platform;                           ///< "linux/amd64"
 	const struct registry_credentials *credentials; ///< NULL: there are none.
+	/// The digest of the image that is here: if the registry has the same, the answer is that
+	/// alone. Registries that count pulls do not count such a question. NULL: none is.
+	const char *known;
 };
 
 struct manifest_answer {

@@ -10,13 +10,16 @@
 #include "worker/candidate.h"
 #include "worker/disk_check.h"
 #include "worker/fetch.h"
+#include "worker/image_needs.h"
 #include "worker/local_copy.h"
 #include "worker/login.h"
 #include "worker/plan.h"
 #include "worker/preflight.h"
-#include "worker/pull.h"
+#include "worker/released_images.h"
 #include "worker/requirements.h"
 #include "worker/resolve.h"
+
+#include <errno.h>
 
 enum {
 	CONFIG_MS = 300 * 1000, ///< Python starts slowly from a cold card.
@@ -34,14 +37,12 @@ struct plan_task {
 	struct engine_containers containers;
 	struct compose_ties ties;
 	struct compose_hashes hashes, old_hashes;
-	struct plan_images images;
+	struct image_needs needs;
 	struct plan_services services;
 	struct problems problems;
 
-	char *disk; ///< The engine's image directory.
-	bool free_known;
-	uint64_t free_bytes;
-	char *disk_reason; ///< Why that is not known; NULL: it is.
+	struct disk_space disk;
+	struct released_images released;
 };
 
 static bool is_offline(const struct plan_task *p)
@@ -116,47 +117,63 @@ static json_t *stages_to_json(const struct plan_task *p)
 	return list;
 }
 
-struct sums {
-	uint64_t bytes, bytes_disk;
-	size_t unknown;
-};
-
-static void add_bytes_capped(uint64_t *sum, uint64_t n)
+static json_t *released_to_json(const struct released_image *r)
 {
-	if (__builtin_add_overflow(*sum, n, sum))
-		*sum = UINT64_MAX;
+	return json_pack("{s:s, s:o, s:o}", "id", r->id, "image",
+		json_from_text(*r->name ? r->name : NULL), "bytes", plan_task_bytes(r->bytes));
 }
 
-static struct sums sum_up_images(const struct plan_images *images)
+/// What the deployment would remove: as many as seem to suffice. `*free_bytes` is then what would
+/// be free at most, as images may share layers.
+static json_t *removals_to_json(
+	const struct plan_task *p, const struct disk_need *need, uint64_t *free_bytes)
 {
-	struct sums sums = {0};
+	json_t *list = json_array();
 
-	for (size_t i = 0; i < images->n; i++) {
-		const struct plan_image *image = &images->items[i];
-
-		add_bytes_capped(&sums.bytes, image->bytes);
-		add_bytes_capped(&sums.bytes_disk, image->bytes_disk);
-		sums.unknown += !image->known;
+	for (size_t i = 0; i < p->released.n; i++) {
+		if (disk_need_judge(need, *free_bytes) == DISK_FITS)
+			break;
+		json_array_append_new(list, released_to_json(&p->released.items[i]));
+		if (__builtin_add_overflow(*free_bytes, p->released.items[i].bytes, free_bytes))
+			*free_bytes = UINT64_MAX;
 	}
-	return sums;
+	return list;
 }
 
-static json_t *disk_to_json(const struct plan_task *p, const struct sums *sums)
+/// Null: that will show, as more may be needed than is known, or less be freed.
+static json_t *enough_to_json(
+	const struct plan_task *p, const struct disk_need *need, uint64_t free_at_most)
 {
-	uint64_t reserve = (uint64_t)context_definition(p->cx)->policy.min_free_disk_mb << 20;
-	uint64_t wanted = sums->bytes_disk;
-	json_t *disk = json_object();
+	if (!p->disk.seen)
+		return json_null();
+	if (disk_need_judge(need, free_at_most) == DISK_SHORT)
+		return json_false();
+	bool is_certain =
+		p->needs.unknown == 0 && disk_need_judge(need, p->disk.free_bytes) == DISK_FITS;
+	return is_certain ? json_true() : json_null();
+}
 
-	add_bytes_capped(&wanted, reserve);
-	bool enough = p->free_known && p->free_bytes >= wanted;
-	// More may be needed than is known.
-	bool is_certain = p->free_known && (!enough || sums->unknown == 0);
-	json_object_set_new(disk, "directory", json_from_text(p->disk));
-	json_object_set_new(disk, "needed_bytes", plan_task_bytes(sums->bytes_disk));
-	json_object_set_new(disk, "reserve_bytes", plan_task_bytes(reserve));
-	json_object_set_new(disk, "free_bytes", bytes_or_null(p->free_known, p->free_bytes));
-	json_object_set_new(disk, "enough", is_certain ? json_boolean(enough) : json_null());
-	json_object_set_new(disk, "reason", json_from_text(p->disk_reason));
+static char *disk_reason(const struct disk_space *disk)
+{
+	errno = disk->sys;
+	return disk->seen ? NULL : lm_xasprintf("cannot access '%s': %m", disk->directory);
+}
+
+static json_t *disk_to_json(const struct plan_task *p)
+{
+	const struct disk_need need = disk_need_of(p->cx, &p->needs);
+	lm_auto_free char *reason = disk_reason(&p->disk);
+	uint64_t free_at_most = p->disk.free_bytes;
+	json_t *disk = json_object();
+	json_t *removed = p->disk.seen ? removals_to_json(p, &need, &free_at_most) : json_array();
+
+	json_object_set_new(disk, "directory", json_from_text(p->disk.directory));
+	json_object_set_new(disk, "needed_bytes", plan_task_bytes(need.most));
+	json_object_set_new(disk, "reserve_bytes", plan_task_bytes(need.reserve));
+	json_object_set_new(disk, "free_bytes", bytes_or_null(p->disk.seen, p->disk.free_bytes));
+	json_object_set_new(disk, "removed", removed);
+	json_object_set_new(disk, "enough", enough_to_json(p, &need, free_at_most));
+	json_object_set_new(disk, "reason", json_from_text(reason));
 	return disk;
 }
 
@@ -193,7 +210,6 @@ static json_t *client_devices_to_json(const struct plan_task *p)
 static json_t *summary_to_json(const struct plan_task *p)
 {
 	const struct connector_definition *d = context_definition(p->cx);
-	const struct sums sums = sum_up_images(&p->images);
 	json_t *plan = json_object();
 
 	json_object_set_new(plan, "connector_version", json_integer(d->version));
@@ -205,9 +221,9 @@ static json_t *summary_to_json(const struct plan_task *p)
 	json_object_set_new(plan, "offline", json_boolean(is_offline(p)));
 	json_object_set_new(plan, "stages", stages_to_json(p));
 	json_object_set_new(plan, "takes_down", json_boolean(p->takes_down));
-	json_object_set_new(plan, "pull_bytes", plan_task_bytes(sums.bytes));
-	json_object_set_new(plan, "pull_unknown", json_integer((json_int_t)sums.unknown));
-	json_object_set_new(plan, "disk", disk_to_json(p, &sums));
+	json_object_set_new(plan, "pull_bytes", plan_task_bytes(p->needs.bytes));
+	json_object_set_new(plan, "pull_unknown", json_integer((json_int_t)p->needs.unknown));
+	json_object_set_new(plan, "disk", disk_to_json(p));
 	json_object_set_new(plan, "devices", client_devices_to_json(p));
 	return plan;
 }
@@ -228,14 +244,13 @@ static void report_plan(const struct plan_task *p)
 {
 	for (size_t i = 0; i < p->services.n; i++)
 		send_plan(p, "service", service_to_json(&p->services.items[i]));
-	for (size_t i = 0; i < p->images.n; i++)
-		send_plan(p, "image", image_to_json(&p->images.items[i]));
+	for (size_t i = 0; i < p->needs.images.n; i++)
+		send_plan(p, "image", image_to_json(&p->needs.images.items[i]));
 	for (size_t i = 0; i < p->problems.n; i++)
 		send_plan(p, "problem", problem_to_json(&p->problems.items[i]));
 	send_plan(p, "summary", summary_to_json(p));
-	lm_info("planned '%s' from bucket '%s': %zu services, %zu images",
-		context_definition(p->cx)->key, context_definition(p->cx)->bucket, p->services.n,
-		p->images.n);
+	lm_auto_free char *file = definition_file_text(context_definition(p->cx));
+	lm_info("planned %s: %zu services, %zu images", file, p->services.n, p->needs.images.n);
 }
 
 /// Generation 1 hashes the file as it is; 2 includes env_file only if the file is resolved.
@@ -324,66 +339,6 @@ static lm_rc look_at_services(struct plan_task *p, struct lm_err *err)
 	return rc;
 }
 
-/// For images that are missing, and that no registry is asked about.
-static void set_absent(struct plan_image *image, char *reason)
-{
-	image->known = false;
-	image->replaced = true;
-	image->reason = reason;
-}
-
-static char *why_missing(const struct plan_task *p, const struct compose_image *wanted,
-	const struct engine_image *found)
-{
-	const char *platform = wanted->platform;
-
-	return lm_xasprintf("%s, and it is not available locally%s%s%s%s",
-		is_offline(p) ? "offline" : "pull_policy forbids pulling it",
-		platform ? " for " : "", platform ? platform : "", found->id ? ", only for " : "",
-		found->id ? found->platform : "");
-}
-
-/// Adds an image, with what is known of it locally, and what the deployment does with it.
-static lm_rc add_image(struct plan_task *p, const struct compose_image *wanted, struct lm_err *err)
-{
-	lm_auto(engine_image_finish) struct engine_image found = {0};
-	struct plan_image *image = &p->images.items[p->images.n];
-	struct image_case c = {
-		.image = wanted, .generation = p->cx->compose.generation, .mode = p->mode};
-	lm_rc rc = images_find(p->cx, wanted, &found, &c.here, err);
-
-	if (rc)
-		return rc;
-	p->images.n++;
-	*image = (struct plan_image){.image = lm_xstrdup(wanted->name),
-		.platform = wanted->platform ? lm_xstrdup(wanted->platform) : NULL,
-		.action = image_action_decide(&c),
-		.is_built = image_action_without_pull(&c) == IMAGE_BUILD,
-		.known = true};
-	if (image->action == IMAGE_MISSING)
-		set_absent(image, why_missing(p, wanted, &found));
-	if (image->action == IMAGE_BUILD)
-		set_absent(image, lm_xstrdup("built here: its download size is unknown"));
-	if (image->action == IMAGE_PULL)
-		image->known = false;
-	if (c.here) {
-		image->id = lm_take(found.id);
-		image->digest = lm_take(found.digest);
-	}
-	return LM_OK;
-}
-
-static lm_rc list_images(struct plan_task *p, struct lm_err *err)
-{
-	const struct compose_images *wanted = &p->cx->images;
-	lm_rc rc = LM_OK;
-
-	p->images.items = lm_xcalloc(wanted->n + 1, sizeof(*p->images.items));
-	for (size_t i = 0; i < wanted->n && !rc; i++)
-		rc = add_image(p, &wanted->items[i], err);
-	return rc;
-}
-
 /// The logins that a deployment would have. A missing one is reported when its registry requires
 /// it.
 static lm_rc find_logins(struct context *cx, struct lm_err *err)
@@ -397,56 +352,20 @@ static lm_rc find_logins(struct context *cx, struct lm_err *err)
 	return LM_OK;
 }
 
-/// Asks the registries about the images to be pulled.
-static lm_rc ask_registries(struct plan_task *p, struct lm_err *err)
-{
-	lm_auto(pull_inquiry_finish) struct pull_inquiry q = {0};
-	lm_auto(engine_layers_finish) struct engine_layers here = {0};
-	lm_auto_free struct plan_image **asked =
-		lm_xcalloc(p->images.n + 1, sizeof(struct plan_image *));
-	lm_rc rc = LM_OK;
-
-	pull_inquiry_init(&q, p->images.n);
-	for (size_t i = 0; i < p->images.n && !rc; i++) {
-		struct plan_image *image = &p->images.items[i];
-
-		if (image->action != IMAGE_PULL)
-			continue;
-		asked[q.n] = image;
-		rc = pull_inquiry_add(&q, p->cx, image->image, image->platform, err);
-	}
-	if (rc || q.n == 0)
-		return rc;
-	rc = pull_inquiry_ask(&q, p->cx, 0, REGISTRIES_MS, err);
-	if (!rc)
-		rc = engine_list_layers(&p->cx->engine, &p->cx->limit, &here, err);
-	if (!rc)
-		plan_take_answers(asked, q.answers, q.n, &here);
-	return rc;
-}
-
 /// Which images there are, which are pulled, and of what size.
 static lm_rc look_at_images(struct plan_task *p, struct lm_err *err)
 {
-	lm_rc rc = list_images(p, err);
+	const struct image_needs_options options = {.mode = p->mode, .timeout_ms = REGISTRIES_MS};
+	lm_rc rc = is_offline(p) ? LM_OK : find_logins(p->cx, err);
 
-	if (!rc && !is_offline(p))
-		rc = find_logins(p->cx, err);
-	return rc ? rc : ask_registries(p, err);
+	return rc ? rc : image_needs_find(p->cx, &options, &p->needs, err);
 }
 
 static lm_rc look_at_disk(struct plan_task *p, struct lm_err *err)
 {
-	struct statvfs fs;
-	lm_rc rc = disk_check_engine(p->cx, &p->disk, &fs, &p->free_known, err);
+	lm_rc rc = disk_space_find(p->cx, &p->disk, err);
 
-	if (rc)
-		return rc;
-	if (p->free_known)
-		p->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-	else
-		p->disk_reason = lm_xasprintf("cannot access '%s': %m", p->disk);
-	return LM_OK;
+	return rc || is_offline(p) ? rc : released_images_find(p->cx, &p->released, err);
 }
 
 static void plan_task_finish(struct plan_task *p)
@@ -455,11 +374,11 @@ static void plan_task_finish(struct plan_task *p)
 	compose_ties_finish(&p->ties);
 	compose_hashes_finish(&p->hashes);
 	compose_hashes_finish(&p->old_hashes);
-	plan_images_finish(&p->images);
+	image_needs_finish(&p->needs);
 	plan_services_finish(&p->services);
 	problems_finish(&p->problems);
-	free(p->disk);
-	free(p->disk_reason);
+	disk_space_finish(&p->disk);
+	released_images_finish(&p->released);
 }
 
 static lm_rc plan_prepare(void *ctx, struct lm_err *err)
@@ -531,7 +450,7 @@ static void make_plan(struct plan_task *p)
 		.old_hashes = &p->old_hashes,
 		.generation = p->cx->compose.generation,
 		.containers = &p->containers,
-		.images = &p->images,
+		.images = &p->needs.images,
 		.takes_down = p->takes_down};
 
 	plan_services_make(&input, &p->services);

@@ -167,6 +167,18 @@ static json_t *event_line(const struct deploy_event *event)
 	return line;
 }
 
+/// "go", or "go" and a number of bytes.
+static bool read_go(struct lm_str answer, uint64_t *ret_need)
+{
+	struct lm_str go = LM_STR("go ");
+
+	*ret_need = 0;
+	return lm_str_eq(answer, LM_STR("go")) ||
+	       (lm_str_starts(answer, go) &&
+		       lm_str_to_u64((struct lm_str){answer.p + go.n, answer.n - go.n}, INT64_MAX,
+			       ret_need));
+}
+
 lm_rc protocol_report_stage(
 	struct protocol *p, const struct deploy_event *event, struct lm_err *err)
 {
@@ -176,7 +188,7 @@ lm_rc protocol_report_stage(
 	if (rc || event->state != DEPLOY_BEGIN)
 		return rc;
 	rc = protocol_read_line(p, LIMIT_WORKER_LINE, &answer, err);
-	if (!rc && !lm_str_eq(answer, LM_STR("go")))
+	if (!rc && !read_go(answer, &p->need))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "lightermand did not answer 'go'");
 	return rc;
 }

@@ -17,6 +17,7 @@ struct protocol {
 	int stop_fd;   ///< Readable once the task is cancelled: an epoll of `in` and `signal_fd`.
 	struct lm_buf pending; ///< Of `in`, read and not yet used.
 	uint64_t alive_due_ms; ///< When the next "alive" line is due.
+	uint64_t need;         ///< Bytes on disk that something else is to take, by the last `go`.
 };
 
 /// Blocks SIGTERM and SIGINT, ignores SIGPIPE. `in` and `out` stay the caller's.

@@ -13,16 +13,16 @@
 #include "docker/registry_auth.h"
 #include "worker/compose_up.h"
 #include "worker/hints.h"
+#include "worker/image_report.h"
 #include "worker/images.h"
 #include "worker/login.h"
 #include "worker/manifests.h"
+#include "worker/pins.h"
 
 enum {
 	/// Unpacking a layer of some GB shows no progress.
 	STALL_MS = 300 * 1000,
 	NAMES_MAX = 700,
-	ASK_MS = 30 * 1000, ///< A registry that does not answer delays nothing: the pull will show.
-	ASK_ATTEMPTS = 2,
 };
 
 #define CERTIFICATES "/etc/docker/certs.d"
@@ -59,11 +59,9 @@ static void pulls_finish(struct pulls *p)
 	free(p->builders);
 }
 
-static void report_digest(const struct context *cx, const char *image, const char *digest)
+static void log_digest(const char *image, const char *digest)
 {
 	lm_info("image %s: %s", image, *digest ? digest : "present locally, no registry digest");
-	if (*digest)
-		context_send(cx, json_pack("{s:s, s:s}", "image", image, "digest", digest));
 }
 
 static void take_pull_progress(void *ctx, size_t item, const struct pull_progress *progress)
@@ -80,8 +78,12 @@ static void take_pull_progress(void *ctx, size_t item, const struct pull_progres
 static void take_done(void *ctx, size_t item, const char *digest)
 {
 	const struct pulls *p = ctx;
+	struct lm_err err = {LM_OK};
 
-	report_digest(p->cx, p->items[item].image, digest);
+	log_digest(p->items[item].image, digest);
+	// At once: should this task be killed, nobody would know that the image is ours.
+	if (image_report_send(p->cx, p->items[item].image, &err))
+		lm_debug("%s", err.msg); // it is reported again
 }
 
 /// Appends an image to those to be pulled, with the login for it.
@@ -217,7 +219,7 @@ static lm_rc choose_pulls(struct pulls *p, struct lm_err *err)
 		else if (action == IMAGE_BUILD)
 			add_builder(p, image);
 		else if (image->is_named)
-			report_digest(cx, image->name, found.digest ? found.digest : "");
+			log_digest(image->name, found.digest ? found.digest : "");
 		if (rc)
 			return rc;
 	}
@@ -286,6 +288,16 @@ static lm_rc explain_platform(const struct pulls *p, struct lm_err *err)
 		err->msg, p->images[p->failed]->name, platform);
 }
 
+/// What the application's images are now.
+static lm_rc report_images(const struct context *cx, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	for (size_t i = 0; i < cx->images.n && !rc; i++)
+		rc = image_report_send(cx, cx->images.items[i].name, err);
+	return rc;
+}
+
 lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 {
 	lm_auto(pulls_finish) struct pulls p = {.cx = cx, .mode = mode};
@@ -303,7 +315,11 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 	p.builders = lm_xcalloc(most, sizeof(*p.builders));
 	p.auths = lm_xcalloc(most, sizeof(*p.auths));
 	p.ecr_hosts = lm_xcalloc(most, sizeof(*p.ecr_hosts));
-	lm_rc rc = images_check(cx, mode, err);
+	lm_rc rc = image_report_begin(cx, err);
+	if (!rc)
+		rc = pins_set(cx, err);
+	if (!rc)
+		rc = images_check(cx, mode, err);
 	if (!rc)
 		rc = choose_pulls(&p, err);
 	if (rc)
@@ -315,7 +331,33 @@ lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err)
 		return p.failed_n > 0 ? explain_platform(&p, err) : rc;
 	if (p.builders_n > 0)
 		rc = compose_up_build(cx, p.builders, p.builders_n, err);
-	return rc ? rc : check_all_here(cx, err);
+	if (!rc)
+		rc = check_all_here(cx, err);
+	return rc ? rc : report_images(cx, err);
+}
+
+lm_rc pull_by_digest(struct context *cx, const struct compose_image *image, const char *by_digest,
+	struct lm_err *err)
+{
+	lm_auto_free char *name = lm_xstrdup(by_digest);
+	lm_auto(pulls_finish) struct pulls p = {.cx = cx, .mode = DEPLOY_PULL_ALL};
+	const struct pull_options options = {.stall_ms = STALL_MS,
+		.on_progress = take_pull_progress,
+		.renew = renew_token,
+		.ctx = &p};
+	struct compose_image pulled = *image;
+
+	pulled.name = name;
+	pulled.builder = NULL; // it may not fail
+	p.items = lm_xcalloc(1, sizeof(*p.items));
+	p.images = lm_xcalloc(1, sizeof(const struct compose_image *));
+	p.here = lm_xcalloc(1, sizeof(*p.here));
+	p.auths = lm_xcalloc(1, sizeof(*p.auths));
+	p.ecr_hosts = lm_xcalloc(1, sizeof(*p.ecr_hosts));
+	lm_rc rc = add_pull(&p, &pulled, false, err);
+	if (!rc)
+		rc = engine_pull(&cx->engine, p.items, p.n, &options, &cx->limit, err);
+	return rc == LM_E_DENIED ? explain_refusal(&p, err) : rc;
 }
 
 void pull_inquiry_init(struct pull_inquiry *q, size_t most)
@@ -337,7 +379,7 @@ void pull_inquiry_finish(struct pull_inquiry *q)
 }
 
 lm_rc pull_inquiry_add(struct pull_inquiry *q, struct context *cx, const char *image,
-	const char *platform, struct lm_err *err)
+	const char *platform, const char *known, struct lm_err *err)
 {
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
 	struct registry_credentials *login = &q->logins[q->n];
@@ -351,7 +393,8 @@ lm_rc pull_inquiry_add(struct pull_inquiry *q, struct context *cx, const char *i
 		return rc;
 	q->questions[q->n++] = (struct manifest_question){.image = image,
 		.platform = platform ? platform : cx->engine.version.platform,
-		.credentials = login->username ? login : NULL};
+		.credentials = login->username ? login : NULL,
+		.known = known};
 	return LM_OK;
 }
 
@@ -362,75 +405,4 @@ lm_rc pull_inquiry_ask(struct pull_inquiry *q, const struct context *cx, unsigne
 		.certificates = CERTIFICATES, .attempts = attempts, .timeout_ms = timeout_ms};
 
 	return manifests_ask(q->questions, q->n, &options, &cx->limit, q->answers, err);
-}
-
-/// A mirror may have what the Docker Hub does not; and what is no reference fails in the pull.
-static bool is_worth_asking(const struct compose_image *image, bool has_mirrors)
-{
-	lm_auto(image_ref_finish) struct image_ref ref = {0};
-
-	return !image->builder && image_ref_parse(lm_str(image->name), &ref, NULL) == LM_OK &&
-	       !(has_mirrors && strcmp(ref.registry, "docker.io") == 0);
-}
-
-static lm_rc add_questions(struct pull_inquiry *q, struct context *cx, enum deploy_pull mode,
-	bool has_mirrors, struct lm_err *err)
-{
-	lm_rc rc = LM_OK;
-
-	for (size_t i = 0; i < cx->images.n && !rc; i++) {
-		lm_auto(engine_image_finish) struct engine_image found = {0};
-		const struct compose_image *image = &cx->images.items[i];
-		bool here = false;
-
-		rc = images_find(cx, image, &found, &here, err);
-		const struct image_case c = images_case(cx, image, here, mode);
-		if (!rc && image_action_decide(&c) == IMAGE_PULL &&
-			is_worth_asking(image, has_mirrors))
-			rc = pull_inquiry_add(q, cx, image->name, image->platform, err);
-	}
-	return rc;
-}
-
-/// Only a definite answer of a registry counts; the engine may have other ways to get an image.
-static lm_rc sum_up_answers(const struct pull_inquiry *q, struct lm_err *err)
-{
-	size_t missing = 0, first = 0;
-
-	for (size_t i = 0; i < q->n; i++) {
-		const struct manifest_answer *a = &q->answers[i];
-
-		if (a->rc == LM_OK)
-			continue;
-		if (a->rc != LM_E_NOT_FOUND)
-			lm_info("image %s: %s; the pull will show", q->questions[i].image,
-				a->err.msg);
-		else if (missing++ == 0)
-			first = i;
-		else
-			lm_error("image %s: %s", q->questions[i].image, a->err.msg);
-	}
-	if (missing == 0)
-		return LM_OK;
-	(void)!lm_fail(err, LM_E_NOT_FOUND, 0, "image %s: %s", q->questions[first].image,
-		q->answers[first].err.msg);
-	return missing == 1
-		       ? err->rc
-		       : lm_wrap(err, "%zu images cannot be pulled (all are in the log); the first",
-				 missing);
-}
-
-lm_rc pull_check_available(struct context *cx, enum deploy_pull mode, struct lm_err *err)
-{
-	lm_auto(pull_inquiry_finish) struct pull_inquiry q = {0};
-	lm_auto(engine_facts_finish) struct engine_facts facts = {0};
-	lm_rc rc = engine_get_facts(&cx->engine, &cx->limit, &facts, err);
-
-	if (rc)
-		return rc;
-	pull_inquiry_init(&q, cx->images.n);
-	rc = add_questions(&q, cx, mode, facts.has_mirrors, err);
-	if (!rc && q.n > 0)
-		rc = pull_inquiry_ask(&q, cx, ASK_ATTEMPTS, ASK_MS, err);
-	return rc ? rc : sum_up_answers(&q, err);
 }

@@ -9,9 +9,9 @@
 #include "worker/manifests.h"
 
 lm_rc pull_images(struct context *cx, enum deploy_pull mode, struct lm_err *err);
-/// Asks the registries whether they have the images to be pulled, without pulling any.
-/// LM_E_NOT_FOUND: one does not. A registry that cannot be asked is no failure.
-lm_rc pull_check_available(struct context *cx, enum deploy_pull mode, struct lm_err *err);
+/// Pulls one image, whatever is here, by `by_digest` ("demo/web@sha256:…") with the login for it.
+lm_rc pull_by_digest(struct context *cx, const struct compose_image *image, const char *by_digest,
+	struct lm_err *err);
 
 /// Questions to registries about images, with the logins for them, and their answers.
 struct pull_inquiry {
@@ -23,9 +23,10 @@ struct pull_inquiry {
 
 /// Has room for `most` questions.
 void pull_inquiry_init(struct pull_inquiry *q, size_t most);
-/// Adds an image; `platform` NULL: the engine's. Borrows both. LM_E_CANCELLED.
+/// Adds an image; `platform` NULL: the engine's; `known` as in struct manifest_question. Borrows
+/// all. LM_E_CANCELLED.
 lm_rc pull_inquiry_add(struct pull_inquiry *q, struct context *cx, const char *image,
-	const char *platform, struct lm_err *err);
+	const char *platform, const char *known, struct lm_err *err);
 /// Asks all; `attempts` and `timeout_ms` as in struct manifests_options. LM_E_CANCELLED.
 lm_rc pull_inquiry_ask(struct pull_inquiry *q, const struct context *cx, unsigned attempts,
 	unsigned timeout_ms, struct lm_err *err);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "deploy/destination.h"
 #include "docker/compose_file.h"
 #include "worker/hints.h"
 #include "worker/local_copy.h"
@@ -190,8 +191,26 @@ static char *find_obstacle(const char *path)
 	return errno == ENOENT ? lm_take(at) : NULL;
 }
 
+/// Whether it is meant to be beside a compose file that is deployed without its own directory. The
+/// daemon would create it empty, and the application would run without its files.
+static bool is_left_behind(const struct search *s, const char *path)
+{
+	const char *destination = context_definition(s->cx)->destination;
+
+	return destination_is_ours(s->cx->task->host.state_directory, destination) &&
+	       is_below(path, destination);
+}
+
 static void report_missing_bind(struct search *s, const struct compose_path *p)
 {
+	if (is_left_behind(s, p->path)) {
+		add_problem(s, LM_E_INVALID,
+			"service '%s': bind source '%s' does not exist: give --destination, the "
+			"directory that relative paths of the compose file start from, or an "
+			"absolute path",
+			p->service, p->path);
+		return;
+	}
 	lm_auto_free char *obstacle = p->required ? NULL : find_obstacle(p->path);
 	lm_rc rc = may_come(s, p) ? LM_OK : LM_E_INVALID;
 

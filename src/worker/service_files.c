@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/service_files.h"
 
+#include "base/digest.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -12,6 +13,7 @@
 #include "devices/router_table.h"
 #include "sys/interfaces.h"
 #include "sys/process.h"
+#include "worker/service_folder.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,32 +43,8 @@
 enum {
 	PASSWORD_BYTES = 32,
 	PASSWORD_DIGITS = 2 * PASSWORD_BYTES,
-	FILES_MAX = 10, ///< In a folder.
 	CA_FILE_MAX = 1 << 20,
 };
-
-static const char *const steps[] = {[SERVICE_NONE] = "none",
-	[SERVICE_RELOAD] = "reload",
-	[SERVICE_RESTART] = "restart",
-	[SERVICE_STOP] = "stop"};
-
-const char *service_step_name(enum service_step step)
-{
-	return steps[step];
-}
-
-static enum service_step find_step(const char *name)
-{
-	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(steps); i++)
-		if (strcmp(name, steps[i]) == 0)
-			return (enum service_step)i;
-	return SERVICE_NONE;
-}
-
-static enum service_step stronger_step(enum service_step a, enum service_step b)
-{
-	return a > b ? a : b;
-}
 
 void service_files_finish(struct service_files_result *result)
 {
@@ -89,23 +67,6 @@ static void add_service_warning(struct service_files_result *result, const char 
 	va_end(ap);
 }
 
-/// A file as it should be.
-struct wanted_file {
-	const char *name;
-	struct lm_str text;
-	mode_t mode;
-	bool is_users;          ///< It belongs to the user that the services run as.
-	enum service_step step; ///< What a change of it takes.
-};
-
-struct wanted_folder {
-	int fd;
-	struct wanted_file files[FILES_MAX];
-	size_t n;
-	bool changed[FILES_MAX];
-	enum service_step step;
-};
-
 /// Everything that the files are made from.
 struct service_plan {
 	struct certificate_store *store;
@@ -120,7 +81,7 @@ struct service_plan {
 	char **names; ///< Addresses, then names of the host file; borrowed from both.
 	size_t names_n;
 	char *core_arn, *core_name;
-	struct wanted_folder broker, discovery;
+	struct service_folder broker, discovery;
 	struct lm_buf client_ca, config, table, document;
 	struct lm_secret broker_key, discovery_key, password, cloud_key;
 	char *broker_pem, *discovery_pem;
@@ -155,114 +116,11 @@ static void service_plan_finish(struct service_plan *p)
 	free(p->discovery_pem);
 }
 
-// Files on disk.
-
-static lm_rc read_file_at(int dir_fd, const char *name, struct lm_buf *out, struct lm_err *err)
-{
-	lm_auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return lm_fail(err, lm_rc_of_errno(errno), errno, "open '%s': %m", name);
-	if (!S_ISREG(st.st_mode))
-		return lm_fail(err, LM_E_INVALID, 0, "'%s' is not a regular file", name);
-	return lm_fd_read_all(fd, name, out, err);
-}
-
-static uid_t owner_of(const struct service_plan *p, const struct wanted_file *f)
-{
-	return f->is_users && p->is_root ? p->user.uid : geteuid();
-}
-
-static gid_t group_of(const struct service_plan *p, const struct wanted_file *f)
-{
-	bool is_shared = f->is_users || (f->mode & S_IRGRP);
-
-	return is_shared && p->is_root ? p->user.gid : getegid();
-}
-
-/// Whether the file is there, with that text, owner and mode.
-static bool is_as_wanted(const struct service_plan *p, int dir_fd, const struct wanted_file *f)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(f->text.n);
-	struct stat st;
-
-	return fstatat(dir_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       (st.st_mode & 07777) == f->mode && st.st_uid == owner_of(p, f) &&
-	       (!p->is_root || st.st_gid == group_of(p, f)) &&
-	       read_file_at(dir_fd, f->name, &text, NULL) == LM_OK &&
-	       lm_str_eq(lm_buf_str(&text), f->text);
-}
-
-static void want(struct wanted_folder *folder, const char *name, struct lm_str text, mode_t mode,
-	bool is_users, enum service_step step)
-{
-	folder->files[folder->n++] = (struct wanted_file){name, text, mode, is_users, step};
-}
-
-static void compare_folder(const struct service_plan *p, struct wanted_folder *folder)
-{
-	for (size_t i = 0; i < folder->n; i++) {
-		folder->changed[i] = !is_as_wanted(p, folder->fd, &folder->files[i]);
-		if (folder->changed[i])
-			folder->step = stronger_step(folder->step, folder->files[i].step);
-	}
-}
-
-static lm_rc place_folder(
-	const struct service_plan *p, const struct wanted_folder *folder, struct lm_err *err)
-{
-	for (size_t i = 0; i < folder->n; i++) {
-		const struct wanted_file *f = &folder->files[i];
-		lm_rc rc = folder->changed[i]
-				   ? lm_file_replace_for(folder->fd, f->name, f->text, f->mode,
-					     owner_of(p, f), group_of(p, f), err)
-				   : LM_OK;
-		if (rc)
-			return rc;
-	}
-	return LM_OK;
-}
-
 static lm_rc open_service_folder(
 	const struct service_plan *p, const char *name, int *ret_fd, struct lm_err *err)
 {
 	return lm_dir_open_own(certificate_store_folder(p->store), name, 0750, (uid_t)-1,
 		p->is_root ? p->user.gid : (gid_t)-1, ret_fd, err);
-}
-
-// What is to be done, on disk.
-
-/// What was to be stopped and is there again has to be started.
-static enum service_step find_pending_step(const json_t *document, const char *service)
-{
-	enum service_step step = find_step(json_get_text(document, service));
-
-	return step == SERVICE_STOP ? SERVICE_RESTART : step;
-}
-
-static void take_pending(int folder_fd, struct service_files_result *ret)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(4096);
-	lm_auto_json json_t *document = NULL;
-
-	if (read_file_at(folder_fd, PENDING, &text, NULL) ||
-		json_parse(lm_buf_str(&text), &document, NULL))
-		return;
-	ret->broker = find_pending_step(document, "broker");
-	ret->discovery = find_pending_step(document, "discovery");
-}
-
-static lm_rc note_pending(
-	int folder_fd, const struct service_files_result *result, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(4096);
-	lm_auto_json json_t *document = json_pack("{s:s, s:s}", "broker", steps[result->broker],
-		"discovery", steps[result->discovery]);
-
-	if (!json_write(document, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "write '" PENDING "'");
-	return lm_file_replace(folder_fd, PENDING, lm_buf_str(&text), 0600, err);
 }
 
 // Names of this device.
@@ -337,7 +195,7 @@ static lm_rc keep_server(struct service_plan *p, int dir_fd, struct lm_secret *r
 	const struct certificate_authority *ca = certificate_store_authority(p->store);
 	lm_rc rc = LM_OK;
 
-	if (read_file_at(dir_fd, SERVER_KEY, &key, NULL) == LM_OK &&
+	if (service_file_read(dir_fd, SERVER_KEY, &key, NULL) == LM_OK &&
 		certificate_is_key(lm_buf_str(&key)))
 		lm_secret_set(ret_key, lm_buf_str(&key));
 	else
@@ -345,7 +203,7 @@ static lm_rc keep_server(struct service_plan *p, int dir_fd, struct lm_secret *r
 	if (rc)
 		return rc;
 	struct lm_str text = lm_buf_str(&pem);
-	if (read_file_at(dir_fd, SERVER_PEM, &pem, NULL) == LM_OK)
+	if (service_file_read(dir_fd, SERVER_PEM, &pem, NULL) == LM_OK)
 		text = lm_buf_str(&pem);
 	if (certificate_read(text, &c, NULL) == LM_OK &&
 		!certificate_is_due(&c, CERTIFICATE_SERVER, p->now_s) &&
@@ -395,7 +253,7 @@ static lm_rc keep_password(struct service_plan *p, struct lm_err *err)
 	lm_auto_buf struct lm_buf text = LM_BUF_SECRET(256);
 	unsigned char bytes[PASSWORD_BYTES];
 
-	if (read_file_at(p->broker.fd, PASSWORD, &text, NULL) == LM_OK &&
+	if (service_file_read(p->broker.fd, PASSWORD, &text, NULL) == LM_OK &&
 		text.len == PASSWORD_DIGITS + 1 && text.data[PASSWORD_DIGITS] == '\n') {
 		lm_secret_set(&p->password, lm_buf_str(&text));
 		return LM_OK;
@@ -666,10 +524,9 @@ static lm_rc write_router_table(struct service_plan *p, struct lm_err *err)
 {
 	lm_auto_router_table struct router_table table = {.cloud = p->has_cloud};
 	struct lm_str password = lm_str_trim(lm_secret_str(&p->password));
-	char sha256[CERTIFICATE_SHA256_SIZE];
+	char sha256[LM_SHA256_HEX + 1];
 
-	if (!certificate_hash(password, sha256))
-		return lm_fail(err, LM_E_SYS, 0, "hash the connector's password");
+	lm_sha256_hex(password, sha256);
 	table.core = lm_xstrdup(p->core_arn);
 	table.connector =
 		(struct router_connector){lm_xstrdup(p->group->connector.arn), lm_xstrdup(sha256)};
@@ -755,7 +612,7 @@ static enum service_step find_discovery_step(const struct service_plan *p)
 	lm_auto(discovery_document_finish) struct discovery_document old = {0}, new = {0};
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_DISCOVERY_FILE);
 
-	return read_file_at(p->discovery.fd, DISCOVERY_DOCUMENT, &text, NULL) ||
+	return service_file_read(p->discovery.fd, DISCOVERY_DOCUMENT, &text, NULL) ||
 			       discovery_document_parse(lm_buf_str(&text), &old, NULL) ||
 			       discovery_document_parse(lm_buf_str(&p->document), &new, NULL) ||
 			       has_other_ports(&old, &new)
@@ -771,6 +628,7 @@ static lm_rc find_service_user(struct service_plan *p, struct lm_err *err)
 	const char *name = p->host->devices.user;
 
 	p->is_root = geteuid() == 0;
+	p->broker.user = p->discovery.user = p->is_root ? &p->user : NULL;
 	if (!p->is_root) {
 		if (process_user_by_uid(geteuid(), &p->user, NULL))
 			p->user.name = lm_xasprintf("%u", (unsigned)geteuid());
@@ -807,10 +665,15 @@ static lm_rc make_broker_folder(struct service_plan *p, struct lm_err *err)
 	return rc ? rc : write_router_table(p, err);
 }
 
-/// The order is that in which the files are written: what others name comes before them.
+static void want(struct service_folder *folder, const char *name, struct lm_str text, mode_t mode,
+	bool is_users, enum service_step step)
+{
+	service_folder_add(folder, &(struct service_file){name, text, mode, is_users, step});
+}
+
 static void want_broker_files(struct service_plan *p)
 {
-	struct wanted_folder *f = &p->broker;
+	struct service_folder *f = &p->broker;
 
 	want(f, PASSWORD, lm_secret_str(&p->password), 0600, false, SERVICE_NONE);
 	want(f, SERVER_KEY, lm_secret_str(&p->broker_key), 0600, true, SERVICE_RELOAD);
@@ -823,12 +686,12 @@ static void want_broker_files(struct service_plan *p)
 	}
 	want(f, ROUTER_TABLE, lm_buf_str(&p->table), 0640, false, SERVICE_RELOAD);
 	want(f, BROKER_CONFIG, lm_buf_str(&p->config), 0640, false, SERVICE_RESTART);
-	compare_folder(p, f);
+	service_folder_compare(f);
 }
 
 static lm_rc make_discovery_folder(struct service_plan *p, struct lm_err *err)
 {
-	struct wanted_folder *f = &p->discovery;
+	struct service_folder *f = &p->discovery;
 	int64_t expires_s;
 	lm_rc rc = open_service_folder(p, DISCOVERY, &f->fd, err);
 
@@ -842,7 +705,7 @@ static lm_rc make_discovery_folder(struct service_plan *p, struct lm_err *err)
 	want(f, SERVER_PEM, lm_str(p->discovery_pem), 0640, false, SERVICE_RELOAD);
 	want(f, CLIENT_CA, lm_buf_str(&p->client_ca), 0640, false, SERVICE_RELOAD);
 	want(f, DISCOVERY_DOCUMENT, lm_buf_str(&p->document), 0640, false, find_discovery_step(p));
-	compare_folder(p, f);
+	service_folder_compare(f);
 	return LM_OK;
 }
 
@@ -864,24 +727,6 @@ static lm_rc make_all_files(struct service_plan *p, struct lm_err *err)
 	return p->group->devices_n > 0 ? make_discovery_folder(p, err) : LM_OK;
 }
 
-/// Removes files, and what a killed lm_file_replace left of them.
-static lm_rc remove_names(int dir_fd, const char *const *names, size_t n, struct lm_err *err)
-{
-	bool is_changed = false;
-
-	for (size_t i = 0; i < n; i++) {
-		lm_auto_free char *temporary = lm_xasprintf(".%s.tmp", names[i]);
-
-		(void)unlinkat(dir_fd, temporary, 0);
-		if (unlinkat(dir_fd, names[i], 0) == 0)
-			is_changed = true;
-		else if (errno != ENOENT)
-			return lm_fail(
-				err, lm_rc_of_errno(errno), errno, "remove '%s': %m", names[i]);
-	}
-	return is_changed ? lm_dir_sync(dir_fd, names[0], err) : LM_OK;
-}
-
 static lm_rc place_all_files(struct service_plan *p, struct lm_err *err)
 {
 	static const char *const of_cloud[] = {CLOUD_KEY, CLOUD_PEM, CLOUD_CA};
@@ -890,18 +735,19 @@ static lm_rc place_all_files(struct service_plan *p, struct lm_err *err)
 	bool has_discovery = p->group->devices_n > 0;
 	lm_rc rc = LM_OK;
 
-	take_pending(folder_fd, result);
-	result->broker = stronger_step(result->broker, p->broker.step);
-	result->discovery =
-		has_discovery ? stronger_step(result->discovery, p->discovery.step) : SERVICE_STOP;
+	result->steps = service_steps_read(folder_fd);
+	result->steps.broker = service_step_max(result->steps.broker, p->broker.step);
+	result->steps.discovery =
+		has_discovery ? service_step_max(result->steps.discovery, p->discovery.step)
+			      : SERVICE_STOP;
 	if (p->broker.step || p->discovery.step)
-		rc = note_pending(folder_fd, result, err);
+		rc = service_steps_write(folder_fd, result->steps, err);
 	if (!rc)
-		rc = place_folder(p, &p->broker, err);
+		rc = service_folder_place(&p->broker, err);
 	if (!rc && !p->has_cloud)
-		rc = remove_names(p->broker.fd, of_cloud, LM_ARRAY_SIZE(of_cloud), err);
+		rc = service_file_remove_all(p->broker.fd, of_cloud, LM_ARRAY_SIZE(of_cloud), err);
 	if (!rc && has_discovery)
-		rc = place_folder(p, &p->discovery, err);
+		rc = service_folder_place(&p->discovery, err);
 	return !rc && !has_discovery ? lm_tree_remove(folder_fd, DISCOVERY, err) : rc;
 }
 
@@ -941,7 +787,7 @@ lm_rc service_files_remove(
 	lm_auto_free char *path = lm_path_join(state_directory, "devices");
 	lm_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	ret->broker = ret->discovery = SERVICE_STOP;
+	ret->steps = (struct service_steps){SERVICE_STOP, SERVICE_STOP};
 	if (fd < 0)
 		return errno == ENOENT
 			       ? LM_OK
@@ -950,140 +796,10 @@ lm_rc service_files_remove(
 		openat(fd, BROKER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	lm_rc rc = lm_tree_remove(fd, DISCOVERY, err);
 	if (!rc)
-		rc = remove_names(fd, of_both, LM_ARRAY_SIZE(of_both), err);
-	return rc || broker_fd < 0
-		       ? rc
-		       : remove_names(broker_fd, of_broker, LM_ARRAY_SIZE(of_broker), err);
-}
-
-// A device that was removed.
-
-/// Puts another text in place of a file's; owner and mode stay.
-static lm_rc replace_text(int dir_fd, const char *name, struct lm_str text, struct lm_err *err)
-{
-	struct stat st;
-
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return lm_fail(err, lm_rc_of_errno(errno), errno, "look at '%s': %m", name);
-	return lm_file_replace_for(
-		dir_fd, name, text, st.st_mode & 07777, st.st_uid, st.st_gid, err);
-}
-
-/// Frees the texts of a list. Returns whether there were any.
-static bool clear_texts(char **texts, size_t *n)
-{
-	bool had = *n > 0;
-
-	while (*n > 0)
-		free(texts[--*n]);
-	return had;
-}
-
-/// Makes the text of a file without the certificates of `name` from what is there, and says
-/// whether there were any. LM_E_INVALID: it is damaged.
-typedef lm_rc revoke_in(struct lm_str old, const char *name, struct lm_buf *new, bool *ret_changed,
-	struct lm_err *err);
-
-static lm_rc revoke_in_table(struct lm_str old, const char *name, struct lm_buf *new,
-	bool *ret_changed, struct lm_err *err)
-{
-	lm_auto_router_table struct router_table table = {0};
-	lm_rc rc = router_table_read(old, &table, err);
-
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < table.devices_n; i++)
-		if (strcmp(table.devices[i].name, name) == 0)
-			*ret_changed |= clear_texts(
-				table.devices[i].certificates, &table.devices[i].certificates_n);
-	for (size_t i = 0; i < table.functions_n; i++)
-		if (strcmp(table.functions[i].arn, name) == 0)
-			*ret_changed |= clear_texts(table.functions[i].certificates,
-				&table.functions[i].certificates_n);
-	lm_auto_json json_t *document = router_table_to_json(&table);
-	return json_write(document, new) ? LM_OK : lm_fail(err, LM_E_TOO_LARGE, 0, "too large");
-}
-
-static lm_rc revoke_in_document(struct lm_str old, const char *name, struct lm_buf *new,
-	bool *ret_changed, struct lm_err *err)
-{
-	lm_auto(discovery_document_finish) struct discovery_document doc = {0};
-	lm_rc rc = discovery_document_parse(old, &doc, err);
-
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < doc.devices_n; i++)
-		if (strcmp(doc.devices[i].name, name) == 0)
-			*ret_changed |= clear_texts(
-				doc.devices[i].certificates, &doc.devices[i].certificates_n);
-	return discovery_document_write(&doc, new) ? LM_OK
-						   : lm_fail(err, LM_E_TOO_LARGE, 0, "too large");
-}
-
-/// Both services are to read their files again.
-static lm_rc note_reload(int folder_fd, struct lm_err *err)
-{
-	struct service_files_result pending = {0};
-
-	take_pending(folder_fd, &pending);
-	pending.broker = stronger_step(pending.broker, SERVICE_RELOAD);
-	pending.discovery = stronger_step(pending.discovery, SERVICE_RELOAD);
-	return note_pending(folder_fd, &pending, err);
-}
-
-/// `ret_text` stays empty for a file that is damaged: nobody can be accepted by it, and the next
-/// `apply` makes it anew.
-static lm_rc make_revoked(int dir_fd, const char *file, revoke_in *revoke, const char *name,
-	struct lm_buf *ret_text, bool *ret_changed, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf old = LM_BUF(ret_text->max);
-	lm_rc rc = read_file_at(dir_fd, file, &old, err);
-
-	if (!rc)
-		rc = revoke(lm_buf_str(&old), name, ret_text, ret_changed, err);
-	if (rc != LM_E_INVALID)
-		return rc;
-	lm_buf_clear(ret_text);
-	*ret_changed = true;
-	return LM_OK;
-}
-
-static lm_rc revoke_in_file(int folder_fd, const char *folder, const char *file, size_t max,
-	revoke_in *revoke, const char *name, struct lm_err *err)
-{
-	lm_auto_close int fd =
-		openat(folder_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	lm_auto_buf struct lm_buf text = LM_BUF(max);
-	bool is_changed = false;
-	struct lm_err why = {LM_OK};
-	lm_rc rc = fd < 0 ? lm_fail(&why, lm_rc_of_errno(errno), errno, "open '%s': %m", folder)
-			  : make_revoked(fd, file, revoke, name, &text, &is_changed, &why);
-
-	if (rc == LM_E_NOT_FOUND || (!rc && !is_changed))
-		return LM_OK;
-	if (rc) {
-		*err = why;
-		return rc;
-	}
-	rc = note_reload(folder_fd, err);
-	if (rc)
-		return rc;
-	return text.len > 0 ? replace_text(fd, file, lm_buf_str(&text), err)
-			    : remove_names(fd, &file, 1, err);
-}
-
-lm_rc service_files_revoke(struct certificate_store *store, const char *name, struct lm_err *err)
-{
-	int fd = certificate_store_folder(store);
-	lm_rc rc = revoke_in_file(
-		fd, BROKER, ROUTER_TABLE, LIMIT_ROUTER_TABLE, revoke_in_table, name, err);
-
-	if (!rc)
-		rc = revoke_in_file(fd, DISCOVERY, DISCOVERY_DOCUMENT, LIMIT_DISCOVERY_FILE,
-			revoke_in_document, name, err);
-	return rc ? lm_wrap(err, "take the certificates of '%s' out of the files of the services",
-			    name)
-		  : LM_OK;
+		rc = service_file_remove_all(fd, of_both, LM_ARRAY_SIZE(of_both), err);
+	return rc || broker_fd < 0 ? rc
+				   : service_file_remove_all(
+					     broker_fd, of_broker, LM_ARRAY_SIZE(of_broker), err);
 }
 
 int64_t service_files_server_expires(const char *state_directory)

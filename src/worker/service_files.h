@@ -3,30 +3,22 @@
 
 /// What the local broker and discovery read: the files in `<state>/devices/broker` and
 /// `<state>/devices/discovery`, made from the group, the host file, the store of certificates and
-/// the addresses of this device. Files that are right already stay as they are.
-///
-/// What the two programs have to do because of a change is on disk (`pending.json`) before the
-/// first file is changed; lightermand removes that file once they have done it.
+/// the addresses of this device.
 
 #include "base/error.h"
 #include "config/definition.h"
 #include "config/host_file.h"
 #include "devices/certificate_store.h"
+#include "worker/service_folder.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-/// In ascending order: what the higher one does includes the lower one.
-enum service_step { SERVICE_NONE, SERVICE_RELOAD, SERVICE_RESTART, SERVICE_STOP };
-
-/// "none", "reload", "restart", "stop".
-const char *service_step_name(enum service_step step);
-
 enum { SERVICE_WARNINGS_MAX = 16 };
 
 struct service_files_result {
-	enum service_step broker, discovery;
-	int64_t server_expires_s; ///< The broker's certificate; 0: there is none.
+	struct service_steps steps; ///< What the two programs have to do.
+	int64_t server_expires_s;   ///< The broker's certificate; 0: there is none.
 	char *warnings[SERVICE_WARNINGS_MAX];
 	size_t warnings_n;
 };
@@ -40,9 +32,6 @@ lm_rc service_files_apply(struct certificate_store *store, const struct group *g
 /// For a group without client devices: removes the files, except for what the broker keeps.
 lm_rc service_files_remove(
 	const char *state_directory, struct service_files_result *ret, struct lm_err *err);
-/// For a device, or a function, that was removed: takes its certificates out of the files, as far
-/// as these exist, so that no start of the two programs accepts it any more.
-lm_rc service_files_revoke(struct certificate_store *store, const char *name, struct lm_err *err);
 void service_files_finish(struct service_files_result *result);
 
 /// When the broker's certificate expires, in seconds since 1970; 0: there is none.

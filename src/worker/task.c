@@ -2,6 +2,7 @@
 #include "worker/task.h"
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/memory.h"
 
 static void task_fallback_finish(struct task_fallback *f)
@@ -11,13 +12,29 @@ static void task_fallback_finish(struct task_fallback *f)
 		free(f->copies[i].version);
 	}
 	free(f->copies);
+	for (size_t i = 0; i < f->images_n; i++) {
+		free(f->images[i].name);
+		free(f->images[i].id);
+	}
+	free(f->images);
 	free(f->start_version);
 	*f = (struct task_fallback){0};
+}
+
+static void task_released_finish(struct task_released *released)
+{
+	for (size_t i = 0; i < released->names_n; i++)
+		free(released->names[i]);
+	free(released->names);
+	free(released->id);
 }
 
 void task_finish(struct task *task)
 {
 	task_fallback_finish(&task->fallback);
+	for (size_t i = 0; i < task->released_n; i++)
+		task_released_finish(&task->released[i]);
+	free(task->released);
 	group_destroy(task->group);
 	host_finish(&task->host);
 	free(task->credentials_directory);
@@ -27,6 +44,12 @@ void task_finish(struct task *task)
 	free(task->device.name);
 	free(task->device.csr);
 	free(task->device.certificate);
+	json_decref(task->kept);
+	for (size_t i = 0; i < task->subjects_n; i++) {
+		free(task->subjects[i].ref);
+		free(task->subjects[i].id);
+	}
+	free(task->subjects);
 	*task = (struct task){0};
 }
 
@@ -37,7 +60,10 @@ static lm_rc read_kind(const json_t *document, enum task_kind *ret, struct lm_er
 		[TASK_CHECK] = "check",
 		[TASK_PLAN] = "plan",
 		[TASK_SHIP_LOGS] = "ship-logs",
-		[TASK_DEVICES] = "devices"};
+		[TASK_DEVICES] = "devices",
+		[TASK_PRUNE_IMAGES] = "prune-images",
+		[TASK_VERIFY] = "verify",
+		[TASK_VOLUMES] = "volumes"};
 	const char *name = json_get_text(document, "job");
 
 	for (unsigned i = 0; name && i < LM_ARRAY_SIZE(names); i++) {
@@ -97,6 +123,23 @@ static lm_rc read_copies(const json_t *copies, struct task_fallback *ret, struct
 	return LM_OK;
 }
 
+/// Earlier releases recorded no ID.
+static void read_images(json_t *images, struct task_fallback *ret)
+{
+	const char *name;
+	json_t *image;
+
+	ret->images = lm_xcalloc(json_object_size(images) + 1, sizeof(*ret->images));
+	json_object_foreach(images, name, image)
+	{
+		const char *id = json_get_text(image, "id");
+
+		if (id && *id)
+			ret->images[ret->images_n++] =
+				(struct task_image){lm_xstrdup(name), lm_xstrdup(id)};
+	}
+}
+
 static lm_rc read_fallback(const json_t *document, struct task_fallback *ret, struct lm_err *err)
 {
 	const json_t *fallback = json_object_get(document, "fallback");
@@ -110,7 +153,42 @@ static lm_rc read_fallback(const json_t *document, struct task_fallback *ret, st
 	ret->keeps = json_get_bool(fallback, "keeps", false);
 	ret->is_start = json_is_object(start);
 	ret->start_version = version ? lm_xstrdup(version) : NULL;
+	read_images(json_object_get(fallback, "images"), ret);
 	return read_copies(json_object_get(fallback, "copies"), ret, err);
+}
+
+static void read_names(const json_t *names, struct task_released *ret)
+{
+	size_t i;
+	json_t *name;
+
+	ret->names = lm_xcalloc(json_array_size(names) + 1, sizeof(*ret->names));
+	json_array_foreach(names, i, name)
+	{
+		if (json_is_string(name))
+			ret->names[ret->names_n++] = lm_xstrdup(json_string_value(name));
+	}
+}
+
+static lm_rc read_released(const json_t *document, struct task *task, struct lm_err *err)
+{
+	const json_t *list = json_object_get(document, "released");
+	size_t i;
+	json_t *image;
+
+	task->released = lm_xcalloc(json_array_size(list) + 1, sizeof(*task->released));
+	json_array_foreach(list, i, image)
+	{
+		const char *id = json_get_text(image, "id");
+		struct task_released *released = &task->released[task->released_n];
+
+		if (!id)
+			return lm_fail(err, LM_E_PROTOCOL, 0, "a released image must have an id");
+		task->released_n++;
+		released->id = lm_xstrdup(id);
+		read_names(json_object_get(image, "names"), released);
+	}
+	return LM_OK;
 }
 
 static lm_rc read_previous_destination(const json_t *document, char **ret, struct lm_err *err)
@@ -170,6 +248,63 @@ static lm_rc read_device_request(
 	return LM_OK;
 }
 
+static lm_rc read_subjects(const json_t *images, struct task *task, struct lm_err *err)
+{
+	size_t i;
+	json_t *image;
+
+	if (!json_is_array(images) || json_array_size(images) > LIMIT_LOCAL_IMAGES)
+		return lm_fail(err, LM_E_PROTOCOL, 0, "images must be a list of at most %d images",
+			LIMIT_LOCAL_IMAGES);
+	task->subjects = lm_xcalloc(json_array_size(images) + 1, sizeof(*task->subjects));
+	json_array_foreach(images, i, image)
+	{
+		const char *id = json_get_text(image, "id");
+		const char *ref = json_get_text(image, "image");
+		int64_t layer = json_get_int(image, "layer", 0);
+
+		if (!ref)
+			return lm_fail(err, LM_E_PROTOCOL, 0, "an image must have a name");
+		task->subjects[task->subjects_n++] = (struct task_subject){.ref = lm_xstrdup(ref),
+			.id = id ? lm_xstrdup(id) : NULL,
+			.layer = layer > 0 && layer <= LIMIT_LAYERS ? (unsigned)layer : 0};
+	}
+	return LM_OK;
+}
+
+static bool read_u32(const json_t *document, const char *key, uint32_t max, uint32_t *ret)
+{
+	int64_t value = json_get_int(document, key, -1);
+
+	*ret = (uint32_t)value;
+	return value >= 0 && value <= max;
+}
+
+static lm_rc read_volumes_request(
+	const json_t *document, struct task_volumes *ret, struct lm_err *err)
+{
+	static const char *const names[] = {[VOLUMES_MEASURE] = "measure",
+		[VOLUMES_COPY] = "copy",
+		[VOLUMES_START] = "start",
+		[VOLUMES_CLEAN] = "clean"};
+	const char *name = json_get_text(document, "action");
+	unsigned i = 0;
+
+	while (name && i < LM_ARRAY_SIZE(names) && strcmp(name, names[i]) != 0)
+		i++;
+	if (!name || i == LM_ARRAY_SIZE(names))
+		return lm_fail(
+			err, LM_E_PROTOCOL, 0, "action must be measure, copy, start or clean");
+	ret->action = (enum volumes_action)i;
+	if (!read_u32(document, "generation", INT32_MAX, &ret->generation) ||
+		!read_u32(document, "subject", INT32_MAX, &ret->subject) ||
+		!read_u32(document, "max_mb", UINT32_MAX, &ret->max_mb) ||
+		!read_u32(document, "reserve_mb", UINT32_MAX, &ret->reserve_mb))
+		return lm_fail(err, LM_E_PROTOCOL, 0,
+			"generation, subject, max_mb and reserve_mb must be numbers");
+	return LM_OK;
+}
+
 /// The member, or null.
 static const json_t *task_member(const json_t *document, const char *key)
 {
@@ -200,15 +335,29 @@ static lm_rc read_members(const json_t *document, struct task *task, struct lm_e
 	lm_rc rc = read_kind(document, &task->kind, err);
 
 	task->as_user = json_get_bool(document, "as_user", false);
+	task->is_first = json_get_bool(document, "first", false);
+	task->snapshots = json_get_bool(document, "snapshots", false);
+	task->restores_data = json_get_bool(document, "restores_data", false);
 	if (!rc && task->kind == TASK_DEVICES)
 		rc = read_device_request(document, &task->device, err);
-	if (!rc && task->kind != TASK_CHECK && task->kind != TASK_SHIP_LOGS &&
-		task->kind != TASK_DEVICES)
+	if (!rc && task->kind == TASK_VOLUMES)
+		rc = read_volumes_request(document, &task->volumes, err);
+	task->is_gentle = json_get_bool(document, "gentle", false);
+	if (!rc && task->kind == TASK_VERIFY)
+		rc = read_subjects(json_object_get(document, "images"), task, err);
+	if (!rc && task->kind == TASK_DEPLOY && json_object_get(document, "damaged"))
+		rc = read_subjects(json_object_get(document, "damaged"), task, err);
+	if (!rc && json_is_object(json_object_get(document, "kept")))
+		task->kept = json_incref(json_object_get(document, "kept"));
+	if (!rc &&
+		(task->kind == TASK_DEPLOY || task->kind == TASK_DOWN || task->kind == TASK_PLAN))
 		rc = read_directory(document, &task->credentials_directory, err);
 	if (!rc)
 		rc = read_compose(document, task, err);
 	if (!rc)
 		rc = read_fallback(document, &task->fallback, err);
+	if (!rc)
+		rc = read_released(document, task, err);
 	if (!rc)
 		rc = read_previous_destination(document, &task->previous_destination, err);
 	if (!rc)
@@ -226,8 +375,10 @@ lm_rc task_parse(struct lm_str line, struct task *ret, struct lm_err *err)
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task is not valid JSON: %s", own.msg);
 	if (read_members(document, &task, &own))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "the task: %s", own.msg);
-	bool without = (task.kind == TASK_CHECK || task.kind == TASK_DEVICES) &&
-		       json_is_null(task_member(document, "group"));
+	bool without = task.kind == TASK_VOLUMES ||
+		       ((task.kind == TASK_CHECK || task.kind == TASK_DEVICES ||
+				task.kind == TASK_PRUNE_IMAGES) &&
+			       json_is_null(task_member(document, "group")));
 	lm_rc rc = without ? LM_OK : read_group(document, &task.group, &own);
 	if (rc)
 		return lm_fail(err, rc, 0, "%s", own.msg);

@@ -9,7 +9,10 @@
 #include "worker/deploy_task.h"
 #include "worker/devices_task.h"
 #include "worker/plan_task.h"
+#include "worker/prune_images.h"
 #include "worker/ship_logs.h"
+#include "worker/verify_task.h"
+#include "worker/volumes_task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,9 +55,17 @@ static const char *result_name(lm_rc rc)
 	return rc == LM_E_CANCELLED ? "cancelled" : "fail";
 }
 
-static void worker_send_result(
-	struct protocol *p, const struct deploy_outcome *o, const char *version)
+static json_t *space_member(const char *directory, uint64_t bytes)
 {
+	return json_pack("{s:o, s:I}", "directory", json_from_text(directory), "bytes",
+		(json_int_t)(bytes > INT64_MAX ? INT64_MAX : bytes));
+}
+
+/// `cx` and `need` may be NULL: the task had none.
+static void worker_send_result(struct protocol *p, const struct deploy_outcome *o,
+	const struct context *cx, const struct volume_need *need)
+{
+	const char *version = cx && cx->task->group ? context_compose_version(cx) : NULL;
 	bool failed = o->rc != LM_OK && o->rc != LM_E_CANCELLED;
 	const char *stage = o->rc ? deploy_stage_name(o->failed) : "";
 	struct lm_err ignored;
@@ -68,6 +79,12 @@ static void worker_send_result(
 		json_from_text(o->rc ? o->err.msg : NULL), "compose_version",
 		json_from_text(version), "effect", deploy_effect_name(o->effect), "offline",
 		(int)o->offline, "forced", (int)o->forced);
+	if (failed && cx && cx->space_directory)
+		json_object_set_new(
+			line, "space", space_member(cx->space_directory, cx->space_bytes));
+	if (failed && need && need->lacking)
+		json_object_set_new(
+			line, "space", space_member(need->lacking, need->lacking_bytes));
 	(void)!protocol_send(p, line, &ignored);
 }
 
@@ -93,6 +110,8 @@ static void run_work(struct context *cx, enum task_kind kind, struct deploy_outc
 		down_task_run(cx, ret);
 	else if (kind == TASK_PLAN)
 		plan_task_run(cx, ret);
+	else if (kind == TASK_PRUNE_IMAGES)
+		prune_images_run(cx, ret);
 	else
 		checks_run(cx, ret);
 }
@@ -100,21 +119,27 @@ static void run_work(struct context *cx, enum task_kind kind, struct deploy_outc
 /// Runs the task and sends its result.
 static lm_rc run_task(struct protocol *p, const struct task *task, const struct handover *files)
 {
+	lm_auto(volume_need_finish) struct volume_need need = {0};
 	struct deploy_outcome outcome;
 
-	if (task->kind == TASK_SHIP_LOGS || task->kind == TASK_DEVICES) {
+	if (task->kind == TASK_SHIP_LOGS || task->kind == TASK_DEVICES ||
+		task->kind == TASK_VERIFY || task->kind == TASK_VOLUMES) {
 		if (task->kind == TASK_DEVICES)
 			devices_task_run(task, p, &outcome);
+		else if (task->kind == TASK_VERIFY)
+			verify_task_run(task, p, &outcome);
+		else if (task->kind == TASK_VOLUMES)
+			volumes_task_run(task, p, &outcome, &need);
 		else
 			ship_logs_run(task, p, files, &outcome);
-		worker_send_result(p, &outcome, NULL);
+		worker_send_result(p, &outcome, NULL, &need);
 		return outcome.rc;
 	}
 	lm_auto(context_finish) struct context cx;
 	context_init(&cx, task, p, files);
 	run_work(&cx, task->kind, &outcome);
 	context_withdraw(&cx);
-	worker_send_result(p, &outcome, task->group ? context_compose_version(&cx) : NULL);
+	worker_send_result(p, &outcome, &cx, NULL);
 	return outcome.rc;
 }
 
@@ -127,7 +152,7 @@ static lm_rc refuse_task(struct protocol *p, const struct lm_err *err)
 			err->rc == LM_E_INVALID ? DEPLOY_INVALID_PARAMETER : DEPLOY_INTERNAL_ERROR,
 		.err = *err};
 
-	worker_send_result(p, &outcome, NULL);
+	worker_send_result(p, &outcome, NULL, NULL);
 	return err->rc;
 }
 

@@ -3,7 +3,9 @@
 
 The worker is started as lightermand starts it: bare, as root, with an empty environment.
 """
+import collections
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -21,7 +23,8 @@ import pytest
 
 import strace
 from device import FINDING
-from strace import in_memory, in_parallel, run  # noqa: F401 (in_memory is a fixture)
+from strace import in_memory, run  # noqa: F401 (in_memory is a fixture)
+from sweep_points import numbered
 
 PLAIN = strace.ROOT / "build/bin/lighterman-worker"
 THING = "arn:aws:iot:us-west-2:123456789012:thing/{}"
@@ -213,7 +216,7 @@ def test_the_servers_are_verified_by_every_address_and_name(shore):
         for address in document["addresses"]:
             openssl("verify", "-x509_strict", "-purpose", "sslserver", "-verify_ip", address, "-CAfile", ca, pem)
         openssl("verify", "-verify_hostname", "prefix.iot.us-west-2.amazonaws.com", "-CAfile", ca, pem)
-        assert openssl("verify", "-verify_ip", "192.0.2.1", "-CAfile", ca, pem, check=False).returncode
+        assert openssl("verify", "-verify_ip", "198.51.100.7", "-CAfile", ca, pem, check=False).returncode
     assert (shore.devices / "broker/server.key").read_text() != (shore.devices / "discovery/server.key").read_text()
     end = openssl("x509", "-in", shore.devices / "broker/server.pem", "-noout", "-enddate", "-dateopt", "iso_8601").stdout
     assert time.strftime("%Y-%m-%d", time.gmtime(line["server_expires_ms"] / 1000)) in end
@@ -473,8 +476,17 @@ def test_a_lost_registry_is_not_an_empty_one(shore):
 
 # Kills.
 
-CHANGES = ["write", "fsync", "renameat", "unlinkat", "mkdirat", "fchown", "fchmod", "openat"]
+WORKER = "lighterman-worker"
+CHANGES = ["write", "write:socket", "write:pipe", "fsync", "renameat", "unlinkat", "mkdirat", "fchown", "fchmod", "openat"]
 ACTIONS = {"prepare": {}, "apply": {}, "remove": {"name": "Y"}, "add": {"name": "X"}}
+SAMPLE = 40
+
+
+class Moment(collections.namedtuple("Moment", "action call n")):
+    """Just before a call of a run of that action."""
+
+    def __str__(self):
+        return f"[{self.action}: {self.call} {self.n}]"
 
 
 def check_all(shore, told):
@@ -494,40 +506,53 @@ def check_all(shore, told):
     assert len(left) <= 1, left  # of a killed write, which the next one of that name replaces
 
 
-def test_any_kill_leaves_what_the_next_run_takes_up(in_memory):  # noqa: F811
-    """Each action is killed at each of its calls, in the state that the actions before it have left."""
-    shore = Shore(in_memory / "first", PLAIN)
-    shore.use_devices("X", "Y")
-    told, places = {}, []
-    for action, more in ACTIONS.items():
-        run("cp", "-a", shore.folder, in_memory / f"before-{action}")
-        log = in_memory / f"calls-{action}"
-        lines = shore.do(action, wrap=["strace", "-f", "-o", log, "-e", "trace=" + ",".join(CHANGES)], **more)
-        told[action] = lines
-        names = [re.sub(r"^\d+ +", "", line).split("(")[0] for line in log.read_text().splitlines()]
-        # Most files are opened before anything is changed.
-        places += [(action, name, n) for name in CHANGES
-                   for n in range(1, names.count(name) + 1, 8 if name == "openat" else 1)]
-    assert len(places) > 100
-    killed = []
+class Kills:
+    """Two devices of one group, to which the actions are done in order; any of them can be done once more, and killed."""
 
-    def work(action, name, n):
-        folder = in_memory / f"{action}-{name}-{n}"
-        run("cp", "-a", in_memory / f"before-{action}", folder)
-        again = Shore(folder, PLAIN)
-        again.use_devices("X", "Y")
-        lines = again.attempt(action, wrap=["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}",
-                                            "-e", f"inject={name}:signal=KILL:when={n}"], **ACTIONS[action])
-        before = list(ACTIONS)[:list(ACTIONS).index(action)]
-        known = {one: told[one] for one in before}
-        if lines and lines[-1].get("result") == "success":
-            known[action] = lines[:-1]
-        else:
-            killed.append((action, name, n))
-        # A line that was sent is true, whether the result could be sent or not.
-        known.setdefault("add", [line for line in lines if "device" in line] if action == "add" else None)
+    def __init__(self, folder, tracer):
+        self.folder, self.tracer = folder, tracer
+        self.told, self.moments = {}, []
+
+    def shore(self, name):
+        shore = Shore(self.folder / name, PLAIN)
+        shore.use_devices("X", "Y")
+        return shore
+
+    def count(self):
+        """Does all of them, and finds each of their calls."""
+        shore = self.shore("first")
+        calls = ",".join(call for call in CHANGES if ":" not in call)
+        for action, more in ACTIONS.items():
+            run("cp", "-a", shore.folder, self.folder / f"before-{action}")
+            log = self.folder / f"calls-{action}"
+            self.told[action] = shore.do(action, wrap=[self.tracer, "-o", log, "count", calls, "--"], **more)
+            self.moments += [Moment(action, call, n) for program, call, n in numbered(log.read_text().splitlines())
+                             # Most files are opened before anything is changed.
+                             if program == WORKER and (call != "openat" or n % 8 == 1)]
+
+    def kill(self, folder, moment):
+        """What comes of a kill at that moment; None: this run did not come there."""
+        action, call, n = moment
+        shutil.rmtree(folder, ignore_errors=True)
+        run("cp", "-a", self.folder / f"before-{action}", folder)
+        again, hit = self.shore(folder.name), self.folder / f"hit-{folder.name}"
+        lines = again.attempt(action, wrap=[self.tracer, "-o", hit, "-p", WORKER, "kill", call, str(n), "--"], **ACTIONS[action])
+        if not hit.read_text():
+            return None
+        assert not any(line.get("result") for line in lines), lines
+        known = {one: self.told[one] for one in itertools.takewhile(lambda one: one != action, ACTIONS)}
+        # A line that was sent is true, though the result could not be sent.
+        known.setdefault("add", [line for line in lines if "device" in line])
         check_all(again, known)
-        shutil.rmtree(folder)
+        return "converged"
 
-    in_parallel(work, places)
-    assert len(killed) > 0.8 * len(places)
+
+def test_any_kill_leaves_what_the_next_run_takes_up(in_memory, tools, sweep):  # noqa: F811
+    """Each action is killed at each of its calls, in the state that the actions before it have left."""
+    kills = Kills(in_memory, tools / "fault_tracer")
+    kills.count()
+    assert {moment.action for moment in kills.moments} == set(ACTIONS) and len(kills.moments) > 100
+    trial = sweep("kill of lighterman-worker, files of client devices")
+    chosen = trial.sample(kills.moments, SAMPLE)
+    trial.run(kills.kill, chosen, [in_memory / f"again-{n}" for n in range(2)])
+    trial.end(least=0.8 * len(chosen))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Client devices, from the group file on: certificates, the broker and discovery, as long as the application is to run."""
+import concurrent.futures
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -9,21 +11,26 @@ import signal
 import socket
 import ssl
 import stat
+import time
 
 import paho.mqtt.client
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from device import ARN
 from documents import success
 from metrics_test import measured
 from servers.local_broker import fingerprint, sanitized
 from servers.server import free_port, processes, run, wait_until
-from users import add_user
 
 THING = "arn:aws:iot:eu-west-1:123456789012:thing/"
 CONNECTOR = ARN.format(region="eu-west-1", version=7)
 STATUS_TOPIC = "dockerapplicationdeploymentconnector/message/status"
 WAIT_S = 60
+HANG_S = 600  # 20 s of processor time, of which a busy machine gives little
+DAY_S = 24 * 3600
 CORES = [{"Id": "core", "ThingArn": THING + "Gateway", "CertificateArn": "c"}]
 
 
@@ -37,11 +44,6 @@ def subscriptions(*triples):
         return end if end.startswith("arn:") or end in ("cloud", "GGShadowService") else THING + end
     return [{"Id": f"s{number}", "Source": arn(source), "Subject": subject, "Target": arn(target)}
             for number, (source, subject, target) in enumerate(triples)]
-
-
-@pytest.fixture(scope="session")
-def broker_user(sandbox):
-    return add_user("lmbroker")
 
 
 class Served:
@@ -61,6 +63,13 @@ class Served:
     @property
     def status(self):
         return self.device.status["devices"]
+
+    def begin(self, *words, **more):
+        """Deploys such a group; returns the device."""
+        self.device.start()
+        self.device.deploy(self.group(*words, **more))
+        self.wait_running()
+        return self.device
 
     def wait_running(self):
         """Both services; returns their process IDs."""
@@ -87,16 +96,31 @@ class Served:
         assert received.startswith(b"HTTP/1.1 200 "), received
         return json.loads(received.partition(b"\r\n\r\n")[2])
 
-    def server_names(self):
-        """The names in the certificate of the broker, as the device A sees it."""
-        with socket.create_connection(("127.0.0.1", self.broker_port), WAIT_S) as plain:
+    def server_certificate(self, port):
+        """What the device A sees of it."""
+        with socket.create_connection(("127.0.0.1", port), WAIT_S) as plain:
             with self.context("A").wrap_socket(plain, server_hostname="127.0.0.1") as tls:
-                return {value for _, value in tls.getpeercert()["subjectAltName"]}
+                return tls.getpeercert()
+
+    def server_names(self):
+        return {value for _, value in self.server_certificate(self.broker_port)["subjectAltName"]}
+
+    def days_left(self):
+        """Of the two servers' certificates."""
+        return [(ssl.cert_time_to_seconds(self.server_certificate(port)["notAfter"]) - time.time()) / DAY_S
+                for port in (self.broker_port, self.discovery_port)]
+
+    def authority(self):
+        """The group's: certificate and key."""
+        folder = self.device.folder / "state/devices/ca"
+        return (x509.load_pem_x509_certificate((folder / "group-ca.pem").read_bytes()),
+                serialization.load_pem_private_key((folder / "group-ca.key").read_bytes(), None))
 
     @contextlib.contextmanager
     def client(self, name, *filters):
         """A client of the broker, connected and subscribed; its queue has what it gets."""
-        client = paho.mqtt.client.Client(client_id=name)
+        # One that came back by itself would take the place of the next one of its name.
+        client = paho.mqtt.client.Client(client_id=name, reconnect_on_failure=False)
         client.tls_set_context(self.context(name))
         got, ready = queue.Queue(), queue.Queue()
         client.on_message = lambda _c, _u, message: got.put((message.topic, message.payload))
@@ -164,6 +188,8 @@ def test_devices_are_served_from_the_deployment_to_the_stop(served, user, broker
     assert all(place["PortNumber"] == served.broker_port for place in group["Cores"][0]["Connectivity"])
     assert group["CAs"] == [(served.files / "A/group-ca.pem").read_text()]
 
+    # The connector is a client, too. Its first status message has gone, before B is there to get it.
+    device.wait_status(lambda status: [(broker["connected"], broker["waiting"]) for broker in status["brokers"]] == [(True, 0)])
     with served.client("A") as a, served.client("B", "#") as b:
         a.publish("to/b", b"hello", qos=1).wait_for_publish(WAIT_S)
         assert b.got.get(timeout=WAIT_S) == ("to/b", b"hello")
@@ -173,8 +199,6 @@ def test_devices_are_served_from_the_deployment_to_the_stop(served, user, broker
         assert samples["lighterman_devices"] == 2 and samples["lighterman_device_messages_routed_total"] >= 1
         listed = {entry["name"]: entry for entry in device.ask("device", action="list")["devices"]}
         assert listed["A"]["connected"] and listed["A"]["in_group"]
-        # The connector is a client, too: its status comes by its subscription.
-        device.wait_status(lambda status: [broker["connected"] for broker in status["brokers"]] == [True])
         device.deploy(served.group(key="other.yml"))
         topic, message = b.got.get(timeout=WAIT_S)
         assert topic == STATUS_TOPIC and json.loads(message) == success(key="other.yml")
@@ -200,6 +224,31 @@ def test_services_that_are_killed_are_started_again(served):
     assert not set(before) & set(after)
     assert served.status["broker"]["failures"] == served.status["discovery"]["failures"] == 1
     served.discover("B")
+
+
+def test_a_broker_that_hangs_is_ended_and_started_again(served, tools, folder, broker_user):
+    """A second plugin makes mosquitto's loop run in a circle, as a fault of mosquitto's does."""
+    device = served.device
+    config = folder / "hanging"
+    config.mkdir()
+    broker_user.owns(config)
+    mosquitto = pathlib.Path(device.host["devices"]["mosquitto"])
+    mosquitto.write_text(mosquitto.read_text().replace(
+        "exec ", f'[ "$1" = -c ] || exit 9\n{{ cat "$2"; echo "plugin {tools}/hanging_plugin.so"; }} >{config}/conf || exit 9\nexec ')
+        .replace('"$@"', f"-c {config}/conf"))
+    device.start()
+    device.deploy(served.group())
+    before = served.wait_running()
+    with served.client("A") as a:
+        a.publish("to/b", b"hang", qos=0)
+        wait_until(lambda: is_gone(before[0]), HANG_S, lambda: f"it hangs\n{device.stderr}")
+    after = served.wait_running()
+    assert after[0] != before[0] and after[1] == before[1]
+    assert served.status["broker"]["failures"] == 1
+    assert "lighterman_router: mosquitto's loop does not come back; ending it" in device.stderr
+    with served.client("A") as a, served.client("B", "#") as b:
+        a.publish("to/b", b"hello", qos=1).wait_for_publish(WAIT_S)
+        assert b.got.get(timeout=WAIT_S) == ("to/b", b"hello")
 
 
 @pytest.mark.parametrize("damage", [b"no messages", b"\0\xb5\0mosquitto db" + bytes(7) + b"\6" + bytes(3) + b"\1" + bytes(3) + b"\x10\1"],
@@ -253,11 +302,129 @@ def test_a_new_address_is_in_the_certificate(served):
     assert served.wait_running() == pids  # told, not restarted
 
 
-def test_a_device_that_is_removed_is_turned_away(served):
+def let_days_pass(served, days_left):
+    """The servers' certificates are as old as that."""
+    ca, key = served.authority()
+    now = datetime.datetime.utcnow()
+    for service in ("broker", "discovery"):
+        path = served.device.folder / "state/devices" / service / "server.pem"
+        new = x509.load_pem_x509_certificate(path.read_bytes())
+        old = (x509.CertificateBuilder().subject_name(new.subject).issuer_name(ca.subject).public_key(new.public_key())
+               .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=90 - days_left))
+               .not_valid_after(now + datetime.timedelta(days=days_left)))
+        for extension in new.extensions:
+            old = old.add_extension(extension.value, extension.critical)
+        path.write_bytes(old.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+def bridge_addresses():
+    """Of networks that the engine has made, as for the application: they come after the certificate."""
+    return {place["local"] for interface in json.loads(run("ip", "-json", "-4", "address").stdout)
+            if interface["ifname"].startswith("br-") for place in interface["addr_info"]}
+
+
+def test_the_servers_certificates_are_renewed_while_clients_stay(served):
     device = served.device
     device.start()
     device.deploy(served.group())
+    pids = served.wait_running()
+    wait_until(lambda: bridge_addresses() <= served.server_names(), WAIT_S, lambda: f"not all: {served.server_names()}")
+    lost = queue.Queue()
+    with served.client("A") as a, served.client("B", "#") as b:
+        a.on_disconnect = b.on_disconnect = lambda *_: lost.put(True)
+        let_days_pass(served, 20)
+        for pid in pids:
+            os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: max(served.days_left()) < 21, WAIT_S, lambda: f"days left: {served.days_left()}")
+        names = served.server_names()
+        # What is done twice a day is done after this, too.
+        assert device.ask("device", action="add", name="C")["exit"] == 0
+        wait_until(lambda: min(served.days_left()) > 80, WAIT_S, lambda: f"days left: {served.days_left()}\n{device.stderr}")
+        assert served.server_names() == names  # no other reason
+        device.wait_status(lambda status: status["devices"]["server_expires_ms"] / 1000 > time.time() + 80 * DAY_S)
+        a.publish("to/b", b"hello", qos=1).wait_for_publish(WAIT_S)
+        assert b.got.get(timeout=WAIT_S) == ("to/b", b"hello")
+        assert lost.empty()
+    assert served.wait_running() == pids
+
+
+def test_a_device_that_is_added_right_after_the_start_restarts_nothing(served, folder):
+    device = served.device
+    device.start()
+    run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+        "-keyout", folder / "own.key", "-out", folder / "own.csr")
+    device.deploy(served.group())
+    pids = [served.status[name]["pid"] for name in ("broker", "discovery")]
+    signed = device.ask("device", action="add", name="B", csr=(folder / "own.csr").read_text())
+    (folder / "own.pem").write_text(signed["device"]["certificate"])
+    served.own = {"B": (folder / "own.pem", folder / "own.key")}
+
+    def is_known():
+        with contextlib.suppress(AssertionError, OSError, queue.Empty), served.client("B"):
+            return b"200" in answer_to(served, "B")
+        return False
+
+    wait_until(is_known, WAIT_S, lambda: f"not accepted\n{device.stderr}")
+    assert list(served.wait_running()) == pids
+    assert served.status["broker"]["failures"] == served.status["discovery"]["failures"] == 0
+
+
+def equip(served, names):
+    """Gives these devices keys (all the same) and certificates, as lightermand would, in less time."""
+    ca, authority = served.authority()
+    key = rsa.generate_private_key(65537, 2048)
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+                             serialization.NoEncryption())
+    now = datetime.datetime.utcnow()
+    base = (x509.CertificateBuilder().issuer_name(ca.subject).public_key(key.public_key())
+            .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=3650))
+            .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), False))
+    for name in names:
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name[:64])])
+        place = served.device.folder / "state/devices/things" / name
+        place.mkdir(mode=0o700)
+        for file, data in (("device.key", text), ("device.pem", base.subject_name(subject).serial_number(
+                x509.random_serial_number()).sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))):
+            (place / file).write_bytes(data)
+            (place / file).chmod(0o600)
+
+
+def test_a_group_of_2500_devices_and_10000_subscriptions(served):
+    """The most that Greengrass V1 had, with long names and certificates of AWS IoT beside ours."""
+    device = served.device
+    device.start()
+    device.deploy(served.group())  # makes the CA
     served.wait_running()
+    names = [f"{number:04d}".ljust(100, "x") for number in range(2500)]
+    equip(served, names)
+    routes = [(names[number % 2500], f"t/{number}", "GGShadowService") for number in range(9999)]
+    devices = [{**entry, "CertificateArn": f"arn:aws:iot:eu-west-1:123456789012:cert/{number:064x}"}
+               for number, entry in enumerate(things(*names))]
+    group = device.local_group(["web"], served.image, key="large.yml", arrays={
+        "Cores": CORES, "Devices": devices, "Subscriptions": subscriptions(*routes, (names[0], "to/last", names[-1]))})
+    device.deploy(group, timeout=600)
+    served.wait_running()
+    with served.client(names[0]) as first, served.client(names[-1], "#") as last:
+        first.publish("to/last", b"hello", qos=1).wait_for_publish(WAIT_S)
+        assert last.got.get(timeout=WAIT_S) == ("to/last", b"hello")
+        device.wait_status(lambda status: status["devices"]["connected"] >= 2)
+        # A list waits for what is under way, but not for ever: that of this group may take longer.
+        wait_until(lambda: device.cli("device", "list", check=False).returncode == 0, 300, "the devices are not listed")
+        listed = {entry["name"]: entry for entry in device.cli_json("device", "list")}
+    assert set(names) <= set(listed) and {"A", "B"} <= set(listed)
+    assert all(listed[name]["in_group"] and len(listed[name]["certificates"]) == 2 for name in names)
+    assert listed[names[0]]["connected"] and not listed[names[1]]["connected"]
+    status = device.status["devices"]
+    assert (status["devices"], status["subscriptions"], status["warnings"]) == (2500, 10000, [])
+    assert "of 2500 connected, 10000 subscriptions" in device.cli("status").stdout
+    told = json.loads(device.cli("doctor", group, "--json", check=False).stdout)
+    assert not [check for check in told["checks"] if check["ok"] is False and "device" in check["check"]], told
+    assert len(list(served.files.iterdir())) >= 2500
+    assert device.cli("stop", timeout=300).returncode == 0
+
+
+def test_a_device_that_is_removed_is_turned_away(served):
+    device = served.begin()
     with served.client("A"):
         pass
     assert device.ask("device", action="remove", name="A")["exit"] == 0
@@ -272,19 +439,13 @@ def test_a_device_that_is_removed_is_turned_away(served):
 
 
 def test_a_removal_does_not_wait_for_the_files_of_the_services(served):
-    device = served.device
-    device.start()
-    device.deploy(served.group(triples=[("A", "to/b", "B")]))
-    served.wait_running()
-    password = device.folder / "state/devices/broker/connector.password"
-    password.unlink()
-    password.mkdir()  # no apply succeeds with it
+    device = served.begin(triples=[("A", "to/b", "B")])
+    let_no_apply_succeed(device)
     assert device.ask("device", action="remove", name="A")["exit"] == 0
     device.wait_status(lambda status: "connector.password" in json.dumps(status["devices"]["warnings"]))
     served.wait_running()
     assert b"200" not in answer_to(served, "A") and b"200" in answer_to(served, "B")
-    with pytest.raises((AssertionError, OSError, queue.Empty)), served.client("A"):
-        pass
+    assert_refused(served, "A")
     with served.client("B"):
         pass
     # Nor for the application.
@@ -292,8 +453,67 @@ def test_a_removal_does_not_wait_for_the_files_of_the_services(served):
     assert device.ask("device", action="remove", name="B")["exit"] == 0
     device.cli("start")
     served.wait_running()
-    with pytest.raises((AssertionError, OSError, queue.Empty)), served.client("B"):
-        pass
+    assert_refused(served, "B")
+
+
+def test_a_removal_does_not_wait_for_the_keys_of_others(served):
+    """A stolen key is not good for as long as a large group gets its own."""
+    device = served.begin()
+    names = [f"New{n}" for n in range(60)]
+    folder = device.folder / "state/devices/things"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        deployed = pool.submit(device.deploy, served.group(names=("A", "B", *names), key="large.yml"), timeout=600)
+        wait_until(lambda: len(list(folder.iterdir())) > 5, WAIT_S, "no keys are made")
+        for name in ("A", "B"):
+            assert device.ask("device", action="remove", name=name)["exit"] == 0
+            assert not deployed.done() and len(list(folder.iterdir())) < len(names)
+            wait_until(lambda: b"200" not in answer_to(served, name), WAIT_S, "it still gets the group")
+            assert_refused(served, name)
+        deployed.result()
+    assert {path.name for path in served.files.iterdir() if path.is_dir()} == set(names)
+
+
+def test_a_removal_counts_although_its_key_cannot_be_deleted(served):
+    device = served.begin(triples=[("A", "to/b", "B")])
+    stuck = device.folder / "state/devices/things/A"
+    run("mount", "--bind", stuck, stuck)
+    try:
+        answer = device.ask("device", action="remove", name="A")
+        assert answer["exit"] == 1 and (f"is removed and no longer accepted, but its key cannot be deleted: delete '{stuck}' by hand"
+                                        in answer["message"]), answer
+        wait_until(lambda: b"200" not in answer_to(served, "A"), WAIT_S, "it still gets the group")
+        assert_refused(served, "A")
+        # Others are served as before.
+        device.deploy(served.group(names=("A", "B", "C"), key="more.yml"))
+        wait_until(lambda: b"200" in answer_to(served, "C"), WAIT_S, "it does not get the group")
+    finally:
+        run("umount", stuck)
+
+
+def test_a_removal_counts_although_the_table_of_the_broker_is_damaged(served):
+    device = served.begin(triples=[("A", "to/b", "B")])
+    (device.folder / "state/devices/broker/router.json").write_text("{")
+    let_no_apply_succeed(device)
+    assert device.ask("device", action="remove", name="A")["exit"] == 0
+    assert_refused(served, "A")
+
+
+def connects(served, name):
+    try:
+        with served.client(name):
+            return True
+    except (AssertionError, OSError, queue.Empty):
+        return False
+
+
+def assert_refused(served, name):
+    wait_until(lambda: not connects(served, name), WAIT_S, f"'{name}' is still accepted")
+
+
+def let_no_apply_succeed(device):
+    password = device.folder / "state/devices/broker/connector.password"
+    password.unlink()
+    password.mkdir()
 
 
 def answer_to(served, name):

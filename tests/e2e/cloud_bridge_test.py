@@ -4,11 +4,13 @@ a connection on what the real one does not take."""
 import contextlib
 import json
 import pathlib
+import random
 import signal
 import subprocess
 
 import pytest
 
+from router_attack_test import corpus, damaged
 from servers.iot_core import IotCore, ShadowService
 from servers.local_broker import CONNECTOR, LocalBroker
 from servers.server import wait_until
@@ -347,7 +349,6 @@ def test_a_device_gets_the_delta_of_what_the_cloud_wants(broker, shadow):
 def test_both_sides_changed_while_the_cloud_was_away(broker, core, shadow):
     broker.start()
     local = LocalShadow(broker)
-    # The first one has no version: mosquitto, cut off before its acknowledgement, would send it again, behind the cloud's.
     local.update({"desired": {"here": 0, "there": 0, "gone here": 0, "gone there": 0}})
     shadow.wait_state("A", local.state())
     local.update({"desired": {"both": 0}})
@@ -409,6 +410,83 @@ def test_a_kill_loses_no_change_of_a_shadow(broker, core, shadow):
     broker.start()
     shadow.wait_state("A", {"desired": {"a": 2, "b": 2}})
     LocalShadow(broker).wait_state({"desired": {"a": 2, "b": 2}})
+
+
+def test_a_kill_before_the_clouds_reply_makes_no_conflict(broker, shadow):
+    broker.start()
+    local = LocalShadow(broker)
+    local.update({"desired": {"a": 1}})
+    shadow.wait_state("A", {"desired": {"a": 1}})
+    broker.wait_status(lambda status: status["cloud"]["received"] >= 4)  # the replies to both gets and updates
+    shadow.silent = True
+    local.update({"desired": {"a": 2}})
+    shadow.wait_state("A", {"desired": {"a": 2}})
+    broker.kill()
+    broker.start()
+    local = LocalShadow(broker)
+    local.update({"desired": {"a": 3}})
+    shadow.silent = False
+    shadow.wait_state("A", {"desired": {"a": 3}})
+    assert local.state() == {"desired": {"a": 3}}
+    assert broker.status()["cloud"]["sync_conflicts"] == 0
+
+
+def test_the_first_update_sent_twice_undoes_nothing(broker, core, shadow):
+    broker.start()
+    local = LocalShadow(broker)
+    broker.wait_status(lambda status: status["cloud"]["received"] >= 1)  # there is none yet
+    core.loses_acknowledgements = True
+    local.update({"desired": {"a": 1, "here": 1}})
+    wait_until(lambda: shadow.count("A", "update") >= 1, WAIT_S, "it never came")
+    shadow.update("A", {"desired": {"a": 2}})
+    core.loses_acknowledgements = False
+    merged = {"desired": {"a": 2, "here": 1}}
+    shadow.wait_state("A", merged)
+    local.wait_state(merged)
+    assert shadow.count("A", "update") >= 3  # the first one, again, and what is here
+
+
+def test_the_status_counts_what_is_not_synchronized(broker, shadow):
+    broker.start()
+    local = LocalShadow(broker)
+    shadow.refuse["A"] = {"update": (413, {"code": 413, "message": "The payload exceeds the maximum size allowed"})}
+    local.update({"desired": {"a": 1}})
+    broker.wait_status(lambda status: status["cloud"]["sync_failing"] == 1)
+    local.update({"desired": {"a": 2}})
+    broker.wait_status(lambda status: status["cloud"]["sync_failing"] == 0)
+    shadow.wait_state("A", {"desired": {"a": 2}})
+
+
+def replies(generator, texts):
+    """Inputs of the fuzz target of the cloud's replies, for A, and damaged ones, as topics and payloads: a reply, or three states,
+    of which the last is the cloud's."""
+    for text in [*texts, *(damaged(generator, generator.choice(texts)) for _ in range(200))]:
+        topic, _, payload = text.partition(b"\n")
+        if not topic.startswith(b"$aws"):
+            topic = b"$aws/things/A/shadow/get/accepted"
+            payload = b'{"version":7,"clientToken":"t","state":' + text.rpartition(b"\n")[2] + b"}"
+        topic = topic.replace(b"things/T/", b"things/A/").decode(errors="replace")
+        if topic.isascii() and topic.isprintable() and not set("+#") & set(topic):  # else it ends its sender's connection
+            yield topic, payload
+
+
+def test_the_corpus_of_replies_does_no_harm(broker, shadow):
+    """As answers to what the device waits for, and else; then the shadow is synchronized as before."""
+    broker.start()
+    local = LocalShadow(broker)
+    local.update({"desired": {"before": 1}})
+    shadow.wait_state("A", {"desired": {"before": 1}})
+    shadow.silent = True
+    answered = 0
+    with shadow.core.client() as cloud:
+        for topic, payload in replies(random.Random(20261129), corpus("shadow_sync")):
+            cloud.publish(f"{SHADOW}/update/accepted", b'{"version":9}')  # somebody's: it asks for the shadow
+            cloud.publish(topic, payload.replace(b'"t"', json.dumps(shadow.last_token("A")).encode()))
+            answered += 1
+    assert answered > 100
+    shadow.silent = False
+    shadow.update("A", {"desired": {"behind": 1}})
+    wait_until(lambda: (local.state() or {}).get("desired", {}).get("behind") == 1, WAIT_S, lambda: f"{local.state()}\n{broker.log()}")
 
 
 def test_only_synchronized_shadows_leave_the_device(broker, core, shadow):

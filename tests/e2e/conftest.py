@@ -23,7 +23,9 @@ from servers.registry import EcrRegistry, Registry  # noqa: E402
 from servers.role_credentials import RoleCredentials  # noqa: E402
 from servers.s3 import S3  # noqa: E402
 from servers.sts import Sts  # noqa: E402
+from servers.summed_s3 import SummedS3  # noqa: E402
 from small_disk import SmallDisk  # noqa: E402
+from sweep_fixtures import berths, careful_berths, installed, serving, sweep, tools  # noqa: E402,F401
 from users import add_user  # noqa: E402
 from voyage import Stubborn, Voyage  # noqa: E402
 from watch import Watch  # noqa: E402
@@ -36,6 +38,10 @@ def pytest_addoption(parser):
     parser.addoption("--programs", help="the folder of lightermand, lighterman-worker and lighterman")
     parser.addoption("--compose2", help="a docker-compose of the second generation")
     parser.addoption("--device-sdk", help="what fetch-device-sdk prints; default: the folder beside --compose2")
+    parser.addoption("--exhaustive", action="store_true", help="sweeps try all of their points, not a sample")
+    parser.addoption("--sweep-seed", type=int, default=1, help="which points a sample has")
+    parser.addoption("--sweep-seconds", type=int, help="each sweep leaves out what it has not tried by then")
+    parser.addoption("--sweep-report", metavar="FILE", help="where sweeps add what they counted, a JSON object on each line")
     parser.addoption("--share", metavar="FOLDER", help="run only modules that no other run with this folder has taken")
 
 
@@ -45,6 +51,8 @@ def pytest_configure(config):
     for name in ("programs", "compose2"):
         if not config.getoption(name):
             pytest.exit(f"--{name} is missing: run the tests with `scripts/test e2e [-k WORD]`", 64)
+    if config.getoption("--sweep-report"):
+        os.environ["SWEEP_REPORT"] = config.getoption("--sweep-report")
 
 
 def pytest_runtestloop(session):
@@ -111,6 +119,12 @@ def stranger(sandbox):
 
 
 @pytest.fixture(scope="session")
+def broker_user(sandbox):
+    """The user of the broker of client devices. (Not in a module: whoever imported it from there would add it again.)"""
+    return add_user("lmbroker")
+
+
+@pytest.fixture(scope="session")
 def authority(sandbox):
     return Authority(sandbox / "authority")
 
@@ -172,6 +186,18 @@ def engine(_engine):
 
 
 @pytest.fixture
+def engine_disk(_engine):
+    """The SmallDisk that everything of the engine is on, which has no images. To be asked for before the engine is."""
+    _engine.stop()
+    data = _engine.folder / "data"
+    data.mkdir(exist_ok=True)
+    disk = SmallDisk(data, size="96m")
+    yield disk
+    _engine.stop()
+    disk.unmount()
+
+
+@pytest.fixture
 def registry(_registry):
     return _running(_registry)
 
@@ -210,6 +236,7 @@ _ecr = _lazy(lambda request: Ecr())
 _cloudwatch_logs = _lazy(lambda request: CloudWatchLogs())
 _sts = _lazy(lambda request: Sts())
 _locked_s3 = _lazy(lambda request: LockedS3())
+_summed_s3 = _lazy(lambda request: SummedS3())
 
 
 @pytest.fixture
@@ -237,6 +264,13 @@ def locked_s3(_locked_s3):
     """A stand-in for S3, whose objects cannot be decrypted."""
     _running(_locked_s3).reset()
     return _locked_s3
+
+
+@pytest.fixture
+def summed_s3(_summed_s3):
+    """A stand-in for S3 that names checksums, without objects and well-behaved."""
+    _running(_summed_s3).reset()
+    return _summed_s3
 
 
 @pytest.fixture
@@ -413,7 +447,7 @@ def image(engine, registry, _images):
     """A private image in the registry, not on the engine. Takes name and password to pull."""
     if "private" not in _images:
         _images["private"] = engine.publish_image(registry, "demo/web:1")
-    engine.forget_image(_images["private"])
+    engine.forget_image_and_names(_images["private"])
     return _images["private"]
 
 
@@ -422,7 +456,7 @@ def ecr_image(engine, ecr_registry, _images):
     """An image in ECR, not on the engine."""
     if "ecr" not in _images:
         _images["ecr"] = engine.publish_image(ecr_registry, "demo/ecr:1")
-    engine.forget_image(_images["ecr"])
+    engine.forget_image_and_names(_images["ecr"])
     return _images["ecr"]
 
 
@@ -431,7 +465,7 @@ def open_image(engine, open_registry, _images):
     """An image in the registry that is open to all, not on the engine."""
     if "open" not in _images:
         _images["open"] = engine.publish_image(open_registry, "demo/open:1")
-    engine.forget_image(_images["open"])
+    engine.forget_image_and_names(_images["open"])
     return _images["open"]
 
 

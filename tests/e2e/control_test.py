@@ -104,8 +104,8 @@ def test_the_umask_of_whoever_starts_it_keeps_no_member_out(group_device, strang
     group_device.deploy(group_device.local_group(["web"], local_image))
 
 
-READING = ("status", "logs", "crashes", "metrics")
-ACTING = ("deploy", "plan", "start", "stop")
+READING = ("history", "status", "logs", "crashes", "metrics")
+ACTING = ("deploy", "rollback", "plan", "start", "stop")
 
 
 @pytest.mark.parametrize("also", [None, "controlGroup"])

@@ -197,15 +197,14 @@ def test_force_deploy_never_touches_a_strangers_container(device, broker, local_
 @pytest.mark.parametrize("command", ["validate", "plan", "deploy"])
 def test_policies_without_effect_are_warned_of(device_with, compose2, local_image, engine, command):
     device = device_with(compose2)
-    policy = {"RollbackOnFailure": "true", "ProbationSeconds": "60", "PruneImages": "true", "RestartUnhealthy": "true",
-              "MaxBandwidthKBps": "100"}
+    policy = {"MaxBandwidthKBps": "100"}
     device.start()
     group = device.local_group(["web"], local_image, policy=policy)
     answers = [device.cli(command, group).stderr, *device.cli_json(command, group)["warnings"]]
     for name in policy:
         words = f"Policy.{name} has no effect in this version of Lighterman"
         assert words in answers[0] and any(words in answer for answer in answers[1:]), (name, answers)
-    assert ("Policy.PruneImages has no effect" in device.log) == (command == "deploy")
+    assert ("Policy.MaxBandwidthKBps has no effect" in device.log) == (command == "deploy")
 
 
 def test_the_null_version_is_the_object_of_a_store_without_versions(device, engine, broker, local_image,

@@ -18,8 +18,8 @@ from servers.server import run
 
 NAMES = ["host file", "group file", "lightermand", "user", "root", "worker", "docker command", "engine",
          "engine version", "docker-compose", "compose and engine", "destination", "free space", "region",
-         "AWS credentials", "compose file", "compose syntax", "compose requirements", "secrets", "registries", "broker", "clock",
-         "log directory", "state directory", "runtime directory", "memory"]
+         "AWS credentials", "compose file", "compose syntax", "compose requirements", "policies", "secrets", "registries",
+         "broker", "clock", "log directory", "state directory", "runtime directory", "memory"]
 # After "broker", for a group with client devices.
 DEVICE_NAMES = ["local broker", "device ports", "device user", "cloud bridge", "device certificates"]
 ALL_NAMES = [*NAMES[:NAMES.index("clock")], *DEVICE_NAMES, *NAMES[NAMES.index("clock"):]]
@@ -95,6 +95,23 @@ def test_finds_nothing_wrong_on_a_device_that_deploys(device_with, compose, brok
     deployed = doctor(device)
     assert (deployed.wrong, deployed.status) == (set(), 0), deployed.checks
     assert "the current deployment" in deployed.text("group file")
+
+
+@pytest.mark.parametrize("extra,warned", [({}, {"RestartUnhealthy", "ProbationSeconds"}),
+                                          ({"restart": "on-failure"}, {"RestartUnhealthy"}),
+                                          ({"healthcheck": "{test: [CMD, 'true'], interval: 60s}"}, set())])
+def test_warns_of_policies_that_can_do_nothing(device_with, compose, local_image, extra, warned):
+    device = device_with(compose)
+    device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], local_image, **extra))
+    policy = {"RestartUnhealthy": "true", "ProbationSeconds": "60"}
+    found = doctor(device, device.group(DockerPullBeforeUp="False", policy=policy))
+    assert {name for name in policy if f"Policy.{name} " in found.text("policies")} == warned
+    assert found.warns("policies") == bool(warned) and "policies" not in found.wrong
+    if not warned:  # without such a policy, or with an image that is not here, nothing is said
+        assert doctor(device, device.group(DockerPullBeforeUp="False")).skipped("policies")
+        device.put_object("ships", "docker-compose.yml", compose_file(None, ["web"], "harbour/none:1"))
+        found = doctor(device, device.group(DockerPullBeforeUp="False", policy=policy))
+        assert not found.warns("policies") and "policies" not in found.wrong
 
 
 def test_prints_a_line_for_each_check_in_columns(quick, local):

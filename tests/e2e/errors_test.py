@@ -98,10 +98,10 @@ class Stage(Scene):
         assert (last["exit"], self.messages.next_json()["status"]) == (0, "success"), last
 
     def deploy(self, group):
-        """Deploys, with what is to happen meanwhile; returns the last line of the answer."""
+        """Deploys, or starts what is deployed (None), with what is to happen meanwhile; returns the last line of the answer."""
         if self.device.process is None:
             self.device.start()
-        with self.device.begin(group) as deployment:
+        with self.device.begin(group) if group else self.device.control("start") as deployment:
             if self.during:
                 self.during()
             last = deployment.end()

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to fail of docs/errors.md: for each id one function that brings it about (errors_test.py).
 
-Each takes a Scene, prepares the fault there and returns the path of a group file; one that is a generator yields it, and
-cleans up behind it. A fault that needs another host file, or other programs, calls scene.own() for a device of its own
+Each takes a Scene, prepares the fault there and returns the path of a group file, or None for a start of what is deployed; one
+that is a generator yields it, and cleans up behind it. A fault that needs another host file, or other programs, calls scene.own() for a device of its own
 before it changes that.
 """
 import contextlib
+import http.server
 import json
 import os
 import shutil
 import signal
 import socket
+import threading
+import uuid
 
 import guide
 from device import SECRET_ARN
+from image_damage import flip, top_file
 from servers.authority import Authority
 from servers.engine import PROJECT, compose_file
 from servers.old_engine import VersionOnlyEngine
 from servers.s3 import S3
 from servers.server import free_port, run
+from strace import followed
 
 FAULTS = {}
 LOCAL = {"DockerPullBeforeUp": "False"}
@@ -333,6 +338,16 @@ def checksum_wrong(scene):
 
 
 @fault
+def s3_object_damaged(scene):
+    s3 = scene.fixture("summed_s3")
+    s3.objects["ships/docker-compose.yml"], s3.always = b"services: {}\n", "damaged"
+    device = scene.own()
+    device.host.pop("objectStore")
+    device.environment.update(s3.environment())
+    return scene.store()
+
+
+@fault
 def secret_missing(scene):
     scene.device.put_secret("harbour", {})
     return scene.store(secrets=[SECRET_ARN.format(name="nobody")])
@@ -587,6 +602,9 @@ FAULTS.update({
     "compose_file_without_services": text("version: '3.4'\n"),
     "compose_file_bomb": text("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefg", "bcdefgh"))),
+    "compose_file_too_deep": text("x-quay: " + 70 * "[" + 70 * "]" + "\nservices: {}\n"),
+    "compose_file_long_value": text(f"x-quay: {'x' * 1100000}\nservices: {{}}\n"),
+    "compose_file_many_services": text("services:\n" + "".join(f"  s{n}: {{image: quay}}\n" for n in range(1001))),
     "compose_key_unknown": lambda scene: scene.service("prots: []"),
     "compose_env_file_missing": lambda scene: scene.service("env_file: harbour.env"),
     "compose_variable_malformed": lambda scene: scene.service('command: "${HARBOUR"'),
@@ -692,6 +710,32 @@ def disk_reserve(scene):
     return scene.store(policy={"MinFreeDiskMB": "999999999"})
 
 
+class HugeImages(http.server.BaseHTTPRequestHandler):
+    """A registry whose every image has a layer that no disk holds."""
+
+    def do_GET(self):
+        layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": f"sha256:{'1' * 64}",
+                 "size": 10**15}
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                    "config": {"digest": f"sha256:{'0' * 64}", "size": 2}, "layers": [layer]}
+        data = json.dumps(manifest).encode()
+        self.send_response(200 if "/manifests/" in self.path else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        pass
+
+
+@fault
+def disk_short(scene):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HugeImages) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield scene.store(compose_file(None, ["web"], f"127.0.0.1:{server.server_port}/huge:1"), DockerPullBeforeUp=None)
+        server.shutdown()
+
+
 @fault
 def disk_full(scene):
     path = scene.device.folder / "small"
@@ -699,6 +743,48 @@ def disk_full(scene):
     run("mount", "-t", "tmpfs", "-o", f"size=32k,uid={scene.device.user.uid},mode=0700", "none", path)
     yield scene.store(DockerComposeFileDestinationPath=str(path))
     run("umount", path)
+
+
+def snapshot(scene, fill, **policy):
+    """The application that runs has a volume, with what `fill` puts there."""
+    image = scene.fixture("local_image")
+    text = compose_file(None, ["web"], image, volumes="['data:/data']") + "volumes:\n  data:\n"
+    scene.deploy_well(scene.store(text))
+    fill(scene.fixture("engine").folder / "data/volumes" / f"{PROJECT}_data" / "_data")
+    return scene.store(text, policy={"SnapshotVolumes": "True", **policy})
+
+
+@fault
+def snapshot_too_large(scene):
+    return snapshot(scene, lambda folder: (folder / "large").write_bytes(os.urandom(3 << 20)), SnapshotMaxMB="2")
+
+
+@fault
+def snapshot_without_space(scene):
+    return snapshot(scene, lambda folder: (folder / "file").write_text("x"), MinFreeDiskMB="999999999")
+
+
+@fault
+def snapshot_too_deep(scene):
+    return snapshot(scene, lambda folder: (folder / "/".join(["d"] * 300)).mkdir(parents=True))
+
+
+@fault
+def snapshot_mounted(scene):
+    def mount(folder):
+        (folder / "cache").mkdir()
+        run("mount", "-t", "tmpfs", "none", folder / "cache")
+
+    yield snapshot(scene, mount)
+    run("umount", scene.fixture("engine").folder / "data/volumes" / f"{PROJECT}_data" / "_data" / "cache")
+
+
+@fault
+def snapshot_used(scene):
+    engine = scene.fixture("engine")
+    group = snapshot(scene, lambda folder: None)
+    engine.docker.containers.run(scene.fixture("local_image"), ["sleep", "1000000"], name="backup", detach=True, volumes=[f"{PROJECT}_data:/data"])
+    return group
 
 
 @fault
@@ -746,7 +832,67 @@ def offline_without_local_copy(scene):
     return scene.device.group(bucket="e2e-errors", name=group.name, DockerOfflineMode="True")
 
 
+@contextlib.contextmanager
+def damaged_image(scene, published=True):
+    """A deployed image is damaged, and `lighterman verify` has found it."""
+    engine, registry = scene.fixture("engine"), scene.fixture("open_registry")
+    reference = registry.image(f"demo/damaged-{uuid.uuid4().hex[:8]}:1")
+    engine.extend_image(scene.fixture("local_image"), reference, f"the page of {reference}, " * 50)
+    if published:
+        engine.publish(registry, reference)
+    scene.own()
+    scene.deploy_well(scene.store(compose_file(None, ["web"], reference)))
+    flip(top_file(engine, reference))
+    assert scene.device.cli("verify", check=False).returncode == 1
+    try:
+        yield reference
+    finally:
+        engine.remove_containers()
+        engine.forget_image_and_names(reference)
+
+
+@fault
+def damaged_image_not_available(scene):
+    with damaged_image(scene):
+        registry = scene.fixture("open_registry")
+        registry.stop()
+        try:
+            yield None
+        finally:
+            registry.start()
+
+
+@fault
+def damaged_image_of_no_registry(scene):
+    with damaged_image(scene, published=False):
+        yield None
+
+
+@fault
+def damaged_image_in_use(scene):
+    with damaged_image(scene) as reference:
+        scene.fixture("engine").docker.containers.run(reference, ["sleep", "1000"], name="stranger", detach=True, init=True)
+        yield None
+
+
+@fault
+def damaged_layer_in_use(scene):
+    """In an image that somebody has built of it."""
+    with damaged_image(scene) as reference:
+        scene.fixture("engine").extend_image(reference, "stranger/built:1", "on top of it")
+        yield None
+
+
 # down
+
+@fault
+def disk_loses_images(scene):
+    scene.own()
+    group = scene.store()
+    scene.device.start()
+    with followed(scene.device.process.pid, "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:error=EIO"):
+        yield group
+
 
 @fault
 def network_in_use(scene):

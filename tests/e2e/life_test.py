@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 
+import pytest
+
 from documents import assert_failure, success
 from servers.engine import PROJECT, compose_file
 from servers.server import run
@@ -185,6 +187,50 @@ def test_containers_run_on_where_the_definition_says_so(device, engine, broker, 
         assert "down" not in deployment.stages()
     assert set(engine.containers()) == {"web", "more"}
     assert engine.containers()["web"].id == container
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_sigusr1_leaves_the_application_running_and_the_next_start_takes_it_over(
+        device, engine, broker, local_image, status_messages, named):
+    """As a new version takes the place of another; also where the group file is named at each start."""
+    device.use_broker(broker)
+    group = device.local_group(["web"], local_image)
+    device.start(group if named else None)
+    if not named:
+        device.deploy(group)
+    assert status_messages.next_json() == success()
+    device.wait_sent()
+    before = engine.containers()["web"]
+    assert device.stop(signal.SIGUSR1) == 0
+    device.start(group if named else None)
+    device.wait_log("generation 1 was left running and runs on")
+    status = device.status
+    assert (status["state"], status["deployment"]["generation"], status["job"]) == ("running", 1, None)
+    assert [container["name"] for container in status["containers"]] == [before.name]
+    device.cli("stop")  # a task of its own: whatever the start has begun is over
+    device.cli("start")
+    assert status_messages.next_json() == success()  # of `start`, and none before
+    assert status_messages.none_waits()
+    after = engine.containers()["web"]
+    assert after.id != before.id
+    # Left running once, and not for ever.
+    start_again(device, device.kill)
+    assert engine.containers()["web"].id != after.id
+
+
+def test_sigusr1_in_a_deployment_leaves_what_ran_and_the_next_start_goes_on(device, voyage, engine, status_messages):
+    device.start(voyage.before)
+    assert status_messages.next_json()["status"] == "success"
+    device.wait_sent()
+    old = engine.containers()["old"].id
+    with voyage.held_at("pull"):
+        device.cli("deploy", "--no-wait", voyage.group)
+        voyage.wait("pull")
+        assert device.stop(signal.SIGUSR1) == 0
+    assert {name: container.id for name, container in engine.containers().items()} == {"old": old}
+    device.start()
+    assert status_messages.next_json() == voyage.success
+    assert set(engine.containers(everything=True)) == {"first", "second"}
 
 
 def test_stop_lasts_over_restarts_until_start(device, engine, broker, local_image, status_messages):

@@ -95,7 +95,8 @@ def test_watching_a_hundred_containers_takes_two_megabytes(plain_device, engine,
         container.kill()
     wait_status_lines(plain_device, 6)
     assert len(plain_device.cli_json("crashes")) == 10
-    Memory(plain_device.process.pid).wait_at_most(Pss=2048, Rss=5120)
+    # Pss is larger where fewer programs use the same libraries: 2,190 kB alone on a machine, Rss 3,440 kB.
+    Memory(plain_device.process.pid).wait_at_most(Pss=2304, Rss=4096)
     plain_device.stop()
 
     plain_device.use_broker(broker, "tls")

@@ -13,7 +13,7 @@ from servers.server import Server, wait_until
 
 TOPIC = "dockerapplicationdeploymentconnector/message/containers"
 KEYS = {"id", "time", "event", "service", "container", "image", "exit_code", "signal", "oom_killed", "restart_count",
-        "uptime_seconds", "count", "log"}
+        "uptime_seconds", "count", "log", "reason"}
 
 # Says what is written to /say and ends with the number in /code, once that is there.
 WAITS = "trap 'exit 0' TERM; echo up; while ! test -f /code; do sleep 0.1; done; cat /say; exit $(cat /code)"
@@ -103,13 +103,13 @@ def test_a_crash_is_told_with_its_last_lines_and_kept(device, app, local_image, 
     assert died | {"id": "", "time": "", "uptime_seconds": 0, "log": []} == {
         "id": "", "time": "", "event": "died", "service": "web", "container": web.name, "image": local_image,
         "exit_code": 3, "signal": None, "oom_killed": False, "restart_count": 0, "uptime_seconds": 0, "count": 1,
-        "log": []}
+        "log": [], "reason": None}
     assert died["log"] == [f"line {n}" for n in range(7, 26)] + ["tab\\x09here \\x1b[31mred"]
     device.wait_log(f"container {web.name} (service web) died: exit code 3, after ")
     assert "[WARN]-daemon.c:" in device.log
     record = kept(device)[0]
     assert {key: value for key, value in record.items() if key in KEYS} == \
-        {key: value for key, value in died.items() if key != "event"}
+        {key: value for key, value in died.items() if key not in ("event", "reason")}
     assert record["memory_free_bytes"] > 1 << 20 and record["disk_free_bytes"] > 1 << 20
     page = device.cli("crashes").stdout.splitlines()
     assert page[0].startswith(f"{died['time']}  web  exit code 3, after ")

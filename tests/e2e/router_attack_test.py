@@ -3,6 +3,7 @@
 names, and disturbs nobody else. Packets are made by hand; a sanitized plugin finds its own faults meanwhile."""
 import pathlib
 import random
+import signal
 import ssl
 import struct
 import threading
@@ -339,16 +340,22 @@ def damaged(generator, packet):
     return bytes(data)
 
 
-def corpus():
-    """What the fuzz targets of topics and of tables begin with, as topics and payloads."""
+def corpus(*names):
+    """What these fuzz targets begin with."""
     folder = pathlib.Path(__file__).resolve().parents[1] / "fuzz/corpus"
-    return [path.read_bytes()[:60000] for name in ("router_table", "topic", "shadow_document")
-            for path in sorted((folder / name).iterdir())]
+    return [path.read_bytes()[:60000] for name in names for path in sorted((folder / name).iterdir())]
+
+
+def variants(name, count):
+    """The same, and damaged ones."""
+    generator, texts = random.Random(SEED), corpus(name)
+    assert texts
+    return texts + [damaged(generator, generator.choice(texts)) for _ in range(count)]
 
 
 def test_damaged_packets_do_no_harm(broker):
     generator = random.Random(SEED)
-    texts = corpus()
+    texts = corpus("router_table", "topic", "shadow_document")
     with connected(broker, "B", "#") as b, connected(broker, "C", "#", "$aws/#") as c:
         for number in range(1500):
             where, context, name = ((broker.socket, None, FUNCTION), (broker.port, tls(broker, "M"), "M"))[number % 8 == 0]
@@ -366,6 +373,78 @@ def test_damaged_packets_do_no_harm(broker):
                     pass
         assert {topic for topic, _ in b.ping()} == set()
         assert {topic for topic, _ in c.ping()} <= {"count"}
+    check_service(broker)
+
+
+def is_plain(text, wildcards=""):
+    """A topic, or a filter, that nobody has any doubt about."""
+    return 0 < len(text) <= 256 and text.isascii() and text.isprintable() and not set("+#") - set(wildcards) & set(text)
+
+
+def is_filter(text):
+    levels = text.split("/")
+    return is_plain(text, "+#") and all(level in ("+", "#") or not set("+#") & set(level) for level in levels) \
+        and "#" not in levels[:-1]
+
+
+def matches(subject, topic):
+    """As Greengrass V1's guide says: `a/#` is not `a`."""
+    wanted, levels = subject.split("/"), topic.split("/")
+    if topic.startswith("$") and not subject.startswith("$"):
+        return False
+    for number, level in enumerate(wanted):
+        if number >= len(levels) or level == "#":
+            return number < len(levels)
+        if level not in ("+", levels[number]):
+            return False
+    return len(wanted) == len(levels)
+
+
+def test_the_corpus_of_topics_is_routed_as_a_comparison_with_each_subject_does(broker):
+    """Each input has subjects, and a topic in its last line: it is a function of its own, which sends to B."""
+    inputs = []
+    for number, data in enumerate(variants("topic", 300)):
+        *subjects, topic = data.split(b"\n")
+        subjects = [text for text in (line.decode("ascii", "replace") for line in subjects[:64]) if is_filter(text)]
+        function = f"{LAMBDA}F{number}:1"
+        for subject in subjects:
+            broker.route(function, subject, "B")
+        inputs.append((function, subjects, topic))
+    broker.reload()
+    assert broker.status()["table_error"] is None
+    routed = 0
+    with connected(broker, "B", "#", "$aws/#") as b:
+        for function, subjects, topic in inputs:
+            name = topic.decode("ascii", "replace")
+            wanted = any(matches(subject, name) for subject in subjects)
+            try:
+                with Raw(broker.socket) as sender:
+                    sender.connect(function).send(mqtt.publish(topic, function.encode()))
+                    sender.ping()
+            except Refused:
+                assert not (subjects and is_plain(name)), (function, subjects, topic)
+            got = [payload for _, payload in b.ping()]
+            assert set(got) <= {function.encode()} and len(got) <= 1
+            if is_plain(name) and not name.startswith("$"):
+                assert len(got) == wanted, (subjects, topic)
+                routed += wanted
+            elif name.isascii():
+                assert wanted or not got, (subjects, topic)
+    assert routed > 10
+    check_service(broker)
+
+
+def test_the_corpus_of_tables_is_taken_or_refused_and_does_no_harm(broker):
+    with connected(broker, "B", "#") as b:
+        for data in variants("router_table", 400):
+            broker.table_path.write_bytes(data)
+            broker.processes[0].send_signal(signal.SIGHUP)
+            # Whoever it is, the answer comes behind the reload.
+            for name in ("A", "Crane", "x"):
+                with Raw(broker.socket) as stranger, pytest.raises(Refused):
+                    stranger.connect(name).ping()
+    assert b.messages == []
+    broker.reload()
     check_service(broker)
 
 

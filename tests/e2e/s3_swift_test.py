@@ -104,6 +104,13 @@ def test_decompresses_an_object_stored_as_gzip(store, fetch):
     assert fetch("packed")["text"] == "services: {}"
 
 
+def test_decompresses_an_object_whose_encoding_is_a_list(store, fetch):
+    # Swift takes no "aws-chunked"; Amazon S3 takes it and leaves it out of what it stores, others keep it.
+    for encoding in ("x-gzip, identity", "identity,gzip"):
+        store.client().put_object(Bucket=PLAIN, Key="listed", Body=gzip.compress(b"services: {}"), ContentEncoding=encoding)
+        assert fetch("listed")["text"] == "services: {}"
+
+
 def test_refuses_an_object_over_4_mib(store, fetch):
     store.put(PLAIN, "fits", b"x" * (4 << 20))
     store.put(PLAIN, "large", b"x" * ((4 << 20) + 1))

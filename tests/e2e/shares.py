@@ -9,9 +9,12 @@ import pathlib
 
 
 # Those that take more than a minute, the longest first.
-LONGEST = ("cloud_bridge", "retry", "certificates", "overlap", "offline", "logs", "worker", "conflict", "wait_healthy",
-           "requirements", "stop", "monitor", "life", "moved", "discovery", "router_attack", "client_device", "memory",
-           "metrics", "errors", "images", "plan", "idle", "deploy_s3", "compose_file")
+LONGEST = ("rollback", "adopt", "migrate", "compose_alone", "client_devices", "snapshot", "faults", "verify", "heal", "cloud_bridge", "retry", "overlap", "offline", "logs",
+           "integrity", "worker", "conflict", "wait_healthy", "disk", "volume_copies_kill", "requirements", "stop", "monitor", "life",
+           "moved", "discovery", "router_attack", "client_device", "memory", "metrics", "hostile", "order", "store_kill",
+           "sweep_power_cut", "sweep_fault", "sweep_kill", "errors", "images", "plan", "certificates", "idle", "deploy_s3",
+           "compose_file")
+
 
 
 def longest_first(items):

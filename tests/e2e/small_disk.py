@@ -13,13 +13,14 @@ class SmallDisk:
         self.path, self.filler = path, path / "filler"
         run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "none", path)
 
-    def fill(self):
-        """Nothing more can be written, until somebody removes something; empty files can be made."""
+    def fill(self, leave=0):
+        """Nothing more can be written but `leave` bytes, until somebody removes something; empty files can be made."""
         filler = os.open(self.filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             for size in (65536, 4096, 1):
                 while self._write(filler, size):
                     pass
+            os.truncate(filler, max(os.fstat(filler).st_size - leave, 0))
         finally:
             os.close(filler)
 

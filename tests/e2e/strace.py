@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program of tests/unit under strace: killed at one of its system calls, or with one that fails."""
 import concurrent.futures
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 
 import pytest
+
+from sweep_points import note
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -59,6 +63,23 @@ def fail(name, error, n, *words):
 
 
 def in_parallel(work, places):
+    """Of the test that runs: with each of its places the same came of it, or this fails."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for _ in pool.map(lambda place: work(*place), places):
             pass
+    test = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0].rsplit("/", 1)[-1]
+    note(test, len(places), len(places), {"converged": len(places)})
+
+
+@contextlib.contextmanager
+def followed(pid, log, *options):
+    """Meanwhile strace follows a program with its threads, but not what it starts: there a sanitizer could not work."""
+    words = ["strace", "--follow-forks", "--detach-on=execve", "-o", log, *options, "-p", pid]
+    with subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True) as tracer:
+        line = tracer.stderr.readline()
+        assert "attached" in line, line
+        try:
+            yield
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.stderr.read()

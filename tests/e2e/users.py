@@ -17,6 +17,7 @@ class User:
 
 
 def add_user(name, groups=(), uid=None, home="/nonexistent"):
+    assert name not in (entry.pw_name for entry in pwd.getpwall()), f"there is a user '{name}', whose number counts"
     taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
     uid = uid or next(number for number in range(58000, 59000) if number not in taken)
     with open("/etc/passwd", "a", encoding="utf-8") as file:

@@ -30,8 +30,6 @@ HERE = {"DockerPullBeforeUp": "False"}
 
 def test_deploys_a_private_image(dock_with, compose, engine, registry, image):
     dock = dock_with(compose)
-    if engine.has_image(image):
-        engine.docker.images.remove(image, force=True)
     text = local_file(image, "web")
     secrets = [dock.device.put_secret("harbour", registry.secret())]
 
@@ -45,9 +43,10 @@ def test_deploys_a_private_image(dock_with, compose, engine, registry, image):
     assert dock.device.local_copy.read_text() == dock.kept.read_text() == text
     status = dock.device.local_copy.stat()
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, dock.device.user.uid)
-    digest = engine.docker.images.get(image).attrs["RepoDigests"][0].split("@")[1]
-    assert {"image": image, "digest": digest} in dock.worker.lines
-    assert dock.worker.lines[dock.worker.lines.index({"image": image, "digest": digest}) - 1]["status"] == "done"
+    found = engine.docker.images.get(image)
+    line = {"image": image, "digest": found.attrs["RepoDigests"][0].split("@")[1], "id": found.id, "pulled": True}
+    assert line in dock.worker.lines
+    assert dock.worker.lines[dock.worker.lines.index(line) - 1]["status"] == "done"
     assert not dock.worker.seen(registry.PASSWORD)
     assert not dock.device.files_with(registry.PASSWORD, "app", "state", "run", "credentials")
     found = next(line["compose"] for line in dock.worker.lines if "compose" in line)
@@ -254,8 +253,6 @@ def test_stops_in_the_middle_of_a_build(dock, engine, local):
 
 
 def test_builds_from_a_private_image_with_credentials_that_do_not_last(dock, engine, registry, image):
-    if engine.has_image(image):
-        engine.docker.images.remove(image, force=True)
     text = build_file(dock, f"FROM {image}\nRUN true\n")
     result = dock.deploy(text, secrets=[dock.device.put_secret("harbour", registry.secret())])
     assert result["result"] == "success", result

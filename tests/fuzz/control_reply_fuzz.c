@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/limits.h"
 #include "cli/cmd_device.h"
+#include "cli/cmd_history.h"
 #include "cli/cmd_status.h"
 #include "cli/progress.h"
 
@@ -45,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			status_render(line, (int64_t)now_ms, &page);
 			device_render_added(line, false, &page);
 			device_render_list(line, &page);
+			history_render(line, (int64_t)now_ms, STYLES[i].columns, &page);
 			check_plain(&page);
 			if (!STYLES[i].moving)
 				check_plain(&text);

@@ -4,6 +4,7 @@
 /// byte says.
 
 #include "base/cleanup.h"
+#include "docker/engine.h"
 #include "docker/engine_images.h"
 #include "docker/engine_json.h"
 #include "docker/pull.h"
@@ -32,6 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!engine_parse_containers(text, "p", &containers, &err);
 	lm_auto(engine_networks_finish) struct engine_networks networks = {0};
 	(void)!engine_parse_networks(text, "p", &networks, &err);
+	lm_auto(engine_volumes_finish) struct engine_volumes volumes = {0};
+	(void)!engine_parse_volumes(text, "p", &volumes, &err);
+	lm_auto(engine_volume_finish) struct engine_volume volume = {0};
+	(void)!engine_parse_volume(text, &volume, &err);
 	lm_auto(engine_inventory_finish) struct engine_inventory inventory = {0};
 	(void)!engine_parse_containers(text, NULL, &inventory.containers, &err);
 	(void)!engine_parse_networks(text, NULL, &inventory.networks, &err);
@@ -44,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lm_auto_free char *directory = NULL;
 	(void)!engine_parse_root_directory(text, &directory, &err);
 	lm_auto_buf struct lm_buf words = LM_BUF(4096);
-	engine_error_text(text, &words);
+	(void)engine_error_text(text, &words);
 	(void)!engine_error_class(500, lm_buf_str(&words));
 	read_stream(text);
 	return 0;

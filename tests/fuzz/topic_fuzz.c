@@ -61,5 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (delivery_publish(&d, data, cloud, text) != any ||
 		delivery_is_of(&d, data, text) != any || delivery_allows(&d, data, cloud, text))
 		abort();
+	delivery_finish(&d);
 	return 0;
 }

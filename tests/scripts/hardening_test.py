@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bin"
 PROGRAMS = ["lightermand", "lighterman-worker", "lighterman", "lighterman-discovery"]
 # What is not linked cannot be attacked through, and costs no memory.
-NEVER = {"lightermand": ["libcurl", "libyaml"], "lighterman": ["libcurl", "libyaml", "libcrypto", "libmosquitto"],
+NEVER = {"lightermand": ["libcurl", "libyaml"], "lighterman": ["libcurl", "libyaml", "libmosquitto"],
          "lighterman-worker": ["libmosquitto"], "lighterman-discovery": ["libcurl", "libyaml", "libmosquitto", "libsqlite3"]}
 
 

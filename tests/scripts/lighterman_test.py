@@ -19,8 +19,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("PROGRAMS", ROOT / "build/bin")) / "lighterman"
-COMMANDS = ["validate", "deploy", "plan", "status", "crashes", "logs", "doctor", "metrics", "stop", "start", "device",
-            "help"]
+COMMANDS = ["validate", "deploy", "plan", "status", "history", "rollback", "crashes", "logs", "doctor", "metrics", "stop",
+            "start", "verify", "device", "import", "help"]
 GROUP = '{"Connectors": []}'
 STAGES = [
     {"progress": {"stage": "fetch", "state": "begin"}},
@@ -173,7 +173,7 @@ def test_no_lightermand_is_3_in_json_too(group, tmp_path):
     ([], "lightermand closed the connection before its answer was complete"),
     (['{"exit":0'], "lightermand closed the connection before its answer was complete"),
     (["SSH-2.0\n"], "is not lightermand"),
-    (["x" * 2000000], "a line of more than 1048576 bytes"),
+    (["x" * 9000000], "a line of more than 8388608 bytes"),
 ])
 def test_an_answer_that_is_none_is_a_failure(daemon, command, lines, says):
     daemon.answer(*lines)
@@ -241,7 +241,7 @@ def test_every_fault_is_printed_as_validate_does(daemon, group):
     (gzip.compress(b'{"Connectors": []}'), "is compressed with gzip: "),
     (b"\x7fELF\x02\x01\x01\0\0\0\0", "is binary data "),
     (b"\xef\xbb\xbf \n", "is blank, "),
-    (b"services:\n  web:\n    image: nginx\n", "is a compose file: "),
+    (b"apiVersion: v1\nkind: Pod\n", "is a Kubernetes manifest: "),
 ])
 @pytest.mark.parametrize("by", ["path", "standard input"])
 def test_what_is_of_another_form_is_said_to_be(daemon, group, content, sentence, by):

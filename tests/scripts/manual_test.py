@@ -23,7 +23,7 @@ def output(*words):
 def commands():
     """The commands that lighterman --help names."""
     listed = output(PROGRAMS / "lighterman", "--help").split("\n\n")[1]
-    return [line.split()[0] for line in listed.splitlines()]
+    return [line.split()[0] for line in listed.splitlines() if line[2] != " "]  # others go on with the line before
 
 
 def options(program, *words):

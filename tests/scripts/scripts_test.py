@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ["setup", "build", "demo", "test", "check", "bench", "fuzz", "check-conformance", "check-layers",
-         "count-tests"]
+         "count-tests", "reliability-page", "coverage", "package", "package-sbom"]
 
 
 def run(*words, **more):
@@ -23,7 +23,7 @@ def test_tells_how_to_use_it(name):
     assert done.stdout.startswith("usage: ")
 
 
-@pytest.mark.parametrize("name", ["setup", "build", "demo", "test", "check", "bench", "fuzz"])
+@pytest.mark.parametrize("name", ["setup", "build", "demo", "test", "check", "bench", "fuzz", "package", "package-sbom"])
 def test_refuses_words_that_it_does_not_know(name):
     done = run(ROOT / "scripts" / name, "--no-such-option", cwd="/")
     assert done.returncode == 64

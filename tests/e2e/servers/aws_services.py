@@ -73,7 +73,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", self.server.service.ANSWER_TYPE)
         self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         self.send_header("Content-Length", str(len(data)))
+        for name, value in self.server.service.more_headers(data).items():
+            self.send_header(name, value)
         self.end_headers()
+        if how == "damaged":
+            data = bytes([data[0] ^ 1]) + data[1:]
         if how == "half":
             data = data[: len(data) // 2]
             self.close_connection = True
@@ -114,6 +118,10 @@ class AwsService:
         self.clock = datetime.timedelta()
         self.open = self.most_open = self.count = 0
         self.operations = []          # of the requests that were let in
+
+    def more_headers(self, data):  # pylint: disable=unused-argument
+        """Of the answer with that body."""
+        return {}
 
     def start(self):
         self.server = HttpServer(("127.0.0.1", self.port), Handler)

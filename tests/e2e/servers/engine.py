@@ -64,9 +64,20 @@ class Engine(Server):
 
     def keep_containers_running(self, keep):
         """Whether they run on while it is away."""
-        self.settings.write_text(json.dumps({"live-restore": keep}))
-        self.processes[0].send_signal(signal.SIGHUP)
+        self.configure({"live-restore": keep})
         wait_until(lambda: self.docker.info()["LiveRestoreEnabled"] == keep, 30, "it does not read its settings again")
+
+    def configure(self, settings):
+        """It takes these settings, those of daemon.json that it reads again, while it runs."""
+        since = time.time()
+        self.settings.write_text(json.dumps(settings))
+        self.processes[0].send_signal(signal.SIGHUP)
+        wait_until(lambda: any(event["Action"] == "reload" for event in self.events(since)), 30,
+                   "it does not read its settings again")
+
+    def kill(self):
+        """Of what it has started, all goes on."""
+        super().stop(signal.SIGKILL)
 
     def crash(self):
         """As the end of a machine's power: whatever the engine started is gone, and nothing was put in order.
@@ -123,6 +134,19 @@ class Engine(Server):
     def forget_image(self, reference):
         if self.has_image(reference):
             self.docker.images.remove(reference, force=True)
+
+    def forget_image_and_names(self, reference):
+        """The engine has neither that name nor what it names, whatever other names a test gave it or built on it."""
+        if self.has_image(reference):
+            self._forget_with_children(self.docker.images.get(reference).id)
+
+    def _forget_with_children(self, image_id):
+        """An image on which another was built cannot be removed, not even by force."""
+        for child in self.docker.images.list(all=True):
+            if child.attrs["Parent"] == image_id:
+                self._forget_with_children(child.id)
+        if self.has_image(image_id):
+            self.docker.images.remove(image_id, force=True)
 
     def make_image(self, reference, release="1"):
         """An image of busybox whose page /www/index.html says `release`; about 1 MB."""

@@ -16,7 +16,7 @@ import paho.mqtt.client
 
 from servers.server import Server, accepts, free_port, wait_until
 
-CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8
 WAIT_S = 60
 # What clients may publish to, of what the tests need.
 OF_CLIENTS = re.compile(r"\$aws/(things/[\w:-]+/(shadow/(name/[\w:$-]+/)?(get|update|delete)"
@@ -25,7 +25,7 @@ OF_CLIENTS = re.compile(r"\$aws/(things/[\w:-]+/(shadow/(name/[\w:$-]+/)?(get|up
 
 class IotCore(Server):
     """`port` is for devices. stop_front() is an outage: connections end, none are taken, sessions live on for
-    start_front()."""
+    start_front(). While `loses_acknowledgements`, a connection ends instead of the acknowledgement of a message."""
 
     HOST = "prefix-ats.iot.eu-west-1.amazonaws.com"
 
@@ -37,6 +37,7 @@ class IotCore(Server):
         self.front = None
         self.hellos, self.connects, self.filters, self.violations = [], [], {}, []
         self.denied = set()
+        self.loses_acknowledgements = False
         self.write("mosquitto.conf", f"""
 user root
 log_dest stderr
@@ -164,7 +165,7 @@ class Pair:
                 ready, _, _ = select.select([self.sock, self.back], [], [])
                 if self.back in ready:
                     data = self.back.recv(65536)
-                    if not data:
+                    if not data or self.core.loses_acknowledgements and data[0] >> 4 == PUBACK:
                         return
                     self.sock.sendall(data)
                 if self.sock not in ready:
@@ -269,11 +270,13 @@ class CloudClient:
 
 class ShadowService:
     """Of the cloud: versions, merges, 404 and 409. Requests and their replies are in `requests`. `refuse` answers the
-    next ones of a thing with an error instead."""
+    next ones of a thing with an error instead. While `silent`, requests are carried out and not answered."""
 
     def __init__(self, core):
+        self.core = core
         self.shadows, self.versions = {}, {}
         self.requests, self.refuse = [], {}
+        self.silent = False
         self.lock = threading.RLock()
         self.client = CloudClient(core, ())
         self.client.client.on_message = self._answer
@@ -304,6 +307,10 @@ class ShadowService:
         with self.lock:
             return sum((name, what) == (thing, kind) and answer in (None, code) for name, what, _, code in self.requests)
 
+    def last_token(self, thing):
+        with self.lock:
+            return [body.get("clientToken") for name, _, body, _ in self.requests if name == thing][-1]
+
     def wait_state(self, thing, state):
         wait_until(lambda: self.state(thing) == state, WAIT_S,
                    lambda: f"'{thing}' is {self.state(thing)}, requests: {self.requests[-6:]}")
@@ -321,6 +328,8 @@ class ShadowService:
             answer["timestamp"] = int(time.time())
             if "clientToken" in body:
                 answer["clientToken"] = body["clientToken"]
+            if asked and self.silent:
+                return
             self.client.client.publish(f"$aws/things/{thing}/shadow/{kind}/{'rejected' if code else 'accepted'}",
                                        json.dumps(answer), qos=1)
 

@@ -163,7 +163,8 @@ class Refused(Exception):
 
 
 class Client(paho.mqtt.client.Client):
-    """Of paho, also over a Unix socket."""
+    """Of paho, also over a Unix socket. It does not connect again by itself: after a restart of the broker it would take the
+    place of the next client of its name."""
 
     unix_socket = None
 
@@ -186,7 +187,8 @@ class Peer:
         self.version = version
         self.session = session
         clean = {} if version == paho.mqtt.client.MQTTv5 else {"clean_session": not session}
-        self.client = Client(client_id=name if client_id is None else client_id, protocol=version, **clean)
+        self.client = Client(client_id=name if client_id is None else client_id, protocol=version,
+                             reconnect_on_failure=False, **clean)
         if local is None:
             local = name.startswith("arn:")
         if name == CONNECTOR and user is None:
@@ -215,6 +217,7 @@ class Peer:
             if expiry or self.session:
                 properties.SessionExpiryInterval = expiry or 3600
             more["properties"] = properties
+        self.client.loop_stop()  # its thread has ended with the connection before
         self.client.connect(self.broker.host, self.broker.port, keepalive=60, **more)
         self.client.loop_start()
         event = self.event("connect", "disconnect")

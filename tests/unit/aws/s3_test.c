@@ -174,8 +174,68 @@ static void fetches_an_object_and_its_version(void **state)
 	assert_int_equal(x.result.clock_offset_ms, 0);
 	assert_asked(&x, 0, "GET /apps/dir/a%20b.yml HTTP/1.1\r\n");
 	assert_asked(&x, 0,
-		"/eu-west-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;"
+		"/eu-west-1/s3/aws4_request, "
+		"SignedHeaders=host;x-amz-checksum-mode;x-amz-content-sha256;"
 		"x-amz-date, Signature=");
+	finish(&x);
+}
+
+#define CHECKSUM "x-amz-checksum-sha256: LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=\r\n"
+#define DAMAGED "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" CHECKSUM "\r\nhallo"
+#define TRUNCATED "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"
+
+static void fetches_again_what_arrived_damaged_or_truncated(void **state)
+{
+	const struct loopback_answer answers[][2] = {
+		{{DAMAGED}, {OBJECT(CHECKSUM)}}, {{TRUNCATED}, {OBJECT("")}}};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(answers); i++) {
+		struct exchange x;
+
+		run(&x, answers[i], 2);
+		assert_int_equal(x.rc, LM_OK);
+		assert_string_equal(lm_buf_cstr(&x.result.object.text), "hello");
+		assert_int_equal(loopback_count(x.server), 2);
+		assert_asked(&x, 0, "x-amz-checksum-mode: ENABLED\r\n");
+		finish(&x);
+	}
+}
+
+static void what_arrives_damaged_every_time_is_a_failure_of_the_network(void **state)
+{
+	const struct loopback_answer damaged[] = {{DAMAGED}}, truncated[] = {{TRUNCATED}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, damaged, 1);
+	assert_int_equal(x.rc, LM_E_NETWORK);
+	assert_string_equal(x.err.msg,
+		"after 2 attempts: object 'dir/a b.yml' of bucket 'apps' arrived damaged: its "
+		"SHA256 is d3751d33f9cd5049c4af2b462735457e4d3baf130bcbb87f389e349fbaeb20b9, but "
+		"the store's is "
+		"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+	finish(&x);
+	run(&x, truncated, 1);
+	assert_int_equal(x.rc, LM_E_NETWORK);
+	assert_int_equal(x.result.object.text.len, 0);
+	finish(&x);
+}
+
+static void a_compressed_object_is_compared_as_it_is_stored(void **state)
+{
+	static const char gzipped[] =
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 25\r\n"
+		"ETag: "
+		"\"72d44bf130f666bedb0dda4ab494757b\"\r\n\r\n\037\213\010\000\000\000\000\000\002"
+		"\003\313\110\315\311\311\007\000\206\246\020\066\005\000\000\000";
+	const struct loopback_answer answers[] = {{gzipped, sizeof(gzipped) - 1, false, false}};
+	struct exchange x;
+
+	(void)state;
+	run(&x, answers, 1);
+	assert_int_equal(x.rc, LM_OK);
+	assert_string_equal(lm_buf_cstr(&x.result.object.text), "hello");
 	finish(&x);
 }
 
@@ -711,6 +771,9 @@ int main(void)
 		cmocka_unit_test(signs_again_with_other_credentials_once_they_are_over),
 		cmocka_unit_test(gives_up_if_other_credentials_are_over_too),
 		cmocka_unit_test(fails_with_the_reason_if_there_are_no_other_credentials),
+		cmocka_unit_test(fetches_again_what_arrived_damaged_or_truncated),
+		cmocka_unit_test(what_arrives_damaged_every_time_is_a_failure_of_the_network),
+		cmocka_unit_test(a_compressed_object_is_compared_as_it_is_stored),
 		cmocka_unit_test(knows_no_version_if_the_store_names_none),
 		cmocka_unit_test(asks_for_a_version_and_keeps_the_name_null),
 		cmocka_unit_test(puts_the_bucket_into_the_host_in_virtual_host_style),

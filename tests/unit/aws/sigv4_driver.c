@@ -2,6 +2,7 @@
 /// Signs requests for tests/e2e/sigv4_botocore_test.py: reads one JSON object a line, writes the
 /// headers that the signer adds as one JSON object a line.
 #include "aws/sigv4.h"
+#include "base/digest.h"
 #include "sys/json.h"
 
 #include <stdio.h>
@@ -28,12 +29,12 @@ static void sign(const json_t *in)
 	lm_auto_header_list struct header_list headers = {0};
 	lm_auto_free struct http_pair *query = NULL;
 	lm_auto_free struct http_pair *extra = NULL;
-	char hash[SIGV4_SHA256_HEX_SIZE];
+	char hash[LM_SHA256_HEX + 1];
 
 	lm_secret_set(&c.secret, json_text(json_object_get(in, "secret_key")));
 	if (json_string_length(json_object_get(in, "token")))
 		lm_secret_set(&c.session_token, json_text(json_object_get(in, "token")));
-	sigv4_sha256_hex(json_text(json_object_get(in, "body")), hash);
+	lm_sha256_hex(json_text(json_object_get(in, "body")), hash);
 	struct sigv4_request r = {
 		.method = json_string_value(json_object_get(in, "method")),
 		.host = json_text(json_object_get(in, "host")),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/sigv4.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 
 // cmocka.h wants these before it.
@@ -41,10 +42,10 @@ static void check(const struct example *x, const char *id, const char *secret, c
 {
 	lm_auto_credentials struct aws_credentials c = {.access_key_id = lm_xstrdup(id)};
 	lm_auto_header_list struct header_list headers = {0};
-	char hash[SIGV4_SHA256_HEX_SIZE], expected[512];
+	char hash[LM_SHA256_HEX + 1], expected[512];
 
 	lm_secret_set(&c.secret, lm_str(secret));
-	sigv4_sha256_hex(lm_str(x->body ? x->body : ""), hash);
+	lm_sha256_hex(lm_str(x->body ? x->body : ""), hash);
 	const struct sigv4_request r = {
 		.method = x->method,
 		.host = lm_str(x->host),

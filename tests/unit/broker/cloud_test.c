@@ -14,6 +14,9 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /// What was published, in order: topic and payload.
@@ -372,6 +375,7 @@ static void merges_after_a_conflict(void **state)
 	reply(B_SHADOW "update/rejected", request, json_pack("{s:i}", "code", 409));
 	turn();
 	answer_get(json_pack("{s:{s:i}}", "desired", "a", 3), 9);
+	turn();
 	lm_auto_json json_t *again = next_request(B_SHADOW "update");
 	assert_int_equal(json_get_int(again, "version", 0), 9);
 	lm_auto_json json_t *patch = json_pack("{s:{s:i}}", "desired", "b", 2);
@@ -382,6 +386,18 @@ static void merges_after_a_conflict(void **state)
 	check_local("{\"desired\":{\"a\":3,\"b\":2}}");
 	lm_auto_json json_t *status = cloud_status(cloud);
 	assert_int_equal(json_get_int(status, "sync_conflicts", 0), 1);
+}
+
+/// Takes the request for an empty shadow, which changes nothing if it comes twice.
+static void make_empty(void)
+{
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	lm_auto_json json_t *nothing = json_pack("{s:{}}", "reported");
+
+	assert_null(json_object_get(request, "version"));
+	assert_true(json_equal(json_object_get(request, "state"), nothing));
+	reply(B_SHADOW "update/accepted", request, json_pack("{s:{},s:i}", "state", "version", 1));
+	turn();
 }
 
 static void deletes_on_either_side(void **state)
@@ -396,15 +412,15 @@ static void deletes_on_either_side(void **state)
 	turn();
 	no_request();
 	change_local("{\"desired\":{\"a\":2}}");
-	lm_auto_json json_t *made = next_request(B_SHADOW "update");
-	assert_null(json_object_get(made, "version"));
-	reply(B_SHADOW "update/accepted", made, json_pack("{s:{},s:i}", "state", "version", 7));
+	make_empty();
+	answer_get(json_object(), 7);
 	turn();
-	// Somebody may have made one at the same time.
-	answer_get(json_pack("{s:{s:i}}", "desired", "a", 2), 7);
+	lm_auto_json json_t *made = next_request(B_SHADOW "update");
+	assert_int_equal(json_get_int(made, "version", 0), 7);
+	reply(B_SHADOW "update/accepted", made, json_pack("{s:{},s:i}", "state", "version", 8));
 	turn();
 	no_request();
-	reply(B_SHADOW "delete/accepted", NULL, json_pack("{s:i}", "version", 8));
+	reply(B_SHADOW "delete/accepted", NULL, json_pack("{s:i}", "version", 9));
 	turn();
 	answer_get_404();
 	turn();
@@ -423,10 +439,217 @@ static void knows_after_a_restart_what_both_had(void **state)
 	open_cloud();
 	turn();
 	answer_get(json_pack("{s:{s:i,s:i}}", "desired", "a", 1, "c", 1), 6);
+	turn();
 	lm_auto_json json_t *request = next_request(B_SHADOW "update");
 	lm_auto_json json_t *patch = json_pack("{s:{s:n,s:i}}", "desired", "a", "b", 1);
 	assert_true(json_equal(json_object_get(request, "state"), patch));
 	check_local("{\"desired\":{\"b\":1,\"c\":1}}");
+}
+
+static unsigned conflicts(void)
+{
+	lm_auto_json json_t *status = cloud_status(cloud);
+
+	return (unsigned)json_get_int(status, "sync_conflicts", 0);
+}
+
+static unsigned failing(void)
+{
+	lm_auto_json json_t *status = cloud_status(cloud);
+
+	return (unsigned)json_get_int(status, "sync_failing", 0);
+}
+
+static void a_new_shadow_has_a_version_before_it_has_a_value(void **state)
+{
+	(void)state;
+	turn();
+	answer_get_404();
+	turn();
+	no_request();
+	change_local("{\"desired\":{\"a\":1}}");
+	make_empty();
+	// Meanwhile somebody has put something into it.
+	answer_get(json_pack("{s:{s:i}}", "desired", "b", 1), 2);
+	turn();
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	assert_int_equal(json_get_int(request, "version", 0), 2);
+	lm_auto_json json_t *patch = json_pack("{s:{s:i}}", "desired", "a", 1);
+	assert_true(json_equal(json_object_get(request, "state"), patch));
+	check_local("{\"desired\":{\"a\":1,\"b\":1}}");
+	assert_int_equal(conflicts(), 0);
+}
+
+/// If AWS IoT makes no shadow of nothing, or refuses that, the first update has all.
+static void without_an_empty_shadow_the_first_update_has_all(void **state)
+{
+	(void)state;
+	lm_auto_json json_t *patch = json_pack("{s:{s:i}}", "desired", "a", 1);
+
+	turn();
+	answer_get_404();
+	for (int refused = 0; refused < 2; refused++) {
+		change_local("{\"desired\":{\"a\":1}}");
+		if (refused) {
+			lm_auto_json json_t *request = next_request(B_SHADOW "update");
+
+			reply(B_SHADOW "update/rejected", request, json_pack("{s:i}", "code", 400));
+			turn();
+		} else {
+			make_empty();
+		}
+		answer_get_404();
+		turn();
+		lm_auto_json json_t *all = next_request(B_SHADOW "update");
+		assert_null(json_object_get(all, "version"));
+		assert_true(json_equal(json_object_get(all, "state"), patch));
+		reply(B_SHADOW "update/accepted", all,
+			json_pack("{s:{},s:i}", "state", "version", 1));
+		turn();
+		// Somebody may have made one at the same time.
+		answer_get(json_deep_copy(patch), 1);
+		turn();
+		no_request();
+		reply(B_SHADOW "delete/accepted", NULL, json_pack("{s:i}", "version", 1));
+		turn();
+		answer_get_404();
+		turn();
+		no_request();
+		check_local(NULL);
+	}
+	assert_int_equal(failing(), 0);
+}
+
+/// That a device deletes it before the cloud has more than an empty one is not undone.
+static void a_new_shadow_that_is_deleted_at_once_stays_deleted(void **state)
+{
+	(void)state;
+	turn();
+	answer_get_404();
+	change_local("{\"desired\":{\"a\":1}}");
+	shadow_service_request(shadows, "x", LM_STR(B_SHADOW "delete"), LM_STR(""));
+	turn();
+	make_empty();
+	answer_get(json_object(), 1);
+	turn();
+	lm_auto_json json_t *request = next_request(B_SHADOW "delete");
+	reply(B_SHADOW "delete/accepted", request, json_pack("{s:i}", "version", 1));
+	turn();
+	no_request();
+	check_local(NULL);
+}
+
+static void restart(void)
+{
+	close_cloud();
+	open_cloud();
+	turn();
+}
+
+/// Killed between what the cloud has taken and its reply: what changed here then is no conflict.
+static void a_reply_that_was_lost_makes_no_conflict(void **state)
+{
+	(void)state;
+	start_the_same();
+	change_local("{\"desired\":{\"a\":2}}");
+	json_decref(next_request(B_SHADOW "update"));
+	change_local("{\"desired\":{\"a\":3}}");
+	restart();
+	answer_get(json_pack("{s:{s:i}}", "desired", "a", 2), 6);
+	turn();
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	assert_int_equal(json_get_int(request, "version", 0), 6);
+	lm_auto_json json_t *patch = json_pack("{s:{s:i}}", "desired", "a", 3);
+	assert_true(json_equal(json_object_get(request, "state"), patch));
+	assert_int_equal(conflicts(), 0);
+	reply(B_SHADOW "update/accepted", request, json_pack("{s:{},s:i}", "state", "version", 7));
+	turn();
+	// Once it was replied to, it is no base any more: somebody sets the old value again.
+	change_local("{\"desired\":{\"a\":4}}");
+	lm_auto_json json_t *last = next_request(B_SHADOW "update");
+	reply(B_SHADOW "update/rejected", last, json_pack("{s:i}", "code", 409));
+	turn();
+	answer_get(json_pack("{s:{s:i}}", "desired", "a", 2), 8);
+	turn();
+	no_request();
+	check_local("{\"desired\":{\"a\":2}}");
+	assert_int_equal(conflicts(), 1);
+}
+
+static void a_deletion_whose_reply_was_lost_makes_no_conflict(void **state)
+{
+	(void)state;
+	start_the_same();
+	shadow_service_request(shadows, "x", LM_STR(B_SHADOW "delete"), LM_STR(""));
+	turn();
+	turn();
+	json_decref(next_request(B_SHADOW "delete"));
+	change_local("{\"desired\":{\"a\":3}}");
+	restart();
+	answer_get_404();
+	turn();
+	make_empty();
+	answer_get(json_object(), 7);
+	turn();
+	json_decref(next_request(B_SHADOW "update"));
+	check_local("{\"desired\":{\"a\":3}}");
+	assert_int_equal(conflicts(), 0);
+}
+
+/// What the cloud refused is no base either.
+static void what_was_refused_is_no_base(void **state)
+{
+	(void)state;
+	start_the_same();
+	change_local("{\"desired\":{\"a\":2}}");
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	reply(B_SHADOW "update/rejected", request, json_pack("{s:i}", "code", 413));
+	turn();
+	assert_int_equal(failing(), 1);
+	change_local("{\"desired\":{\"a\":3}}");
+	lm_auto_json json_t *second = next_request(B_SHADOW "update");
+	reply(B_SHADOW "update/rejected", second, json_pack("{s:i}", "code", 413));
+	turn();
+	change_local("{\"desired\":{\"a\":4}}");
+	json_decref(next_request(B_SHADOW "update"));
+	restart();
+	// Somebody else's 3: there is no 3 that we know of.
+	answer_get(json_pack("{s:{s:i}}", "desired", "a", 3), 9);
+	turn();
+	check_local("{\"desired\":{\"a\":3}}");
+	assert_int_equal(conflicts(), 1);
+	assert_int_equal(failing(), 0);
+}
+
+/// The cloud is asked for nothing that a kill could make us forget.
+static void sends_only_what_is_on_disk(void **state)
+{
+	(void)state;
+	struct rlimit limit;
+	struct stat st;
+	lm_auto_free char *log = lm_xasprintf("%s-wal", path);
+
+	start_the_same();
+	shadow_service_request(shadows, "x", LM_STR(B_SHADOW "update"),
+		LM_STR("{\"state\":{\"desired\":{\"a\":2}}}"));
+	turn();
+	cloud_tick(cloud, now_ms += 100);
+	no_request();
+	// The disk is full: it is not sent, and the cloud is asked what it has.
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(stat(log, &st), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = (rlim_t)st.st_size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	shadow_service_commit(shadows);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	no_request();
+	turn();
+	answer_get(json_pack("{s:{s:i}}", "desired", "a", 1), 5);
+	turn();
+	lm_auto_json json_t *request = next_request(B_SHADOW "update");
+	assert_int_equal(json_get_int(request, "version", 0), 5);
 }
 
 /// Of a thing's get, the latest; earlier ones are left out.
@@ -816,6 +1039,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(deletes_on_either_side, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			knows_after_a_restart_what_both_had, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_new_shadow_has_a_version_before_it_has_a_value, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_an_empty_shadow_the_first_update_has_all, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_new_shadow_that_is_deleted_at_once_stays_deleted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_reply_that_was_lost_makes_no_conflict, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_deletion_whose_reply_was_lost_makes_no_conflict, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_refused_is_no_base, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sends_only_what_is_on_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(repeats_what_is_not_answered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(waits_when_the_cloud_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(does_not_race_for_ever, set_up, tear_down),

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/delivery.h"
 
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "tables.h"
 
 // cmocka.h wants these before it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -41,6 +44,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	delivery_finish(&f->d);
 	routes_destroy(f->routes);
 	free(f);
 	return 0;
@@ -76,7 +80,7 @@ static void a_publish_without_a_target_is_none(void **state)
 
 	assert_true(delivery_publish(&f->d, &client_a, f->a, "t/1"));
 	assert_false(delivery_publish(&f->d, &client_b, f->b, "t/1"));
-	assert_string_equal(delivery_state_name(f->d.state), "nobody");
+	assert_int_equal(f->d.state, DELIVERY_NOBODY);
 	assert_false(b_may(f, "t/1"));
 }
 
@@ -92,7 +96,7 @@ static void after_anything_else_nobody_gets_it(void **state)
 	assert_false(b_may(f, "t/1"));
 	assert_true(delivery_publish(&f->d, &client_a, f->a, "t/1"));
 	delivery_tick(&f->d);
-	assert_string_equal(delivery_state_name(f->d.state), "own");
+	assert_int_equal(f->d.state, DELIVERY_OWN);
 	assert_false(b_may(f, "t/1"));
 }
 
@@ -123,6 +127,64 @@ static void a_topic_over_its_ceiling_has_no_target(void **state)
 	assert_false(a_may(f, topic));
 	memcpy(topic, "t/xxx", 5);
 	assert_false(delivery_publish(&f->d, &client_a, f->a, topic));
+}
+
+/// Also when messages of other sources and topics have come in between, with and without targets,
+/// and on topics too long to be known.
+static void what_is_known_of_a_message_is_what_is_found(void **state)
+{
+	struct fixture *f = *state;
+	const struct router_endpoint *service =
+		routes_endpoint(f->routes, LM_STR(ENDPOINT_SHADOWS));
+	const struct router_endpoint *const sources[] = {f->a, f->b, service};
+	static const char *const begins[] = {"t", "u", "$aws"};
+
+	for (unsigned i = 0; i < 30000; i++) {
+		const struct router_endpoint *source = sources[i % 3];
+		char topic[LIMIT_MQTT_TOPIC + 1], other[LIMIT_MQTT_TOPIC + 2];
+		int length = i % 7 == 0 ? 100 + (int)(i % 150) : 1;
+		struct route_match match;
+
+		(void)snprintf(
+			topic, sizeof(topic), "%s/%0*u", begins[i % 11 % 3], length, i % 5003);
+		(void)snprintf(other, sizeof(other), "%s0", topic);
+		routes_match(f->routes, source, lm_str(topic), &match);
+		assert_int_equal(delivery_publish(&f->d, source, source, topic), match.n > 0);
+		assert_int_equal(a_may(f, topic), route_match_has(&match, f->a));
+		assert_int_equal(b_may(f, topic), route_match_has(&match, f->b));
+		assert_false(a_may(f, other) || b_may(f, other));
+	}
+}
+
+/// What was found for one message is of no use for the next one: each time it is found anew.
+static void many_subjects_at_once_are_united_for_each_message(void **state)
+{
+	static const char *const subjects[] = {"#", "+/#", "a/#", "+/+/#", "a/+/#", "+/b/#",
+		"a/b/#", "+/+/+/#", "a/+/+/#", "a/b/+/#", "a/b/+/+", "a/b/c/d"};
+	lm_auto_buf struct lm_buf text = LM_BUF(8192);
+	struct delivery d;
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(subjects); i++)
+		lm_buf_printf(&text,
+			"%s{\"source\":\"" THING_A "\",\"subject\":\"%s\",\"target\":\"%s\"}",
+			i ? "," : "[", subjects[i],
+			i + 1 < LM_ARRAY_SIZE(subjects) ? THING_A : THING_B);
+	lm_buf_putc(&text, ']');
+	struct routes *routes = tables_routes(lm_buf_cstr(&text), false);
+	const struct router_endpoint *a = routes_client(routes, LM_STR("A"));
+	const struct router_endpoint *b = routes_client(routes, LM_STR("B"));
+
+	delivery_init(&d, routes);
+	for (unsigned i = 0; i < 4; i++) {
+		const char *topic = i % 2 == 0 ? "a/b/c/d" : "a/b/c/e";
+
+		assert_true(delivery_publish(&d, &client_a, a, topic));
+		assert_true(delivery_allows(&d, &client_a, a, topic));
+		assert_int_equal(delivery_allows(&d, &client_b, b, topic), i % 2 == 0);
+	}
+	delivery_finish(&d);
+	routes_destroy(routes);
 }
 
 static void what_waited_goes_to_the_client_that_connects(void **state)
@@ -186,6 +248,9 @@ int main(void)
 			behind_a_turn_comes_the_shadow_service, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_topic_over_its_ceiling_has_no_target, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_is_known_of_a_message_is_what_is_found, set_up, tear_down),
+		cmocka_unit_test(many_subjects_at_once_are_united_for_each_message),
 		cmocka_unit_test_setup_teardown(
 			what_waited_goes_to_the_client_that_connects, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

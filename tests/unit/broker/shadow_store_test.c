@@ -215,12 +215,37 @@ static void refuses_a_later_version(void **state)
 	struct lm_err damage = {0}, err = {0};
 
 	shadow_store_close(s);
-	run("PRAGMA user_version = 2");
+	run("PRAGMA user_version = 3");
 	assert_int_equal(shadow_store_open(path, &s, &damage, &err), LM_E_CONFLICT);
 	assert_non_null(strstr(err.msg, "later version"));
 	assert_int_equal(damage.rc, 0);
-	run("PRAGMA user_version = 1");
+	run("PRAGMA user_version = 2");
 	shadow_store_close(open_or_fail());
+}
+
+static void takes_over_one_of_an_earlier_version(void **state)
+{
+	(void)state;
+	struct shadow_store *s = NULL;
+	lm_auto(shadow_sync_finish) struct shadow_sync sync = {0};
+
+	run("CREATE TABLE shadows (thing TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL,"
+	    " document TEXT);"
+	    "CREATE TABLE sync (thing TEXT PRIMARY KEY NOT NULL, cloud_version INTEGER NOT NULL,"
+	    " local_version INTEGER NOT NULL, state TEXT);"
+	    "CREATE TABLE start (first_version INTEGER NOT NULL);"
+	    "INSERT INTO start VALUES (7);"
+	    "INSERT INTO sync VALUES ('X', 3, 4, '{\"desired\":{\"a\":1}}');"
+	    "PRAGMA user_version = 1");
+	for (int i = 0; i < 2; i++) {
+		s = open_or_fail();
+		assert_value(s, "X", 7, NULL);
+		assert_int_equal(shadow_store_get_sync(s, "X", &sync, NULL), LM_OK);
+		assert_true(sync.cloud_version == 3 && sync.local_version == 4 && sync.state);
+		assert_false(sync.is_sent);
+		shadow_sync_finish(&sync);
+		shadow_store_close(s);
+	}
 }
 
 /// Opens it with a report of damage, and finds it empty.
@@ -450,9 +475,13 @@ static void keeps_what_was_synced(void **state)
 	assert_null(sync.state);
 	sync = (struct shadow_sync){.cloud_version = 41,
 		.local_version = 7,
-		.state = json_pack("{s:{s:f}}", "desired", "a", 0.1)};
+		.state = json_pack("{s:{s:f}}", "desired", "a", 0.1),
+		.is_sent = true,
+		.sent = json_pack("{s:{s:i}}", "desired", "a", 2)};
+	const struct shadow_sync deleted = {.cloud_version = 5, .is_sent = true};
 	assert_int_equal(shadow_store_begin(s, NULL), LM_OK);
 	assert_int_equal(shadow_store_put_sync(s, "X", &sync, NULL), LM_OK);
+	assert_int_equal(shadow_store_put_sync(s, "Y", &deleted, NULL), LM_OK);
 	assert_int_equal(shadow_store_commit(s, NULL), LM_OK);
 	shadow_store_close(s);
 	s = open_or_fail();
@@ -461,6 +490,10 @@ static void keeps_what_was_synced(void **state)
 	assert_int_equal(read.cloud_version, 41);
 	assert_int_equal(read.local_version, 7);
 	assert_true(json_equal(read.state, sync.state));
+	assert_true(read.is_sent && json_equal(read.sent, sync.sent));
+	shadow_sync_finish(&read);
+	assert_int_equal(shadow_store_get_sync(s, "Y", &read, NULL), LM_OK);
+	assert_true(read.cloud_version == 5 && read.is_sent && !read.sent && !read.state);
 	shadow_store_close(s);
 }
 
@@ -495,6 +528,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(its_file_is_for_its_user_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_process_cannot_have_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_a_later_version, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			takes_over_one_of_an_earlier_version, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replaces_what_is_no_database, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replaces_a_damaged_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replaces_a_truncated_one, set_up, tear_down),

@@ -206,7 +206,7 @@ static void a_line_has_a_ceiling(void **state)
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &line, &err), LM_OK);
 	assert_int_equal(json_string_length(json_object_get(line, "a")), LIMIT_CONTROL_REPLY - 8);
 	assert_int_equal(client_read(client, &WAIT_FOREVER, &none, &err), LM_E_TOO_LARGE);
-	assert_non_null(strstr(err.msg, "a line of more than 1048576 bytes"));
+	assert_non_null(strstr(err.msg, "a line of more than 8388608 bytes"));
 	client_close(lm_take(client));
 	end_server();
 }

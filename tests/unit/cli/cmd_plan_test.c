@@ -77,7 +77,9 @@ static void says_that_the_disk_is_too_small(void **state)
 		"{\"bucket\":\"b\",\"key\":\"k\",\"docker_compose\":\"2.26.1\",\"offline\":true,"
 		"\"stages\":[],\"services\":[],\"images\":[],\"pull_bytes\":0,"
 		"\"pull_unknown\":0,\"disk\":{\"directory\":\"/d\",\"needed_bytes\":2000,"
-		"\"reserve_bytes\":1000,\"free_bytes\":500,\"enough\":false}}",
+		"\"reserve_bytes\":1000,\"free_bytes\":500,\"enough\":false,\"removed\":["
+		"{\"id\":\"sha256:1\",\"image\":\"ships/web:0\",\"bytes\":700},"
+		"{\"id\":\"sha256:2\",\"image\":null,\"bytes\":1000}]}}",
 		"compose file     k in bucket b\n"
 		"offline          only the local copy of the compose file and images on this "
 		"device\n"
@@ -86,7 +88,9 @@ static void says_that_the_disk_is_too_small(void **state)
 		"\n"
 		"to pull          nothing\n"
 		"disk             about 2.0 kB needed, 1.0 kB reserved (MinFreeDiskMB), 500 B "
-		"free in /d: not enough, free up space there\n");
+		"free in /d: not enough, free up space there\n"
+		"would remove     ships/web:0, 700 B\n"
+		"                 image sha256:2, 1.0 kB\n");
 }
 
 static void shows_what_there_is_of_a_damaged_plan(void **state)

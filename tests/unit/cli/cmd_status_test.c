@@ -234,6 +234,85 @@ static void bears_devices_of_other_types(void **state)
 		"-       not connected  -      -       -\n");
 }
 
+static void names_probation_rollback_and_quarantine(void **state)
+{
+	(void)state;
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		    "\"probation\":{\"generation\":4,\"until_ms\":1597153744909,\"failed\":"
+		    "false},\"rollback\":{\"from\":5,\"to\":4,\"why\":\"up\\u001b failed\"},"
+		    "\"quarantine\":[{\"generation\":5,\"reason\":\"it crashed\",\"at_ms\":"
+		    "1597153144909},{\"generation\":2,\"reason\":7,\"at_ms\":null},8]}",
+		"state            running\n"
+		"deployment       none\n"
+		"rollback         from generation 5 to generation 4: up\\x1b failed\n"
+		"probation        generation 4, until 2020-08-11T13:49:04+00:00, for 5 min\n"
+		"quarantine       generation 5, since 2020-08-11T13:39:04+00:00: it crashed\n"
+		"                 generation 2\n"
+		"                 \n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		    "\"probation\":{\"generation\":1,\"until_ms\":null,\"failed\":true},"
+		    "\"rollback\":null,\"quarantine\":null}",
+		"state            running\n"
+		"deployment       none\n"
+		"probation        generation 1: failed, but there is no generation to go back to\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+}
+
+static void names_images_that_are_not_what_they_were(void **state)
+{
+	(void)state;
+	assert_page(
+		"{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		"\"verification\":{\"state\":\"running\",\"done\":1,\"of\":3,\"bad\":["
+		"{\"image\":\"web\\u001b:1\",\"state\":\"damaged\",\"generations\":[4,3],"
+		"\"message\":\"layer 2 is empty\"},{\"image\":\"db:1\",\"state\":\"missing\"},8]}}",
+		"state            running\n"
+		"deployment       none\n"
+		"images           verification running: 1 of 3\n"
+		"                 damaged     web\\x1b:1, of generations 4, 3: layer 2 is empty\n"
+		"                 missing     db:1\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		    "\"verification\":{\"state\":\"idle\",\"done\":null,\"of\":null,\"bad\":[]}}",
+		"state            running\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+}
+
+static void names_services_that_are_restarted_because_they_are_unhealthy(void **state)
+{
+	(void)state;
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		    "\"unhealthy_restarts\":["
+		    "{\"service\":\"web\",\"restarts\":2,\"last_ms\":1597153324909,"
+		    "\"retry_ms\":39001,\"error\":null},"
+		    "{\"service\":\"db\",\"restarts\":0,\"last_ms\":null,\"retry_ms\":20000,"
+		    "\"error\":\"port\\u001b is taken\"},"
+		    "{\"service\":\"job\",\"restarts\":1,\"last_ms\":1597153444000,"
+		    "\"retry_ms\":null,\"error\":null},7,{\"service\":7}]}",
+		"state            running\n"
+		"unhealthy        web: is unhealthy; restarting it in 40 s; restarts: 2, the last "
+		"2 min ago\n"
+		"unhealthy        db: could not be restarted: port\\x1b is taken; trying again in "
+		"20 s; restarts: 0\n"
+		"restarted        job: was unhealthy; restarts: 1, the last 0 s ago\n"
+		"restarted        : was unhealthy\n"
+		"restarted        : was unhealthy\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +321,9 @@ int main(void)
 		cmocka_unit_test(tells_what_failed_and_who_is_away),
 		cmocka_unit_test(names_from_outside_cannot_command_the_terminal),
 		cmocka_unit_test(names_what_ends_again_and_again),
+		cmocka_unit_test(names_probation_rollback_and_quarantine),
+		cmocka_unit_test(names_images_that_are_not_what_they_were),
+		cmocka_unit_test(names_services_that_are_restarted_because_they_are_unhealthy),
 		cmocka_unit_test(bears_members_of_other_types),
 		cmocka_unit_test(shows_client_devices_only_if_there_are),
 		cmocka_unit_test(bears_devices_of_other_types),

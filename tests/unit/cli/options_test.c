@@ -113,6 +113,26 @@ static void a_second_argument_is_for_the_command_that_takes_it(void **state)
 	assert_string_equal(err.msg, "'status' does not take --csr");
 }
 
+static void an_import_takes_any_number_of_arguments(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse(NULL, "import", "/gg", "--output", "/o", "a", "--force", "--", "-b", NULL),
+		LM_OK);
+	assert_int_equal(options.call.arguments_n, 3);
+	assert_string_equal(options.call.argument, "/gg");
+	assert_string_equal(options.call.arguments[0], "/gg");
+	assert_string_equal(options.call.arguments[1], "a");
+	assert_string_equal(options.call.arguments[2], "-b");
+	assert_null(options.call.second);
+	assert_string_equal(options.call.output, "/o");
+	assert_true(options.call.force);
+	assert_false(options.call.dry_run);
+	assert_int_equal(parse(NULL, "import", "a", "--dry-run", NULL), LM_OK);
+	assert_true(options.call.dry_run);
+	assert_null(options.call.output);
+}
+
 static void help_needs_nothing_else(void **state)
 {
 	(void)state;
@@ -149,6 +169,9 @@ static void each_wrong_word_has_its_sentence(void **state)
 	ASSERT_WRONG("'status' does not take --no-wait", "status", "--no-wait", NULL);
 	ASSERT_WRONG("'help' does not take --json", "help", "--json", NULL);
 	ASSERT_WRONG("'deploy' requires a FILE", "deploy", NULL);
+	ASSERT_WRONG("'import' requires a ROOT", "import", NULL);
+	ASSERT_WRONG("--output requires a path", "import", "a", "--output", NULL);
+	ASSERT_WRONG("'deploy' does not take --force", "deploy", "a", "--force", NULL);
 	ASSERT_WRONG("unexpected argument 'b': 'deploy' takes one FILE", "deploy", "a", "b", NULL);
 	ASSERT_WRONG("unexpected argument 'now': 'stop' takes none", "stop", "now", NULL);
 	ASSERT_WRONG("unknown command ''", "", NULL);
@@ -177,6 +200,7 @@ int main(void)
 		cmocka_unit_test(a_number_of_lines_may_stand_behind_its_letter),
 		cmocka_unit_test(a_dash_and_what_is_behind_two_are_arguments),
 		cmocka_unit_test(a_second_argument_is_for_the_command_that_takes_it),
+		cmocka_unit_test(an_import_takes_any_number_of_arguments),
 		cmocka_unit_test(help_needs_nothing_else),
 		cmocka_unit_test(each_wrong_word_has_its_sentence),
 		cmocka_unit_test(every_command_is_complete),

@@ -46,6 +46,26 @@ static void a_clock_that_was_set_is_no_nonsense(void **state)
 	assert_string_equal(format_ago(INT64_MIN, INT64_MAX, text), "in the future");
 }
 
+static void assert_wrapped(const char *s, size_t columns, const char *expected)
+{
+	lm_auto_buf struct lm_buf out = LM_BUF(256);
+
+	render_wrapped(&out, s, columns, 2);
+	assert_string_equal(lm_buf_cstr(&out), expected);
+}
+
+static void lines_are_broken_at_blanks(void **state)
+{
+	(void)state;
+	assert_wrapped("", 10, "");
+	assert_wrapped("one two", 7, "one two");
+	assert_wrapped("one two", 6, "one\n  two");
+	assert_wrapped("one two three four", 9, "one two\n  three\n  four");
+	assert_wrapped("a bbbbbbbbbbbb c", 5, "a\n  bbbbbbbbbbbb\n  c");
+	assert_wrapped("港口 港口", 8, "港口\n  港口"); // two columns each
+	assert_wrapped("one two three", SIZE_MAX, "one two three");
+}
+
 static void time_is_local_and_says_so(void **state)
 {
 	(void)state;
@@ -212,6 +232,7 @@ int main(void)
 		cmocka_unit_test(durations_have_two_units_at_most),
 		cmocka_unit_test(ago_is_rounded_down),
 		cmocka_unit_test(a_clock_that_was_set_is_no_nonsense),
+		cmocka_unit_test(lines_are_broken_at_blanks),
 		cmocka_unit_test(time_is_local_and_says_so),
 		cmocka_unit_test(sizes_are_decimal),
 		cmocka_unit_test(a_part_is_in_the_unit_of_the_whole),

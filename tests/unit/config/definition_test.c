@@ -117,7 +117,7 @@ static void reads_a_group_file_with_all_its_arrays(void **state)
 	assert_string_equal(
 		g->subscriptions[1].subject, "$aws/things/MyDockerDevice/shadow/update");
 	assert_string_equal(g->subscriptions[1].target, "GGShadowService");
-	assert_int_equal(g->warnings_n, 2); // policies without effect
+	assert_int_equal(g->warnings_n, 0);
 }
 
 static void takes_the_documented_example_as_it_stands(void **state)
@@ -436,15 +436,14 @@ static void shortens_a_megabyte(void **state)
 
 static void policies_without_effect_are_warned_of(void **state)
 {
-	static const char *const names[] = {"RollbackOnFailure", "ProbationSeconds",
-		"RestartUnhealthy", "PruneImages", "MaxBandwidthKBps"};
-	lm_auto(group_destroy_p) struct group *asked = expect_valid(
-		LM_STR(POLICY("\"RollbackOnFailure\":\"true\",\"ProbationSeconds\":\"1\","
-			      "\"RestartUnhealthy\":\"True\",\"PruneImages\":\"true\","
-			      "\"MaxBandwidthKBps\":\"9\"")));
+	static const char *const names[] = {"MaxBandwidthKBps"};
+	lm_auto(group_destroy_p) struct group *asked =
+		expect_valid(LM_STR(POLICY("\"RestartUnhealthy\":\"True\","
+					   "\"MaxBandwidthKBps\":\"9\"")));
 	lm_auto(group_destroy_p) struct group *off = expect_valid(
-		LM_STR(POLICY("\"RollbackOnFailure\":\"false\",\"ProbationSeconds\":\"0\","
+		LM_STR(POLICY("\"RollbackOnFailure\":\"true\",\"ProbationSeconds\":\"1\","
 			      "\"KeepGenerations\":\"9\",\"MinFreeDiskMB\":\"1\","
+			      "\"PruneImages\":\"true\","
 			      "\"WaitHealthy\":\"true\"")));
 
 	(void)state;
@@ -456,6 +455,23 @@ static void policies_without_effect_are_warned_of(void **state)
 			names[i]);
 		assert_string_equal(asked->warnings[i], text);
 	}
+}
+
+static void policies_that_need_another_one_are_warned_of(void **state)
+{
+	lm_auto(group_destroy_p) struct group *alone = expect_valid(
+		LM_STR(POLICY("\"HealthTimeoutSeconds\":\"60\",\"StableSeconds\":\"5\"")));
+	lm_auto(group_destroy_p) struct group *together = expect_valid(
+		LM_STR(POLICY("\"HealthTimeoutSeconds\":\"60\",\"StableSeconds\":\"5\","
+			      "\"WaitHealthy\":\"True\"")));
+
+	(void)state;
+	assert_int_equal(together->warnings_n, 0);
+	assert_int_equal(alone->warnings_n, 2);
+	assert_string_equal(alone->warnings[0], "Connectors[0] (c): Policy.HealthTimeoutSeconds "
+						"has no effect without WaitHealthy");
+	assert_string_equal(alone->warnings[1], "Connectors[0] (c): Policy.StableSeconds has no "
+						"effect without WaitHealthy");
 }
 
 static void stable_time_fits_into_the_health_timeout(void **state)
@@ -735,6 +751,86 @@ static void fill_group(struct lm_buf *text, size_t devices, size_t subscriptions
 	assert_true(lm_buf_puts(text, "]}"));
 }
 
+#define SOURCE(source, parameters)                                                                 \
+	"{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(                                  \
+		"7") "\",\"Source\":" source ",\"Parameters\":{" parameters "}}]}"
+#define DESTINATION "\"DockerComposeFileDestinationPath\":\"/d\""
+
+static void a_source_stands_in_for_the_bucket(void **state)
+{
+	lm_auto(group_destroy_p) struct group *text = expect_valid(LM_STR(
+		SOURCE("{\"Text\":\"services:\\n  web: {}\\n\",\"Name\":\"a.yml\"}", DESTINATION)));
+	lm_auto(group_destroy_p) struct group *url =
+		expect_valid(LM_STR(SOURCE("{\"Url\":\"https://h/a.yml?x=1\"}", DESTINATION)));
+	lm_auto(group_destroy_p) struct group *bare =
+		expect_valid(LM_STR(SOURCE("{\"Text\":\"x\"}", DESTINATION)));
+	lm_auto(group_destroy_p) struct group *bucket = expect_valid(LM_STR(GROUP("7", "")));
+
+	(void)state;
+	assert_string_equal(text->connector.source.text, "services:\n  web: {}\n");
+	assert_string_equal(text->connector.key, "a.yml");
+	assert_null(text->connector.bucket);
+	assert_string_equal(url->connector.key, "https://h/a.yml?x=1");
+	assert_string_equal(bare->connector.key, "docker-compose.yml");
+	lm_auto_free char *shown = definition_file_text(&text->connector);
+	lm_auto_free char *shown_bucket = definition_file_text(&bucket->connector);
+	assert_string_equal(shown, "'a.yml'");
+	assert_string_equal(shown_bucket, "'key' from bucket 'bkt'");
+	assert_true(definition_same_file(&text->connector, &text->connector));
+	assert_false(definition_same_file(&text->connector, &bare->connector));
+	assert_false(definition_same_file(&url->connector, &bucket->connector));
+	// As the store keeps it.
+	lm_auto_json json_t *kept = group_to_json(text);
+	lm_auto_buf struct lm_buf written = LM_BUF(LIMIT_GROUP_FILE);
+	assert_true(json_write(kept, &written));
+	lm_auto(group_destroy_p) struct group *again = expect_valid(lm_buf_str(&written));
+	assert_true(definition_same_file(&text->connector, &again->connector));
+}
+
+static void a_source_is_one_place_and_no_bucket(void **state)
+{
+	static const char one[] = PLACE "Source: must have Text, the compose file itself, or Url, "
+					"its https:// address";
+
+	(void)state;
+	expect_error(SOURCE("{}", DESTINATION), one);
+	expect_error(SOURCE("{\"Name\":\"a\"}", DESTINATION), one);
+	expect_error(SOURCE("{\"Text\":\"x\",\"Url\":\"https://h/\"}", DESTINATION), one);
+	expect_error(SOURCE("{\"Text\":\"x\"}", ""),
+		PLACE "DockerComposeFileDestinationPath: is required");
+	expect_error(SOURCE("{\"Text\":\"x\"}", DESTINATION ",\"DockerComposeFileS3Key\":\"k\""),
+		PLACE "DockerComposeFileS3Key: \"k\": is not known beside Source");
+}
+
+static void an_address_is_https_without_a_login(void **state)
+{
+	static const struct {
+		const char *url, *rule;
+	} bad[] = {
+		{"http://h/a", "must begin with https://"},
+		{"https://u:p@h/a", "must not hold a user name or a password"},
+		{"https://h/a b", "must not hold blanks: write %20"},
+		{"", "must not be empty"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
+		lm_auto_free char *text = lm_xasprintf(
+			"{\"Connectors\":[{\"Id\":\"c\",\"ConnectorArn\":\"" ARN(
+				"7") "\",\"Source\":{\"Url\":\"%s\"},\"Parameters\":{" DESTINATION
+				     "}}]}",
+			bad[i].url);
+		lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+		lm_auto(group_destroy_p) struct group *group = NULL;
+		struct lm_err err = {0};
+
+		assert_int_equal(
+			definition_parse(lm_str(text), &errors, &group, &err), LM_E_INVALID);
+		assert_int_equal(errors.n, 1);
+		assert_string_equal(errors.items[0].rule, bad[i].rule);
+	}
+}
+
 static void takes_what_greengrass_took_and_no_more(void **state)
 {
 	lm_auto_buf struct lm_buf most = LM_BUF(LIMIT_GROUP_FILE);
@@ -788,6 +884,7 @@ int main(void)
 		cmocka_unit_test(refuses_more_values_than_a_group_has),
 		cmocka_unit_test(shortens_a_megabyte),
 		cmocka_unit_test(policies_without_effect_are_warned_of),
+		cmocka_unit_test(policies_that_need_another_one_are_warned_of),
 		cmocka_unit_test(stable_time_fits_into_the_health_timeout),
 		cmocka_unit_test(finds_every_error_at_once),
 		cmocka_unit_test(reads_its_own_json_back_as_equal),
@@ -799,6 +896,9 @@ int main(void)
 		cmocka_unit_test(warns_of_subscriptions_without_devices),
 		cmocka_unit_test(a_certificate_arn_has_a_fingerprint_if_its_id_is_one),
 		cmocka_unit_test(takes_what_greengrass_took_and_no_more),
+		cmocka_unit_test(a_source_stands_in_for_the_bucket),
+		cmocka_unit_test(a_source_is_one_place_and_no_bucket),
+		cmocka_unit_test(an_address_is_https_without_a_login),
 		cmocka_unit_test(a_group_without_devices_is_as_before),
 	};
 

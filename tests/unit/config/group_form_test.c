@@ -62,7 +62,7 @@ static void names_text_that_is_no_json(void **state)
 		const char *text, *begin;
 	} cases[] = {
 		{"version: '3'\nservices:\n  web:\n    image: x\n",
-			"is a compose file: upload it "},
+			"is a compose file: deploy it "},
 		{"# ours\r\n---\r\n\"services\":\r\n  web: {}\r\n", "is a compose file: "},
 		{"  name: x\n  services:\n    web: {}\n", "is a compose file: "},
 		{"x: 1\nConnectors:\n- Id: a\n", "is YAML: convert it to JSON"},

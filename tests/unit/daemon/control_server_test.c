@@ -526,12 +526,24 @@ static void a_line_over_the_ceiling_is_dropped_or_drops_the_client(void **state)
 	connect_peer(&f.peer);
 	say("{\"command\":\"deploy\"}\n");
 	turn();
-	control_client_send(f.client, padded(1, LIMIT_CONTROL_REPLY), true);
+	control_client_send(f.client, padded(1, LIMIT_CONTROL_WAITING), true);
 	turn();
 	assert_int_equal(f.gone, 0);
-	control_client_send(f.client, padded(1, LIMIT_CONTROL_REPLY), false);
+	control_client_send(f.client, padded(1, LIMIT_CONTROL_WAITING), false);
 	turn();
 	assert_int_equal(f.gone, 1);
+}
+
+static void the_last_line_may_be_large(void **state)
+{
+	(void)state;
+	f.peer.got = LM_BUF(2 * LIMIT_CONTROL_REPLY);
+	connect_peer(&f.peer);
+	say("{\"command\":\"device\"}\n");
+	turn();
+	control_client_finish(f.client, padded(1, LIMIT_CONTROL_REPLY - 100));
+	assert_true(strlen(answer_of(&f.peer)) > LIMIT_CONTROL_REPLY - 100);
+	assert_int_equal(f.gone, 0);
 }
 
 static void a_finished_client_that_does_not_read_is_closed(void **state)
@@ -925,6 +937,7 @@ int main(void)
 		CONTROL_TEST(a_client_that_does_not_read_required_lines_is_dropped),
 		CONTROL_TEST(a_dropped_client_may_still_be_finished),
 		CONTROL_TEST(a_line_over_the_ceiling_is_dropped_or_drops_the_client),
+		CONTROL_TEST(the_last_line_may_be_large),
 		CONTROL_TEST(a_finished_client_that_does_not_read_is_closed),
 		CONTROL_TEST(one_client_too_many_is_rejected),
 		CONTROL_TEST(places_are_kept_for_root_and_our_own_user),

@@ -52,7 +52,8 @@ static void shows_what_the_broker_says(void **state)
 		"\"clients\":[{\"name\":\"A\",\"connected\":true,\"since_ms\":9,\"routed\":1,"
 		"\"refused\":2,\"more\":3},{\"connected\":true}],"
 		"\"shadows\":{\"updates\":3,\"rejected\":4,\"error\":\"disk full\"},"
-		"\"cloud\":{\"connected\":false,\"sent\":1,\"received\":2,\"sync_conflicts\":3}}");
+		"\"cloud\":{\"connected\":false,\"sent\":1,\"received\":2,\"refused\":4,"
+		"\"sync_conflicts\":3,\"sync_failing\":5}}");
 	lm_auto_json json_t *answer = json_object();
 
 	(void)state;
@@ -61,8 +62,10 @@ static void shows_what_the_broker_says(void **state)
 	lm_auto_free char *text = json_dumps(answer, JSON_COMPACT | JSON_SORT_KEYS);
 	assert_string_equal(text,
 		"{\"clients\":[{\"connected\":true,\"name\":\"A\",\"refused\":2,\"routed\":1,"
-		"\"since_ms\":9}],\"cloud\":{\"connected\":false,\"received\":2,\"sent\":1,"
-		"\"sync_conflicts\":3},\"connected\":2,\"delivered\":6,\"refused\":7,"
+		"\"since_ms\":9}],\"cloud\":{\"connected\":false,\"received\":2,\"refused\":4,"
+		"\"sent\":1,"
+		"\"sync_conflicts\":3,\"sync_failing\":5},\"connected\":2,\"delivered\":6,"
+		"\"refused\":7,"
 		"\"refused_connections\":8,\"routed\":5,"
 		"\"shadows\":{\"error\":\"disk full\",\"rejected\":4,\"updates\":3},"
 		"\"table_error\":null}");
@@ -99,8 +102,10 @@ static void wrong_types_are_no_numbers(void **state)
 	device_status_show(status, answer);
 	lm_auto_free char *text = json_dumps(answer, JSON_COMPACT | JSON_SORT_KEYS);
 	assert_string_equal(text,
-		"{\"clients\":[],\"cloud\":{\"connected\":null,\"received\":0,\"sent\":0,"
-		"\"sync_conflicts\":0},\"connected\":0,\"delivered\":0,\"refused\":0,"
+		"{\"clients\":[],\"cloud\":{\"connected\":null,\"received\":0,\"refused\":0,"
+		"\"sent\":0,"
+		"\"sync_conflicts\":0,\"sync_failing\":0},\"connected\":0,\"delivered\":0,"
+		"\"refused\":0,"
 		"\"refused_connections\":0,\"routed\":0,\"shadows\":null,\"table_error\":null}");
 }
 

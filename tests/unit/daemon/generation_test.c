@@ -59,6 +59,9 @@ static unsigned deploy(const char *definition, const char *sha256, const char *v
 	assert_int_equal(store_compose_open(store, n, false, &fd, &err), LM_OK);
 	assert_int_equal(lm_fd_write_all(fd, "compose", LM_STR("services"), &err), LM_OK);
 	assert_int_equal(store_compose_keep(store, n, &err), LM_OK);
+	assert_int_equal(store_image(store, n, LM_STR("web:1"), LM_STR("sha256:d"),
+				 LM_STR("sha256:1"), &err),
+		LM_OK);
 	if (sha256)
 		assert_int_equal(store_note_copy(store, n, sha256, version, &err), LM_OK);
 	assert_int_equal(store_finish(store, n, &outcome, &err), LM_OK);
@@ -128,6 +131,11 @@ static void a_start_is_of_what_once_succeeded(void **state)
 	assert_true(of_good.is_start);
 	assert_string_equal(
 		json_get_text(json_object_get(of_good.document, "start"), "version"), "v1");
+	assert_string_equal(
+		json_get_text(json_object_get(json_object_get(of_good.document, "images"), "web:1"),
+			"id"),
+		"sha256:1");
+	assert_int_equal(json_object_size(json_object_get(of_bad.document, "images")), 0);
 	assert_false(of_bad.is_start);
 	assert_true(json_is_null(json_object_get(of_bad.document, "start")));
 }

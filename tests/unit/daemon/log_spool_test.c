@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "damaged_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 struct fixture {
 	char folder[64];
 	struct log_spool *spool;
+	struct damage damage;
 	int next; ///< Number of the next line.
 	size_t taken;
 };
@@ -34,7 +36,8 @@ static struct lm_err err;
 
 static void start(unsigned space_kb)
 {
-	assert_int_equal(log_spool_open("spool", space_kb, &f.spool, &err), LM_OK);
+	damage_finish(&f.damage);
+	assert_int_equal(log_spool_open("spool", space_kb, &f.damage, &f.spool, &err), LM_OK);
 }
 
 static void restart(unsigned space_kb)
@@ -55,6 +58,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	log_spool_close(f.spool);
+	damage_finish(&f.damage);
 	if (chdir("/") != 0)
 		return -1;
 	return lm_tree_remove(AT_FDCWD, f.folder, NULL);
@@ -374,12 +378,57 @@ static void a_cursor_that_was_spoilt_ships_all_again(void **state)
 	assert_taken(0, 2);
 	assert_shipped(100);
 	for (size_t i = 0; i < LM_ARRAY_SIZE(texts); i++) {
-		lm_auto_close int fd = open("spool/cursor", O_WRONLY | O_TRUNC);
+		lm_auto_close int fd = open("spool/cursor", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 		assert_int_equal(lm_fd_write_all(fd, "cursor", lm_str(texts[i]), &err), LM_OK);
 		restart(128);
+		assert_int_equal(f.damage.n, 1);
 		assert_taken(0, 2);
 	}
+}
+
+static void assert_cursor_set_aside(const char *kind)
+{
+	struct stat st;
+
+	restart(128);
+	if (f.damage.n != 1 ||
+		!strstr(f.damage.notes[0], "; it was set aside as 'cursor.damaged': lines of the "
+					   "log that wait may be shipped twice") ||
+		lstat("spool/cursor.damaged", &st) < 0)
+		fail_msg("%s", kind);
+	assert_taken(0, 2);
+	log_spool_put_back(f.spool);
+	log_spool_close(lm_take(f.spool)); // writes another one
+	start(128);
+	assert_int_equal(f.damage.n, 0);
+}
+
+static void any_damage_of_the_cursor_is_found_and_set_aside(void **state)
+{
+	(void)state;
+	start(128);
+	add(3, 100);
+	assert_taken(0, 2);
+	assert_shipped(100);
+	log_spool_close(lm_take(f.spool));
+	damaged_file_each("spool/cursor", assert_cursor_set_aside);
+	restart(128);
+	assert_taken(1, 2);
+}
+
+static void a_cursor_of_the_release_before_is_read(void **state)
+{
+	(void)state;
+	start(128);
+	add(3, 100);
+	log_spool_close(lm_take(f.spool));
+	assert_int_equal(
+		lm_file_replace(AT_FDCWD, "spool/cursor", LM_STR("100 7\n"), 0600, &err), LM_OK);
+	start(128);
+	assert_int_equal(f.damage.n, 0);
+	assert_int_equal(log_spool_lost(f.spool), 7);
+	assert_taken(1, 2);
 }
 
 static void lines_that_the_disk_refuses_are_counted(void **state)
@@ -418,7 +467,7 @@ static void refuses_what_is_no_folder(void **state)
 {
 	(void)state;
 	assert_int_equal(mknod("spool", S_IFREG | 0600, 0), 0);
-	assert_int_equal(log_spool_open("spool", 128, &f.spool, &err), LM_E_INVALID);
+	assert_int_equal(log_spool_open("spool", 128, &f.damage, &f.spool, &err), LM_E_INVALID);
 }
 
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -442,6 +491,8 @@ int main(void)
 		SPOOL_TEST(a_file_that_lost_its_end_is_read_as_far_as_it_goes),
 		SPOOL_TEST(a_file_cut_under_our_hands_does_not_hold_up_the_rest),
 		SPOOL_TEST(a_cursor_that_was_spoilt_ships_all_again),
+		SPOOL_TEST(any_damage_of_the_cursor_is_found_and_set_aside),
+		SPOOL_TEST(a_cursor_of_the_release_before_is_read),
 		SPOOL_TEST(lines_that_the_disk_refuses_are_counted),
 		SPOOL_TEST(a_lower_bound_holds_at_once),
 		SPOOL_TEST(refuses_what_is_no_folder),

@@ -58,6 +58,7 @@ bool __wrap_metrics_write(const struct metrics *m, struct lm_buf *out);
 struct metrics_deployments __wrap_supervisor_measure(const struct supervisor *s);
 size_t __wrap_mqtt_brokers_measure(const struct mqtt_brokers *o, struct metrics_broker **ret);
 struct metrics_devices __wrap_client_devices_measure(const struct client_devices *c);
+const struct metrics_restart_list *__wrap_healer_restarts(const struct healer *h);
 void __wrap_monitor_each(const struct monitor *m,
 	void (*each)(void *ctx, const struct monitor_container *container), void *ctx);
 enum monitor_sight __wrap_monitor_sight(const struct monitor *m);
@@ -88,6 +89,14 @@ struct metrics_devices __wrap_client_devices_measure(const struct client_devices
 {
 	(void)c;
 	return (struct metrics_devices){.known = false};
+}
+
+const struct metrics_restart_list *__wrap_healer_restarts(const struct healer *h)
+{
+	static const struct metrics_restart_list none;
+
+	(void)h;
+	return &none;
 }
 
 void __wrap_monitor_each(const struct monitor *m,

@@ -44,6 +44,8 @@ static const char NEW_PROGRAM[] =
 	"lighterman_stage_duration_seconds_count{stage=\"admit\"} 0\n"
 	"lighterman_stage_duration_seconds_sum{stage=\"pull\"} 0.000\n"
 	"lighterman_stage_duration_seconds_count{stage=\"pull\"} 0\n"
+	"lighterman_stage_duration_seconds_sum{stage=\"snapshot\"} 0.000\n"
+	"lighterman_stage_duration_seconds_count{stage=\"snapshot\"} 0\n"
 	"lighterman_stage_duration_seconds_sum{stage=\"down\"} 0.000\n"
 	"lighterman_stage_duration_seconds_count{stage=\"down\"} 0\n"
 	"lighterman_stage_duration_seconds_sum{stage=\"up\"} 0.000\n"
@@ -63,6 +65,15 @@ static const char NEW_PROGRAM[] =
 	"# HELP lighterman_stopped 1 while the application is to stay down.\n"
 	"# TYPE lighterman_stopped gauge\n"
 	"lighterman_stopped 0\n"
+	"# HELP lighterman_on_probation 1 while the deployed generation is on probation.\n"
+	"# TYPE lighterman_on_probation gauge\n"
+	"lighterman_on_probation 0\n"
+	"# HELP lighterman_quarantined_generations Generations in quarantine.\n"
+	"# TYPE lighterman_quarantined_generations gauge\n"
+	"lighterman_quarantined_generations 0\n"
+	"# HELP lighterman_rollbacks_total Attempts to go back to an earlier generation.\n"
+	"# TYPE lighterman_rollbacks_total counter\n"
+	"lighterman_rollbacks_total 0\n"
 	"# HELP lighterman_activity 1 for what lightermand is doing, else 0.\n"
 	"# TYPE lighterman_activity gauge\n"
 	"lighterman_activity{activity=\"idle\"} 1\n"
@@ -108,6 +119,9 @@ static void counts_deployments_and_stages(void **state)
 			.last_success_ms = 1700000000120,
 			.generation = 17,
 			.stopped = true,
+			.on_probation = true,
+			.quarantined = 2,
+			.rollbacks = 5,
 			.activity = ACTIVITY_WAITING}};
 
 	(void)state;
@@ -121,6 +135,9 @@ static void counts_deployments_and_stages(void **state)
 	expect(&m, "\nlighterman_last_success_timestamp_seconds 1700000000.120\n");
 	expect(&m, "\nlighterman_generation 17\n");
 	expect(&m, "\nlighterman_stopped 1\n");
+	expect(&m, "\nlighterman_on_probation 1\n");
+	expect(&m, "\nlighterman_quarantined_generations 2\n");
+	expect(&m, "\nlighterman_rollbacks_total 5\n");
 	expect(&m, "\nlighterman_activity{activity=\"idle\"} 0\n");
 	expect(&m, "\nlighterman_activity{activity=\"waiting\"} 1\n");
 }
@@ -161,6 +178,19 @@ static void an_engine_that_is_away_has_no_containers(void **state)
 	(void)state;
 	expect(&m, "\nlighterman_engine_up 0\n");
 	assert_null(strstr(write_text(&m), "lighterman_containers"));
+}
+
+static void counts_restarts_of_unhealthy_containers(void **state)
+{
+	struct metrics_restarts restarts[] = {{"web", 3}, {"db", 1}};
+	const struct metrics m = {.unhealthy_restarts = {restarts, 2}};
+
+	(void)state;
+	expect(&m, "# HELP lighterman_unhealthy_restarts_total How often lightermand restarted "
+		   "unhealthy containers of a service.\n"
+		   "# TYPE lighterman_unhealthy_restarts_total counter\n"
+		   "lighterman_unhealthy_restarts_total{service=\"web\"} 3\n"
+		   "lighterman_unhealthy_restarts_total{service=\"db\"} 1\n");
 }
 
 static void escapes_what_labels_hold(void **state)
@@ -363,6 +393,7 @@ int main(void)
 		cmocka_unit_test(counts_deployments_and_stages),
 		cmocka_unit_test(counts_containers_by_state_and_health),
 		cmocka_unit_test(an_engine_that_is_away_has_no_containers),
+		cmocka_unit_test(counts_restarts_of_unhealthy_containers),
 		cmocka_unit_test(escapes_what_labels_hold),
 		cmocka_unit_test(control_characters_do_not_reach_a_terminal),
 		cmocka_unit_test(shows_each_broker_in_each_family),

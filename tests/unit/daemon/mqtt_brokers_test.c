@@ -2,12 +2,15 @@
 #include "daemon/mqtt_brokers.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sys/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -19,6 +22,16 @@ lm_rc __wrap_publisher_create(struct loop *loop, const struct mqtt_settings *set
 	const char *directory, const struct publisher_events *events, struct publisher **ret,
 	struct lm_err *err);
 void __wrap_publisher_redirect(struct publisher *p, enum outbox_class class, const char *topic);
+struct outbox_counts __wrap_publisher_counts(const struct publisher *p);
+
+static struct outbox_counts counts;
+static char logged[1000];
+
+struct outbox_counts __wrap_publisher_counts(const struct publisher *p)
+{
+	(void)p;
+	return counts;
+}
 
 int64_t __wrap_lm_clock_wall_ms(void)
 {
@@ -87,6 +100,29 @@ static char *without_ids(enum publisher_connection what, const char *thing)
 	return json_dumps(message, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
+static void take_log(void *ctx, enum lm_level level, struct lm_str line)
+{
+	(void)ctx;
+	(void)level;
+	(void)snprintf(logged, sizeof(logged), "%.*s", LM_STR_ARG(line));
+}
+
+static void damaged_messages_of_an_earlier_run_are_reported(void **state)
+{
+	(void)state;
+	lm_log_set_sink(take_log, NULL);
+	counts.bad = 0;
+	free(without_ids(PUBLISHER_ENDED, NULL));
+	assert_string_equal(logged, "");
+	counts.bad = 2;
+	free(without_ids(PUBLISHER_ENDED, NULL));
+	lm_log_set_sink(NULL, NULL);
+	counts.bad = 0;
+	assert_non_null(strstr(logged, "[WARN]"));
+	assert_non_null(strstr(logged, "2 damaged file(s) in the outbox '/nonexistent/outbox/"));
+	assert_non_null(strstr(logged, "were set aside as '*.bad': messages in them are lost"));
+}
+
 static void reports_who_is_connected_since_when(void **state)
 {
 	lm_auto_free char *text = without_ids(PUBLISHER_CONNECTED, "Boat");
@@ -127,6 +163,7 @@ static void ids_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(damaged_messages_of_an_earlier_run_are_reported),
 		cmocka_unit_test(reports_who_is_connected_since_when),
 		cmocka_unit_test(reports_an_orderly_disconnect),
 		cmocka_unit_test(a_last_will_has_no_time),

@@ -19,6 +19,8 @@
 enum { PATIENCE_MS = 20000 };
 
 /// A worker that is a shell script, and the events of it.
+#define ID "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 struct fixture {
 	char folder[64];
 	char path[96];
@@ -31,6 +33,7 @@ struct fixture {
 	bool cancel_at_begin;
 	struct loop_timer *go; ///< If not NULL, each stage is deferred until it runs out.
 	bool cancel_when_deferred;
+	bool refuse_when_deferred, cancel_when_refused;
 	unsigned stall_ms; ///< For so long `begin` takes, and the loop stands still.
 	bool bare;
 	bool ships;             ///< It has lines of `ship-logs`, and no others.
@@ -104,8 +107,14 @@ static bool on_defer(void *ctx, const char *stage)
 static void on_go(void *ctx)
 {
 	struct fixture *f = ctx;
+	struct lm_err why = {LM_OK};
 
 	(void)lm_buf_puts(&f->events, "go;");
+	(void)!lm_fail(&why, LM_E_SYS, 0, "it does not fit");
+	if (f->refuse_when_deferred)
+		worker_process_refuse(f->worker, &why);
+	if (f->cancel_when_refused)
+		worker_process_cancel(f->worker);
 	if (f->cancel_when_deferred)
 		worker_process_cancel(f->worker);
 	worker_process_go(f->worker);
@@ -128,11 +137,12 @@ static void on_progress(void *ctx, const json_t *line)
 		&f->events, "%s %s;", json_get_text(line, "stage"), json_get_text(line, "state"));
 }
 
-static void on_image(void *ctx, const char *ref, const char *digest)
+static void on_image(void *ctx, const struct worker_line *image)
 {
 	struct fixture *f = ctx;
 
-	(void)lm_buf_printf(&f->events, "image %s %s;", ref, digest);
+	(void)lm_buf_printf(&f->events, "image %s %s %.9s%s;", image->first, image->second,
+		image->id, image->pulled ? " pulled" : "");
 }
 
 static void on_compose(void *ctx, const char *stamp, const char *version)
@@ -240,7 +250,8 @@ static void a_worker_gets_its_document_and_a_go_for_each_stage(void **state)
 	run(f, "read -r job; echo \"$job\" >&2\n"
 	       "echo '{\"stage\":\"fetch\",\"state\":\"begin\"}'; read -r go; echo \"$go\" >&2\n"
 	       "echo '{\"stage\":\"fetch\",\"state\":\"end\",\"ms\":1}'\n"
-	       "echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\"}'\n"
+	       "echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\",\"id\":\"" ID
+	       "\",\"pulled\":true}'\n"
 	       "echo '{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}'\n"
 	       "echo '{\"result\":\"success\",\"stage\":null,\"effect\":\"started\"}'");
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
@@ -248,8 +259,8 @@ static void a_worker_gets_its_document_and_a_go_for_each_stage(void **state)
 	assert_non_null(strstr(lm_buf_cstr(&f->events), "text {\"job\":\"deploy\"};"));
 	assert_non_null(strstr(lm_buf_cstr(&f->events), "text go;"));
 	assert_non_null(strstr(lm_buf_cstr(&f->events), "fetch begin;begin fetch;"));
-	assert_non_null(
-		strstr(lm_buf_cstr(&f->events), "fetch end;image a:1 sha256:0;compose s 2;"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events),
+		"fetch end;image a:1 sha256:0 sha256:01 pulled;compose s 2;"));
 }
 
 /// Before it is hardened, a thief can have what it has.
@@ -264,7 +275,7 @@ static void a_stage_that_is_deferred_waits_and_is_not_silent(void **state)
 	       "\"$go\" >&2\n"
 	       "echo '{\"result\":\"success\",\"stage\":null,\"effect\":\"started\"}'");
 	loop_timer_destroy(f->go);
-	assert_string_equal(lm_buf_cstr(&f->events), "up begin;begin up;defer up;go;text go;");
+	assert_string_equal(lm_buf_cstr(&f->events), "up begin;defer up;go;begin up;text go;");
 	assert_int_equal(f->verdict, WORKER_SUCCESS);
 }
 
@@ -279,6 +290,52 @@ static void one_that_is_cancelled_meanwhile_does_not_begin(void **state)
 	       "began >&2");
 	loop_timer_destroy(f->go);
 	assert_null(strstr(lm_buf_cstr(&f->events), "began"));
+	assert_int_equal(f->verdict, WORKER_CANCELLED);
+}
+
+/// It withdraws what it has prepared, and reports what it has done until then.
+static void one_that_is_refused_meanwhile_does_not_begin_and_has_failed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->refuse_when_deferred = true;
+	f->go = loop_timer_create(f->loop, on_go, f);
+	run(f, "trap 'echo withdrawn >&2; echo \"{\\\"result\\\":\\\"cancelled\\\","
+	       "\\\"stage\\\":\\\"up\\\",\\\"effect\\\":\\\"stopped\\\"}\"; exit 3' TERM\n"
+	       "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go && echo "
+	       "began >&2");
+	loop_timer_destroy(f->go);
+	assert_null(strstr(lm_buf_cstr(&f->events), "began"));
+	assert_non_null(strstr(lm_buf_cstr(&f->events), "text withdrawn;"));
+	assert_int_equal(f->verdict, WORKER_FAIL);
+	assert_string_equal(f->stage, "up");
+	assert_string_equal(f->message, "it does not fit");
+	assert_string_equal(f->effect, "stopped");
+}
+
+static void one_that_is_refused_and_dies_has_failed_for_that_reason(void **state)
+{
+	struct fixture *f = *state;
+
+	f->refuse_when_deferred = true;
+	f->go = loop_timer_create(f->loop, on_go, f);
+	run(f, "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go; read -r "
+	       "go");
+	loop_timer_destroy(f->go);
+	assert_int_equal(f->verdict, WORKER_FAIL);
+	assert_string_equal(f->message, "it does not fit");
+	assert_string_equal(f->effect, "");
+}
+
+static void one_that_is_refused_can_still_be_cancelled(void **state)
+{
+	struct fixture *f = *state;
+
+	f->refuse_when_deferred = f->cancel_when_refused = true;
+	f->go = loop_timer_create(f->loop, on_go, f);
+	run(f, "trap 'echo \"{\\\"result\\\":\\\"cancelled\\\"}\"; exit' TERM\n"
+	       "read -r job; echo '{\"stage\":\"up\",\"state\":\"begin\"}'; read -r go");
+	loop_timer_destroy(f->go);
 	assert_int_equal(f->verdict, WORKER_CANCELLED);
 }
 
@@ -373,7 +430,7 @@ static void lines_of_another_task_kill_the_worker(void **state)
 	assert_int_equal(f->verdict, WORKER_FAIL);
 	worker_process_destroy(lm_take(f->worker));
 	static const char *const lines[] = {"{\"stage\":\"up\",\"state\":\"begin\"}",
-		"{\"image\":\"a:1\",\"digest\":\"sha256:0\"}",
+		"{\"image\":\"a:1\",\"digest\":\"sha256:0\",\"id\":\"" ID "\",\"pulled\":true}",
 		"{\"compose\":{\"stamp\":\"s\",\"version\":\"2\"}}"};
 	f->ships = true;
 	for (size_t i = 0; i < LM_ARRAY_SIZE(lines); i++) {
@@ -500,7 +557,8 @@ static void stages_and_images_are_not_repeated(void **state)
 		"while echo '{\"stage\":\"pull\",\"state\":\"end\",\"ms\":1}'; do :; done",
 		"read -r job; while echo '{\"stage\":\"up\",\"state\":\"fail\",\"ms\":1}'; do :; "
 		"done",
-		"read -r job; while echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\"}'; do :; done",
+		"read -r job; while echo '{\"image\":\"a:1\",\"digest\":\"sha256:0\",\"id\":\"" ID
+		"\",\"pulled\":true}'; do :; done",
 	};
 	struct fixture *f = *state;
 
@@ -590,6 +648,9 @@ int main(void)
 		TEST(a_worker_gets_its_document_and_a_go_for_each_stage),
 		TEST(a_stage_that_is_deferred_waits_and_is_not_silent),
 		TEST(one_that_is_cancelled_meanwhile_does_not_begin),
+		TEST(one_that_is_refused_meanwhile_does_not_begin_and_has_failed),
+		TEST(one_that_is_refused_and_dies_has_failed_for_that_reason),
+		TEST(one_that_is_refused_can_still_be_cancelled),
 		TEST(a_task_of_devices_has_lines_of_them_and_no_environment),
 		TEST(a_worker_that_is_not_hardened_has_nothing),
 		TEST(any_line_before_hardened_kills_the_worker),

@@ -21,12 +21,13 @@
 
 enum {
 	DEPTH = 8,
+	DEPTH_ON_PROBATION = 6, ///< While a generation that is on probation is to be replaced.
 	GENERATIONS_MAX = 3,
 	CLIENTS_MAX = 2,
 	STEPS_TO_REST = 64,
 	QUEUE_MAX = 16,
-	HAPPENINGS = 24,
-	CUTS = 3, ///< The power is cut before one of so many actions.
+	HAPPENINGS = 33,
+	CUTS = 5, ///< The power is cut before one of so many actions.
 };
 
 enum worker { WORKER_NONE, WORKER_PLANS, WORKER_DEPLOYS, WORKER_TAKES_DOWN };
@@ -36,12 +37,14 @@ struct world {
 	struct lifecycle l;
 	// On disk.
 	struct lifecycle_record disk;
+	unsigned quarantine; ///< A bit for each generation that is in it.
 	unsigned newest;
 	unsigned open; ///< The attempt in the journal; 0: none.
 	bool open_acted;
 	// The outcome that the disk has refused.
 	unsigned owed;
-	bool owed_success;
+	bool owed_success, owed_probation;
+	unsigned was_good; ///< A bit for each generation that was deployed with success.
 	// The engine.
 	enum lifecycle_actual runs; ///< Never ACTUAL_UNKNOWN.
 	unsigned runs_generation;
@@ -57,6 +60,7 @@ struct world {
 	bool worker_acted, worker_told;
 	bool looks;
 	bool timer, debt_timer;
+	bool awaits_space; ///< The timer does.
 	bool is_exited;
 	bool reuses; ///< The group file's definition is that of the newest generation.
 	enum lifecycle_command waiting[CLIENTS_MAX + 1];
@@ -69,15 +73,19 @@ struct world {
 	bool tried_down;             ///< To take down, since the program was told to end.
 	bool takes_down;             ///< It is to.
 	bool failed_acted;           ///< The deployment that failed last had changed what runs.
+	bool goes_back;              ///< What a deployment fails by now is rolled back.
+	unsigned rolled_back; ///< A bit for each generation that was, and that nobody tried again.
 	// How it came to that; not compared.
-	unsigned char path[DEPTH];
+	unsigned char path[16];
 	unsigned path_n;
 };
 
 static const char *const names[] = {"deploy", "hangup", "start", "stop", "plan", "forget",
 	"end, takes down", "end", "restart", "restart with a group file", "acts", "success",
 	"transient failure", "definite failure", "leaves something", "look", "timer", "debt timer",
-	"engine", "disk", "reuse", "stop without client", "refuses", "restart policy"};
+	"engine", "disk", "reuse", "stop without client", "refuses", "restart policy",
+	"success, on probation", "transient failure, rolled back", "definite failure, rolled back",
+	"proven", "unsound", "no space", "rollback", "damaged", "sound", "stopped for a snapshot"};
 
 struct explorer {
 	uint64_t *seen; ///< Hashes; 0: free.
@@ -101,13 +109,15 @@ static void show(const struct world *w, const char *why)
 			w->path[i] < HAPPENINGS ? "" : " (cut)");
 	print_error(
 		"%s, after '%s': wanted %s %u (else %s %u), good %u, actual %s %u, activity %s, "
-		"subject %u, next %d, given up %d, waits %d, runs %s %u, open %u, worker %d, told "
+		"subject %u, leaves %u, proven %u, quarantine %x, next %d, given up %d, waits %d, "
+		"runs %s %u, open %u, worker %d, told "
 		"%d\n",
 		why, explorer->trace, lifecycle_wanted_name(l->wanted.state), l->wanted.generation,
 		lifecycle_wanted_name(l->before.state), l->before.generation, l->good,
 		lifecycle_actual_name(l->actual), l->runs, lifecycle_activity_name(l->activity),
-		l->subject, (int)l->next, l->given_up, l->waits, lifecycle_actual_name(w->runs),
-		w->runs_generation, w->open, (int)w->worker, w->is_published);
+		l->subject, l->leaves, l->proven, w->quarantine, (int)l->next, l->given_up,
+		l->waits, lifecycle_actual_name(w->runs), w->runs_generation, w->open,
+		(int)w->worker, w->is_published);
 }
 
 static void require(const struct world *w, bool holds, const char *promise)
@@ -136,14 +146,65 @@ static void save_outcome(struct world *w, struct queue *q)
 		return;
 	}
 	if (w->owed_success)
-		w->disk.good = w->owed;
+		w->disk.current = w->owed;
+	if (w->owed_success && !w->owed_probation)
+		w->disk.last_good = w->owed;
 	if (w->open == w->owed) {
 		w->open = 0;
 		w->open_acted = false;
 	}
 	w->owed = 0;
-	w->owed_success = false;
+	w->owed_success = w->owed_probation = false;
 	post(q, (struct lifecycle_event){.kind = EVENT_RECORDED});
+}
+
+static unsigned bit(unsigned n)
+{
+	return n ? 1U << n : 0;
+}
+
+static bool is_quarantined(const struct world *w, unsigned n)
+{
+	return (w->quarantine & bit(n)) != 0;
+}
+
+static void quarantine(struct world *w, unsigned n, struct queue *q)
+{
+	if (w->disk_full) {
+		post(q, (struct lifecycle_event){.kind = EVENT_NOT_QUARANTINED});
+		return;
+	}
+	w->quarantine |= bit(n);
+	post(q, (struct lifecycle_event){.kind = EVENT_QUARANTINED});
+}
+
+static void lift(struct world *w, unsigned n)
+{
+	if (w->disk_full)
+		return;
+	w->quarantine &= ~bit(n);
+	w->rolled_back &= ~bit(n);
+}
+
+static void confirm(struct world *w, unsigned n, struct queue *q)
+{
+	if (w->disk_full || w->disk.current != n) {
+		post(q, (struct lifecycle_event){.kind = EVENT_NOT_CONFIRMED});
+		return;
+	}
+	w->disk.last_good = n;
+	post(q, (struct lifecycle_event){.kind = EVENT_CONFIRMED});
+}
+
+/// What the disk has refused is written down before anything begins.
+static void settle(struct world *w, struct queue *q)
+{
+	if (w->owed)
+		save_outcome(w, q);
+	if (w->l.unquarantined)
+		quarantine(w, w->l.unquarantined, q);
+	if (w->l.unconfirmed)
+		confirm(w, w->l.proven, q);
 }
 
 static void begin_new(struct world *w, const struct lifecycle_action *action, unsigned *ret)
@@ -160,6 +221,7 @@ static void begin_new(struct world *w, const struct lifecycle_action *action, un
 		return;
 	w->disk.wanted = target;
 	w->disk.touched = action->touched;
+	w->disk.leaves = w->disk.failed = 0;
 	w->disk.before =
 		action->before.generation == n ? (struct lifecycle_target){0} : action->before;
 }
@@ -188,10 +250,19 @@ static void begin(struct world *w, const struct lifecycle_action *action, struct
 				.kind = EVENT_NOT_BEGUN, .failure = FAILURE_TRANSIENT});
 		return;
 	}
-	if (w->owed)
-		save_outcome(w, q);
+	settle(w, q);
+	if (n == 0 && action->own && w->reuses && is_quarantined(w, w->newest)) {
+		post(q, (struct lifecycle_event){
+				.kind = EVENT_NOT_BEGUN, .failure = FAILURE_DEFINITE});
+		return;
+	}
 	if (n == 0)
 		begin_new(w, action, &n);
+	require(w, !is_quarantined(w, n), "what is quarantined is not tried again");
+	require(w, w->l.command != COMMAND_ROLLBACK || action->restores,
+		"a rollback needs nothing but what this device has");
+	require(w, !action->restores || (w->was_good & bit(n)) != 0,
+		"only what ran before can be restored");
 	require(w, n <= w->newest, "only a generation that exists is begun");
 	w->open = n;
 	w->open_acted = false;
@@ -221,6 +292,12 @@ static void save(struct world *w, struct queue *q)
 	w->disk.wanted = w->l.wanted;
 	w->disk.before = w->l.before;
 	w->disk.touched = w->l.touched;
+	w->disk.leaves = w->l.leaves;
+	w->disk.failed = w->l.leaves ? 0 : w->l.failed;
+	if (w->l.wanted.state == WANTED_UP && w->last == COMMAND_ROLLBACK && w->told_down) {
+		w->told_down_before = true;
+		w->told_down = false;
+	}
 	if (w->l.wanted.state == WANTED_UP && w->last == COMMAND_START)
 		w->told_down = false; // also if the power is cut now
 	post(q, (struct lifecycle_event){.kind = EVENT_SAVED});
@@ -237,9 +314,21 @@ static void answer(struct world *w, const struct lifecycle_action *action)
 		require(w, w->l.wanted.state != WANTED_DOWN || w->disk.wanted.state == WANTED_DOWN,
 			"a stop that is answered lasts");
 	}
-	if ((command == COMMAND_DEPLOY || command == COMMAND_START) &&
+	if ((command == COMMAND_DEPLOY || command == COMMAND_START ||
+		    command == COMMAND_ROLLBACK) &&
 		action->answer == ANSWER_DONE)
-		require(w, w->runs == ACTUAL_WHOLE, "success is what runs");
+		require(w, w->runs == ACTUAL_WHOLE && w->runs_generation == w->l.good,
+			"success is what runs");
+	require(w,
+		!w->goes_back || action->answer == ANSWER_ROLLED_BACK ||
+			action->answer == ANSWER_NOT_ROLLED_BACK,
+		"who waits for a deployment that is rolled back waits for that");
+	if (action->answer == ANSWER_ROLLED_BACK)
+		require(w,
+			(w->runs == ACTUAL_WHOLE && w->runs_generation == w->l.good) ||
+				(w->runs == ACTUAL_NOTHING &&
+					(w->told_down_before || w->l.wanted.state == WANTED_DOWN)),
+			"who waits for a deployment that is rolled back waits for that");
 }
 
 static void exit_program(struct world *w)
@@ -278,6 +367,9 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 	case ACTION_RECORD:
 		w->owed = action->generation;
 		w->owed_success = action->success;
+		w->owed_probation = action->probation;
+		if (action->success)
+			w->was_good |= bit(action->generation);
 		w->is_published |= action->publish && !action->success;
 		w->series_told |= action->publish && !action->success;
 		save_outcome(w, q);
@@ -285,6 +377,16 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 	case ACTION_RECORD_AGAIN:
 		save_outcome(w, q);
 		break;
+	case ACTION_QUARANTINE:
+		quarantine(w, action->generation, q);
+		break;
+	case ACTION_LIFT:
+		lift(w, action->generation);
+		break;
+	case ACTION_CONFIRM:
+		confirm(w, action->generation, q);
+		break;
+	case ACTION_REVOKE:
 	case ACTION_PUBLISH:
 		w->is_published = w->series_told = true;
 		break;
@@ -293,6 +395,7 @@ static void perform(struct world *w, const struct lifecycle_action *action, stru
 		break;
 	case ACTION_SET_TIMER:
 		w->timer = true;
+		w->awaits_space = action->awaits_space;
 		break;
 	case ACTION_STOP_TIMER:
 		w->timer = false;
@@ -330,9 +433,15 @@ static void clear_padding(struct lifecycle *l)
 	COPY(wanted);
 	COPY(before);
 	COPY(good);
+	COPY(proven);
+	COPY(leaves);
+	COPY(quarantines_left);
+	COPY(failed);
 	COPY(touched);
 	COPY(unsaved);
 	COPY(unrecorded);
+	COPY(unquarantined);
+	COPY(unconfirmed);
 	COPY(actual);
 	COPY(runs);
 	COPY(activity);
@@ -342,6 +451,10 @@ static void clear_padding(struct lifecycle *l)
 	COPY(own);
 	COPY(acted);
 	COPY(goes_back);
+	COPY(probation);
+	COPY(unsound);
+	COPY(rolled_back);
+	COPY(lifted);
 	COPY(given_up);
 	COPY(restore_due);
 	COPY(restore_failed);
@@ -351,6 +464,8 @@ static void clear_padding(struct lifecycle *l)
 	COPY(next);
 	COPY(next_client);
 	COPY(next_own);
+	COPY(next_generation);
+	COPY(next_quarantined);
 	COPY(start_waits);
 	COPY(start_client);
 	COPY(exits);
@@ -394,6 +509,22 @@ static void step(struct world *w, struct lifecycle_event first)
 		w->l.tries = 2; // only whether it is the first one matters
 }
 
+/// As the program finds it when it starts.
+static struct lifecycle read_disk(const struct world *w)
+{
+	struct lifecycle_record record = w->disk;
+
+	record.touched |= w->open_acted;
+	record.wanted_quarantined = is_quarantined(w, record.wanted.generation);
+	record.before_quarantined = is_quarantined(w, record.before.generation);
+	record.current_quarantined = is_quarantined(w, record.current);
+	record.last_good_quarantined = is_quarantined(w, record.last_good);
+	record.leaves_quarantined = is_quarantined(w, record.leaves);
+	struct lifecycle l = lifecycle_begin(&record);
+	clear_padding(&l);
+	return l;
+}
+
 static bool has_clients(const struct world *w)
 {
 	for (unsigned i = 1; i <= CLIENTS_MAX; i++) {
@@ -431,6 +562,21 @@ static void check(const struct world *w)
 				w->runs == ACTUAL_WHOLE &&
 					w->runs_generation == l->wanted.generation,
 				"what is said to run does");
+	}
+	if (l->wanted.state != WANTED_NOTHING)
+		require(w, !is_quarantined(w, l->wanted.generation),
+			"what is quarantined is not wanted");
+	require(w, !is_quarantined(w, l->good) && !is_quarantined(w, l->proven),
+		"what is quarantined is not gone back to");
+	require(w, (w->rolled_back & ~w->quarantine & ~bit(l->unquarantined)) == 0,
+		"what was rolled back is quarantined");
+	if (lifecycle_on_probation(l))
+		require(w, l->proven != l->good, "what is proven is not on probation");
+	if (lifecycle_is_at_rest(l) && !l->unrecorded && !l->unconfirmed && !l->unquarantined) {
+		struct lifecycle read = read_disk(w);
+
+		require(w, read.good == l->good && read.proven == l->proven,
+			"what can be gone back to is on disk");
 	}
 	require(w, l->tries == 0 || w->series_told, "the first failure of a series is published");
 	require(w, l->activity != ACTIVITY_WAITING || w->timer, "who waits has a timer");
@@ -497,23 +643,23 @@ static bool do_end(struct world *w, bool takes_down)
 /// Killed with its worker, and started again, without or with a group file.
 static bool do_restart(struct world *w, bool has_file)
 {
-	struct lifecycle_record record = w->disk;
+	bool deploys = has_file && w->disk.wanted.state != WANTED_DOWN &&
+		       !(w->reuses && is_quarantined(w, w->newest));
 
-	if (has_file && record.wanted.state != WANTED_DOWN && !w->reuses && !may_deploy(w))
+	if (deploys && !w->reuses && !may_deploy(w))
 		return false;
-	record.touched |= w->open_acted;
-	w->l = lifecycle_begin(&record);
-	clear_padding(&w->l);
+	w->l = read_disk(w);
+	w->rolled_back &= w->quarantine; // the disk was full
 	w->worker = WORKER_NONE;
 	w->worker_told = w->worker_acted = false;
 	w->looks = w->timer = w->debt_timer = w->is_exited = false;
 	w->owed = 0;
-	w->owed_success = false;
+	w->owed_success = w->owed_probation = false;
 	memset(w->waiting, 0, sizeof(w->waiting));
 	w->last = COMMAND_NONE;
 	w->series_told = false;
 	w->is_published = w->failed_acted = w->takes_down = w->tried_down = false;
-	if (has_file && record.wanted.state != WANTED_DOWN)
+	if (deploys)
 		step(w, (struct lifecycle_event){
 				.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY, .own = true});
 	else
@@ -538,13 +684,14 @@ static bool do_act(struct world *w)
 	return true;
 }
 
-static bool do_succeed(struct world *w)
+static bool do_succeed(struct world *w, bool probation)
 {
-	if (w->worker == WORKER_PLANS) {
+	if (w->worker == WORKER_PLANS && !probation) {
 		end_worker(w, (struct lifecycle_event){.kind = EVENT_PLANNED});
 		return true;
 	}
-	if (w->worker == WORKER_NONE || w->engine_away)
+	if (w->worker == WORKER_NONE || w->engine_away ||
+		(probation && w->worker != WORKER_DEPLOYS))
 		return false;
 	if (w->worker == WORKER_TAKES_DOWN) {
 		w->ran = w->runs_generation;
@@ -553,20 +700,48 @@ static bool do_succeed(struct world *w)
 		end_worker(w, (struct lifecycle_event){.kind = EVENT_TORN_DOWN});
 		return true;
 	}
-	if (!w->worker_acted)
+	if (!w->worker_acted || (probation && w->worker_generation == w->l.proven))
 		return false;
+	unsigned left = w->l.command == COMMAND_ROLLBACK && w->l.wanted.state == WANTED_UP
+				? w->l.leaves
+				: 0;
 	w->runs = ACTUAL_WHOLE;
 	w->runs_generation = w->worker_generation;
-	end_worker(w, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_DEPLOYED, .probation = probation});
+	if (left && !explorer->is_cut)
+		require(w, is_quarantined(w, left) || w->l.unquarantined == left,
+			"what a person goes back from is quarantined");
 	return true;
 }
 
-static void fail_deployment(struct world *w, enum lifecycle_failure failure)
+static void fail_deployment(
+	struct world *w, enum lifecycle_failure failure, bool rolls_back, bool stopped)
 {
-	bool untouched = !w->worker_acted && !w->l.touched && w->l.command == COMMAND_DEPLOY &&
-			 !w->l.own && w->l.wanted.state == WANTED_UP && w->told_down_before;
+	bool is_ordered =
+		(w->l.command == COMMAND_DEPLOY && !w->l.own) || w->l.command == COMMAND_ROLLBACK;
+	bool untouched = !w->worker_acted && !w->l.touched && is_ordered &&
+			 w->l.wanted.state == WANTED_UP && w->told_down_before;
+	unsigned n = w->worker_generation, good = w->l.good;
+	bool is_back =
+		rolls_back && w->worker_acted && n == w->l.wanted.generation && good && good != n;
 
-	end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
+	if (is_back)
+		w->rolled_back |= bit(n);
+	w->goes_back = is_back;
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED,
+			      .failure = failure,
+			      .stopped = stopped,
+			      .rolls_back = rolls_back});
+	w->goes_back = false;
+	if (is_back && !explorer->is_cut) {
+		require(w, w->l.wanted.generation == good, "what ran before is wanted again");
+		require(w,
+			w->l.activity != ACTIVITY_IDLE || lifecycle_is_fulfilled(&w->l) ||
+				w->l.given_up,
+			"what ran before is started again");
+	} else if (is_back) {
+		w->rolled_back &= ~bit(n) | w->quarantine;
+	}
 	if (untouched && w->l.wanted.state == WANTED_DOWN && !w->l.unsaved)
 		w->told_down = true;
 	if (untouched)
@@ -574,17 +749,65 @@ static void fail_deployment(struct world *w, enum lifecycle_failure failure)
 			"a deployment refused after a stop leaves the application stopped");
 }
 
-static bool do_fail(struct world *w, enum lifecycle_failure failure)
+static bool do_fail(struct world *w, enum lifecycle_failure failure, bool rolls_back)
 {
 	if (w->worker == WORKER_NONE || w->worker == WORKER_PLANS)
 		return false;
+	if (rolls_back && (w->worker != WORKER_DEPLOYS || w->worker_told || !w->l.touched))
+		return false; // as without
 	w->failed_acted = w->worker == WORKER_DEPLOYS && w->worker_acted;
 	if (w->worker_told)
 		end_worker(w, (struct lifecycle_event){.kind = EVENT_CANCELLED});
 	else if (w->worker == WORKER_DEPLOYS)
-		fail_deployment(w, failure);
+		fail_deployment(w, failure, rolls_back, false);
 	else
 		end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = failure});
+	return true;
+}
+
+/// It has stopped what runs for a snapshot of its volumes, and fails, or is stopped, before it
+/// acts.
+static bool do_stop_for_snapshot(struct world *w)
+{
+	if (w->worker != WORKER_DEPLOYS || w->worker_acted || w->engine_away ||
+		w->runs != ACTUAL_WHOLE || w->runs_generation == w->worker_generation)
+		return false;
+	unsigned ran = w->runs_generation;
+	w->runs = ACTUAL_PARTIAL;
+	w->failed_acted = false;
+	if (w->worker_told)
+		end_worker(w, (struct lifecycle_event){.kind = EVENT_CANCELLED, .stopped = true});
+	else
+		fail_deployment(w, FAILURE_TRANSIENT, false, true);
+	if (explorer->is_cut || w->l.wanted.state != WANTED_UP || w->l.next != COMMAND_NONE ||
+		w->l.exits || ran != w->l.good)
+		return true;
+	require(w, w->l.actual != ACTUAL_WHOLE, "what was stopped is not taken for running");
+	require(w,
+		w->l.activity == ACTIVITY_DEPLOYING || w->l.waits || w->l.retry_due ||
+			w->l.restore_due || w->l.given_up,
+		"what was stopped for a snapshot is started again");
+	return true;
+}
+
+/// Nothing was changed. What was ordered, or was to run, goes on by itself.
+static bool do_lack_space(struct world *w)
+{
+	unsigned n = w->worker_generation;
+
+	if (w->worker != WORKER_DEPLOYS || w->worker_acted || w->worker_told ||
+		w->l.command == COMMAND_ROLLBACK || n != w->l.wanted.generation ||
+		w->l.wanted.state != WANTED_UP)
+		return false;
+	w->failed_acted = false;
+	end_worker(w, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = FAILURE_NO_SPACE});
+	if (explorer->is_cut || w->l.exits || w->l.next != COMMAND_NONE)
+		return true;
+	require(w, w->l.wanted.state == WANTED_UP && w->l.wanted.generation == n,
+		"what lacks space stays wanted");
+	require(w, w->l.waits || w->l.retry_due, "what lacks space goes on by itself");
+	require(w, w->l.activity != ACTIVITY_WAITING || w->awaits_space,
+		"what lacks space waits for it, not for a time");
 	return true;
 }
 
@@ -667,7 +890,73 @@ static bool do_restarts(struct world *w)
 	return true;
 }
 
+static bool do_probation(struct world *w, enum lifecycle_event_kind kind)
+{
+	const struct lifecycle *l = &w->l;
+	unsigned n = lifecycle_on_probation(l);
+	bool watches = l->activity == ACTIVITY_IDLE || l->activity == ACTIVITY_WAITING ||
+		       l->activity == ACTIVITY_RECORDING;
+	bool is_back = kind == EVENT_UNSOUND && l->proven;
+
+	if (!n || !watches)
+		return false;
+	if (is_back)
+		w->rolled_back |= bit(n);
+	step(w, (struct lifecycle_event){.kind = kind});
+	if (is_back && explorer->is_cut)
+		w->rolled_back &= ~bit(n) | w->quarantine;
+	return true;
+}
+
+/// A person goes back to the generation that ran before, or to the oldest that ever did.
+static bool do_rollback(struct world *w, const char *name)
+{
+	unsigned n = lifecycle_rollback_target(&w->l), client = 1;
+
+	for (unsigned i = 1; i <= GENERATIONS_MAX && !n; i++) {
+		if ((w->was_good & bit(i)) && i != w->l.wanted.generation)
+			n = i;
+	}
+	while (client <= CLIENTS_MAX && w->waiting[client] != COMMAND_NONE)
+		client++;
+	if (!n || client > CLIENTS_MAX)
+		return false;
+	(void)snprintf(explorer->trace, sizeof(explorer->trace), "%s", name);
+	w->waiting[client] = COMMAND_ROLLBACK;
+	w->last = COMMAND_ROLLBACK;
+	step(w, (struct lifecycle_event){.kind = EVENT_COMMAND,
+			.command = COMMAND_ROLLBACK,
+			.client = client,
+			.generation = n,
+			.quarantined = is_quarantined(w, n)});
+	return true;
+}
+
 /// Whatever can happen next: number `i` of it. False: that cannot happen now.
+/// As supervisor_repair reports it.
+static bool do_damage(struct world *w)
+{
+	if (w->l.activity != ACTIVITY_IDLE || w->l.wanted.state != WANTED_UP ||
+		!lifecycle_is_fulfilled(&w->l))
+		return false;
+	step(w, (struct lifecycle_event){.kind = EVENT_DAMAGED});
+	if (!explorer->is_cut)
+		require(w, w->l.activity == ACTIVITY_DEPLOYING || w->l.waits || w->l.given_up,
+			"what is damaged is deployed again, now or later");
+	return true;
+}
+
+static bool do_mend(struct world *w)
+{
+	if (!w->l.damaged)
+		return false;
+	step(w, (struct lifecycle_event){.kind = EVENT_SOUND});
+	if (!explorer->is_cut)
+		require(w, !w->l.waits || !lifecycle_is_fulfilled(&w->l),
+			"what is sound again is not tried again");
+	return true;
+}
+
 static bool happen(struct world *w, unsigned i)
 {
 	(void)snprintf(explorer->trace, sizeof(explorer->trace), "%s", names[i] ? names[i] : "");
@@ -695,11 +984,11 @@ static bool happen(struct world *w, unsigned i)
 	case 10:
 		return do_act(w);
 	case 11:
-		return do_succeed(w);
+		return do_succeed(w, false);
 	case 12:
-		return do_fail(w, FAILURE_TRANSIENT);
+		return do_fail(w, FAILURE_TRANSIENT, false);
 	case 13:
-		return do_fail(w, FAILURE_DEFINITE);
+		return do_fail(w, FAILURE_DEFINITE, false);
 	case 14:
 		return do_leave_behind(w);
 	case 15:
@@ -718,8 +1007,28 @@ static bool happen(struct world *w, unsigned i)
 		return do_command(w, COMMAND_STOP, false, names[i]);
 	case 22:
 		return do_refuse(w);
-	default:
+	case 23:
 		return do_restarts(w);
+	case 24:
+		return do_succeed(w, true);
+	case 25:
+		return do_fail(w, FAILURE_TRANSIENT, true);
+	case 26:
+		return do_fail(w, FAILURE_DEFINITE, true);
+	case 27:
+		return do_probation(w, EVENT_PROVEN);
+	case 28:
+		return do_probation(w, EVENT_UNSOUND);
+	case 29:
+		return do_lack_space(w);
+	case 30:
+		return do_rollback(w, names[i]);
+	case 31:
+		return do_damage(w);
+	case 32:
+		return do_mend(w);
+	default:
+		return do_stop_for_snapshot(w);
 	}
 }
 
@@ -748,13 +1057,15 @@ static void check_way_to_an_end(const struct world *from)
 		if (lifecycle_is_at_rest(&w.l) && !w.debt_timer)
 			break;
 		(void)snprintf(explorer->trace, sizeof(explorer->trace), "all is well");
-		if (!do_look(&w) && !do_act(&w) && !do_succeed(&w) &&
-			!(w.worker_told && do_fail(&w, FAILURE_TRANSIENT)) && !do_debt_timer(&w))
+		if (!do_look(&w) && !do_act(&w) && !do_succeed(&w, false) &&
+			!(w.worker_told && do_fail(&w, FAILURE_TRANSIENT, false)) &&
+			!do_debt_timer(&w))
 			(void)do_timer(&w);
 		check(&w);
 	}
 	require(&w, lifecycle_is_at_rest(&w.l), "every state has a way to an end");
-	require(&w, !w.l.unsaved && !w.l.unrecorded, "nothing is owed for ever");
+	require(&w, !w.l.unsaved && !w.l.unrecorded && !w.l.unquarantined && !w.l.unconfirmed,
+		"nothing is owed for ever");
 	require(&w, !has_clients(&w), "each client gets its answer");
 }
 
@@ -831,7 +1142,8 @@ static void expand(struct explorer *e, const struct world *from)
 	}
 }
 
-static void explore(struct explorer *e, unsigned depth)
+/// From the state that these happenings lead to, one after the other.
+static void explore(struct explorer *e, const unsigned *seed, size_t seed_n, unsigned depth)
 {
 	struct world *first = lm_xcalloc(1, sizeof(*first));
 
@@ -839,7 +1151,10 @@ static void explore(struct explorer *e, unsigned depth)
 	first->l = lifecycle_begin(&first->disk);
 	clear_padding(&first->l);
 	step(first, (struct lifecycle_event){.kind = EVENT_RESUME});
+	for (size_t i = 0; i < seed_n; i++)
+		assert_true(happen(first, seed[i]));
 	(void)visit(e, first);
+	e->next_n = 0;
 	keep(e, first);
 	free(first);
 	for (unsigned d = 0; d < depth; d++) {
@@ -923,7 +1238,8 @@ static bool publishes(struct lifecycle *l, struct lifecycle_event event)
 
 static void a_series_of_retries_publishes_its_first_and_its_last_failure(void **state)
 {
-	const struct lifecycle_record record = {.wanted = {WANTED_UP, 1}, .good = 1};
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 1}, .current = 1, .last_good = 1};
 	const struct lifecycle_event fails = {.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT};
 	struct lifecycle l = lifecycle_begin(&record);
 
@@ -942,8 +1258,11 @@ static void a_series_of_retries_publishes_its_first_and_its_last_failure(void **
 
 static void what_ran_before_runs_while_an_interrupted_deployment_is_tried_again(void **state)
 {
-	const struct lifecycle_record record = {
-		.wanted = {WANTED_UP, 2}, .before = {WANTED_UP, 1}, .good = 1, .touched = true};
+	const struct lifecycle_record record = {.wanted = {WANTED_UP, 2},
+		.before = {WANTED_UP, 1},
+		.current = 1,
+		.last_good = 1,
+		.touched = true};
 	struct lifecycle l = lifecycle_begin(&record);
 
 	(void)state;
@@ -961,10 +1280,276 @@ static void what_ran_before_runs_while_an_interrupted_deployment_is_tried_again(
 	assert_int_equal(l.subject, 2);
 }
 
+static void an_ordered_deployment_that_lacks_space_waits_for_it_and_a_later_command_replaces_it(
+	void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 1}, .current = 1, .last_good = 1};
+	const struct lifecycle_event deploy = {
+		.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY, .client = 7};
+	const struct lifecycle_event lacks = {.kind = EVENT_FAILED, .failure = FAILURE_NO_SPACE};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_RESUME});
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_DEPLOYED});
+	(void)publishes(&l, deploy);
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = 2});
+	assert_true(publishes(&l, lacks));
+	assert_int_equal(l.client, 0); // it has its answer
+	assert_int_equal(l.activity, ACTIVITY_WAITING);
+	assert_true(l.lacks_space);
+	assert_int_equal(l.wanted.generation, 2);
+	assert_int_equal(l.runs, 1);
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_TIMER});
+	assert_int_equal(l.subject, 2);
+	assert_false(publishes(&l, lacks)); // once is enough
+	(void)publishes(&l, deploy);
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = 3});
+	assert_int_equal(l.wanted.generation, 3);
+	assert_int_equal(l.before.generation, 1);
+	assert_true(publishes(
+		&l, (struct lifecycle_event){.kind = EVENT_FAILED, .failure = FAILURE_TRANSIENT}));
+	assert_int_equal(l.wanted.generation, 1);
+	assert_true(lifecycle_is_at_rest(&l));
+}
+
+/// Takes one event; the first action of that kind. Fails if there is none.
+static struct lifecycle_action act_of(
+	struct lifecycle *l, struct lifecycle_event event, enum lifecycle_action_kind kind)
+{
+	struct lifecycle_actions actions = {.n = 0};
+	size_t i = 0;
+
+	lifecycle_step(l, &event, &actions);
+	while (i < actions.n && actions.items[i].kind != kind)
+		i++;
+	assert_true(i < actions.n);
+	return actions.items[i];
+}
+
+static struct lifecycle begin_left(struct lifecycle_record record)
+{
+	record.left_running = 2;
+	return lifecycle_begin(&record);
+}
+
+static void what_was_left_running_goes_on_if_it_is_what_is_wanted(void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 2}, .current = 2, .last_good = 2};
+	struct lifecycle_actions actions = {.n = 0};
+	struct lifecycle l = begin_left(record);
+
+	(void)state;
+	lifecycle_step(&l, &(struct lifecycle_event){.kind = EVENT_RESUME}, &actions);
+	assert_int_equal(actions.n, 0);
+	assert_true(lifecycle_is_at_rest(&l) && lifecycle_is_fulfilled(&l));
+	assert_int_equal(l.runs, 2);
+	assert_int_equal(lifecycle_on_probation(&l), 0);
+}
+
+static void what_was_left_running_is_started_again_if_anything_else_is_on_record(void **state)
+{
+	const struct lifecycle_record others[] = {
+		{.wanted = {WANTED_UP, 3}, .before = {WANTED_UP, 2}, .current = 2, .last_good = 2},
+		{.wanted = {WANTED_UP, 2}, .current = 2, .last_good = 2, .touched = true},
+		{.wanted = {WANTED_UP, 2}, .current = 2, .last_good = 2, .leaves = 3},
+		{.wanted = {WANTED_UP, 2}, .current = 3, .last_good = 3},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(others); i++) {
+		struct lifecycle l = begin_left(others[i]);
+
+		assert_false(lifecycle_is_fulfilled(&l));
+		(void)act_of(&l, (struct lifecycle_event){.kind = EVENT_RESUME}, ACTION_BEGIN);
+	}
+	struct lifecycle l = begin_left((struct lifecycle_record){
+		.wanted = {WANTED_DOWN, 2}, .current = 2, .last_good = 2});
+	(void)act_of(&l, (struct lifecycle_event){.kind = EVENT_RESUME}, ACTION_LOOK);
+}
+
+static void what_was_left_running_on_probation_is_on_probation_again(void **state)
+{
+	struct lifecycle l = begin_left(
+		(struct lifecycle_record){.wanted = {WANTED_UP, 2}, .current = 2, .last_good = 1});
+
+	(void)state;
+	assert_int_equal(lifecycle_on_probation(&l), 2);
+	(void)act_of(&l, (struct lifecycle_event){.kind = EVENT_PROVEN}, ACTION_CONFIRM);
+}
+
+static void a_rollback_that_is_cut_short_goes_on_as_it_was_ordered(void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 2}, .current = 2, .last_good = 2};
+	const struct lifecycle_record cut = {.wanted = {WANTED_UP, 1},
+		.before = {WANTED_UP, 2},
+		.current = 2,
+		.last_good = 2,
+		.leaves = 2};
+	const struct lifecycle_event ordered = {
+		.kind = EVENT_COMMAND, .command = COMMAND_ROLLBACK, .generation = 1};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	l.actual = ACTUAL_WHOLE;
+	l.runs = 2;
+	struct lifecycle_action begin = act_of(&l, ordered, ACTION_BEGIN);
+	assert_int_equal(begin.generation, 1);
+	assert_true(begin.restores && !begin.keeps);
+	assert_int_equal(l.leaves, 2);
+	l = lifecycle_begin(&cut);
+	begin = act_of(&l, (struct lifecycle_event){.kind = EVENT_RESUME}, ACTION_BEGIN);
+	assert_int_equal(begin.generation, 1);
+	assert_true(begin.restores && !begin.keeps);
+}
+
+static void a_rollback_to_what_was_stopped_needs_nothing_but_what_this_device_has(void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_DOWN, 1}, .current = 1, .last_good = 1};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	(void)act_of(&l, (struct lifecycle_event){.kind = EVENT_RESUME}, ACTION_LOOK);
+	lifecycle_step(&l, &(struct lifecycle_event){.kind = EVENT_RUNS_NOTHING},
+		&(struct lifecycle_actions){.n = 0});
+	struct lifecycle_action begin = act_of(&l,
+		(struct lifecycle_event){
+			.kind = EVENT_COMMAND, .command = COMMAND_ROLLBACK, .generation = 1},
+		ACTION_BEGIN);
+	assert_int_equal(begin.generation, 1);
+	assert_true(begin.restores);
+}
+
+/// Takes one event.
+static void take(struct lifecycle *l, struct lifecycle_event event)
+{
+	lifecycle_step(l, &event, &(struct lifecycle_actions){.n = 0});
+}
+
+/// Generation 2 has changed what runs and failed, in the place of 1; then the application is
+/// stopped.
+static struct lifecycle stopped_after_a_failure(void)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 1}, .current = 1, .last_good = 1};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	l.actual = ACTUAL_WHOLE;
+	l.runs = 1;
+	take(&l, (struct lifecycle_event){.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY});
+	take(&l, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = 2});
+	take(&l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	take(&l, (struct lifecycle_event){.kind = EVENT_FAILED});
+	assert_int_equal(l.wanted.generation, 1);
+	assert_int_equal(l.failed, 0);
+	take(&l, (struct lifecycle_event){.kind = EVENT_COMMAND, .command = COMMAND_STOP});
+	assert_int_equal(l.failed, 2); // before it is saved that the application is to be down
+	take(&l, (struct lifecycle_event){.kind = EVENT_SAVED});
+	take(&l, (struct lifecycle_event){.kind = EVENT_TORN_DOWN});
+	take(&l, (struct lifecycle_event){.kind = EVENT_RUNS_NOTHING});
+	assert_int_equal(l.failed, 2);
+	assert_int_equal(lifecycle_rollback_target(&l), 1);
+	return l;
+}
+
+static void assert_goes_back_from_2(struct lifecycle *l)
+{
+	take(l, (struct lifecycle_event){
+			.kind = EVENT_COMMAND, .command = COMMAND_ROLLBACK, .generation = 1});
+	assert_int_equal(l->leaves, 2);
+	take(l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	struct lifecycle_action action =
+		act_of(l, (struct lifecycle_event){.kind = EVENT_DEPLOYED}, ACTION_QUARANTINE);
+	assert_int_equal(action.generation, 2);
+	assert_int_equal(action.why, QUARANTINE_BY_PERSON);
+	assert_int_equal(l->failed, 0);
+}
+
+static void a_rollback_after_a_stop_leaves_what_had_failed_before(void **state)
+{
+	const struct lifecycle_record stopped = {.wanted = {WANTED_DOWN, 1},
+		.current = 1,
+		.last_good = 1,
+		.touched = true,
+		.failed = 2};
+	struct lifecycle l = stopped_after_a_failure();
+
+	(void)state;
+	assert_goes_back_from_2(&l);
+	l = lifecycle_begin(&stopped);
+	assert_int_equal(lifecycle_rollback_target(&l), 1);
+	take(&l, (struct lifecycle_event){.kind = EVENT_RESUME});
+	take(&l, (struct lifecycle_event){.kind = EVENT_RUNS_NOTHING});
+	assert_goes_back_from_2(&l);
+}
+
+static void a_start_after_a_stop_quarantines_nothing(void **state)
+{
+	struct lifecycle l = stopped_after_a_failure();
+
+	(void)state;
+	take(&l, (struct lifecycle_event){.kind = EVENT_COMMAND, .command = COMMAND_START});
+	take(&l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	const struct lifecycle_event deployed = {.kind = EVENT_DEPLOYED};
+	struct lifecycle_actions actions = {.n = 0};
+	lifecycle_step(&l, &deployed, &actions);
+	for (size_t i = 0; i < actions.n; i++)
+		assert_int_not_equal(actions.items[i].kind, ACTION_QUARANTINE);
+	assert_int_equal(l.failed, 0);
+}
+
+static void what_is_deployed_after_a_stop_is_what_a_rollback_leaves(void **state)
+{
+	struct lifecycle l = stopped_after_a_failure();
+
+	(void)state;
+	take(&l, (struct lifecycle_event){.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY});
+	take(&l, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = 3});
+	assert_int_equal(l.failed, 0);
+	take(&l, (struct lifecycle_event){.kind = EVENT_ACTS});
+	take(&l, (struct lifecycle_event){.kind = EVENT_FAILED});
+	take(&l, (struct lifecycle_event){
+			 .kind = EVENT_COMMAND, .command = COMMAND_ROLLBACK, .generation = 1});
+	assert_int_equal(l.leaves, 3);
+}
+
+static void who_names_no_generation_goes_back_to_what_ran_before_what_fails(void **state)
+{
+	const struct lifecycle_record record = {
+		.wanted = {WANTED_UP, 3}, .current = 3, .last_good = 2};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	l.actual = ACTUAL_WHOLE;
+	l.runs = 3;
+	assert_int_equal(lifecycle_rollback_target(&l), 2); // from one on probation
+	l.proven = 3;
+	assert_int_equal(lifecycle_rollback_target(&l), 0); // whatever else is kept
+	l.touched = true;                                   // by one that failed
+	l.actual = ACTUAL_PARTIAL;
+	l.runs = 4;
+	assert_int_equal(lifecycle_rollback_target(&l), 3);
+	l = lifecycle_begin(&record);
+	l.activity = ACTIVITY_DEPLOYING;
+	l.command = COMMAND_DEPLOY;
+	l.subject = 4;
+	assert_int_equal(lifecycle_rollback_target(&l), 3); // from one that is not deployed yet
+}
+
 static void every_promise_holds_whatever_happens_in_whatever_order(void **state)
 {
+	enum { DEPLOY, ACT = 10, SUCCEED, SUCCEED_ON_PROBATION = 24 };
+	static const unsigned seed[] = {
+		DEPLOY, ACT, SUCCEED, DEPLOY, ACT, SUCCEED_ON_PROBATION, DEPLOY};
+
 	(void)state;
-	explore(explorer, DEPTH);
+	explore(explorer, NULL, 0, DEPTH);
+	explore(explorer, seed, LM_ARRAY_SIZE(seed), DEPTH_ON_PROBATION);
 	print_message("%zu states visited, to a depth of %d events\n", explorer->seen_n, DEPTH);
 	assert_true(explorer->seen_n > 10000);
 }
@@ -995,6 +1580,19 @@ int main(void)
 		cmocka_unit_test(a_series_of_retries_publishes_its_first_and_its_last_failure),
 		cmocka_unit_test(
 			what_ran_before_runs_while_an_interrupted_deployment_is_tried_again),
+		cmocka_unit_test(
+			an_ordered_deployment_that_lacks_space_waits_for_it_and_a_later_command_replaces_it),
+		cmocka_unit_test(what_was_left_running_goes_on_if_it_is_what_is_wanted),
+		cmocka_unit_test(
+			what_was_left_running_is_started_again_if_anything_else_is_on_record),
+		cmocka_unit_test(what_was_left_running_on_probation_is_on_probation_again),
+		cmocka_unit_test(a_rollback_that_is_cut_short_goes_on_as_it_was_ordered),
+		cmocka_unit_test(a_rollback_after_a_stop_leaves_what_had_failed_before),
+		cmocka_unit_test(a_start_after_a_stop_quarantines_nothing),
+		cmocka_unit_test(what_is_deployed_after_a_stop_is_what_a_rollback_leaves),
+		cmocka_unit_test(
+			a_rollback_to_what_was_stopped_needs_nothing_but_what_this_device_has),
+		cmocka_unit_test(who_names_no_generation_goes_back_to_what_ran_before_what_fails),
 	};
 
 	if (PLANTED) // it is the walk that has to find the fault

@@ -25,6 +25,7 @@ struct fake {
 	lm_rc report_rc;
 	bool own_is_same; ///< The compose file that was deployed before is the one that was
 			  ///< fetched.
+	bool own_suffices;
 	uint64_t clock_ms;
 	bool silent; ///< A failing operation leaves `err` alone.
 };
@@ -56,6 +57,7 @@ FAKE(fetch)
 FAKE(fetch_local)
 FAKE(resolve)
 FAKE(authenticate)
+FAKE(stop)
 FAKE(down)
 FAKE(place)
 FAKE(up)
@@ -66,6 +68,12 @@ static lm_rc fake_take_own(void *ctx, bool *ret_changed, struct lm_err *err)
 {
 	*ret_changed = !((struct fake *)ctx)->own_is_same;
 	return call(ctx, "take_own", err);
+}
+
+static lm_rc fake_own_suffices(void *ctx, bool *ret, struct lm_err *err)
+{
+	*ret = ((struct fake *)ctx)->own_suffices;
+	return call(ctx, "own_suffices", err);
 }
 
 static lm_rc fake_admit(void *ctx, enum deploy_pull mode, struct lm_err *err)
@@ -102,8 +110,8 @@ static uint64_t fake_now(void *ctx)
 }
 
 static const struct deploy_ops ops = {fake_prepare, fake_fetch, fake_fetch_local, fake_take_own,
-	fake_resolve, fake_authenticate, fake_admit, fake_pull, fake_down, fake_place, fake_up,
-	fake_remove_leftovers, fake_settle, fake_report, fake_now};
+	fake_own_suffices, fake_resolve, fake_authenticate, fake_admit, fake_pull, fake_stop,
+	fake_down, fake_place, fake_up, fake_remove_leftovers, fake_settle, fake_report, fake_now};
 
 static struct fake fake(void)
 {
@@ -201,6 +209,36 @@ static void pulls_all_or_what_is_missing_by_version_and_wish(void **state)
 	}
 }
 
+static void a_restore_fetches_nothing_that_is_on_this_device(void **state)
+{
+	(void)state;
+	static const struct {
+		bool has_own, suffices;
+		const char *calls;
+		bool offline;
+	} cases[] = {
+		{true, true, "prepare own_suffices take_own resolve admit pull_local down place up",
+			true},
+		{true, false,
+			"prepare own_suffices fetch resolve authenticate admit pull down place up",
+			false},
+		{false, true, FIRST "pull down place up", false},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
+		auto_fake struct fake f = fake();
+
+		options.offline_mode = options.restores = true;
+		options.has_own = cases[i].has_own;
+		f.own_suffices = cases[i].suffices;
+		struct deploy_outcome o = run(&f, options);
+		assert_string_equal(lm_buf_cstr(&f.calls), cases[i].calls);
+		assert_int_equal(o.rc, LM_OK);
+		assert_int_equal(o.offline, cases[i].offline);
+	}
+}
+
 static void offline_mode_helps_where_others_are_away(void **state)
 {
 	(void)state;
@@ -213,6 +251,78 @@ static void offline_mode_helps_where_others_are_away(void **state)
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++)
 		assert_int_equal(deploy_is_away(cases[i].rc), cases[i].away);
+}
+
+static void a_snapshot_comes_before_down_in_each_version(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned version;
+		bool stop;
+		const char *calls;
+	} cases[] = {
+		{1, true, FIRST "pull_missing stop down place up"},
+		{4, true, FIRST "stop down pull place up"},
+		{5, true, FIRST "pull stop down place up"},
+		{7, true, FIRST "pull stop down place up"},
+		{7, false, FIRST "pull stop place up"},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(cases[i].version);
+		auto_fake struct fake f = fake();
+
+		options.snapshot = true;
+		options.stop_containers = cases[i].stop;
+		assert_int_equal(run(&f, options).effect, DEPLOY_STARTED);
+		assert_string_equal(lm_buf_cstr(&f.calls), cases[i].calls);
+	}
+	// Without `down`, too, what runs is stopped before version 4 pulls.
+	struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(4);
+	options.snapshot = true;
+	assert_true(deploy_pulls_after_down(&options));
+	// What it stops is started again.
+	assert_false(deploy_stage_acts(DEPLOY_SNAPSHOT));
+}
+
+static void adoption_stops_nothing_in_any_version(void **state)
+{
+	(void)state;
+	static const char *const calls[] = {FIRST "pull_missing place up",
+		FIRST "pull_missing place up", FIRST "pull_missing place up", FIRST "pull place up",
+		FIRST "pull place up", FIRST "pull place up", FIRST "pull place up"};
+
+	for (unsigned version = 1; version <= LM_ARRAY_SIZE(calls); version++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
+		auto_fake struct fake f = fake();
+
+		options.adopts = true;
+		assert_false(deploy_pulls_after_down(&options));
+		assert_int_equal(run(&f, options).effect, DEPLOY_STARTED);
+		assert_string_equal(lm_buf_cstr(&f.calls), calls[version - 1]);
+	}
+}
+
+static void a_failed_stop_for_a_snapshot_has_changed_what_ran(void **state)
+{
+	(void)state;
+	struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(7);
+	auto_fake struct fake f = fake();
+
+	options.snapshot = true;
+	f.fails = "stop";
+	f.rc = LM_E_TIMEOUT;
+	struct deploy_outcome o = run(&f, options);
+	assert_int_equal(o.effect, DEPLOY_STOPPING);
+	assert_int_equal(o.failed, DEPLOY_SNAPSHOT);
+	assert_string_equal(
+		o.err.msg, "stop the containers for a snapshot of their volumes: stop broke");
+	// And what fails behind it finds it stopped.
+	auto_fake struct fake g = fake();
+	g.fails = "place";
+	g.rc = LM_E_SYS;
+	options.stop_containers = false;
+	assert_int_equal(run(&g, options).effect, DEPLOY_STOPPED);
 }
 
 static void a_plan_runs_only_what_changes_nothing(void **state)
@@ -230,14 +340,30 @@ static void a_plan_runs_only_what_changes_nothing(void **state)
 	}
 }
 
+static void a_repair_pulls_what_is_missing_once_the_damaged_is_gone(void **state)
+{
+	(void)state;
+	for (unsigned version = 1; version <= 7; version++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
+		auto_fake struct fake f = fake();
+
+		options.repairs = true;
+		options.stop_containers = options.offline_mode = version % 2;
+		struct deploy_outcome o = run(&f, options);
+		assert_string_equal(lm_buf_cstr(&f.calls), FIRST "down pull_missing place up");
+		assert_int_equal(o.rc, LM_OK);
+	}
+}
+
 static void plans_the_stages_that_it_runs(void **state)
 {
 	(void)state;
-	for (unsigned bits = 0; bits < 7 * 8; bits++) {
-		struct deploy_options options = {.version = 1 + bits / 8,
+	for (unsigned bits = 0; bits < 7 * 16; bits++) {
+		struct deploy_options options = {.version = 1 + bits / 16,
 			.pull_before_up = (bits & 1) != 0,
 			.stop_containers = (bits & 2) != 0,
-			.wait_healthy = (bits & 4) != 0};
+			.wait_healthy = (bits & 4) != 0,
+			.snapshot = (bits & 8) != 0};
 		enum deploy_stage stages[DEPLOY_STAGES];
 		size_t n = deploy_plan_stages(&options, stages);
 		auto_fake struct fake f = fake();
@@ -692,8 +818,13 @@ int main(void)
 		cmocka_unit_test(every_effect_has_a_name_of_its_own),
 		cmocka_unit_test(runs_the_order_of_each_version),
 		cmocka_unit_test(pulls_all_or_what_is_missing_by_version_and_wish),
+		cmocka_unit_test(a_restore_fetches_nothing_that_is_on_this_device),
 		cmocka_unit_test(offline_mode_helps_where_others_are_away),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
+		cmocka_unit_test(a_repair_pulls_what_is_missing_once_the_damaged_is_gone),
+		cmocka_unit_test(a_snapshot_comes_before_down_in_each_version),
+		cmocka_unit_test(adoption_stops_nothing_in_any_version),
+		cmocka_unit_test(a_failed_stop_for_a_snapshot_has_changed_what_ran),
 		cmocka_unit_test(a_plan_runs_only_what_changes_nothing),
 		cmocka_unit_test(tells_where_it_failed_and_what_became_of_the_old),
 		cmocka_unit_test(leaves_all_alone_when_up_fails_before_it_began_without_down),

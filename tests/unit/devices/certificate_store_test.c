@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "damaged_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -237,6 +238,30 @@ static void refuses_a_ca_that_is_damaged(void **state)
 	open_at(today);
 }
 
+static void assert_registry_refused(const char *damage)
+{
+	if (try_open(today) == LM_OK || !strstr(err.msg, "registry.json'"))
+		fail_msg("%s", damage);
+}
+
+static void any_damage_of_the_registry_is_found(void **state)
+{
+	(void)state;
+	lm_auto_free char *path = path_of("ca/registry.json");
+
+	damaged_file_each(path, assert_registry_refused);
+	open_at(today);
+}
+
+static void a_registry_of_the_release_before_is_read(void **state)
+{
+	(void)state;
+	lm_auto_free char *registry = file_text("ca/registry.json");
+
+	write_file("ca/registry.json", strchr(registry, '\n') + 1); // without its first line
+	open_at(today);
+}
+
 static void makes_anew_what_a_device_has_lost(void **state)
 {
 	(void)state;
@@ -285,6 +310,8 @@ static void a_removed_device_stays_away_until_it_is_added(void **state)
 	lm_auto_identity struct certificate_identity identity = {0};
 
 	assert_int_equal(certificate_store_remove(store, "x", true, NULL, &err), LM_OK);
+	assert_true(exists("things/x"));
+	assert_int_equal(certificate_store_discard(store, "x", &err), LM_OK);
 	assert_false(exists("things/x"));
 	open_at(today);
 	assert_int_equal(certificate_store_equip(store, "x", &identity, &err), LM_E_NOT_FOUND);
@@ -302,6 +329,7 @@ static void what_a_kill_left_of_a_removed_device_is_removed(void **state)
 	lm_auto_free char *key = file_text("things/x/device.key");
 
 	assert_int_equal(certificate_store_remove(store, "x", false, NULL, &err), LM_OK);
+	assert_int_equal(certificate_store_discard(store, "x", &err), LM_OK);
 	lm_auto_free char *path = path_of("things/x");
 	assert_int_equal(mkdir(path, 0700), 0);
 	write_file("things/x/device.key", key);
@@ -380,6 +408,8 @@ int main(void)
 		CASE(a_ca_of_another_maker_is_not_renewed),
 		CASE(completes_a_ca_without_a_certificate),
 		CASE(refuses_a_ca_that_is_damaged),
+		CASE(any_damage_of_the_registry_is_found),
+		CASE(a_registry_of_the_release_before_is_read),
 		CASE(makes_anew_what_a_device_has_lost),
 		CASE(takes_no_certificate_of_another),
 		CASE(takes_up_a_certificate_that_was_not_registered),

@@ -246,8 +246,21 @@ static void is_renewed_before_it_expires(void **state)
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now + 61 * DAY));
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now + 400 * DAY)); // the clock had been behind
 	assert_true(is_due(pem, CERTIFICATE_SERVER, now - 2 * DAY));   // the clock had been ahead
-	assert_false(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3250 * (int64_t)DAY));
-	assert_true(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3350 * (int64_t)DAY));
+	assert_false(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3640 * (int64_t)DAY));
+	assert_true(is_due(ca_pem, CERTIFICATE_AUTHORITY, now + 3660 * (int64_t)DAY));
+}
+
+static void one_that_was_just_made_is_not_due(void **state)
+{
+	(void)state;
+	int64_t later = now + 30 * 365 * (int64_t)DAY;
+	lm_auto_free char *root = NULL;
+
+	assert_int_equal(
+		certificate_make_authority(lm_secret_str(&ca_key), "Group CA", later, &root, &err),
+		LM_OK);
+	assert_false(is_due(root, CERTIFICATE_AUTHORITY, later));
+	assert_true(is_due(root, CERTIFICATE_AUTHORITY, later + 3660 * (int64_t)DAY));
 }
 
 static void a_certificate_made_without_a_clock_is_good_until_there_is_one(void **state)
@@ -496,6 +509,7 @@ int main(void)
 		cmocka_unit_test(knows_names),
 		cmocka_unit_test(refuses_a_server_name_that_is_none),
 		cmocka_unit_test(is_renewed_before_it_expires),
+		cmocka_unit_test(one_that_was_just_made_is_not_due),
 		cmocka_unit_test(a_certificate_made_without_a_clock_is_good_until_there_is_one),
 		cmocka_unit_test(a_device_is_good_although_the_clock_was_ahead),
 		cmocka_unit_test(is_cut_at_its_authoritys_end),

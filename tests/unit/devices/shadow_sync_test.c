@@ -281,6 +281,34 @@ static void makes_both_the_same_in_one_round(void **state)
 	}
 }
 
+static void what_the_cloud_took_is_a_base(void **state)
+{
+	(void)state;
+	uint32_t seed = 88172645u;
+
+	for (int i = 0; i < 20000; i++) {
+		lm_auto_json json_t *base = random_state(&seed);
+		lm_auto_json json_t *local = random_state(&seed);
+		lm_auto_json json_t *cloud = random_state(&seed);
+		lm_auto_json json_t *later = random_state(&seed);
+		struct shadow_sync_plan plan = {0};
+		struct shadow_sync_plan again = {0};
+
+		// It was asked for what is merged, and did it; the reply is lost.
+		shadow_sync_decide(base, local, cloud, &plan);
+		lm_auto_json json_t *new_cloud = apply_step(cloud, &plan.cloud);
+		const json_t *known = shadow_sync_base(base, plan.merged, new_cloud);
+		shadow_sync_decide(known, later, new_cloud, &again);
+		assert_true(same_state(again.merged, later));
+		assert_int_equal(again.conflicts, 0);
+		shadow_sync_plan_finish(&again);
+		// It did not: nothing is known that was not before.
+		if (!same_state(cloud, plan.merged))
+			assert_ptr_equal(shadow_sync_base(base, plan.merged, cloud), base);
+		shadow_sync_plan_finish(&plan);
+	}
+}
+
 #define ACCEPTED "$aws/things/T/shadow/get/accepted"
 
 static void reads_replies(void **state)
@@ -346,6 +374,7 @@ int main(void)
 		cmocka_unit_test(takes_over_what_one_side_deleted),
 		cmocka_unit_test(takes_over_that_the_shadow_was_deleted),
 		cmocka_unit_test(makes_both_the_same_in_one_round),
+		cmocka_unit_test(what_the_cloud_took_is_a_base),
 		cmocka_unit_test(reads_replies),
 		cmocka_unit_test(refuses_what_is_no_reply),
 	};

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -191,6 +192,41 @@ static void reads_what_decides_about_a_service(void **state)
 	assert_int_equal(c->replicas, 1);
 	assert_int_equal(c->pull_policy, COMPOSE_PULL_DEFAULT);
 	assert_true(a->active && b->active && c->active);
+}
+
+static void reads_who_is_checked_and_who_is_restarted(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *more;
+		enum compose_health health;
+		bool restarts;
+	} cases[] = {
+		{"", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"healthcheck: {test: [CMD, 'true']}", COMPOSE_HEALTH_ON, false},
+		{"healthcheck: {test: 'curl localhost'}", COMPOSE_HEALTH_ON, false},
+		{"healthcheck: {test: [NONE]}", COMPOSE_HEALTH_OFF, false},
+		{"healthcheck: {test: NONE}", COMPOSE_HEALTH_OFF, false},
+		{"healthcheck: {disable: true}", COMPOSE_HEALTH_OFF, false},
+		{"healthcheck: {interval: 5s}", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"healthcheck: 7", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"restart: always", COMPOSE_HEALTH_OF_IMAGE, true},
+		{"restart: on-failure:3", COMPOSE_HEALTH_OF_IMAGE, true},
+		{"restart: 'no'", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"restart: no", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"restart: false", COMPOSE_HEALTH_OF_IMAGE, false},
+		{"deploy: {restart_policy: {condition: any}}", COMPOSE_HEALTH_OF_IMAGE, true},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(compose_services_finish) struct compose_services services = {0};
+		lm_auto_free char *text =
+			lm_xasprintf("services:\n  web:\n    image: a\n    %s\n", cases[i].more);
+
+		parse(text, &services);
+		assert_int_equal(services.items[0].health, cases[i].health);
+		assert_int_equal(services.items[0].restarts, cases[i].restarts);
+	}
 }
 
 static void replicas_count_as_each_generation_counts_them(void **state)
@@ -438,6 +474,7 @@ int main(void)
 		cmocka_unit_test(lists_each_image_once_with_who_builds_it),
 		cmocka_unit_test(a_default_platform_is_of_services_that_ask_for_none),
 		cmocka_unit_test(reads_what_decides_about_a_service),
+		cmocka_unit_test(reads_who_is_checked_and_who_is_restarted),
 		cmocka_unit_test(replicas_count_as_each_generation_counts_them),
 		cmocka_unit_test(generation_1_starts_services_by_their_profiles),
 		cmocka_unit_test(profiles_that_cannot_work_are_explained),

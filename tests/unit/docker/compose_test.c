@@ -27,6 +27,7 @@ struct fixture {
 };
 
 static const struct wait_limit forever = WAIT_FOREVER;
+static const struct compose_up_options plain_up = {0};
 
 static void note_line(void *ctx, enum lm_level level, struct lm_str line)
 {
@@ -96,7 +97,7 @@ static void the_file_may_have_another_name_in_what_is_printed(void **state)
 	f->project.file = "/d/.temporary.yml";
 	f->project.file_shown = "ships/app.yml";
 	script(f, "echo \"ERROR: '$4' is no good, see $4\" >&2; exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(
 		err.msg, "docker-compose up failed: 'ships/app.yml' is no good, see ships/app.yml");
 	assert_string_equal(lm_buf_cstr(&f->lines),
@@ -142,7 +143,7 @@ static void up_pulls_nothing_where_there_is_an_option_for_it(void **state)
 		f->compose.version = (char *)cases[i].version;
 		f->compose.generation = cases[i].generation;
 		lm_buf_clear(&f->lines);
-		assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
+		assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_OK);
 		assert_string_equal(lm_buf_cstr(&f->lines),
 			cases[i].is_told ? "INFO up -d --pull=never;" : "INFO up -d;");
 		assert_int_equal(compose_up_pulls_again(&f->compose),
@@ -154,13 +155,14 @@ static void up_and_down_have_their_arguments(void **state)
 {
 	struct fixture *f = *state;
 	struct lm_err err = {0};
+	const struct compose_up_options other_up = {.remove_orphans = true, .no_build = true};
 	script(f, "file=$4; shift 6; echo \"$@ by $file\"; cat");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
-	assert_int_equal(compose_up(&f->project, true, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &other_up, &forever, &err), LM_OK);
 	assert_int_equal(compose_down(&f->project, true, &forever, &err), LM_OK);
 	assert_int_equal(compose_down(&f->project, false, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
-		"INFO up -d by /d/c.yml;INFO up -d --remove-orphans by /d/c.yml;"
+		"INFO up -d by /d/c.yml;INFO up -d --remove-orphans --no-build by /d/c.yml;"
 		"INFO down --remove-orphans by /d/c.yml;INFO down by /d/c.yml;");
 }
 
@@ -170,7 +172,7 @@ static void the_plugin_is_a_word_of_docker(void **state)
 	struct lm_err err = {0};
 	f->compose.plugin = true;
 	script(f, "test \"$1\" = compose || exit 9; echo ERROR: nothing works >&2; exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker compose up failed: nothing works");
 }
 
@@ -182,7 +184,7 @@ static void a_failure_has_composes_error_and_class(void **state)
 		"echo 'Creating p_web_1 ... ' >&2\n"
 		"echo 'ERROR: for web  Bind for 0.0.0.0:80 failed: port is already allocated' >&2\n"
 		"echo 'Encountered errors while bringing up the project.' >&2\nexit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_CONFLICT);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_CONFLICT);
 	assert_string_equal(err.msg,
 		"docker-compose up failed: Bind for 0.0.0.0:80 failed: port is already allocated");
 	assert_ptr_equal(
@@ -196,13 +198,13 @@ static void lines_that_nothing_marks_are_errors_if_it_fails(void **state)
 	struct lm_err err = {0};
 	script(f, "echo 'first words' >&2; echo 'Creating x ...' >&2; echo 'second words' >&2\n"
 		  "exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker-compose up failed: second words");
 	assert_string_equal(
 		lm_buf_cstr(&f->lines), "INFO first words;INFO Creating x ...;ERROR second words;");
 	lm_buf_clear(&f->lines);
 	script(f, "echo 'first words' >&2");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines), "INFO first words;");
 }
 
@@ -229,7 +231,7 @@ static void no_value_is_in_what_it_prints(void **state)
 	put(f, "base.yml", "services: {b: {labels: {l: of-the-base}}}\n");
 	script(f, "echo of-the-file; echo of-dot-env >&2; echo ERROR: of-env-file >&2\n"
 		  "echo ERROR: of-the-base >&2; echo ERROR: from-outside >&2; exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_string_equal(err.msg, "docker-compose up failed: ***");
 	assert_null(strstr(lm_buf_cstr(&f->lines), "of-"));
 	assert_null(strstr(lm_buf_cstr(&f->lines), "from-"));
@@ -244,17 +246,17 @@ static void generation_1_waits_for_the_engine_as_long_as_we_for_it(void **state)
 	const char *const *env = f->project.env;
 	script(f, "t=${COMPOSE_HTTP_TIMEOUT:-none}; test \"$t\" -gt 400 2>/dev/null && t=long; "
 		  "echo Step $t");
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_OK);
 	f->project.env = own;
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_OK);
 	f->project.env = env;
 	put(f, ".env", "COMPOSE_HTTP_TIMEOUT=9\n");
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_OK);
 	put(f, ".env", "A=1\n export COMPOSE_HTTP_TIMEOUT = 9");
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_OK);
 	put(f, ".env",
 		"#COMPOSE_HTTP_TIMEOUT=9\nCOMPOSE_HTTP_TIMEOUT=\nX=COMPOSE_HTTP_TIMEOUT=9\n");
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"INFO Step long;INFO Step 7;INFO Step none;INFO Step none;INFO Step long;");
 }
@@ -265,7 +267,7 @@ static void of_a_line_without_end_the_beginning_is_shown(void **state)
 	struct lm_err err = {0};
 	script(f, "echo \"ERROR: begins $(head -c 60000 /dev/zero | tr '\\0' x) ends\" >&2\n"
 		  "echo ERROR: the next >&2; exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_non_null(strstr(err.msg, "begins xxx"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "ERROR ERROR: the next;"));
 	assert_null(strstr(lm_buf_cstr(&f->lines), "ends"));
@@ -289,7 +291,7 @@ static void reports_variables_that_are_not_set_and_dollars_in_passwords(void **s
 	script(f, "echo 'The TAG variable is not set. Defaulting to a blank string.' >&2\n"
 		  "echo 'time=\"2026\" level=warning msg=\"The \\\"word\\\" variable is not set. "
 		  "Defaulting to a blank string.\"' >&2");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_OK);
 	assert_string_equal(lm_buf_cstr(&f->lines),
 		"unset TAG;WARN the variable TAG is not set, and counts as empty;"
 		"WARN a $ in the value of environment of service web does not start a variable "
@@ -310,7 +312,7 @@ static void dollars_in_passwords_of_other_files_are_not_named_either(void **stat
 	script(f, "for i in catfish word SW0RD; do echo \"The $i variable is not set. Defaulting "
 		  "to a "
 		  "blank string.\" >&2; done");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_OK);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_OK);
 	assert_null(strstr(lm_buf_cstr(&f->lines), "unset"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of command of service web"));
 	assert_non_null(strstr(lm_buf_cstr(&f->lines), "value of an env file"));
@@ -325,7 +327,7 @@ static void what_only_the_resolved_file_puts_together_is_a_value_too(void **stat
 	struct lm_err err = {0};
 	f->project.resolved = LM_STR("services: {web: {image: a, environment: {P: swo7fish}}}\n");
 	script(f, "echo 'ERROR: data: username=u,password=swo7fish: no such device' >&2; exit 1");
-	assert_int_equal(compose_up(&f->project, false, &forever, &err), LM_E_REFUSED);
+	assert_int_equal(compose_up(&f->project, &plain_up, &forever, &err), LM_E_REFUSED);
 	assert_null(strstr(err.msg, "swo7fish"));
 	assert_non_null(strstr(err.msg, "username=u,password=***: no such device"));
 }
@@ -346,7 +348,7 @@ static void a_compose_that_hangs_is_ended(void **state)
 	struct lm_err err = {0};
 	script(f, "exec sleep 1000");
 	struct wait_limit limit = wait_limit_within(&forever, 50);
-	assert_int_equal(compose_up(&f->project, false, &limit, &err), LM_E_TIMEOUT);
+	assert_int_equal(compose_up(&f->project, &plain_up, &limit, &err), LM_E_TIMEOUT);
 	assert_ptr_equal(strstr(err.msg, "docker-compose up: "), err.msg);
 }
 

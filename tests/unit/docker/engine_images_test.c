@@ -54,6 +54,27 @@ static void lists_the_layers_of_all_images(void **state)
 	assert_int_equal(layers.images[1].n, 0);
 }
 
+static void reads_whether_an_image_has_a_health_check(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *config;
+		bool has;
+	} cases[] = {{"null", false}, {"{}", false}, {"{\"Healthcheck\":null}", false},
+		{"{\"Healthcheck\":{}}", false}, {"{\"Healthcheck\":{\"Test\":[]}}", false},
+		{"{\"Healthcheck\":{\"Test\":[\"NONE\"]}}", false},
+		{"{\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"true\"]}}", true}};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto(engine_image_finish) struct engine_image image = {0};
+		lm_auto_free char *body =
+			lm_xasprintf("{\"Id\":\"sha256:aa\",\"Config\":%s}", cases[i].config);
+
+		assert_int_equal(engine_parse_image(lm_str(body), NULL, &image, NULL), LM_OK);
+		assert_int_equal(image.has_health_check, cases[i].has);
+	}
+}
+
 static void reports_the_error_of_the_engine(void **state)
 {
 	(void)state;
@@ -83,6 +104,7 @@ static void chooses_the_digest_of_the_repository(void **state)
 	assert_string_equal(image.id, "sha256:1d");
 	assert_string_equal(image.digest, "sha256:bb");
 	assert_int_equal(image.size, 7);
+	assert_int_equal(image.tags_n, 0);
 	lm_auto(engine_image_finish) struct engine_image local = {0};
 	assert_int_equal(engine_parse_image(
 				 LM_STR("{\"Id\":\"x\",\"RepoDigests\":null}"), NULL, &local, &err),
@@ -95,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_the_layers_of_all_images),
+		cmocka_unit_test(reads_whether_an_image_has_a_health_check),
 		cmocka_unit_test(reports_the_error_of_the_engine),
 		cmocka_unit_test(chooses_the_digest_of_the_repository),
 	};

@@ -244,7 +244,7 @@ static void finds_the_engines_message_in_any_body(void **state)
 		{"", "no reason given"}, {"{\"error\":1}", "{\"error\":1}"}};
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
 		lm_auto_buf struct lm_buf out = LM_BUF(4096);
-		engine_error_text(lm_str(cases[i][0]), &out);
+		assert_int_equal(engine_error_text(lm_str(cases[i][0]), &out), i == 0);
 		assert_string_equal(lm_buf_cstr(&out), cases[i][1]);
 	}
 }
@@ -438,6 +438,26 @@ static void the_signal_that_stops_it_is_read_in_each_spelling(void **state)
 	}
 }
 
+static void knows_how_long_a_container_may_take_to_stop(void **state)
+{
+	static const struct {
+		const char *config;
+		unsigned seconds;
+	} cases[] = {{"", ENGINE_STOP_DEFAULT_S}, {"\"StopTimeout\":null", ENGINE_STOP_DEFAULT_S},
+		{"\"StopTimeout\":0", 0}, {"\"StopTimeout\":90", 90},
+		{"\"StopTimeout\":-1", ENGINE_STOP_UNLIMITED},
+		{"\"StopTimeout\":99999999999", ENGINE_STOP_UNLIMITED}};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_free char *body =
+			lm_xasprintf("{\"Config\":{%s},\"State\":{}}", cases[i].config);
+		struct engine_container_state s = {0};
+		assert_int_equal(engine_parse_container_state(lm_str(body), &s, NULL), LM_OK);
+		assert_int_equal(s.stop_timeout_s, cases[i].seconds);
+	}
+}
+
 /// As an engine 20.10 answers.
 static const char CONTAINERS[] =
 	"[{\"Id\":\"c1\",\"Names\":[\"/other/db\",\"/db\"],\"State\":\"running\",\"Labels\":{"
@@ -522,6 +542,7 @@ int main(void)
 		cmocka_unit_test(finds_the_engines_message_in_any_body),
 		cmocka_unit_test(asks_for_containers_by_label),
 		cmocka_unit_test(the_signal_that_stops_it_is_read_in_each_spelling),
+		cmocka_unit_test(knows_how_long_a_container_may_take_to_stop),
 		cmocka_unit_test(reads_one_that_runs),
 		cmocka_unit_test(reads_one_that_has_ended),
 		cmocka_unit_test(reads_how_it_ended),

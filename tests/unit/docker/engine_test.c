@@ -335,6 +335,34 @@ static void an_engine_that_says_little_has_neutral_facts(void **state)
 	assert_true(facts.plugins_known);
 }
 
+static void lists_the_volumes_of_a_project(void **state)
+{
+	(void)state;
+	static const char list[] = OK
+		"{\"Volumes\":[{\"Name\":\"p_data\",\"Driver\":\"local\",\"Mountpoint\":"
+		"\"/v/p_data/_data\",\"Labels\":{\"com.docker.compose.project\":\"p\"},"
+		"\"Options\":null},{\"Name\":\"anonymous\",\"Driver\":\"local\",\"Labels\":null},"
+		"{\"Name\":\"q_data\",\"Labels\":{\"com.docker.compose.project\":\"q\"}},"
+		"{\"Name\":\"p_nfs\",\"Labels\":{\"com.docker.compose.project\":\"p\"},"
+		"\"Options\":{\"type\":\"nfs\"}}],\"Warnings\":null}";
+	const struct fake_answer answers[] = {{"GET /v1.41/volumes ", list, FAKE_CLOSE}};
+	struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	struct engine e = {.socket_path = f->path, .version = {.minor = 41}};
+	lm_auto(engine_volumes_finish) struct engine_volumes volumes = {0}, none = {0};
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(engine_list_volumes(&e, "p", &forever, &volumes, &err), LM_OK);
+	assert_int_equal(volumes.n, 2);
+	assert_string_equal(volumes.items[0].name, "p_data");
+	assert_string_equal(volumes.items[0].mountpoint, "/v/p_data/_data");
+	assert_int_equal(volumes.items[0].options_n, 0);
+	assert_string_equal(engine_volume_option(&volumes.items[1], "type"), "nfs");
+	fake_engine_destroy(f);
+	assert_int_equal(
+		engine_parse_volumes(LM_STR("{\"Volumes\":null}"), "p", &none, &err), LM_OK);
+	assert_int_equal(none.n, 0);
+}
+
 static void refuses_what_is_no_answer(void **state)
 {
 	(void)state;
@@ -345,6 +373,8 @@ static void refuses_what_is_no_answer(void **state)
 	assert_int_equal(get_facts(OK "[]", OK "[]", 41, &facts), LM_E_PROTOCOL);
 	assert_int_equal(get_facts(OK "{}", OK "{}", 41, &facts), LM_E_PROTOCOL);
 	assert_int_equal(engine_parse_volume(LM_STR("x"), &volume, &err), LM_E_PROTOCOL);
+	struct engine_volumes volumes = {0};
+	assert_int_equal(engine_parse_volumes(LM_STR("[]"), "p", &volumes, &err), LM_E_PROTOCOL);
 }
 
 int main(void)
@@ -363,6 +393,7 @@ int main(void)
 		cmocka_unit_test(finds_the_directory_of_the_engines_images),
 		cmocka_unit_test(asks_the_engine),
 		cmocka_unit_test(an_engine_that_says_little_has_neutral_facts),
+		cmocka_unit_test(lists_the_volumes_of_a_project),
 		cmocka_unit_test(refuses_what_is_no_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

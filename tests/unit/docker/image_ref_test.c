@@ -98,12 +98,28 @@ static void compares_platforms_as_the_engine_does(void **state)
 	}
 }
 
+static void the_same_image_may_be_written_in_several_ways(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} cases[] = {{"nginx", "docker.io/library/nginx:latest", true}, {"a/b:1", "a/b:1", true},
+		{"a/b:1", "a/b:2", false}, {"localhost:5000/b:1", "b:1", false},
+		{"A B", "A B", false}, {"", "", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (image_ref_is_same(cases[i].a, cases[i].b) != cases[i].same)
+			fail_msg("%s, %s", cases[i].a, cases[i].b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_a_reference_apart),
 		cmocka_unit_test(refuses_what_is_no_reference),
 		cmocka_unit_test(compares_platforms_as_the_engine_does),
+		cmocka_unit_test(the_same_image_may_be_written_in_several_ways),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

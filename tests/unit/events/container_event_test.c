@@ -52,7 +52,8 @@ static void a_crash_has_every_key(void **unused)
 		"909Z\","
 		"\"event\":\"died\",\"service\":\"web\",\"container\":\"app_web_1\","
 		"\"image\":\"web:1\",\"exit_code\":137,\"signal\":9,\"oom_killed\":true,"
-		"\"restart_count\":2,\"uptime_seconds\":12,\"count\":1,\"log\":[\"one\",\"two\"]}");
+		"\"restart_count\":2,\"uptime_seconds\":12,\"count\":1,\"log\":[\"one\",\"two\"],"
+		"\"reason\":null}");
 }
 
 static void what_is_not_known_is_null(void **unused)
@@ -65,7 +66,23 @@ static void what_is_not_known_is_null(void **unused)
 		"909Z\","
 		"\"event\":\"unhealthy\",\"service\":\"web\",\"container\":\"app_web_1\","
 		"\"image\":\"web:1\",\"exit_code\":null,\"signal\":null,\"oom_killed\":null,"
-		"\"restart_count\":null,\"uptime_seconds\":null,\"count\":1,\"log\":null}");
+		"\"restart_count\":null,\"uptime_seconds\":null,\"count\":1,\"log\":null,"
+		"\"reason\":null}");
+}
+
+static void a_restart_of_an_unhealthy_container_has_its_reason(void **unused)
+{
+	(void)unused;
+	lm_auto(container_event_finish) struct container_event r = make(EVENT_RESTARTED);
+
+	r.unhealthy = true;
+	lm_auto_json json_t *message = container_event_to_message(&r);
+	lm_auto_free char *text = container_event_to_text(&r);
+	assert_string_equal(json_get_text(message, "event"), "restarted");
+	assert_string_equal(json_get_text(message, "reason"), "unhealthy");
+	assert_string_equal(text, "container app_web_1 (service web) restarted by lightermand: it "
+				  "was unhealthy");
+	assert_false(container_event_is_problem(&r));
 }
 
 static void the_record_has_what_the_machine_had_left(void **unused)
@@ -76,6 +93,7 @@ static void the_record_has_what_the_machine_had_left(void **unused)
 	r.memory_free = 1024;
 	lm_auto_json json_t *record = container_event_to_crash(&r);
 	assert_null(json_object_get(record, "event"));
+	assert_null(json_object_get(record, "reason"));
 	assert_int_equal(json_get_int(record, "memory_free_bytes", 0), 1024);
 	assert_true(json_is_null(json_object_get(record, "disk_free_bytes")));
 	assert_int_equal(json_array_size(json_object_get(record, "log")), 2);
@@ -167,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_crash_has_every_key),
 		cmocka_unit_test(what_is_not_known_is_null),
+		cmocka_unit_test(a_restart_of_an_unhealthy_container_has_its_reason),
 		cmocka_unit_test(the_record_has_what_the_machine_had_left),
 		cmocka_unit_test(a_record_that_is_too_large_loses_its_oldest_lines),
 		cmocka_unit_test(a_signal_follows_from_the_exit_code),

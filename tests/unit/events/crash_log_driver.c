@@ -46,11 +46,12 @@ static void list(const struct crash_log *crashes)
 int main(int argc, char **argv)
 {
 	lm_auto(crash_log_close_p) struct crash_log *crashes = NULL;
+	lm_auto(damage_finish) struct damage damage = {0};
 	struct lm_err err = {LM_OK};
 
 	if (argc != 2 && argc != 4)
 		return 64;
-	lm_rc rc = crash_log_open(argv[1], &crashes, &err);
+	lm_rc rc = crash_log_open(argv[1], &damage, &crashes, &err);
 	if (rc == LM_OK && argc == 2)
 		list(crashes);
 	long last = argc == 4 ? strtol(argv[3], NULL, 10) : 0;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "damaged_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,13 +22,15 @@
 
 static char top[64], folder[80];
 static struct crash_log *crashes;
+static struct damage damage;
 
 static void open_log(void)
 {
 	struct lm_err err = {LM_OK};
 
 	crash_log_close(lm_take(crashes));
-	assert_int_equal(crash_log_open(folder, &crashes, &err), LM_OK);
+	damage_finish(&damage);
+	assert_int_equal(crash_log_open(folder, &damage, &crashes, &err), LM_OK);
 }
 
 static int setup(void **unused)
@@ -44,6 +47,7 @@ static int teardown(void **unused)
 {
 	(void)unused;
 	crash_log_close(lm_take(crashes));
+	damage_finish(&damage);
 	return lm_tree_remove(AT_FDCWD, top, NULL) ? -1 : 0;
 }
 
@@ -85,7 +89,7 @@ static bool has_file(const char *name)
 	char path[200];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return access(path, F_OK) == 0;
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static void lists_the_newest_first_also_after_a_restart(void **unused)
@@ -150,6 +154,63 @@ static void a_file_that_cannot_be_read_harms_no_other(void **unused)
 	assert_string_equal(json_get_text(json_array_get(list, 0), "id"), "id3");
 }
 
+static void assert_set_aside(const char *kind)
+{
+	open_log();
+	if (damage.n != 1 ||
+		!strstr(damage.notes[0], "; it was set aside as "
+					 "'00000000000000000002.json.damaged': what "
+					 "crashed then is not known any more") ||
+		!has_file("00000000000000000002.json.damaged"))
+		fail_msg("%s", kind);
+	assert_kept(1, 1);
+	open_log(); // and that is said once
+	assert_int_equal(damage.n, 0);
+	assert_true(has_file("00000000000000000002.json.damaged"));
+}
+
+static void any_damage_is_found_and_set_aside(void **unused)
+{
+	(void)unused;
+	char path[200];
+
+	open_log();
+	add(1);
+	add(2);
+	(void)snprintf(path, sizeof(path), "%s/00000000000000000002.json", folder);
+	damaged_file_each(path, assert_set_aside);
+	open_log();
+	assert_kept(2, 1);
+}
+
+static void what_was_set_aside_makes_room_like_a_crash(void **unused)
+{
+	(void)unused;
+	open_log();
+	add(1);
+	add(2);
+	write_file("00000000000000000001.json", "{}}");
+	open_log();
+	assert_true(has_file("00000000000000000001.json.damaged"));
+	for (int n = 3; n <= LIMIT_CRASHES; n++)
+		add(n);
+	assert_true(has_file("00000000000000000001.json.damaged"));
+	add(LIMIT_CRASHES + 1);
+	assert_false(has_file("00000000000000000001.json.damaged"));
+	assert_kept(LIMIT_CRASHES + 1, 2);
+}
+
+static void a_crash_of_the_release_before_is_read(void **unused)
+{
+	(void)unused;
+	open_log();
+	add(1);
+	write_file("00000000000000000002.json", "{\"id\":\"id2\"}");
+	open_log();
+	assert_kept(2, 1);
+	assert_int_equal(damage.n, 0);
+}
+
 static void a_record_over_the_ceiling_is_refused(void **unused)
 {
 	(void)unused;
@@ -178,7 +239,7 @@ static void a_directory_that_is_none_is_an_error(void **unused)
 
 	(void)snprintf(folder, sizeof(folder), "%s/file", top);
 	assert_int_equal(lm_file_replace(AT_FDCWD, folder, LM_STR(""), 0600, &err), LM_OK);
-	assert_int_equal(crash_log_open(folder, &crashes, &err), LM_E_INVALID);
+	assert_int_equal(crash_log_open(folder, &damage, &crashes, &err), LM_E_INVALID);
 	assert_null(crashes);
 }
 
@@ -191,6 +252,9 @@ int main(void)
 		CRASH_LOG_TEST(the_oldest_make_room),
 		CRASH_LOG_TEST(what_a_crash_left_is_removed),
 		CRASH_LOG_TEST(a_file_that_cannot_be_read_harms_no_other),
+		CRASH_LOG_TEST(any_damage_is_found_and_set_aside),
+		CRASH_LOG_TEST(what_was_set_aside_makes_room_like_a_crash),
+		CRASH_LOG_TEST(a_crash_of_the_release_before_is_read),
 		CRASH_LOG_TEST(a_record_over_the_ceiling_is_refused),
 		CRASH_LOG_TEST(all_records_fit_into_one_answer),
 		CRASH_LOG_TEST(a_directory_that_is_none_is_an_error),

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "scene.h"
+#include "sys/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -273,6 +274,91 @@ static void what_a_task_stops_may_exit_soon_after_it(void **unused)
 	scene_assert(1, EVENT_RESTARTED, EVENT_UNKNOWN);
 }
 
+static void our_restart_of_an_unhealthy_container_is_reported_and_its_exit_is_not(void **unused)
+{
+	(void)unused;
+	scene_start_running(2);
+	monitor_begin_restart(scene.monitor, "a1", 70000);
+	scene.now_ns = event_cursor_now_ns();
+	scene_push(scene_kill(0.001, 15));
+	scene_push(scene_die(0.002, 143));
+	scene_push(scene_event(0.003, "start"));
+	scene_wait(1);
+	scene_assert(0, EVENT_RESTARTED, EVENT_UNKNOWN);
+	assert_true(scene.reports[0].unhealthy);
+	assert_int_equal(scene_look_up().restart_count, 0); // as the engine counts
+	scene_push(scene_die(0.004, 1));                    // what it does then is its own
+	scene_push(scene_event(0.005, "start"));
+	scene_wait(3);
+	assert_int_equal(scene_count(EVENT_DIED), 1);
+	assert_int_equal(scene_count(EVENT_RESTARTED), 2);
+	assert_false(scene.reports[2].unhealthy && scene.reports[1].unhealthy);
+}
+
+static void a_restart_that_did_not_come_hides_no_crash(void **unused)
+{
+	(void)unused;
+	scene_start_running(0);
+	monitor_begin_restart(scene.monitor, "a1", 70000);
+	monitor_end_restart(scene.monitor, "a1");
+	scene.now_ns = event_cursor_now_ns();
+	scene_push(scene_die(0.1, 143));
+	scene_push(scene_event(0.2, "start"));
+	scene_wait(2);
+	monitor_begin_restart(scene.monitor, "a1", 1000);
+	scene_push(scene_die(30, 137)); // long after it was to be over
+	scene_wait(3);
+	assert_int_equal(scene_count(EVENT_DIED), 2);
+	assert_false(scene.reports[0].unhealthy || scene.reports[1].unhealthy);
+}
+
+static void our_restart_is_known_after_a_kill_of_ours(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {VERSION, {EVENTS, OK, FAKE_HANG, 0},
+		{LIST, scene_list("running"), FAKE_CLOSE, 0}, NO_INFO,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+	lm_auto_buf struct lm_buf before = LM_BUF(LIMIT_EVENTS_FILE);
+	char path[80];
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
+	monitor_begin_restart(scene.monitor, "a1", 70000);
+	assert_int_equal(lm_file_read(path, &before, NULL), LM_OK);
+	monitor_destroy(lm_take(scene.monitor));
+	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_buf_str(&before), 0600, NULL), LM_OK);
+	scene.now_ns = event_cursor_now_ns();
+	scene_restart();
+	scene_settle();
+	scene_push(scene_kill(0.001, 15));
+	scene_push(scene_die(0.002, 137));
+	scene_push(scene_event(0.003, "start"));
+	scene_wait(1);
+	scene_assert(0, EVENT_RESTARTED, EVENT_UNKNOWN);
+	assert_true(scene.reports[0].unhealthy);
+}
+
+static void our_restart_that_no_event_shows_is_found_by_comparing(void **unused)
+{
+	(void)unused;
+	const struct fake_answer answers[] = {RUNNING,
+		{INSPECT, scene_inspect("running", 0, -60, 0, 0), FAKE_CLOSE, 1},
+		{INSPECT, scene_inspect("running", 0, 5, 4, 0), FAKE_CLOSE, 0},
+		{LOGS, NOT_FOUND, FAKE_CLOSE, 0}};
+
+	scene_start(answers, LM_ARRAY_SIZE(answers));
+	scene_settle();
+	monitor_begin_restart(scene.monitor, "a1", 70000);
+	scene_break();
+	scene_wait(1);
+	scene_settle();
+	assert_int_equal(scene.n, 1);
+	scene_assert(0, EVENT_RESTARTED, EVENT_UNKNOWN);
+	assert_true(scene.reports[0].unhealthy);
+}
+
 static void events_sent_again_after_a_break_are_reported_once(void **unused)
 {
 	(void)unused;
@@ -449,11 +535,10 @@ static void a_crash_in_the_log_is_not_reported_again(void **unused)
 /// How far the events were read, as the next start would know it.
 static int64_t written_since(void)
 {
+	lm_auto_close int dir = open(scene.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	lm_auto_json json_t *j = NULL;
-	char path[80];
 
-	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
-	assert_int_equal(json_read_file(path, LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
+	assert_int_equal(record_json_read(dir, "events.json", LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
 	return json_get_int(j, "since", -1);
 }
 
@@ -481,16 +566,14 @@ static void a_crash_that_is_not_reported_yet_is_not_saved_as_reported(void **unu
 /// The end of a lightermand as if it was killed in a task: nobody noted that it finished.
 static void set_busy_since(int64_t time_ns)
 {
+	lm_auto_close int dir = open(scene.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	lm_auto_json json_t *j = NULL;
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_EVENTS_FILE);
-	char path[80];
 
-	(void)snprintf(path, sizeof(path), "%s/events.json", scene.folder);
-	assert_int_equal(json_read_file(path, LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
+	assert_int_equal(record_json_read(dir, "events.json", LIMIT_EVENTS_FILE, &j, NULL), LM_OK);
 	json_object_set_new(j, "busy_from", json_integer(time_ns));
 	json_object_set_new(j, "busy_to", json_integer(0));
-	assert_true(json_write(j, &text));
-	assert_int_equal(lm_file_replace(AT_FDCWD, path, lm_buf_str(&text), 0600, NULL), LM_OK);
+	assert_int_equal(
+		record_json_replace(dir, "events.json", LIMIT_EVENTS_FILE, j, NULL), LM_OK);
 }
 
 /// A lightermand is killed in a task that began a moment ago, and the next one gets these events.
@@ -874,8 +957,10 @@ static void nothing_wakes_it_while_nothing_happens(void **unused)
 static void a_state_directory_that_cannot_be_used_is_an_error(void **unused)
 {
 	(void)unused;
-	const struct monitor_settings settings = {
-		.engine_socket = "/nonexistent", .project = "app", .state_directory = "/dev/null"};
+	const struct monitor_settings settings = {.engine_socket = "/nonexistent",
+		.project = "app",
+		.state_directory = "/dev/null",
+		.damage = &scene.damage};
 	const struct monitor_callbacks callbacks = {0};
 	struct lm_err err = {LM_OK};
 
@@ -898,6 +983,10 @@ int main(void)
 		MONITOR_TEST(what_a_task_of_ours_stops_is_not_reported),
 		MONITOR_TEST(a_signal_in_a_task_of_ours_hides_no_later_crash),
 		MONITOR_TEST(what_a_task_stops_may_exit_soon_after_it),
+		MONITOR_TEST(our_restart_of_an_unhealthy_container_is_reported_and_its_exit_is_not),
+		MONITOR_TEST(a_restart_that_did_not_come_hides_no_crash),
+		MONITOR_TEST(our_restart_is_known_after_a_kill_of_ours),
+		MONITOR_TEST(our_restart_that_no_event_shows_is_found_by_comparing),
 		MONITOR_TEST(events_sent_again_after_a_break_are_reported_once),
 		MONITOR_TEST(an_exit_without_an_event_is_found),
 		MONITOR_TEST(a_restart_without_an_event_is_found),

@@ -118,6 +118,7 @@ int scene_teardown(void **state)
 		container_event_finish(&scene.reports[--scene.n]);
 	while (texts_n > 0)
 		free(texts[--texts_n]);
+	damage_finish(&scene.damage);
 	return lm_tree_remove(AT_FDCWD, scene.folder, NULL) ? -1 : 0;
 }
 
@@ -170,6 +171,7 @@ void scene_restart(void)
 		.engine_socket = scene.engine->path,
 		.project = "app",
 		.state_directory = scene.folder,
+		.damage = &scene.damage,
 	};
 	const struct monitor_callbacks callbacks = {
 		.event = on_event,
@@ -276,7 +278,8 @@ int64_t scene_stop(void)
 	char boot[EVENT_CURSOR_BOOT_SIZE];
 
 	monitor_destroy(lm_take(scene.monitor));
-	event_cursor_load(scene.folder, event_cursor_boot_id(boot), event_cursor_now_ns(), &cursor);
+	event_cursor_load(scene.folder, event_cursor_boot_id(boot), event_cursor_now_ns(),
+		&scene.damage, &cursor);
 	return cursor.since_ns;
 }
 

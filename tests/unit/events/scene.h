@@ -40,6 +40,7 @@ struct scene {
 	struct fake_answer answers[FAKE_ANSWERS_MAX];
 	struct monitor *monitor;
 	char folder[64];
+	struct damage damage;
 	int64_t now_ns; ///< When the test began.
 	struct container_event reports[SCENE_REPORTS];
 	size_t n, lost, found, troubles, changes;

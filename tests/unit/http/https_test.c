@@ -433,16 +433,22 @@ static void add_member(struct lm_buf *out, struct lm_str text)
 	(void)deflateEnd(&z);
 }
 
-/// An answer with this body, said to be gzip. The caller frees its bytes.
-static struct loopback_answer gzip_answer(struct lm_str body)
+/// An answer with these header lines and this body. The caller frees its bytes.
+static struct loopback_answer encoded_answer(const char *lines, struct lm_str body)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(1 << 20);
 
-	(void)lm_buf_printf(&text,
-		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", body.n);
+	(void)lm_buf_printf(
+		&text, "HTTP/1.1 200 OK\r\n%sContent-Length: %zu\r\n\r\n", lines, body.n);
 	assert_true(lm_buf_add_str(&text, body));
 	size_t n = text.len;
 	return (struct loopback_answer){lm_buf_take(&text), n};
+}
+
+/// The same, said to be gzip.
+static struct loopback_answer gzip_answer(struct lm_str body)
+{
+	return encoded_answer("Content-Encoding: gzip\r\n", body);
 }
 
 /// The same of `n` bytes of 'x', less the last `cut` bytes.
@@ -581,6 +587,69 @@ static void refuses_a_compression_that_it_does_not_know(void **state)
 	assert_int_equal(o.rc, LM_E_PROTOCOL);
 	assert_non_null(strstr(o.err.msg, "compressed as 'br'"));
 	finish(l, &o);
+}
+
+/// Asks for "hello" as gzip, with these header lines.
+static void fetch_encoded(const char *lines, struct outcome *o)
+{
+	lm_auto_buf struct lm_buf packed = LM_BUF(1000);
+
+	add_member(&packed, LM_STR("hello"));
+	struct loopback_answer answer = encoded_answer(lines, lm_buf_str(&packed));
+	loopback_destroy(exchange(&answer, 1, o));
+	free((void *)answer.bytes);
+}
+
+static void an_encoding_is_a_list_in_which_that_of_the_upload_changes_nothing(void **state)
+{
+	static const char *const gzips[] = {"Content-Encoding: aws-chunked,gzip\r\n",
+		"Content-Encoding: gzip, aws-chunked\r\n",
+		"Content-Encoding: AWS-Chunked ,\tGZIP ,\r\n",
+		"Content-Encoding: aws-chunked\r\nContent-Encoding: gzip\r\n",
+		"Content-Encoding: , identity, x-gzip\r\n"};
+	static const char *const others[] = {"Content-Encoding: aws-chunked\r\n",
+		"Content-Encoding: \r\n", "Content-Encoding: ,\r\n",
+		"Content-Encoding: aws-chunked, aws-chunked\r\n"};
+	(void)state;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(gzips); i++) {
+		struct outcome o = {0};
+
+		fetch_encoded(gzips[i], &o);
+		assert_body(&o, "hello");
+		https_answer_finish(&o.answer);
+	}
+	for (size_t i = 0; i < LM_ARRAY_SIZE(others); i++) {
+		struct outcome o = {0};
+
+		fetch_encoded(others[i], &o);
+		assert_int_equal(o.rc, LM_OK);
+		assert_memory_equal(o.answer.body.data, "\x1f\x8b", 2);
+		https_answer_finish(&o.answer);
+	}
+}
+
+static void refuses_a_list_that_it_cannot_decode(void **state)
+{
+	static const struct {
+		const char *lines, *why;
+	} cases[] = {{"Content-Encoding: br, aws-chunked\r\n", "compressed as 'br'"},
+		{"Content-Encoding: gzip,zstd\r\n", "compressed as 'zstd'"},
+		{"Content-Encoding: aws-chunked\r\nContent-Encoding: deflate\r\n",
+			"compressed as 'deflate'"},
+		{"Content-Encoding: gzip, gzip\r\n", "compressed more than once"},
+		{"Content-Encoding: gzip\r\nContent-Encoding: x-gzip\r\n",
+			"compressed more than once"}};
+	(void)state;
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		struct outcome o = {0};
+
+		fetch_encoded(cases[i].lines, &o);
+		assert_int_equal(o.rc, LM_E_PROTOCOL);
+		assert_non_null(strstr(o.err.msg, cases[i].why));
+		https_answer_finish(&o.answer);
+	}
 }
 
 static void takes_a_body_with_a_meaningless_encoding_as_it_is(void **state)
@@ -879,6 +948,8 @@ int main(void)
 		cmocka_unit_test(refuses_a_gzip_bomb),
 		cmocka_unit_test(refuses_a_gzip_body_that_ends_early),
 		cmocka_unit_test(refuses_a_compression_that_it_does_not_know),
+		cmocka_unit_test(an_encoding_is_a_list_in_which_that_of_the_upload_changes_nothing),
+		cmocka_unit_test(refuses_a_list_that_it_cannot_decode),
 		cmocka_unit_test(takes_a_body_with_a_meaningless_encoding_as_it_is),
 		cmocka_unit_test(does_not_follow_redirects),
 		cmocka_unit_test(refuses_plain_http_unless_it_was_configured),

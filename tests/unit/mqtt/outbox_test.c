@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "damaged_file.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -626,7 +627,48 @@ static void keeps_the_newest_of_many_keys_and_none_that_is_damaged(void **state)
 	outbox_close(o);
 	write_file("taken", damaged);
 	o = open_outbox();
-	assert_true(outbox_has_taken(o, "7.1"));
+	assert_false(outbox_has_taken(o, "7.1"));
+	assert_int_equal(outbox_counts(o).bad, 1);
+	assert_true(exists("taken.bad"));
+	outbox_close(o);
+}
+
+static void assert_none_taken(const char *damage)
+{
+	lm_auto_free char *aside = lm_path_join(directory, "taken.bad");
+	struct outbox *o = open_outbox();
+
+	if (outbox_has_taken(o, "3.1") || outbox_counts(o).bad != 1)
+		fail_msg("%s", damage);
+	outbox_close(o);
+	assert_int_equal(lm_tree_remove(AT_FDCWD, aside, NULL), LM_OK);
+}
+
+static void any_damage_of_the_keys_is_found_and_set_aside(void **state)
+{
+	lm_auto_free char *path = lm_path_join(directory, "taken");
+	struct outbox *o = open_outbox();
+
+	(void)state;
+	assert_int_equal(outbox_note_taken(o, "3.1", NULL), LM_OK);
+	outbox_close(o);
+	damaged_file_each(path, assert_none_taken);
+	o = open_outbox();
+	assert_true(outbox_has_taken(o, "3.1"));
+	assert_int_equal(outbox_counts(o).bad, 0);
+	outbox_close(o);
+}
+
+static void keys_of_the_release_before_are_read(void **state)
+{
+	struct outbox *o;
+
+	(void)state;
+	write_file("taken", "3.1\n4.2\n");
+	o = open_outbox();
+	assert_true(outbox_has_taken(o, "3.1"));
+	assert_true(outbox_has_taken(o, "4.2"));
+	assert_int_equal(outbox_counts(o).bad, 0);
 	outbox_close(o);
 }
 
@@ -635,6 +677,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		OUTBOX_TEST(gives_a_status_first_and_the_others_in_the_order_they_came),
 		OUTBOX_TEST(knows_what_it_has_taken_after_a_restart),
+		OUTBOX_TEST(any_damage_of_the_keys_is_found_and_set_aside),
+		OUTBOX_TEST(keys_of_the_release_before_are_read),
 		OUTBOX_TEST(keeps_the_newest_of_many_keys_and_none_that_is_damaged),
 		OUTBOX_TEST(keeps_status_and_event_over_a_restart_but_not_progress),
 		OUTBOX_TEST(a_payload_may_hold_any_byte),

@@ -136,6 +136,67 @@ static void refuses_what_is_no_manifest(void **state)
 	}
 }
 
+static void refuses_what_is_no_json_object_in_one_sentence(void **state)
+{
+	enum { SIZE = 4 << 20 };
+	static const char *const bad[] = {"", " ", "[]", "[{}]", "null", "\xef\xbb\xbf{}",
+		"rubbish", "{", "{}}", "\"{}\"", "\x1f\x8b", "{\"a\":1,\"a\":1}"};
+	struct manifest_platform p = platform("linux/amd64");
+	lm_auto_buf struct lm_buf blanks = LM_BUF(SIZE);
+	(void)state;
+
+	memset(lm_buf_reserve(&blanks, SIZE), ' ', SIZE);
+	blanks.len = SIZE;
+	for (size_t i = 0; i <= LM_ARRAY_SIZE(bad); i++) {
+		struct lm_str text = i < LM_ARRAY_SIZE(bad) ? lm_str(bad[i]) : lm_buf_str(&blanks);
+		struct manifest m = {0};
+		struct lm_err err = {0};
+		char **layers = NULL;
+		size_t n = 0;
+
+		assert_int_equal(manifest_parse(text, &p, &m, &err), LM_E_PROTOCOL);
+		assert_string_equal(err.msg, "it is not a JSON object");
+		assert_int_equal(manifest_config_layers(text, &layers, &n, &err), LM_E_PROTOCOL);
+		assert_string_equal(err.msg, "the configuration: it is not a JSON object");
+		assert_null(layers);
+	}
+}
+
+static void white_space_may_come_first(void **state)
+{
+	struct lm_str text = LM_STR("\r\n\t {\"config\":{\"digest\":\"sha256:cc\"},\"layers\":[]}");
+	struct manifest_platform p = platform("linux/amd64");
+	struct manifest m = {0};
+	struct lm_err err = {0};
+	(void)state;
+
+	assert_int_equal(manifest_parse(text, &p, &m, &err), LM_OK);
+	assert_string_equal(m.config, "sha256:cc");
+	manifest_finish(&m);
+}
+
+/// Four megabytes of it would take four hundred.
+static void refuses_more_values_than_an_image_has(void **state)
+{
+	enum { SIZE = 4 << 20 };
+	struct manifest_platform p = platform("linux/amd64");
+	lm_auto_buf struct lm_buf text = LM_BUF(SIZE);
+	struct manifest m = {0};
+	struct lm_err err = {0};
+	char **layers = NULL;
+	size_t n = 0;
+	(void)state;
+
+	(void)lm_buf_puts(&text, "{\"manifests\":[{}");
+	while (text.len < SIZE - 10)
+		(void)lm_buf_puts(&text, ",{}");
+	(void)lm_buf_puts(&text, "]}");
+	assert_int_equal(manifest_parse(lm_buf_str(&text), &p, &m, &err), LM_E_TOO_LARGE);
+	assert_string_equal(err.msg, "it has more than 100000 values");
+	assert_int_equal(
+		manifest_config_layers(lm_buf_str(&text), &layers, &n, &err), LM_E_TOO_LARGE);
+}
+
 static void refuses_too_many_layers(void **state)
 {
 	(void)state;
@@ -234,6 +295,9 @@ int main(void)
 		cmocka_unit_test(names_the_platforms_that_there_are),
 		cmocka_unit_test(reads_layers_with_their_sizes),
 		cmocka_unit_test(refuses_what_is_no_manifest),
+		cmocka_unit_test(refuses_what_is_no_json_object_in_one_sentence),
+		cmocka_unit_test(white_space_may_come_first),
+		cmocka_unit_test(refuses_more_values_than_an_image_has),
 		cmocka_unit_test(refuses_too_many_layers),
 		cmocka_unit_test(layers_are_shared_from_the_base_upwards),
 		cmocka_unit_test(refuses_what_is_no_configuration),

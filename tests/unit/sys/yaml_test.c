@@ -2,6 +2,8 @@
 #include "sys/yaml.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
+#include "base/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,11 +80,34 @@ static void counts_an_alias_as_what_it_stands_for(void **state)
 	assert_non_null(strstr(err.msg, "too many values"));
 }
 
+static void refuses_what_would_be_read_for_minutes(void **state)
+{
+	(void)state;
+	enum { DEPTH = 1000000 };
+	lm_auto_free char *deep = lm_xcalloc(DEPTH + 1, 1);
+
+	memset(deep, '[', DEPTH);
+	assert_refused(lm_str(deep), "line 1, column 66: it is nested too deep");
+}
+
+static void takes_a_value_up_to_its_ceiling(void **state)
+{
+	(void)state;
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_YAML_TEXT + 16);
+	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
+
+	assert_true(lm_buf_puts(&text, "a: "));
+	for (size_t i = 0; i < LIMIT_YAML_TEXT; i++)
+		assert_true(lm_buf_putc(&text, 'x'));
+	assert_int_equal(yaml_parse(lm_buf_str(&text), &doc, &err), LM_OK);
+	assert_true(lm_buf_putc(&text, 'x'));
+	assert_refused(lm_buf_str(&text), "line 1, column 4: this value is over 1 MB");
+}
+
 static void refuses_a_value_that_contains_itself(void **state)
 {
 	(void)state;
-	assert_refused(
-		LM_STR("&a [*a]"), "line 1, column 1: it is nested too deep, or refers to itself");
+	assert_refused(LM_STR("&a [*a]"), "line 1, column 1: an alias stands in what it refers to");
 }
 
 static void knows_null_only_as_a_plain_word(void **state)
@@ -104,6 +129,8 @@ int main(void)
 		cmocka_unit_test(takes_every_common_line_end_and_a_byte_order_mark),
 		cmocka_unit_test(names_line_and_column_of_a_fault),
 		cmocka_unit_test(counts_an_alias_as_what_it_stands_for),
+		cmocka_unit_test(refuses_what_would_be_read_for_minutes),
+		cmocka_unit_test(takes_a_value_up_to_its_ceiling),
 		cmocka_unit_test(refuses_a_value_that_contains_itself),
 		cmocka_unit_test(knows_null_only_as_a_plain_word),
 	};

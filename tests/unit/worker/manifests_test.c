@@ -41,7 +41,7 @@ static void begin(struct exchange *x, const struct loopback_answer *answers, uns
 	lm_secret_set(&x->credentials.password, LM_STR("s3cret"));
 }
 
-static void run(struct exchange *x, bool with_credentials)
+static void run_knowing(struct exchange *x, bool with_credentials, const char *known)
 {
 	const struct manifests_options options = {
 		.certificates = "/nonexistent", .attempts = 1, .timeout_ms = 30000};
@@ -50,11 +50,17 @@ static void run(struct exchange *x, bool with_credentials)
 		lm_xasprintf("%s/demo/web:1", strstr(loopback_origin(x->server), "//") + 2);
 	const struct manifest_question question = {.image = image,
 		.platform = "linux/arm64",
-		.credentials = with_credentials ? &x->credentials : NULL};
+		.credentials = with_credentials ? &x->credentials : NULL,
+		.known = known};
 	struct lm_err err = {0};
 
 	assert_int_equal(manifests_ask(&question, 1, &options, &limit, &x->answer, &err), LM_OK);
 	loopback_stop(x->server);
+}
+
+static void run(struct exchange *x, bool with_credentials)
+{
+	run_knowing(x, with_credentials, NULL);
 }
 
 static void finish(struct exchange *x)
@@ -96,6 +102,46 @@ static void an_open_registry_tells_at_once(void **state)
 	assert_not_asked(&x, 0, "Authorization");
 	assert_asked(&x, 1, "GET /v2/demo/web/blobs/sha256%3Acc ");
 	finish(&x);
+}
+
+#define HEADED(digest) ANSWER("200 OK", "Docker-Content-Digest: " digest "\r\n", "")
+
+static void of_an_image_that_is_current_only_the_digest_is_asked(void **state)
+{
+	(void)state;
+	const struct loopback_answer answers[] = {
+		{ANSWER("401 No", "WWW-Authenticate: Basic realm=\"r\"\r\n", "")},
+		{HEADED("sha256:aa")}};
+	struct exchange x;
+
+	begin(&x, answers, 2);
+	run_knowing(&x, true, "sha256:aa");
+	assert_int_equal(x.answer.rc, LM_OK);
+	assert_string_equal(x.answer.digest, "sha256:aa");
+	assert_int_equal(x.answer.manifest.layers_n, 0);
+	assert_asked(&x, 0, "HEAD /v2/demo/web/manifests/1 ");
+	assert_asked(&x, 1, "HEAD /v2/demo/web/manifests/1 ");
+	assert_int_equal(loopback_count(x.server), 2);
+	finish(&x);
+}
+
+static void any_other_answer_to_that_leads_to_the_manifest(void **state)
+{
+	(void)state;
+	static const char *const heads[] = {HEADED("sha256:bb"), ANSWER("200 OK", "", ""),
+		ANSWER("405 Not allowed", "", ""), ANSWER("307 There", "Location: /x\r\n", "")};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(heads); i++) {
+		const struct loopback_answer answers[] = {{heads[i]}, {OK(MANIFEST)}, {OK(CONFIG)}};
+		struct exchange x;
+
+		begin(&x, answers, 3);
+		run_knowing(&x, false, "sha256:aa");
+		assert_int_equal(x.answer.rc, LM_OK);
+		assert_int_equal(x.answer.manifest.layers_n, 1);
+		assert_asked(&x, 1, "GET /v2/demo/web/manifests/1 ");
+		finish(&x);
+	}
 }
 
 static void an_index_leads_to_the_platforms_manifest(void **state)
@@ -385,6 +431,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_open_registry_tells_at_once),
+		cmocka_unit_test(of_an_image_that_is_current_only_the_digest_is_asked),
+		cmocka_unit_test(any_other_answer_to_that_leads_to_the_manifest),
 		cmocka_unit_test(an_index_leads_to_the_platforms_manifest),
 		cmocka_unit_test(a_password_is_sent_only_once_it_is_asked_for),
 		cmocka_unit_test(a_token_is_fetched_where_the_registry_says),

@@ -55,11 +55,16 @@ static void reads_what_a_deploy_may_fall_back_to(void **state)
 	assert_int_equal(
 		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
 		      ",\"fallback\":{\"start\":{\"version\":null},\"placed\":true,"
+		      "\"images\":{\"a:1\":{\"digest\":\"\",\"id\":\"sha256:1\"},"
+		      "\"b:1\":{\"digest\":\"d\",\"id\":\"\"},\"c:1\":\"old\"},"
 		      "\"copies\":[{\"sha256\":\"0a\",\"version\":\"v1\"}]}}",
 			&task, &err),
 		LM_OK);
 	assert_true(task.fallback.is_start && task.fallback.placed);
 	assert_null(task.fallback.start_version);
+	assert_int_equal(task.fallback.images_n, 1); // of the others no ID is known
+	assert_string_equal(task.fallback.images[0].name, "a:1");
+	assert_string_equal(task.fallback.images[0].id, "sha256:1");
 	assert_int_equal(task.fallback.copies_n, 1);
 	assert_string_equal(task.fallback.copies[0].sha256, "0a");
 	assert_string_equal(task.fallback.copies[0].version, "v1");
@@ -115,6 +120,33 @@ static void shipping_logs_needs_no_directory(void **state)
 	assert_null(task.credentials_directory);
 }
 
+static void verifying_needs_a_list_of_images(void **state)
+{
+	(void)state;
+	lm_auto_task struct task task = {0};
+	lm_auto_task struct task other = {0};
+	struct lm_err err = {LM_OK};
+	assert_int_equal(
+		parse("{\"job\":\"verify\",\"group\":" GROUP ",\"host\":{},\"gentle\":true,"
+		      "\"images\":[{\"image\":\"web:1\",\"id\":\"sha256:aa\"},{\"image\":"
+		      "\"db:2\",\"id\":null}]}",
+			&task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_VERIFY);
+	assert_true(task.is_gentle);
+	assert_int_equal(task.subjects_n, 2);
+	assert_string_equal(task.subjects[0].id, "sha256:aa");
+	assert_string_equal(task.subjects[1].ref, "db:2");
+	assert_null(task.subjects[1].id);
+	assert_int_equal(
+		parse("{\"job\":\"verify\",\"group\":" GROUP ",\"host\":{}}", &other, &err),
+		LM_E_PROTOCOL);
+	assert_int_equal(parse("{\"job\":\"verify\",\"group\":" GROUP
+			       ",\"host\":{},\"images\":[{\"id\":\"sha256:aa\"}]}",
+				 &other, &err),
+		LM_E_PROTOCOL);
+}
+
 static void what_is_not_as_agreed_is_no_fault_of_the_definition(void **state)
 {
 	(void)state;
@@ -165,6 +197,46 @@ static void a_wrong_group_is_the_definitions_fault(void **state)
 	assert_null(task.group);
 }
 
+#define VOLUMES(action, numbers)                                                                   \
+	"{\"job\":\"volumes\",\"action\":\"" action "\",\"host\":" HOST "," numbers "}"
+
+static void reads_what_is_to_be_done_with_volumes(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"{\"job\":\"volumes\",\"host\":" HOST "}",
+		VOLUMES("erase", "\"generation\":1,\"subject\":0,\"max_mb\":1,\"reserve_mb\":1"),
+		VOLUMES("copy", "\"generation\":-1,\"subject\":0,\"max_mb\":1,\"reserve_mb\":1"),
+		VOLUMES("copy",
+			"\"generation\":1,\"subject\":0,\"max_mb\":4294967296,\"reserve_mb\":1"),
+		VOLUMES("copy", "\"generation\":1,\"max_mb\":1,\"reserve_mb\":1"),
+		VOLUMES("copy", "\"generation\":1,\"subject\":0,\"max_mb\":1")};
+	lm_auto_task struct task task = {0}, deploy = {0};
+	struct lm_err err = {LM_OK};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
+		lm_auto_task struct task none = {0};
+		assert_int_equal(parse(bad[i], &none, &err), LM_E_PROTOCOL);
+	}
+	assert_int_equal(
+		parse(VOLUMES("start", "\"generation\":7,\"subject\":6,\"max_mb\":1073741824,"
+				       "\"reserve_mb\":0"),
+			&task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_VOLUMES);
+	assert_int_equal(task.volumes.action, VOLUMES_START);
+	assert_int_equal(task.volumes.subject, 6);
+	assert_int_equal(task.volumes.generation, 7);
+	assert_int_equal(task.volumes.max_mb, 1073741824);
+	assert_null(task.group);
+	assert_int_equal(
+		parse("{\"job\":\"deploy\",\"group\":" GROUP ",\"host\":" HOST "," DIRECTORY
+		      ",\"snapshots\":true,\"restores_data\":true,\"first\":true}",
+			&deploy, &err),
+		LM_OK);
+	assert_true(deploy.snapshots && deploy.restores_data);
+	assert_true(deploy.is_first);
+}
+
 static void reads_what_is_to_be_done_with_devices(void **state)
 {
 	(void)state;
@@ -202,10 +274,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_deploy),
 		cmocka_unit_test(reads_what_is_to_be_done_with_devices),
+		cmocka_unit_test(reads_what_is_to_be_done_with_volumes),
 		cmocka_unit_test(reads_what_a_deploy_may_fall_back_to),
 		cmocka_unit_test(a_down_needs_no_compose),
 		cmocka_unit_test(a_check_may_have_no_definition),
 		cmocka_unit_test(shipping_logs_needs_no_directory),
+		cmocka_unit_test(verifying_needs_a_list_of_images),
 		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
 		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
 	};
