@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static char root[64], dir[128];
 static struct store *s;
@@ -853,6 +854,20 @@ static void another_owner_is_none_of_our_business(void **state)
 	assert_goes_on();
 }
 
+/// Of the text of '<name>.link': a checkout may lose links.
+static void link_as_told(const char *name)
+{
+	lm_auto_buf struct lm_buf target = {.max = 256};
+	char source[256], path[512];
+
+	(void)snprintf(source, sizeof(source), "%s.link", name);
+	path_of(source, path);
+	assert_int_equal(lm_file_read(path, &target, &err), LM_OK);
+	assert_int_equal(unlink(path), 0);
+	path_of(name, path);
+	assert_int_equal(symlink(lm_buf_cstr(&target), path), 0);
+}
+
 static void copy_fixture(void)
 {
 	char cp[] = "cp", a[] = "-a", from[] = FIXTURE;
@@ -864,6 +879,9 @@ static void copy_fixture(void)
 	assert_int_equal(posix_spawn(&pid, "/bin/cp", NULL, NULL, words, NULL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	link_as_told("current");
+	link_as_told("last-good");
+	link_as_told("wanted");
 }
 
 /// One that the release before left in a real run: 1 is good, 2 failed and is not reported, 3 was
