@@ -331,9 +331,9 @@ def device_with(folder, programs, user, engine):
 
 
 @pytest.fixture
-def device(device_with, compose1):
-    """A device that uses docker-compose 1.29, with directories as its stores."""
-    return device_with(compose1)
+def device(device_with, compose2):
+    """A device that uses docker-compose 2, with directories as its stores."""
+    return device_with(compose2)
 
 
 @pytest.fixture
@@ -382,8 +382,8 @@ def dock_with(folder, program, user, engine):
 
 
 @pytest.fixture
-def dock(dock_with, compose1):
-    return dock_with(compose1)
+def dock(dock_with, compose2):
+    return dock_with(compose2)
 
 
 @pytest.fixture
