@@ -9,7 +9,7 @@
 enum { EXIT_USAGE = 64 };
 
 static const char HELP[] =
-	"usage: lightermand [--config FILE] [--group FILE]\n"
+	"usage: lightermand [--config FILE] [--group FILE] [--leave-while FILE]\n"
 	"\n"
 	"Deploys a Docker Compose application to this device and supervises it. Runs in the\n"
 	"foreground; on SIGTERM or Ctrl-C, stops the application and exits.\n"
@@ -17,6 +17,9 @@ static const char HELP[] =
 	"  --config FILE  host file; default: /etc/lighterman/lighterman.json, if it exists\n"
 	"  --group FILE   deploy this group file, and again on SIGHUP; default: resume the\n"
 	"                 last deployment\n"
+	"  --leave-while FILE\n"
+	"                 on SIGTERM or Ctrl-C, leave the application running while FILE exists;\n"
+	"                 if it is missing at the start, stop the application and exit\n"
 	"  --help         show this help\n"
 	"  --version      print the version\n"
 	"\n"
@@ -27,6 +30,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"group", required_argument, NULL, 'g'},
+		{"leave-while", required_argument, NULL, 'l'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -41,6 +45,9 @@ int main(int argc, char **argv)
 			break;
 		case 'g':
 			run.group = optarg;
+			break;
+		case 'l':
+			run.leave_while = optarg;
 			break;
 		case 'h':
 			(void)fputs(HELP, stdout);

@@ -26,12 +26,14 @@
 #include "sys/confinement.h"
 #include "sys/sd_notify.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	EXIT_HOST_FILE = 2,
@@ -161,9 +163,20 @@ static void daemon_exit(struct daemon *d, bool leaves_running)
 	supervisor_exit(d->supervisor, leaves_running, on_supervisor_exited, d);
 }
 
+/// Whether --leave-while names a file that is gone: lightermand was removed, not only stopped. One
+/// that cannot be looked at counts as existing.
+static bool is_removed(const struct daemon *d)
+{
+	const char *path = d->options->leave_while;
+
+	return path && access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR);
+}
+
 static void on_exit_signal(void *ctx)
 {
-	daemon_exit(ctx, false);
+	struct daemon *d = ctx;
+
+	daemon_exit(d, d->options->leave_while && !is_removed(d));
 }
 
 static void on_leave_signal(void *ctx)
@@ -427,6 +440,11 @@ static void daemon_begin(struct daemon *d)
 
 	verification_watch(d->verification, &verified);
 	supervisor_watch(d->supervisor, &watcher);
+	if (is_removed(d)) {
+		lm_info("'%s' does not exist", d->options->leave_while);
+		daemon_exit(d, false);
+		return;
+	}
 	resume_devices(d);
 	repair_images(d, true); // what an earlier run could not replace
 	if (!deploys || !deploy_file(d, ORIGIN_START))
