@@ -11,6 +11,12 @@ ADOPT = {"AdoptContainers": "True"}
 ENDS = {"kill", "die", "stop", "destroy", "restart", "pause"}
 
 
+@pytest.fixture
+def device(device_with, compose1):
+    """With the docker-compose that Greengrass's connector used."""
+    return device_with(compose1)
+
+
 def start_by_greengrass(device, text, compose):
     """What the connector did: its file in the destination, docker-compose with its project name."""
     device.local_copy.write_text(text)

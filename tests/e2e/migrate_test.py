@@ -84,6 +84,12 @@ def check_aws(words):
 
 
 @pytest.fixture
+def device(device_with, compose1):
+    """With the docker-compose that Greengrass's connector used."""
+    return device_with(compose1)
+
+
+@pytest.fixture
 def host_folder():
     """/etc is a copy of the tests' own."""
     shutil.rmtree(HOST_FILE.parent, ignore_errors=True)
