@@ -127,7 +127,7 @@ static lm_rc make_compose_group(const struct call *call, const char *state_direc
 	if (!rc && !json_write(group, &made))
 		rc = lm_fail(err, LM_E_TOO_LARGE, 0,
 			"the compose file is larger than %d bytes: put it behind an https:// "
-			"address or into an object store",
+			"address, into a registry or into an object store",
 			LIMIT_COMPOSE_TEXT);
 	if (rc)
 		return rc;

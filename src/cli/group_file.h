@@ -2,7 +2,7 @@
 #pragma once
 
 /// The group file that a command was given, or the compose file in its place: a path, "-" for
-/// standard input, or an https:// address.
+/// standard input, or an https:// or oci:// address.
 
 #include "base/buf.h"
 #include "cli/options.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/compose_group.h"
 
+#include "config/definition.h"
 #include "config/group_form.h"
 
 #include <inttypes.h>
@@ -16,7 +17,8 @@ bool compose_group_is_compose(struct lm_str text)
 
 bool compose_group_is_url(const char *argument)
 {
-	return lm_str_starts(lm_str(argument), LM_STR("https://"));
+	return lm_str_starts(lm_str(argument), LM_STR("https://")) ||
+	       lm_str_starts(lm_str(argument), LM_STR(SOURCE_ARTIFACT));
 }
 
 static json_t *compose_group_source_to_json(const struct compose_group_source *source)

@@ -16,7 +16,7 @@
 struct compose_group_source {
 	struct lm_str text; ///< The compose file; empty: it is at `url`.
 	const char *name;   ///< Its name, for messages; NULL: none.
-	const char *url;    ///< Begins with https://.
+	const char *url;    ///< Begins with https:// or oci://.
 	const char *destination;
 	bool has_user;
 	uint32_t uid; ///< The application's user, with `has_user`; else the host file's.

@@ -458,6 +458,11 @@ static void warn_of_later_policies(struct group_reader *w)
 				w->ours, later[i].name);
 }
 
+bool compose_source_is_artifact(const struct compose_source *source)
+{
+	return source->url && lm_str_starts(lm_str(source->url), LM_STR(SOURCE_ARTIFACT));
+}
+
 /// Of the members of "Source" exactly one says where the compose file is. NULL: there is none.
 static const json_t *read_source(struct group_reader *w, const json_t *item)
 {
@@ -471,7 +476,8 @@ static const json_t *read_source(struct group_reader *w, const json_t *item)
 	schema_read(&SOURCES, value, &(struct schema_place){w->ours, "Source.", 0}, def, w->errors);
 	if (w->errors->n == errors_n && !source->text == !source->url)
 		validation_errors_add(w->errors, w->ours, "Source", NULL,
-			"must have Text, the compose file itself, or Url, its https:// address");
+			"must have Text, the compose file itself, or Url, its https:// or oci:// "
+			"address");
 	else if (w->errors->n == errors_n)
 		def->key = lm_xstrdup(source->url    ? source->url
 				      : source->name ? source->name

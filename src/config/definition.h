@@ -18,6 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// How the address of an artifact in a registry begins, in docker compose's own spelling.
+#define SOURCE_ARTIFACT "oci://"
+
 #define CONNECTOR_NAME "DockerApplicationDeployment"
 enum { CONNECTOR_VERSION_LAST = 7 };
 
@@ -51,8 +54,11 @@ uint64_t policy_stable_ms(const struct connector_policy *policy);
 struct compose_source {
 	char *text; ///< The compose file itself.
 	char *name; ///< How messages call it.
-	char *url;  ///< Begins with https://.
+	char *url;  ///< Begins with https:// or SOURCE_ARTIFACT.
 };
+
+/// Whether it is an artifact in a registry.
+bool compose_source_is_artifact(const struct compose_source *source);
 
 struct connector_definition {
 	char *id, *arn, *partition, *region;

@@ -166,6 +166,22 @@ static bool read_file_text(
 	return true;
 }
 
+/// What stands behind oci://: the characters that references have, and behind "@" only a digest.
+static bool check_artifact_address(struct lm_str reference, struct lm_buf *why)
+{
+	struct lm_str digest = reference;
+	struct lm_str name = lm_str_cut(&digest, '@');
+
+	if (name.n < reference.n && !lm_str_starts(digest, LM_STR("sha256:")))
+		return schema_refuse(why,
+			"must not hold a user name or a password; behind @ stands a digest, "
+			"sha256:...");
+	if (name.n == 0 || !schema_is_alnum(name, "._-/:[]") || !schema_is_alnum(digest, ":"))
+		return schema_refuse(why,
+			"must be oci://REGISTRY/REPOSITORY:TAG, or @sha256:... in place of :TAG");
+	return true;
+}
+
 static bool read_address(
 	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
 {
@@ -177,8 +193,16 @@ static bool read_address(
 	if (value.n > KEY_MAX)
 		return schema_refuse(why, "must be at most 1024 bytes long");
 	struct lm_str rest = value;
+	if (lm_str_starts(value, LM_STR(SOURCE_ARTIFACT))) {
+		rest.p += strlen(SOURCE_ARTIFACT);
+		rest.n -= strlen(SOURCE_ARTIFACT);
+		if (!check_artifact_address(rest, why))
+			return false;
+		schema_put_text(field, value);
+		return true;
+	}
 	if (!lm_str_starts(value, LM_STR("https://")))
-		return schema_refuse(why, "must begin with https://");
+		return schema_refuse(why, "must begin with https:// or oci://");
 	rest.p += strlen("https://");
 	rest.n -= strlen("https://");
 	struct lm_str host = lm_str_cut(&rest, '/');

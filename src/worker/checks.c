@@ -361,18 +361,21 @@ static void check_credentials(struct checkup *c)
 	check_ok(&c->report, "access key %.64s from %s", found->access_key_id, found->source);
 }
 
-/// Fetches the compose file as the stage does; the secrets have a check of their own.
+/// Fetches the compose file as the stage does; the secrets have a check of their own, and are
+/// fetched here only where one may have the login for the compose file.
 static lm_rc fetch_object(struct context *cx, struct lm_err *err)
 {
 	const struct task *whole = cx->task;
 	struct group group = *whole->group;
 	struct task task = *whole;
 
-	group.connector.secret_arns_n = 0;
+	if (!compose_source_is_artifact(&group.connector.source))
+		group.connector.secret_arns_n = 0;
 	task.group = &group;
 	cx->task = &task;
 	lm_rc rc = fetch_all(cx, err);
 	cx->task = whole;
+	registry_list_finish(&cx->secrets);
 	return rc;
 }
 
@@ -380,7 +383,9 @@ static void check_object(struct checkup *c)
 {
 	struct context *cx = c->cx;
 	const struct connector_definition *d = context_definition(cx);
-	const char *lack = uses_s3(c) ? check_lack(c, NEED_CREDENTIALS) : NULL;
+	bool signs =
+		uses_s3(c) || (compose_source_is_artifact(&d->source) && uses_secrets_manager(c));
+	const char *lack = signs ? check_lack(c, NEED_CREDENTIALS) : NULL;
 	struct lm_err err = {LM_OK};
 
 	if (lack) {

@@ -9,8 +9,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "worker/compose_address.h"
+#include "worker/compose_artifact.h"
 #include "worker/local_copy.h"
+#include "worker/login.h"
 #include "worker/pins.h"
+#include "worker/registry_client.h"
 #include "worker/secrets.h"
 
 #include <errno.h>
@@ -68,6 +71,8 @@ static void get_object_elsewhere(struct fetch *f)
 
 	if (d->source.text)
 		f->object_rc = copy_source_text(&d->source, &f->object);
+	else if (compose_source_is_artifact(&d->source))
+		return; // once the secrets are there: get_artifact
 	else if (d->source.url)
 		f->object_rc = compose_address_get(
 			d->source.url, &f->cx->limit, &f->object, &f->object_err);
@@ -75,6 +80,33 @@ static void get_object_elsewhere(struct fetch *f)
 		f->object_rc = local_store_get_object(f->cx->task->host.object_store_directory,
 			d->bucket, d->key, d->object_version, LIMIT_COMPOSE_FILE, &f->object,
 			&f->object_err);
+	if (f->object_rc == LM_OK)
+		begin_tokens(f->cx, lm_buf_str(&f->object.text));
+}
+
+static lm_rc fetch_artifact(struct fetch *f, const struct registry_list *secrets)
+{
+	const char *address = context_definition(f->cx)->source.url;
+	lm_auto(image_ref_finish) struct image_ref ref = {0};
+	lm_auto(registry_credentials_finish) struct registry_credentials login = {0};
+	struct lm_err *err = &f->object_err;
+	lm_rc rc = compose_artifact_parse(address, &ref, err);
+
+	if (rc)
+		return rc;
+	rc = login_find_early(f->cx, secrets, &ref, &login, err);
+	const struct compose_artifact_options options = {
+		.credentials = login.username ? &login : NULL,
+		.certificates = REGISTRY_CERTIFICATES};
+	if (!rc)
+		rc = compose_artifact_get(&ref, &options, &f->cx->limit, &f->object, err);
+	return rc ? lm_wrap(err, "'%s'", address) : LM_OK;
+}
+
+/// The compose file in a registry, for which a secret may have the login.
+static void get_artifact(struct fetch *f, const struct registry_list *secrets)
+{
+	f->object_rc = fetch_artifact(f, secrets);
 	if (f->object_rc == LM_OK)
 		begin_tokens(f->cx, lm_buf_str(&f->object.text));
 }
@@ -190,6 +222,8 @@ static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	else
 		get_object_elsewhere(f);
 	lm_rc secrets_rc = get_secrets(f, ret_secrets, &secrets_err);
+	if (compose_source_is_artifact(&d->source) && !secrets_rc)
+		get_artifact(f, ret_secrets);
 	// Even if the secrets failed: `request` is borrowed until its result is there.
 	(void)!aws_session_run(session, NULL); // the results have its failures
 	ecr_tokens_take(&f->cx->tokens, session);

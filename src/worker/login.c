@@ -319,6 +319,16 @@ static lm_rc do_without(
 	return why.rc;
 }
 
+/// `ret_err`: why no session could be opened.
+static void fetch_tokens(struct context *cx, struct lm_err *ret_err)
+{
+	if (aws_session_open(&cx->session, ret_err))
+		return;
+	ecr_tokens_start(&cx->tokens, &cx->session);
+	(void)!aws_session_run(&cx->session, NULL); // the tokens have its failures
+	ecr_tokens_take(&cx->tokens, &cx->session);
+}
+
 /// Fetches the tokens that the resolved compose file needs and that are missing. Warns where the
 /// user's own login has to do instead.
 static lm_rc complete_tokens(struct context *cx, struct lm_err *err)
@@ -329,11 +339,7 @@ static lm_rc complete_tokens(struct context *cx, struct lm_err *err)
 
 	if (rc || !missing)
 		return rc;
-	if (aws_session_open(&cx->session, &session_err) == LM_OK) {
-		ecr_tokens_start(&cx->tokens, &cx->session);
-		(void)!aws_session_run(&cx->session, NULL); // the tokens have its failures
-		ecr_tokens_take(&cx->tokens, &cx->session);
-	}
+	fetch_tokens(cx, &session_err);
 	return for_each_image(cx, do_without, &session_err, err);
 }
 
@@ -461,6 +467,34 @@ static void open_user_logins(struct context *cx)
 	bool known = process_user_by_uid(geteuid(), &user, NULL) == LM_OK;
 
 	user_logins_open(&cx->user, known ? user.home : NULL, (const char *const *)cx->env);
+}
+
+/// `cx` has the secrets.
+static lm_rc find_early(struct context *cx, const struct named *image,
+	struct registry_credentials *ret, struct lm_err *err)
+{
+	struct lm_err session_err = {LM_OK};
+	enum login_source source;
+	bool missing = false;
+	lm_rc rc = note_token(cx, image, &missing, err);
+
+	if (!rc && missing) {
+		fetch_tokens(cx, &session_err);
+		rc = do_without(cx, image, &session_err, err);
+	}
+	return rc ? rc : login_find(cx, &image->ref, ret, &source, err);
+}
+
+lm_rc login_find_early(struct context *cx, const struct registry_list *secrets,
+	const struct image_ref *image, struct registry_credentials *ret, struct lm_err *err)
+{
+	const struct registry_list before = cx->secrets;
+
+	open_user_logins(cx);
+	cx->secrets = *secrets;
+	lm_rc rc = find_early(cx, &(struct named){.ref = *image}, ret, err);
+	cx->secrets = before;
+	return rc;
 }
 
 /// Gives the accepted logins to the user's credential helpers.

@@ -66,6 +66,11 @@ lm_rc login_once(struct context *cx, const struct registry_credentials *c, struc
 /// LM_E_CANCELLED.
 lm_rc login_find(struct context *cx, const struct image_ref *image,
 	struct registry_credentials *ret, enum login_source *ret_source, struct lm_err *err);
+/// The login for what is fetched before the compose file is known, with these secrets: reads the
+/// user's own logins, and fetches the ECR token that is missing. `*ret` is untouched if there is
+/// none. As login_find, and as login_list_own.
+lm_rc login_find_early(struct context *cx, const struct registry_list *secrets,
+	const struct image_ref *image, struct registry_credentials *ret, struct lm_err *err);
 /// All logins, also for what images are built from; ours come first. Renews tokens that are due.
 /// LM_E_CANCELLED.
 lm_rc login_list_all(struct context *cx, struct registry_list *to, struct lm_err *err);

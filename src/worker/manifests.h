@@ -2,9 +2,6 @@
 #pragma once
 
 /// Asks registries for the manifests of images, all at the same time, without pulling anything.
-/// Connects as the engine does: with TLS, trusting the system's CAs and what /etc/docker/certs.d
-/// has for the registry, and without TLS only on this device's own addresses. Sends passwords only
-/// to the registry, or to the token server that it names.
 
 #include "base/error.h"
 #include "docker/engine_images.h"
@@ -44,19 +41,3 @@ lm_rc manifests_ask(const struct manifest_question *questions, size_t n,
 	const struct manifests_options *options, const struct wait_limit *limit,
 	struct manifest_answer *ret, struct lm_err *err);
 void manifest_answer_finish(struct manifest_answer *answer);
-
-/// How to connect to a registry, as the engine does: with TLS, and the CA that the engine has for
-/// it; without TLS on this device's own addresses, unless the engine has a CA for it.
-struct registry_route {
-	char *origin; ///< "https://registry.example:5000"
-	char *ca;     ///< PEM file; NULL: the system's CAs.
-	bool plain;
-};
-
-/// `registry` is as in struct image_ref; `certificates` is the engine's directory of them.
-void registry_route_find(
-	const char *registry, const char *certificates, struct registry_route *ret);
-void registry_route_finish(struct registry_route *route);
-
-/// Whether "host[:port]" is an address of this device.
-bool registry_route_is_local(struct lm_str host);

@@ -18,14 +18,13 @@
 #include "worker/login.h"
 #include "worker/manifests.h"
 #include "worker/pins.h"
+#include "worker/registry_client.h"
 
 enum {
 	/// Unpacking a layer of some GB shows no progress.
 	STALL_MS = 300 * 1000,
 	NAMES_MAX = 700,
 };
-
-#define CERTIFICATES "/etc/docker/certs.d"
 
 /// Which images are pulled, and with what.
 struct pulls {
@@ -401,8 +400,9 @@ lm_rc pull_inquiry_add(struct pull_inquiry *q, struct context *cx, const char *i
 lm_rc pull_inquiry_ask(struct pull_inquiry *q, const struct context *cx, unsigned attempts,
 	unsigned timeout_ms, struct lm_err *err)
 {
-	const struct manifests_options options = {
-		.certificates = CERTIFICATES, .attempts = attempts, .timeout_ms = timeout_ms};
+	const struct manifests_options options = {.certificates = REGISTRY_CERTIFICATES,
+		.attempts = attempts,
+		.timeout_ms = timeout_ms};
 
 	return manifests_ask(q->questions, q->n, &options, &cx->limit, q->answers, err);
 }

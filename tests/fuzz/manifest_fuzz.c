@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What registries and engines say of an image's layers; the platform is before the first line end.
+/// What registries and engines say of an image's layers, and registries of a compose file; the
+/// platform is before the first line end.
 
 #include "base/cleanup.h"
 #include "docker/engine_images.h"
+#include "registry/compose_manifest.h"
 #include "registry/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,6 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!manifest_parse(body, &platform, &m, &err);
 	lm_auto(image_layers_finish) struct image_layers wants = {0};
 	(void)!manifest_config_layers(body, &wants.digests, &wants.n, &err);
+	lm_auto(compose_manifest_finish) struct compose_manifest file = {0};
+	if (compose_manifest_parse(body, &file, &err) == LM_OK &&
+		!compose_manifest_is_digest(lm_str(file.digest)))
+		__builtin_trap();
 	lm_auto(image_layers_finish) struct image_layers has = {0};
 	(void)!engine_parse_image_layers(body, &has, &err);
 	if (image_layers_shared(&wants, &has, 1) > wants.n)

@@ -104,7 +104,9 @@ static void compose_files_are_told_from_group_files(void **state)
 		if (compose_group_is_compose(lm_str(texts[i].text)) != texts[i].is_compose)
 			fail_msg("'%s'", texts[i].text);
 	assert_true(compose_group_is_url("https://h/a.yml"));
+	assert_true(compose_group_is_url("oci://h/a:1"));
 	assert_false(compose_group_is_url("http://h/a.yml"));
+	assert_false(compose_group_is_url("oci:h/a"));
 	assert_false(compose_group_is_url("https.yml"));
 }
 

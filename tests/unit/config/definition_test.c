@@ -790,7 +790,7 @@ static void a_source_stands_in_for_the_bucket(void **state)
 static void a_source_is_one_place_and_no_bucket(void **state)
 {
 	static const char one[] = PLACE "Source: must have Text, the compose file itself, or Url, "
-					"its https:// address";
+					"its https:// or oci:// address";
 
 	(void)state;
 	expect_error(SOURCE("{}", DESTINATION), one);
@@ -802,12 +802,19 @@ static void a_source_is_one_place_and_no_bucket(void **state)
 		PLACE "DockerComposeFileS3Key: \"k\": is not known beside Source");
 }
 
+#define REFERENCE "must be oci://REGISTRY/REPOSITORY:TAG, or @sha256:... in place of :TAG"
+
 static void an_address_is_https_without_a_login(void **state)
 {
 	static const struct {
 		const char *url, *rule;
 	} bad[] = {
-		{"http://h/a", "must begin with https://"},
+		{"http://h/a", "must begin with https:// or oci://"},
+		{"oci://", REFERENCE},
+		{"oci://h/a b", REFERENCE},
+		{"oci://h/a?b", REFERENCE},
+		{"oci://u:p@h/a", "must not hold a user name or a password; behind @ stands a "
+				  "digest, sha256:..."},
 		{"https://u:p@h/a", "must not hold a user name or a password"},
 		{"https://h/a b", "must not hold blanks: write %20"},
 		{"", "must not be empty"},
