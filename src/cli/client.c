@@ -246,8 +246,7 @@ char *client_socket_path_of(const char *host_file)
 	lm_auto_json json_t *document = NULL;
 	struct lm_err ignored; // the attempt to connect reports it
 
-	if (json_read_file(host_file, LIMIT_HOST_FILE, &document, &ignored) ||
-		host_from_json(document, &host, &ignored))
+	if (host_read(host_file, &document, &ignored) || host_from_json(document, &host, &ignored))
 		return lm_xstrdup(SOCKET_PATH_DEFAULT);
 	return lm_path_join(host.runtime_directory, "control.sock");
 }

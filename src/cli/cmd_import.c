@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "cli/new_file.h"
 #include "cli/output.h"
 #include "cli/render.h"
 #include "config/group_form.h"
@@ -22,7 +23,6 @@
 enum {
 	COLUMNS = 80,
 	INDENT = 4,
-	FILE_MODE = 0644,
 	DIRECTORY_MODE = 0755,
 	PAGE_MAX = 8 << 20,
 };
@@ -116,40 +116,13 @@ struct output_file {
 	bool written;
 };
 
-static lm_rc check_absent(int dir_fd, const char *dir, const char *name, struct lm_err *err)
-{
-	struct stat st;
-
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return lm_fail(err, LM_E_CONFLICT, 0,
-			"'%s/%s' exists already: replace it with --force, or name another "
-			"directory with --output",
-			dir, name);
-	return errno == ENOENT ? LM_OK
-			       : lm_fail(err, lm_rc_of_errno(errno), errno,
-					 "cannot look at '%s/%s': %m", dir, name);
-}
-
 static lm_rc import_write_file(
 	int dir_fd, const char *dir, const struct output_file *file, bool force, struct lm_err *err)
 {
 	lm_auto_free char *text = json_dumps(file->document, JSON_INDENT(2));
 	lm_auto_free char *lines = lm_xasprintf("%s\n", text ? text : "");
-	lm_auto_free char *beside = lm_xasprintf(".%s.new", file->name);
-	lm_rc rc =
-		lm_file_replace(dir_fd, force ? file->name : beside, lm_str(lines), FILE_MODE, err);
 
-	if (rc)
-		return lm_wrap(err, "'%s'", dir);
-	if (force)
-		return LM_OK;
-	// Somebody may have made one since it was looked for.
-	if (renameat2(dir_fd, beside, dir_fd, file->name, RENAME_NOREPLACE) == 0)
-		return lm_dir_sync(dir_fd, dir, err);
-	rc = lm_fail(err, errno == EEXIST ? LM_E_CONFLICT : lm_rc_of_errno(errno), errno,
-		"cannot write '%s/%s': %m", dir, file->name);
-	(void)unlinkat(dir_fd, beside, 0);
-	return rc;
+	return new_file_write(dir_fd, dir, file->name, lm_str(lines), force, err);
 }
 
 static lm_rc import_write_files(
@@ -164,7 +137,7 @@ static lm_rc import_write_files(
 		return lm_fail(err, lm_rc_of_errno(errno), errno, "cannot open '%s': %m", dir);
 	for (size_t i = 0; !rc && !force && i < n; i++)
 		if (files[i].document)
-			rc = check_absent(dir_fd, dir, files[i].name, err);
+			rc = new_file_check(dir_fd, dir, files[i].name, err);
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (!files[i].document)
 			continue;

@@ -8,6 +8,7 @@
 #include "cli/cmd_doctor.h"
 #include "cli/cmd_history.h"
 #include "cli/cmd_import.h"
+#include "cli/cmd_init.h"
 #include "cli/cmd_logs.h"
 #include "cli/cmd_plan.h"
 #include "cli/cmd_status.h"
@@ -113,6 +114,14 @@ static const struct command COMMANDS[] = {
 		"Copies no key and no secret, and replaces no file without --force. Works without\n"
 		"lightermand.",
 		cmd_import, .second = "FILE", .many = true},
+	{"init", NULL, OPTION_OUTPUT | OPTION_FORCE | OPTION_YES,
+		"write a host file for this device",
+		"Find the Docker Engine, docker-compose, an MQTT broker, the applications' user\n"
+		"and the AWS Region of this device, ask for what cannot be found, and write a\n"
+		"host file with comments. Asks on a terminal only; --yes, or an input that is\n"
+		"none, takes the defaults. Asks for no password. Replaces no file without\n"
+		"--force, which keeps the old one as FILE.old. Works without lightermand.",
+		cmd_init},
 	{"help", "[COMMAND]", 0, "show help for a command",
 		"Show what a command does and which options it takes; without COMMAND, list the\n"
 		"commands.",

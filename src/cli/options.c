@@ -33,10 +33,12 @@ static const struct {
 		"with add: sign this certificate signing request"},
 	{"--certificate", 0, OPTION_CERTIFICATE, "FILE", "a path",
 		"with add: accept this certificate"},
-	{"--output", 0, OPTION_OUTPUT, "DIR", "a path",
-		"directory to write to; default: /etc/lighterman"},
+	{"--output", 0, OPTION_OUTPUT, "PATH", "a path",
+		"directory to write to (init: file); default:\n"
+		"                  /etc/lighterman (init: the host file in it)"},
 	{"--dry-run", 0, OPTION_DRY_RUN, NULL, NULL, "print the files instead of writing them"},
 	{"--force", 0, OPTION_FORCE, NULL, NULL, "replace files that exist"},
+	{"--yes", 0, OPTION_YES, NULL, NULL, "ask nothing, and use the defaults"},
 	{"--destination", 0, OPTION_COMPOSE, "DIR", "a path",
 		"of a compose file: the directory that its relative\n"
 		"                  paths start from; default: one of lightermand's"},
@@ -245,6 +247,7 @@ lm_rc options_parse(const struct command_table *table, int argc, char *const *ar
 	ret->call.follow = flags & OPTION_FOLLOW;
 	ret->call.dry_run = flags & OPTION_DRY_RUN;
 	ret->call.force = flags & OPTION_FORCE;
+	ret->call.yes = flags & OPTION_YES;
 	return check(ret, flags, err);
 }
 

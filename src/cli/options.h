@@ -33,6 +33,7 @@ enum {
 	OPTION_DRY_RUN = 128,
 	OPTION_FORCE = 256,
 	OPTION_COMPOSE = 512, ///< --destination and --user.
+	OPTION_YES = 1024,
 };
 
 enum { ARGUMENTS_MAX = 64 };
@@ -46,11 +47,11 @@ struct call {
 	const char *arguments[ARGUMENTS_MAX];
 	size_t arguments_n;
 	const char *config;            ///< A host file; NULL: the default one.
-	const char *output;            ///< A directory; NULL: the default one.
+	const char *output;            ///< A directory, or of `init` a file; NULL: the default one.
 	const char *csr, *certificate; ///< Files; NULL: not given.
 	const char *destination;       ///< Of a compose file; NULL: not given.
 	const char *user;              ///< For its application; NULL: not given.
-	bool json, no_wait, follow, dry_run, force;
+	bool json, no_wait, follow, dry_run, force, yes;
 	int lines; ///< -1: not given.
 	FILE *out, *err;
 	int *out_sys; ///< errno of the first failed write to `out`; 0: none.

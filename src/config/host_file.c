@@ -425,6 +425,41 @@ lm_rc host_from_json(const json_t *document, struct host_settings *ret, struct l
 	return LM_OK;
 }
 
+/// Blanks lines that are comments: no string of JSON reaches over the end of a line, so that a line
+/// that begins with "//" is nothing else. Places in messages stay right.
+static void blank_comments(struct lm_buf *text)
+{
+	struct lm_str rest = lm_buf_str(text);
+
+	while (rest.n > 0) {
+		struct lm_str line = lm_str_cut(&rest, '\n');
+		size_t indent = 0;
+
+		while (indent < line.n && strchr(" \t", line.p[indent]))
+			indent++;
+		if (line.n - indent < 2 || memcmp(line.p + indent, "//", 2) != 0)
+			continue;
+		memset(text->data + (line.p - text->data), ' ', line.n);
+	}
+}
+
+lm_rc host_parse(struct lm_buf *text, json_t **ret, struct lm_err *err)
+{
+	blank_comments(text);
+	return json_parse(lm_buf_str(text), ret, err);
+}
+
+lm_rc host_read(const char *path, json_t **ret, struct lm_err *err)
+{
+	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_HOST_FILE);
+	lm_rc rc = lm_file_read(path, &text, err);
+
+	if (rc)
+		return rc;
+	rc = host_parse(&text, ret, err);
+	return rc ? lm_wrap(err, "'%s' is not valid JSON", path) : LM_OK;
+}
+
 /// Hands over what `host` leaves open.
 static void fill_text(char **field, char **value)
 {
@@ -476,7 +511,7 @@ static char *absolute_path(const char *path)
 static lm_rc read_file(const char *path, json_t **ret, char **ret_path, struct lm_err *err)
 {
 	const char *name = path ? path : HOST_FILE_DEFAULT;
-	lm_rc rc = json_read_file(name, LIMIT_HOST_FILE, ret, err);
+	lm_rc rc = host_read(name, ret, err);
 
 	if (rc == LM_E_NOT_FOUND && !path) {
 		*ret = json_object();

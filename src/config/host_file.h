@@ -5,6 +5,7 @@
 /// all of it, completed from the configuration of a Greengrass V1 core if there is one. Holds paths
 /// of keys and passwords, never their contents.
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "sys/json.h"
 
@@ -93,6 +94,12 @@ struct host_settings {
 /// missing. LM_E_NOT_FOUND: the file named is missing. LM_E_INVALID: the message has the key's
 /// path.
 lm_rc host_load(const char *path, struct host_settings *ret, struct lm_err *err);
+/// The document in a host file's text, in which lines that begin with "//", also behind blanks, are
+/// comments. `text` is changed. LM_E_INVALID: it is no JSON. A new reference.
+lm_rc host_parse(struct lm_buf *text, json_t **ret, struct lm_err *err);
+/// The document of the host file at `path`, before anything in it is checked. As lm_file_read and
+/// host_parse; the message has the path. A new reference.
+lm_rc host_read(const char *path, json_t **ret, struct lm_err *err);
 /// The settings as a host file that has every key; no file and no environment is needed to read it.
 /// A new reference.
 json_t *host_to_json(const struct host_settings *host);

@@ -16,7 +16,7 @@
 #define TYPE_NO_CONFIG TYPES "config.empty.v1+json"
 // For what takes more than the compose file: docker compose merges it into one.
 #define ONE_FILE                                                                                   \
-	"make one of it with `docker compose config --no-interpolate -o compose.yml` and publish " \
+	"make one of it with 'docker compose config --no-interpolate -o compose.yml' and publish " \
 	"that"
 
 enum { SHOWN_MAX = 80 };
@@ -53,11 +53,11 @@ static lm_rc fail_other_artifact(const char *artifact, const char *config, struc
 
 	if (!*artifact && is_image_config(config))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"it is a container image, not a compose file: name what `docker compose "
-			"publish` has put there");
+			"it is a container image, not a compose file: name what 'docker compose "
+			"publish' has put there");
 	return lm_fail(err, LM_E_INVALID, 0,
-		"it is an artifact of the type '%s', not a compose file: name what `docker compose "
-		"publish` has put there",
+		"it is an artifact of the type '%s', not a compose file: name what 'docker compose "
+		"publish' has put there",
 		lm_str_shorten(
 			lm_str(*artifact ? artifact : config), SHOWN_MAX, shown, sizeof(shown)));
 }
@@ -70,8 +70,8 @@ static lm_rc check_artifact_type(const json_t *document, struct lm_err *err)
 
 	if (json_is_array(json_object_get(document, "manifests")))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"it is an index of several images, not a compose file: name what `docker "
-			"compose publish` has put there");
+			"it is an index of several images, not a compose file: name what 'docker "
+			"compose publish' has put there");
 	if (!json_is_array(json_object_get(document, "layers")))
 		return lm_fail(err, LM_E_PROTOCOL, 0, "it is not a manifest with layers");
 	artifact = artifact ? artifact : "";
@@ -136,9 +136,9 @@ static lm_rc find_compose_layer(const json_t *layers, const json_t **ret, struct
 		return LM_OK;
 	if (files == 0)
 		return lm_fail(err, LM_E_INVALID, 0,
-			"it has no compose file: publish one with `docker compose publish`");
+			"it has no compose file: publish one with 'docker compose publish'");
 	return lm_fail(err, LM_E_INVALID, 0,
-		"it has %zu compose files (also those of `extends` and of --resolve-image-digests "
+		"it has %zu compose files (also those of 'extends' and of --resolve-image-digests "
 		"count), and one is deployed: " ONE_FILE,
 		files);
 }

@@ -133,7 +133,7 @@ lm_rc compose_artifact_get(const struct image_ref *ref,
 		return rc;
 	if (v.rc == LM_E_DENIED && !options->credentials)
 		return lm_fail(err, v.rc, 0,
-			"%s: run `docker login` as the application's user, or name a secret for it "
+			"%s: run 'docker login' as the application's user, or name a secret for it "
 			"in AWSSecretsArnList",
 			v.err.msg);
 	*err = v.err;

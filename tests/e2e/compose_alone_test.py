@@ -2,6 +2,7 @@
 """A compose file is deployed as it stands: no group file, no bucket."""
 import functools
 import http.server
+import json
 import re
 import ssl
 import stat
@@ -11,7 +12,7 @@ import pytest
 
 from documents import assert_failure, success
 from servers.engine import compose_file, page
-from servers.server import free_port, wait_until
+from servers.server import free_port, run, wait_until
 
 ALONE = success(bucket=None)
 
@@ -224,3 +225,61 @@ def test_an_address_whose_authority_is_unknown_is_not_trusted(alone, site, engin
     done = deploy(alone, site.url + "/app.yml", status=1)
     assert "certificate" in done.stderr, done.stderr
     assert not site.asked
+
+
+FILE = "application/vnd.docker.compose.file+yaml"
+
+
+def artifact_group(device, address, **more):
+    """A group file for that compose file: unlike a compose file alone, it does not wait until that is healthy."""
+    path = device.group(bucket=None, key=None, DockerPullBeforeUp="False", DockerOfflineMode="True", **more)
+    document = json.loads(path.read_text())
+    document["Connectors"][0]["Source"] = {"Url": address}
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_docker_compose_publishes_is_deployed(alone, engine, open_registry, compose2, local_image):
+    path = put_file(alone, ["page"], local_image)
+    address = f"oci://{open_registry.address}/boats/real:1"
+    # Of OCI 1.1, this release of docker-compose publishes something truncated.
+    run(compose2.path, "-f", path, "alpha", "publish", "--oci-version", "1.0", address.removeprefix("oci://"),
+        env={"PATH": "/usr/bin:/bin", "HOME": str(alone.folder), "DOCKER_HOST": f"unix://{engine.SOCKET}"})
+    alone.start()
+    assert alone.cli("validate", address).returncode == 0
+    bad = alone.cli("validate", "oci://user:hunter2@registry/app", check=False)
+    assert bad.returncode == 2 and "must not hold a user name or a password" in bad.stderr
+    assert [s["action"] for s in alone.cli_json("plan", address)["services"]] == ["created"]
+    assert [check for check in alone.cli_json("doctor", address, check=False)["checks"] if check["ok"] is False] == []
+    deploy(alone, address, "--no-wait")
+    wait_until(lambda: set(engine.containers()) == {"page"}, 60, lambda: alone.log)
+    assert (alone.folder / "state/compose/default/docker-compose.yml").read_text() == path.read_text()
+
+
+def test_a_compose_file_in_a_registry_outlives_it(alone, engine, open_registry, local_image, status_messages):
+    text = compose_file(None, ["page"], local_image)
+    digest = open_registry.publish("boats/app", "1", [(FILE, "compose.yml", text)])
+    alone.start()
+    address = f"oci://{open_registry.address}/boats/app@{digest}"
+    alone.deploy(artifact_group(alone, address))
+    assert status_messages.next_json() == success(digest, bucket=None, key=address)
+    assert set(engine.containers()) == {"page"}
+    # At the next start the registry is away: it is deployed as it was.
+    assert alone.stop() == 0
+    open_registry.stop()
+    alone.start()
+    wait_until(lambda: set(engine.containers()) == {"page"}, 60, lambda: alone.log)
+
+
+def test_a_secret_opens_the_registry_of_a_compose_file(alone, engine, registry, local_image):
+    registry.publish("boats/private", "1", [(FILE, "compose.yml", compose_file(None, ["page"], local_image))])
+    address = f"oci://{registry.address}/boats/private:1"
+    alone.start()
+    done = alone.cli("plan", address, check=False)
+    assert done.returncode == 1 and "run 'docker login'" in done.stdout + done.stderr
+    path = artifact_group(alone, address, secrets=[alone.put_secret("harbour", registry.secret())])
+    checks = alone.cli_json("doctor", path, check=False)["checks"]
+    assert [check for check in checks if check["ok"] is False] == []
+    alone.deploy(path)
+    assert set(engine.containers()) == {"page"}
+    assert registry.PASSWORD not in alone.log + alone.stderr

@@ -114,6 +114,16 @@ def test_pulls_with_a_login_of_the_user_s_own(hand_device, home, engine, registr
     assert registry.PASSWORD not in hand_device.log
 
 
+def test_a_login_of_the_user_s_own_opens_the_registry_of_a_compose_file(hand_device, home, registry):
+    home.configure(auths={registry.address: {"auth": as_auth(registry)}})
+    registry.publish("boats/handmade", "1", [("application/vnd.docker.compose.file+yaml", "compose.yml",
+                                              compose_file(None, ["web"], "harbour/none:1"))])
+    hand_device.start()
+    plan = hand_device.cli_json("plan", f"oci://{registry.address}/boats/handmade:1", "--user", home.user.name, check=False)
+    assert [service["action"] for service in plan["services"]] == ["created"], plan
+    assert registry.PASSWORD not in hand_device.log
+
+
 @pytest.mark.parametrize("config", [{"credsStore": "test"}, {"credHelpers": {"{address}": "test"}}])
 def test_pulls_with_a_login_of_the_user_s_helper(hand_device, home, engine, registry, image, config):
     home.configure(**json.loads(json.dumps(config).replace("{address}", registry.address)))

@@ -69,9 +69,9 @@ def provoke(name, scene):
 
 # validate
 
-def edited(scene, change):
+def edited(scene, change, **more):
     """A group file after `change` has had its document."""
-    group = scene.store()
+    group = scene.store(**more)
     document = json.loads(group.read_text())
     change(document)
     group.write_text(json.dumps(document))
@@ -335,6 +335,75 @@ def object_store_missing(scene):
 @fault
 def checksum_wrong(scene):
     return scene.store(policy={"ComposeFileSHA256": "0" * 64})
+
+
+COMPOSE = "application/vnd.docker.compose."
+
+
+def artifact(scene, reference, **more):
+    """A group file for the compose file with that reference in a registry."""
+    def name(document):
+        entry = document["Connectors"][0]
+        entry["Source"] = {"Url": f"oci://{reference}"}
+        for key in ("Bucket", "Key"):
+            del entry["Parameters"]["DockerComposeFileS3" + key]
+
+    return edited(scene, name, **more)
+
+
+def published(*layers, registry="open_registry", **more):
+    """A fault that is an artifact with these layers, each a type behind COMPOSE and a file."""
+    def make(scene):
+        files = [(COMPOSE + kind, file, f"services:\n  web:\n    image: {file}\n") for kind, file in layers]
+        server = scene.fixture(registry)
+        server.publish("demo/compose", "faulty", files, **more)
+        return artifact(scene, server.image("demo/compose:faulty"))
+
+    return make
+
+
+ONE_FILE = ("file+yaml", "compose.yml")
+FAULTS.update({
+    "artifact_missing": lambda scene: artifact(scene, scene.fixture("open_registry").image("demo/none:1")),
+    "artifact_needs_login": published(ONE_FILE, registry="registry"),
+    "artifact_registry_unreachable": lambda scene: artifact(scene, f"localhost:{free_port()}/demo/compose:1"),
+    "artifact_is_an_image": published(ONE_FILE, artifact=None, config="application/vnd.oci.image.config.v1+json"),
+    "artifact_of_another_type": published(ONE_FILE, artifact="application/vnd.example.chart"),
+    "artifact_of_several_files": published(ONE_FILE, ("file+yaml", "image-digests.yaml")),
+    "artifact_with_env_file": published(ONE_FILE, ("envfile", "0a.env")),
+})
+
+
+@fault
+def artifact_is_an_index(scene):
+    registry = scene.fixture("open_registry")
+    registry.put_manifest("demo/compose", "index", {
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
+    return artifact(scene, registry.image("demo/compose:index"))
+
+
+class DamagedArtifacts(http.server.BaseHTTPRequestHandler):
+    """A registry whose every compose file is not the one of the manifest."""
+
+    def do_GET(self):
+        layer = {"mediaType": COMPOSE + "file+yaml", "digest": f"sha256:{'1' * 64}", "size": 12}
+        data = json.dumps({"artifactType": COMPOSE + "project", "layers": [layer]}).encode()
+        data = data if "/manifests/" in self.path else b"services: {}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        pass
+
+
+@fault
+def artifact_damaged(scene):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), DamagedArtifacts) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield artifact(scene, f"127.0.0.1:{server.server_port}/demo/compose:1")
+        server.shutdown()
 
 
 @fault

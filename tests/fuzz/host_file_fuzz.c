@@ -12,7 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lm_auto_host struct host_settings host = {0};
 	struct lm_err err = {LM_OK};
 
-	if (json_parse((struct lm_str){(const char *)data, size}, &document, &err))
+	lm_auto_buf struct lm_buf text = LM_BUF(size);
+	(void)lm_buf_add(&text, data, size);
+	if (host_parse(&text, &document, &err))
 		return 0;
 	if (host_from_json(document, &host, &err)) {
 		if (!err.msg[0])

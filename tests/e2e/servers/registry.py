@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries: Debian's docker-registry, with or without a password file, and one that answers for ECR's hosts."""
 import base64
+import contextlib
+import hashlib
 import http.client
 import json
 import ssl
+import urllib.parse
 
 from servers.server import Server, free_port, run
 
@@ -64,6 +67,44 @@ http: {{addr: "127.0.0.1:{self.port}"}}
             manifest = json.load(answer)
         connection.close()
         return [(layer["digest"], layer["size"]) for layer in manifest["layers"]]
+
+    def _send(self, method, path, body=None, **headers):
+        """Returns status and headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
+        connection.request(method, path, body, {**({"Authorization": f"Basic {login}"} if self.private else {}), **headers})
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            assert answer.status < 300, answer.read()
+            return dict(answer.getheaders())
+
+    def put_blob(self, name, content):
+        """Returns its digest."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        place = self._send("POST", f"/v2/{name}/blobs/uploads/")["Location"]
+        url = urllib.parse.urlsplit(place)
+        self._send("PUT", f"{url.path}?{url.query}&digest={urllib.parse.quote(digest)}", content,
+                   **{"Content-Type": "application/octet-stream"})
+        return digest
+
+    def put_manifest(self, name, tag, document):
+        """Returns its digest."""
+        return self._send("PUT", f"/v2/{name}/manifests/{tag}", json.dumps(document).encode(),
+                          **{"Content-Type": document["mediaType"]})["Docker-Content-Digest"]
+
+    def publish(self, name, tag, files, artifact="application/vnd.docker.compose.project",
+                config="application/vnd.oci.empty.v1+json"):
+        """Stores an artifact as `docker compose publish` does, of these files: [(media type, name, text)]. Returns its
+        digest."""
+        layers = [{"mediaType": kind, "digest": self.put_blob(name, text.encode()), "size": len(text.encode()),
+                   "annotations": {"com.docker.compose.version": "2.26.1",
+                                   "com.docker.compose." + ("file" if "yaml" in kind else "envfile"): file}}
+                  for kind, file, text in files]
+        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": artifact,
+                    "config": {"mediaType": config, "digest": self.put_blob(name, b"{}"), "size": 2}, "layers": layers,
+                    "annotations": {"org.opencontainers.image.created": "2026-11-30T00:00:00Z"}}
+        if not artifact:
+            del document["artifactType"]
+        return self.put_manifest(name, tag, document)
 
     def requests(self):
         """How often it was asked for anything, by its own log."""

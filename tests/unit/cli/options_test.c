@@ -161,7 +161,7 @@ static void each_wrong_word_has_its_sentence(void **state)
 	ASSERT_WRONG("unknown option '--jsno'; did you mean '--json'?", "status", "--jsno", NULL);
 	ASSERT_WRONG("unknown option '--jso'; did you mean '--json'?", "status", "--jso", NULL);
 	ASSERT_WRONG("unknown option '--sock=/s'", "status", "--sock=/s", NULL);
-	ASSERT_WRONG("unknown option '--vers'", "--vers", NULL);
+	ASSERT_WRONG("unknown option '--vers'; did you mean '--yes'?", "--vers", NULL);
 	ASSERT_WRONG("unknown option '-x'", "status", "-x", NULL);
 	ASSERT_WRONG("--socket requires a path", "status", "--socket", NULL);
 	ASSERT_WRONG("--socket requires a path", "status", "--socket=", NULL);

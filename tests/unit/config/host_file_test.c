@@ -56,6 +56,34 @@ static void expect_invalid(const char *text, const char *message)
 	assert_string_equal(err.msg, message);
 }
 
+static void lines_that_begin_with_slashes_are_comments(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{"// a\n{\n  // \"region\": 1,\n\t//\"\xff\n \"region\": \"//x\"\n}\n//", NULL},
+		{"{\"region\": \"a\n//b\"}", "line 1, column"},
+		{"{} // a", "line 1, column"},
+		{"/ /\n{}", "line 1, column 1"},
+		{"// a\n\n{\"a\": }", "line 3, column 7"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		lm_auto_buf struct lm_buf text = LM_BUF(1000);
+		lm_auto_json json_t *document = NULL;
+		struct lm_err err = {0};
+
+		(void)lm_buf_puts(&text, cases[i].text);
+		lm_rc rc = host_parse(&text, &document, &err);
+		assert_int_equal(rc, cases[i].message ? LM_E_INVALID : LM_OK);
+		if (!cases[i].message)
+			assert_string_equal(json_get_text(document, "region"), "//x");
+		else if (!strstr(err.msg, cases[i].message))
+			fail_msg("'%s' does not say '%s'", err.msg, cases[i].message);
+	}
+}
+
 static void an_empty_object_means_the_defaults(void **state)
 {
 	lm_auto_json json_t *document = json_object();
@@ -286,6 +314,7 @@ static void a_named_file_must_exist(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_that_begin_with_slashes_are_comments),
 		cmocka_unit_test(an_empty_object_means_the_defaults),
 		cmocka_unit_test(errors_name_the_path_of_the_key),
 		cmocka_unit_test(errors_do_not_show_what_may_be_a_misplaced_secret),

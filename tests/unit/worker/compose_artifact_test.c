@@ -152,7 +152,7 @@ static void nothing_damaged_or_refused_is_taken(void **state)
 	fails_with(ANSWER("200 OK", "", TEXT "#"), true, LM_E_PROTOCOL,
 		"the digest of the compose file");
 	fails_with(ANSWER("200 OK", "", ""), true, LM_E_PROTOCOL, "the digest of the compose file");
-	fails_with(BASIC, false, LM_E_DENIED, "run `docker login` as the application's user");
+	fails_with(BASIC, false, LM_E_DENIED, "run 'docker login' as the application's user");
 	fails_with(ANSWER("403 No", "", ""), true, LM_E_DENIED, "refuses user alice");
 	fails_with(ANSWER("404 No", "", ""), true, LM_E_NOT_FOUND, "does not have it");
 	fails_with(ANSWER("503 No", "", ""), true, LM_E_NETWORK, "HTTP 503");
