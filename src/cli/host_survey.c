@@ -39,7 +39,9 @@ static void survey_engine(struct host_survey *s)
 	lm_auto_close int fd = -1;
 
 	s->docker_socket = lm_xstrdup(is_socket ? host + strlen(DOCKER_HOST_UNIX) : SOCKET_DEFAULT);
-	s->engine_answers = socket_unix_connect(s->docker_socket, &fd, NULL) == LM_OK;
+	lm_rc rc = socket_unix_connect(s->docker_socket, &fd, NULL);
+	// Whoever may not use it cannot know whether somebody listens.
+	s->engine_answers = rc == LM_OK || rc == LM_E_DENIED;
 }
 
 static char *compose_text(const struct compose *c)

@@ -19,7 +19,7 @@ struct host_survey_places {
 /// Absent texts are NULL.
 struct host_survey {
 	char *docker_socket;   ///< DOCKER_HOST's, or the default one. Never NULL.
-	bool engine_answers;   ///< Somebody listens there.
+	bool engine_answers;   ///< Somebody listens there, or we may not know.
 	char *compose;         ///< "docker-compose 1.29.2 (/usr/bin/docker-compose)"
 	char *other_compose;   ///< The plugin, if it is there beside that.
 	char *greengrass_root; ///< A core of Greengrass V1.

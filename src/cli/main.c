@@ -32,7 +32,8 @@ static const struct command COMMANDS[] = {
 		"Send a group file (\"-\": standard input) to lightermand and show the progress "
 		"of\n"
 		"the deployment until it finishes. Ctrl-C leaves the deployment running.\n"
-		"FILE can also be a compose file, or its https:// address: it is deployed as it\n"
+		"FILE can also be a compose file, its https:// address, or what docker compose\n"
+		"publish has put into a registry (oci://REGISTRY/NAME:TAG): it is deployed as it\n"
 		"is, succeeds once it is healthy, and is rolled back if it fails. Relative paths\n"
 		"in it start from --destination, where a copy of the file is put.",
 		cmd_deploy},

@@ -39,6 +39,17 @@ def test_pulls_by_a_token(ecr_device, engine, ecr, ecr_image):
     engine.forget_image(fips)
 
 
+def test_a_token_opens_the_registry_of_a_compose_file(ecr_device, ecr, ecr_registry, authority):
+    ecr_registry.publish("boats/app", "1", [("application/vnd.docker.compose.file+yaml", "compose.yml",
+                                             compose_file(None, ["web"], "harbour/none:1"))])
+    ecr_device.environment["AWS_CA_BUNDLE"] = str(authority.certificate)
+    ecr_device.host["defaultUser"] = ecr_device.user.name
+    ecr_device.start()
+    plan = ecr_device.cli_json("plan", f"oci://{EcrRegistry.HOST}/boats/app:1", check=False)
+    assert [service["action"] for service in plan["services"]] == ["created"], plan
+    assert ecr.operations == TOKEN
+
+
 def test_asks_for_a_token_for_each_account(ecr_device, engine, ecr, ecr_image):
     other = ecr_image.replace(EcrRegistry.HOST, EcrRegistry.OTHER_HOST)
     put_file(ecr_device, ecr_image, other)

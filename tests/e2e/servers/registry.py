@@ -35,7 +35,7 @@ http: {{addr: "127.0.0.1:{self.port}"}}
         return [["docker-registry", "serve", str(self.folder / "config.yml")]]
 
     def is_ready(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = self._connect()
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status == (401 if self.private else 200)
@@ -58,7 +58,7 @@ http: {{addr: "127.0.0.1:{self.port}"}}
     def layers(self, reference):
         """The layers of an image, as it says: [(digest, bytes)]."""
         name, tag = reference.removeprefix(self.address + "/").rsplit(":", 1)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = self._connect()
         login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
         connection.request("GET", f"/v2/{name}/manifests/{tag}", headers={
             "Accept": "application/vnd.docker.distribution.manifest.v2+json", "Authorization": f"Basic {login}"})
@@ -68,9 +68,12 @@ http: {{addr: "127.0.0.1:{self.port}"}}
         connection.close()
         return [(layer["digest"], layer["size"]) for layer in manifest["layers"]]
 
+    def _connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+
     def _send(self, method, path, body=None, **headers):
-        """Returns status and headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        """Returns the headers of the answer, which is a good one."""
+        connection = self._connect()
         login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
         connection.request(method, path, body, {**({"Authorization": f"Basic {login}"} if self.private else {}), **headers})
         with contextlib.closing(connection), connection.getresponse() as answer:
@@ -138,13 +141,15 @@ class EcrRegistry(Registry):
         text = (folder / "config.yml").read_text().replace(f"127.0.0.1:{self.port}", f"{self.ADDRESS}:443")
         self.write("config.yml", text.replace("http: {", f"http: {{tls: {{certificate: {certificate}, key: {key}}}, "))
 
+    def _connect(self):
+        return http.client.HTTPSConnection(self.ADDRESS, 443, timeout=5, context=ssl._create_unverified_context())
+
     def set_password(self, password):
         """From now on only that is taken; the server notices."""
         self.write("htpasswd", run("htpasswd", "-Bbn", self.USER, password).stdout)
 
     def is_ready(self):
-        connection = http.client.HTTPSConnection(self.ADDRESS, 443, timeout=5,
-                                                 context=ssl._create_unverified_context())
+        connection = self._connect()
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status == 401
