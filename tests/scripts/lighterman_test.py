@@ -20,7 +20,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("PROGRAMS", ROOT / "build/bin")) / "lighterman"
 COMMANDS = ["validate", "deploy", "plan", "status", "history", "rollback", "crashes", "logs", "doctor", "metrics", "stop",
-            "start", "verify", "device", "import", "help"]
+            "start", "verify", "device", "import", "init", "help"]
 GROUP = '{"Connectors": []}'
 STAGES = [
     {"progress": {"stage": "fetch", "state": "begin"}},
