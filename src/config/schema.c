@@ -167,10 +167,22 @@ static bool has_in_other_case(const json_t *object, const char *key)
 	return false;
 }
 
+/// An address with a user name, and so perhaps a password.
+static bool has_login(const json_t *value)
+{
+	struct lm_str text = lm_str(json_string_value(value));
+	struct lm_str scheme = LM_STR("://");
+	const char *at = text.n > 0 ? memmem(text.p, text.n, scheme.p, scheme.n) : NULL;
+
+	return at && memchr(at, '@', text.n - (size_t)(at - text.p));
+}
+
 /// For an error; `key` NULL: it is unknown.
 static const json_t *shown_value(
 	const struct schema *schema, const struct schema_key *key, const json_t *value)
 {
+	if (has_login(value))
+		return NULL;
 	bool is_in_place = key && !key->members && !json_is_object(value) && !json_is_array(value);
 
 	return is_in_place || !schema->hides_misplaced ? value : NULL;

@@ -835,6 +835,8 @@ static void an_address_is_https_without_a_login(void **state)
 			definition_parse(lm_str(text), &errors, &group, &err), LM_E_INVALID);
 		assert_int_equal(errors.n, 1);
 		assert_string_equal(errors.items[0].rule, bad[i].rule);
+		assert_int_equal(!errors.items[0].value,
+			lm_str_find(lm_str(bad[i].url), '@') < strlen(bad[i].url)); // a password
 	}
 }
 
