@@ -209,6 +209,26 @@ static void add_verification(const json_t *status, struct lm_buf *out)
 	}
 }
 
+/// The damaged image that was replaced last.
+static void add_replaced(const json_t *status, struct lm_buf *out)
+{
+	const json_t *replaced =
+		json_object_get(json_object_get(status, "verification"), "replaced");
+	const json_t *last = json_array_get(replaced, 0);
+	const json_t *at = json_object_get(last, "at_ms");
+	char time[FORMAT_SIZE];
+
+	if (!json_is_integer(at))
+		return;
+	render_label(out, "replaced");
+	render_member(out, last, "image", "");
+	verify_render_generations(out, json_object_get(last, "generations"));
+	(void)lm_buf_printf(out, ", at %s", format_time(json_integer_value(at), time));
+	if (json_array_size(replaced) > 1)
+		(void)lm_buf_printf(out, "; %zu more images before", json_array_size(replaced) - 1);
+	(void)lm_buf_putc(out, '\n');
+}
+
 static void status_add_brokers(const json_t *status, struct lm_buf *out)
 {
 	const json_t *brokers = json_object_get(status, "brokers");
@@ -505,6 +525,7 @@ void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 	add_probation(status, now_ms, out);
 	add_quarantine(status, out);
 	add_verification(status, out);
+	add_replaced(status, out);
 	status_add_brokers(status, out);
 	status_add_devices(status, out);
 	render_label(out, "lightermand");

@@ -12,7 +12,7 @@
 
 enum { IMAGE_LINE_MAX = 64 << 10 };
 
-static void add_generations(struct lm_buf *out, const json_t *generations)
+void verify_render_generations(struct lm_buf *out, const json_t *generations)
 {
 	size_t n = json_array_size(generations);
 
@@ -30,17 +30,22 @@ char *verify_render_image(const json_t *verify)
 	const char *state = json_get_text(verify, "state");
 	char bytes[FORMAT_SIZE];
 	char duration[FORMAT_SIZE];
+	char time[FORMAT_SIZE];
 
 	if (!state || strcmp(state, "reading") == 0)
 		return NULL;
 	(void)lm_buf_printf(&out, "%-10s  ", state);
 	render_member(&out, verify, "image", "");
-	add_generations(&out, json_object_get(verify, "generations"));
+	verify_render_generations(&out, json_object_get(verify, "generations"));
 	int64_t n = json_get_int(verify, "bytes", 0);
 	if (strcmp(state, "ok") == 0 && n > 0)
 		(void)lm_buf_printf(&out, ": %s in %s", format_bytes((uint64_t)n, bytes),
 			format_duration(json_get_int(verify, "ms", 0), duration));
 	render_member(&out, verify, "message", ": ");
+	const json_t *replaced = json_object_get(verify, "replaced_ms");
+	if (json_is_integer(replaced))
+		(void)lm_buf_printf(
+			&out, "; replaced at %s", format_time(json_integer_value(replaced), time));
 	return lm_buf_take(&out);
 }
 

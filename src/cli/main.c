@@ -94,7 +94,8 @@ static const struct command COMMANDS[] = {
 		"compare its layers with the checksums in its configuration. Print one line per\n"
 		"image: ok, damaged, missing, or unreadable, with the reason. The exit status is\n"
 		"1 if one is not ok. Changes nothing. Any other command preempts it.\n"
-		"`lighterman start` then replaces damaged images of the application.",
+		"`lighterman start` then replaces damaged images of the application, and those of\n"
+		"earlier deployments that are kept.",
 		cmd_verify},
 	{"device", "COMMAND", OPTION_CERTIFICATE | OPTION_JSON, "manage client devices",
 		"Manage the client devices, which connect to the local MQTT broker:\n"

@@ -12,6 +12,7 @@
 #include "daemon/generation.h"
 #include "daemon/healer.h"
 #include "daemon/image_pruner.h"
+#include "daemon/image_replacer.h"
 #include "daemon/log_router.h"
 #include "daemon/log_shipper.h"
 #include "daemon/metrics_exporter.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct supervisor *supervisor;
 	struct log_shipper *log_shipper;
 	struct image_pruner *image_pruner;
+	struct image_replacer *image_replacer;
 	struct verification *verification;
 	struct container_status *container_status;
 	struct healer *healer;
@@ -82,6 +84,7 @@ static void daemon_finish(struct daemon *d)
 	supervisor_destroy(lm_take(d->supervisor)); // the monitor still reports
 	log_shipper_destroy(d->log_shipper);
 	image_pruner_destroy(d->image_pruner);
+	image_replacer_destroy(d->image_replacer);
 	verification_destroy(d->verification);
 	monitor_destroy(d->monitor);
 	client_devices_destroy(d->devices);
@@ -307,6 +310,9 @@ static void on_worker_starts(void *ctx, bool acts)
 		monitor_set_busy(d->monitor, true);
 	log_shipper_pause(d->log_shipper);
 	image_pruner_pause(d->image_pruner);
+	image_replacer_pause(d->image_replacer);
+	if (acts) // afterwards an image may be had that could not be had before
+		image_replacer_want(d->image_replacer);
 	verification_pause(d->verification);
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
@@ -327,7 +333,9 @@ static void daemon_on_idle(void *ctx)
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 	log_shipper_resume(d->log_shipper);
 	image_pruner_resume(d->image_pruner);
-	verification_resume(d->verification);
+	image_replacer_resume(d->image_replacer);
+	if (!image_replacer_is_busy(d->image_replacer))
+		verification_resume(d->verification);
 	monitor_set_busy(d->monitor, false);
 }
 
@@ -358,7 +366,7 @@ static void on_hangup(void *ctx)
 		(void)deploy_file(d, ORIGIN_SIGNAL);
 }
 
-/// Of what runs, or is to: what is only kept may be damaged, until somebody wants it.
+/// Of what runs, or is to.
 static void repair_images(struct daemon *d, bool at_once)
 {
 	unsigned n = store_state(d->store)->current;
@@ -370,7 +378,10 @@ static void repair_images(struct daemon *d, bool at_once)
 /// A person who only wanted to know decides what is next.
 static void on_images_verified(void *ctx, bool own)
 {
-	repair_images(ctx, own);
+	struct daemon *d = ctx;
+
+	repair_images(d, own);
+	image_replacer_note_verified(d->image_replacer, own);
 }
 
 static void on_images_repaired(void *ctx, unsigned generation)
@@ -538,6 +549,7 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	d->log_shipper = log_shipper_create(d->loop, &d->host);
 	d->image_pruner = image_pruner_create(d->loop, &d->host, d->store);
 	d->verification = verification_create(d->loop, &d->host, d->store);
+	d->image_replacer = image_replacer_create(d->loop, &d->host, d->store, d->verification);
 	d->container_status = container_status_create(
 		d->loop, d->host.docker_socket, COMPOSE_PROJECT, d->monitor);
 	d->devices =

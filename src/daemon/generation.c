@@ -272,3 +272,30 @@ void fallback_finish(struct fallback *f)
 	json_decref(f->document);
 	*f = (struct fallback){0};
 }
+
+json_t *generation_list_images(struct store *s)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	json_t *kept = json_object();
+	size_t n = 0;
+	struct lm_err ignored; // what is not known to be ours stays
+
+	if (store_list(s, &numbers, &n, &ignored))
+		return kept;
+	for (size_t i = 0; i < n; i++) {
+		lm_auto_json json_t *images = NULL;
+		const char *ref;
+		json_t *image;
+
+		if (store_read_images(s, numbers[i], &images, &ignored))
+			continue;
+		json_object_foreach(images, ref, image)
+		{
+			const char *id = json_get_text(image, "id");
+
+			if (id && *id)
+				json_object_set_new(kept, id, json_true());
+		}
+	}
+	return kept;
+}

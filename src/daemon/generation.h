@@ -24,6 +24,9 @@ unsigned generation_before(struct store *s, const struct group *group, unsigned 
 json_t *generation_outcome(struct store *s, unsigned n);
 /// The outcome that was recorded last, of whichever generation; a new reference, or NULL.
 json_t *generation_last_outcome(struct store *s);
+/// The IDs of the images of all generations: {"<id>":true,…}, a new reference. What cannot be read
+/// is left out.
+json_t *generation_list_images(struct store *s);
 /// Why and since when `n` is in quarantine: {"reason","at_ms"}, a new reference; NULL: it is not.
 json_t *generation_describe_quarantine(struct store *s, unsigned n);
 /// How many of the generations are in quarantine.

@@ -25,6 +25,7 @@ enum {
 	RETRY_MAX_MS = 3600 * 1000,
 	FILE_MAX = 1 << 20,
 	BAD_MAX = 100, ///< Images that the report names.
+	REPLACEMENTS_MAX = 20,
 };
 
 #define REPORT_FILE "verification.json"
@@ -60,10 +61,14 @@ struct verification {
 	bool is_reading;
 	struct worker_process *worker;
 
-	json_t *replaced;    ///< Images that were replaced and not found whole since, by ID.
-	json_t *bad;         ///< Of the last report: [{…},…]
-	size_t total;        ///< Of the images in it.
-	int64_t finished_ms; ///< Wall clock; 0: never.
+	json_t *replaced; ///< Images that were replaced and not found whole since, by ID.
+	/// Those that only generations other than the current one have and that were found damaged,
+	/// by ID, until they are found whole: one that is missing was removed as it was damaged.
+	json_t *kept;
+	json_t *replacements; ///< The last images that were replaced, newest first.
+	json_t *bad;          ///< Of the last report: [{…},…]
+	size_t total;         ///< Of the images in it.
+	int64_t finished_ms;  ///< Wall clock; 0: never.
 };
 
 static void start_worker_soon(struct verification *v);
@@ -81,6 +86,13 @@ static bool is_waited_for(const struct verification *v)
 
 // The report ----------------------------------------------------------------------------------
 
+static bool has_state(const json_t *image, enum found found)
+{
+	const char *state = json_get_text(image, "state");
+
+	return state && strcmp(state, FOUND_NAMES[found]) == 0;
+}
+
 static int open_state_directory(const struct verification *v)
 {
 	return open(v->host->state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -88,9 +100,10 @@ static int open_state_directory(const struct verification *v)
 
 static void save_report(const struct verification *v)
 {
-	lm_auto_json json_t *report = json_pack("{s:i, s:b, s:I, s:I, s:O, s:O}", "format", 1,
-		"due", (int)v->is_due, "finished_ms", (json_int_t)v->finished_ms, "images",
-		(json_int_t)v->total, "bad", v->bad, "replaced", v->replaced);
+	lm_auto_json json_t *report = json_pack("{s:i, s:b, s:I, s:I, s:O, s:O, s:O, s:O}",
+		"format", 1, "due", (int)v->is_due, "finished_ms", (json_int_t)v->finished_ms,
+		"images", (json_int_t)v->total, "bad", v->bad, "replaced", v->replaced, "kept",
+		v->kept, "replacements", v->replacements);
 	lm_auto_close int dir = open_state_directory(v);
 	struct lm_err err = {LM_OK};
 
@@ -98,6 +111,17 @@ static void save_report(const struct verification *v)
 		lm_warn("record the verification of images in '%s/" REPORT_FILE "': %s, ignoring",
 			v->host->state_directory,
 			dir < 0 ? "the directory cannot be opened" : err.msg);
+}
+
+/// Of the release before it has fewer members.
+static void load_member(const json_t *report, const char *key, json_t **ret)
+{
+	json_t *found = json_object_get(report, key);
+
+	if (!found || json_typeof(found) != json_typeof(*ret))
+		return;
+	json_decref(*ret);
+	*ret = json_incref(found);
 }
 
 /// One that is damaged says nothing: then one is due.
@@ -126,12 +150,10 @@ static void load_report(struct verification *v)
 	v->is_due = json_get_bool(report, "due", true);
 	v->finished_ms = json_get_int(report, "finished_ms", 0);
 	v->total = (size_t)json_get_int(report, "images", 0);
-	json_decref(v->bad);
-	v->bad = json_incref(json_object_get(report, "bad"));
-	if (json_is_object(json_object_get(report, "replaced"))) {
-		json_decref(v->replaced);
-		v->replaced = json_incref(json_object_get(report, "replaced"));
-	}
+	load_member(report, "bad", &v->bad);
+	load_member(report, "replaced", &v->replaced);
+	load_member(report, "kept", &v->kept);
+	load_member(report, "replacements", &v->replacements);
 }
 
 static size_t count_found(const struct verification *v, enum found found)
@@ -149,11 +171,11 @@ json_t *verification_to_json(const struct verification *v)
 			    : v->worker ? "running"
 					: "waiting";
 
-	return json_pack("{s:s, s:I, s:I, s:o, s:I, s:O}", "state", state, "done",
+	return json_pack("{s:s, s:I, s:I, s:o, s:I, s:O, s:O}", "state", state, "done",
 		(json_int_t)(v->runs ? v->at : 0), "of", (json_int_t)(v->runs ? v->n : 0),
 		"finished_ms",
 		v->finished_ms ? json_integer((json_int_t)v->finished_ms) : json_null(), "images",
-		(json_int_t)v->total, "bad", v->bad);
+		(json_int_t)v->total, "bad", v->bad, "replaced", v->replacements);
 }
 
 struct metrics_images verification_measure(const struct verification *v)
@@ -167,11 +189,9 @@ struct metrics_images verification_measure(const struct verification *v)
 	measured.verified_ms = v->finished_ms;
 	json_array_foreach(v->bad, i, image)
 	{
-		const char *state = json_get_text(image, "state");
-
-		measured.damaged += state && strcmp(state, FOUND_NAMES[FOUND_DAMAGED]) == 0;
-		measured.missing += state && strcmp(state, FOUND_NAMES[FOUND_MISSING]) == 0;
-		measured.unreadable += state && strcmp(state, FOUND_NAMES[FOUND_UNREADABLE]) == 0;
+		measured.damaged += has_state(image, FOUND_DAMAGED);
+		measured.missing += has_state(image, FOUND_MISSING);
+		measured.unreadable += has_state(image, FOUND_UNREADABLE);
 	}
 	return measured;
 }
@@ -303,6 +323,44 @@ static void forget_replaced(struct verification *v)
 	v->replaced = still;
 }
 
+static bool names_generation(const json_t *image, unsigned generation)
+{
+	size_t i;
+	json_t *number;
+
+	json_array_foreach(json_object_get(image, "generations"), i, number)
+	{
+		if (json_integer_value(number) == (json_int_t)generation)
+			return true;
+	}
+	return false;
+}
+
+/// Whether it is to be replaced although the current generation does not have it.
+static bool is_kept_damage(const struct verification *v, const json_t *image)
+{
+	const char *id = json_get_text(image, "id");
+
+	return id && !names_generation(image, store_state(v->store)->current) &&
+	       (has_state(image, FOUND_DAMAGED) || json_object_get(v->kept, id));
+}
+
+/// From the new report.
+static void note_kept_damage(struct verification *v)
+{
+	json_t *kept = json_object();
+	size_t i;
+	json_t *image;
+
+	json_array_foreach(v->bad, i, image)
+	{
+		if (is_kept_damage(v, image))
+			json_object_set_new(kept, json_get_text(image, "id"), json_true());
+	}
+	json_decref(v->kept);
+	v->kept = kept;
+}
+
 static void finish_verification(struct verification *v)
 {
 	size_t wrong = v->n - count_found(v, FOUND_OK);
@@ -317,6 +375,7 @@ static void finish_verification(struct verification *v)
 	json_decref(v->bad);
 	v->bad = collect_bad(v);
 	forget_replaced(v);
+	note_kept_damage(v);
 	v->total = v->n;
 	v->finished_ms = lm_clock_wall_ms();
 	v->is_due = false;
@@ -373,12 +432,27 @@ static void log_result(const struct verified_image *image)
 			why ? why : "the worker gave no reason");
 }
 
+/// When it was replaced last, as far as that is known; else null.
+static json_t *find_replaced_ms(const struct verification *v, const char *id)
+{
+	size_t i;
+	json_t *image;
+
+	json_array_foreach(v->replacements, i, image)
+	{
+		if (strcmp(json_get_text(image, "id"), id) == 0)
+			return json_incref(json_object_get(image, "at_ms"));
+	}
+	return json_null();
+}
+
 /// The image that is read now is done: `result` (taken over) is its line.
 static void finish_image(struct verification *v, enum found found, json_t *result)
 {
 	struct verified_image *image = &v->images[v->at];
 
 	json_object_set(result, "generations", image->generations);
+	json_object_set_new(result, "replaced_ms", find_replaced_ms(v, image->id));
 	json_decref(image->result);
 	image->result = result;
 	image->found = found;
@@ -522,6 +596,11 @@ static void start_worker_soon(struct verification *v)
 	loop_timer_start(v->timer, 0, 0);
 }
 
+bool verification_is_under_way(const struct verification *v)
+{
+	return v->runs;
+}
+
 void verification_pause(struct verification *v)
 {
 	v->is_paused = true;
@@ -603,25 +682,10 @@ void verification_forget(struct verification *v, const void *ctx)
 	verification_changed(v);
 }
 
-static bool names_generation(const json_t *image, unsigned generation)
-{
-	size_t i;
-	json_t *number;
-
-	json_array_foreach(json_object_get(image, "generations"), i, number)
-	{
-		if (json_integer_value(number) == (json_int_t)generation)
-			return true;
-	}
-	return false;
-}
-
 static bool is_damaged_in(const json_t *image, unsigned generation)
 {
-	const char *state = json_get_text(image, "state");
-
-	return state && strcmp(state, FOUND_NAMES[FOUND_DAMAGED]) == 0 &&
-	       json_get_text(image, "id") && names_generation(image, generation);
+	return has_state(image, FOUND_DAMAGED) && json_get_text(image, "id") &&
+	       names_generation(image, generation);
 }
 
 json_t *verification_find_damaged(const struct verification *v, unsigned generation)
@@ -650,6 +714,18 @@ json_t *verification_find_damaged(const struct verification *v, unsigned generat
 	return json_array_size(list) > 0 ? lm_take(list) : NULL;
 }
 
+/// For clients.
+static void note_replacement(struct verification *v, const json_t *image)
+{
+	json_array_insert_new(v->replacements, 0,
+		json_pack("{s:O, s:O, s:O, s:I}", "image", json_object_get(image, "image"), "id",
+			json_object_get(image, "id"), "generations",
+			json_object_get(image, "generations"), "at_ms",
+			(json_int_t)lm_clock_wall_ms()));
+	if (json_array_size(v->replacements) > REPLACEMENTS_MAX)
+		(void)json_array_remove(v->replacements, REPLACEMENTS_MAX);
+}
+
 void verification_note_repair(struct verification *v, unsigned generation)
 {
 	json_t *rest = json_array();
@@ -658,14 +734,107 @@ void verification_note_repair(struct verification *v, unsigned generation)
 
 	json_array_foreach(v->bad, i, image)
 	{
-		if (is_damaged_in(image, generation))
+		if (is_damaged_in(image, generation)) {
 			json_object_set_new(v->replaced, json_get_text(image, "id"), json_true());
-		else
+			note_replacement(v, image);
+		} else
 			json_array_append(rest, image);
 	}
 	json_decref(v->bad);
 	v->bad = rest;
 	verification_make_due(v); // which puts both on disk
+}
+
+/// What the generations say of an image that one of them has: its digest in `generation` (NULL: not
+/// known; a new reference), and whether none has another image of that name.
+static lm_rc look_up_kept(const struct verification *v, const char *ref, const char *id,
+	unsigned generation, json_t **ret_digest, bool *ret_own_name, struct lm_err *err)
+{
+	lm_auto_free unsigned *numbers = NULL;
+	size_t count = 0;
+	lm_rc rc = store_list(v->store, &numbers, &count, err);
+
+	*ret_own_name = true;
+	for (size_t i = 0; i < count && rc == LM_OK; i++) {
+		lm_auto_json json_t *images = NULL;
+
+		rc = store_read_images(v->store, numbers[i], &images, err);
+		const json_t *image = json_object_get(images, ref);
+		const char *other = json_get_text(image, "id");
+		if (image && (!other || strcmp(other, id) != 0))
+			*ret_own_name = false;
+		else if (image && numbers[i] == generation && !*ret_digest)
+			*ret_digest = json_incref(json_object_get(image, "digest"));
+	}
+	return rc;
+}
+
+static void list_kept_image(const struct verification *v, const json_t *image, json_t *list)
+{
+	lm_auto_json json_t *digest = NULL;
+	const char *ref = json_get_text(image, "image");
+	const json_t *newest = json_array_get(json_object_get(image, "generations"), 0);
+	unsigned generation = (unsigned)json_integer_value(newest);
+	bool is_own_name = false;
+	struct lm_err err = {LM_OK};
+
+	if (look_up_kept(
+		    v, ref, json_get_text(image, "id"), generation, &digest, &is_own_name, &err)) {
+		lm_warn("replace image %s: %s, ignoring", ref, err.msg);
+		return;
+	}
+	json_array_append_new(list,
+		json_pack("{s:O, s:O, s:O?, s:b, s:i}", "image", json_object_get(image, "image"),
+			"id", json_object_get(image, "id"), "digest", digest, "own_name",
+			(int)is_own_name, "generation", (int)generation));
+}
+
+json_t *verification_list_kept(const struct verification *v)
+{
+	unsigned current = store_state(v->store)->current;
+	json_t *list = json_array();
+	size_t i;
+	json_t *image;
+
+	json_array_foreach(v->bad, i, image)
+	{
+		if (is_damaged_in(image, current) &&
+			!json_object_get(v->replaced, json_get_text(image, "id"))) {
+			json_array_clear(list); // its repair is followed by a verification
+			return list;
+		}
+		if (is_kept_damage(v, image))
+			list_kept_image(v, image, list);
+	}
+	return list;
+}
+
+void verification_note_kept(
+	struct verification *v, const char *id, const char *state, const char *why)
+{
+	size_t i;
+	json_t *image;
+
+	json_array_foreach(v->bad, i, image)
+	{
+		const char *other = json_get_text(image, "id");
+
+		if (!other || strcmp(other, id) != 0)
+			continue;
+		if (state && strcmp(state, FOUND_NAMES[FOUND_OK]) == 0) {
+			note_replacement(v, image);
+			(void)json_object_del(v->kept, id);
+			(void)json_array_remove(v->bad, i);
+		} else {
+			json_object_set_new(v->kept, id, json_true());
+			json_object_set_new(image, "message", json_from_text(why));
+			if (state)
+				json_object_set_new(image, "state", json_string(state));
+		}
+		break;
+	}
+	save_report(v);
+	verification_changed(v);
 }
 
 void verification_watch(struct verification *v, const struct verification_watcher *watcher)
@@ -683,6 +852,8 @@ struct verification *verification_create(
 		.store = store,
 		.is_paused = true,
 		.replaced = json_object(),
+		.kept = json_object(),
+		.replacements = json_array(),
 		.bad = json_array()};
 	v->timer = loop_timer_create(loop, on_verification_due, v);
 	load_report(v);
@@ -697,6 +868,8 @@ void verification_destroy(struct verification *v)
 	forget_images(v);
 	json_decref(v->bad);
 	json_decref(v->replaced);
+	json_decref(v->kept);
+	json_decref(v->replacements);
 	loop_timer_destroy(v->timer);
 	free(v->program);
 	free(v);

@@ -45,6 +45,8 @@ void verification_forget(struct verification *v, const void *ctx);
 /// finished. It begins while no task runs, and reads slowly.
 void verification_make_due(struct verification *v);
 
+/// Whether it has begun and not finished, paused or not.
+bool verification_is_under_way(const struct verification *v);
 /// Kills the worker; nothing of it is left.
 void verification_pause(struct verification *v);
 /// No other task runs: goes on, a little later. May be called again and again.
@@ -56,6 +58,16 @@ void verification_resume(struct verification *v);
 json_t *verification_find_damaged(const struct verification *v, unsigned generation);
 /// They were replaced: verified anew, by itself. That and what was replaced outlives a restart.
 void verification_note_repair(struct verification *v, unsigned generation);
+
+/// The images that only other generations than the current one have and that are damaged, or were
+/// removed as they were: as `images` of the task `replace-images` in docs/formats.md, each with
+/// `generation`, the newest that has it. A new reference. Empty while damaged images of the current
+/// generation are to be replaced: these go first.
+json_t *verification_list_kept(const struct verification *v);
+/// What became of one of them: `state` as in docs/formats.md, `verify`; NULL: as before. Outlives a
+/// restart.
+void verification_note_kept(
+	struct verification *v, const char *id, const char *state, const char *why);
 
 /// docs/formats.md, `status`, member `verification`; a new reference.
 json_t *verification_to_json(const struct verification *v);

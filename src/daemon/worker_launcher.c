@@ -165,34 +165,6 @@ static json_t *find_released(const struct worker_launcher *w, const char *kind)
 	return released;
 }
 
-/// {"<id>":true,…}: the images of all generations.
-static json_t *find_kept(const struct worker_launcher *w)
-{
-	lm_auto_free unsigned *numbers = NULL;
-	json_t *kept = json_object();
-	size_t n = 0;
-	struct lm_err ignored; // what is not known to be ours stays
-
-	if (store_list(w->store, &numbers, &n, &ignored))
-		return kept;
-	for (size_t i = 0; i < n; i++) {
-		lm_auto_json json_t *images = NULL;
-		const char *ref;
-		json_t *image;
-
-		if (store_read_images(w->store, numbers[i], &images, &ignored))
-			continue;
-		json_object_foreach(images, ref, image)
-		{
-			const char *id = json_get_text(image, "id");
-
-			if (id && *id)
-				json_object_set_new(kept, id, json_true());
-		}
-	}
-	return kept;
-}
-
 static lm_rc start_with_lock(struct worker_launcher *w, const struct worker_task *task,
 	const struct process_user *user, const char *credentials, int lock,
 	const struct worker_process_events *events, struct worker_process **ret, struct lm_err *err)
@@ -211,7 +183,7 @@ static lm_rc start_with_lock(struct worker_launcher *w, const struct worker_task
 		task->kind, task->group, w->host, credentials, &compose, &extras);
 	if (task->damaged) {
 		json_object_set(document, "damaged", (json_t *)task->damaged);
-		json_object_set_new(document, "kept", find_kept(w));
+		json_object_set_new(document, "kept", generation_list_images(w->store));
 	}
 	if (!store_state(w->store)->current)
 		json_object_set_new(document, "first", json_true());

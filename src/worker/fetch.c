@@ -202,6 +202,16 @@ static lm_rc get_secrets(struct fetch *f, struct registry_list *ret, struct lm_e
 	return secrets_get(&source, d->secret_arns, d->secret_arns_n, ret, err);
 }
 
+lm_rc fetch_secrets(struct context *cx, struct lm_err *err)
+{
+	const struct connector_definition *d = context_definition(cx);
+	struct fetch f = {.cx = cx};
+	bool online = d->secret_arns_n > 0 && !cx->task->host.secret_store_directory;
+	lm_rc rc = online ? aws_session_open(&cx->session, err) : LM_OK;
+
+	return rc ? rc : get_secrets(&f, &cx->secrets, err);
+}
+
 static lm_rc get_all(struct fetch *f, struct stored_object *ret_object,
 	struct registry_list *ret_secrets, struct lm_err *err)
 {

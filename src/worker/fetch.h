@@ -6,6 +6,8 @@
 #include "worker/context.h"
 
 lm_rc fetch_all(struct context *cx, struct lm_err *err);
+/// The secrets alone, for a task without a compose file. As secrets_get and aws_session_open.
+lm_rc fetch_secrets(struct context *cx, struct lm_err *err);
 /// Offline mode: takes the generation's own compose file, or else the local copy, if it may be what
 /// the definition names.
 lm_rc fetch_local_copy(struct context *cx, struct lm_err *err);

@@ -19,7 +19,7 @@ lm_rc preflight_engine(struct context *cx, struct lm_err *err)
 	return engine_open(cx->task->host.docker_socket, &cx->limit, &cx->engine, err);
 }
 
-static void make_env(struct context *cx)
+void preflight_environment(struct context *cx)
 {
 	const struct compose_env_settings settings = {
 		.docker_socket = cx->task->host.docker_socket};
@@ -29,7 +29,7 @@ static void make_env(struct context *cx)
 
 lm_rc preflight_compose(struct context *cx, struct lm_err *err)
 {
-	make_env(cx);
+	preflight_environment(cx);
 	struct compose_search search = {.setting = cx->task->host.docker_compose,
 		.env = (const char *const *)cx->env,
 		.known_stamp = cx->task->compose_stamp,

@@ -12,6 +12,8 @@ lm_rc preflight_run(struct context *cx, struct lm_err *err);
 /// Its parts.
 lm_rc preflight_engine(struct context *cx, struct lm_err *err);
 lm_rc preflight_compose(struct context *cx, struct lm_err *err);
+/// Makes the environment of docker-compose, which credential helpers get, too.
+void preflight_environment(struct context *cx);
 /// Opens the destination, which must exist and be writable.
 lm_rc preflight_destination(struct context *cx, struct lm_err *err);
 

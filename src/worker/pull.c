@@ -67,6 +67,8 @@ static void take_pull_progress(void *ctx, size_t item, const struct pull_progres
 {
 	const struct pulls *p = ctx;
 
+	if (p->cx->task->kind != TASK_DEPLOY) // it has no stages
+		return;
 	context_send(
 		p->cx, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "stage", "pull", "state",
 			       "progress", "image", p->items[item].image, "status",

@@ -4,11 +4,8 @@
 /// Replaces damaged images of the generation that runs. The stages of its deployment do other
 /// things then: `admit` finds out whether the images can be replaced, before anything is changed;
 /// `down` removes the containers that use them, and the images; `pull` gets these again, by their
-/// digest.
-///
-/// The Engine keeps a layer as long as an image has it. So all images go that share the damaged
-/// layer, but none that a stranger's container uses, or that no deployment has brought here:
-/// then nothing is changed.
+/// digest. With them go all that share their damaged layers (worker/doomed_images.h); if one of
+/// these has to stay, nothing is changed.
 
 #include "worker/context.h"
 

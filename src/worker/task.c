@@ -48,6 +48,7 @@ void task_finish(struct task *task)
 	for (size_t i = 0; i < task->subjects_n; i++) {
 		free(task->subjects[i].ref);
 		free(task->subjects[i].id);
+		free(task->subjects[i].digest);
 	}
 	free(task->subjects);
 	*task = (struct task){0};
@@ -63,6 +64,7 @@ static lm_rc read_kind(const json_t *document, enum task_kind *ret, struct lm_er
 		[TASK_DEVICES] = "devices",
 		[TASK_PRUNE_IMAGES] = "prune-images",
 		[TASK_VERIFY] = "verify",
+		[TASK_REPLACE_IMAGES] = "replace-images",
 		[TASK_VOLUMES] = "volumes"};
 	const char *name = json_get_text(document, "job");
 
@@ -261,13 +263,18 @@ static lm_rc read_subjects(const json_t *images, struct task *task, struct lm_er
 	{
 		const char *id = json_get_text(image, "id");
 		const char *ref = json_get_text(image, "image");
+		const char *digest = json_get_text(image, "digest");
 		int64_t layer = json_get_int(image, "layer", 0);
 
 		if (!ref)
 			return lm_fail(err, LM_E_PROTOCOL, 0, "an image must have a name");
+		if (!id && task->kind == TASK_REPLACE_IMAGES)
+			return lm_fail(err, LM_E_PROTOCOL, 0, "an image must have an ID");
 		task->subjects[task->subjects_n++] = (struct task_subject){.ref = lm_xstrdup(ref),
 			.id = id ? lm_xstrdup(id) : NULL,
-			.layer = layer > 0 && layer <= LIMIT_LAYERS ? (unsigned)layer : 0};
+			.digest = digest && *digest ? lm_xstrdup(digest) : NULL,
+			.layer = layer > 0 && layer <= LIMIT_LAYERS ? (unsigned)layer : 0,
+			.name_is_its_own = json_get_bool(image, "own_name", false)};
 	}
 	return LM_OK;
 }
@@ -343,7 +350,7 @@ static lm_rc read_members(const json_t *document, struct task *task, struct lm_e
 	if (!rc && task->kind == TASK_VOLUMES)
 		rc = read_volumes_request(document, &task->volumes, err);
 	task->is_gentle = json_get_bool(document, "gentle", false);
-	if (!rc && task->kind == TASK_VERIFY)
+	if (!rc && (task->kind == TASK_VERIFY || task->kind == TASK_REPLACE_IMAGES))
 		rc = read_subjects(json_object_get(document, "images"), task, err);
 	if (!rc && task->kind == TASK_DEPLOY && json_object_get(document, "damaged"))
 		rc = read_subjects(json_object_get(document, "damaged"), task, err);

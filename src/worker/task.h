@@ -19,6 +19,7 @@ enum task_kind {
 	TASK_DEVICES,
 	TASK_PRUNE_IMAGES,
 	TASK_VERIFY,
+	TASK_REPLACE_IMAGES,
 	TASK_VOLUMES,
 };
 
@@ -71,11 +72,13 @@ struct task_device {
 	char *csr, *certificate; ///< For add: one of the two, or neither; PEM.
 };
 
-/// An image that the task `verify` is to read, or that a deployment is to replace.
+/// An image that the task `verify` is to read, or that another one is to replace.
 struct task_subject {
-	char *ref;      ///< As in the compose file.
-	char *id;       ///< "sha256:…"; NULL: unknown.
-	unsigned layer; ///< The lowest damaged one, from 1; 0: unknown.
+	char *ref;            ///< As in the compose file.
+	char *id;             ///< "sha256:…"; NULL: unknown, not of TASK_REPLACE_IMAGES.
+	char *digest;         ///< "sha256:…" in its registry; NULL: unknown.
+	unsigned layer;       ///< The lowest damaged one, from 1; 0: unknown.
+	bool name_is_its_own; ///< No other image of a generation that is kept has that name.
 };
 
 enum volumes_action { VOLUMES_MEASURE, VOLUMES_COPY, VOLUMES_START, VOLUMES_CLEAN };
@@ -99,16 +102,17 @@ struct task {
 	/// The docker-compose that an earlier task found; both NULL if none did.
 	char *compose_stamp, *compose_version;
 	struct task_fallback fallback;
-	json_t *kept; ///< Of a deploy that replaces: the IDs of all images of generations, as keys.
+	json_t *kept; ///< Of one that replaces: the IDs of all images of generations, as keys.
 	struct task_released *released; ///< May be removed, of a deploy or a plan.
 	size_t released_n;
-	char *previous_destination;    ///< Of the generation that runs; NULL: none does.
-	bool is_first;                 ///< Nothing was deployed on this device with success yet.
-	struct task_device device;     ///< Of TASK_DEVICES.
-	struct task_volumes volumes;   ///< Of TASK_VOLUMES.
-	bool snapshots;                ///< The volumes are copied by lightermand before `down`,
-	bool restores_data;            ///< or put back before `up`, so that nothing may run then.
-	struct task_subject *subjects; ///< Of TASK_VERIFY; of TASK_DEPLOY: those that are damaged.
+	char *previous_destination;  ///< Of the generation that runs; NULL: none does.
+	bool is_first;               ///< Nothing was deployed on this device with success yet.
+	struct task_device device;   ///< Of TASK_DEVICES.
+	struct task_volumes volumes; ///< Of TASK_VOLUMES.
+	bool snapshots;              ///< The volumes are copied by lightermand before `down`,
+	bool restores_data;          ///< or put back before `up`, so that nothing may run then.
+	/// Of TASK_VERIFY; of TASK_DEPLOY and TASK_REPLACE_IMAGES: those that are damaged.
+	struct task_subject *subjects;
 	size_t subjects_n;
 	bool is_gentle; ///< Of TASK_VERIFY: nobody waits for it.
 	bool as_user;   ///< Of a check: this process is the application's user.

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "docker/engine.h"
-#include "worker/image_check.h"
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -31,7 +30,7 @@ static json_t *number_or_null(unsigned n)
 	return n ? json_integer(n) : json_null();
 }
 
-static lm_rc send_state(struct protocol *protocol, const char *ref, const char *state,
+lm_rc verify_task_report(struct protocol *protocol, const char *ref, const char *state,
 	const struct image_finding *f, struct lm_err *err)
 {
 	const struct image_verdict *v = &f->verdict;
@@ -50,11 +49,12 @@ static lm_rc verify_image(const struct image_check *check, struct protocol *prot
 {
 	const struct image_finding nothing = {.id = image->id};
 	lm_auto(image_finding_finish) struct image_finding f = {0};
-	lm_rc rc = send_state(protocol, image->ref, "reading", &nothing, err);
+	lm_rc rc = verify_task_report(protocol, image->ref, "reading", &nothing, err);
 
 	if (!rc)
 		rc = image_check(check, image->ref, image->id, &f, err);
-	return rc ? rc : send_state(protocol, image->ref, image_found_name(f.found), &f, err);
+	return rc ? rc
+		  : verify_task_report(protocol, image->ref, image_found_name(f.found), &f, err);
 }
 
 static lm_rc verify_images(const struct task *task, struct protocol *protocol, struct lm_err *err)

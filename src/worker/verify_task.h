@@ -5,6 +5,7 @@
 /// (docs/formats.md). Changes nothing.
 
 #include "deploy/stages.h"
+#include "worker/image_check.h"
 #include "worker/protocol.h"
 #include "worker/task.h"
 
@@ -12,3 +13,7 @@
 /// whatever was found.
 void verify_task_run(
 	const struct task *task, struct protocol *protocol, struct deploy_outcome *ret);
+
+/// Sends the line of an image: `state` "reading", or what was found.
+lm_rc verify_task_report(struct protocol *protocol, const char *ref, const char *state,
+	const struct image_finding *f, struct lm_err *err);

@@ -10,6 +10,7 @@
 #include "worker/devices_task.h"
 #include "worker/plan_task.h"
 #include "worker/prune_images.h"
+#include "worker/replace_images.h"
 #include "worker/ship_logs.h"
 #include "worker/verify_task.h"
 #include "worker/volumes_task.h"
@@ -112,6 +113,8 @@ static void run_work(struct context *cx, enum task_kind kind, struct deploy_outc
 		plan_task_run(cx, ret);
 	else if (kind == TASK_PRUNE_IMAGES)
 		prune_images_run(cx, ret);
+	else if (kind == TASK_REPLACE_IMAGES)
+		replace_images_run(cx, ret);
 	else
 		checks_run(cx, ret);
 }

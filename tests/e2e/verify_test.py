@@ -277,8 +277,8 @@ def test_a_damaged_image_is_replaced_after_an_unclean_boot(two, engine, layered)
     assert verified(two)[0] == 0
 
 
-def test_what_a_repair_removes_is_not_taken_for_pulled_any_more(device, engine, layered, open_registry):
-    """An image that an older generation has, of the same damaged layer, goes; nothing brings it back."""
+def test_what_a_repair_removes_of_an_older_generation_is_pulled_again(device, engine, layered, open_registry):
+    """An image of the same damaged layer goes, and counts as pulled only once it is back."""
     top = open_registry.image(f"demo/top-{uuid.uuid4().hex[:8]}:1")
     record = device.folder / "state/application/pulled-images.json"
     engine.docker.images.pull(layered)
@@ -297,9 +297,58 @@ def test_what_a_repair_removes_is_not_taken_for_pulled_any_more(device, engine, 
         device.wait_log("the damaged images of generation 2 were replaced")
         assert not engine.has_image(layered) and engine.has_image(top)
         assert older not in record.read_text() and newer in record.read_text()
+        assert verified(device)[1][layered]["state"] == "missing"
+        device.wait_log(f"image {layered} of generation 1 is as it was pulled")
+        assert engine.docker.images.get(layered).id == older
+        assert older in record.read_text()
     finally:
         engine.remove_containers()
         engine.forget_image(top)
+
+
+@pytest.fixture
+def older(device, engine, layered, local_image):
+    """A device on which generation 1 has the image of the registry, and generation 2 another one, which runs."""
+    device.start()
+    device.deploy(device.local_group(["web"], layered))
+    device.deploy(device.local_group(["web"], local_image, key="other.yml"))
+    return device
+
+
+def test_a_damaged_image_of_an_older_generation_is_replaced_beside_what_runs(older, engine, layered, open_registry):
+    image = engine.docker.images.get(layered).id
+    flip(top_file(engine, layered))
+    open_registry.stop()
+    assert verified(older)[1][layered]["state"] == "damaged"
+    assert older.cli("start").returncode == 0
+    older.wait_log(f"image {layered} of generation 1 stays as it is: it cannot be pulled again now: ")
+    assert "it cannot be pulled again now" in older.cli("status").stdout
+    assert engine.docker.images.get(layered).id == image
+    open_registry.start()
+    assert older.cli("start").returncode == 0
+    before = ids(engine)
+    older.wait_log(f"image {layered} of generation 1 is as it was pulled")
+    assert engine.docker.images.get(layered).id == image and ids(engine) == before
+    assert older.status["verification"]["bad"] == []
+    assert f"{layered}, of generation 1, at " in older.cli("status").stdout
+    status, images = verified(older)
+    assert status == 0 and images[layered]["replaced_ms"]
+
+
+def test_after_an_unclean_boot_an_older_image_is_replaced_and_a_name_that_has_moved_stays(older, engine, layered, local_image):
+    image, file = engine.docker.images.get(layered).id, top_file(engine, layered)
+    engine.docker.images.get(local_image).tag(layered)
+    moved = engine.docker.images.get(layered).id
+    with boot_id(uuid.uuid4()):
+        after_power_cut(older, lambda: file.write_bytes(b""))
+        older.wait_status(lambda status: status["state"] == "running")
+        before = ids(engine)
+        assert verified(older)[1][layered]["state"] == "damaged"  # it is due, and begins at once
+        older.wait_log(f"image {layered} of generation 1 is as it was pulled")
+    assert ids(engine) == before
+    assert engine.docker.images.get(layered).id == moved != image
+    assert verified(older)[0] == 0
+    engine.forget_image(image)
 
 
 def test_what_cannot_be_pulled_again_stays_until_it_can(two, engine, layered, open_registry):

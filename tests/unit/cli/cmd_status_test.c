@@ -280,6 +280,18 @@ static void names_images_that_are_not_what_they_were(void **state)
 		"lightermand      0.1.0\n"
 		"containers       none\n");
 	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
+		    "\"verification\":{\"state\":\"idle\",\"bad\":[],\"replaced\":[{\"image\":"
+		    "\"web:1\","
+		    "\"generations\":[3],\"at_ms\":1597153324909},{},{}]}}",
+		"state            running\n"
+		"deployment       none\n"
+		"replaced         web:1, of generation 3, at 2020-08-11T13:42:04+00:00; 2 more "
+		"images "
+		"before\n"
+		"brokers          none: status messages are not sent\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"running\",\"brokers\":[],\"containers\":[],"
 		    "\"verification\":{\"state\":\"idle\",\"done\":null,\"of\":null,\"bad\":[]}}",
 		"state            running\n"
 		"deployment       none\n"

@@ -32,6 +32,11 @@ static void shows_what_was_found(void **state)
 	expect("{\"image\":\"web:1\",\"state\":\"damaged\",\"generations\":[3],\"bytes\":2048,"
 	       "\"ms\":1500,\"message\":\"layer 2 of 5 has another content\"}",
 		"damaged     web:1, of generation 3: layer 2 of 5 has another content");
+	expect("{\"image\":\"web:1\",\"state\":\"ok\",\"generations\":[1],\"bytes\":2048,\"ms\":"
+	       "1500,"
+	       "\"message\":null,\"replaced_ms\":1500000000000}",
+		"ok          web:1, of generation 1: 2.0 kB in 1.5 s; replaced at "
+		"2017-07-14T02:40:00+00:00");
 	expect("{\"image\":\"a\\u001b[1m\",\"state\":\"missing\",\"message\":\"No such image\"}",
 		"missing     a\\x1b[1m: No such image");
 }
