@@ -41,7 +41,8 @@ static struct fixture {
 	json_t *last;
 	unsigned finished;
 	bool finished_own;
-	bool keeps_time; ///< Timers take their time.
+	bool keeps_time;       ///< Timers take their time.
+	const char *newer_web; ///< The name of generation 2's.
 } f;
 
 lm_rc __wrap_launch_find_worker(char **ret, struct lm_err *err);
@@ -103,7 +104,8 @@ lm_rc __wrap_store_read_images(struct store *s, unsigned n, json_t **ret, struct
 	(void)s;
 	(void)err;
 	*ret = json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "db:1", "digest", "", "id", "sha256:db",
-		n == 2 ? "web:2" : "web:1", "digest", "", "id", n == 2 ? "sha256:w2" : "sha256:w1");
+		n == 2 ? f.newer_web : "web:1", "digest", n == 2 ? "" : "sha256:d1", "id",
+		n == 2 ? "sha256:w2" : "sha256:w1");
 	return LM_OK;
 }
 
@@ -191,7 +193,9 @@ static void open_verification(void)
 static int setup(void **state)
 {
 	(void)state;
-	f = (struct fixture){.folder = "/tmp/verification_test.XXXXXX", .lines = LM_BUF(1 << 16)};
+	f = (struct fixture){.folder = "/tmp/verification_test.XXXXXX",
+		.lines = LM_BUF(1 << 16),
+		.newer_web = "web:2"};
 	assert_non_null(mkdtemp(f.folder));
 	f.host.state_directory = lm_xstrdup(f.folder);
 	f.host.docker_socket = lm_xstrdup("/nowhere");
@@ -355,6 +359,76 @@ static void what_is_damaged_again_after_its_repair_is_only_reported(void **state
 	assert_int_equal(count_damaged(), 1);
 }
 
+/// A worker that finds all images whole but web:2 and web:1.
+#define FINDS_BOTH(newer, older)                                                                   \
+	"say db:1 sha256:db reading; say db:1 sha256:db ok\n"                                      \
+	"say web:2 sha256:w2 reading; say web:2 sha256:w2 " newer "\n"                             \
+	"say web:1 sha256:w1 reading; say web:1 sha256:w1 " older "\n"                             \
+	"echo '{\"result\":\"success\"}'"
+
+static size_t count_kept(void)
+{
+	lm_auto_json json_t *kept = verification_list_kept(f.v);
+
+	return json_array_size(kept);
+}
+
+static void a_damaged_image_of_an_older_generation_is_to_be_replaced(void **state)
+{
+	(void)state;
+	verify_again(FINDS_BOTH("ok", "damaged"));
+	open_again();
+	lm_auto_json json_t *kept = verification_list_kept(f.v);
+	lm_auto_json json_t *wanted = json_pack("[{s:s, s:s, s:s, s:b, s:i}]", "image", "web:1",
+		"id", "sha256:w1", "digest", "sha256:d1", "own_name", 1, "generation", 1);
+	assert_true(json_equal(kept, wanted));
+	assert_int_equal(count_damaged(), 0);
+	verification_note_kept(f.v, "sha256:w1", NULL, "no network");
+	assert_int_equal(count_kept(), 1);
+	lm_auto_json json_t *stays = shown();
+	const json_t *bad = json_array_get(json_object_get(stays, "bad"), 0);
+	assert_string_equal(json_get_text(bad, "state"), "damaged");
+	assert_string_equal(json_get_text(bad, "message"), "no network");
+	verification_note_kept(f.v, "sha256:w1", "ok", NULL);
+	open_again();
+	assert_int_equal(count_kept(), 0);
+	assert_int_equal(verification_measure(f.v).damaged, 0);
+	lm_auto_json json_t *replaced = shown();
+	const json_t *last = json_array_get(json_object_get(replaced, "replaced"), 0);
+	assert_string_equal(json_get_text(last, "image"), "web:1");
+	assert_true(json_get_int(last, "at_ms", 0) > 0);
+}
+
+static void the_current_generation_goes_first_and_what_its_repair_removes_comes_back(void **state)
+{
+	(void)state;
+	verify_again(FINDS_BOTH("damaged", "damaged"));
+	assert_int_equal(count_damaged(), 1);
+	assert_int_equal(count_kept(), 0);
+	verification_note_repair(f.v, 2);
+	assert_int_equal(count_kept(), 1);
+	open_again();
+	verify_again(FINDS_BOTH("ok", "missing"));
+	assert_int_equal(count_kept(), 1);
+	// Whole, and then removed by somebody: nobody wants it back.
+	verify_again(FINDS_BOTH("ok", "ok"));
+	verify_again(FINDS_BOTH("ok", "missing"));
+	assert_int_equal(count_kept(), 0);
+}
+
+static void a_name_that_another_generation_gives_to_another_image_is_not_its_own(void **state)
+{
+	(void)state;
+	f.newer_web = "web:1";
+	verify_again("say db:1 sha256:db reading; say db:1 sha256:db ok\n"
+		     "say web:1 sha256:w2 reading; say web:1 sha256:w2 ok\n"
+		     "say web:1 sha256:w1 reading; say web:1 sha256:w1 damaged\n"
+		     "echo '{\"result\":\"success\"}'");
+	lm_auto_json json_t *kept = verification_list_kept(f.v);
+	assert_int_equal(json_array_size(kept), 1);
+	assert_false(json_get_bool(json_array_get(kept, 0), "own_name", true));
+}
+
 static void a_task_interrupts_it_and_what_was_read_is_not_read_again(void **state)
 {
 	(void)state;
@@ -514,6 +588,9 @@ int main(void)
 		TEST(a_client_gets_what_was_found_of_each_image),
 		TEST(what_is_damaged_is_shown_and_can_be_repaired),
 		TEST(what_is_damaged_again_after_its_repair_is_only_reported),
+		TEST(a_damaged_image_of_an_older_generation_is_to_be_replaced),
+		TEST(the_current_generation_goes_first_and_what_its_repair_removes_comes_back),
+		TEST(a_name_that_another_generation_gives_to_another_image_is_not_its_own),
 		TEST(a_task_interrupts_it_and_what_was_read_is_not_read_again),
 		TEST(an_image_over_which_the_worker_dies_is_unreadable),
 		TEST(a_worker_that_leaves_out_images_has_failed),

@@ -120,6 +120,31 @@ static void shipping_logs_needs_no_directory(void **state)
 	assert_null(task.credentials_directory);
 }
 
+static void replacing_needs_the_ids_of_images(void **state)
+{
+	lm_auto_task struct task task = {0}, other = {0};
+	struct lm_err err = {LM_OK};
+	(void)state;
+
+	assert_int_equal(parse("{\"job\":\"replace-images\",\"group\":" GROUP ",\"host\":{},"
+			       "\"kept\":{\"sha256:aa\":true},\"images\":[{\"image\":\"web:1\","
+			       "\"id\":\"sha256:aa\",\"digest\":\"sha256:dd\",\"own_name\":true},"
+			       "{\"image\":\"db:2\",\"id\":\"sha256:bb\",\"digest\":\"\"}]}",
+				 &task, &err),
+		LM_OK);
+	assert_int_equal(task.kind, TASK_REPLACE_IMAGES);
+	assert_int_equal(task.subjects_n, 2);
+	assert_string_equal(task.subjects[0].digest, "sha256:dd");
+	assert_true(task.subjects[0].name_is_its_own);
+	assert_null(task.subjects[1].digest);
+	assert_false(task.subjects[1].name_is_its_own);
+	assert_non_null(json_object_get(task.kept, "sha256:aa"));
+	assert_int_equal(parse("{\"job\":\"replace-images\",\"group\":" GROUP ",\"host\":{},"
+			       "\"images\":[{\"image\":\"web:1\",\"id\":null}]}",
+				 &other, &err),
+		LM_E_PROTOCOL);
+}
+
 static void verifying_needs_a_list_of_images(void **state)
 {
 	(void)state;
@@ -280,6 +305,7 @@ int main(void)
 		cmocka_unit_test(a_check_may_have_no_definition),
 		cmocka_unit_test(shipping_logs_needs_no_directory),
 		cmocka_unit_test(verifying_needs_a_list_of_images),
+		cmocka_unit_test(replacing_needs_the_ids_of_images),
 		cmocka_unit_test(what_is_not_as_agreed_is_no_fault_of_the_definition),
 		cmocka_unit_test(a_wrong_group_is_the_definitions_fault),
 	};
