@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "sys/record.h"
 #include "sys/tree.h"
 #include "worker/volume_users.h"
 
@@ -292,15 +293,6 @@ static lm_rc copy_volumes(const struct volume_copies *v, const struct own_volume
 	return rc;
 }
 
-static lm_rc write_users(int fd, const json_t *users, struct lm_err *err)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(CONTAINERS_MAX);
-
-	if (!json_write(users, &text))
-		return lm_fail(err, LM_E_TOO_LARGE, 0, "too many containers use the volumes");
-	return lm_file_replace(fd, CONTAINERS, lm_buf_str(&text), 0600, err);
-}
-
 /// Of the containers nothing is asked later than of the volumes' content.
 static lm_rc fill_snapshot(
 	const struct volume_copies *v, const struct own_volumes *own, int fd, struct lm_err *err)
@@ -313,7 +305,7 @@ static lm_rc fill_snapshot(
 	if (!rc)
 		rc = make_folder(fd, SNAPSHOT_DATA, &data, err);
 	if (!rc)
-		rc = write_users(fd, users, err);
+		rc = record_json_replace(fd, CONTAINERS, CONTAINERS_MAX, users, err);
 	if (!rc)
 		rc = copy_volumes(v, own, data, err);
 	return rc ? rc : volume_users_compare(v->engine, v->project, names, users, v->limit, err);
@@ -369,16 +361,12 @@ lm_rc volume_copies_make(const struct volume_copies *v, unsigned n, struct lm_er
 static lm_rc compare_users(
 	const struct volume_copies *v, int fd, const struct own_volumes *own, struct lm_err *err)
 {
-	lm_auto_buf struct lm_buf text = LM_BUF(CONTAINERS_MAX);
 	lm_auto_json json_t *users = NULL;
-	lm_auto_close int file = openat(fd, CONTAINERS, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	lm_rc rc = record_json_read(fd, CONTAINERS, CONTAINERS_MAX, &users, err);
 
-	if (file < 0)
-		return lm_fail(err, LM_E_SYS, errno, "open '" CONTAINERS "': %m");
-	lm_rc rc = lm_fd_read_all(file, CONTAINERS, &text, err);
-	if (!rc)
-		rc = json_parse(lm_buf_str(&text), &users, err);
-	return rc ? rc
+	if (rc == LM_E_INVALID || rc == LM_E_TOO_LARGE || rc == LM_E_NOT_FOUND)
+		err->rc = LM_E_SYS; // the definition is not to blame
+	return rc ? lm_wrap(err, "compare the containers with those at the snapshot of the volumes")
 		  : volume_users_compare(
 			    v->engine, v->project, own_names(own), users, v->limit, err);
 }
