@@ -97,6 +97,11 @@ class Stage(Scene):
         last, _ = self.deploy(group)
         assert (last["exit"], self.messages.next_json()["status"]) == (0, "success"), last
 
+    def deploy_badly(self, group):
+        """The same, where that one fails, too."""
+        last, _ = self.deploy(group)
+        assert (last["exit"], self.messages.next_json()["status"]) == (1, "fail"), last
+
     def deploy(self, group):
         """Deploys, or starts what is deployed (None), with what is to happen meanwhile; returns the last line of the answer."""
         if self.device.process is None:

@@ -23,6 +23,7 @@ from servers.engine import PROJECT, compose_file
 from servers.old_engine import VersionOnlyEngine
 from servers.s3 import S3
 from servers.server import free_port, run
+from small_disk import SmallDisk
 from strace import followed
 
 FAULTS = {}
@@ -814,12 +815,14 @@ def disk_full(scene):
     run("umount", path)
 
 
-def snapshot(scene, fill, **policy):
-    """The application that runs has a volume, with what `fill` puts there."""
+def snapshot(scene, fill, entrypoint=None, **policy):
+    """The application that runs has a volume, with what `fill` puts there; the next one has that entry point."""
     image = scene.fixture("local_image")
     text = compose_file(None, ["web"], image, volumes="['data:/data']") + "volumes:\n  data:\n"
     scene.deploy_well(scene.store(text))
     fill(scene.fixture("engine").folder / "data/volumes" / f"{PROJECT}_data" / "_data")
+    if entrypoint:
+        text = compose_file(None, ["web"], image, volumes="['data:/data']", entrypoint=entrypoint) + "volumes:\n  data:\n"
     return scene.store(text, policy={"SnapshotVolumes": "True", **policy})
 
 
@@ -1064,6 +1067,22 @@ def dependency_unhealthy(scene):
     image = scene.fixture("local_image")
     text = compose_file(None, ["db"], image, healthcheck="{test: [CMD, 'false'], interval: 1s, retries: 1}")
     return scene.store(text + f"  web: {{image: '{image}', depends_on: {{db: {{condition: service_healthy}}}}}}\n")
+
+
+@fault
+def restore_without_space(scene):
+    """What has failed is stopped; then the start of what was before needs its volumes, which are on another disk than their copies."""
+    scene.own()
+    engine = scene.fixture("engine")
+    disk = SmallDisk(engine.folder / "data/volumes", size="32m")
+    try:
+        scene.deploy_badly(snapshot(scene, lambda folder: (folder / "large").write_bytes(os.urandom(4 << 20)), entrypoint="[no-such-program]"))
+        scene.device.cli("stop")
+        disk.fill(leave=1 << 20)
+        yield None
+    finally:
+        engine.clean()
+        disk.unmount()
 
 
 # settle
