@@ -350,8 +350,10 @@ static json_t *convert_things(const json_t *items, const char *kind)
 	return things;
 }
 
-/// The object in `value` that has the parameters of our connector; NULL: none has.
-static const json_t *find_parameters(const json_t *value, unsigned depth, size_t *left)
+/// The first value in `value`, or itself, that `fits`; NULL: none does. Of those at most `*left`
+/// are looked at.
+static const json_t *find_value(
+	const json_t *value, unsigned depth, size_t *left, bool (*fits)(const json_t *value))
 {
 	const json_t *found = NULL;
 	const char *key;
@@ -361,19 +363,24 @@ static const json_t *find_parameters(const json_t *value, unsigned depth, size_t
 	if (depth == 0 || *left == 0)
 		return NULL;
 	--*left;
-	if (json_get_text(value, FIRST_PARAMETER))
+	if (fits(value))
 		return value;
 	json_object_foreach((json_t *)value, key, member)
 	{
 		if (!found)
-			found = find_parameters(member, depth - 1, left);
+			found = find_value(member, depth - 1, left, fits);
 	}
 	json_array_foreach(value, i, member)
 	{
 		if (!found)
-			found = find_parameters(member, depth - 1, left);
+			found = find_value(member, depth - 1, left, fits);
 	}
 	return found;
+}
+
+static bool has_our_parameters(const json_t *value)
+{
+	return json_get_text(value, FIRST_PARAMETER) != NULL;
 }
 
 /// The version at the end of an ARN of our connector or its function; 0: it is none.
@@ -391,27 +398,9 @@ static unsigned version_in(struct lm_str text)
 	return (unsigned)version;
 }
 
-static unsigned find_version(const json_t *value, unsigned depth, size_t *left)
+static bool has_our_version(const json_t *value)
 {
-	unsigned found = json_is_string(value) ? version_in(json_text(value)) : 0;
-	const char *key;
-	json_t *member;
-	size_t i;
-
-	if (depth == 0 || *left == 0)
-		return 0;
-	--*left;
-	json_object_foreach((json_t *)value, key, member)
-	{
-		if (!found)
-			found = find_version(member, depth - 1, left);
-	}
-	json_array_foreach(value, i, member)
-	{
-		if (!found)
-			found = find_version(member, depth - 1, left);
-	}
-	return found;
+	return json_is_string(value) && version_in(json_text(value)) > 0;
 }
 
 /// Our connector is a Lambda function there.
@@ -426,7 +415,8 @@ static void guess_connector(struct migration *m, const json_t *function, const j
 		if (json_is_string(value))
 			json_object_set(m->guessed, PARAMETERS.keys[i].name, value);
 	}
-	m->guessed_version = find_version(function, SEARCH_DEPTH, &left);
+	const json_t *arn = find_value(function, SEARCH_DEPTH, &left, has_our_version);
+	m->guessed_version = arn ? version_in(json_text(arn)) : 0;
 }
 
 static void add_functions(struct migration *m, const json_t *functions)
@@ -438,7 +428,8 @@ static void add_functions(struct migration *m, const json_t *functions)
 	json_array_foreach(functions, i, function)
 	{
 		const json_t *parameters =
-			m->guessed ? NULL : find_parameters(function, SEARCH_DEPTH, &left);
+			m->guessed ? NULL
+				   : find_value(function, SEARCH_DEPTH, &left, has_our_parameters);
 
 		if (parameters)
 			guess_connector(m, function, parameters);

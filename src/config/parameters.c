@@ -29,16 +29,23 @@ static bool read_bucket(
 	return true;
 }
 
+/// A text of at most `max` bytes.
+static bool take_limited_text(
+	const json_t *json, unsigned max, struct lm_str *ret, struct lm_buf *why)
+{
+	if (!schema_take_text(json, ret, why))
+		return false;
+	return ret->n <= max || schema_refuse(why, "must be at most %u bytes long", max);
+}
+
 static bool read_limited_text(
 	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
 {
 	struct lm_str value;
 
 	(void)key;
-	if (!schema_take_text(json, &value, why))
+	if (!take_limited_text(json, KEY_MAX, &value, why))
 		return false;
-	if (value.n > KEY_MAX)
-		return schema_refuse(why, "must be at most 1024 bytes long");
 	schema_put_text(field, value);
 	return true;
 }
@@ -49,12 +56,10 @@ static bool read_destination(
 	struct lm_str value;
 
 	(void)key;
-	if (!schema_take_text(json, &value, why))
+	if (!take_limited_text(json, DESTINATION_MAX, &value, why))
 		return false;
 	if (value.p[0] != '/')
 		return schema_refuse(why, "must be an absolute path, beginning with '/'");
-	if (value.n > DESTINATION_MAX)
-		return schema_refuse(why, "must be at most 4000 bytes long");
 	schema_put_text(field, value);
 	return true;
 }
@@ -188,10 +193,8 @@ static bool read_address(
 	struct lm_str value;
 
 	(void)key;
-	if (!schema_take_text(json, &value, why))
+	if (!take_limited_text(json, KEY_MAX, &value, why))
 		return false;
-	if (value.n > KEY_MAX)
-		return schema_refuse(why, "must be at most 1024 bytes long");
 	struct lm_str rest = value;
 	if (lm_str_starts(value, LM_STR(SOURCE_ARTIFACT))) {
 		rest.p += strlen(SOURCE_ARTIFACT);

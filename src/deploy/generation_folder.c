@@ -124,6 +124,17 @@ lm_rc generation_json_read(int dir_fd, const char *name, json_t **ret, struct lm
 	return record_json_read(dir_fd, name, GENERATION_OUTCOME_MAX, ret, err);
 }
 
+lm_rc generation_object_read(int dir_fd, const char *name, json_t **ret, struct lm_err *err)
+{
+	lm_auto_json json_t *found = NULL;
+	lm_rc rc = generation_json_read(dir_fd, name, &found, err);
+
+	if (rc == LM_E_SYS)
+		return rc;
+	*ret = json_is_object(found) ? lm_take(found) : json_object();
+	return LM_OK;
+}
+
 lm_rc generation_json_replace(int dir_fd, const char *name, const json_t *j, struct lm_err *err)
 {
 	lm_auto_free char *text = json_dumps(j, JSON_INDENT(1));

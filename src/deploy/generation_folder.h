@@ -51,6 +51,9 @@ unsigned generation_parse_number(struct lm_str name);
 
 /// Reads a file that is a record (sys/record.h) of a JSON document. As record_read.
 lm_rc generation_json_read(int dir_fd, const char *name, json_t **ret, struct lm_err *err);
+/// The same for an object that nothing depends on: "{}" if there is none, or what there is cannot
+/// be understood. LM_E_SYS.
+lm_rc generation_object_read(int dir_fd, const char *name, json_t **ret, struct lm_err *err);
 /// Replaces a file by the document.
 lm_rc generation_json_replace(int dir_fd, const char *name, const json_t *j, struct lm_err *err);
 

@@ -12,13 +12,7 @@ enum { REASON_MAX = 1000 }; ///< Of so many, each in so few bytes that all fit.
 
 lm_rc pruned_quarantines_read(int root_fd, json_t **ret, struct lm_err *err)
 {
-	lm_auto_json json_t *found = NULL;
-	lm_rc rc = generation_json_read(root_fd, PRUNED_QUARANTINES, &found, err);
-
-	if (rc == LM_E_SYS)
-		return rc;
-	*ret = json_is_object(found) ? lm_take(found) : json_object();
-	return LM_OK;
+	return generation_object_read(root_fd, PRUNED_QUARANTINES, ret, err);
 }
 
 static unsigned pruned_generation(const json_t *entry)

@@ -10,13 +10,7 @@ enum { NAMES_MAX = 16 }; ///< Of one image.
 
 lm_rc pulled_images_read(int root_fd, json_t **ret, struct lm_err *err)
 {
-	lm_auto_json json_t *found = NULL;
-	lm_rc rc = generation_json_read(root_fd, PULLED_IMAGES, &found, err);
-
-	if (rc == LM_E_SYS)
-		return rc;
-	*ret = json_is_object(found) ? lm_take(found) : json_object();
-	return LM_OK;
+	return generation_object_read(root_fd, PULLED_IMAGES, ret, err);
 }
 
 /// Whether `name` was added to the image's names.

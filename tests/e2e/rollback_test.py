@@ -245,15 +245,21 @@ def quarantined(fleet):
     return fleet
 
 
-def test_nothing_but_a_person_or_another_definition_tries_it_again(quarantined):
-    device, skipped = quarantined.device, "is that of generation 2, which is quarantined"
+def assert_skipped(fleet, generation, name):
+    """By a start with the group file of generation 2, and by SIGHUP: that generation runs on."""
+    device, skipped = fleet.device, "is that of generation 2, which is quarantined"
     assert device.stop() == 0
-    device.start(quarantined.file)
-    assert quarantined.messages.next_json() == quarantined.success("old")
-    quarantined.assert_runs(1, "old")
+    device.start(fleet.file)
+    assert fleet.messages.next_json() == fleet.success(name)
+    fleet.assert_runs(generation, name)
     assert device.log.count(skipped) == 1
     device.send(signal.SIGHUP)
     wait_until(lambda: device.log.count(skipped) == 2, 60, lambda: device.log)
+
+
+def test_nothing_but_a_person_or_another_definition_tries_it_again(quarantined):
+    device = quarantined.device
+    assert_skipped(quarantined, 1, "old")
     quarantined.assert_runs(1, "old")
     assert device.status["deployment"]["generation"] == 1
     # A person tries it again, and it fails again.
@@ -275,18 +281,12 @@ def test_nothing_but_a_person_or_another_definition_tries_it_again(quarantined):
 
 
 def test_it_stays_quarantined_when_its_generation_is_not_kept_any_more(quarantined):
-    device, skipped = quarantined.device, "is that of generation 2, which is quarantined"
+    device = quarantined.device
     quarantined.deploy("third")
     quarantined.deploy("fourth", {"KeepGenerations": "2"})
     assert not (device.folder / "state/application/generations/2").exists()
     assert [entry["generation"] for entry in device.status["quarantine"]] == [2]
-    assert device.stop() == 0
-    device.start(quarantined.file)
-    assert quarantined.messages.next_json() == quarantined.success("fourth")
-    quarantined.assert_runs(4, "fourth")
-    assert device.log.count(skipped) == 1
-    device.send(signal.SIGHUP)
-    wait_until(lambda: device.log.count(skipped) == 2, 60, lambda: device.log)
+    assert_skipped(quarantined, 4, "fourth")
     # A person tries it again: from now on it is not.
     quarantined.fail(quarantined.file, "exit code 7", "generation 4 runs again")
     assert [entry["generation"] for entry in device.status["quarantine"]] == [5]

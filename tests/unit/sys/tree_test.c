@@ -171,13 +171,18 @@ static void a_copy_has_every_kind_of_file_with_all_that_it_has(void **state)
 	assert_string_equal(lm_buf_cstr(&f->warnings), "");
 }
 
+/// As setxattr takes it: user::OWNER, user:1234:NAMED, group::GROUP, mask::NAMED, other::---
+#define ACL(owner, named, group)                                                                   \
+	{                                                                                          \
+		2, 0, 0, 0, 1, 0, owner, 0, 255, 255, 255, 255, 2, 0, named, 0, 0xd2, 4, 0, 0, 4,  \
+			0, group, 0, 255, 255, 255, 255, 16, 0, named, 0, 255, 255, 255, 255, 32,  \
+			0, 0, 0, 255, 255, 255, 255                                                \
+	}
+
 static void attributes_and_acls_are_kept(void **state)
 {
 	struct fixture *f = *state;
-	// user::rw-, user:1234:r--, group::r--, mask::r--, other::---
-	static const unsigned char acl[] = {2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0,
-		0xd2, 4, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32,
-		0, 0, 0, 255, 255, 255, 255};
+	static const unsigned char acl[] = ACL(6, 4, 4);
 	char value[64];
 
 	put(f->from, "file", "x", 0640);
@@ -199,10 +204,7 @@ static void attributes_and_acls_are_kept(void **state)
 static void an_acl_of_the_place_is_not_that_of_the_copy(void **state)
 {
 	struct fixture *f = *state;
-	// user::rwx, user:1234:rwx, group::r-x, mask::rwx, other::---
-	static const unsigned char acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0,
-		0xd2, 4, 0, 0, 4, 0, 5, 0, 255, 255, 255, 255, 16, 0, 7, 0, 255, 255, 255, 255, 32,
-		0, 0, 0, 255, 255, 255, 255};
+	static const unsigned char acl[] = ACL(7, 7, 5);
 	char value[64];
 
 	put(f->from, "file", "x", 0640);
