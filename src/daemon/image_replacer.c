@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PULLED "pulled" ///< Of an image of a round: it was pulled again.
+
 enum {
 	START_MS = 1000,          ///< After the last task: another may follow.
 	LOCK_AGAIN_MS = 5 * 1000, ///< Log lines are being shipped, say.
@@ -53,7 +55,8 @@ static void note_image(struct image_replacer *r, size_t i, const char *state, co
 	const char *ref = json_get_text(image, "image");
 
 	drop_left(r, i);
-	verification_note_kept(r->verification, json_get_text(image, "id"), state, why);
+	verification_note_kept(r->verification, json_get_text(image, "id"), state,
+		json_get_bool(image, PULLED, false), why);
 	if (state && strcmp(state, "ok") == 0)
 		lm_info("image %s of generation %u is as it was pulled", ref, r->generation);
 	else
@@ -71,26 +74,36 @@ static bool is_of(const struct image_replacer *r, size_t i, unsigned generation)
 
 // The worker -------------------------------------------------------------------------------------
 
+static bool find_untried(const struct image_replacer *r, const char *id, size_t *ret)
+{
+	for (size_t i = 0; id && i < json_array_size(r->left); i++)
+		if (strcmp(json_get_text(json_array_get(r->left, i), "id"), id) == 0) {
+			*ret = i;
+			return true;
+		}
+	return false;
+}
+
 static void on_replaced(void *ctx, const json_t *line)
 {
 	struct image_replacer *r = ctx;
 	const json_t *verify = json_object_get(line, "verify");
-	const char *id = json_get_text(verify, "id");
 	const char *why = json_get_text(verify, "message");
+	size_t i;
 
-	for (size_t i = 0; id && i < json_array_size(r->left); i++)
-		if (strcmp(json_get_text(json_array_get(r->left, i), "id"), id) == 0) {
-			note_image(r, i, json_get_text(verify, "state"),
-				why ? why : "the worker gave no reason");
-			return;
-		}
+	if (find_untried(r, json_get_text(verify, "id"), &i))
+		note_image(r, i, json_get_text(verify, "state"),
+			why ? why : "the worker gave no reason");
 }
 
 static void on_pulled_again(void *ctx, const struct worker_line *image)
 {
 	struct image_replacer *r = ctx;
 	struct lm_err err = {LM_OK};
+	size_t i;
 
+	if (find_untried(r, image->id, &i))
+		json_object_set_new(json_array_get(r->left, i), PULLED, json_true());
 	if (store_note_pulled(
 		    r->store, r->generation, image->first, image->id, image->pulled, &err))
 		lm_warn("record that image %s was pulled: %s, ignoring", image->first, err.msg);
@@ -133,7 +146,7 @@ static void on_replacer_exited(void *ctx, const struct worker_result *result)
 }
 
 /// Those of the generation.
-static json_t *list_images(const struct image_replacer *r)
+static json_t *list_of_generation(const struct image_replacer *r)
 {
 	json_t *images = json_array();
 
@@ -164,8 +177,8 @@ static lm_rc launch_replacer(
 		return rc;
 	lm_auto_json json_t *document = json_pack("{s:s, s:o, s:o, s:o, s:o, s:O}", "job",
 		"replace-images", "group", group_to_json(group), "host", host_to_json(r->host),
-		"images", list_images(r), "kept", generation_list_images(r->store), "released",
-		released);
+		"images", list_of_generation(r), "kept", generation_list_images(r->store),
+		"released", released);
 	const struct worker_launch_spec start = {
 		.program = r->program,
 		.user = &user,

@@ -809,8 +809,8 @@ json_t *verification_list_kept(const struct verification *v)
 	return list;
 }
 
-void verification_note_kept(
-	struct verification *v, const char *id, const char *state, const char *why)
+void verification_note_kept(struct verification *v, const char *id, const char *state,
+	bool is_replaced, const char *why)
 {
 	size_t i;
 	json_t *image;
@@ -822,7 +822,8 @@ void verification_note_kept(
 		if (!other || strcmp(other, id) != 0)
 			continue;
 		if (state && strcmp(state, FOUND_NAMES[FOUND_OK]) == 0) {
-			note_replacement(v, image);
+			if (is_replaced)
+				note_replacement(v, image);
 			(void)json_object_del(v->kept, id);
 			(void)json_array_remove(v->bad, i);
 		} else {

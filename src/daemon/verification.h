@@ -64,10 +64,10 @@ void verification_note_repair(struct verification *v, unsigned generation);
 /// `generation`, the newest that has it. A new reference. Empty while damaged images of the current
 /// generation are to be replaced: these go first.
 json_t *verification_list_kept(const struct verification *v);
-/// What became of one of them: `state` as in docs/formats.md, `verify`; NULL: as before. Outlives a
-/// restart.
-void verification_note_kept(
-	struct verification *v, const char *id, const char *state, const char *why);
+/// What became of one of them: `state` as in docs/formats.md, `verify`; NULL: as before;
+/// `is_replaced`: it was pulled again. Outlives a restart.
+void verification_note_kept(struct verification *v, const char *id, const char *state,
+	bool is_replaced, const char *why);
 
 /// docs/formats.md, `status`, member `verification`; a new reference.
 json_t *verification_to_json(const struct verification *v);

@@ -59,8 +59,8 @@ lm_rc __wrap_worker_launch(struct loop *loop, const struct host_settings *host,
 	const struct worker_launch_spec *start, const struct worker_process_events *events,
 	struct worker_process **ret, struct lm_err *err);
 json_t *__wrap_verification_list_kept(const struct verification *v);
-void __wrap_verification_note_kept(
-	struct verification *v, const char *id, const char *state, const char *why);
+void __wrap_verification_note_kept(struct verification *v, const char *id, const char *state,
+	bool is_replaced, const char *why);
 void __wrap_verification_pause(struct verification *v);
 void __wrap_verification_resume(struct verification *v);
 bool __wrap_verification_is_under_way(const struct verification *v);
@@ -160,10 +160,11 @@ json_t *__wrap_verification_list_kept(const struct verification *v)
 	return json_deep_copy(f.kept);
 }
 
-void __wrap_verification_note_kept(
-	struct verification *v, const char *id, const char *state, const char *why)
+void __wrap_verification_note_kept(struct verification *v, const char *id, const char *state,
+	bool is_replaced, const char *why)
 {
 	(void)v;
+	(void)lm_buf_puts(&f.notes, is_replaced ? "again: " : "");
 	(void)lm_buf_printf(&f.notes, "%.8s %s%s%s;", id, state ? state : "stays", why ? ": " : "",
 		why ? why : "");
 	for (size_t i = 0; state && strcmp(state, "ok") == 0 && i < json_array_size(f.kept); i++)
@@ -314,7 +315,8 @@ static void each_generation_gets_a_worker_and_what_became_of_each_image_is_noted
 	await(has_resumed);
 	assert_string_equal(lm_buf_cstr(&f.notes),
 		"generation 3;locked;generation 3;pause;sha256:a removed;web:3 pulled of 3;"
-		"sha256:a ok: the worker gave no reason;sha256:c damaged: no network;generation 1;"
+		"again: sha256:a ok: the worker gave no reason;sha256:c damaged: no "
+		"network;generation 1;"
 		"pause;sha256:b ok: the worker gave no reason;resume;");
 	assert_false(image_replacer_is_busy(f.r));
 }

@@ -383,13 +383,13 @@ static void a_damaged_image_of_an_older_generation_is_to_be_replaced(void **stat
 		"id", "sha256:w1", "digest", "sha256:d1", "own_name", 1, "generation", 1);
 	assert_true(json_equal(kept, wanted));
 	assert_int_equal(count_damaged(), 0);
-	verification_note_kept(f.v, "sha256:w1", NULL, "no network");
+	verification_note_kept(f.v, "sha256:w1", NULL, false, "no network");
 	assert_int_equal(count_kept(), 1);
 	lm_auto_json json_t *stays = shown();
 	const json_t *bad = json_array_get(json_object_get(stays, "bad"), 0);
 	assert_string_equal(json_get_text(bad, "state"), "damaged");
 	assert_string_equal(json_get_text(bad, "message"), "no network");
-	verification_note_kept(f.v, "sha256:w1", "ok", NULL);
+	verification_note_kept(f.v, "sha256:w1", "ok", true, NULL);
 	open_again();
 	assert_int_equal(count_kept(), 0);
 	assert_int_equal(verification_measure(f.v).damaged, 0);

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/doomed_images.h"
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "fake_engine.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OK "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+#define IMAGE(id, name, layers)                                                                    \
+	OK "{\"Id\":\"" id "\",\"RepoTags\":[\"" name "\"],\"RootFS\":{\"Layers\":[" layers "]}}"
+
+/// Of three layers, the second is damaged; `base` has only the one below, `top` is built on it all.
+static const struct fake_answer answers[] = {
+	{"GET /v1.41/images/json?all=1 ",
+		OK "[{\"Id\":\"base\"},{\"Id\":\"web\"},{\"Id\":\"gone\"},{\"Id\":\"top\"}]",
+		FAKE_CLOSE},
+	{"GET /v1.41/images/web/json ", IMAGE("web", "web:1", "\"a\",\"b\",\"c\""), FAKE_CLOSE},
+	{"GET /v1.41/images/base/json ", IMAGE("base", "base:1", "\"a\""), FAKE_CLOSE},
+	{"GET /v1.41/images/top/json ", IMAGE("top", "top:1", "\"a\",\"b\",\"c\",\"d\""),
+		FAKE_CLOSE},
+	{"GET /v1.41/images/gone/json ", "HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"gone\"}",
+		FAKE_CLOSE},
+	{"DELETE /v1.41/images/top%3A1 ", OK "[]", FAKE_CLOSE},
+	{"DELETE /v1.41/images/top ", OK "[]", FAKE_CLOSE},
+	{"DELETE /v1.41/images/web%3A1 ", OK "[]", FAKE_CLOSE},
+	{"DELETE /v1.41/images/web ", OK "[]", FAKE_CLOSE},
+};
+
+enum { LAYER = 2 };
+
+struct fixture {
+	struct fake_engine *engine;
+	int out[2];
+	struct protocol protocol;
+	struct task task;
+	struct context cx;
+	struct engine_container container;
+	struct engine_containers containers;
+	struct doomed_images doomed;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = lm_xcalloc(1, sizeof(*f));
+
+	f->engine = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+	if (pipe2(f->out, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	f->protocol = (struct protocol){.in = -1, .out = f->out[1], .signal_fd = -1, .stop_fd = -1};
+	f->task.kind = TASK_REPLACE_IMAGES;
+	f->task.kept = json_pack("{s:b, s:b}", "web", 1, "top", 1);
+	f->cx = (struct context){.task = &f->task,
+		.protocol = &f->protocol,
+		.limit = WAIT_FOREVER,
+		.engine = {.socket_path = f->engine->path, .version = {.minor = 41}}};
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	doomed_images_finish(&f->doomed);
+	fake_engine_destroy(f->engine);
+	(void)close(f->out[0]);
+	(void)close(f->out[1]);
+	task_finish(&f->task);
+	free(f);
+	return 0;
+}
+
+static lm_rc add(struct fixture *f, bool spares_application, struct lm_err *err)
+{
+	const struct doomed_rules rules = {
+		.containers = &f->containers, .spares_application = spares_application};
+
+	return doomed_images_add(&f->cx, &rules, "web:1", "web", LAYER, &f->doomed, err);
+}
+
+static void use(struct fixture *f, char *image, char *project)
+{
+	static char name[] = "box";
+
+	f->container =
+		(struct engine_container){.name = name, .image_id = image, .project = project};
+	f->containers = (struct engine_containers){.items = &f->container, .n = 1};
+}
+
+static void all_that_have_the_damaged_layer_go_the_highest_first(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+	char text[1024] = {0};
+
+	if (add(f, true, &err) || doomed_images_remove(&f->cx, &f->doomed, &err))
+		fail_msg("%s", err.msg);
+	assert_int_equal(f->doomed.n, 2);
+	assert_non_null(doomed_images_find(&f->doomed, "web"));
+	assert_null(doomed_images_find(&f->doomed, "base"));
+	assert_true(read(f->out[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "{\"removed\":\"top\"}\n{\"removed\":\"web\"}\n");
+}
+
+static void what_a_container_of_the_application_uses_goes_only_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+	char image[] = "top", project[] = COMPOSE_PROJECT;
+
+	use(f, image, project);
+	assert_int_equal(add(f, true, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "container 'box' of the application"));
+	assert_int_equal(add(f, false, &err), LM_OK);
+}
+
+static void what_is_somebody_elses_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+	char image[] = "top", project[] = "";
+
+	use(f, image, project);
+	assert_int_equal(add(f, false, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "remove that container (docker rm box)"));
+	f->containers.n = 0;
+	json_object_del(f->task.kept, "top");
+	assert_int_equal(add(f, false, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "remove that image (docker rmi top:1)"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(all_that_have_the_damaged_layer_go_the_highest_first),
+		TEST(what_a_container_of_the_application_uses_goes_only_with_it),
+		TEST(what_is_somebody_elses_stays),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
