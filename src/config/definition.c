@@ -435,11 +435,16 @@ static void check_policy(struct group_reader *w, const json_t *policy)
 static void warn_of_idle_policies(struct group_reader *w, const json_t *policy)
 {
 	static const char *const of_wait[] = {"HealthTimeoutSeconds", "StableSeconds"};
+	const struct connector_policy *p = &w->group->connector.policy;
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(of_wait); i++)
-		if (!w->group->connector.policy.wait_healthy && json_object_get(policy, of_wait[i]))
+		if (!p->wait_healthy && json_object_get(policy, of_wait[i]))
 			warn(w, "%s: Policy.%s has no effect without WaitHealthy", w->ours,
 				of_wait[i]);
+	if (p->activate_within_s > 0 && !p->activate_at && !p->hold_file)
+		warn(w, "%s: Policy.ActivateWithinSeconds has no effect without ActivateAt or "
+			"HoldFile",
+			w->ours);
 }
 
 static void warn_of_later_policies(struct group_reader *w)

@@ -43,7 +43,11 @@ struct connector_policy {
 	bool adopt_containers;
 	bool snapshot_volumes;
 	unsigned snapshot_max_mb;  ///< To be copied byte by byte.
-	char *compose_file_sha256; ///< 64 hexadecimal digits; NULL: not checked.
+	/// What runs is not interrupted but when a window is open (config/activation_window.h) and
+	/// when nobody has locked that file (sys/file_hold.h); NULL: at any time.
+	char *activate_at, *hold_file;
+	unsigned activate_within_s; ///< After that time it is all the same; 0: never.
+	char *compose_file_sha256;  ///< 64 hexadecimal digits; NULL: not checked.
 };
 
 /// How long a service without a health check must be up without a restart: StableSeconds, by

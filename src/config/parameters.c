@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/activation_window.h"
 #include "config/arn.h"
 
 #include <ctype.h>
@@ -13,6 +14,9 @@ enum {
 	KEY_MAX = 1024,         ///< S3's own, for keys and version ids.
 	DESTINATION_MAX = 4000, ///< PATH_MAX less the file's name.
 	DAY_S = 86400,
+	YEAR_S = 365 * DAY_S,
+	WINDOWS_MAX = 1024,   ///< Bytes.
+	HOLD_FILE_MAX = 4000, ///< PATH_MAX, as above.
 };
 
 static bool read_bucket(
@@ -217,6 +221,56 @@ static bool read_address(
 	return true;
 }
 
+static bool read_windows(
+	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
+{
+	struct activation_windows windows;
+	struct lm_str value;
+
+	(void)key;
+	if (!schema_take_text(json, &value, why))
+		return false;
+	if (value.n > WINDOWS_MAX)
+		return schema_refuse(why, "must be at most %d bytes long", WINDOWS_MAX);
+	if (!activation_windows_parse(value, &windows, why))
+		return false;
+	schema_put_text(field, value);
+	return true;
+}
+
+/// Whether the path has "." or ".." between its slashes, or ends with a slash.
+static bool is_roundabout(struct lm_str path)
+{
+	struct lm_str rest = path;
+
+	if (lm_str_ends(path, LM_STR("/")))
+		return true;
+	while (rest.n > 0) {
+		struct lm_str name = lm_str_cut(&rest, '/');
+
+		if (lm_str_eq(name, LM_STR(".")) || lm_str_eq(name, LM_STR("..")))
+			return true;
+	}
+	return false;
+}
+
+static bool read_hold_file(
+	const struct schema_key *key, const json_t *json, void *field, struct lm_buf *why)
+{
+	struct lm_str value;
+
+	(void)key;
+	if (!schema_take_text(json, &value, why))
+		return false;
+	if (value.p[0] != '/' || is_roundabout(value))
+		return schema_refuse(why,
+			"must be the absolute path of a file on this device, without '.' and '..'");
+	if (value.n > HOLD_FILE_MAX)
+		return schema_refuse(why, "must be at most %d bytes long", HOLD_FILE_MAX);
+	schema_put_text(field, value);
+	return true;
+}
+
 /// As json_count counts: no list with more needs to be parsed to be refused.
 enum { SECRETS_VALUES = 4 * LIMIT_SECRETS };
 
@@ -292,6 +346,8 @@ static const struct schema_type ADDRESS = {read_address, NULL, schema_finish_tex
 static const struct schema_type USER = {read_user, NULL, NULL};
 static const struct schema_type NUMBER = {read_number_text, NULL, NULL};
 static const struct schema_type BOOL = {read_bool_text, NULL, NULL};
+static const struct schema_type WINDOWS = {read_windows, NULL, schema_finish_text};
+static const struct schema_type HOLD_FILE = {read_hold_file, NULL, schema_finish_text};
 static const struct schema_type SHA256 = {read_sha256, NULL, schema_finish_text};
 static const struct schema_type SECRETS = {read_secrets, NULL, finish_secrets};
 
@@ -327,6 +383,9 @@ static const struct schema_key POLICY_KEYS[] = {
 	{"AdoptContainers", &BOOL, AT(policy.adopt_containers), .fallback = "false"},
 	{"SnapshotVolumes", &BOOL, AT(policy.snapshot_volumes), .fallback = "false"},
 	{"SnapshotMaxMB", &NUMBER, AT(policy.snapshot_max_mb), .pattern = "decimal", .fallback = "1024", .lowest = 1, .highest = 1u << 30},
+	{"ActivateAt", &WINDOWS, AT(policy.activate_at)},
+	{"HoldFile", &HOLD_FILE, AT(policy.hold_file)},
+	{"ActivateWithinSeconds", &NUMBER, AT(policy.activate_within_s), .pattern = "decimal", .lowest = 1, .highest = YEAR_S},
 	{"ComposeFileSHA256", &SHA256, AT(policy.compose_file_sha256)},
 };
 
