@@ -93,7 +93,21 @@ static int run_action(const struct call *call, const struct action *action, cons
 	return answer.exit_status;
 }
 
-int cmd_deploy(const struct call *call)
+/// What waits already.
+static int activate_now(const struct call *call)
+{
+	static const struct action action = {
+		.texts = {.source = "lighterman",
+			.interrupted = "the deployment continues; see `lighterman status`"},
+		.noun = "activation",
+		.finished = "activated",
+	};
+	lm_auto_json json_t *request = json_pack("{s:s, s:b}", "command", "deploy", "now", 1);
+
+	return run_action(call, &action, request);
+}
+
+static int deploy_group(const struct call *call)
 {
 	const struct action action = {
 		.texts = {.source = group_file_name(call->argument),
@@ -109,9 +123,14 @@ int cmd_deploy(const struct call *call)
 
 	if (!group_file_load(call, &text, &status))
 		return status;
-	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b}", "command", "deploy", "group",
-		text.data, text.len, "wait", !call->no_wait);
+	lm_auto_json json_t *request = json_pack("{s:s, s:s%, s:b, s:b}", "command", "deploy",
+		"group", text.data, text.len, "wait", !call->no_wait, "now", call->now);
 	return run_action(call, &action, request);
+}
+
+int cmd_deploy(const struct call *call)
+{
+	return call->argument ? deploy_group(call) : activate_now(call);
 }
 
 int cmd_rollback(const struct call *call)

@@ -27,11 +27,12 @@ static const struct command COMMANDS[] = {
 		"own line. Works without lightermand. Of a compose file, only whether it can be\n"
 		"deployed without a group file is checked; `lighterman plan` checks the rest.",
 		cmd_validate},
-	{"deploy", "FILE", OPTION_COMPOSE | OPTION_NO_WAIT | OPTION_JSON,
+	{"deploy", "FILE", OPTION_COMPOSE | OPTION_NO_WAIT | OPTION_NOW | OPTION_JSON,
 		"deploy a group file or a compose file",
 		"Send a group file (\"-\": standard input) to lightermand and show the progress "
 		"of\n"
-		"the deployment until it finishes. Ctrl-C leaves the deployment running.\n"
+		"the deployment until it finishes. Ctrl-C leaves the deployment running, or\n"
+		"waiting for its ActivateAt or HoldFile.\n"
 		"FILE can also be a compose file, its https:// address, or what docker compose\n"
 		"publish has put into a registry (oci://REGISTRY/NAME:TAG): it is deployed as it\n"
 		"is, succeeds once it is healthy, and is rolled back if it fails. Relative paths\n"

@@ -23,6 +23,9 @@ static const struct {
 	const char *help; ///< NULL: in the program's help text only.
 } OPTIONS[] = {
 	{"--no-wait", 0, OPTION_NO_WAIT, NULL, NULL, "return once the deployment has started"},
+	{"--now", 0, OPTION_NOW, NULL, NULL,
+		"do not wait for ActivateAt and HoldFile; without FILE,\n"
+		"                  activate the deployment that waits for them"},
 	{"--follow", 'f', OPTION_FOLLOW, NULL, NULL, "keep printing new lines (-f)"},
 	{"--lines", 'n', OPTION_LINES, "N", "a number",
 		"show the last N lines (-n; default 100), at most 256 KiB"},
@@ -203,7 +206,8 @@ static lm_rc check(const struct options *options, unsigned flags, struct lm_err 
 			return lm_fail(err, LM_E_INVALID, 0, "'%s' does not take %s", command->name,
 				OPTIONS[i].name);
 	}
-	if (command->argument && command->argument[0] != '[' && !options->call.argument)
+	if (command->argument && command->argument[0] != '[' && !options->call.argument &&
+		!(flags & OPTION_NOW))
 		return lm_fail(err, LM_E_INVALID, 0, "'%s' requires a %s", command->name,
 			command->argument);
 	return LM_OK;
@@ -248,6 +252,7 @@ lm_rc options_parse(const struct command_table *table, int argc, char *const *ar
 	ret->call.dry_run = flags & OPTION_DRY_RUN;
 	ret->call.force = flags & OPTION_FORCE;
 	ret->call.yes = flags & OPTION_YES;
+	ret->call.now = flags & OPTION_NOW;
 	return check(ret, flags, err);
 }
 

@@ -34,6 +34,7 @@ enum {
 	OPTION_FORCE = 256,
 	OPTION_COMPOSE = 512, ///< --destination and --user.
 	OPTION_YES = 1024,
+	OPTION_NOW = 2048,
 };
 
 enum { ARGUMENTS_MAX = 64 };
@@ -51,7 +52,7 @@ struct call {
 	const char *csr, *certificate; ///< Files; NULL: not given.
 	const char *destination;       ///< Of a compose file; NULL: not given.
 	const char *user;              ///< For its application; NULL: not given.
-	bool json, no_wait, follow, dry_run, force, yes;
+	bool json, no_wait, follow, dry_run, force, yes, now;
 	int lines; ///< -1: not given.
 	FILE *out, *err;
 	int *out_sys; ///< errno of the first failed write to `out`; 0: none.

@@ -15,8 +15,8 @@
 
 enum { BOOT_ID_MAX = 64, RECORD_MAX = 4096 };
 
-/// A file of /proc, in one read. The caller frees.
-static lm_rc read_boot_id(char **ret, struct lm_err *err)
+/// A file of /proc, in one read.
+lm_rc boot_record_read_id(char **ret, struct lm_err *err)
 {
 	char text[BOOT_ID_MAX];
 	lm_auto_close int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
@@ -47,7 +47,7 @@ lm_rc boot_record_read(const char *state_directory, struct damage *damage, enum 
 	lm_rc rc = open_state(state_directory, &dir, err);
 
 	if (rc == LM_OK)
-		rc = read_boot_id(&id, err);
+		rc = boot_record_read_id(&id, err);
 	if (rc)
 		return rc;
 	rc = record_json_load(dir, RECORD, RECORD_MAX, meaning, damage, &record);
@@ -77,7 +77,7 @@ lm_rc boot_record_write(
 	lm_rc rc = open_state(state_directory, &dir, err);
 
 	if (rc == LM_OK)
-		rc = read_boot_id(&id, err);
+		rc = boot_record_read_id(&id, err);
 	if (rc)
 		return rc;
 	lm_auto_json json_t *record = json_pack("{s:i, s:s, s:b, s:I}", "format", 1, "boot_id", id,

@@ -27,3 +27,5 @@ lm_rc boot_record_read(const char *state_directory, struct damage *damage, enum 
 /// running; 0: none, or one that the next start is to start again.
 lm_rc boot_record_write(
 	const char *state_directory, bool orderly, unsigned left, struct lm_err *err);
+/// The kernel's ID of this boot; the caller frees. LM_E_SYS.
+lm_rc boot_record_read_id(char **ret, struct lm_err *err);

@@ -318,6 +318,16 @@ static void on_worker_starts(void *ctx, bool acts)
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }
 
+/// As if there were no deployment: only the pruner would take away what it has pulled.
+static void on_worker_waits(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	monitor_set_busy(d->monitor, false);
+	container_status_set_frequency(
+		d->container_status, supervisor_status_frequency_s(d->supervisor));
+}
+
 static bool daemon_may_act(void *ctx)
 {
 	const struct daemon *d = ctx;
@@ -441,6 +451,7 @@ static void daemon_begin(struct daemon *d)
 {
 	const struct supervisor_watcher watcher = {.starts = on_worker_starts,
 		.may_act = daemon_may_act,
+		.waits = on_worker_waits,
 		.idle = daemon_on_idle,
 		.repaired = on_images_repaired,
 		.changed = on_changed,

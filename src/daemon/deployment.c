@@ -18,6 +18,7 @@ struct deployment {
 	struct client_devices *devices;
 	struct image_store *images;
 	struct volume_snapshots *volumes;
+	struct activation *activation;
 	struct progress_publisher *progress;
 	struct deployment_events events;
 	struct worker_process *worker; ///< NULL also while certificates are made.
@@ -152,6 +153,21 @@ static void forget_volumes(void *ctx)
 	volume_snapshots_forget(((struct deployment *)ctx)->volumes, ctx);
 }
 
+static void on_activated(void *ctx, const struct lm_err *why)
+{
+	stage_holds_end(&((struct deployment *)ctx)->holds, why);
+}
+
+static bool hold_for_activation(void *ctx)
+{
+	return activation_hold(((struct deployment *)ctx)->activation, on_activated, ctx);
+}
+
+static void forget_activation(void *ctx)
+{
+	activation_forget(((struct deployment *)ctx)->activation);
+}
+
 static const struct stage_hold hold_table[] = {
 	// Before anything relies on what was pulled, a power cut must not be able to damage it.
 	{.after = DEPLOY_PULL, .begin = hold_for_images, .forget = forget_images_hold},
@@ -159,6 +175,10 @@ static const struct stage_hold hold_table[] = {
 		.begin = measure_for_snapshot,
 		.cancel = cancel_volumes,
 		.forget = forget_volumes},
+	// What runs is interrupted by whichever of these comes first.
+	{.before = DEPLOY_SNAPSHOT, .begin = hold_for_activation, .forget = forget_activation},
+	{.before = DEPLOY_DOWN, .begin = hold_for_activation, .forget = forget_activation},
+	{.before = DEPLOY_UP, .begin = hold_for_activation, .forget = forget_activation},
 	// The pull has taken room, and the containers have written since.
 	{.before = DEPLOY_SNAPSHOT,
 		.begin = measure_for_snapshot,
@@ -219,8 +239,8 @@ static void on_holds_ended(void *ctx, const struct lm_err *why)
 
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
 	struct client_devices *devices, struct image_store *images,
-	struct volume_snapshots *volumes, struct progress_publisher *progress,
-	const struct deployment_events *events)
+	struct volume_snapshots *volumes, struct activation *activation,
+	struct progress_publisher *progress, const struct deployment_events *events)
 {
 	struct deployment *d = lm_xcalloc(1, sizeof(*d));
 
@@ -229,6 +249,7 @@ struct deployment *deployment_create(struct store *store, struct worker_launcher
 		.devices = devices,
 		.images = images,
 		.volumes = volumes,
+		.activation = activation,
 		.progress = progress,
 		.events = *events,
 		.started_ms = lm_clock_wall_ms(),
@@ -290,6 +311,10 @@ static lm_rc deployment_on_begin(void *ctx, const char *stage, struct lm_err *er
 
 	if (rc == LM_OK)
 		rc = store_journal(d->store, d->generation, stage, err);
+	// What runs next may lock its HoldFile as soon as it starts, and be waited for.
+	if (progress_publisher_has_done(d->progress, "down") ||
+		progress_publisher_has_done(d->progress, "up"))
+		activation_unlock(d->activation);
 	if (rc == LM_OK && (number == DEPLOY_PULL || number == DEPLOY_UP))
 		image_store_open(d->images);
 	if (rc == LM_OK && deploy_stage_acts(number)) {

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "config/definition.h"
+#include "daemon/activation.h"
 #include "daemon/client_devices.h"
 #include "daemon/generation.h"
 #include "daemon/image_store.h"
@@ -36,11 +37,12 @@ struct deployment_spec {
 	unsigned back;               ///< What is gone back to if it fails; 0: nothing.
 };
 
-/// All is borrowed and outlives the deployment.
+/// All is borrowed and outlives the deployment. `activation` is that of it: activation_begin was
+/// called.
 struct deployment *deployment_create(struct store *store, struct worker_launcher *workers,
 	struct client_devices *devices, struct image_store *images,
-	struct volume_snapshots *volumes, struct progress_publisher *progress,
-	const struct deployment_events *events);
+	struct volume_snapshots *volumes, struct activation *activation,
+	struct progress_publisher *progress, const struct deployment_events *events);
 /// Calls `done` at once if no worker can be started.
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
 /// Stops the worker; `done` is called later.

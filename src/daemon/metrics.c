@@ -194,6 +194,9 @@ static void add_deployments(struct lm_buf *out, const struct metrics_deployments
 	add_family(
 		out, "on_probation", "gauge", "1 while the deployed generation is on probation.");
 	add_plain(out, "on_probation", d->on_probation);
+	add_family(out, "activation_waiting", "gauge",
+		"1 while a deployment is ready and waits for its ActivateAt or HoldFile.");
+	add_plain(out, "activation_waiting", d->awaits_activation);
 	add_family(out, "quarantined_generations", "gauge", "Generations in quarantine.");
 	add_plain(out, "quarantined_generations", d->quarantined);
 	add_family(

@@ -30,7 +30,10 @@ void progress_publisher_finish(struct progress_publisher *p);
 void progress_publisher_begin(struct progress_publisher *p, unsigned generation, bool counts);
 /// Passes a stage's line on; if it begins or finishes a stage, to the progress topic, too.
 void progress_publisher_stage(struct progress_publisher *p, const json_t *line);
-/// The same for a stage of lightermand's own, which ends now.
+/// The stage under way has yet to wait: `message` says for what, and so does `waits` for programs.
+void progress_publisher_wait(
+	struct progress_publisher *p, const char *message, const json_t *waits);
+/// As progress_publisher_stage for a stage of lightermand's own, which ends now.
 void progress_publisher_own_stage(
 	struct progress_publisher *p, const char *stage, uint64_t began_ms);
 /// Whether a stage of the last deployment was completed.

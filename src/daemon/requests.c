@@ -70,14 +70,20 @@ static struct waiter waiter_for(struct control_request *r)
 static void run_deploy(struct control_request *r, const json_t *request)
 {
 	const json_t *group = json_object_get(request, "group");
+	bool now = json_get_bool(request, "now", false);
 	struct waiter waiter = waiter_for(r);
 
+	if (!group && now) {
+		supervisor_activate(r->requests->from.supervisor, &waiter);
+		return;
+	}
 	if (!json_is_string(group)) {
 		requests_finish_request(r, control_last_line(2, "deploy needs a group file"));
 		return;
 	}
 	r->waits = json_get_bool(request, "wait", true);
-	supervisor_deploy(r->requests->from.supervisor, json_text(group), ORIGIN_PERSON, &waiter);
+	supervisor_deploy(r->requests->from.supervisor, json_text(group),
+		now ? ORIGIN_PERSON_NOW : ORIGIN_PERSON, &waiter);
 }
 
 /// A failure of LM_E_SYS is the store's, any other the request's.

@@ -35,11 +35,15 @@ static const char *down_word(const struct lifecycle *l, const struct engine_cont
 	return any_runs(containers) ? "running" : "stopped"; // started from outside
 }
 
-static const char *state_word(const struct lifecycle *l, const struct engine_containers *containers)
+static const char *state_word(const struct status *s, const struct engine_containers *containers)
 {
+	const struct lifecycle *l = s->lifecycle;
+
 	if (l->activity == ACTIVITY_STOPPING || comes_next(l, COMMAND_STOP))
 		return "stopping";
 	if (l->activity == ACTIVITY_WAITING && l->wanted.state != WANTED_DOWN)
+		return "waiting";
+	if (l->activity == ACTIVITY_DEPLOYING && s->waits)
 		return "waiting";
 	if (l->activity == ACTIVITY_DEPLOYING || comes_next(l, COMMAND_DEPLOY) ||
 		comes_next(l, COMMAND_START))
@@ -128,6 +132,8 @@ static char *describe_deployment(const struct status *s)
 
 	if (s->task == STATUS_NO_TASK)
 		return lm_xstrdup("about to deploy");
+	if (s->waits)
+		return activation_describe(&s->activation);
 	if (is_rollback(s->lifecycle))
 		return lm_xasprintf("rolling back from generation %u to generation %u%s%s",
 			s->lifecycle->leaves, s->lifecycle->subject, stage[0] ? ": " : "", stage);
@@ -304,7 +310,7 @@ json_t *status_to_json(const struct status *s, const struct engine_containers *c
 	json_t *status = json_object();
 
 	json_object_set_new(status, "version", json_string(LM_VERSION));
-	json_object_set_new(status, "state", json_string(state_word(l, containers)));
+	json_object_set_new(status, "state", json_string(state_word(s, containers)));
 	json_object_set_new(status, "description",
 		json_string(is_contradicted(l, containers) ? BESIDE : description));
 	json_object_set_new(status, "activity", json_string(lifecycle_activity_name(l->activity)));
@@ -321,6 +327,8 @@ json_t *status_to_json(const struct status *s, const struct engine_containers *c
 	json_object_set_new(status, "last_deployment", last_deployment_to_json(s));
 	json_object_set_new(status, "probation", probation_to_json(s));
 	json_object_set_new(status, "rollback", rollback_to_json(s));
+	json_object_set_new(
+		status, "activation", s->waits ? activation_to_json(&s->activation) : json_null());
 	json_object_set_new(status, "quarantine", quarantine_to_json(s->store));
 	return status;
 }

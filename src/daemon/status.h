@@ -4,12 +4,14 @@
 /// What the supervisor does, as `lighterman status`, `doctor`, the service manager and the log show
 /// it. Changes nothing.
 
+#include "daemon/activation.h"
 #include "daemon/progress_publisher.h"
 #include "deploy/lifecycle.h"
 #include "deploy/store.h"
 #include "docker/engine_json.h"
 #include "sys/json.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /// The task of the worker that runs.
@@ -28,6 +30,8 @@ struct status {
 	int64_t probation_until_ms;
 	/// Why what lifecycle->leaves is was rolled back; NULL: by a person, or not known any more.
 	const char *rollback_why;
+	bool waits; ///< The deployment is held, as `activation` has it.
+	struct activation_view activation;
 };
 
 /// A short description for people: "deploying generation 3: pull". The caller frees.

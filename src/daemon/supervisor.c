@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "daemon/activation.h"
 #include "daemon/container_list.h"
 #include "daemon/control_server.h"
 #include "daemon/deployment.h"
@@ -60,12 +61,14 @@ struct supervisor {
 
 	struct waiters waiters;
 	struct group *ordered;      ///< What COMMAND_DEPLOY brought, until it has begun.
+	bool ordered_now;           ///< It is not to wait for its activation.
 	struct group *plan_ordered; ///< The same for COMMAND_PLAN.
 
 	struct worker_launcher *workers;
 	struct client_devices *devices;
 	struct image_store *images;
 	struct volume_snapshots *volumes;
+	struct activation *activation;
 	struct container_list *containers;
 	struct outcomes *outcomes;
 	struct progress_publisher progress;
@@ -373,6 +376,7 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 	struct supervisor *s = ctx;
 
 	deployment_destroy(lm_take(s->deployment));
+	activation_end(s->activation, outcome->success);
 	outcome_finish(&s->finished);
 	if (!outcome->cancelled) {
 		add_half_done(s, outcome);
@@ -480,6 +484,20 @@ static bool is_repair(const struct supervisor *s, unsigned n)
 	       (l->damaged || is_ordered || (l->touched && l->tries % 2 == 1));
 }
 
+/// What brings up an application that is down or damaged, or goes back, does not wait.
+static void begin_activation(struct supervisor *s, const struct lifecycle_action *action,
+	const struct deployment_spec *spec)
+{
+	const struct activation_terms terms = {
+		.generation = spec->generation,
+		.policy = &spec->group->connector.policy,
+		.may_wait = !action->restores && !action->touched,
+		.now = action->generation == 0 && s->ordered_now,
+	};
+
+	activation_begin(s->activation, &terms);
+}
+
 static void begin_deployment(struct supervisor *s, const struct lifecycle_action *action)
 {
 	const struct deployment_events events = {on_acts, on_deployment_done, s};
@@ -513,8 +531,9 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	post(s, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = spec.generation});
 	waiter_send(
 		present_waiter(s), json_pack("{s:i}", "generation", (int)spec.generation), false);
-	s->deployment = deployment_create(
-		s->store, s->workers, s->devices, s->images, s->volumes, &s->progress, &events);
+	begin_activation(s, action, &spec);
+	s->deployment = deployment_create(s->store, s->workers, s->devices, s->images, s->volumes,
+		s->activation, &s->progress, &events);
 	deployment_start(s->deployment, &spec);
 }
 
@@ -662,6 +681,7 @@ static void follow_probation(struct supervisor *s)
 
 void supervisor_containers_changed(struct supervisor *s)
 {
+	activation_containers_changed(s->activation);
 	probation_look(s->probation);
 }
 
@@ -814,6 +834,7 @@ void supervisor_continue(struct supervisor *s)
 {
 	if (s->awaits_workers && s->awaits_leave)
 		on_workers_may_start(s);
+	activation_continue(s->activation);
 }
 
 static const char *reason_text(enum lifecycle_reason reason, bool plans)
@@ -1145,6 +1166,59 @@ static void on_progress_changed(void *ctx)
 		s->watcher.changed(s->watcher.ctx);
 }
 
+// Activation -------------------------------------------------------------------------------------
+
+static bool waits_for_activation(const struct supervisor *s)
+{
+	struct activation_view ignored;
+
+	return activation_view(s->activation, &ignored);
+}
+
+/// While a deployment waits, what runs is watched as if there were none.
+static void on_activation_waits(void *ctx, bool waits)
+{
+	struct supervisor *s = ctx;
+
+	if (waits && s->watcher.waits)
+		s->watcher.waits(s->watcher.ctx);
+	else if (!waits && s->watcher.starts)
+		s->watcher.starts(s->watcher.ctx, true);
+	notify_watcher(s);
+}
+
+static void on_activation_changed(void *ctx, const char *message)
+{
+	struct supervisor *s = ctx;
+	struct activation_view view;
+	lm_auto_json json_t *waits =
+		activation_view(s->activation, &view) ? activation_to_json(&view) : json_null();
+
+	progress_publisher_wait(&s->progress, message, waits);
+	notify_watcher(s);
+}
+
+static bool activation_may_act(void *ctx)
+{
+	const struct supervisor *s = ctx;
+
+	return !s->watcher.may_act || s->watcher.may_act(s->watcher.ctx);
+}
+
+void supervisor_activate(struct supervisor *s, const struct waiter *waiter)
+{
+	struct waiter waits = *waiter;
+	unsigned n = s->lifecycle.subject;
+
+	if (s->lifecycle.activity != ACTIVITY_DEPLOYING || !activation_now(s->activation)) {
+		waiter_finish(&waits, control_last_line(1, "no deployment waits"));
+		return;
+	}
+	lm_info("a person wants generation %u activated at once", n);
+	lm_auto_free char *text = lm_xasprintf("generation %u is activated now", n);
+	waiter_finish(&waits, control_last_line(0, text));
+}
+
 // Commands ---------------------------------------------------------------------------------------
 
 static json_t *fault_line(const struct validation_error *fault)
@@ -1220,7 +1294,8 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
 	send_warnings(group, waiter);
-	if (origin != ORIGIN_PERSON && !is_deployed_by_file(s, group, own)) {
+	bool is_person = origin == ORIGIN_PERSON || origin == ORIGIN_PERSON_NOW;
+	if (!is_person && !is_deployed_by_file(s, group, own)) {
 		if (own)
 			supervisor_resume(s);
 		return;
@@ -1228,6 +1303,7 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	if (!s->lifecycle.exits) {
 		group_destroy(s->ordered);
 		s->ordered = lm_take(group);
+		s->ordered_now = origin == ORIGIN_PERSON_NOW;
 	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_DEPLOY,
@@ -1250,7 +1326,13 @@ static void send_plan_warnings(
 	lm_auto_free char *reason = NULL, *text = NULL;
 	unsigned n = find_quarantined(s, group, &reason);
 	unsigned proving = lifecycle_on_probation(&s->lifecycle);
+	bool runs = s->lifecycle.wanted.state != WANTED_NOTHING && !s->lifecycle.touched &&
+		    s->lifecycle.actual != ACTUAL_NOTHING;
+	lm_auto_free char *wait =
+		runs ? activation_foretell(&group->connector.policy) : NULL;
 
+	if (wait)
+		waiter_send(waiter, json_pack("{s:s}", "warning", wait), false);
 	if (n) {
 		text = lm_xasprintf("this is the definition of generation %u, which is "
 				    "quarantined: %s; 'lighterman deploy' tries it again",
@@ -1533,6 +1615,11 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->workers = worker_launcher_create(loop, host, store);
 	s->images = image_store_create(loop, host->docker_socket);
 	s->volumes = volume_snapshots_create(loop, host, store);
+	s->activation = activation_create(loop, host,
+		&(struct activation_events){.waits = on_activation_waits,
+			.changed = on_activation_changed,
+			.may_act = activation_may_act,
+			.ctx = s});
 	s->containers = container_list_create(loop, host->docker_socket, COMPOSE_PROJECT);
 	s->outcomes = outcomes_create(loop, store, brokers);
 	s->progress = (struct progress_publisher){
@@ -1570,6 +1657,7 @@ void supervisor_destroy(struct supervisor *s)
 	loop_timer_destroy(s->debt);
 	outcomes_destroy(s->outcomes);
 	container_list_destroy(s->containers);
+	activation_destroy(s->activation);
 	image_store_destroy(s->images);
 	volume_snapshots_destroy(s->volumes);
 	worker_launcher_destroy(s->workers);
@@ -1591,6 +1679,7 @@ struct metrics_deployments supervisor_measure(const struct supervisor *s)
 	measured.generation = store_state(s->store)->current;
 	measured.stopped = supervisor_is_stopped(s);
 	measured.on_probation = lifecycle_on_probation(&s->lifecycle) != 0;
+	measured.awaits_activation = waits_for_activation(s);
 	measured.quarantined = generation_count_quarantined(s->store);
 	measured.activity = s->lifecycle.activity;
 	return measured;
@@ -1647,7 +1736,8 @@ unsigned supervisor_restarts_unhealthy(struct supervisor *s)
 	const struct lifecycle *l = &s->lifecycle;
 	unsigned n = l->runs;
 
-	if (!supervisor_is_idle(s) || l->next != COMMAND_NONE || l->exits || n == 0 ||
+	if (!(supervisor_is_idle(s) || waits_for_activation(s)) || l->next != COMMAND_NONE ||
+		l->exits || n == 0 ||
 		l->wanted.state != WANTED_UP ||
 		(l->actual != ACTUAL_WHOLE && l->actual != ACTUAL_PARTIAL))
 		return 0;
@@ -1661,6 +1751,8 @@ unsigned supervisor_restarts_unhealthy(struct supervisor *s)
 struct status supervisor_status(const struct supervisor *s)
 {
 	uint64_t left_ms = probation_left_ms(s->probation);
+	struct activation_view view = {0};
+	bool waits = activation_view(s->activation, &view);
 
 	return (struct status){
 		.lifecycle = &s->lifecycle,
@@ -1674,5 +1766,7 @@ struct status supervisor_status(const struct supervisor *s)
 		.retry_at_ms = s->retry_at_ms,
 		.probation_until_ms = left_ms ? lm_clock_wall_ms() + (int64_t)left_ms : 0,
 		.rollback_why = s->lifecycle.leaves ? s->rolled_back.message : NULL,
+		.waits = waits,
+		.activation = view,
 	};
 }

@@ -36,6 +36,7 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 /// Who orders a deployment. Only a person may deploy a definition that is quarantined.
 enum supervisor_origin {
 	ORIGIN_PERSON,
+	ORIGIN_PERSON_NOW, ///< The same, whatever ActivateAt and HoldFile of the definition say.
 	ORIGIN_SIGNAL, ///< The group file is to be read again.
 	/// The program's own start, which is tried again when it fails; a definition that was
 	/// deployed last is not made a new generation.
@@ -46,6 +47,8 @@ enum supervisor_origin {
 /// published, nothing more.
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	enum supervisor_origin origin, const struct waiter *waiter);
+/// The deployment under way does not wait for its ActivateAt and HoldFile any more.
+void supervisor_activate(struct supervisor *s, const struct waiter *waiter);
 /// Goes back to a generation that was deployed with success once; 0: to the last such one before
 /// the present one, or, if that has failed since or is not deployed yet, to what ran last.
 /// What it leaves is quarantined.
@@ -90,6 +93,9 @@ struct supervisor_watcher {
 	/// Whether a worker that changes containers may start now; else supervisor_continue is to
 	/// be called when it may. NULL: always.
 	bool (*may_act)(void *ctx);
+	/// The worker that was to change containers waits for a time to do so. Before it does,
+	/// `starts` is called again, once `may_act`. NULL: nobody cares.
+	void (*waits)(void *ctx);
 	/// The damaged images of supervisor_repair were replaced.
 	void (*repaired)(void *ctx, unsigned generation);
 	/// No task runs.
@@ -111,7 +117,8 @@ void supervisor_apply_loggers(struct supervisor *s);
 unsigned supervisor_status_frequency_s(struct supervisor *s);
 
 /// The generation that is up, if its unhealthy containers are to be restarted
-/// (Policy.RestartUnhealthy) and no task works on the application or is about to; else 0.
+/// (Policy.RestartUnhealthy) and no task works on the application or is about to, other than one
+/// that waits for its ActivateAt or HoldFile; else 0.
 unsigned supervisor_restarts_unhealthy(struct supervisor *s);
 
 /// For status.h; borrowed until the supervisor changes.

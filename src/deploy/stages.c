@@ -205,6 +205,8 @@ static const struct order *order_of(const struct deploy_options *o)
 	for (size_t i = 1; i < LM_ARRAY_SIZE(orders) && !o->repairs; i++)
 		if (o->version >= orders[i].version)
 			found = &orders[i];
+	if (o->pulls_first && found->pulls && !o->repairs)
+		found = &orders[LM_ARRAY_SIZE(orders) - 1];
 	return found;
 }
 

@@ -50,6 +50,8 @@ struct deploy_options {
 	bool wait_healthy;    ///< The policy has a health gate; any version.
 	bool snapshot;        ///< The volumes are copied before `down`; any version.
 	bool adopts;          ///< What runs was started by another program: no `down`; any version.
+	/// Images are pulled before anything is stopped; any version. Not if it repairs.
+	bool pulls_first;
 	/// It is a start of what was deployed before, whose own compose file is at hand: in offline
 	/// mode that takes the place of whatever cannot be had, for whatever reason.
 	bool has_own;

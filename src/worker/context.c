@@ -94,6 +94,7 @@ struct deploy_options context_deploy_options(const struct context *cx)
 		.offline_mode = d->offline_mode,
 		.wait_healthy = d->policy.wait_healthy,
 		.snapshot = cx->task->snapshots,
+		.pulls_first = d->policy.activate_at || d->policy.hold_file,
 		.adopts = cx->task->is_first && d->policy.adopt_containers &&
 			  !cx->task->snapshots && !cx->task->restores_data,
 	};
