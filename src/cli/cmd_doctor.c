@@ -230,8 +230,10 @@ static void report_lightermand(struct doctor *d)
 	const char *version = json_get_text(d->status, "version");
 	const char *description = json_get_text(d->status, "description");
 	const char *state = json_get_text(d->status, "state");
-	bool is_odd = state && (strcmp(state, "waiting") == 0 || strcmp(state, "failed") == 0 ||
-				       json_is_integer(json_object_get(d->status, "retry_ms")));
+	bool is_held = json_is_object(json_object_get(d->status, "activation")); // as it should
+	bool is_odd = state && !is_held &&
+		      (strcmp(state, "waiting") == 0 || strcmp(state, "failed") == 0 ||
+			      json_is_integer(json_object_get(d->status, "retry_ms")));
 	struct stat st;
 
 	if (stat(d->socket_path, &st) == 0)

@@ -72,7 +72,7 @@ static int read_two_digits(const char *p)
 }
 
 /// "HH:MM", up to 24:00, as the minute of the day.
-static bool read_time(struct lm_str text, unsigned *ret)
+static bool read_window_time(struct lm_str text, unsigned *ret)
 {
 	if (text.n != 5 || text.p[2] != ':')
 		return false;
@@ -90,7 +90,7 @@ static bool read_times(struct lm_str text, struct activation_window *ret, struct
 	struct lm_str from = lm_str_cut(&rest, '-');
 	unsigned until;
 
-	if (!read_time(from, &ret->from) || !read_time(rest, &until))
+	if (!read_window_time(from, &ret->from) || !read_window_time(rest, &until))
 		return refuse_window(why, text, "is not from HH:MM-HH:MM, 00:00 to 24:00");
 	if (ret->from == DAY_MINUTES)
 		return refuse_window(why, text, "opens at 24:00; write 00:00 and the next day");

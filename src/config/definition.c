@@ -442,7 +442,8 @@ static void warn_of_idle_policies(struct group_reader *w, const json_t *policy)
 			warn(w, "%s: Policy.%s has no effect without WaitHealthy", w->ours,
 				of_wait[i]);
 	if (p->activate_within_s > 0 && !p->activate_at && !p->hold_file)
-		warn(w, "%s: Policy.ActivateWithinSeconds has no effect without ActivateAt or "
+		warn(w,
+			"%s: Policy.ActivateWithinSeconds has no effect without ActivateAt or "
 			"HoldFile",
 			w->ours);
 }

@@ -42,7 +42,7 @@ struct connector_policy {
 	/// run already, as Greengrass has started them, are its own from then on.
 	bool adopt_containers;
 	bool snapshot_volumes;
-	unsigned snapshot_max_mb;  ///< To be copied byte by byte.
+	unsigned snapshot_max_mb; ///< To be copied byte by byte.
 	/// What runs is not interrupted but when a window is open (config/activation_window.h) and
 	/// when nobody has locked that file (sys/file_hold.h); NULL: at any time.
 	char *activate_at, *hold_file;

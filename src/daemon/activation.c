@@ -24,9 +24,10 @@ enum {
 	/// not notice the other kind, nor that the file is replaced or removed, and could not be
 	/// stopped. So it is tried once a second, for as long as a window is open.
 	FILE_MS = 1000,
-	FILE_SLOW_MS = 5000, ///< A try that takes longer is reported.
-	/// The loop's timers stand still while the device is suspended, and are of another clock
-	/// than the windows: that is looked at no later than so.
+	FILE_SLOW_MS =
+		5000, ///< A try that takes longer is reported.
+		      /// The loop's timers stand still while the device is suspended, and are of
+		      /// another clock than the windows: that is looked at no later than so.
 	LOOK_MS = 60 * 1000,
 	GONE_MS = 15 * 1000, ///< Containers that restart are down for less.
 };
@@ -159,15 +160,14 @@ char *activation_foretell(const struct connector_policy *policy)
 				    : lm_xasprintf("until %s (ActivateAt)",
 					      time_text(next_s * 1000, opens));
 	}
-	lm_auto_free char *file = policy->hold_file
-					  ? lm_xasprintf("while '%s' is locked (HoldFile)",
-						    policy->hold_file)
-					  : lm_xstrdup("");
-	lm_auto_free char *both = join(window, ", and ", file);
-	lm_auto_free char *limit =
-		policy->activate_within_s
-			? lm_xasprintf(", for %u s at most", policy->activate_within_s)
+	lm_auto_free char *file =
+		policy->hold_file
+			? lm_xasprintf("while '%s' is locked (HoldFile)", policy->hold_file)
 			: lm_xstrdup("");
+	lm_auto_free char *both = join(window, ", and ", file);
+	lm_auto_free char *limit = policy->activate_within_s ? lm_xasprintf(", for %u s at most",
+								       policy->activate_within_s)
+							     : lm_xstrdup("");
 	if (!*both)
 		return NULL;
 	return lm_xasprintf("before it stops what runs, the deployment waits %s%s; 'lighterman "
@@ -200,7 +200,7 @@ static void save_order(struct activation *a)
 }
 
 /// The wall clock may have been set.
-static void follow_clock(struct activation *a)
+static void follow_wall_clock(struct activation *a)
 {
 	if (activation_order_follow_clock(
 		    &a->order, lm_clock_wall_ms(), lm_clock_mono_ms(), a->boot_id))
@@ -213,7 +213,7 @@ static void on_wall_clock_set(void *ctx, short events)
 
 	(void)events;
 	notice_take_clock(a->clock_fd);
-	follow_clock(a);
+	follow_wall_clock(a);
 	if (a->state == ACTIVATION_WAITING)
 		evaluate(a);
 }
@@ -346,12 +346,12 @@ static void note_wait(
 	struct activation_view view;
 	(void)activation_view(a, &view);
 	lm_auto_free char *text = activation_describe(&view);
-	lm_auto_free char *message = lm_xasprintf(
-		"%s; 'lighterman deploy --now' activates it at once", text);
+	lm_auto_free char *message =
+		lm_xasprintf("%s; 'lighterman deploy --now' activates it at once", text);
 	a->events.changed(a->events.ctx, message);
 }
 
-static void look_again(struct activation *a, uint64_t delay_ms)
+static void evaluate_later(struct activation *a, uint64_t delay_ms)
 {
 	uint64_t left_ms = limit_left_ms(a);
 	uint64_t ms = left_ms < delay_ms ? left_ms : delay_ms;
@@ -383,7 +383,7 @@ static void on_file_tried(void *ctx)
 	}
 	default:
 		note_wait(a, ACTIVATION_FILE, 0, err.rc == LM_E_CONFLICT ? NULL : err.msg);
-		look_again(a, FILE_MS);
+		evaluate_later(a, FILE_MS);
 	}
 }
 
@@ -414,7 +414,7 @@ static void try_file(struct activation *a)
 		start_file_try(a);
 	else if (lm_clock_mono_ms() - a->try_began_ms >= FILE_SLOW_MS)
 		note_wait(a, ACTIVATION_FILE, 0, "its file system does not answer");
-	look_again(a, FILE_MS);
+	evaluate_later(a, FILE_MS);
 }
 
 static void await_window(struct activation *a, int64_t now_ms)
@@ -423,7 +423,7 @@ static void await_window(struct activation *a, int64_t now_ms)
 
 	drop_file_try(a);
 	note_wait(a, ACTIVATION_WINDOW, next_s < 0 ? 0 : next_s * 1000, NULL);
-	look_again(a, next_s < 0 ? LOOK_MS : (uint64_t)(next_s * 1000 - now_ms));
+	evaluate_later(a, next_s < 0 ? LOOK_MS : (uint64_t)(next_s * 1000 - now_ms));
 }
 
 /// Whether it may go on, and if not, when to look again.
@@ -431,7 +431,7 @@ static void evaluate(struct activation *a)
 {
 	int64_t now_ms = lm_clock_wall_ms();
 
-	follow_clock(a);
+	follow_wall_clock(a);
 	if (limit_left_ms(a) == 0)
 		release_hold(a, a->order.now ? "by order of a person"
 					     : "the time of ActivateWithinSeconds is over");
@@ -487,17 +487,14 @@ void activation_containers_changed(struct activation *a)
 
 // Deployments ------------------------------------------------------------------------------------
 
-struct activation *activation_create(struct loop *loop, const struct host_settings *host,
-	const struct activation_events *events)
+struct activation *activation_create(
+	struct loop *loop, const struct host_settings *host, const struct activation_events *events)
 {
 	struct activation *a = lm_xcalloc(1, sizeof(*a));
 	struct lm_err err = {LM_OK};
 
-	*a = (struct activation){.loop = loop,
-		.host = host,
-		.events = *events,
-		.clock_fd = -1,
-		.lock_fd = -1};
+	*a = (struct activation){
+		.loop = loop, .host = host, .events = *events, .clock_fd = -1, .lock_fd = -1};
 	if (boot_record_read_id(&a->boot_id, &err)) {
 		lm_warn("%s; after a restart the time of ActivateWithinSeconds starts over",
 			err.msg);

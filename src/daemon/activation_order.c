@@ -30,27 +30,28 @@ struct activation_order activation_order_make(
 }
 
 /// Whether it was given since the device has started.
-static bool is_of_boot(const struct activation_order *o, uint64_t boot_ms, const char *boot_id)
+static bool order_is_of_boot(
+	const struct activation_order *o, uint64_t boot_ms, const char *boot_id)
 {
 	return *boot_id && strcmp(o->boot_id, boot_id) == 0 && o->boot_ms <= boot_ms;
 }
 
-uint64_t activation_order_age_ms(const struct activation_order *o, int64_t wall_ms,
-	uint64_t boot_ms, const char *boot_id)
+uint64_t activation_order_age_ms(
+	const struct activation_order *o, int64_t wall_ms, uint64_t boot_ms, const char *boot_id)
 {
 	int64_t age_ms = wall_ms - o->ordered_ms;
 
-	if (is_of_boot(o, boot_ms, boot_id))
+	if (order_is_of_boot(o, boot_ms, boot_id))
 		return boot_ms - o->boot_ms;
 	if (o->ordered_ms < CLOCK_UNSET_MS || age_ms < 0 || (uint64_t)age_ms < boot_ms)
 		return boot_ms;
 	return (uint64_t)age_ms;
 }
 
-bool activation_order_follow_clock(struct activation_order *o, int64_t wall_ms, uint64_t boot_ms,
-	const char *boot_id)
+bool activation_order_follow_clock(
+	struct activation_order *o, int64_t wall_ms, uint64_t boot_ms, const char *boot_id)
 {
-	if (!is_of_boot(o, boot_ms, boot_id))
+	if (!order_is_of_boot(o, boot_ms, boot_id))
 		return false;
 	int64_t ordered_ms = wall_ms - (int64_t)(boot_ms - o->boot_ms);
 	int64_t moved_ms = ordered_ms - o->ordered_ms;
@@ -60,7 +61,7 @@ bool activation_order_follow_clock(struct activation_order *o, int64_t wall_ms, 
 	return true;
 }
 
-static lm_rc open_state_directory(const char *path, int *ret, struct lm_err *err)
+static lm_rc open_order_directory(const char *path, int *ret, struct lm_err *err)
 {
 	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret < 0 ? lm_fail(err, LM_E_SYS, errno, "open '%s': %m", path) : LM_OK;
@@ -72,7 +73,7 @@ lm_rc activation_order_read(const char *state_directory, struct damage *damage,
 	static const char meaning[] = "the time of ActivateWithinSeconds starts over";
 	lm_auto_close int dir = -1;
 	lm_auto_json json_t *record = NULL;
-	lm_rc rc = open_state_directory(state_directory, &dir, err);
+	lm_rc rc = open_order_directory(state_directory, &dir, err);
 
 	*ret = (struct activation_order){.generation = 0};
 	if (rc || record_json_load(dir, ORDER, ORDER_MAX, meaning, damage, &record))
@@ -96,7 +97,7 @@ lm_rc activation_order_write(
 	lm_auto_json json_t *record = json_pack("{s:i, s:b, s:I, s:I, s:s}", "generation",
 		(int)o->generation, "now", (int)o->now, "ordered_ms", (json_int_t)o->ordered_ms,
 		"boot_ms", (json_int_t)o->boot_ms, "boot_id", o->boot_id);
-	lm_rc rc = open_state_directory(state_directory, &dir, err);
+	lm_rc rc = open_order_directory(state_directory, &dir, err);
 
 	return rc ? rc : record_json_replace(dir, ORDER, ORDER_MAX, record, err);
 }
@@ -104,7 +105,7 @@ lm_rc activation_order_write(
 lm_rc activation_order_forget(const char *state_directory, struct lm_err *err)
 {
 	lm_auto_close int dir = -1;
-	lm_rc rc = open_state_directory(state_directory, &dir, err);
+	lm_rc rc = open_order_directory(state_directory, &dir, err);
 
 	if (rc == LM_OK && unlinkat(dir, ORDER, 0) < 0 && errno != ENOENT)
 		return lm_fail(err, LM_E_SYS, errno, "remove '%s/" ORDER "': %m", state_directory);

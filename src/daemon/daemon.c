@@ -324,6 +324,7 @@ static void on_worker_waits(void *ctx)
 	struct daemon *d = ctx;
 
 	monitor_set_busy(d->monitor, false);
+	log_shipper_resume_beside(d->log_shipper);
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }

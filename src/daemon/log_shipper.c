@@ -41,6 +41,7 @@ struct log_shipper {
 	struct loop_timer *timer;
 	uint64_t due_ms; ///< When the timer is, on lm_clock_mono_ms(); 0: it does not run.
 	bool paused;
+	bool beside;  ///< Another task has the lock of the workers.
 	bool overdue; ///< The time came while we were paused, or a worker ran.
 	bool quiet;   ///< What is logged is about shipping.
 
@@ -439,7 +440,7 @@ static void log_shipper_begin(struct log_shipper *s)
 		continue_worker(s);
 		return;
 	}
-	lm_rc rc = launch_lock(s->host, &lock, &holder, &err);
+	lm_rc rc = s->beside ? LM_OK : launch_lock(s->host, &lock, &holder, &err);
 	if (rc == LM_E_CONFLICT)
 		start_timer(s, LOCK_AGAIN_MS);
 	else if (rc)
@@ -484,14 +485,26 @@ void log_shipper_destroy(struct log_shipper *s)
 void log_shipper_pause(struct log_shipper *s)
 {
 	s->paused = true;
+	s->beside = false;
 	stop_worker(s);
 }
 
-void log_shipper_resume(struct log_shipper *s)
+static void resume_shipping(struct log_shipper *s, bool beside)
 {
+	s->beside = beside;
 	if (!s->paused)
 		return;
 	s->paused = false;
 	if (s->overdue)
 		start_timer(s, 0);
+}
+
+void log_shipper_resume(struct log_shipper *s)
+{
+	resume_shipping(s, false);
+}
+
+void log_shipper_resume_beside(struct log_shipper *s)
+{
+	resume_shipping(s, true);
 }

@@ -28,3 +28,5 @@ LM_DEFINE_CLEANUP(struct log_shipper, log_shipper_destroy)
 /// log_shipper_resume.
 void log_shipper_pause(struct log_shipper *s);
 void log_shipper_resume(struct log_shipper *s);
+/// The same, beside a task that waits, and may for long: that has the lock of the workers.
+void log_shipper_resume_beside(struct log_shipper *s);

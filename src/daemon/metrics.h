@@ -36,7 +36,7 @@ struct metrics_deployments {
 	bool stopped;                               ///< It is to stay down.
 	bool on_probation;                          ///< What runs is.
 	bool awaits_activation; ///< A deployment waits for its ActivateAt or HoldFile.
-	unsigned quarantined;                       ///< Generations in quarantine.
+	unsigned quarantined;   ///< Generations in quarantine.
 	uint64_t rollbacks; ///< Attempts to go back to an earlier one, since the program's start.
 	enum lifecycle_activity activity; ///< What is being done.
 };

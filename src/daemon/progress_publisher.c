@@ -79,8 +79,7 @@ void progress_publisher_stage(struct progress_publisher *p, const json_t *line)
 	waiter_send(p->waiter, json_pack("{s:O}", "progress", line), only_how_far && !message);
 }
 
-void progress_publisher_wait(
-	struct progress_publisher *p, const char *message, const json_t *waits)
+void progress_publisher_wait(struct progress_publisher *p, const char *message, const json_t *waits)
 {
 	lm_auto_json json_t *line = json_pack("{s:s, s:s, s:s, s:O}", "stage", p->stage, "state",
 		"progress", "message", message, "waits", waits);

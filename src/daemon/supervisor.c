@@ -1328,8 +1328,7 @@ static void send_plan_warnings(
 	unsigned proving = lifecycle_on_probation(&s->lifecycle);
 	bool runs = s->lifecycle.wanted.state != WANTED_NOTHING && !s->lifecycle.touched &&
 		    s->lifecycle.actual != ACTUAL_NOTHING;
-	lm_auto_free char *wait =
-		runs ? activation_foretell(&group->connector.policy) : NULL;
+	lm_auto_free char *wait = runs ? activation_foretell(&group->connector.policy) : NULL;
 
 	if (wait)
 		waiter_send(waiter, json_pack("{s:s}", "warning", wait), false);
@@ -1737,8 +1736,7 @@ unsigned supervisor_restarts_unhealthy(struct supervisor *s)
 	unsigned n = l->runs;
 
 	if (!(supervisor_is_idle(s) || waits_for_activation(s)) || l->next != COMMAND_NONE ||
-		l->exits || n == 0 ||
-		l->wanted.state != WANTED_UP ||
+		l->exits || n == 0 || l->wanted.state != WANTED_UP ||
 		(l->actual != ACTUAL_WHOLE && l->actual != ACTUAL_PARTIAL))
 		return 0;
 	if (s->policy_of != n) { // a generation does not change

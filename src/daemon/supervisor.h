@@ -37,7 +37,7 @@ LM_DEFINE_CLEANUP(struct supervisor, supervisor_destroy)
 enum supervisor_origin {
 	ORIGIN_PERSON,
 	ORIGIN_PERSON_NOW, ///< The same, whatever ActivateAt and HoldFile of the definition say.
-	ORIGIN_SIGNAL, ///< The group file is to be read again.
+	ORIGIN_SIGNAL,     ///< The group file is to be read again.
 	/// The program's own start, which is tried again when it fails; a definition that was
 	/// deployed last is not made a new generation.
 	ORIGIN_START,

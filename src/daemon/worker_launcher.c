@@ -48,7 +48,9 @@ lm_rc worker_launch(struct loop *loop, const struct host_settings *host,
 	};
 	lm_rc rc = worker_process_start(loop, &spec, events, ret, err);
 
-	return rc ? rc : launch_lock_note(start->lock_fd, worker_process_pid(*ret), err);
+	if (rc || start->lock_fd < 0)
+		return rc;
+	return launch_lock_note(start->lock_fd, worker_process_pid(*ret), err);
 }
 
 /// It may be long until the next task, which would. A worker that still runs removes its own.

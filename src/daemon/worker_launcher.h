@@ -56,7 +56,8 @@ struct worker_launch_spec {
 	const char *program;
 	const struct process_user *user;
 	const json_t *document;
-	int compose_fd, lock_fd, previous_fd, devices_fd;
+	int compose_fd, previous_fd, devices_fd;
+	int lock_fd; ///< -1: another task has the lock, and only waits.
 	bool needs_aws;
 };
 

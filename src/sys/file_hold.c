@@ -30,7 +30,7 @@ static lm_rc enter(int dir, struct lm_str name, const char *path, int *ret, stru
 		return lm_fail(err, lm_rc_of_errno(errno), errno, "open '%s': %m", path);
 	if (S_ISLNK(ret_st->st_mode))
 		return lm_fail(err, LM_E_INVALID, 0,
-			"'%s' leads through the symbolic link '%s'; write the path that `realpath` "
+			"'%s' leads through the symbolic link '%s'; write the path that 'realpath' "
 			"prints",
 			path, text);
 	return LM_OK;
@@ -87,8 +87,8 @@ static lm_rc fail_to_lock(const char *path, int sys, struct lm_err *err)
 	return lm_fail(err, LM_E_SYS, sys, "lock '%s': %m", path);
 }
 
-/// A lock that allows reading is all that a descriptor for reading can have: it keeps everybody from
-/// a lock for writing, and whoever has one for reading is found by asking.
+/// A lock that allows reading is all that a descriptor for reading can have: it keeps everybody
+/// from a lock for writing, and whoever has one for reading is found by asking.
 static lm_rc lock_ranges(int fd, const char *path, struct lm_err *err)
 {
 	struct flock ours = {.l_type = F_RDLCK, .l_whence = SEEK_SET};

@@ -4,10 +4,10 @@
 /// A file that a program keeps locked while it must not be interrupted: whether it is locked, and
 /// our own lock on it, by which the program finds out that it is about to be interrupted.
 ///
-/// Locks are those of flock(2) and of fcntl(2) (POSIX and OFD locks on any part of the file), shared
-/// ones, too. The file may be another user's, and its folders as well: no link is followed in any
-/// part of the path, nothing but a regular file without other names is opened, for reading only, and
-/// nothing is written.
+/// Locks are those of flock(2) and of fcntl(2) (POSIX and OFD locks on any part of the file),
+/// shared ones, too. The file may be another user's, and its folders as well: no link is followed
+/// in any part of the path, nothing but a regular file without other names is opened, for reading
+/// only, and nothing is written.
 ///
 /// Blocks as long as the file system does (NFS, FUSE): not for the loop's thread. Never logs.
 

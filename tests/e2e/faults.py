@@ -153,6 +153,8 @@ FAULTS.update({
     "user_not_a_number": parameter(DockerUserId="root"),
     "user_number_too_long": parameter(version=6, DockerUserId="100000"),
     "boolean_misspelt": parameter(ForceDeploy="yes"),
+    "activate_at_malformed": parameter(policy={"ActivateAt": "2:00-5:00"}),
+    "hold_file_relative": parameter(policy={"HoldFile": "run/hold"}),
     "frequency_out_of_range": parameter(DockerContainerStatusLogFrequency="0"),
     "secrets_not_a_list": parameter(AWSSecretsArnList=SECRET_ARN.format(name="harbour")),
     "secret_arn_malformed": parameter(secrets=["arn:aws:s3:::harbour"]),
@@ -964,6 +966,25 @@ def disk_loses_images(scene):
     scene.device.start()
     with followed(scene.device.process.pid, "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:error=EIO"):
         yield group
+
+
+def held_by(scene, make):
+    """The application runs, and its next HoldFile is what `make` has made of that path."""
+    scene.own()
+    scene.deploy_well(scene.store())
+    path = scene.device.folder / "hold"
+    make(path)
+    return scene.store(policy={"HoldFile": str(path)})
+
+
+@fault
+def hold_file_is_a_link(scene):
+    return held_by(scene, lambda path: path.symlink_to("/etc/passwd"))
+
+
+@fault
+def hold_file_is_no_file(scene):
+    return held_by(scene, os.mkfifo)
 
 
 @fault

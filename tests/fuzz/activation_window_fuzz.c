@@ -7,8 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/// The first byte says which hour of three weeks in which clocks are set it is: the next window that
-/// opens is open, and none is before it.
+/// The first byte says which hour of three weeks in which clocks are set it is: the next window
+/// that opens is open, and none is before it.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	lm_auto_buf struct lm_buf why = LM_BUF(4096);

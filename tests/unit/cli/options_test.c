@@ -28,6 +28,19 @@ static lm_rc parse(const char *socket_path, ...)
 	return options_parse(&MAIN_COMMANDS, argc, argv, socket_path, &options, &err);
 }
 
+static void now_needs_no_file(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL, "deploy", "--now", NULL), LM_OK);
+	assert_true(options.call.now);
+	assert_null(options.call.argument);
+	assert_int_equal(parse(NULL, "deploy", "f", "--now", NULL), LM_OK);
+	assert_true(options.call.now);
+	assert_string_equal(options.call.argument, "f");
+	assert_int_equal(parse(NULL, "deploy", "f", NULL), LM_OK);
+	assert_false(options.call.now);
+}
+
 static void takes_options_anywhere(void **state)
 {
 	(void)state;
@@ -167,6 +180,7 @@ static void each_wrong_word_has_its_sentence(void **state)
 	ASSERT_WRONG("--socket requires a path", "status", "--socket=", NULL);
 	ASSERT_WRONG("--json takes no value", "status", "--json=yes", NULL);
 	ASSERT_WRONG("'status' does not take --no-wait", "status", "--no-wait", NULL);
+	ASSERT_WRONG("'plan' does not take --now", "plan", "--now", NULL);
 	ASSERT_WRONG("'help' does not take --json", "help", "--json", NULL);
 	ASSERT_WRONG("'deploy' requires a FILE", "deploy", NULL);
 	ASSERT_WRONG("'import' requires a ROOT", "import", NULL);
@@ -194,6 +208,7 @@ static void every_command_is_complete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(now_needs_no_file),
 		cmocka_unit_test(takes_options_anywhere),
 		cmocka_unit_test(a_host_file_is_for_the_command_that_takes_it),
 		cmocka_unit_test(the_socket_is_the_options_then_the_environments),

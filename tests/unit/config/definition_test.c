@@ -474,6 +474,60 @@ static void policies_that_need_another_one_are_warned_of(void **state)
 						"effect without WaitHealthy");
 }
 
+static void a_time_to_activate_may_be_set(void **state)
+{
+	lm_auto(group_destroy_p) struct group *group =
+		expect_valid(LM_STR(POLICY("\"ActivateAt\":\"Mon-Fri 22:00-06:00, 12:00-13:00\","
+					   "\"HoldFile\":\"/run/app/hold\","
+					   "\"ActivateWithinSeconds\":\"31536000\"")));
+	lm_auto(group_destroy_p) struct group *alone =
+		expect_valid(LM_STR(POLICY("\"ActivateWithinSeconds\":\"1\"")));
+	const struct connector_policy *p = &group->connector.policy;
+
+	(void)state;
+	assert_string_equal(p->activate_at, "Mon-Fri 22:00-06:00, 12:00-13:00");
+	assert_string_equal(p->hold_file, "/run/app/hold");
+	assert_int_equal(p->activate_within_s, 31536000);
+	assert_int_equal(group->warnings_n, 0);
+	assert_string_equal(alone->warnings[0],
+		"Connectors[0] (c): Policy.ActivateWithinSeconds has no effect without ActivateAt "
+		"or HoldFile");
+}
+
+static void a_time_to_activate_that_is_none_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *parameter, *rule;
+	} bad[] = {
+		{POLICY("\"ActivateAt\":\"25:00-26:00\""), "Policy.ActivateAt",
+			"must be windows of local time, such as \"02:00-05:30\" or \"Mon-Fri "
+			"22:00-06:00, Sat 02:00-05:30\"; '25:00-26:00' is not from HH:MM-HH:MM, "
+			"00:00 to 24:00"},
+		{POLICY("\"ActivateAt\":\"\""), "Policy.ActivateAt", "must not be empty"},
+		{POLICY("\"HoldFile\":\"run/hold\""), "Policy.HoldFile",
+			"must be the absolute path of a file on this device, without '.' and "
+			"'..'"},
+		{POLICY("\"HoldFile\":\"/run/../hold\""), "Policy.HoldFile", "must be the abs"},
+		{POLICY("\"HoldFile\":\"/run/hold/\""), "Policy.HoldFile", "must be the abs"},
+		{POLICY("\"HoldFile\":\"/run/./hold\""), "Policy.HoldFile", "must be the abs"},
+		{POLICY("\"ActivateWithinSeconds\":\"0\""), "Policy.ActivateWithinSeconds",
+			"must be a number from 1 to 31536000"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(bad); i++) {
+		lm_auto(validation_errors_finish) struct validation_errors errors = {0};
+		struct group *group = NULL;
+		struct lm_err err = {LM_OK};
+
+		assert_int_equal(
+			definition_parse(lm_str(bad[i].text), &errors, &group, &err), LM_E_INVALID);
+		assert_int_equal(errors.n, 1);
+		assert_string_equal(errors.items[0].parameter, bad[i].parameter);
+		assert_memory_equal(errors.items[0].rule, bad[i].rule, strlen(bad[i].rule));
+	}
+}
+
 static void stable_time_fits_into_the_health_timeout(void **state)
 {
 	static const struct {
@@ -894,6 +948,8 @@ int main(void)
 		cmocka_unit_test(shortens_a_megabyte),
 		cmocka_unit_test(policies_without_effect_are_warned_of),
 		cmocka_unit_test(policies_that_need_another_one_are_warned_of),
+		cmocka_unit_test(a_time_to_activate_may_be_set),
+		cmocka_unit_test(a_time_to_activate_that_is_none_is_refused),
 		cmocka_unit_test(stable_time_fits_into_the_health_timeout),
 		cmocka_unit_test(finds_every_error_at_once),
 		cmocka_unit_test(reads_its_own_json_back_as_equal),

@@ -57,8 +57,8 @@ static void follows_a_clock_that_is_set(void **state)
 	assert_true(activation_order_follow_clock(&o, WALL_MS, 15000, "one"));
 	assert_int_equal(o.ordered_ms, WALL_MS - 10000);
 	assert_false(activation_order_follow_clock(&o, WALL_MS + 5000, 20000, "one"));
-	assert_int_equal(activation_order_age_ms(&o, WALL_MS + HOUR_MS, 100, "two"),
-		HOUR_MS + 10000);
+	assert_int_equal(
+		activation_order_age_ms(&o, WALL_MS + HOUR_MS, 100, "two"), HOUR_MS + 10000);
 	assert_false(activation_order_follow_clock(&o, 0, 100, "two"));
 }
 

@@ -264,8 +264,7 @@ static void waits_for_a_file_and_keeps_it(void **state)
 	int fd = lock_file();
 
 	start(RUNS, 2);
-	begin((struct connector_policy){.hold_file = f.file, .activate_at = NOW}, true,
-		false);
+	begin((struct connector_policy){.hold_file = f.file, .activate_at = NOW}, true, false);
 	assert_true(hold());
 	struct activation_view view = run_until_wait(ACTIVATION_FILE);
 	assert_string_equal(view.hold_file, f.file);
@@ -312,9 +311,8 @@ static void waits_no_longer_than_allowed(void **state)
 {
 	(void)state;
 	int fd = lock_file();
-	struct connector_policy policy = {.activate_at = NIGHT,
-		.hold_file = f.file,
-		.activate_within_s = 7200};
+	struct connector_policy policy = {
+		.activate_at = NIGHT, .hold_file = f.file, .activate_within_s = 7200};
 
 	start(RUNS, 2);
 	begin(policy, true, false);

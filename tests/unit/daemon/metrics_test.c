@@ -68,6 +68,10 @@ static const char NEW_PROGRAM[] =
 	"# HELP lighterman_on_probation 1 while the deployed generation is on probation.\n"
 	"# TYPE lighterman_on_probation gauge\n"
 	"lighterman_on_probation 0\n"
+	"# HELP lighterman_activation_waiting 1 while a deployment is ready and waits for its "
+	"ActivateAt or HoldFile.\n"
+	"# TYPE lighterman_activation_waiting gauge\n"
+	"lighterman_activation_waiting 0\n"
 	"# HELP lighterman_quarantined_generations Generations in quarantine.\n"
 	"# TYPE lighterman_quarantined_generations gauge\n"
 	"lighterman_quarantined_generations 0\n"
@@ -120,6 +124,7 @@ static void counts_deployments_and_stages(void **state)
 			.generation = 17,
 			.stopped = true,
 			.on_probation = true,
+			.awaits_activation = true,
 			.quarantined = 2,
 			.rollbacks = 5,
 			.activity = ACTIVITY_WAITING}};
@@ -136,6 +141,7 @@ static void counts_deployments_and_stages(void **state)
 	expect(&m, "\nlighterman_generation 17\n");
 	expect(&m, "\nlighterman_stopped 1\n");
 	expect(&m, "\nlighterman_on_probation 1\n");
+	expect(&m, "\nlighterman_activation_waiting 1\n");
 	expect(&m, "\nlighterman_quarantined_generations 2\n");
 	expect(&m, "\nlighterman_rollbacks_total 5\n");
 	expect(&m, "\nlighterman_activity{activity=\"idle\"} 0\n");

@@ -358,12 +358,13 @@ static void a_repair_pulls_what_is_missing_once_the_damaged_is_gone(void **state
 static void plans_the_stages_that_it_runs(void **state)
 {
 	(void)state;
-	for (unsigned bits = 0; bits < 7 * 16; bits++) {
-		struct deploy_options options = {.version = 1 + bits / 16,
+	for (unsigned bits = 0; bits < 7 * 32; bits++) {
+		struct deploy_options options = {.version = 1 + bits / 32,
 			.pull_before_up = (bits & 1) != 0,
 			.stop_containers = (bits & 2) != 0,
 			.wait_healthy = (bits & 4) != 0,
-			.snapshot = (bits & 8) != 0};
+			.snapshot = (bits & 8) != 0,
+			.pulls_first = (bits & 16) != 0};
 		enum deploy_stage stages[DEPLOY_STAGES];
 		size_t n = deploy_plan_stages(&options, stages);
 		auto_fake struct fake f = fake();
@@ -379,6 +380,28 @@ static void plans_the_stages_that_it_runs(void **state)
 		assert_int_equal(
 			strstr(lm_buf_cstr(&expected), "settle") != NULL, options.wait_healthy);
 		lm_buf_finish(&expected);
+	}
+}
+
+/// What interrupts the application may have to wait: then nothing but that is left to be done.
+static void pulls_before_anything_is_stopped_if_asked(void **state)
+{
+	(void)state;
+	for (unsigned version = 1; version <= 7; version++) {
+		struct deploy_options options = DEPLOY_OPTIONS_DEFAULT(version);
+		enum deploy_stage stages[DEPLOY_STAGES];
+
+		options.snapshot = true;
+		assert_int_equal(deploy_pulls_after_down(&options), version == 4);
+		options.pulls_first = true;
+		assert_false(deploy_pulls_after_down(&options));
+		assert_int_equal(deploy_pull_mode(&options),
+			version < 4 ? DEPLOY_PULL_MISSING : DEPLOY_PULL_ALL);
+		assert_int_equal(deploy_plan_stages(&options, stages), 9);
+		assert_int_equal(stages[5], DEPLOY_PULL);
+		assert_int_equal(stages[6], DEPLOY_SNAPSHOT);
+		options.repairs = true; // a damaged image can be pulled only once it is gone
+		assert_true(deploy_pulls_after_down(&options));
 	}
 }
 
@@ -821,6 +844,7 @@ int main(void)
 		cmocka_unit_test(a_restore_fetches_nothing_that_is_on_this_device),
 		cmocka_unit_test(offline_mode_helps_where_others_are_away),
 		cmocka_unit_test(plans_the_stages_that_it_runs),
+		cmocka_unit_test(pulls_before_anything_is_stopped_if_asked),
 		cmocka_unit_test(a_repair_pulls_what_is_missing_once_the_damaged_is_gone),
 		cmocka_unit_test(a_snapshot_comes_before_down_in_each_version),
 		cmocka_unit_test(adoption_stops_nothing_in_any_version),
