@@ -31,10 +31,10 @@ class Application:
         self.count = 0
         device.environment["TZ"] = zone_of(12)
 
-    def group(self, policy, command="sleep 1000000 & wait", **more):
+    def group(self, policy, command="sleep 1000000 & wait", service=None, **more):
         self.count += 1
         key = f"compose-{self.count}.yml"
-        text = compose_file(None, ["web"], self.image, labels=f'{{release: "{self.count}"}}').replace("sleep 1000000 & wait", command)
+        text = compose_file(None, ["web"], self.image, labels=f'{{release: "{self.count}"}}', **(service or {})).replace("sleep 1000000 & wait", command)
         self.device.put_object("ships", key, text)
         return self.device.group(key=key, name=f"group-{self.count}.json", policy=policy, DockerPullBeforeUp="False", **more)
 
@@ -70,9 +70,14 @@ def locked(path):
 
 
 def test_a_deployment_waits_for_its_window_and_its_file_also_over_a_power_cut(application, device):
-    hold = device.folder / "hold"
+    folder = device.folder / "held"
+    folder.mkdir()
+    hold = folder / "hold"
     policy = {**CLOSED, "HoldFile": str(hold)}
-    application.begin(policy)
+    # It stops once it may.
+    stops = {"volumes": f"['{folder}:/held']", "grace": "60s",
+             "on_term": ": > /held/stopping; while [ ! -e /held/go ]; do sleep 0.1; done; exit 0"}
+    application.begin(policy, service=stops)
     with locked(hold):
         second = application.group(policy)
         plan = device.cli("plan", second)
@@ -94,8 +99,12 @@ def test_a_deployment_waits_for_its_window_and_its_file_also_over_a_power_cut(ap
         status = application.wait_held("HoldFile")  # the window has opened
         assert status["activation"]["hold_file"] == str(hold) and status["activation"]["opens_ms"] is None
         assert application.release() == 1
-    application.wait_runs(2)
     with open(hold, "rb") as file:
+        wait_until((folder / "stopping").exists, 60, "nothing is stopped")
+        with pytest.raises(BlockingIOError):  # nothing can begin any more that must not be interrupted
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / "go").touch()
+        application.wait_runs(2)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is the application's again
     assert not (device.folder / "state/activation.json").exists()
 
