@@ -325,6 +325,7 @@ static void on_worker_waits(void *ctx)
 
 	monitor_set_busy(d->monitor, false);
 	log_shipper_resume_beside(d->log_shipper);
+	verification_resume(d->verification);
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
 }

@@ -881,6 +881,13 @@ static void cancel(struct supervisor *s, enum lifecycle_reason reason)
 		deployment_cancel(s->deployment);
 }
 
+static bool waits_for_activation(const struct supervisor *s)
+{
+	struct activation_view ignored;
+
+	return activation_view(s->activation, &ignored);
+}
+
 /// Why a command has to come again later. The caller frees.
 static char *busy_text(const struct supervisor *s, enum lifecycle_command command)
 {
@@ -895,6 +902,10 @@ static char *busy_text(const struct supervisor *s, enum lifecycle_command comman
 	if (l->activity == ACTIVITY_STOPPING || l->activity == ACTIVITY_LOOKING)
 		return lm_xstrdup(
 			"the application is being stopped; try again when that has finished");
+	if (l->activity == ACTIVITY_DEPLOYING && waits_for_activation(s))
+		return lm_xasprintf("generation %u waits for its activation ('lighterman status' "
+				    "says for what); try again when it is deployed",
+			l->subject);
 	if (l->activity == ACTIVITY_DEPLOYING && l->subject)
 		return lm_xasprintf(
 			"generation %u is being deployed; try again when it has finished",
@@ -1167,13 +1178,6 @@ static void on_progress_changed(void *ctx)
 }
 
 // Activation -------------------------------------------------------------------------------------
-
-static bool waits_for_activation(const struct supervisor *s)
-{
-	struct activation_view ignored;
-
-	return activation_view(s->activation, &ignored);
-}
 
 /// While a deployment waits, what runs is watched as if there were none.
 static void on_activation_waits(void *ctx, bool waits)

@@ -113,11 +113,14 @@ def test_a_person_does_not_wait_and_later_orders_cancel(application, device, clo
     device.use_cloudwatch(cloudwatch_logs)
     application.begin(loggers=[logger("AWSCloudWatch")])
     assert "no deployment waits" in device.cli("deploy", "--now", check=False).stderr
-    client = device.begin(application.group(CLOSED, loggers=[logger("AWSCloudWatch")]))
+    second = application.group(CLOSED, loggers=[logger("AWSCloudWatch")])
+    client = device.begin(second)
     application.wait_held()
     # The worker that waits does not keep the log from being shipped.
     wait_until(lambda: any("is ready and waits until" in event["message"] for streams in cloudwatch_logs.groups.values()
                            for events in streams.values() for event in list(events)), 60, "no line is shipped while it waits")
+    device.cli("verify")
+    assert "generation 2 waits for its activation" in device.cli("plan", second, check=False).stderr
     assert "generation 2 is activated now" in device.cli("deploy", "--now").stdout
     assert client.end()["exit"] == 0 and application.release() == 2
     client = device.begin(application.group(CLOSED))
