@@ -76,7 +76,7 @@ static lm_rc find_digest(struct replacement *r, struct lm_err *err)
 }
 
 /// Once it is removed, the generation depends on the registry.
-static lm_rc ask_registry(struct context *cx, const struct replacement *r, struct lm_err *err)
+static lm_rc check_registry(struct context *cx, const struct replacement *r, struct lm_err *err)
 {
 	lm_auto(pull_inquiry_finish) struct pull_inquiry q = {0};
 
@@ -181,7 +181,7 @@ static lm_rc replace_image(
 		return rc;
 	rc = find_digest(r, err);
 	if (!rc)
-		rc = ask_registry(cx, r, err);
+		rc = check_registry(cx, r, err);
 	if (!rc)
 		rc = doomed_images_remove(cx, &r->doomed, err);
 	return rc ? rc : pull_again(cx, r, err);
