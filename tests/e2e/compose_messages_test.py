@@ -84,7 +84,8 @@ def test_a_dollar_in_many_lines_is_told_with_its_place(dock_with, compose, local
     assert "web" in message and "command" in message and "$" in message and "date" not in message, message
 
 
-def test_generation_1_says_what_generation_2_knows(dock, local_image):
+def test_generation_1_says_what_generation_2_knows(dock_with, compose1, local_image):
+    dock = dock_with(compose1)
     message = refusal(dock, "name: gateway\n" + HEAD.replace("IMAGE", local_image))
     assert message.endswith("'name' is not supported by docker-compose 1.29.2; docker-compose 2 supports it"), message
     message = refusal(dock, HEAD.replace("IMAGE", local_image) + "    develop: {}\n    prots: []\n  db: {image: 1}\n")

@@ -47,14 +47,23 @@ def memory(pid, name="VmHWM"):
 
 
 @pytest.fixture
-def sailing(device, engine, broker, local_image, status_messages):
-    """A device whose application runs."""
-    device.use_broker(broker)
-    device.start()
-    device.deploy(device.local_group(["web"], local_image))
-    assert status_messages.next_json() == success()
-    yield device
+def sailing_with(device_with, engine, broker, local_image, status_messages):
+    """A device whose application runs, and still runs when the test has ended."""
+    def make(compose):
+        device = device_with(compose)
+        device.use_broker(broker)
+        device.start()
+        device.deploy(device.local_group(["web"], local_image))
+        assert status_messages.next_json() == success()
+        return device
+
+    yield make
     assert set(engine.containers()) == {"web"}
+
+
+@pytest.fixture
+def sailing(sailing_with, compose2):
+    return sailing_with(compose2)
 
 
 def test_a_compose_file_that_is_a_bomb_changes_nothing(sailing, engine, status_messages):
@@ -71,8 +80,9 @@ def test_a_compose_file_that_is_a_bomb_changes_nothing(sailing, engine, status_m
 
 @pytest.mark.parametrize("start, end, bears", [("x-a: &a [*a]\n", "", True), ("x-a: &a\n  <<: *a\n", "", True),
                                                ("", "    labels: &a [*a]\n", False)])
-def test_a_compose_file_that_refers_to_itself_harms_nobody(sailing, status_messages, start, end, bears):
+def test_a_compose_file_that_refers_to_itself_harms_nobody(sailing_with, compose, status_messages, start, end, bears):
     """That is left to docker-compose, whose first generation bears it where nobody looks."""
+    sailing, bears = sailing_with(compose), bears and compose.generation == 1
     service = SERVICE + "    command: sleep 100000\n    stop_signal: SIGKILL\n"
     sailing.put_object("ships", "bomb.yml", start + service + end)
     sailing.deploy(sailing.group(key="bomb.yml", DockerPullBeforeUp="False", name="bomb.json"), status=0 if bears else 1)
