@@ -244,6 +244,7 @@ static const struct schema_key BROKER_KEYS[] = {
 	{"passwordFile", &SCHEMA_PATH, BROKER(password_file)},
 	{"clientId", &SCHEMA_TEXT, BROKER(client_id)},
 	{"topics", .members = &TOPICS},
+	{"jobs", &SCHEMA_BOOL, BROKER(jobs)},
 };
 static const struct schema BROKERS = KEYS(BROKER_KEYS);
 // clang-format on
@@ -287,6 +288,9 @@ static void check_distinct(const struct host_settings *host, struct validation_e
 		if (same_host || (b->socket && other->socket && !strcmp(b->socket, other->socket)))
 			validation_errors_add(errors, NULL, where, NULL,
 				"is the same broker as mqtt[%zu]; list it once", i);
+		if (b->jobs && other->jobs)
+			validation_errors_add(errors, NULL, where, NULL,
+				"has jobs, as mqtt[%zu] has; only one broker can have them", i);
 	}
 }
 

@@ -33,6 +33,7 @@ struct host_broker {
 	char *ca, *certificate, *private_key;
 	char *username, *password_file, *client_id;
 	struct host_topic progress, containers, connection;
+	bool jobs; ///< It has the jobs of AWS IoT Jobs for this thing; of one broker at most.
 };
 
 /// The core's own connection to AWS IoT, as config.json had it. Absent members are NULL.

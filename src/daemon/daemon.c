@@ -13,6 +13,7 @@
 #include "daemon/healer.h"
 #include "daemon/image_pruner.h"
 #include "daemon/image_replacer.h"
+#include "daemon/jobs.h"
 #include "daemon/log_router.h"
 #include "daemon/log_shipper.h"
 #include "daemon/metrics_exporter.h"
@@ -54,6 +55,7 @@ struct daemon {
 	struct client_devices *devices;
 	struct monitor *monitor;
 	struct supervisor *supervisor;
+	struct jobs *jobs; ///< NULL: no broker has any.
 	struct log_shipper *log_shipper;
 	struct image_pruner *image_pruner;
 	struct image_replacer *image_replacer;
@@ -82,6 +84,7 @@ static void daemon_finish(struct daemon *d)
 	metrics_exporter_destroy(lm_take(d->metrics)); // writes once more, of all below
 	healer_destroy(lm_take(d->healer));
 	supervisor_destroy(lm_take(d->supervisor)); // the monitor still reports
+	jobs_destroy(lm_take(d->jobs));
 	log_shipper_destroy(d->log_shipper);
 	image_pruner_destroy(d->image_pruner);
 	image_replacer_destroy(d->image_replacer);
@@ -300,6 +303,7 @@ static void on_changed(void *ctx)
 	d->status = lm_take(status);
 	metrics_exporter_changed(d->metrics);
 	healer_look(d->healer);
+	jobs_look(d->jobs);
 }
 
 static void on_worker_starts(void *ctx, bool acts)
@@ -570,6 +574,7 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	d->supervisor = supervisor_create(
 		d->loop, &d->host, d->store, d->brokers, d->devices, d->monitor, note_boot(d));
 	supervisor_apply_loggers(d->supervisor);
+	d->jobs = jobs_create(d->loop, &d->host, d->brokers, d->supervisor);
 	watch_health(d);
 	const struct metrics_exporter_sources measured = {.supervisor = d->supervisor,
 		.brokers = d->brokers,
@@ -586,6 +591,7 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 		.brokers = d->brokers,
 		.devices = d->devices,
 		.healer = d->healer,
+		.jobs = d->jobs,
 		.monitor = d->monitor,
 		.metrics = d->metrics,
 		.verification = d->verification,

@@ -37,6 +37,8 @@ struct deployment {
 	json_t *damaged; ///< As in struct deployment_spec.
 	struct group *group;
 	bool is_cancelled;
+	char *abandoned; ///< Why it is, by deployment_abandon; NULL: it is not.
+	const struct deployment_gate *gate;
 	char *copy_sha256;  ///< Of the compose file that it is about to deploy; NULL: not known,
 	char *copy_version; ///< or not known to be what the definition names. "": of no version.
 	struct lm_err
@@ -62,6 +64,25 @@ static bool hold_for_devices(void *ctx)
 static void forget_devices_hold(void *ctx)
 {
 	client_devices_forget(((struct deployment *)ctx)->devices);
+}
+
+static void on_gate_open(void *ctx)
+{
+	stage_holds_end(&((struct deployment *)ctx)->holds, NULL);
+}
+
+static bool hold_for_gate(void *ctx)
+{
+	struct deployment *d = ctx;
+
+	return d->gate && d->gate->ask(d->gate->ctx, d->generation, on_gate_open, d);
+}
+
+static void forget_gate(void *ctx)
+{
+	const struct deployment *d = ctx;
+
+	d->gate->cancel(d->gate->ctx);
 }
 
 static void on_images_synced(void *ctx, const struct lm_err *why)
@@ -179,6 +200,10 @@ static const struct stage_hold hold_table[] = {
 	{.before = DEPLOY_SNAPSHOT, .begin = hold_for_activation, .forget = forget_activation},
 	{.before = DEPLOY_DOWN, .begin = hold_for_activation, .forget = forget_activation},
 	{.before = DEPLOY_UP, .begin = hold_for_activation, .forget = forget_activation},
+	// Whichever of them comes first changes what runs; the gate opens once. It is asked last.
+	{.before = DEPLOY_SNAPSHOT, .begin = hold_for_gate, .forget = forget_gate},
+	{.before = DEPLOY_DOWN, .begin = hold_for_gate, .forget = forget_gate},
+	{.before = DEPLOY_UP, .begin = hold_for_gate, .forget = forget_gate},
 	// The pull has taken room, and the containers have written since.
 	{.before = DEPLOY_SNAPSHOT,
 		.begin = measure_for_snapshot,
@@ -276,12 +301,23 @@ void deployment_destroy(struct deployment *d)
 	free(d->copy_sha256);
 	free(d->copy_version);
 	free(d->lacking);
+	free(d->abandoned);
 	free(d);
+}
+
+bool deployment_abandon(struct deployment *d, const char *why)
+{
+	if (d->has_acted || d->is_over || d->is_cancelled)
+		return false;
+	deployment_cancel(d);
+	d->abandoned = lm_xstrdup(why);
+	return true;
 }
 
 void deployment_cancel(struct deployment *d)
 {
 	d->is_cancelled = true;
+	free(lm_take(d->abandoned));
 	if (d->worker)
 		worker_process_cancel(d->worker);
 	else
@@ -430,18 +466,23 @@ static char *deployment_copy(const char *text)
 }
 
 /// What is no fault of the definition may go away by itself.
-static enum lifecycle_failure find_failure(const struct worker_result *result)
+static enum lifecycle_failure find_failure(
+	const struct deployment *d, const struct worker_result *result)
 {
 	bool is_definitions = result->error && strcmp(result->error, "InvalidParameter") == 0;
 
+	if (d->abandoned)
+		return FAILURE_DEFINITE;
 	if (result->space_directory)
 		return FAILURE_NO_SPACE;
 	return is_definitions ? lifecycle_failure_of(result->rc) : FAILURE_TRANSIENT;
 }
 
 /// What the worker says, and what follows from it.
-static char *make_message(const struct worker_result *result)
+static char *make_message(const struct deployment *d, const struct worker_result *result)
 {
+	if (d->abandoned)
+		return lm_xstrdup(d->abandoned);
 	if (!result->space_directory)
 		return deployment_copy(result->message);
 	return lm_xasprintf("%s; it continues by itself once %.1f MB are free", result->message,
@@ -459,13 +500,13 @@ static void deployment_finish(struct deployment *d, const struct worker_result *
 	d->outcome = (struct outcome){
 		.generation = d->generation,
 		.success = success,
-		.cancelled = d->is_cancelled && !success,
-		.failure = find_failure(result),
+		.cancelled = d->is_cancelled && !success && !d->abandoned,
+		.failure = find_failure(d, result),
 		.effect = effect,
 		.only_stopped = !success && effect != DEPLOY_UNTOUCHED && !d->has_acted,
 		.stage = success ? NULL : deployment_copy(result->stage),
 		.error = success ? NULL : deployment_copy(result->error),
-		.message = success ? NULL : make_message(result),
+		.message = success ? NULL : make_message(d, result),
 		.space_directory = deployment_copy(result->space_directory),
 		.space_bytes = result->space_bytes,
 		.compose_version = deployment_copy(result->compose_version),
@@ -476,7 +517,7 @@ static void deployment_finish(struct deployment *d, const struct worker_result *
 		.ended_ms = lm_clock_wall_ms(),
 		.ms = lm_clock_mono_ms() - d->began_ms,
 		.keep = def->policy.keep_generations,
-		.rolls_back = def->policy.rollback_on_failure,
+		.rolls_back = def->policy.rollback_on_failure && !d->abandoned,
 		.probation_ms = (uint64_t)def->policy.probation_s * 1000,
 	};
 	// What works for a stage that will not begin must not outlive the deployment.
@@ -604,6 +645,7 @@ void deployment_start(struct deployment *d, const struct deployment_spec *spec)
 	d->damaged = json_incref((json_t *)spec->damaged);
 	d->policy = spec->policy;
 	d->back = spec->back;
+	d->gate = spec->gate;
 	d->group = spec->group;
 	progress_publisher_begin(d->progress, generation, true);
 	lm_auto_free char *file = definition_file_text(&group->connector);

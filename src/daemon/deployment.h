@@ -25,6 +25,15 @@ struct deployment_events {
 	void *ctx;
 };
 
+/// Whether a deployment may begin to change what runs.
+struct deployment_gate {
+	/// True: not before `open`, which is called later, or `cancel` is. False: it may.
+	bool (*ask)(void *ctx, unsigned generation, loop_cb *open, void *open_ctx);
+	/// Nobody waits for `open` any more.
+	void (*cancel)(void *ctx);
+	void *ctx;
+};
+
 struct deployment_spec {
 	unsigned generation; ///< It has an attempt under way in the store.
 	struct group *group; ///< Taken over.
@@ -33,8 +42,9 @@ struct deployment_spec {
 	/// Images of it that are damaged and to be replaced: as `damaged` of a task in
 	/// docs/formats.md. Borrowed for the call; NULL: none are.
 	const json_t *damaged;
-	struct volume_policy policy; ///< For a copy of the volumes that are there.
-	unsigned back;               ///< What is gone back to if it fails; 0: nothing.
+	struct volume_policy policy;        ///< For a copy of the volumes that are there.
+	unsigned back;                      ///< What is gone back to if it fails; 0: nothing.
+	const struct deployment_gate *gate; ///< Borrowed, as long; NULL: none.
 };
 
 /// All is borrowed and outlives the deployment. `activation` is that of it: activation_begin was
@@ -47,6 +57,9 @@ struct deployment *deployment_create(struct store *store, struct worker_launcher
 void deployment_start(struct deployment *d, const struct deployment_spec *spec);
 /// Stops the worker; `done` is called later.
 void deployment_cancel(struct deployment *d);
+/// The same as a failure, for that reason, that is not tried again. False: too late, it has begun
+/// to change what runs, or is over.
+bool deployment_abandon(struct deployment *d, const char *why);
 /// A worker that still runs is killed. Takes NULL.
 void deployment_destroy(struct deployment *d);
 LM_DEFINE_CLEANUP(struct deployment, deployment_destroy)

@@ -98,11 +98,20 @@ static void on_disconnected(void *ctx, const char *why, uint64_t retry_ms)
 static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
 {
 	struct mqtt_broker *b = ctx;
+	bool is_of_jobs = lm_str_starts(lm_str(topic), LM_STR("$aws/"));
 
-	lm_warn("the broker %s closes the connection at each message to the topic %s: retrying its "
-		"messages in %u min; allow the topic in the broker's policy, or switch it off "
-		"(mqtt.topics in the host file)",
-		publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
+	if (is_of_jobs)
+		lm_warn("the broker %s refuses the topic %s: retrying in %u min; no jobs are taken "
+			"meanwhile; allow it in the broker's policy (docs/fleet.md), or switch "
+			"jobs off (mqtt.jobs in the host file)",
+			publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
+	else
+		lm_warn("the broker %s closes the connection at each message to the topic %s: "
+			"retrying its "
+			"messages in %u min; allow the topic in the broker's policy, or switch it "
+			"off "
+			"(mqtt.topics in the host file)",
+			publisher_name(b->publisher), topic, (unsigned)(retry_ms / 60000));
 	mqtt_brokers_notify_changed(b->owner);
 }
 
@@ -463,6 +472,15 @@ lm_rc mqtt_brokers_hold(struct mqtt_brokers *brokers, enum outbox_class class,
 	struct lm_str payload, struct lm_err *err)
 {
 	return give_all(brokers, publisher_hold, class, payload, err);
+}
+
+struct publisher *mqtt_brokers_of_jobs(const struct mqtt_brokers *brokers)
+{
+	for (size_t i = 0; i < brokers->n; i++) {
+		if (brokers->items[i].settings->jobs)
+			return brokers->items[i].publisher;
+	}
+	return NULL;
 }
 
 json_t *mqtt_brokers_to_json(const struct mqtt_brokers *brokers)

@@ -69,6 +69,9 @@ lm_rc mqtt_brokers_hold(struct mqtt_brokers *brokers, enum outbox_class class,
 /// `limit_ms`.
 void mqtt_brokers_drain(struct mqtt_brokers *brokers, uint64_t limit_ms, loop_cb *done, void *ctx);
 
+/// The broker of the host file that has the jobs of AWS IoT Jobs; NULL: none has. Borrowed.
+struct publisher *mqtt_brokers_of_jobs(const struct mqtt_brokers *brokers);
+
 /// [{"name","connected","waiting","error","refused_topics"},…]; a new reference.
 json_t *mqtt_brokers_to_json(const struct mqtt_brokers *brokers);
 /// The metrics of each broker. Returns how many; the caller frees the array, the names are

@@ -210,6 +210,7 @@ static void on_containers(
 	json_object_set_new(
 		status, "state_directory", host_file_to_json(r->requests->from.state_directory));
 	json_object_set_new(status, "brokers", mqtt_brokers_to_json(r->requests->from.brokers));
+	json_object_set_new(status, "jobs", jobs_to_json(r->requests->from.jobs));
 	json_object_set_new(status, "devices", client_devices_show(r->requests->from.devices));
 	json_object_set_new(
 		status, "verification", verification_to_json(r->requests->from.verification));

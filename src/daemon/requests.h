@@ -8,6 +8,7 @@
 #include "config/host_file.h"
 #include "daemon/client_devices.h"
 #include "daemon/healer.h"
+#include "daemon/jobs.h"
 #include "daemon/metrics_exporter.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
@@ -23,6 +24,7 @@ struct requests_sources {
 	struct mqtt_brokers *brokers;
 	struct client_devices *devices;
 	const struct healer *healer;
+	const struct jobs *jobs; ///< NULL: there are none.
 	struct monitor *monitor;
 	struct metrics_exporter *metrics;
 	struct verification *verification;

@@ -88,6 +88,7 @@ struct supervisor {
 	struct supervisor_rollback rolled_back;
 	struct quarantine *quarantine;
 	struct probation *probation;
+	struct deployment_gate gate;
 	uint64_t probation_ms;        ///< By the policy of what was deployed last.
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
 	const char *why_cancelled;    ///< Static storage.
@@ -515,6 +516,7 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	if (!action->restores || s->lifecycle.command == COMMAND_ROLLBACK)
 		spec.policy = volume_policy_of(spec.group);
 	spec.back = s->lifecycle.good;
+	spec.gate = s->gate.ask ? &s->gate : NULL;
 	log_router_apply(spec.group);
 	s->counts.rollbacks += action->restores && s->lifecycle.leaves &&
 			       spec.generation == s->lifecycle.wanted.generation;
@@ -1276,6 +1278,22 @@ static bool is_deployed_by_file(struct supervisor *s, const struct group *group,
 	return false;
 }
 
+/// Only a person may try again what is quarantined. Answers the waiter.
+static bool refuse_quarantined(
+	struct supervisor *s, const struct group *group, struct waiter *waiter)
+{
+	lm_auto_free char *reason = NULL, *text = NULL;
+	unsigned n = find_quarantined(s, group, &reason);
+
+	if (!n)
+		return false;
+	text = lm_xasprintf("the definition is that of generation %u, which is quarantined: %s; "
+			    "'lighterman deploy FILE' on the device tries it again",
+		n, reason);
+	waiter_finish(waiter, control_last_line(2, text));
+	return true;
+}
+
 void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	enum supervisor_origin origin, const struct waiter *waiter)
 {
@@ -1298,8 +1316,10 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	for (size_t i = 0; i < group->warnings_n; i++)
 		lm_warn("group file: %s", group->warnings[i]);
 	send_warnings(group, waiter);
-	bool is_person = origin == ORIGIN_PERSON || origin == ORIGIN_PERSON_NOW;
-	if (!is_person && !is_deployed_by_file(s, group, own)) {
+	if (origin == ORIGIN_JOB && refuse_quarantined(s, group, &waits))
+		return;
+	bool is_order = origin == ORIGIN_PERSON || origin == ORIGIN_PERSON_NOW || origin == ORIGIN_JOB;
+	if (!is_order && !is_deployed_by_file(s, group, own)) {
 		if (own)
 			supervisor_resume(s);
 		return;
@@ -1420,19 +1440,45 @@ static lm_rc check_rollback(struct supervisor *s, unsigned n, struct lm_err *err
 	return LM_OK;
 }
 
+static unsigned find_rollback_target(struct supervisor *s)
+{
+	unsigned n = lifecycle_rollback_target(&s->lifecycle);
+
+	return n ? n : find_earlier(s);
+}
+
+lm_rc supervisor_find_rollback(struct supervisor *s, unsigned *ret, struct lm_err *err)
+{
+	*ret = find_rollback_target(s);
+	if (s->lifecycle.wanted.state == WANTED_NOTHING)
+		return lm_fail(err, LM_E_NOT_FOUND, 0, "nothing was deployed yet");
+	return check_rollback(s, *ret, err);
+}
+
+bool supervisor_abandon(struct supervisor *s, unsigned generation, const char *why)
+{
+	const struct lifecycle *l = &s->lifecycle;
+
+	return s->deployment && l->activity == ACTIVITY_DEPLOYING && l->subject == generation &&
+	       deployment_abandon(s->deployment, why);
+}
+
+void supervisor_set_gate(struct supervisor *s, const struct deployment_gate *gate)
+{
+	s->gate = *gate;
+}
+
 void supervisor_rollback(struct supervisor *s, unsigned generation, const struct waiter *waiter)
 {
 	struct waiter waits = *waiter;
-	unsigned n = generation ? generation : lifecycle_rollback_target(&s->lifecycle);
+	unsigned n = generation ? generation : find_rollback_target(s);
 	struct lm_err err = {LM_OK};
 
-	if (n == 0)
-		n = find_earlier(s);
 	if (s->lifecycle.wanted.state != WANTED_NOTHING && check_rollback(s, n, &err)) {
 		waiter_finish(&waits, control_last_line(1, err.msg));
 		return;
 	}
-	lm_info("a person goes back to generation %u", n);
+	lm_info("going back to generation %u, as ordered", n);
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_ROLLBACK,
 			.client = waiters_add(&s->waiters, COMMAND_ROLLBACK, waiter, 0),

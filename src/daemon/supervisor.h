@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "config/host_file.h"
 #include "daemon/client_devices.h"
+#include "daemon/deployment.h"
 #include "daemon/metrics.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/status.h"
@@ -41,6 +42,7 @@ enum supervisor_origin {
 	/// The program's own start, which is tried again when it fails; a definition that was
 	/// deployed last is not made a new generation.
 	ORIGIN_START,
+	ORIGIN_JOB, ///< Of AWS IoT Jobs.
 };
 
 /// Deploys the text of a group file. One that is not valid is reported to the waiter and
@@ -53,6 +55,14 @@ void supervisor_activate(struct supervisor *s, const struct waiter *waiter);
 /// the present one, or, if that has failed since or is not deployed yet, to what ran last.
 /// What it leaves is quarantined.
 void supervisor_rollback(struct supervisor *s, unsigned generation, const struct waiter *waiter);
+/// What supervisor_rollback goes back to if no generation is named. LM_E_NOT_FOUND and others:
+/// there is nothing to go back to.
+lm_rc supervisor_find_rollback(struct supervisor *s, unsigned *ret, struct lm_err *err);
+/// The deployment of that generation fails for that reason, and is not tried again. False: it has
+/// begun to change what runs, or there is none.
+bool supervisor_abandon(struct supervisor *s, unsigned generation, const char *why);
+/// Deployments ask it from now on; copied.
+void supervisor_set_gate(struct supervisor *s, const struct deployment_gate *gate);
 /// Publishes and logs that a group file could not be read.
 void supervisor_refuse(struct supervisor *s, const struct lm_err *err);
 /// Reports to the waiter what a deployment of that text would do. Writes and publishes nothing; any

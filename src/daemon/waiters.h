@@ -25,7 +25,7 @@ void waiter_send(const struct waiter *w, json_t *line, bool droppable);
 /// The same for the last line; then nobody waits any more.
 void waiter_finish(struct waiter *w, json_t *last);
 
-enum { WAITERS_MAX = LIMIT_CONTROL_CLIENTS + LIMIT_CONTROL_RESERVED };
+enum { WAITERS_MAX = LIMIT_CONTROL_CLIENTS + LIMIT_CONTROL_RESERVED + 1 }; ///< And a job.
 
 /// Those who wait, each with a number from 1 on; 0: nobody. All zero: none.
 struct waiters {

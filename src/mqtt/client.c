@@ -174,6 +174,22 @@ static void client_on_acknowledged(void *ctx, int id)
 	c->events.acknowledged(c->events.ctx, id);
 }
 
+static void client_on_subscribed(void *ctx, int id, bool granted)
+{
+	struct mqtt_client *c = ctx;
+
+	if (c->events.subscribed)
+		c->events.subscribed(c->events.ctx, id, granted);
+}
+
+static void client_on_received(void *ctx, const char *topic, struct lm_str payload)
+{
+	struct mqtt_client *c = ctx;
+
+	if (c->events.received)
+		c->events.received(c->events.ctx, topic, payload);
+}
+
 lm_rc mqtt_client_create(struct loop *loop, const struct mqtt_settings *settings,
 	const struct mqtt_client_options *options, const struct mqtt_client_callbacks *events,
 	struct mqtt_client **ret, struct lm_err *err)
@@ -228,6 +244,8 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 		.will_payload = c->will_payload,
 		.wakeup = c->wakeup,
 		.acknowledged = client_on_acknowledged,
+		.subscribed = client_on_subscribed,
+		.received = client_on_received,
 		.ctx = c,
 	};
 	c->ending = MQTT_CLIENT_FAILED;
@@ -238,13 +256,15 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 	return rc;
 }
 
-lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_str payload,
-	int *ret_id, struct lm_err *err)
+static lm_rc fail_unconnected(const struct mqtt_client *c, struct lm_err *err)
 {
-	if (!c->connected)
-		return lm_fail(err, LM_E_NETWORK, 0, "there is no connection to the MQTT broker %s",
-			c->name);
-	lm_rc rc = mqtt_connection_publish(c->connection, topic, payload, ret_id, err);
+	return lm_fail(
+		err, LM_E_NETWORK, 0, "there is no connection to the MQTT broker %s", c->name);
+}
+
+/// A packet was sent, or, after an error, the connection is lost.
+static void note_sent(struct mqtt_client *c, lm_rc rc)
+{
 	if (rc == LM_OK) {
 		c->sent_ms = lm_clock_mono_ms();
 		watch_for(c);
@@ -252,6 +272,25 @@ lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_st
 		note_ending(c);
 		close_connection(c, false);
 	}
+}
+
+lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err)
+{
+	if (!c->connected)
+		return fail_unconnected(c, err);
+	lm_rc rc = mqtt_connection_publish(c->connection, topic, payload, ret_id, err);
+	note_sent(c, rc);
+	return rc;
+}
+
+lm_rc mqtt_client_subscribe(struct mqtt_client *c, const char *const *filters, size_t n,
+	int *ret_id, struct lm_err *err)
+{
+	if (!c->connected)
+		return fail_unconnected(c, err);
+	lm_rc rc = mqtt_connection_subscribe(c->connection, filters, n, ret_id, err);
+	note_sent(c, rc);
 	return rc;
 }
 

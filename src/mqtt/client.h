@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// A connection to one MQTT broker, to publish on, in the loop: no call waits. It does not connect
-/// again by itself, and keeps no messages. MQTT 3.1.1, always a clean session. Never logs.
+/// A connection to one MQTT broker, to publish and subscribe on, in the loop: no call waits. It
+/// does not connect again by itself, and keeps no messages. MQTT 3.1.1, always a clean session.
+/// Never logs.
 ///
-/// While connected and idle it wakes up once in a keep-alive interval. libmosquitto takes packets
-/// of any length that MQTT allows (256 MB) from a broker; as nothing is subscribed to, only a
-/// malicious broker sends such.
+/// While connected and idle it wakes up once in a keep-alive interval. A packet over
+/// LIMIT_MQTT_RECEIVED from the broker ends the connection.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -15,8 +15,11 @@
 #include "sys/loop.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct mqtt_client;
+
+enum { MQTT_CLIENT_FILTERS = 8 }; ///< In a SUBSCRIBE: AWS IoT Core's own.
 
 struct mqtt_client_options {
 	unsigned limit_ms;     ///< For an attempt, up to CONNACK.
@@ -32,12 +35,18 @@ enum mqtt_client_ending {
 			     ///< mqtt_client_give_up.
 };
 
-/// `connected` and `closed` may destroy the client, `acknowledged` must not call it.
+/// `connected` and `closed` may destroy the client, the others must not call it.
 struct mqtt_client_callbacks {
 	/// The broker accepted us.
 	void (*connected)(void *ctx);
 	/// The broker has taken the message `id`.
 	void (*acknowledged)(void *ctx, int id);
+	/// The broker has answered the subscription `id`; `granted`: all of it. NULL if there is
+	/// none.
+	void (*subscribed)(void *ctx, int id, bool granted);
+	/// A message of a subscription, or what the broker sends without one. Borrowed. May be
+	/// NULL.
+	void (*received)(void *ctx, const char *topic, struct lm_str payload);
 	/// The attempt failed or the connection was lost, for the reason `why`, a sentence. Nothing
 	/// is in flight any more, and mqtt_client_connect may be called.
 	void (*closed)(void *ctx, const char *why);
@@ -61,6 +70,9 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err);
 /// Sends at QoS 1; at most 20 messages may be in flight. LM_E_INVALID: no broker takes such a
 /// message. LM_E_NETWORK and others: the connection is lost, without `closed`.
 lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err);
+/// Subscribes at QoS 1, to at most MQTT_CLIENT_FILTERS filters. As mqtt_client_publish.
+lm_rc mqtt_client_subscribe(struct mqtt_client *c, const char *const *filters, size_t n,
 	int *ret_id, struct lm_err *err);
 /// Ends the connection, without `closed` and without DISCONNECT, as the broker takes no messages.
 void mqtt_client_give_up(struct mqtt_client *c);

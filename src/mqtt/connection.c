@@ -30,6 +30,7 @@ enum {
 	/// As many as libmosquitto may have in flight; the publisher's own window is not larger.
 	IN_FLIGHT_MAX = 20,
 	UNANSWERED = -1,
+	REFUSED_FILTER = 0x80, ///< In a SUBACK.
 };
 
 struct mqtt_connection {
@@ -45,6 +46,8 @@ struct mqtt_connection {
 	char reason[128];     ///< What OpenSSL last complained of, or "".
 	bool ended_by_broker; ///< Once the connection is lost.
 	void (*acknowledged)(void *ctx, int id);
+	void (*subscribed)(void *ctx, int id, bool granted);
+	void (*received)(void *ctx, const char *topic, struct lm_str payload);
 	void *ctx;
 
 	pthread_t thread;
@@ -227,6 +230,28 @@ static void on_puback(struct mosquitto *mosq, void *ctx, int id)
 	c->acknowledged(c->ctx, id);
 }
 
+static void on_suback(struct mosquitto *mosq, void *ctx, int id, int answers_n, const int *answers)
+{
+	struct mqtt_connection *c = ctx;
+	bool granted = true;
+
+	(void)mosq;
+	for (int i = 0; i < answers_n; i++)
+		granted = granted && answers[i] < REFUSED_FILTER;
+	c->subscribed(c->ctx, id, granted);
+}
+
+static void connection_on_message(
+	struct mosquitto *mosq, void *ctx, const struct mosquitto_message *message)
+{
+	struct mqtt_connection *c = ctx;
+
+	(void)mosq;
+	if (message->payloadlen >= 0)
+		c->received(c->ctx, message->topic,
+			(struct lm_str){message->payload, (size_t)message->payloadlen});
+}
+
 /// OpenSSL's complaints come this way only: "OpenSSL Error[0]: error:<code>:<library>::<reason>".
 static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *text)
 {
@@ -305,6 +330,8 @@ static lm_rc make_handle(struct mqtt_connection *c, struct lm_err *err)
 			c->settings.client_id);
 	mosquitto_connect_callback_set(c->mosq, on_connack);
 	mosquitto_publish_callback_set(c->mosq, on_puback);
+	mosquitto_subscribe_callback_set(c->mosq, on_suback);
+	mosquitto_message_callback_set(c->mosq, connection_on_message);
 	mosquitto_log_callback_set(c->mosq, on_log);
 	(void)mosquitto_int_option(c->mosq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V311);
 	(void)mosquitto_int_option(c->mosq, MOSQ_OPT_SEND_MAXIMUM, IN_FLIGHT_MAX);
@@ -406,6 +433,8 @@ lm_rc mqtt_connection_start(
 	c->connack = UNANSWERED;
 	c->verify_error = X509_V_OK;
 	c->acknowledged = spec->acknowledged;
+	c->subscribed = spec->subscribed;
+	c->received = spec->received;
 	c->ctx = spec->ctx;
 	c->wakeup = spec->wakeup;
 	(void)pthread_mutex_init(&c->lock, NULL);
@@ -523,24 +552,41 @@ lm_rc mqtt_connection_step(struct mqtt_connection *c, struct lm_err *err)
 	return code == MOSQ_ERR_SUCCESS ? LM_OK : connection_lose(c, code, sys, err);
 }
 
-lm_rc mqtt_connection_publish(struct mqtt_connection *c, const char *topic, struct lm_str payload,
-	int *ret_id, struct lm_err *err)
+/// What became of a packet that was to be sent.
+static lm_rc check_sent(struct mqtt_connection *c, int code, int sys, const char *what,
+	const char *topic, struct lm_err *err)
 {
-	errno = 0;
-	int code = mosquitto_publish(c->mosq, ret_id, topic, (int)payload.n, payload.p, 1, false);
-	int sys = errno;
-
 	switch (code) {
 	case MOSQ_ERR_SUCCESS:
 		return LM_OK;
 	case MOSQ_ERR_INVAL:
 	case MOSQ_ERR_MALFORMED_UTF8:
 	case MOSQ_ERR_PAYLOAD_SIZE:
-		return lm_fail(err, LM_E_INVALID, 0, "publish to '%s': %s", topic,
-			mosquitto_strerror(code));
+		return lm_fail(
+			err, LM_E_INVALID, 0, "%s '%s': %s", what, topic, mosquitto_strerror(code));
 	default:
 		return connection_lose(c, code, sys, err);
 	}
+}
+
+lm_rc mqtt_connection_publish(struct mqtt_connection *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err)
+{
+	errno = 0;
+	int code = mosquitto_publish(c->mosq, ret_id, topic, (int)payload.n, payload.p, 1, false);
+
+	return check_sent(c, code, errno, "publish to", topic, err);
+}
+
+lm_rc mqtt_connection_subscribe(struct mqtt_connection *c, const char *const *filters, size_t n,
+	int *ret_id, struct lm_err *err)
+{
+	errno = 0;
+	// libmosquitto only reads them.
+	int code = mosquitto_subscribe_multiple(
+		c->mosq, ret_id, (int)n, (char *const *)(uintptr_t)filters, 1, 0, NULL);
+
+	return check_sent(c, code, errno, "subscribe to", filters[0], err);
 }
 
 void mqtt_connection_shed(struct mqtt_connection *c)

@@ -12,6 +12,7 @@
 #include "sys/loop.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct mqtt_connection;
 
@@ -22,6 +23,10 @@ struct mqtt_connection_spec {
 	struct loop_wakeup *wakeup;            ///< Sent to when the attempt is done.
 	/// Called inside of mqtt_connection_step: the broker has taken message `id`.
 	void (*acknowledged)(void *ctx, int id);
+	/// The same: it has answered subscription `id`, and grants all of it, or not.
+	void (*subscribed)(void *ctx, int id, bool granted);
+	/// The same: a message of a subscription. Borrowed.
+	void (*received)(void *ctx, const char *topic, struct lm_str payload);
 	void *ctx;
 };
 
@@ -46,6 +51,9 @@ bool mqtt_connection_is_accepted(const struct mqtt_connection *c);
 bool mqtt_connection_ended_by_broker(const struct mqtt_connection *c);
 /// Sends at QoS 1. LM_E_INVALID: no broker takes such a message. Others: the connection is lost.
 lm_rc mqtt_connection_publish(struct mqtt_connection *c, const char *topic, struct lm_str payload,
+	int *ret_id, struct lm_err *err);
+/// Subscribes to `n` filters at QoS 1. As mqtt_connection_publish.
+lm_rc mqtt_connection_subscribe(struct mqtt_connection *c, const char *const *filters, size_t n,
 	int *ret_id, struct lm_err *err);
 /// The broker has accepted us: what was needed for that only is given back.
 void mqtt_connection_shed(struct mqtt_connection *c);

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "mqtt/client.h"
+#include "mqtt/subscription.h"
 
 enum {
 	CONNECT_LIMIT_MS = 30 * 1000,
@@ -32,6 +33,7 @@ enum {
 	REFUSED_MS = 60 * 60 * 1000,
 	REFUSED_MAX_MS = 24 * 60 * 60 * 1000,
 	LANE_CONNECTION = OUTBOX_CLASSES, ///< Past the outbox.
+	LANE_REQUESTS,                    ///< The same: the subscription, and requests.
 	LANES,
 };
 
@@ -68,6 +70,12 @@ struct publisher {
 	bool connection_due; ///< That we are connected, or `ending`, is still to be sent.
 	bool ending;
 	struct lane lanes[LANES];
+	struct subscription *subscription; ///< NULL: nothing is subscribed to.
+	struct publisher_subscription subscriber;
+	struct loop_timer *deliver_timer; ///< To hand over what has come.
+	bool subscribe_due;
+	int subscribe_id; ///< Of the SUBSCRIBE that is in flight.
+	bool subscribed, subscribe_refused, subscribed_told;
 	unsigned will_refusals; ///< Attempts with a last will that the broker ended, in a row.
 	bool without_will;      ///< The attempt, or connection, that there is.
 	bool will_doubted; ///< Accepted without one: the next attempt shows whether that is why.
@@ -118,10 +126,26 @@ static void end_set_aside(void *ctx)
 	l->strikes = STRIKES_MAX - 1; // one more is enough
 	if (lane == LANE_CONNECTION)
 		p->connection_due = p->connected;
+	else if (lane == LANE_REQUESTS)
+		p->subscribe_due = p->connected;
 	else
 		outbox_set_aside(p->outbox, lane, false);
 	if (p->connected)
 		loop_timer_start(p->timer, 0, 0);
+}
+
+/// With the connection goes what was for it. Whoever was subscribed is notified.
+static void end_subscription(struct publisher *p)
+{
+	bool told = p->subscribed_told;
+
+	p->subscribe_due = p->subscribed = p->subscribe_refused = p->subscribed_told = false;
+	if (!p->subscription)
+		return;
+	subscription_reset(p->subscription);
+	loop_timer_stop(p->deliver_timer);
+	if (told)
+		p->subscriber.lost(p->subscriber.ctx);
 }
 
 /// Not for ever, as a policy may be changed; a status sooner, as none may be lost.
@@ -138,7 +162,7 @@ static void set_lane_aside(struct publisher *p, unsigned lane)
 	l->set_aside = l->suspect = true;
 	if (lane == LANE_CONNECTION)
 		p->connection_due = false;
-	else
+	else if (lane != LANE_REQUESTS)
 		outbox_set_aside(p->outbox, lane, true);
 	loop_timer_start(l->retry, ms, 0);
 	p->failures = 0; // the connection itself was good
@@ -239,6 +263,7 @@ static void on_closed(void *ctx, const char *why)
 	outbox_return_all(p->outbox);
 	save_some(p);
 	set_fault(p, why);
+	end_subscription(p);
 	loop_timer_start(p->timer, retry_ms, 0);
 	if (notify_drained(p))
 		p->events.disconnected(p->events.ctx, p->fault, retry_ms);
@@ -270,6 +295,7 @@ static void publisher_on_connected(void *ctx)
 		set_lane_aside(p, LANE_CONNECTION);
 	note_will(p, false);
 	p->connection_due = p->connection_topic && !p->lanes[LANE_CONNECTION].set_aside;
+	p->subscribe_due = p->subscription && !p->lanes[LANE_REQUESTS].set_aside;
 	set_fault(p, "");
 	loop_timer_start(p->timer, 0, 0);
 	p->events.connected(p->events.ctx);
@@ -294,6 +320,53 @@ static void publisher_on_acknowledged(void *ctx, int id)
 			loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
 		loop_timer_start(p->timer, 0, 0);
 		return;
+	}
+}
+
+/// Called from inside libmosquitto, as are the next two.
+static void publisher_on_subscribed(void *ctx, int id, bool granted)
+{
+	struct publisher *p = ctx;
+	struct lane *l = &p->lanes[LANE_REQUESTS];
+	unsigned refusals = l->refusals;
+
+	if (id != p->subscribe_id || !p->subscription)
+		return;
+	publisher_on_acknowledged(p, id);
+	p->subscribed = granted;
+	p->subscribe_refused = !granted;
+	if (!granted)
+		l->refusals = refusals;
+	loop_timer_start(p->deliver_timer, 0, 0);
+}
+
+static void publisher_on_received(void *ctx, const char *topic, struct lm_str payload)
+{
+	struct publisher *p = ctx;
+
+	if (!p->subscription)
+		return;
+	subscription_add_received(p->subscription, topic, payload);
+	loop_timer_start(p->deliver_timer, 0, 0);
+}
+
+static void on_deliver(void *ctx)
+{
+	struct publisher *p = ctx;
+	struct subscription_message m;
+
+	if (p->subscribe_refused) {
+		p->subscribe_refused = false;
+		set_lane_aside(p, LANE_REQUESTS);
+		return; // it may be no more
+	}
+	if (p->subscribed && !p->subscribed_told) {
+		p->subscribed_told = true;
+		p->subscriber.subscribed(p->subscriber.ctx);
+	}
+	while (p->subscribed_told && subscription_take_received(p->subscription, &m)) {
+		p->subscriber.received(p->subscriber.ctx, m.topic, (struct lm_str){m.payload, m.n});
+		subscription_message_finish(&m);
 	}
 }
 
@@ -346,10 +419,51 @@ static lm_rc send_next(struct publisher *p, struct lm_err *err)
 	return rc;
 }
 
+static lm_rc send_subscribe(struct publisher *p, struct lm_err *err)
+{
+	size_t n = 0;
+	const char *const *filters = subscription_filters(p->subscription, &n);
+
+	p->subscribe_due = false;
+	lm_rc rc = mqtt_client_subscribe(p->client, filters, n, &p->subscribe_id, err);
+	if (rc != LM_OK)
+		return rc == LM_E_INVALID ? LM_OK : rc;
+	add_to_window(p, LANE_REQUESTS, filters[0], p->subscribe_id, NO_SEQ, 0);
+	return LM_OK;
+}
+
+static lm_rc send_one_request(struct publisher *p, struct lm_err *err)
+{
+	struct subscription_message m;
+	int id = 0;
+
+	if (!subscription_take_request(p->subscription, &m))
+		return LM_OK;
+	lm_rc rc =
+		mqtt_client_publish(p->client, m.topic, (struct lm_str){m.payload, m.n}, &id, err);
+	if (rc == LM_OK)
+		add_to_window(p, LANE_REQUESTS, m.topic, id, NO_SEQ, m.n);
+	subscription_message_finish(&m);
+	return rc == LM_E_INVALID ? LM_OK : rc;
+}
+
+/// Before what waits in the outbox, which may be a lot.
+static lm_rc send_requests(struct publisher *p, struct lm_err *err)
+{
+	lm_rc rc = LM_OK;
+
+	if (p->subscribe_due && may_join(p, LANE_REQUESTS))
+		rc = send_subscribe(p, err);
+	while (rc == LM_OK && p->subscribed && subscription_has_request(p->subscription) &&
+		may_join(p, LANE_REQUESTS))
+		rc = send_one_request(p, err);
+	return rc;
+}
+
 static void send_waiting(struct publisher *p)
 {
 	struct lm_err err;
-	lm_rc rc = LM_OK;
+	lm_rc rc = p->subscription ? send_requests(p, &err) : LM_OK;
 
 	while (has_room(p) && (rc == LM_OK || rc == LM_E_INVALID)) {
 		enum outbox_class class = outbox_next_class(p->outbox);
@@ -408,6 +522,8 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	const struct mqtt_client_callbacks client_events = {
 		.connected = publisher_on_connected,
 		.acknowledged = publisher_on_acknowledged,
+		.subscribed = publisher_on_subscribed,
+		.received = publisher_on_received,
 		.closed = on_closed,
 		.ctx = p,
 	};
@@ -425,6 +541,7 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	p->timer = loop_timer_create(loop, publisher_on_timer, p);
 	p->save_timer = loop_timer_create(loop, save_some, p);
 	p->acknowledge_timer = loop_timer_create(loop, on_unacknowledged, p);
+	p->deliver_timer = loop_timer_create(loop, on_deliver, p);
 	lm_rc rc = mqtt_client_create(loop, settings, &options, &client_events, &p->client, err);
 	if (rc == LM_OK)
 		rc = outbox_open(directory, &p->outbox, err);
@@ -433,6 +550,35 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	p->undrained = outbox_counts(p->outbox).messages > 0;
 	loop_timer_start(p->timer, 0, 0);
 	*ret = lm_take(p);
+	return LM_OK;
+}
+
+void publisher_subscribe(struct publisher *p, const struct publisher_subscription *s)
+{
+	p->subscription = subscription_create(s->filters, s->n);
+	p->subscriber = *s;
+	free(p->lanes[LANE_REQUESTS].topic);
+	p->lanes[LANE_REQUESTS].topic = lm_xstrdup(s->filters[0]);
+	p->subscribe_due = p->connected;
+	if (p->connected)
+		loop_timer_start(p->timer, 0, 0);
+}
+
+lm_rc publisher_request(
+	struct publisher *p, const char *topic, struct lm_str payload, struct lm_err *err)
+{
+	lm_rc rc = mqtt_client_check_topic(topic, err);
+
+	if (rc != LM_OK)
+		return rc;
+	if (!p->connected || !p->subscribed || p->broken)
+		return lm_fail(err, LM_E_NETWORK, 0,
+			"nothing is subscribed to at the MQTT broker %s", publisher_name(p));
+	if (!subscription_add_request(p->subscription, topic, payload))
+		return lm_fail(err, LM_E_TOO_LARGE, 0,
+			"too many requests wait for the MQTT broker %s", publisher_name(p));
+	p->undrained = true;
+	loop_timer_start(p->timer, 0, 0);
 	return LM_OK;
 }
 
@@ -472,6 +618,8 @@ void publisher_destroy(struct publisher *p)
 	loop_timer_destroy(p->timer);
 	loop_timer_destroy(p->save_timer);
 	loop_timer_destroy(p->acknowledge_timer);
+	loop_timer_destroy(p->deliver_timer);
+	subscription_destroy(p->subscription);
 	outbox_close(p->outbox);
 	free(p->broken);
 	free(p->fault);

@@ -49,6 +49,21 @@ struct publisher_events {
 	void *ctx;
 };
 
+/// What is subscribed to at each connection. Its functions are called from the loop only, not from
+/// within a call to the publisher; each may call publisher_request.
+struct publisher_subscription {
+	const char *const *filters; ///< At most eight; copied.
+	size_t n;
+	/// The broker has granted all of them: requests may be sent.
+	void (*subscribed)(void *ctx);
+	/// After that, the connection was lost: with it go the requests and their replies.
+	void (*lost)(void *ctx);
+	/// A message, whether one of the filters has its topic or not. Borrowed. A payload over
+	/// LIMIT_MQTT_PAYLOAD has no text: `p` is NULL.
+	void (*received)(void *ctx, const char *topic, struct lm_str payload);
+	void *ctx;
+};
+
 /// Opens the outbox in `directory` and begins to connect. `settings` and `events` are copied.
 /// LM_E_INVALID: the settings cannot work (the message names the key of the host file); as
 /// outbox_open.
@@ -57,6 +72,15 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	struct lm_err *err);
 /// Tries to connect now, rather than when the next attempt is due. Does nothing while connected.
 void publisher_hasten(struct publisher *p);
+/// Subscribes, at each connection from now on. Once, right after publisher_create. A broker that
+/// refuses a filter, or ends the connection at one or at a request, is asked again later, as with a
+/// topic that is set aside; all else goes on meanwhile.
+void publisher_subscribe(struct publisher *p, const struct publisher_subscription *s);
+/// Sends a message at QoS 1 that is worth something on this connection only: it is never on disk.
+/// LM_E_NETWORK: nothing is subscribed to. LM_E_TOO_LARGE: too many of them wait. LM_E_INVALID: as
+/// publisher_send.
+lm_rc publisher_request(
+	struct publisher *p, const char *topic, struct lm_str payload, struct lm_err *err);
 /// Before publisher_destroy: publishes ENDED once all that waits has been sent. `drained` is called
 /// when the broker has acknowledged that too.
 void publisher_end(struct publisher *p);
