@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/render.h"
 #include "cli/terminal.h"
+#include "config/arn.h"
 #include "config/definition.h"
 #include "config/host_file.h"
 #include "deploy/destination.h"
@@ -374,6 +375,44 @@ static void check_brokers(struct doctor *d)
 		check_broker(d, json_array_get(brokers, i));
 }
 
+static const struct host_broker *find_job_broker(const struct host_settings *host)
+{
+	for (size_t i = 0; i < host->brokers_n; i++) {
+		if (host->brokers[i].jobs)
+			return &host->brokers[i];
+	}
+	return NULL;
+}
+
+/// Says nothing where no broker has jobs.
+static void check_jobs(struct doctor *d)
+{
+	const json_t *jobs = json_object_get(d->status, "jobs");
+	const char *thing = d->has_host ? d->host.thing_name : NULL;
+	const char *broker = json_get_text(jobs, "broker");
+
+	if (!d->has_host || !find_job_broker(&d->host))
+		return;
+	if (!thing || !arn_is_thing_name(lm_str(thing)))
+		check_problem(&d->report.found,
+			thing ? "the name of this thing is not valid: no jobs are taken"
+			      : "the name of this thing is unknown: no jobs are taken",
+			"set thingName in the host file");
+	else if (!d->status)
+		check_skip(&d->report.found, "not checked: cannot reach lightermand");
+	else if (!broker)
+		check_warning(&d->report.found,
+			"the host file has jobs, but lightermand takes none",
+			"restart lightermand: it read an older host file");
+	else if (json_get_bool(jobs, "connected", false))
+		check_ok(&d->report.found, "of '%s', from %s", thing, broker);
+	else
+		check_problem(&d->report.found,
+			"the topics of the job service are not subscribed to",
+			"see the check of the broker; allow the topics in its policy "
+			"(docs/fleet.md)");
+}
+
 /// The part of a path that is there. The caller frees.
 static char *existing_part(const char *path)
 {
@@ -569,6 +608,7 @@ static const struct {
 	{"secrets", NULL},
 	{"registries", NULL},
 	{"broker", check_brokers},
+	{"jobs", check_jobs},
 	{"local broker", NULL, device_checks_broker},
 	{"device ports", NULL, device_checks_ports},
 	{"device user", NULL, device_checks_user},

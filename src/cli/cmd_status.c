@@ -513,6 +513,38 @@ static void add_unhealthy_services(const json_t *status, int64_t now_ms, struct 
 		add_unhealthy_service(json_array_get(list, i), now_ms, out);
 }
 
+/// "rollout-7: IN_PROGRESS, deploy, generation 4: pull"
+static void add_job(const json_t *job, const char *label, struct lm_buf *out)
+{
+	if (!json_is_object(job))
+		return;
+	render_label(out, label);
+	render_member(out, job, "id", "");
+	render_member(out, job, "status", ": ");
+	if (!json_get_bool(job, "reported", true) && strcmp(label, "last job") == 0)
+		(void)lm_buf_puts(out, ", not reported yet");
+	render_member(out, job, "operation", ", ");
+	status_add_number(out, job, "generation", ", generation ");
+	render_member(out, job, "stage", ": ");
+	render_member(out, job, "reason", ": ");
+	(void)lm_buf_putc(out, '\n');
+}
+
+static void add_jobs(const json_t *status, struct lm_buf *out)
+{
+	const json_t *jobs = json_object_get(status, "jobs");
+
+	if (!json_is_object(jobs))
+		return;
+	render_label(out, "jobs");
+	render_member(out, jobs, "thing", "of ");
+	render_member(out, jobs, "broker", ", from ");
+	(void)lm_buf_puts(
+		out, json_get_bool(jobs, "connected", false) ? "\n" : ": not connected\n");
+	add_job(json_object_get(jobs, "job"), "job", out);
+	add_job(json_object_get(jobs, "last"), "last job", out);
+}
+
 void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 {
 	add_state(status, out);
@@ -527,6 +559,7 @@ void status_render(const json_t *status, int64_t now_ms, struct lm_buf *out)
 	add_verification(status, out);
 	add_replaced(status, out);
 	status_add_brokers(status, out);
+	add_jobs(status, out);
 	status_add_devices(status, out);
 	render_label(out, "lightermand");
 	render_member(out, status, "version", "");

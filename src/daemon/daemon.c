@@ -533,6 +533,15 @@ static void on_healer_changed(void *ctx)
 	metrics_exporter_changed(d->metrics);
 }
 
+static void on_jobs_changed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (d->tidy)
+		loop_timer_start(d->tidy, TIDY_MS, 0);
+	metrics_exporter_changed(d->metrics);
+}
+
 static void watch_health(struct daemon *d)
 {
 	const struct healer_callbacks callbacks = {.generation = on_healer_asks,
@@ -574,16 +583,17 @@ static lm_rc daemon_start(struct daemon *d, struct lm_err *err)
 	d->supervisor = supervisor_create(
 		d->loop, &d->host, d->store, d->brokers, d->devices, d->monitor, note_boot(d));
 	supervisor_apply_loggers(d->supervisor);
-	d->jobs = jobs_create(d->loop, &d->host, d->brokers, d->supervisor);
+	d->tidy = loop_timer_create(d->loop, on_tidy, d);
+	d->jobs = jobs_create(d->loop, &d->host, d->brokers, d->supervisor, on_jobs_changed, d);
 	watch_health(d);
 	const struct metrics_exporter_sources measured = {.supervisor = d->supervisor,
 		.brokers = d->brokers,
 		.devices = d->devices,
 		.healer = d->healer,
+		.jobs = d->jobs,
 		.monitor = d->monitor,
 		.verification = d->verification};
 	d->metrics = metrics_exporter_create(d->loop, &d->host, &measured);
-	d->tidy = loop_timer_create(d->loop, on_tidy, d);
 	mqtt_brokers_watch(d->brokers, on_changed, d);
 	client_devices_watch(d->devices, on_changed, d);
 	on_changed(d);

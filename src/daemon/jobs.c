@@ -41,6 +41,8 @@ struct jobs {
 	void *open_ctx;
 	bool connected;
 	bool bad_logged, unsaved_logged; ///< Once is enough.
+	loop_cb *changed;
+	void *changed_ctx;
 };
 
 static void jobs_post(struct jobs *j, struct job_event event);
@@ -131,6 +133,8 @@ static void jobs_post(struct jobs *j, struct job_event event)
 	}
 	if (saves)
 		jobs_post(j, saved);
+	else if (actions.n > 0)
+		j->changed(j->changed_ctx);
 }
 
 static void jobs_on_timer(void *ctx)
@@ -355,6 +359,7 @@ static void on_jobs_subscribed(void *ctx)
 	struct jobs *j = ctx;
 
 	j->connected = true;
+	j->changed(j->changed_ctx);
 	jobs_post(j, (struct job_event){.kind = JOB_EVENT_CONNECTED});
 }
 
@@ -363,6 +368,7 @@ static void on_jobs_lost(void *ctx)
 	struct jobs *j = ctx;
 
 	j->connected = false;
+	j->changed(j->changed_ctx);
 	jobs_post(j, (struct job_event){.kind = JOB_EVENT_LOST});
 }
 
@@ -442,7 +448,7 @@ static bool has_thing(const struct host_settings *host)
 }
 
 struct jobs *jobs_create(struct loop *loop, const struct host_settings *host,
-	struct mqtt_brokers *brokers, struct supervisor *supervisor)
+	struct mqtt_brokers *brokers, struct supervisor *supervisor, loop_cb *changed, void *ctx)
 {
 	struct publisher *publisher = mqtt_brokers_of_jobs(brokers);
 	lm_auto(damage_finish) struct damage damage = {0};
@@ -453,7 +459,11 @@ struct jobs *jobs_create(struct loop *loop, const struct host_settings *host,
 	struct jobs *j = lm_xcalloc(1, sizeof(*j));
 	const struct deployment_gate gate = {jobs_hold, jobs_release, j};
 
-	*j = (struct jobs){.host = host, .supervisor = supervisor, .publisher = publisher};
+	*j = (struct jobs){.host = host,
+		.supervisor = supervisor,
+		.publisher = publisher,
+		.changed = changed,
+		.changed_ctx = ctx};
 	j->timer = loop_timer_create(loop, jobs_on_timer, j);
 	j->commands = loop_timer_create(loop, give_commands, j);
 	j->hold_timer = loop_timer_create(loop, on_no_answer, j);
@@ -475,6 +485,19 @@ void jobs_destroy(struct jobs *j)
 	loop_timer_destroy(j->commands);
 	loop_timer_destroy(j->hold_timer);
 	free(j);
+}
+
+struct metrics_jobs jobs_measure(const struct jobs *j)
+{
+	if (!j)
+		return (struct metrics_jobs){.known = false};
+	return (struct metrics_jobs){.known = true,
+		.connected = j->connected,
+		.in_progress = job_under_way(j) != NULL,
+		.unreported = !job_under_way(j) && job_machine_present(&j->machine) != NULL,
+		.succeeded = j->machine.ended[JOB_STATUS_SUCCEEDED],
+		.failed = j->machine.ended[JOB_STATUS_FAILED],
+		.rejected = j->machine.ended[JOB_STATUS_REJECTED]};
 }
 
 static json_t *job_to_json(const struct job_entry *e, const char *stage)

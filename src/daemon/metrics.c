@@ -394,6 +394,22 @@ static void metrics_add_images(struct lm_buf *out, const struct metrics_images *
 	add_labelled(out, "images_not_ok", "state", "unreadable", i->unreadable);
 }
 
+static void metrics_add_jobs(struct lm_buf *out, const struct metrics_jobs *j)
+{
+	if (!j->known)
+		return;
+	add_family(out, "jobs_connected", "gauge", "Whether jobs are subscribed to.");
+	add_plain(out, "jobs_connected", j->connected);
+	add_family(out, "jobs_in_progress", "gauge", "Jobs that are carried out.");
+	add_plain(out, "jobs_in_progress", j->in_progress);
+	add_family(out, "jobs_unreported", "gauge", "Jobs whose outcome the cloud does not know.");
+	add_plain(out, "jobs_unreported", j->unreported);
+	add_family(out, "jobs_total", "counter", "Jobs that have ended.");
+	add_labelled(out, "jobs_total", "status", "succeeded", j->succeeded);
+	add_labelled(out, "jobs_total", "status", "failed", j->failed);
+	add_labelled(out, "jobs_total", "status", "rejected", j->rejected);
+}
+
 bool metrics_write(const struct metrics *m, struct lm_buf *out)
 {
 	add_program(out, m);
@@ -402,6 +418,7 @@ bool metrics_write(const struct metrics *m, struct lm_buf *out)
 	metrics_add_restarts(out, m);
 	metrics_add_images(out, &m->images);
 	metrics_add_brokers(out, m);
+	metrics_add_jobs(out, &m->jobs);
 	metrics_add_devices(out, &m->devices);
 	return !out->overflow;
 }

@@ -77,6 +77,14 @@ struct metrics_images {
 	size_t damaged, missing, unreadable;
 };
 
+/// The jobs of AWS IoT Jobs.
+struct metrics_jobs {
+	bool known; ///< Some broker has them; else nothing here means anything.
+	bool connected, in_progress;
+	bool unreported;                      ///< The outcome of the last one.
+	uint64_t succeeded, failed, rejected; ///< Since the program's start.
+};
+
 struct metrics_restarts {
 	const char *service;
 	uint64_t n;
@@ -103,6 +111,7 @@ struct metrics {
 	struct metrics_restart_list unhealthy_restarts; ///< By lightermand.
 	struct metrics_devices devices;
 	struct metrics_images images;
+	struct metrics_jobs jobs;
 	const struct metrics_broker *brokers;
 	size_t brokers_n;
 };

@@ -81,6 +81,7 @@ bool metrics_exporter_write(const struct metrics_exporter *e,
 		.unhealthy_restarts = *healer_restarts(e->from.healer),
 		.devices = client_devices_measure(e->from.devices),
 		.images = verification_measure(e->from.verification),
+		.jobs = jobs_measure(e->from.jobs),
 		.brokers = brokers,
 		.brokers_n = brokers_n,
 	};

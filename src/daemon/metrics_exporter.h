@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "daemon/client_devices.h"
 #include "daemon/healer.h"
+#include "daemon/jobs.h"
 #include "daemon/mqtt_brokers.h"
 #include "daemon/supervisor.h"
 #include "daemon/verification.h"
@@ -24,6 +25,7 @@ struct metrics_exporter_sources {
 	const struct mqtt_brokers *brokers;
 	const struct client_devices *devices;
 	const struct healer *healer;
+	const struct jobs *jobs; ///< NULL: there are none.
 	const struct monitor *monitor;
 	const struct verification *verification;
 };

@@ -131,6 +131,7 @@ static void end_job(struct job_machine *m, enum job_status status, const char *r
 		return;
 	e->status = status;
 	e->ended_ms = now_ms;
+	m->ended[status]++;
 	if (status != JOB_STATUS_SUCCEEDED)
 		(void)job_text(reason ? reason : "", e->reason);
 	m->runs = m->run_due = m->holds = m->progress_due = false;

@@ -121,6 +121,7 @@ struct job_machine {
 	enum job_status closed_as; ///< as this; JOB_STATUSES: it is gone.
 	int64_t version;           ///< expectedVersion; 0: unknown.
 	char stage[JOB_STAGE_SIZE];
+	uint64_t ended[JOB_STATUSES]; ///< Jobs of this run of the program, by how they ended.
 };
 
 /// `list` is that of the last run. If its newest entry was under way and the store shows that its

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "daemon/boot_record.h"
 #include "daemon/log_spool.h"
+#include "deploy/job_record.h"
 #include "events/crash_log.h"
 #include "events/event_cursor.h"
 #include "mqtt/outbox.h"
@@ -61,6 +62,18 @@ static void read_crashes(struct damage *damage)
 		abort();
 }
 
+static void read_jobs(struct damage *damage)
+{
+	struct job_list list;
+	struct lm_err err;
+
+	job_record_read(directory, damage, &list);
+	if (list.n > JOBS_KEPT || (damage->n > 0 && list.n > 0))
+		abort();
+	if (damage->n == 0 && job_record_write(directory, &list, &err) != LM_OK)
+		abort();
+}
+
 static void read_log(struct damage *damage)
 {
 	lm_auto(log_spool_close_p) struct log_spool *s = NULL;
@@ -83,7 +96,7 @@ static void read_outbox(struct damage *damage)
 static const struct {
 	const char *name;
 	void (*read)(struct damage *damage);
-} FILES[] = {{"events.json", read_events}, {"boot.json", read_boot},
+} FILES[] = {{"events.json", read_events}, {"boot.json", read_boot}, {"jobs.json", read_jobs},
 	{"00000000000000000001.json", read_crashes}, {"cursor", read_log}, {"taken", read_outbox}};
 
 /// An empty directory with that file.

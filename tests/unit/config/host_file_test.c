@@ -130,6 +130,9 @@ static void errors_name_the_path_of_the_key(void **state)
 	expect_invalid("{\"mqtt\":[{\"host\":\"b\"},{\"host\":\"a\",\"port\":1883},"
 		       "{\"host\":\"A\",\"clientId\":\"x\"}]}",
 		"mqtt[2]: is the same broker as mqtt[1]; list it once");
+	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"jobs\":true},{\"host\":\"b\"},"
+		       "{\"socket\":\"/s\",\"jobs\":true}]}",
+		"mqtt[2]: has jobs, as mqtt[0] has; only one broker can have them");
 	expect_invalid("{\"mqtt\":[{\"socket\":\"/s\"},{\"socket\":\"/s\"}]}",
 		"mqtt[1]: is the same broker as mqtt[0]; list it once");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",

@@ -27,7 +27,7 @@ struct fake_peer {
 	bool connected;
 };
 
-enum { CONNECT = 1, PUBLISH = 3, PINGREQ = 12, DISCONNECT = 14, IN_MAX = 1 << 20 };
+enum { CONNECT = 1, PUBLISH = 3, SUBSCRIBE = 8, PINGREQ = 12, DISCONNECT = 14, IN_MAX = 1 << 20 };
 
 static void drop(struct fake_peer *peer)
 {
@@ -63,6 +63,30 @@ static void keep_message(struct fake_broker *b, const unsigned char *p, size_t n
 }
 
 /// False if the connection has been closed.
+static bool take_subscribe(struct fake_peer *peer, const unsigned char *p, size_t n)
+{
+	struct fake_broker *b = peer->broker;
+	const struct fake_script *s = &peer->script;
+	char suback[16] = {(char)0x90, 0, (char)p[0], (char)p[1]};
+
+	b->subscribes++;
+	b->filters = 0;
+	for (size_t i = 2; i < n; i += 3 + ((size_t)p[i] << 8 | p[i + 1]))
+		suback[4 + b->filters++] = 1;
+	if (s->drops_subscribers) {
+		drop(peer);
+		return false;
+	}
+	if (s->refuses_filters)
+		suback[3 + b->filters] = (char)0x80;
+	suback[1] = (char)(2 + b->filters);
+	answer(peer, suback, 4 + b->filters);
+	if (s->pushes)
+		answer(peer, s->pushes, s->pushes_n);
+	return true;
+}
+
+/// False if the connection has been closed.
 static bool take_packet(struct fake_peer *peer, int type, const unsigned char *p, size_t n)
 {
 	struct fake_broker *b = peer->broker;
@@ -91,6 +115,8 @@ static bool take_packet(struct fake_peer *peer, int type, const unsigned char *p
 	b->pings += type == PINGREQ;
 	if (type == PINGREQ && !s->no_pong)
 		answer(peer, "\xd0\x00", 2);
+	if (type == SUBSCRIBE)
+		return take_subscribe(peer, p, n);
 	if (type != PUBLISH)
 		return true;
 	if (s->forbids && strlen(s->forbids) == ((size_t)p[0] << 8 | p[1]) &&

@@ -19,6 +19,10 @@ struct fake_script {
 	unsigned closes_at;  ///< Behind this many PUBACKs; 0: never.
 	const char *forbids; ///< A topic: whoever publishes to it is dropped, as AWS IoT Core does.
 	bool forbids_wills;  ///< So is, before an answer, whoever has a last will.
+	bool refuses_filters; ///< Answers a SUBSCRIBE with 0x80 for the last filter.
+	bool drops_subscribers;
+	const char *pushes; ///< Sent behind a SUBACK: a PUBLISH packet.
+	size_t pushes_n;
 	bool no_puback;      ///< Takes messages without a word.
 	bool no_pong;        ///< Does not answer pings.
 	bool byte_by_byte;   ///< Each answer in pieces of one byte.
@@ -36,6 +40,7 @@ struct fake_broker {
 	const struct fake_script *scripts;
 	unsigned scripts_n; ///< The last one is for all further connections.
 	unsigned accepted, pings, goodbyes, lost;
+	unsigned subscribes, filters;      ///< SUBSCRIBE packets, and the filters of the last one.
 	char *messages[FAKE_MESSAGES_MAX]; ///< "topic payload", in the order they came.
 	size_t messages_n;
 	size_t bytes; ///< Of PUBLISH packets.

@@ -31,6 +31,8 @@ struct world {
 	bool has_connection_topic; ///< "p"
 	unsigned refused;
 	char topic[32]; ///< The last that was refused.
+	unsigned subscribed, lost, received;
+	char heard[64]; ///< The last that was received, "topic payload".
 };
 
 static char directory[64];
@@ -772,6 +774,116 @@ static void a_broker_that_acknowledges_nothing_is_connected_to_again(void **stat
 	expect_message(w, w->broker.messages_n - 1, 0);
 }
 
+static void on_subscribed(void *ctx)
+{
+	struct world *w = ctx;
+
+	w->subscribed++;
+	loop_stop(w->loop);
+}
+
+static void on_lost(void *ctx)
+{
+	((struct world *)ctx)->lost++;
+}
+
+static void on_received(void *ctx, const char *topic, struct lm_str payload)
+{
+	struct world *w = ctx;
+
+	(void)snprintf(w->heard, sizeof(w->heard), "%s %.*s", topic, LM_STR_ARG(payload));
+	w->received++;
+	loop_stop(w->loop);
+}
+
+static void subscribe(struct world *w)
+{
+	static const char *const filters[] = {"a/b", "c/+/d"};
+	const struct publisher_subscription s = {
+		filters, 2, on_subscribed, on_lost, on_received, w};
+
+	publisher_subscribe(w->publisher, &s);
+}
+
+static void subscribes_at_each_connection_and_hands_over_what_comes(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.pushes = "\x30\x07\x00\x03"
+							 "a/b"
+							 "hi",
+						      .pushes_n = 9,
+						      .closes_at = 2},
+		{0}};
+	struct lm_err err;
+
+	start(w, scripts, 2);
+	subscribe(w);
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("0"), &err), LM_E_NETWORK);
+	RUN_UNTIL(w, w->received == 1);
+	assert_int_equal(w->subscribed, 1);
+	assert_int_equal(w->broker.filters, 2);
+	assert_string_equal(w->heard, "a/b hi");
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("1"), &err), LM_OK);
+	assert_int_equal(publisher_request(w->publisher, "+", LM_STR("1"), &err), LM_E_INVALID);
+	RUN_UNTIL(w, w->broker.messages_n == 1);
+	assert_string_equal(w->broker.messages[0], "r 1");
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("2"), &err), LM_OK);
+	RUN_UNTIL(w, w->lost == 1);
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("3"), &err), LM_E_NETWORK);
+	RUN_UNTIL(w, w->subscribed == 2);
+	assert_int_equal(w->broker.subscribes, 2);
+	assert_int_equal(publisher_counts(w->publisher).messages, 0);
+}
+
+static void requests_go_before_what_waits_and_there_are_few(void **state)
+{
+	struct world *w = *state;
+	struct lm_err err;
+
+	start(w, &(struct fake_script){0}, 1);
+	subscribe(w);
+	RUN_UNTIL(w, w->subscribed == 1);
+	send_numbers(w, 1);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(publisher_request(w->publisher, "r", LM_STR("x"), &err), LM_OK);
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("x"), &err), LM_E_TOO_LARGE);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.messages_n, 5);
+	assert_string_equal(w->broker.messages[0], "r x");
+	expect_message(w, 4, 0);
+}
+
+static void a_subscription_that_is_refused_is_set_aside(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.refuses_filters = true}};
+
+	start(w, scripts, 1);
+	subscribe(w);
+	RUN_UNTIL(w, w->refused == 1);
+	assert_string_equal(w->topic, "a/b");
+	assert_string_equal(publisher_set_aside(w->publisher, 0), "a/b");
+	assert_int_equal(w->subscribed, 0);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->connected, 1);
+}
+
+static void a_subscription_that_ends_connections_is_set_aside(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.drops_subscribers = true}};
+
+	start(w, scripts, 1);
+	subscribe(w);
+	RUN_UNTIL(w, w->refused == 1);
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->broker.subscribes, 2);
+	assert_int_equal(w->subscribed, 0);
+	expect_message(w, 0, 0);
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -826,6 +938,10 @@ int main(void)
 		PUBLISHER_TEST(
 			a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_will),
 		PUBLISHER_TEST(a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits),
+		PUBLISHER_TEST(subscribes_at_each_connection_and_hands_over_what_comes),
+		PUBLISHER_TEST(requests_go_before_what_waits_and_there_are_few),
+		PUBLISHER_TEST(a_subscription_that_is_refused_is_set_aside),
+		PUBLISHER_TEST(a_subscription_that_ends_connections_is_set_aside),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 
