@@ -170,7 +170,7 @@ static void close_job(
 				job_status_name(e->status), name);
 		acknowledge(m, e, actions);
 	} else if (!e->begun && !m->runs) {
-		end_job(m, JOB_STATUS_FAILED, "it was ended in the cloud before it began", now_ms,
+		end_job(m, JOB_STATUS_FAILED, "it was cancelled or removed in the cloud before it began", now_ms,
 			actions);
 	} else {
 		show(actions, true, "job %s is %s in the cloud%s", e->id, name,

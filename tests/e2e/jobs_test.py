@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs of AWS IoT Jobs, on mosquitto with a service that keeps executions as AWS does (docs/fleet.md)."""
 import json
+import pathlib
+import re
+import shlex
+import subprocess
 
+import botocore.loaders
+import botocore.model
+import botocore.validate
 import pytest
 
 from servers.engine import compose_file
+from servers.iot_core import IotCore
 from servers.job_service import JobService
 from servers.server import wait_until
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 THING = "Gateway"
 LOCAL = {"DockerPullBeforeUp": "False"}
 
@@ -15,9 +24,9 @@ LOCAL = {"DockerPullBeforeUp": "False"}
 class Fleet:
     """A device that takes jobs, and the service. A definition is known by the name of its one service."""
 
-    def __init__(self, device, broker, image, service):
+    def __init__(self, device, where, image, service):
         self.device, self.engine_image, self.service = device, image, service
-        device.host["mqtt"] = {**broker.over("tcp"), "jobs": True}
+        device.host["mqtt"] = {**where, "jobs": True}
 
     def group(self, name, **more):
         self.device.put_object("ships", f"{name}.yml", compose_file(None, [name], self.engine_image))
@@ -53,11 +62,45 @@ class Fleet:
 @pytest.fixture
 def fleet(device, broker, local_image):
     with JobService("127.0.0.1", broker.port) as service:
-        yield Fleet(device, broker, local_image, service)
+        yield Fleet(device, broker.over("tcp"), local_image, service)
 
 
-def test_jobs_deploy_and_roll_back_and_are_rejected_with_the_reason(fleet, engine):
-    service = fleet.service
+@pytest.fixture
+def cloud_fleet(device, folder, authority, local_image):
+    """Behind a front with AWS IoT's limits."""
+    core = IotCore(folder / "iot-core", authority).start()
+    certificate, key = authority.issue(THING)
+    where = {"host": core.HOST, "port": core.port, "ca": str(authority.certificate), "certificate": str(certificate),
+             "privateKey": str(key), "clientId": THING}
+    with JobService("127.0.0.1", core.back_port) as service:
+        yield Fleet(device, where, local_image, service)
+    device.end()
+    core.stop()
+    assert core.violations == [] and len(core.filters[THING]) == 7
+
+
+def model(service):
+    return botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"))
+
+
+def assert_valid(shape, parameters):
+    report = botocore.validate.ParamValidator().validate(parameters, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def assert_as_in_the_model(requests):
+    """AWS's own: what it does not have is the clientToken, which is MQTT's."""
+    operations = {"start-next": "StartNextPendingJobExecution", "get": "DescribeJobExecution", "update": "UpdateJobExecution"}
+    for thing, what, body, _ in requests:
+        shape = model("iot-jobs-data").operation_model(operations[what]).input_shape
+        parameters = {key: value for key, value in body.items() if key not in ("clientToken", "_job")}
+        parameters.update({"thingName": thing, **({"jobId": body["_job"]} if body["_job"] else {})})
+        assert_valid(shape, parameters)
+        assert set(parameters) <= set(shape.members)
+
+
+def test_jobs_deploy_and_roll_back_and_are_rejected_with_the_reason(cloud_fleet, engine):
+    fleet, service = cloud_fleet, cloud_fleet.service
     service.create("Another", "not-ours", fleet.group("alien"))
     fleet.give("first", fleet.group("one"))  # it waits for a device that is away
     fleet.device.start()
@@ -96,15 +139,30 @@ def test_jobs_deploy_and_roll_back_and_are_rejected_with_the_reason(fleet, engin
 
     assert service.execution("Another", "not-ours")["status"] == "QUEUED"
     assert fleet.rejections() == []
+    assert_as_in_the_model(service.requests)
     shown = fleet.wait_shown(id="first", execution=2, status="SUCCEEDED", reported=True)["jobs"]
     assert (shown["thing"], shown["connected"], shown["job"]) == (THING, True, None)
     assert "first" in fleet.device.cli("status").stdout
 
 
+def send_rubbish(service):
+    """To the topics of this thing, and of another one."""
+    job = {"jobId": "rubbish", "executionNumber": 1, "status": "IN_PROGRESS", "jobDocument": {"operation": "lighterman.rollback"}}
+    service.wait_request("start-next")
+    for what in ("notify-next", "start-next/accepted", "rubbish/get/accepted", "rubbish/update/rejected"):
+        for body in (b"", b"[", b"\xff\xfe", b"[[],[]]", b"{" * 10000, b"x" * (200 << 10), b"[" + b"[]," * 40000,
+                     json.dumps({"execution": {"jobId": "../x"}}).encode(),
+                     json.dumps({"execution": job, "clientToken": "not-asked"}).encode()):
+            service.client.publish(f"$aws/things/{THING}/jobs/{what}", body, qos=1)
+    service.client.publish("$aws/things/Another/jobs/notify-next", json.dumps({"execution": job}), qos=1)
+
+
 def test_a_job_survives_a_crash_and_a_broker_that_is_away_at_its_end(fleet, broker, held, engine):
     service = fleet.service
     fleet.device.start()
+    send_rubbish(service)
     assert fleet.run("before", fleet.group("one"))[0] == "SUCCEEDED"
+    assert fleet.device.stderr.count("is ignored") == 1
     held.hold("down")
     fleet.give("crashing", fleet.group("first"))
     held.wait_held("down")
@@ -155,7 +213,6 @@ def test_a_job_that_the_cloud_ends_stops_before_down_and_not_after(fleet, held, 
     status = fleet.device.wait_status(lambda status: status["job"] is None)
     assert status["wanted"] == {"state": "up", "generation": 1} and status["activity"] == "idle"
     assert "TIMED_OUT" in status["last_deployment"]["message"]
-    assert status["last_deployment"]["effect"] == "untouched" if "effect" in status["last_deployment"] else True
 
     held.hold("down")
     fleet.give("too-late", fleet.group("four"))
@@ -166,3 +223,42 @@ def test_a_job_that_the_cloud_ends_stops_before_down_and_not_after(fleet, held, 
     fleet.wait_shown(id="too-late", status="SUCCEEDED", reported=True)
     assert set(engine.containers()) == {"four"}
     assert [fleet.finals(name) for name in ("cancelled", "late", "too-late")] == [[], [], []]
+
+
+def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_image):
+    fleet = Fleet(device, broker.over("tcp"), local_image, None)
+    document = fleet.device.folder / "job.json"
+    document.write_text(json.dumps(fleet.group("one")))
+    fleet.device.start()
+    done = subprocess.run([ROOT / "tests/e2e/servers/job_service.py", "127.0.0.1", str(broker.port), THING, "by-hand", document],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines()[-1] == 'SUCCEEDED {"generation": "1"}'
+    metrics = fleet.device.cli("metrics").stdout
+    assert 'lighterman_jobs_total{status="succeeded"} 1' in metrics and "lighterman_jobs_unreported 0" in metrics
+    assert "jobs" in fleet.device.cli("doctor", check=False).stdout
+
+
+def commands(page):
+    """The commands of AWS's command line in its code blocks."""
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        yield from (line for line in block.splitlines() if line.startswith("aws "))
+    yield from re.findall(r"`(aws [^`]*)`", page)
+
+
+def test_the_commands_of_the_guide_are_as_aws_has_them():
+    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+    found = list(commands(page))
+    assert len(found) == 7
+    for command in found:
+        _, service, operation, *words = shlex.split(command)
+        name = "".join(part.capitalize() for part in operation.split("-"))
+        shape = model(service).operation_model(name).input_shape
+        parameters = {}
+        while words:
+            option = words.pop(0).removeprefix("--")
+            key = re.sub("-(.)", lambda match: match[1].upper(), option)
+            kind = shape.members[key].type_name
+            value = True if kind == "boolean" else words.pop(0)
+            parameters[key] = json.loads(value) if kind == "structure" else [value] if kind == "list" else value
+        assert_valid(shape, parameters)
