@@ -253,9 +253,10 @@ static void abandon_job(struct jobs *j)
 
 	if (!e)
 		return;
-	why = lm_xasprintf("job %s %s%s in the cloud", e->id,
-		status == JOB_STATUSES ? "does not exist any more" : "is ",
-		status == JOB_STATUSES ? "" : job_status_name(status));
+	if (status == JOB_STATUSES)
+		why = lm_xasprintf("job %s has ended in the cloud, or was deleted there", e->id);
+	else
+		why = lm_xasprintf("job %s is %s in the cloud", e->id, job_status_name(status));
 	(void)supervisor_abandon(j->supervisor, e->generation, why);
 }
 
@@ -333,13 +334,28 @@ static bool is_reported(const char *stage)
 	}
 }
 
+/// A generation that has begun while the job waits is not the job's.
+static void note_other_generation(struct jobs *j, struct job_entry *e, unsigned newest)
+{
+	struct lm_err err;
+
+	if (j->machine.runs || e->newest >= newest)
+		return;
+	e->newest = newest;
+	(void)save_jobs(j, &err);
+}
+
 void jobs_look(struct jobs *j)
 {
-	const struct job_entry *e = j ? job_under_way(j) : NULL;
+	struct job_entry *e = j ? job_under_way(j) : NULL;
 
-	if (!e || !e->begun)
+	if (!e)
 		return;
 	const struct status shown = supervisor_status(j->supervisor);
+	if (!e->begun) {
+		note_other_generation(j, e, store_state(shown.store)->newest);
+		return;
+	}
 	if (shown.progress->generation == e->generation && is_reported(shown.progress->stage) &&
 		shown.lifecycle->activity == ACTIVITY_DEPLOYING)
 		jobs_post(j, (struct job_event){

@@ -157,7 +157,7 @@ static void close_job(
 	struct job_machine *m, enum job_status status, int64_t now_ms, struct job_actions *actions)
 {
 	struct job_entry *e = find_present(m);
-	const char *name = job_status_is_final(status) ? job_status_name(status) : "gone";
+	const char *name = job_status_is_final(status) ? job_status_name(status) : "at its end";
 
 	if (!e || m->closed)
 		return;
@@ -170,7 +170,8 @@ static void close_job(
 				job_status_name(e->status), name);
 		acknowledge(m, e, actions);
 	} else if (!e->begun && !m->runs) {
-		end_job(m, JOB_STATUS_FAILED, "it was cancelled or removed in the cloud before it began", now_ms,
+		end_job(m, JOB_STATUS_FAILED,
+			"it was cancelled or removed in the cloud before it began", now_ms,
 			actions);
 	} else {
 		show(actions, true, "job %s is %s in the cloud%s", e->id, name,

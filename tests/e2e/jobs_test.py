@@ -172,6 +172,14 @@ def test_a_job_survives_a_crash_and_a_broker_that_is_away_at_its_end(fleet, brok
     assert set(engine.containers()) == {"first"}
     assert fleet.generations() == {1, 2} and fleet.finals("crashing") == ["SUCCEEDED"]
 
+    held.hold("config")
+    fleet.give("orderly", fleet.group("second"))
+    held.wait_held("config")
+    fleet.device.stop()
+    fleet.device.start()
+    assert fleet.ended("orderly") == ("SUCCEEDED", {"generation": "3"})
+    assert fleet.finals("orderly") == ["SUCCEEDED"]
+
     held.hold("down")
     fleet.give("offline", fleet.group("third"))
     held.wait_held("down")
@@ -183,8 +191,8 @@ def test_a_job_survives_a_crash_and_a_broker_that_is_away_at_its_end(fleet, brok
     broker.start()
     assert service.subscribed.wait(30)
     fleet.device.start()
-    assert fleet.ended("offline") == ("SUCCEEDED", {"generation": "3"})
-    assert fleet.generations() == {1, 2, 3} and fleet.finals("offline") == ["SUCCEEDED"]
+    assert fleet.ended("offline") == ("SUCCEEDED", {"generation": "4"})
+    assert fleet.generations() == {1, 2, 3, 4} and fleet.finals("offline") == ["SUCCEEDED"]
 
 
 def test_a_job_that_the_cloud_ends_stops_before_down_and_not_after(fleet, held, engine):
@@ -224,9 +232,19 @@ def test_a_job_that_the_cloud_ends_stops_before_down_and_not_after(fleet, held, 
     assert set(engine.containers()) == {"four"}
     assert [fleet.finals(name) for name in ("cancelled", "late", "too-late")] == [[], [], []]
 
+    held.hold("config")
+    fleet.give("superseded", fleet.group("five"))
+    held.wait_held("config")
+    fleet.group("six")
+    fleet.device.deploy(fleet.device.folder / "six.json")
+    status, details = fleet.ended("superseded")
+    assert status == "FAILED" and "superseded" in details["reason"]
+    assert set(engine.containers()) == {"six"}
+
 
 def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_image):
     fleet = Fleet(device, broker.over("tcp"), local_image, None)
+    device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
     document = fleet.device.folder / "job.json"
     document.write_text(json.dumps(fleet.group("one")))
     fleet.device.start()

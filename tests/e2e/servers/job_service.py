@@ -206,6 +206,8 @@ class JobService:
             raise Rejected("ResourceNotFound", "There is no such execution")
         if what == "update":
             return self._update(execution, body)
+        if execution and execution["status"] in FINAL:
+            raise Rejected("TerminalStateReached", f"It is {execution['status']}")
         shown = dict(execution or {})
         if not body.get("includeJobDocument", True):
             shown.pop("jobDocument", None)
