@@ -368,6 +368,7 @@ static void on_reply(
 		return;
 	}
 	m->tries = 0;
+	m->hurried = false;
 	if (r->kind == JOB_KIND_START_NEXT) {
 		m->next_due = false;
 		if (r->has_execution)
@@ -380,7 +381,9 @@ static void on_reply(
 }
 
 /// What is the next job has changed: if it is not the present one, that may have been cancelled.
-static void on_notified(struct job_machine *m, const struct job_message *r)
+/// And somebody is there, who may not have been when the last request was made.
+static void on_notified(
+	struct job_machine *m, const struct job_message *r, struct job_actions *actions)
 {
 	const struct job_entry *e = find_present(m);
 
@@ -389,13 +392,17 @@ static void on_notified(struct job_machine *m, const struct job_message *r)
 	else if (!r->has_execution || strcmp(r->execution.id, e->id) != 0 ||
 		 r->execution.number != e->number)
 		m->check_due = true;
+	if (!m->hurried && (m->waits || m->asked == JOB_KIND_START_NEXT)) {
+		m->hurried = true; // once
+		forget_job_request(m, actions);
+	}
 }
 
 static void on_job_message(
 	struct job_machine *m, const struct job_event *event, struct job_actions *actions)
 {
 	if (event->message->kind == JOB_KIND_NOTIFY_NEXT)
-		on_notified(m, event->message);
+		on_notified(m, event->message, actions);
 	else if (is_awaited(m, event->message))
 		on_reply(m, event, actions);
 }
@@ -413,6 +420,7 @@ static void on_subscribed(struct job_machine *m, struct job_actions *actions)
 
 static void on_job_timer(struct job_machine *m, struct job_actions *actions)
 {
+	m->hurried = false;
 	if (m->waits) {
 		m->waits = false;
 		return;

@@ -106,6 +106,7 @@ struct job_machine {
 	bool connected;
 	enum job_kind asked; ///< A reply is awaited.
 	bool waits;          ///< Until the next try.
+	bool hurried;        ///< A notification has cut that, or a reply's limit, short.
 	unsigned tries;      ///< In vain, in a row.
 	unsigned serial;     ///< Of the last request.
 	char token[JOB_TOKEN_SIZE];

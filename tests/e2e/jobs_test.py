@@ -254,7 +254,15 @@ def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_imag
     assert done.stdout.splitlines()[-1] == 'SUCCEEDED {"generation": "1"}'
     metrics = fleet.device.cli("metrics").stdout
     assert 'lighterman_jobs_total{status="succeeded"} 1' in metrics and "lighterman_jobs_unreported 0" in metrics
-    assert "jobs" in fleet.device.cli("doctor", check=False).stdout
+    assert doctor(fleet.device) == (True, "of 'Gateway', from 127.0.0.1:" + str(broker.port))
+    del fleet.device.host["thingName"]
+    fleet.device.write_host_file()
+    assert doctor(fleet.device) == (False, "the name of this thing is unknown: no jobs are taken")
+
+
+def doctor(device):
+    checks = json.loads(device.cli("doctor", "--json", check=False).stdout)["checks"]
+    return next((check["ok"], check["message"]) for check in checks if check["check"] == "jobs")
 
 
 def commands(page):

@@ -61,6 +61,36 @@ static void shows_everything_in_columns(void **state)
 		"database  db           exited (3)  -        12        -       app_database_1\n");
 }
 
+static void shows_jobs_only_where_there_are_some(void **state)
+{
+	(void)state;
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"empty\",\"containers\":[],\"brokers\":[],"
+		    "\"jobs\":{\"thing\":\"Gateway\",\"broker\":\"b:8883\",\"connected\":true,"
+		    "\"job\":{\"id\":\"web-2\",\"operation\":\"deploy\",\"generation\":4,"
+		    "\"status\":\"IN_PROGRESS\",\"stage\":\"pull\",\"reason\":null,"
+		    "\"reported\":false},"
+		    "\"last\":{\"id\":\"web-1\",\"operation\":\"rollback\",\"generation\":null,"
+		    "\"status\":\"REJECTED\",\"stage\":null,\"reason\":\"no\\u001bway\","
+		    "\"reported\":false}}}",
+		"state            empty: nothing deployed yet\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"jobs             of Gateway, from b:8883\n"
+		"job              web-2: IN_PROGRESS, deploy, generation 4: pull\n"
+		"last job         web-1: REJECTED, not reported yet, rollback: no\\x1bway\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+	assert_page("{\"version\":\"0.1.0\",\"state\":\"empty\",\"containers\":[],\"brokers\":[],"
+		    "\"jobs\":{\"thing\":\"Gateway\",\"broker\":\"b:8883\",\"connected\":false,"
+		    "\"job\":null,\"last\":7}}",
+		"state            empty: nothing deployed yet\n"
+		"deployment       none\n"
+		"brokers          none: status messages are not sent\n"
+		"jobs             of Gateway, from b:8883: not connected\n"
+		"lightermand      0.1.0\n"
+		"containers       none\n");
+}
+
 static void an_empty_device_says_so(void **state)
 {
 	(void)state;
@@ -338,6 +368,7 @@ int main(void)
 		cmocka_unit_test(names_services_that_are_restarted_because_they_are_unhealthy),
 		cmocka_unit_test(bears_members_of_other_types),
 		cmocka_unit_test(shows_client_devices_only_if_there_are),
+		cmocka_unit_test(shows_jobs_only_where_there_are_some),
 		cmocka_unit_test(bears_devices_of_other_types),
 	};
 

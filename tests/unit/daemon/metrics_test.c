@@ -199,6 +199,30 @@ static void counts_restarts_of_unhealthy_containers(void **state)
 		   "lighterman_unhealthy_restarts_total{service=\"db\"} 1\n");
 }
 
+static void jobs_have_their_families_where_there_are_some(void **state)
+{
+	const struct metrics m = {.jobs = {.known = true,
+					  .connected = true,
+					  .in_progress = true,
+					  .succeeded = 3,
+					  .failed = 2,
+					  .rejected = 1}};
+
+	(void)state;
+	expect(&m, "lighterman_jobs_connected 1\n"
+		   "# HELP lighterman_jobs_in_progress Jobs that are carried out.\n"
+		   "# TYPE lighterman_jobs_in_progress gauge\n"
+		   "lighterman_jobs_in_progress 1\n"
+		   "# HELP lighterman_jobs_unreported Jobs whose outcome the cloud does not know.\n"
+		   "# TYPE lighterman_jobs_unreported gauge\n"
+		   "lighterman_jobs_unreported 0\n"
+		   "# HELP lighterman_jobs_total Jobs that have ended.\n"
+		   "# TYPE lighterman_jobs_total counter\n"
+		   "lighterman_jobs_total{status=\"succeeded\"} 3\n"
+		   "lighterman_jobs_total{status=\"failed\"} 2\n"
+		   "lighterman_jobs_total{status=\"rejected\"} 1\n");
+}
+
 static void escapes_what_labels_hold(void **state)
 {
 	const struct metrics_restarts restarts[] = {{"web", 3}, {"a\\b\"c\nx\xc3\xbc", 1}};
@@ -409,6 +433,7 @@ int main(void)
 		cmocka_unit_test(adds_up_by_service),
 		cmocka_unit_test(names_that_are_never_the_same_take_no_more_memory),
 		cmocka_unit_test(client_devices_have_their_families),
+		cmocka_unit_test(jobs_have_their_families_where_there_are_some),
 		cmocka_unit_test(a_group_without_them_has_none),
 	};
 

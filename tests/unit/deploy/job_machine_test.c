@@ -601,6 +601,24 @@ static void a_request_without_a_reply_is_made_again_later(void **state)
 	assert_int_equal(w.ordered, 0);
 }
 
+static void a_notification_cuts_the_wait_short_once(void **state)
+{
+	struct world w = begin();
+
+	(void)state;
+	go(&w, CONNECTS);
+	w.asked = false; // nobody was there
+	go(&w, NOTIFIES);
+	assert_true(w.asked);
+	w.asked = false;
+	go(&w, NOTIFIES);
+	assert_false(w.asked);
+	go(&w, TIMES_OUT);
+	go(&w, NOTIFIES);
+	go(&w, ANSWERS);
+	assert_int_equal(w.ordered, 0);
+}
+
 static void a_job_is_reported_again_and_another_execution_of_it_runs(void **state)
 {
 	struct world w = begin_deploying();
@@ -723,6 +741,7 @@ int main(void)
 		cmocka_unit_test(a_reply_to_another_request_is_ignored),
 		cmocka_unit_test(a_throttled_request_is_made_again_later),
 		cmocka_unit_test(a_request_without_a_reply_is_made_again_later),
+		cmocka_unit_test(a_notification_cuts_the_wait_short_once),
 		cmocka_unit_test(a_job_is_reported_again_and_another_execution_of_it_runs),
 		cmocka_unit_test(only_the_last_few_are_remembered),
 		cmocka_unit_test(a_stage_is_reported_once),
