@@ -118,12 +118,13 @@ def test_jobs_deploy_and_roll_back_and_are_rejected_with_the_reason(cloud_fleet,
     assert fleet.generations() == {1}
 
     service.documents_as_text = True
-    assert fleet.run("second", {"operation": "lighterman.deploy", "group": fleet.group("two")}) == \
-        ("SUCCEEDED", {"generation": "2"})
+    two = fleet.group("two", policy={"ProbationSeconds": "2"})
+    assert fleet.run("second", {"operation": "lighterman.deploy", "group": two}) == ("SUCCEEDED", {"generation": "2"})
+    assert service.updates("second")[-2:] == [("IN_PROGRESS", "probation"), ("SUCCEEDED", None)]
     assert set(engine.containers()) == {"two"}
     assert fleet.run("back", {"operation": "lighterman.rollback"}) == ("SUCCEEDED", {"generation": "1"})
     assert set(engine.containers()) == {"one"}
-    status, details = fleet.run("again", fleet.group("two"))
+    status, details = fleet.run("again", two)
     assert status == "REJECTED" and "quarantined" in details["reason"]
     missing = fleet.group("three")
     (fleet.device.folder / "objects/ships/three.yml").unlink()
@@ -135,12 +136,12 @@ def test_jobs_deploy_and_roll_back_and_are_rejected_with_the_reason(cloud_fleet,
     service.requeue(THING, "first")
     assert fleet.ended("first") == ("SUCCEEDED", {"generation": "1"})
     assert fleet.generations() == {1, 2, 3}
-    assert fleet.run("first", fleet.group("one"), number=2) == ("SUCCEEDED", {"generation": "4"})
+    assert fleet.run("first", {"operation": "again"}, number=2)[0] == "REJECTED"
 
     assert service.execution("Another", "not-ours")["status"] == "QUEUED"
     assert fleet.rejections() == []
     assert_as_in_the_model(service.requests)
-    shown = fleet.wait_shown(id="first", execution=2, status="SUCCEEDED", reported=True)["jobs"]
+    shown = fleet.wait_shown(id="first", execution=2, status="REJECTED", reported=True)["jobs"]
     assert (shown["thing"], shown["connected"], shown["job"]) == (THING, True, None)
     assert "first" in fleet.device.cli("status").stdout
 
