@@ -342,8 +342,8 @@ static void check_broker(struct doctor *d, const json_t *broker)
 		lm_auto_free char *message =
 			lm_xasprintf("%s: rejects topic %s", name, topic ? topic : "?");
 		check_warning(&d->report.found, message,
-			"allow it in the broker's policy, or disable it with mqtt.topics in the "
-			"host file");
+			"allow it in the broker's policy, or disable it with mqtt.topics (jobs: "
+			"mqtt.jobs) in the host file");
 	}
 	if (json_get_bool(broker, "connected", false)) {
 		check_ok(&d->report.found, "%s: connected", name);

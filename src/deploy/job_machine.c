@@ -371,7 +371,7 @@ static void on_reply(
 	m->hurried = false;
 	if (r->kind == JOB_KIND_START_NEXT) {
 		m->next_due = false;
-		if (r->has_execution)
+		if (r->has_execution && !job_status_is_final(r->execution.status))
 			take_job(m, event, actions);
 	} else if (r->kind == JOB_KIND_GET) {
 		on_got(m, event, actions);

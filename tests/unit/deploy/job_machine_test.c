@@ -302,9 +302,8 @@ enum happening {
 };
 
 /// False: it cannot happen now.
-static bool try(struct world *w, enum happening what)
+static bool try_cloud(struct world *w, enum happening what)
 {
-	struct cloud_job *d = w->deploying >= 0 ? &w->jobs[w->deploying] : NULL;
 	struct job_message r;
 
 	switch (what) {
@@ -344,6 +343,16 @@ static bool try(struct world *w, enum happening what)
 			return false;
 		notify_next(w);
 		return true;
+	default:
+		return false;
+	}
+}
+
+static bool try_device(struct world *w, enum happening what)
+{
+	struct cloud_job *d = w->deploying >= 0 ? &w->jobs[w->deploying] : NULL;
+
+	switch (what) {
 	case BEGINS:
 	case DIES_AS_IT_BEGINS:
 		if (w->ordered < 0)
@@ -390,10 +399,14 @@ static bool try(struct world *w, enum happening what)
 		w->disk_full = !w->disk_full;
 		w->disk_was_full = true;
 		return true;
-	case HAPPENINGS:
-		break;
+	default:
+		return false;
 	}
-	return false;
+}
+
+static bool try(struct world *w, enum happening what)
+{
+	return what < BEGINS ? try_cloud(w, what) : try_device(w, what);
 }
 
 static void check_rest(const struct world *w)
@@ -565,6 +578,20 @@ static void a_reply_to_another_request_is_ignored(void **state)
 	assert_int_equal(w.m.asked, JOB_KIND_START_NEXT);
 }
 
+static void an_execution_that_has_ended_is_not_run(void **state)
+{
+	struct world w = begin();
+	struct job_message r = {.kind = JOB_KIND_START_NEXT, .has_execution = true};
+
+	(void)state;
+	go(&w, CONNECTS);
+	memcpy(r.token, w.token, sizeof(r.token));
+	r.execution = to_execution(&w, 0);
+	r.execution.status = JOB_STATUS_CANCELED;
+	deliver(&w, &r);
+	assert_int_equal(w.m.list.n, 0);
+}
+
 static void a_throttled_request_is_made_again_later(void **state)
 {
 	struct world w = begin();
@@ -640,6 +667,7 @@ static void a_job_is_reported_again_and_another_execution_of_it_runs(void **stat
 	memcpy(r.token, w.token, sizeof(r.token));
 	r.execution = to_execution(&w, 0);
 	r.execution.number = 2;
+	r.execution.status = JOB_STATUS_IN_PROGRESS;
 	deliver(&w, &r);
 	assert_int_equal(w.ordered, 0);
 	assert_int_equal(w.m.list.n, 2);
@@ -739,6 +767,7 @@ int main(void)
 		cmocka_unit_test(without_an_answer_it_acts_after_a_while),
 		cmocka_unit_test(a_job_that_was_cancelled_does_not_act),
 		cmocka_unit_test(a_reply_to_another_request_is_ignored),
+		cmocka_unit_test(an_execution_that_has_ended_is_not_run),
 		cmocka_unit_test(a_throttled_request_is_made_again_later),
 		cmocka_unit_test(a_request_without_a_reply_is_made_again_later),
 		cmocka_unit_test(a_notification_cuts_the_wait_short_once),
