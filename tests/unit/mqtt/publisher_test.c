@@ -113,6 +113,7 @@ static void on_set_aside(void *ctx, const char *topic, uint64_t retry_ms)
 	assert_true(retry_ms >= 60 * 1000);
 	(void)snprintf(w->topic, sizeof(w->topic), "%s", topic);
 	w->refused++;
+	loop_stop(w->loop);
 }
 
 static char *make_connection_message(void *ctx, enum publisher_connection what)
