@@ -70,7 +70,7 @@ static void try_later(struct job_machine *m, struct job_actions *actions)
 	add_action(actions, JOB_ACTION_SET_TIMER)->tries = ++m->tries;
 }
 
-static void ask(struct job_machine *m, enum job_kind kind, struct job_actions *actions)
+static void job_request_send(struct job_machine *m, enum job_kind kind, struct job_actions *actions)
 {
 	struct job_entry *e = find_present(m);
 	bool is_update = kind == JOB_KIND_UPDATE;
@@ -104,11 +104,11 @@ static void ask_what_is_due(struct job_machine *m, struct job_actions *actions)
 	if (!m->connected || m->asked != JOB_KIND_NONE || m->waits || m->run_due)
 		return;
 	if (!e && m->next_due)
-		ask(m, JOB_KIND_START_NEXT, actions);
+		job_request_send(m, JOB_KIND_START_NEXT, actions);
 	else if (e && !m->closed && m->check_due)
-		ask(m, JOB_KIND_GET, actions);
+		job_request_send(m, JOB_KIND_GET, actions);
 	else if (e && !m->closed && (!is_under_way(e) || m->holds || m->progress_due))
-		ask(m, JOB_KIND_UPDATE, actions);
+		job_request_send(m, JOB_KIND_UPDATE, actions);
 }
 
 // The course of a job ----------------------------------------------------------------------------

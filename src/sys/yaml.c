@@ -59,7 +59,8 @@ static lm_rc check_size(const struct yaml_doc *doc, const yaml_node_t *node, uns
 	lm_rc rc = LM_OK;
 
 	if (depth > LIMIT_YAML_DEPTH) // check_depth has let it pass: it takes an alias
-		return fail_at(node->start_mark, "an alias stands in what it refers to", err);
+		return too_large_at(node->start_mark,
+			"it has no end, as an alias stands in what it refers to", err);
 	if (++*visited > LIMIT_YAML_NODES)
 		return too_large_at(node->start_mark,
 			"it has too many values (aliases count as what they stand for)", err);

@@ -118,7 +118,7 @@ static lm_rc admit_removal(
 	return rc;
 }
 
-static lm_rc find_present(const struct context *cx, struct replacement *r, struct lm_err *err)
+static lm_rc find_doomed(const struct context *cx, struct replacement *r, struct lm_err *err)
 {
 	const struct task_subject *s = r->subject;
 	lm_rc rc = engine_inspect_image_id(&cx->engine, s->id, s->ref, &cx->limit, &r->found, err);
@@ -172,7 +172,7 @@ static lm_rc replace_image(
 	struct context *cx, struct replacement *r, bool *ret_needed, struct lm_err *err)
 {
 	bool is_damaged = true;
-	lm_rc rc = find_present(cx, r, err);
+	lm_rc rc = find_doomed(cx, r, err);
 
 	if (!rc && r->found.id)
 		rc = admit_removal(cx, r, &is_damaged, err);

@@ -78,7 +78,7 @@ def test_health_and_rollback_come_with_it(alone, engine, local_image, status_mes
     path.write_text("services:\n  page:\n    image: " + local_image +
                     "\n    command: ['/nowhere']\n")
     done = deploy(alone, path, status=1)
-    assert "page" in done.stderr
+    assert "/nowhere" in done.stderr
     assert_failure(status_messages.next_json(), "InternalError", "/nowhere")
     assert status_messages.next_json()["status"] in ("success", "fail")
     wait_until(lambda: set(engine.containers()) == {"page"}, 60, "the old application is not back")

@@ -37,6 +37,10 @@ BOMBS = {
     "services": ("services:\n" + "".join(f"  s{n}: {{image: 'harbour/local:1'}}\n" for n in range(20000)), "20000 services"),
     "NUL bytes": (SERVICE + "x-a: \"\0\0\0\"\n", "byte"),
     "control characters": ("services:\n  \"web\\e[2J\":\n    image: harbour/local:1\n", "docker-compose"),
+    # docker-compose 2 would follow them for ever.
+    "itself": ("x-a: &a [*a]\n" + SERVICE, "alias"),
+    "itself merged": ("x-a: &a\n  <<: *a\n" + SERVICE, "alias"),
+    "itself in a service": (SERVICE + "    labels: &a [*a]\n", "alias"),
     "no text": (os.urandom(4096), "byte"),
 }
 
@@ -47,23 +51,14 @@ def memory(pid, name="VmHWM"):
 
 
 @pytest.fixture
-def sailing_with(device_with, engine, broker, local_image, status_messages):
-    """A device whose application runs, and still runs when the test has ended."""
-    def make(compose):
-        device = device_with(compose)
-        device.use_broker(broker)
-        device.start()
-        device.deploy(device.local_group(["web"], local_image))
-        assert status_messages.next_json() == success()
-        return device
-
-    yield make
+def sailing(device, engine, broker, local_image, status_messages):
+    """A device whose application runs."""
+    device.use_broker(broker)
+    device.start()
+    device.deploy(device.local_group(["web"], local_image))
+    assert status_messages.next_json() == success()
+    yield device
     assert set(engine.containers()) == {"web"}
-
-
-@pytest.fixture
-def sailing(sailing_with, compose2):
-    return sailing_with(compose2)
 
 
 def test_a_compose_file_that_is_a_bomb_changes_nothing(sailing, engine, status_messages):
@@ -76,19 +71,6 @@ def test_a_compose_file_that_is_a_bomb_changes_nothing(sailing, engine, status_m
         assert last["stage"] == ("fetch" if bomb == "size" else "resolve"), (bomb, last)
         assert last["message"].isprintable() and len(last["message"]) < 1000, (bomb, last)
         assert engine.containers()["web"].id == running, bomb
-
-
-@pytest.mark.parametrize("start, end, bears", [("x-a: &a [*a]\n", "", True), ("x-a: &a\n  <<: *a\n", "", True),
-                                               ("", "    labels: &a [*a]\n", False)])
-def test_a_compose_file_that_refers_to_itself_harms_nobody(sailing_with, compose, status_messages, start, end, bears):
-    """That is left to docker-compose, whose first generation bears it where nobody looks."""
-    sailing, bears = sailing_with(compose), bears and compose.generation == 1
-    service = SERVICE + "    command: sleep 100000\n    stop_signal: SIGKILL\n"
-    sailing.put_object("ships", "bomb.yml", start + service + end)
-    sailing.deploy(sailing.group(key="bomb.yml", DockerPullBeforeUp="False", name="bomb.json"), status=0 if bears else 1)
-    message = status_messages.next_json()
-    assert message["status"] == ("success" if bears else "fail"), message
-    assert bears or message["error_message"].isprintable() and len(message["error_message"]) < 1000, message
 
 
 def test_a_compose_file_reads_nothing_that_its_user_may_not(sailing, folder, status_messages):
