@@ -253,8 +253,9 @@ def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_imag
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done
     assert done.stdout.splitlines()[-1] == 'SUCCEEDED {"generation": "1"}'
-    metrics = fleet.device.cli("metrics").stdout
-    assert 'lighterman_jobs_total{status="succeeded"} 1' in metrics and "lighterman_jobs_unreported 0" in metrics
+    # The service knows a moment before its reply has arrived.
+    wait_until(lambda: "lighterman_jobs_unreported 0" in fleet.device.cli("metrics").stdout, 30, "it is not reported")
+    assert 'lighterman_jobs_total{status="succeeded"} 1' in fleet.device.cli("metrics").stdout
     assert doctor(fleet.device) == (True, "of 'Gateway', from 127.0.0.1:" + str(broker.port))
     del fleet.device.host["thingName"]
     fleet.device.write_host_file()

@@ -106,11 +106,8 @@ static void takes_a_value_up_to_its_ceiling(void **state)
 
 static void refuses_a_value_that_contains_itself(void **state)
 {
-	lm_auto(yaml_destroy_p) struct yaml_doc *doc = NULL;
-
 	(void)state;
-	assert_int_equal(yaml_parse(LM_STR("&a [*a]"), &doc, &err), LM_E_TOO_LARGE);
-	assert_string_equal(err.msg,
+	assert_refused(LM_STR("&a [*a]"),
 		"line 1, column 1: it has no end, as an alias stands in what it refers to");
 }
 
