@@ -1318,7 +1318,8 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	send_warnings(group, waiter);
 	if (origin == ORIGIN_JOB && refuse_quarantined(s, group, &waits))
 		return;
-	bool is_order = origin == ORIGIN_PERSON || origin == ORIGIN_PERSON_NOW || origin == ORIGIN_JOB;
+	bool is_order =
+		origin == ORIGIN_PERSON || origin == ORIGIN_PERSON_NOW || origin == ORIGIN_JOB;
 	if (!is_order && !is_deployed_by_file(s, group, own)) {
 		if (own)
 			supervisor_resume(s);
