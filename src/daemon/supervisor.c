@@ -17,6 +17,7 @@
 #include "daemon/probation.h"
 #include "daemon/progress_publisher.h"
 #include "daemon/quarantine.h"
+#include "daemon/repair_order.h"
 #include "daemon/space_watch.h"
 #include "daemon/teardown.h"
 #include "daemon/volume_snapshots.h"
@@ -80,10 +81,7 @@ struct supervisor {
 	struct lifecycle_action pending;
 
 	struct outcome finished; ///< Of the last deployment, until it is recorded.
-	json_t *damaged; ///< Images of generation `damaged_of` that are to be replaced; NULL: none.
-	unsigned damaged_of;
-	bool repairs_at_once; ///< Else when a person starts it.
-	bool repairs;         ///< The deployment replaces them.
+	struct repair_order repair;
 	struct supervisor_failure failure;
 	struct supervisor_rollback rolled_back;
 	struct quarantine *quarantine;
@@ -116,14 +114,9 @@ static void post_kind(struct supervisor *s, enum lifecycle_event_kind kind)
 	post(s, (struct lifecycle_event){.kind = kind});
 }
 
-/// Once what is wanted runs.
 static void begin_repair_if_due(struct supervisor *s)
 {
-	const struct lifecycle *l = &s->lifecycle;
-
-	if (s->damaged && s->repairs_at_once && l->wanted.state == WANTED_UP &&
-		l->wanted.generation == s->damaged_of && l->activity == ACTIVITY_IDLE &&
-		lifecycle_is_fulfilled(l))
+	if (repair_order_is_due(&s->repair, &s->lifecycle))
 		post_kind(s, EVENT_DAMAGED);
 }
 
@@ -355,21 +348,15 @@ static void note_space(struct supervisor *s)
 	s->space_bytes = s->finished.space_bytes;
 }
 
-static void forget_damage(struct supervisor *s)
-{
-	json_decref(lm_take(s->damaged));
-	s->damaged_of = 0;
-}
-
 /// After a success.
 static void note_repair(struct supervisor *s)
 {
-	if (!s->repairs)
+	if (!s->repair.is_under_way)
 		return;
-	lm_info("the damaged images of generation %u were replaced", s->damaged_of);
+	lm_info("the damaged images of generation %u were replaced", s->repair.generation);
 	if (s->watcher.repaired)
-		s->watcher.repaired(s->watcher.ctx, s->damaged_of);
-	forget_damage(s);
+		s->watcher.repaired(s->watcher.ctx, s->repair.generation);
+	repair_order_end(&s->repair);
 }
 
 static void on_deployment_done(void *ctx, struct outcome *outcome)
@@ -473,18 +460,6 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
 }
 
-/// A generation that runs is left alone until its images can be replaced. One that did not come up
-/// may be in want of them, or of something else.
-static bool is_repair(const struct supervisor *s, unsigned n)
-{
-	const struct lifecycle *l = &s->lifecycle;
-
-	bool is_ordered = l->command == COMMAND_START && !l->own;
-
-	return s->damaged && s->damaged_of == n &&
-	       (l->damaged || is_ordered || (l->touched && l->tries % 2 == 1));
-}
-
 /// What brings up an application that is down or damaged, or goes back, does not wait.
 static void begin_activation(struct supervisor *s, const struct lifecycle_action *action,
 	const struct deployment_spec *spec)
@@ -520,10 +495,9 @@ static void begin_deployment(struct supervisor *s, const struct lifecycle_action
 	log_router_apply(spec.group);
 	s->counts.rollbacks += action->restores && s->lifecycle.leaves &&
 			       spec.generation == s->lifecycle.wanted.generation;
-	s->repairs = is_repair(s, spec.generation);
-	if (s->repairs) {
+	spec.damaged = repair_order_begin(&s->repair, &s->lifecycle, spec.generation);
+	if (spec.damaged) {
 		lm_info("replacing damaged images of generation %u", spec.generation);
-		spec.damaged = s->damaged;
 		spec.use = FALLBACK_ORDINARY;
 	}
 	if (spec.use != FALLBACK_ORDINARY)
@@ -1549,10 +1523,7 @@ void supervisor_forget(struct supervisor *s, const void *ctx)
 
 void supervisor_repair(struct supervisor *s, unsigned n, json_t *images, bool at_once)
 {
-	forget_damage(s);
-	s->damaged = json_incref(images);
-	s->damaged_of = n;
-	s->repairs_at_once = at_once;
+	repair_order_set(&s->repair, n, images, at_once);
 	if (!images && s->lifecycle.damaged)
 		post_kind(s, EVENT_SOUND);
 	begin_repair_if_due(s);
@@ -1697,7 +1668,7 @@ void supervisor_destroy(struct supervisor *s)
 	forget_rolled_back(s);
 	quarantine_destroy(s->quarantine);
 	probation_destroy(s->probation);
-	forget_damage(s);
+	repair_order_finish(&s->repair);
 	group_destroy(s->ordered);
 	group_destroy(s->plan_ordered);
 	progress_publisher_finish(&s->progress);
