@@ -18,7 +18,7 @@
 #include "daemon/progress_publisher.h"
 #include "daemon/quarantine.h"
 #include "daemon/repair_order.h"
-#include "daemon/space_watch.h"
+#include "daemon/retries.h"
 #include "daemon/teardown.h"
 #include "daemon/volume_snapshots.h"
 #include "daemon/waiters.h"
@@ -30,14 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	RETRY_MS = 15 * 1000,
-	RETRY_MAX_MS = 10 * 60 * 1000,
-	SPACE_MS = 30 * 1000,
-	DEBT_MS = 1000,
-	DEBT_MAX_MS = 60 * 1000,
-	EVENTS_MAX = 16, ///< More than can follow from one.
-};
+enum { EVENTS_MAX = 16 }; ///< More than can follow from one.
 
 /// Why something failed, until that is answered and published.
 struct supervisor_failure {
@@ -92,12 +85,7 @@ struct supervisor {
 	const char *why_cancelled;    ///< Static storage.
 	struct metrics_deployments counts; ///< What is not in the store.
 
-	struct loop_timer *retry, *debt;
-	uint64_t retry_at_ms; ///< On lm_clock_mono_ms(); 0: it waits for disk space.
-	struct space_watch *space;
-	char *space_directory; ///< Where the last deployment that lacked space lacked it.
-	uint64_t space_bytes;
-	unsigned debt_tries;
+	struct retries *retries;
 	struct supervisor_watcher watcher;
 	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
 	unsigned frequency_s;
@@ -339,15 +327,6 @@ static void note_outcome(struct supervisor *s)
 	json_object_set_new(s->failure.last_line, "effect", json_string(effect));
 }
 
-static void note_space(struct supervisor *s)
-{
-	if (!s->finished.space_directory)
-		return;
-	free(s->space_directory);
-	s->space_directory = lm_take(s->finished.space_directory);
-	s->space_bytes = s->finished.space_bytes;
-}
-
 /// After a success.
 static void note_repair(struct supervisor *s)
 {
@@ -374,7 +353,8 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 	s->finished = *outcome;
 	*outcome = (struct outcome){0};
 	note_outcome(s);
-	note_space(s);
+	retries_note_space(
+		s->retries, lm_take(s->finished.space_directory), s->finished.space_bytes);
 	if (s->finished.success) {
 		note_repair(s);
 		s->probation_ms = s->finished.probation_ms;
@@ -965,32 +945,6 @@ static void answer(struct supervisor *s, const struct lifecycle_action *action)
 	waiters_answer(&s->waiters, action->client, last_line(s, action->answer, command));
 }
 
-static void set_retry(struct supervisor *s, unsigned tries)
-{
-	uint64_t delay_ms =
-		RETRY_MS + lm_backoff_ms(tries > 0 ? tries - 1 : 0, RETRY_MS, RETRY_MAX_MS);
-
-	lm_info("retrying %s in %u s",
-		s->lifecycle.wanted.state == WANTED_DOWN ? "to stop the application" : "the start",
-		(unsigned)(delay_ms / 1000));
-	s->retry_at_ms = lm_clock_mono_ms() + delay_ms;
-	loop_timer_start(s->retry, delay_ms, 0);
-}
-
-/// Looks now and then whether there is space, until ACTION_STOP_TIMER.
-static void await_space(struct supervisor *s)
-{
-	lm_info("waiting until %.1f MB are free in '%s'", (double)s->space_bytes / (1 << 20),
-		s->space_directory);
-	s->retry_at_ms = 0;
-	space_watch_start(s->space, s->space_directory, s->space_bytes);
-}
-
-static void set_debt_timer(struct supervisor *s)
-{
-	loop_timer_start(s->debt, lm_backoff_ms(s->debt_tries++, DEBT_MS, DEBT_MAX_MS) + 1, 0);
-}
-
 static void exit_program(struct supervisor *s)
 {
 	loop_cb *exited = lm_take(s->exited_cb);
@@ -1047,17 +1001,13 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		answer(s, action);
 		break;
 	case ACTION_SET_TIMER:
-		if (action->awaits_space && s->space_directory)
-			await_space(s);
-		else
-			set_retry(s, action->tries);
+		retries_set(s->retries, action, s->lifecycle.wanted.state);
 		break;
 	case ACTION_STOP_TIMER:
-		loop_timer_stop(s->retry);
-		space_watch_stop(s->space);
+		retries_stop(s->retries);
 		break;
 	case ACTION_SET_DEBT_TIMER:
-		set_debt_timer(s);
+		retries_set_debt(s->retries);
 		break;
 	case ACTION_EXIT:
 		exit_program(s);
@@ -1066,16 +1016,6 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 }
 
 // Events -----------------------------------------------------------------------------------------
-
-static void note_debts(struct supervisor *s)
-{
-	const struct lifecycle *l = &s->lifecycle;
-
-	if (l->unsaved || l->unrecorded || l->unquarantined || l->unconfirmed)
-		return;
-	s->debt_tries = 0;
-	loop_timer_stop(s->debt);
-}
 
 static bool supervisor_is_idle(const struct supervisor *s)
 {
@@ -1114,7 +1054,7 @@ static void take_events(struct supervisor *s)
 			perform(s, &actions.items[i]);
 	}
 	s->steps = false;
-	note_debts(s);
+	retries_note_debts(s->retries, &s->lifecycle);
 	stop_devices_if_down(s);
 	notify_watcher(s);
 	follow_probation(s); // last, as is what follows: more events may come of it
@@ -1129,18 +1069,12 @@ static void post(struct supervisor *s, struct lifecycle_event event)
 		take_events(s);
 }
 
-static void on_space(void *ctx)
-{
-	lm_info("there is disk space again");
-	post_kind(ctx, EVENT_TIMER);
-}
-
-static void supervisor_on_retry(void *ctx)
+static void on_again(void *ctx)
 {
 	post_kind(ctx, EVENT_TIMER);
 }
 
-static void on_debt(void *ctx)
+static void on_settle(void *ctx)
 {
 	post_kind(ctx, EVENT_DEBT_TIMER);
 }
@@ -1645,9 +1579,8 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->outcomes = outcomes_create(loop, store, brokers);
 	s->progress = (struct progress_publisher){
 		.brokers = brokers, .changed = on_progress_changed, .ctx = s};
-	s->retry = loop_timer_create(loop, supervisor_on_retry, s);
-	s->space = space_watch_create(loop, SPACE_MS, on_space, s);
-	s->debt = loop_timer_create(loop, on_debt, s);
+	s->retries = retries_create(
+		loop, &(struct retries_events){.again = on_again, .settle = on_settle, .ctx = s});
 	s->counts.last_success_ms = generation_last_success_ms(store);
 	close_unrecorded(s);
 	revoke_unrecorded(s);
@@ -1672,10 +1605,7 @@ void supervisor_destroy(struct supervisor *s)
 	group_destroy(s->ordered);
 	group_destroy(s->plan_ordered);
 	progress_publisher_finish(&s->progress);
-	loop_timer_destroy(s->retry);
-	space_watch_destroy(s->space);
-	free(s->space_directory);
-	loop_timer_destroy(s->debt);
+	retries_destroy(s->retries);
 	outcomes_destroy(s->outcomes);
 	container_list_destroy(s->containers);
 	activation_destroy(s->activation);
@@ -1783,7 +1713,7 @@ struct status supervisor_status(const struct supervisor *s)
 			: s->deployment ? STATUS_DEPLOY
 					: STATUS_NO_TASK,
 		.why_cancelled = s->why_cancelled,
-		.retry_at_ms = s->retry_at_ms,
+		.retry_at_ms = retries_at_ms(s->retries),
 		.probation_until_ms = left_ms ? lm_clock_wall_ms() + (int64_t)left_ms : 0,
 		.rollback_why = s->lifecycle.leaves ? s->rolled_back.message : NULL,
 		.waits = waits,
