@@ -14,6 +14,7 @@
 #include "daemon/log_router.h"
 #include "daemon/outcomes.h"
 #include "daemon/plan_request.h"
+#include "daemon/policy_cache.h"
 #include "daemon/probation.h"
 #include "daemon/progress_publisher.h"
 #include "daemon/quarantine.h"
@@ -87,10 +88,7 @@ struct supervisor {
 
 	struct retries *retries;
 	struct supervisor_watcher watcher;
-	unsigned frequency_of; ///< The generation of `frequency_s`; 0: none.
-	unsigned frequency_s;
-	unsigned policy_of; ///< The generation of `restarts_unhealthy`; 0: none.
-	bool restarts_unhealthy;
+	struct policy_cache policies;
 	loop_cb *exited_cb;
 	void *exited_ctx;
 };
@@ -1563,6 +1561,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	const struct probation_events events = {on_probation_passed, on_probation_failed, s};
 
 	*s = (struct supervisor){.loop = loop, .store = store, .devices = devices};
+	s->policies.store = store;
 	s->quarantine = quarantine_create(store);
 	const struct lifecycle_record record = read_record(s, left_running);
 	s->lifecycle = lifecycle_begin(&record);
@@ -1646,17 +1645,6 @@ void supervisor_apply_loggers(struct supervisor *s)
 		log_router_apply(group);
 }
 
-static unsigned read_frequency(struct supervisor *s, unsigned n)
-{
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	struct lm_err err = {LM_OK};
-
-	if (generation_read(s->store, n, &group, &err) == LM_OK)
-		return group->connector.status_log_frequency_s;
-	lm_error("%s; the status of its containers is not logged", err.msg);
-	return 0;
-}
-
 unsigned supervisor_status_frequency_s(struct supervisor *s)
 {
 	const struct store_state *state = store_state(s->store);
@@ -1664,22 +1652,7 @@ unsigned supervisor_status_frequency_s(struct supervisor *s)
 	if (state->current == 0 || supervisor_is_stopped(s) ||
 		s->lifecycle.actual == ACTUAL_NOTHING)
 		return 0;
-	if (s->frequency_of != state->current) { // a generation does not change
-		s->frequency_s = read_frequency(s, state->current);
-		s->frequency_of = state->current;
-	}
-	return s->frequency_s;
-}
-
-static bool read_restarts_unhealthy(struct supervisor *s, unsigned n)
-{
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	struct lm_err err = {LM_OK};
-
-	if (generation_read(s->store, n, &group, &err) == LM_OK)
-		return group->connector.policy.restart_unhealthy;
-	lm_error("%s; its unhealthy containers are not restarted", err.msg);
-	return false;
+	return policy_cache_frequency_s(&s->policies, state->current);
 }
 
 unsigned supervisor_restarts_unhealthy(struct supervisor *s)
@@ -1691,11 +1664,7 @@ unsigned supervisor_restarts_unhealthy(struct supervisor *s)
 		l->exits || n == 0 || l->wanted.state != WANTED_UP ||
 		(l->actual != ACTUAL_WHOLE && l->actual != ACTUAL_PARTIAL))
 		return 0;
-	if (s->policy_of != n) { // a generation does not change
-		s->restarts_unhealthy = read_restarts_unhealthy(s, n);
-		s->policy_of = n;
-	}
-	return s->restarts_unhealthy ? n : 0;
+	return policy_cache_restarts_unhealthy(&s->policies, n) ? n : 0;
 }
 
 struct status supervisor_status(const struct supervisor *s)
