@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/activation.h"
+#include "daemon/answers.h"
 #include "daemon/container_list.h"
 #include "daemon/control_server.h"
 #include "daemon/deployment.h"
@@ -32,19 +33,6 @@
 #include <string.h>
 
 enum { EVENTS_MAX = 16 }; ///< More than can follow from one.
-
-/// Why something failed, until that is answered and published.
-struct supervisor_failure {
-	char *error, *message;
-	json_t *last_line; ///< For the client that waits for it.
-};
-
-/// A deployment that failed and is rolled back, until that has come to an end.
-struct supervisor_rollback {
-	char *message;
-	json_t *last_line; ///< For the client that waits.
-	struct lifecycle_target back;
-};
 
 struct supervisor {
 	struct loop *loop;
@@ -76,14 +64,12 @@ struct supervisor {
 
 	struct outcome finished; ///< Of the last deployment, until it is recorded.
 	struct repair_order repair;
-	struct supervisor_failure failure;
-	struct supervisor_rollback rolled_back;
+	struct answers answers;
 	struct quarantine *quarantine;
 	struct probation *probation;
 	struct deployment_gate gate;
 	uint64_t probation_ms;        ///< By the policy of what was deployed last.
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
-	const char *why_cancelled;    ///< Static storage.
 	struct metrics_deployments counts; ///< What is not in the store.
 
 	struct retries *retries;
@@ -123,26 +109,6 @@ static unsigned find_stop(const struct supervisor *s)
 static const struct waiter *present_waiter(const struct supervisor *s)
 {
 	return waiters_get(&s->waiters, s->lifecycle.client);
-}
-
-// Failures -------------------------------------------------------------------------------------
-
-static void forget_failure(struct supervisor *s)
-{
-	free(s->failure.error);
-	free(s->failure.message);
-	json_decref(s->failure.last_line);
-	s->failure = (struct supervisor_failure){0};
-}
-
-static void supervisor_note_failure(struct supervisor *s, const char *error, const char *message)
-{
-	forget_failure(s);
-	s->failure = (struct supervisor_failure){
-		.error = lm_xstrdup(error),
-		.message = lm_xstrdup(message),
-		.last_line = control_last_line(1, message),
-	};
 }
 
 static const char *error_name(const struct lm_err *err)
@@ -203,23 +169,16 @@ static void supervisor_quarantine(struct supervisor *s, const struct lifecycle_a
 {
 	struct lm_err err = {LM_OK};
 
-	quarantine_add(s->quarantine, action->generation, action->why, s->failure.message);
+	quarantine_add(s->quarantine, action->generation, action->why, s->answers.failure.message);
 	if (write_quarantine(s, &err) == LM_OK)
 		return;
 	lm_error("%s, retrying", err.msg);
 	post_kind(s, EVENT_NOT_QUARANTINED);
 }
 
-static void forget_rolled_back(struct supervisor *s)
-{
-	free(s->rolled_back.message);
-	json_decref(s->rolled_back.last_line);
-	s->rolled_back = (struct supervisor_rollback){0};
-}
-
 static void lift(struct supervisor *s, unsigned n)
 {
-	forget_rolled_back(s);
+	answers_forget_rollback(&s->answers);
 	quarantine_lift(s->quarantine, n);
 }
 
@@ -302,29 +261,6 @@ static void add_stopped(const struct supervisor *s, struct outcome *outcome)
 	outcome->message = message;
 }
 
-static void note_outcome(struct supervisor *s)
-{
-	const struct outcome *o = &s->finished;
-	const char *effect = deploy_effect_name(o->effect);
-
-	if (o->cancelled)
-		supervisor_note_failure(
-			s, o->error, s->why_cancelled ? s->why_cancelled : o->message);
-	else if (o->success)
-		supervisor_note_failure(s, "", "");
-	else
-		supervisor_note_failure(s, o->error, o->message);
-	if (o->success) {
-		json_decref(s->failure.last_line);
-		s->failure.last_line = control_last_line(0, NULL);
-	}
-	json_object_set_new(s->failure.last_line, "generation", json_integer(o->generation));
-	if (o->cancelled)
-		return;
-	json_object_set_new(s->failure.last_line, "ms", json_integer((json_int_t)o->ms));
-	json_object_set_new(s->failure.last_line, "effect", json_string(effect));
-}
-
 /// After a success.
 static void note_repair(struct supervisor *s)
 {
@@ -350,7 +286,7 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 		s->half_done = outcome->effect;
 	s->finished = *outcome;
 	*outcome = (struct outcome){0};
-	note_outcome(s);
+	answers_note_outcome(&s->answers, &s->finished);
 	retries_note_space(
 		s->retries, lm_take(s->finished.space_directory), s->finished.space_bytes);
 	if (s->finished.success) {
@@ -433,7 +369,7 @@ static void refuse_deployment(struct supervisor *s, const struct lm_err *err)
 {
 	lm_error("cannot start the deployment: %s", err->msg);
 	s->counts.by_outcome[METRICS_FAILED]++;
-	supervisor_note_failure(s, error_name(err), err->msg);
+	answers_note_failure(&s->answers, error_name(err), err->msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err->rc)});
 }
@@ -512,25 +448,12 @@ static void count_outcome(struct supervisor *s, const struct outcome *o)
 					      : METRICS_FAILED]++;
 }
 
-/// What becomes of the application after a failure, as a clause; the caller frees.
-static char *describe_back(const struct lifecycle_target *back)
-{
-	if (back->state == WANTED_DOWN)
-		return lm_xstrdup("the application is stopped again");
-	return lm_xasprintf("generation %u is started again", back->generation);
-}
-
 /// The deployment that has failed is rolled back: whoever waits gets the answer after that.
 static void note_rollback(struct supervisor *s, const struct lifecycle_target *back)
 {
 	struct outcome *o = &s->finished;
-	lm_auto_free char *clause = describe_back(back);
-	json_t *last_line = lm_take(s->failure.last_line);
+	char *message = answers_note_rollback(&s->answers, o->message, back);
 
-	forget_rolled_back(s);
-	s->rolled_back = (struct supervisor_rollback){
-		.message = lm_xstrdup(o->message), .last_line = last_line, .back = *back};
-	char *message = lm_xasprintf("%s; %s", o->message, clause);
 	free(o->message);
 	o->message = message;
 	waiter_send(present_waiter(s), json_pack("{s:s}", "warning", message), false);
@@ -593,18 +516,14 @@ static void on_probation_failed(void *ctx, const char *why)
 				    "successfully");
 
 	lm_error("%s", text);
-	supervisor_note_failure(s, "InternalError", text);
+	answers_note_failure(&s->answers, "InternalError", text);
 	post_kind(s, EVENT_UNSOUND);
 }
 
 static void revoke_success(struct supervisor *s, const struct lifecycle_action *action)
 {
-	lm_auto_free char *clause = describe_back(&action->back);
-	lm_auto_free char *message = lm_xasprintf("%s; %s", s->failure.message, clause);
+	lm_auto_free char *message = answers_note_revocation(&s->answers, &action->back);
 	struct lm_err err = {LM_OK};
-
-	forget_rolled_back(s);
-	s->rolled_back.message = lm_xstrdup(s->failure.message);
 
 	s->counts.by_outcome[METRICS_FAILED]++;
 	if (outcomes_revoke(s->outcomes, action->generation, message, &err))
@@ -648,7 +567,7 @@ static void on_teardown_done(void *ctx, const char *why)
 	if (why) {
 		lm_error("stop the application: %s", why);
 		lm_auto_free char *text = lm_xasprintf("stop the application: %s", why);
-		supervisor_note_failure(s, "InternalError", text);
+		answers_note_failure(&s->answers, "InternalError", text);
 	} else {
 		client_devices_stop(s->devices);
 	}
@@ -669,10 +588,10 @@ static void on_plan_done(void *ctx, const char *why)
 	struct supervisor *s = ctx;
 
 	if (why)
-		supervisor_note_failure(
-			s, "InternalError", s->why_cancelled ? s->why_cancelled : why);
+		answers_note_failure(&s->answers, "InternalError",
+			s->answers.why_cancelled ? s->answers.why_cancelled : why);
 	else
-		forget_failure(s);
+		answers_forget_failure(&s->answers);
 	plan_request_destroy(lm_take(s->plan_request)); // has `why`
 	post_kind(s, EVENT_PLANNED);
 }
@@ -687,7 +606,7 @@ static void begin_plan(struct supervisor *s)
 	if (plan_request_start(s->plan_request, &err) == LM_OK)
 		return;
 	plan_request_destroy(lm_take(s->plan_request));
-	supervisor_note_failure(s, error_name(&err), err.msg);
+	answers_note_failure(&s->answers, error_name(&err), err.msg);
 	post(s, (struct lifecycle_event){
 			.kind = EVENT_NOT_BEGUN, .failure = lifecycle_failure_of(err.rc)});
 }
@@ -713,14 +632,14 @@ static void on_looked(
 		lm_auto_free char *text =
 			lm_xasprintf("find out which containers run: %s", err->msg);
 		lm_warn("%s", text);
-		supervisor_note_failure(s, "InternalError", text);
+		answers_note_failure(&s->answers, "InternalError", text);
 		post_kind(s, EVENT_ENGINE_AWAY);
 	} else if (found) {
 		lm_auto_free char *text = lm_xasprintf(
 			"the application should be stopped, but there is container '%s' (%s)",
 			found->name, found->state);
 		lm_info("%s", text);
-		supervisor_note_failure(s, "InternalError", text);
+		answers_note_failure(&s->answers, "InternalError", text);
 		post_kind(s, EVENT_RUNS_SOMETHING);
 	} else {
 		lm_info("the application is stopped");
@@ -766,7 +685,7 @@ static void on_workers_may_start(void *ctx)
 
 static void begin_with_worker(struct supervisor *s, const struct lifecycle_action *action)
 {
-	s->why_cancelled = NULL;
+	s->answers.why_cancelled = NULL;
 	s->progress.waiter = present_waiter(s);
 	if (s->watcher.starts)
 		s->watcher.starts(s->watcher.ctx, action->kind != ACTION_PLAN);
@@ -791,23 +710,6 @@ void supervisor_continue(struct supervisor *s)
 	activation_continue(s->activation);
 }
 
-static const char *reason_text(enum lifecycle_reason reason, bool plans)
-{
-	static const char *const texts[] = {
-		[REASON_NONE] = "",
-		[REASON_DEPLOY] = "superseded by a newer deployment",
-		[REASON_START] = "superseded by a start",
-		[REASON_STOP] = "the application is to be stopped",
-		[REASON_EXIT] = "lightermand is shutting down",
-		[REASON_FORGOTTEN] = "the client has disconnected",
-		[REASON_ROLLBACK] = "superseded by a rollback",
-	};
-
-	if (plans && reason != REASON_FORGOTTEN)
-		return "cancelled by another command; try again when that has finished";
-	return texts[reason];
-}
-
 /// What has not begun is over at once.
 static void cancel_pending(struct supervisor *s)
 {
@@ -815,7 +717,7 @@ static void cancel_pending(struct supervisor *s)
 
 	worker_launcher_forget(s->workers);
 	s->awaits_workers = false;
-	supervisor_note_failure(s, "InternalError", s->why_cancelled);
+	answers_note_failure(&s->answers, "InternalError", s->answers.why_cancelled);
 	post_kind(s, plans ? EVENT_PLANNED : EVENT_CANCELLED);
 }
 
@@ -823,10 +725,10 @@ static void cancel(struct supervisor *s, enum lifecycle_reason reason)
 {
 	bool plans = s->plan_request || (s->awaits_workers && s->pending.kind == ACTION_PLAN);
 
-	s->why_cancelled = reason_text(reason, plans);
+	answers_note_cancel(&s->answers, reason, plans);
 	if (!plans)
 		lm_info("the deployment of generation %u is cancelled: %s", s->lifecycle.subject,
-			s->why_cancelled);
+			s->answers.why_cancelled);
 	if (s->awaits_workers)
 		cancel_pending(s);
 	else if (s->plan_request)
@@ -842,105 +744,15 @@ static bool waits_for_activation(const struct supervisor *s)
 	return activation_view(s->activation, &ignored);
 }
 
-/// Why a command has to come again later. The caller frees.
-static char *busy_text(const struct supervisor *s, enum lifecycle_command command)
-{
-	const struct lifecycle *l = &s->lifecycle;
-
-	if (command == COMMAND_START && l->activity == ACTIVITY_DEPLOYING && l->subject)
-		return lm_xasprintf("generation %u is being deployed already", l->subject);
-	if (command == COMMAND_START)
-		return lm_xstrdup("a deployment is about to begin already");
-	if (l->activity == ACTIVITY_PLANNING)
-		return lm_xstrdup("another plan is being made; try again when it has finished");
-	if (l->activity == ACTIVITY_STOPPING || l->activity == ACTIVITY_LOOKING)
-		return lm_xstrdup(
-			"the application is being stopped; try again when that has finished");
-	if (l->activity == ACTIVITY_DEPLOYING && waits_for_activation(s))
-		return lm_xasprintf("generation %u waits for its activation ('lighterman status' "
-				    "says for what); try again when it is deployed",
-			l->subject);
-	if (l->activity == ACTIVITY_DEPLOYING && l->subject)
-		return lm_xasprintf(
-			"generation %u is being deployed; try again when it has finished",
-			l->subject);
-	return lm_xstrdup("another command is about to begin; try again when it has finished");
-}
-
-/// Of what was just done.
-static json_t *take_last_line(struct supervisor *s)
-{
-	json_t *last = lm_take(s->failure.last_line);
-
-	return last ? last : control_last_line(0, NULL);
-}
-
-/// Of a deployment that failed and was rolled back, or was to be.
-static json_t *rollback_line(struct supervisor *s, bool is_done)
-{
-	const struct supervisor_rollback *r = &s->rolled_back;
-	bool is_down = r->back.state == WANTED_DOWN, retries = s->lifecycle.waits;
-	const char *why = s->failure.message ? s->failure.message : "lightermand is shutting down";
-	json_t *last = r->last_line ? json_incref(r->last_line) : control_last_line(1, NULL);
-	lm_auto_free char *what =
-		is_down ? lm_xstrdup(is_done ? "the application is stopped again"
-					     : "the application could not be stopped again")
-			: lm_xasprintf("generation %u %s again", r->back.generation,
-				  is_done ? "runs" : "could not be started");
-	lm_auto_free char *text = lm_xasprintf("%s; %s%s%s%s",
-		r->message ? r->message : "it failed", what, is_done ? "" : ": ",
-		is_done ? "" : why, !is_done && retries ? ", retrying" : "");
-
-	json_object_set_new(last, "message", json_string(text));
-	json_object_del(last, "effect"); // what is so now is in the message
-	json_decref(lm_take(s->rolled_back.last_line));
-	return last;
-}
-
-static json_t *last_line(
-	struct supervisor *s, enum lifecycle_answer answer, enum lifecycle_command command)
-{
-	lm_auto_free char *text = NULL;
-
-	switch (answer) {
-	case ANSWER_DONE:
-		return command == COMMAND_STOP ? control_last_line(0, NULL) : take_last_line(s);
-	case ANSWER_NOT_LASTING:
-		return control_last_line(1,
-			"the application is stopped, but that could not be recorded: a restart "
-			"of lightermand would start it again; see 'lighterman logs'");
-	case ANSWER_FAILED:
-	case ANSWER_CANCELLED:
-	case ANSWER_PLANNED:
-		return take_last_line(s);
-	case ANSWER_SUPERSEDED:
-		return control_last_line(1, "superseded by a later command");
-	case ANSWER_EXITING:
-		return control_last_line(1, "lightermand is shutting down");
-	case ANSWER_STOP_LATER:
-		return control_last_line(
-			1, "lightermand is shutting down: its next start stops the application");
-	case ANSWER_BUSY:
-		text = busy_text(s, command);
-		return control_last_line(1, text);
-	case ANSWER_ROLLED_BACK:
-	case ANSWER_NOT_ROLLED_BACK:
-		return rollback_line(s, answer == ANSWER_ROLLED_BACK);
-	case ANSWER_NOTHING_DEPLOYED:
-		break;
-	}
-	if (command == COMMAND_STOP)
-		return control_last_line(0, "nothing was deployed yet");
-	return control_last_line(1, "nothing was deployed yet: use 'lighterman deploy FILE'");
-}
-
 static void answer(struct supervisor *s, const struct lifecycle_action *action)
 {
 	enum lifecycle_command command = waiters_command(&s->waiters, action->client);
 
 	if (s->progress.waiter == waiters_get(&s->waiters, action->client))
 		s->progress.waiter = NULL;
-	waiters_answer(&s->waiters, action->client, last_line(s, action->answer, command));
+	waiters_answer(&s->waiters, action->client,
+		answers_last_line(&s->answers, &s->lifecycle, action->answer, command,
+			waits_for_activation(s)));
 }
 
 static void exit_program(struct supervisor *s)
@@ -993,7 +805,7 @@ static void perform(struct supervisor *s, const struct lifecycle_action *action)
 		revoke_success(s, action);
 		break;
 	case ACTION_PUBLISH:
-		outcomes_refuse(s->outcomes, s->failure.error, s->failure.message);
+		outcomes_refuse(s->outcomes, s->answers.failure.error, s->answers.failure.message);
 		break;
 	case ACTION_ANSWER:
 		answer(s, action);
@@ -1497,7 +1309,7 @@ static struct lifecycle_record read_record(struct supervisor *s, unsigned left_r
 static char *describe_unrecorded(struct supervisor *s, unsigned n)
 {
 	lm_auto_free char *reason = NULL;
-	lm_auto_free char *clause = describe_back(&s->lifecycle.wanted);
+	lm_auto_free char *clause = answers_describe_back(&s->lifecycle.wanted);
 
 	if (quarantine_has(s->quarantine, n, &reason))
 		return lm_xasprintf("%s; %s", reason, clause);
@@ -1583,7 +1395,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->counts.last_success_ms = generation_last_success_ms(store);
 	close_unrecorded(s);
 	revoke_unrecorded(s);
-	(void)quarantine_has(s->quarantine, s->lifecycle.leaves, &s->rolled_back.message);
+	(void)quarantine_has(s->quarantine, s->lifecycle.leaves, &s->answers.rolled_back.message);
 	s->probation_ms = read_probation_ms(s, lifecycle_on_probation(&s->lifecycle));
 	return s;
 }
@@ -1596,8 +1408,7 @@ void supervisor_destroy(struct supervisor *s)
 	teardown_destroy(s->teardown);
 	plan_request_destroy(s->plan_request);
 	outcome_finish(&s->finished);
-	forget_failure(s);
-	forget_rolled_back(s);
+	answers_finish(&s->answers);
 	quarantine_destroy(s->quarantine);
 	probation_destroy(s->probation);
 	repair_order_finish(&s->repair);
@@ -1681,10 +1492,10 @@ struct status supervisor_status(const struct supervisor *s)
 			: s->teardown   ? STATUS_DOWN
 			: s->deployment ? STATUS_DEPLOY
 					: STATUS_NO_TASK,
-		.why_cancelled = s->why_cancelled,
+		.why_cancelled = s->answers.why_cancelled,
 		.retry_at_ms = retries_at_ms(s->retries),
 		.probation_until_ms = left_ms ? lm_clock_wall_ms() + (int64_t)left_ms : 0,
-		.rollback_why = s->lifecycle.leaves ? s->rolled_back.message : NULL,
+		.rollback_why = s->lifecycle.leaves ? s->answers.rolled_back.message : NULL,
 		.waits = waits,
 		.activation = view,
 	};
