@@ -10,6 +10,7 @@
 #include "daemon/container_list.h"
 #include "daemon/control_server.h"
 #include "daemon/deployment.h"
+#include "daemon/earlier_run.h"
 #include "daemon/generation.h"
 #include "daemon/image_store.h"
 #include "daemon/log_router.h"
@@ -1284,87 +1285,6 @@ void supervisor_watch(struct supervisor *s, const struct supervisor_watcher *wat
 	notify_watcher(s);
 }
 
-static struct lifecycle_record read_record(struct supervisor *s, unsigned left_running)
-{
-	const struct store_state *state = store_state(s->store);
-
-	return (struct lifecycle_record){
-		.wanted = state->wanted,
-		.before = state->before,
-		.current = state->current,
-		.last_good = state->last_good,
-		.touched = state->touched,
-		.leaves = state->leaves, // of one that is done, too, if that was not noted
-		.failed = state->failed,
-		.left_running = left_running,
-		.wanted_quarantined = quarantine_has(s->quarantine, state->wanted.generation, NULL),
-		.before_quarantined = quarantine_has(s->quarantine, state->before.generation, NULL),
-		.current_quarantined = quarantine_has(s->quarantine, state->current, NULL),
-		.last_good_quarantined = quarantine_has(s->quarantine, state->last_good, NULL),
-		.leaves_quarantined = quarantine_has(s->quarantine, state->leaves, NULL),
-	};
-}
-
-/// Why the attempt that was cut short failed, and what becomes of the application; the caller's.
-static char *describe_unrecorded(struct supervisor *s, unsigned n)
-{
-	lm_auto_free char *reason = NULL;
-	lm_auto_free char *clause = answers_describe_back(&s->lifecycle.wanted);
-
-	if (quarantine_has(s->quarantine, n, &reason))
-		return lm_xasprintf("%s; %s", reason, clause);
-	return lm_xasprintf("the deployment of generation %u failed, and lightermand exited before "
-			    "it could record why; see the connector log of that time",
-		n);
-}
-
-/// What is wanted was saved, or what failed was quarantined, but the outcome of the attempt that
-/// changed it was not recorded.
-static void close_unrecorded(struct supervisor *s)
-{
-	const struct store_state *state = store_state(s->store);
-	unsigned n = state->open;
-	struct lm_err err = {LM_OK};
-
-	if (n == 0 || n == s->lifecycle.wanted.generation || n == s->lifecycle.good)
-		return;
-	lm_auto_free char *message = describe_unrecorded(s, n);
-	if (outcomes_give_up_open(s->outcomes, message, &err))
-		lm_error("%s; retrying with the next deployment", err.msg);
-}
-
-/// The same where a success was to be revoked.
-static void revoke_unrecorded(struct supervisor *s)
-{
-	const struct store_state *state = store_state(s->store);
-	unsigned n = s->lifecycle.leaves;
-	lm_auto_json json_t *outcome = generation_outcome(s->store, n);
-	struct lm_err err = {LM_OK};
-
-	if (n == 0 || state->open || state->current != n ||
-		!quarantine_has(s->quarantine, n, NULL) ||
-		!json_get_bool(outcome, "success", false))
-		return;
-	lm_auto_free char *message = describe_unrecorded(s, n);
-	if (outcomes_revoke(s->outcomes, n, message, &err))
-		lm_error("record that generation %u has failed in its probation: %s, ignoring", n,
-			err.msg);
-}
-
-/// Of a generation that goes on.
-static uint64_t read_probation_ms(struct supervisor *s, unsigned n)
-{
-	lm_auto(group_destroy_p) struct group *group = NULL;
-	struct lm_err err = {LM_OK};
-
-	if (n == 0)
-		return 0;
-	if (generation_read(s->store, n, &group, &err) == LM_OK)
-		return (uint64_t)group->connector.policy.probation_s * 1000;
-	lm_error("%s; its probation ends at once", err.msg);
-	return 0;
-}
-
 struct supervisor *supervisor_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct mqtt_brokers *brokers, struct client_devices *devices,
 	const struct monitor *monitor, unsigned left_running)
@@ -1375,7 +1295,8 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	*s = (struct supervisor){.loop = loop, .store = store, .devices = devices};
 	s->policies.store = store;
 	s->quarantine = quarantine_create(store);
-	const struct lifecycle_record record = read_record(s, left_running);
+	const struct earlier_run earlier = {store, s->quarantine};
+	const struct lifecycle_record record = earlier_run_record(&earlier, left_running);
 	s->lifecycle = lifecycle_begin(&record);
 	s->probation = probation_create(loop, monitor, &events);
 	s->workers = worker_launcher_create(loop, host, store);
@@ -1393,10 +1314,9 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	s->retries = retries_create(
 		loop, &(struct retries_events){.again = on_again, .settle = on_settle, .ctx = s});
 	s->counts.last_success_ms = generation_last_success_ms(store);
-	close_unrecorded(s);
-	revoke_unrecorded(s);
+	earlier_run_close(&earlier, s->outcomes, &s->lifecycle);
 	(void)quarantine_has(s->quarantine, s->lifecycle.leaves, &s->answers.rolled_back.message);
-	s->probation_ms = read_probation_ms(s, lifecycle_on_probation(&s->lifecycle));
+	s->probation_ms = earlier_run_probation_ms(&earlier, lifecycle_on_probation(&s->lifecycle));
 	return s;
 }
 
