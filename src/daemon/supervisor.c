@@ -14,6 +14,7 @@
 #include "daemon/generation.h"
 #include "daemon/image_store.h"
 #include "daemon/log_router.h"
+#include "daemon/orders.h"
 #include "daemon/outcomes.h"
 #include "daemon/plan_request.h"
 #include "daemon/policy_cache.h"
@@ -44,9 +45,7 @@ struct supervisor {
 	bool steps; ///< Events are being taken.
 
 	struct waiters waiters;
-	struct group *ordered;      ///< What COMMAND_DEPLOY brought, until it has begun.
-	bool ordered_now;           ///< It is not to wait for its activation.
-	struct group *plan_ordered; ///< The same for COMMAND_PLAN.
+	struct orders orders;
 
 	struct worker_launcher *workers;
 	struct client_devices *devices;
@@ -120,41 +119,6 @@ static const char *error_name(const struct lm_err *err)
 }
 
 // Quarantine -----------------------------------------------------------------------------------
-
-/// As the store has it.
-static lm_rc format_definition(const struct group *group, struct lm_buf *out, struct lm_err *err)
-{
-	lm_auto_json json_t *json = group_to_json(group);
-
-	return json_write(json, out)
-		       ? LM_OK
-		       : lm_fail(err, LM_E_TOO_LARGE, 0, "the group file is too large to store");
-}
-
-/// The generation by which this definition is quarantined; 0: it is not. `*ret_reason` (the
-/// caller's) may be left out.
-static unsigned find_quarantined(struct supervisor *s, const struct group *group, char **ret_reason)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	struct lm_err ignored; // what cannot be stored never was
-
-	return format_definition(group, &text, &ignored)
-		       ? 0
-		       : quarantine_find(s->quarantine, lm_buf_str(&text), ret_reason);
-}
-
-/// The generation whose deployment this definition would repeat; 0: none.
-static unsigned find_deployed(struct supervisor *s, const struct group *group)
-{
-	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	unsigned n = 0;
-	struct lm_err ignored; // what cannot be read was not deployed
-
-	if (format_definition(group, &text, &ignored) ||
-		store_find_definition(s->store, lm_buf_str(&text), &n, &ignored))
-		return 0;
-	return n;
-}
 
 static lm_rc write_quarantine(struct supervisor *s, struct lm_err *err)
 {
@@ -319,14 +283,14 @@ static lm_rc begin_generation(struct supervisor *s, const struct lifecycle_actio
 	unsigned *ret_n, struct lm_err *err)
 {
 	lm_auto_buf struct lm_buf text = LM_BUF(LIMIT_GROUP_FILE);
-	unsigned n = action->own ? find_quarantined(s, s->ordered, NULL) : 0;
+	unsigned n = action->own ? orders_find_quarantined(&s->orders, s->orders.deploy, NULL) : 0;
 
 	if (n) // since it was ordered
 		return lm_fail(err, LM_E_INVALID, 0,
 			"the group file is that of generation %u, which is quarantined; use "
 			"'lighterman deploy FILE' to try it again",
 			n);
-	lm_rc rc = format_definition(s->ordered, &text, err);
+	lm_rc rc = orders_format(s->orders.deploy, &text, err);
 	if (rc == LM_OK && !action->own)
 		rc = close_other(s, 0, err);
 	if (rc == LM_OK)
@@ -350,10 +314,10 @@ static lm_rc supervisor_begin_attempt(struct supervisor *s, const struct lifecyc
 	lm_rc rc = settle(s, err);
 	outcomes_send(s->outcomes);
 	if (rc == LM_OK && n == 0) {
-		spec->previous = generation_before(s->store, s->ordered, 0);
+		spec->previous = generation_before(s->store, s->orders.deploy, 0);
 		rc = begin_generation(s, action, &spec->generation, err);
 		if (rc == LM_OK)
-			spec->group = lm_take(s->ordered);
+			spec->group = lm_take(s->orders.deploy);
 		return rc;
 	}
 	spec->generation = n;
@@ -383,7 +347,7 @@ static void begin_activation(struct supervisor *s, const struct lifecycle_action
 		.generation = spec->generation,
 		.policy = &spec->group->connector.policy,
 		.may_wait = !action->restores && !action->touched,
-		.now = action->generation == 0 && s->ordered_now,
+		.now = action->generation == 0 && s->orders.now,
 	};
 
 	activation_begin(s->activation, &terms);
@@ -603,7 +567,7 @@ static void begin_plan(struct supervisor *s)
 	struct lm_err err = {LM_OK};
 
 	s->plan_request = plan_request_create(s->store, s->workers, s->volumes, s->lifecycle.good,
-		&s->progress, lm_take(s->plan_ordered), &events);
+		&s->progress, lm_take(s->orders.plan), &events);
 	if (plan_request_start(s->plan_request, &err) == LM_OK)
 		return;
 	plan_request_destroy(lm_take(s->plan_request));
@@ -946,27 +910,6 @@ void supervisor_activate(struct supervisor *s, const struct waiter *waiter)
 
 // Commands ---------------------------------------------------------------------------------------
 
-static json_t *fault_line(const struct validation_error *fault)
-{
-	lm_auto_free char *text = validation_error_text(fault);
-
-	return json_pack("{s:{s:s?, s:s?, s:s?, s:s?, s:s}}", "fault", "entry", fault->entry,
-		"parameter", fault->parameter, "value", fault->value, "rule", fault->rule, "text",
-		text);
-}
-
-/// Parses a group file; the waiter gets every validation error.
-static lm_rc parse(struct lm_str group_file, const struct waiter *waiter, struct group **ret,
-	struct lm_err *err)
-{
-	lm_auto(validation_errors_finish) struct validation_errors errors = {0};
-	lm_rc rc = definition_parse(group_file, &errors, ret, err);
-
-	for (size_t i = 0; rc != LM_OK && i < errors.n; i++)
-		waiter_send(waiter, fault_line(&errors.items[i]), false);
-	return rc;
-}
-
 static void send_warnings(const struct group *group, const struct waiter *waiter)
 {
 	for (size_t i = 0; i < group->warnings_n; i++)
@@ -980,7 +923,7 @@ static bool is_deployed_by_file(struct supervisor *s, const struct group *group,
 {
 	const struct lifecycle *l = &s->lifecycle;
 	lm_auto_free char *reason = NULL;
-	unsigned n = find_quarantined(s, group, &reason);
+	unsigned n = orders_find_quarantined(&s->orders, group, &reason);
 
 	if (n) {
 		lm_warn("the group file is that of generation %u, which is quarantined (%s): it is "
@@ -988,7 +931,7 @@ static bool is_deployed_by_file(struct supervisor *s, const struct group *group,
 			n, reason);
 		return false;
 	}
-	n = find_deployed(s, group);
+	n = orders_find_deployed(&s->orders, group);
 	if (n != 0 && is_own && supervisor_left_running(s) == n)
 		return false;
 	if (n == 0 || l->leaves == 0 || l->wanted.generation != n)
@@ -1002,7 +945,7 @@ static bool refuse_quarantined(
 	struct supervisor *s, const struct group *group, struct waiter *waiter)
 {
 	lm_auto_free char *reason = NULL, *text = NULL;
-	unsigned n = find_quarantined(s, group, &reason);
+	unsigned n = orders_find_quarantined(&s->orders, group, &reason);
 
 	if (!n)
 		return false;
@@ -1021,7 +964,7 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 	struct waiter waits = *waiter;
 	struct lm_err err = {LM_OK};
 
-	if (parse(group_file, waiter, &group, &err)) {
+	if (orders_parse(group_file, waiter, &group, &err)) {
 		lm_error("the group file is not valid: %s", err.msg);
 		s->counts.by_outcome[METRICS_INVALID]++;
 		outcomes_refuse(s->outcomes, "InvalidParameter", err.msg);
@@ -1045,9 +988,7 @@ void supervisor_deploy(struct supervisor *s, struct lm_str group_file,
 		return;
 	}
 	if (!s->lifecycle.exits) {
-		group_destroy(s->ordered);
-		s->ordered = lm_take(group);
-		s->ordered_now = origin == ORIGIN_PERSON_NOW;
+		orders_set_deploy(&s->orders, lm_take(group), origin == ORIGIN_PERSON_NOW);
 	}
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_DEPLOY,
@@ -1068,7 +1009,7 @@ static void send_plan_warnings(
 	struct supervisor *s, const struct group *group, const struct waiter *waiter)
 {
 	lm_auto_free char *reason = NULL, *text = NULL;
-	unsigned n = find_quarantined(s, group, &reason);
+	unsigned n = orders_find_quarantined(&s->orders, group, &reason);
 	unsigned proving = lifecycle_on_probation(&s->lifecycle);
 	bool runs = s->lifecycle.wanted.state != WANTED_NOTHING && !s->lifecycle.touched &&
 		    s->lifecycle.actual != ACTUAL_NOTHING;
@@ -1097,7 +1038,7 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 	struct waiter waits = *waiter;
 	struct lm_err err = {LM_OK};
 
-	if (parse(group_file, waiter, &group, &err)) {
+	if (orders_parse(group_file, waiter, &group, &err)) {
 		waiter_finish(&waits, control_last_line(2, err.msg));
 		return;
 	}
@@ -1105,12 +1046,10 @@ void supervisor_plan(struct supervisor *s, struct lm_str group_file, const struc
 		send_warnings(group, waiter);
 		send_plan_warnings(s, group, waiter);
 	}
-	if (s->awaits_workers && s->pending.kind == ACTION_PLAN) {
+	if (s->awaits_workers && s->pending.kind == ACTION_PLAN)
 		group_destroy(group); // that of the plan that waits stays
-	} else {
-		group_destroy(s->plan_ordered);
-		s->plan_ordered = group;
-	}
+	else
+		orders_set_plan(&s->orders, group);
 	post(s, (struct lifecycle_event){.kind = EVENT_COMMAND,
 			.command = COMMAND_PLAN,
 			.client = waiters_add(&s->waiters, COMMAND_PLAN, waiter, 0)});
@@ -1295,6 +1234,7 @@ struct supervisor *supervisor_create(struct loop *loop, const struct host_settin
 	*s = (struct supervisor){.loop = loop, .store = store, .devices = devices};
 	s->policies.store = store;
 	s->quarantine = quarantine_create(store);
+	s->orders = (struct orders){.store = store, .quarantine = s->quarantine};
 	const struct earlier_run earlier = {store, s->quarantine};
 	const struct lifecycle_record record = earlier_run_record(&earlier, left_running);
 	s->lifecycle = lifecycle_begin(&record);
@@ -1332,8 +1272,7 @@ void supervisor_destroy(struct supervisor *s)
 	quarantine_destroy(s->quarantine);
 	probation_destroy(s->probation);
 	repair_order_finish(&s->repair);
-	group_destroy(s->ordered);
-	group_destroy(s->plan_ordered);
+	orders_finish(&s->orders);
 	progress_publisher_finish(&s->progress);
 	retries_destroy(s->retries);
 	outcomes_destroy(s->outcomes);
