@@ -49,6 +49,7 @@ def test_what_the_release_before_left_is_resumed(device, broker, engine, local_i
     assert local_image == "harbour/local:1"  # as in the fixture
     device.put_object("ships", "three.yml", compose_file(None, ["web", "next"], local_image))
     store = take_over(device)
+    engine.restart()  # it tells what has happened since the fixture was made, if it was not restarted since
     device.start()
     assert_failure(status_messages.next_json(), "InvalidParameter", "missing.yml")
     assert status_messages.next_json() == success(key="three.yml")
