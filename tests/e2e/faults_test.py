@@ -335,10 +335,12 @@ class Quay:
         self.killed.clear()
         self.stage = None
         begin = self.relay.requests
+        begun = threading.Event()
 
         def on_request(number, line):
             if number - begin == n:
                 self.stage = line.split("?")[0]
+                begun.set()
                 if everything:
                     self.engine.crash()
                 else:
@@ -349,6 +351,8 @@ class Quay:
         self.relay.on_request = on_request
         deployment = self.device.begin(self.groups[self.other()]).end_later()
         wait_until(lambda: self.killed.is_set() or deployment.done(), 120, "the deployment does not end")
+        # The deployment may see its end before all of it has ended.
+        assert not begun.is_set() or self.killed.wait(60)
         self.relay.on_request = lambda number, line: None
         return deployment
 
