@@ -20,6 +20,8 @@ enum {
 	SHIPPING_MAX_S = 3600,
 	SILENCE_S = 60,
 	SILENCE_MAX_S = 3600,
+	KEEP_ALIVE_MIN_S = 30, ///< AWS IoT Core's own, as is the other one.
+	KEEP_ALIVE_MAX_S = 1200,
 	NAMES_MAX = 32,
 	NAME_MAX_BYTES = 253, ///< DNS's own.
 	PORT_DISCOVERY = 8443,
@@ -244,6 +246,7 @@ static const struct schema_key BROKER_KEYS[] = {
 	{"passwordFile", &SCHEMA_PATH, BROKER(password_file)},
 	{"clientId", &SCHEMA_TEXT, BROKER(client_id)},
 	{"topics", .members = &TOPICS},
+	{"keepAliveSeconds", &SCHEMA_NUMBER, BROKER(keep_alive_s), .lowest = KEEP_ALIVE_MIN_S, .highest = KEEP_ALIVE_MAX_S},
 	{"jobs", &SCHEMA_BOOL, BROKER(jobs)},
 };
 static const struct schema BROKERS = KEYS(BROKER_KEYS);

@@ -33,6 +33,7 @@ struct host_broker {
 	char *ca, *certificate, *private_key;
 	char *username, *password_file, *client_id;
 	struct host_topic progress, containers, connection;
+	unsigned keep_alive_s; ///< 0: the default.
 	bool jobs; ///< It has the jobs of AWS IoT Jobs for this thing; of one broker at most.
 };
 

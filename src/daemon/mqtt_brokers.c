@@ -230,6 +230,7 @@ static lm_rc add_broker(struct mqtt_brokers *brokers, struct loop *loop,
 		.username = from->username,
 		.password_file = from->password_file,
 		.client_id = from->client_id,
+		.keep_alive_s = from->keep_alive_s,
 	};
 	const struct publisher_events events = {
 		.connected = mqtt_brokers_on_connected,

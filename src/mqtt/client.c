@@ -12,8 +12,12 @@
 #include <poll.h>
 #include <string.h>
 
-/// libmosquitto counts in whole seconds: when this is over, it agrees that the interval is.
-enum { KEEP_ALIVE_MARGIN_MS = 500 };
+enum {
+	/// libmosquitto counts in whole seconds: when this is over, it agrees that the interval is.
+	KEEP_ALIVE_MARGIN_MS = 500,
+	/// For the answer to a ping. libmosquitto would wait for another interval.
+	ANSWER_MAX_S = 60,
+};
 
 struct mqtt_client {
 	struct loop *loop;
@@ -28,6 +32,9 @@ struct mqtt_client {
 	int fd;                             ///< Ours, of its socket; -1 while the thread has it.
 	struct loop_fd *watch;
 	bool connected;
+	unsigned keep_alive_s; ///< Of this connection.
+	bool pinged;           ///< There has been no answer yet,
+	bool answered;         ///< or it has just come.
 	enum mqtt_client_ending ending;
 	uint64_t heard_ms; ///< When something last came, and when something was last sent.
 	uint64_t sent_ms;
@@ -55,7 +62,7 @@ static void arm_keep_alive(struct mqtt_client *c)
 {
 	uint64_t quiet_since_ms = c->heard_ms < c->sent_ms ? c->heard_ms : c->sent_ms;
 	uint64_t due_ms =
-		quiet_since_ms + (uint64_t)c->options.keep_alive_s * 1000 + KEEP_ALIVE_MARGIN_MS;
+		quiet_since_ms + (uint64_t)c->keep_alive_s * 1000 + KEEP_ALIVE_MARGIN_MS;
 	uint64_t now_ms = lm_clock_mono_ms();
 
 	loop_timer_start(c->timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
@@ -87,8 +94,9 @@ static void watch_for(struct mqtt_client *c)
 static void note_ending(struct mqtt_client *c)
 {
 	c->ending = !mqtt_connection_ended_by_broker(c->connection) ? MQTT_CLIENT_FAILED
-		    : c->connected                                  ? MQTT_CLIENT_DROPPED
-								    : MQTT_CLIENT_REFUSED;
+		    : !c->connected                                 ? MQTT_CLIENT_REFUSED
+		    : c->pinged                                     ? MQTT_CLIENT_SILENT
+								    : MQTT_CLIENT_DROPPED;
 }
 
 /// Reads, writes and pings. The client may be no more when this returns.
@@ -102,6 +110,10 @@ static void serve(struct mqtt_client *c)
 		return;
 	}
 	watch_for(c);
+	if (c->pinged && c->answered) {
+		c->pinged = false;
+		arm_keep_alive(c);
+	}
 	if (c->connected || !mqtt_connection_is_accepted(c->connection))
 		return;
 	c->connected = true;
@@ -114,9 +126,27 @@ static void on_fd(void *ctx, short events)
 {
 	struct mqtt_client *c = ctx;
 
-	if (events & POLLIN)
+	if (events & POLLIN) {
 		c->heard_ms = lm_clock_mono_ms();
+		c->answered = true;
+	}
 	serve(c);
+}
+
+static unsigned answer_s(const struct mqtt_client *c)
+{
+	return c->keep_alive_s < ANSWER_MAX_S ? c->keep_alive_s : ANSWER_MAX_S;
+}
+
+static void fail_silent(struct mqtt_client *c)
+{
+	struct lm_err why;
+
+	(void)lm_fail(&why, LM_E_TIMEOUT, 0,
+		"the MQTT broker %s did not respond for %u s; check the network, and that it runs",
+		c->name, answer_s(c));
+	c->ending = MQTT_CLIENT_SILENT;
+	client_fail(c, &why);
 }
 
 static void client_on_timer(void *ctx)
@@ -131,12 +161,19 @@ static void client_on_timer(void *ctx)
 		client_fail(c, &why);
 		return;
 	}
-	bool due = quiet_ms >= (uint64_t)c->options.keep_alive_s * 1000;
-	if (due)
-		c->heard_ms = c->sent_ms = now_ms; // as libmosquitto does when it sends a ping
-	arm_keep_alive(c);
-	if (due)
-		serve(c);
+	if (c->pinged) {
+		fail_silent(c);
+		return;
+	}
+	if (quiet_ms < (uint64_t)c->keep_alive_s * 1000) {
+		arm_keep_alive(c);
+		return;
+	}
+	c->heard_ms = c->sent_ms = now_ms; // as libmosquitto does when it sends a ping
+	c->pinged = true;
+	c->answered = false;
+	loop_timer_start(c->timer, (uint64_t)answer_s(c) * 1000, 0);
+	serve(c);
 }
 
 static lm_rc watch_socket(struct mqtt_client *c, struct lm_err *err)
@@ -235,6 +272,11 @@ void mqtt_client_set_will(struct mqtt_client *c, const char *topic, const char *
 	c->will_payload = topic ? lm_xstrdup(payload) : NULL;
 }
 
+void mqtt_client_set_keep_alive(struct mqtt_client *c, unsigned keep_alive_s)
+{
+	c->options.keep_alive_s = keep_alive_s;
+}
+
 lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 {
 	const struct mqtt_connection_spec spec = {
@@ -249,6 +291,8 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 		.ctx = c,
 	};
 	c->ending = MQTT_CLIENT_FAILED;
+	c->keep_alive_s = c->options.keep_alive_s;
+	c->pinged = false;
 	lm_rc rc = mqtt_connection_start(&spec, &c->connection, err);
 
 	if (rc == LM_OK)

@@ -23,7 +23,7 @@ enum { MQTT_CLIENT_FILTERS = 8 }; ///< In a SUBSCRIBE: AWS IoT Core's own.
 
 struct mqtt_client_options {
 	unsigned limit_ms;     ///< For an attempt, up to CONNACK.
-	unsigned keep_alive_s; ///< At least 5.
+	unsigned keep_alive_s; ///< At least 5; see mqtt_client_set_keep_alive.
 };
 
 /// How the last attempt or connection ended.
@@ -33,6 +33,8 @@ enum mqtt_client_ending {
 			     ///< us.
 	MQTT_CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
 			     ///< mqtt_client_give_up.
+	MQTT_CLIENT_SILENT,  ///< After a quiet keep-alive interval a ping got no answer, or a
+			     ///< reset for one: the connection was dead, perhaps for long.
 };
 
 /// `connected` and `closed` may destroy the client, the others must not call it.
@@ -64,6 +66,9 @@ LM_DEFINE_CLEANUP(struct mqtt_client, mqtt_client_destroy)
 /// What the broker publishes, at QoS 1, if a connection made from now on ends without DISCONNECT.
 /// Both are copied; NULL: nothing. A connection that is lost or given up on our side ends so.
 void mqtt_client_set_will(struct mqtt_client *c, const char *topic, const char *payload);
+/// For connections made from now on; at least 5. A ping is answered within that time, and a minute
+/// at most, or the connection is lost.
+void mqtt_client_set_keep_alive(struct mqtt_client *c, unsigned keep_alive_s);
 /// Begins an attempt, which ends with `connected` or `closed`. Only while there is none and no
 /// connection. LM_E_SYS, LM_E_TIMEOUT (too many earlier attempts hang): none was begun.
 lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err);

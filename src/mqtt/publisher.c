@@ -9,17 +9,23 @@
 
 enum {
 	CONNECT_LIMIT_MS = 30 * 1000,
-	KEEP_ALIVE_S = 60,
+	/// Each ping costs about 200 bytes with TLS, TCP and IP: every 15 minutes that is 0.6 MB a
+	/// month, every minute it would be 9 MB. AWS IoT Core takes 20 minutes at most.
+	KEEP_ALIVE_S = 15 * 60,
+	/// What is between forgets quiet connections, some after 5 minutes, few sooner.
+	KEEP_ALIVE_MIN_S = 60,
 	BACKOFF_MIN_MS = 1000,
 	BACKOFF_MAX_MS = 60 * 1000,
 	/// A connection that was lost sooner counts as a failed attempt: a broker that takes us and
 	/// drops us at once, for whatever reason, is not hammered.
 	LASTED_MS = 30 * 1000,
+	/// A broker that ends a connection that lasted perhaps restarts, and ends those of a whole
+	/// fleet at once: its first attempts are spread over 16 s, and later ones over more.
+	HERD_FAILURES = 4,
 	WINDOW_MAX = 20,
 	/// Of payloads; one message is always sent. It bounds what libmosquitto keeps in memory.
 	WINDOW_BYTES = LIMIT_MQTT_PAYLOAD,
-	/// Without an acknowledgement, though the broker may answer pings; a dead connection is
-	/// found within two keep-alive intervals.
+	/// Without an acknowledgement, though the broker may answer pings.
 	ACKNOWLEDGE_MS = 150 * 1000,
 	/// Until messages that could not be read are tried again.
 	UNREADABLE_MS = 10 * 1000,
@@ -85,6 +91,8 @@ struct publisher {
 	bool connected;
 	uint64_t connected_ms; ///< Since when.
 	unsigned failures;     ///< Attempts since a connection that lasted.
+	unsigned herd_failures; ///< As if there had been so many, after one that lasted was ended.
+	unsigned keep_alive_s, keep_alive_max_s; ///< Of the next connection; as set.
 	bool undrained;        ///< Something was taken since `drained` was last called.
 	/// Why the connection was lost in publisher_send; NULL: it was not. Reported from the loop.
 	char *broken;
@@ -243,13 +251,35 @@ static void note_will(struct publisher *p, bool refused)
 	}
 }
 
+/// A connection that was dead after a quiet interval, and is made again at once, was forgotten by
+/// something between, as NAT does: the next interval is shorter. If it is not made at once, the
+/// network was away, and may have become another one.
+static void adapt_keep_alive(struct publisher *p)
+{
+	enum mqtt_client_ending ending = mqtt_client_ending(p->client);
+
+	if (p->connected && ending == MQTT_CLIENT_SILENT) {
+		unsigned half_s = p->keep_alive_s / 2;
+		unsigned min_s = KEEP_ALIVE_MIN_S < p->keep_alive_max_s ? KEEP_ALIVE_MIN_S
+									: p->keep_alive_max_s;
+
+		p->keep_alive_s = half_s > min_s ? half_s : min_s;
+	} else if (!p->connected && ending == MQTT_CLIENT_FAILED) {
+		p->keep_alive_s = p->keep_alive_max_s;
+	}
+	mqtt_client_set_keep_alive(p->client, p->keep_alive_s);
+}
+
 /// The publisher may be no more when this returns.
 static void on_closed(void *ctx, const char *why)
 {
 	struct publisher *p = ctx;
 
 	if (p->connected && lm_clock_mono_ms() - p->connected_ms >= LASTED_MS)
-		p->failures = 0;
+		p->failures = mqtt_client_ending(p->client) == MQTT_CLIENT_DROPPED
+				      ? p->herd_failures
+				      : 0;
+	adapt_keep_alive(p);
 	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 	p->failures++;
 	if (mqtt_client_ending(p->client) == MQTT_CLIENT_DROPPED)
@@ -517,7 +547,7 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	lm_auto(publisher_destroy_p) struct publisher *p = lm_xcalloc(1, sizeof(*p));
 	const struct mqtt_client_options options = {
 		.limit_ms = CONNECT_LIMIT_MS,
-		.keep_alive_s = KEEP_ALIVE_S,
+		.keep_alive_s = settings->keep_alive_s ? settings->keep_alive_s : KEEP_ALIVE_S,
 	};
 	const struct mqtt_client_callbacks client_events = {
 		.connected = publisher_on_connected,
@@ -529,6 +559,8 @@ lm_rc publisher_create(struct loop *loop, const struct mqtt_settings *settings,
 	};
 
 	p->events = *events;
+	p->keep_alive_s = p->keep_alive_max_s = options.keep_alive_s;
+	p->herd_failures = settings->socket ? 0 : HERD_FAILURES; // a socket is this device's alone
 	p->fault = lm_xstrdup("");
 	if (events->connection_topic)
 		p->connection_topic = lm_xstrdup(events->connection_topic);

@@ -7,7 +7,11 @@
 /// (files, name, TCP) is done in a thread, as long as an attempt lasts.
 ///
 /// Never logs. Used from the loop's thread. Reconnects by itself, with exponential backoff and full
-/// jitter between 1 s and 60 s.
+/// jitter between 1 s and 60 s; after a broker on the network has ended a connection that lasted,
+/// it begins with 16 s, so that a fleet does not return to a restarted broker all at once.
+///
+/// The keep-alive interval is halved, down to a minute, each time that a connection was dead after
+/// it and the next attempt shows that the network is there; see docs/formats.md.
 
 #include "base/cleanup.h"
 #include "base/error.h"

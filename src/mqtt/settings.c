@@ -91,6 +91,7 @@ struct mqtt_settings mqtt_settings_copy(const struct mqtt_settings *s)
 		.username = settings_copy(s->username),
 		.password_file = settings_copy(s->password_file),
 		.client_id = s->client_id ? lm_xstrdup(s->client_id) : make_up_id(),
+		.keep_alive_s = s->keep_alive_s,
 	};
 }
 

@@ -17,6 +17,7 @@ struct mqtt_settings {
 	const char *ca, *certificate, *private_key;
 	const char *username, *password_file; ///< The file is read at each connection.
 	const char *client_id;                ///< NULL: one is made up.
+	unsigned keep_alive_s;                ///< 0: the publisher's default.
 };
 
 #define lm_auto_mqtt_settings lm_auto(mqtt_settings_finish)

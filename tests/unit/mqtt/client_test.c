@@ -368,6 +368,7 @@ static void a_silent_broker_is_pinged_and_given_up(void **state)
 
 	connected_to(w, &(struct fake_script){.no_pong = true});
 	expect_closed(w, "did not respond for 5 s", "127.0.0.1:");
+	assert_int_equal(mqtt_client_ending(w->client), MQTT_CLIENT_SILENT);
 	assert_int_equal(w->broker.pings, 1);
 	RUN_UNTIL(w, w->broker.lost == 1);
 	assert_int_equal(w->broker.goodbyes, 0); // or the last will would be forgotten

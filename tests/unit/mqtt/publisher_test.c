@@ -36,14 +36,35 @@ struct world {
 };
 
 static char directory[64];
-static bool hurries; ///< The limit for acknowledgements is over at once.
+static uint64_t hurried_from_ms; ///< Such a timer, or a longer one, is over at once; 0: none.
+static uint64_t skipped_ms;      ///< Of the clock.
+static unsigned backoffs, backoff_attempts[8]; ///< Of lm_backoff_ms.
 
 void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 
 void __wrap_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
 {
-	__real_loop_timer_start(t, hurries && delay_ms == 150 * 1000 ? 1 : delay_ms, repeat_ms);
+	bool is_hurried = hurried_from_ms && delay_ms >= hurried_from_ms;
+
+	__real_loop_timer_start(t, is_hurried ? 1 : delay_ms, repeat_ms);
+}
+
+uint64_t __real_lm_clock_mono_ms(void);
+uint64_t __wrap_lm_clock_mono_ms(void);
+
+uint64_t __wrap_lm_clock_mono_ms(void)
+{
+	return __real_lm_clock_mono_ms() + skipped_ms;
+}
+
+uint64_t __real_lm_backoff_ms(unsigned attempt, uint64_t base_ms, uint64_t max_ms);
+uint64_t __wrap_lm_backoff_ms(unsigned attempt, uint64_t base_ms, uint64_t max_ms);
+
+uint64_t __wrap_lm_backoff_ms(unsigned attempt, uint64_t base_ms, uint64_t max_ms)
+{
+	backoff_attempts[backoffs++ % LM_ARRAY_SIZE(backoff_attempts)] = attempt;
+	return skipped_ms > 0 ? 0 : __real_lm_backoff_ms(attempt, base_ms, max_ms);
 }
 
 static char big[LIMIT_MQTT_PAYLOAD];
@@ -54,7 +75,8 @@ static int setup(void **state)
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/publisher_test.XXXXXX");
 	assert_non_null(mkdtemp(directory));
-	hurries = false;
+	hurried_from_ms = skipped_ms = 0;
+	backoffs = 0;
 	assert_int_equal(loop_create(&w->loop, NULL), LM_OK);
 	*state = w;
 	return 0;
@@ -279,6 +301,57 @@ static void a_broker_that_drops_us_at_once_is_not_hammered(void **state)
 	assert_string_equal(publisher_fault(w->publisher), w->why);
 	assert_non_null(strstr(w->why, publisher_name(w->publisher)));
 	assert_false(publisher_is_connected(w->publisher));
+}
+
+static void a_fleet_returns_to_a_restarted_broker_bit_by_bit(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {{.closes_at = 1}, {.closes_at = 1}, {0}};
+
+	start(w, scripts, 3);
+	RUN_UNTIL(w, w->connected == 1);
+	skipped_ms = 30 * 1000; // the connection has lasted
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->disconnected == 1);
+	assert_int_equal(backoff_attempts[0], 4); // up to 16 s
+	RUN_UNTIL(w, w->connected == 2);
+	send_numbers(w, 1); // it restarts once more
+	RUN_UNTIL(w, w->disconnected == 2);
+	assert_int_equal(backoff_attempts[1], 5);
+	RUN_UNTIL(w, w->connected == 3);
+}
+
+static unsigned keep_alive_of_connect(const struct world *w)
+{
+	assert_true(w->broker.connect_n > 12);
+	return (unsigned)(w->broker.connect[10] << 8 | w->broker.connect[11]);
+}
+
+static void a_dead_connection_shortens_the_keep_alive_until_the_network_was_away(void **state)
+{
+	struct world *w = *state;
+	const unsigned intervals[] = {900, 450, 225, 112, 60, 60};
+	const unsigned n = LM_ARRAY_SIZE(intervals);
+	struct fake_script scripts[LM_ARRAY_SIZE(intervals) + 2] = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		scripts[i].no_pong = true;
+	scripts[n].silent = true;
+	hurried_from_ms = 50 * 1000; // those of keep-alive
+	start(w, scripts, n + 2);
+	for (unsigned i = 0; i < n; i++) {
+		RUN_UNTIL(w, w->connected == i + 1);
+		assert_int_equal(keep_alive_of_connect(w), intervals[i]);
+		skipped_ms += 1000 * 1000;
+		RUN_UNTIL(w, w->disconnected == i + 1);
+		assert_non_null(strstr(w->why, "did not respond for 60 s"));
+		assert_int_equal(backoff_attempts[i % LM_ARRAY_SIZE(backoff_attempts)], 0);
+	}
+	hurried_from_ms = 30 * 1000; // that of an attempt, too
+	RUN_UNTIL(w, w->disconnected == n + 1);
+	hurried_from_ms = 0;
+	RUN_UNTIL(w, w->connected == n + 1);
+	assert_int_equal(keep_alive_of_connect(w), 900);
 }
 
 static void a_message_that_no_broker_takes_holds_up_no_other(void **state)
@@ -765,11 +838,11 @@ static void a_broker_that_acknowledges_nothing_is_connected_to_again(void **stat
 
 	start(w, scripts, 2);
 	RUN_UNTIL(w, w->connected == 1);
-	hurries = true;
+	hurried_from_ms = 150 * 1000;
 	send_numbers(w, 1);
 	RUN_UNTIL(w, w->disconnected == 1);
 	assert_non_null(strstr(w->why, "has acknowledged no message for 150 s"));
-	hurries = false;
+	hurried_from_ms = 0;
 	RUN_UNTIL(w, w->drained == 1);
 	assert_int_equal(w->connected, 2);
 	expect_message(w, w->broker.messages_n - 1, 0);
@@ -913,6 +986,9 @@ int main(void)
 		PUBLISHER_TEST(no_more_than_20_messages_are_in_flight),
 		PUBLISHER_TEST(large_messages_go_one_by_one),
 		PUBLISHER_TEST(a_broker_that_drops_us_at_once_is_not_hammered),
+		PUBLISHER_TEST(a_fleet_returns_to_a_restarted_broker_bit_by_bit),
+		PUBLISHER_TEST(
+			a_dead_connection_shortens_the_keep_alive_until_the_network_was_away),
 		PUBLISHER_TEST(a_message_that_no_broker_takes_holds_up_no_other),
 		PUBLISHER_TEST(refuses_what_it_could_never_send),
 		PUBLISHER_TEST(a_file_that_cannot_be_removed_stops_nothing),
