@@ -7,6 +7,7 @@ as it is: it sends nothing on its own account. What counts is every packet on th
 """
 import datetime
 import glob
+import math
 import pathlib
 import re
 import time
@@ -21,7 +22,6 @@ from servers.server import wait_until
 from users import add_user
 
 DAY_S = 24 * 3600
-SPEED = 4320
 LIMIT_S = 120
 # The clock must not go back when it becomes faster: so much of real time counts twice.
 MARGIN_S = 0.05
@@ -39,7 +39,9 @@ class LongAuthority(Authority):
 
 
 def keep_alive_s():
-    return int(re.search(r"\bKEEP_ALIVE_S = (\d+)", PUBLISHER.read_text(encoding="utf-8"))[1])
+    """The default of the source."""
+    factors = re.search(r"\bKEEP_ALIVE_S = ([\d *]+),", PUBLISHER.read_text(encoding="utf-8"))[1]
+    return math.prod(map(int, factors.split("*")))
 
 
 class Clock:
@@ -117,7 +119,7 @@ class Idle:
         self.s3.stop()
 
 
-def measure(folder, build, days, speed=SPEED):
+def measure(folder, build, days, speed):
     idle = Idle(folder, build)
     try:
         idle.start()
@@ -131,7 +133,6 @@ def measure(folder, build, days, speed=SPEED):
         if seen < SHORT * passed - 1 / 24:
             raise RuntimeError(f"of {passed:.1f} days lightermand has seen {seen:.1f}")
         up, down = wire["mqtt"]["up"], wire["mqtt"]["down"]
-        print(idle.device.stderr()[-1000:], idle.messages.topics)
         return {"days": passed, "days_seen": seen, "speed": speed, "seconds": seconds,
                 "bytes_up_per_month": a_month(up[0], passed), "bytes_down_per_month": a_month(down[0], passed),
                 "bytes_per_month": a_month(up[0] + down[0], passed), "packets_per_month": a_month(up[1] + down[1], passed),

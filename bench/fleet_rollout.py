@@ -31,7 +31,7 @@ class Fleet:
                         for number in range(count)]
         self.wire = Wire(mqtt=self.broker.tls_port, s3=self.s3.port)
         self.engines = Engines(folder, count)
-        self.service = self.messages = None
+        self.service = self.messages = self.connected = None
 
     def start(self):
         """Returns the seconds until every device has connected and asked for a job."""
@@ -49,7 +49,8 @@ class Fleet:
         wait_until(lambda: len(self.service.asked()) == self.count, self.limit_s, lambda: "not all devices ask for jobs:\n" +
                    "\n".join(device.stderr()[-500:] for device in self.devices
                              if device.name not in self.service.asked())[:3000])
-        return time.monotonic() - begin
+        self.connected = time.monotonic()
+        return self.connected - begin
 
     def stop(self):
         for device in self.devices:
@@ -89,7 +90,6 @@ def settle(fleet):
 
 def roll_out(fleet):
     """The undisturbed rollout: figures of the fleet, and per device."""
-    fleet.wire.read()
     before, cpu = fleet.wire.read(), [device.cpu_s() for device in fleet.devices]
     up, down = fleet.messages.up, fleet.messages.down
     begin = time.monotonic()
@@ -144,10 +144,8 @@ def roll_out_with_restart(fleet):
 def measure(folder, build, count):
     fleet = Fleet(folder, build, count)
     try:
-        started = time.monotonic()
-        start_s = fleet.start()
-        figures = {"start_s": start_s, **roll_out(fleet)}
-        time.sleep(max(0, started + start_s + LASTED_S - time.monotonic()))
+        figures = {"start_s": fleet.start(), **roll_out(fleet)}
+        time.sleep(max(0, fleet.connected + LASTED_S - time.monotonic()))
         return {**figures, "broker_restart": roll_out_with_restart(fleet)}
     finally:
         fleet.stop()

@@ -323,8 +323,8 @@ static void a_fleet_returns_to_a_restarted_broker_bit_by_bit(void **state)
 
 static unsigned keep_alive_of_connect(const struct world *w)
 {
-	assert_true(w->broker.connect_n > 12);
-	return (unsigned)(w->broker.connect[10] << 8 | w->broker.connect[11]);
+	assert_true(w->broker.connect_n > 10);
+	return (unsigned)(w->broker.connect[8] << 8 | w->broker.connect[9]);
 }
 
 static void a_dead_connection_shortens_the_keep_alive_until_the_network_was_away(void **state)
@@ -343,12 +343,13 @@ static void a_dead_connection_shortens_the_keep_alive_until_the_network_was_away
 		RUN_UNTIL(w, w->connected == i + 1);
 		assert_int_equal(keep_alive_of_connect(w), intervals[i]);
 		skipped_ms += 1000 * 1000;
+		if (i == n - 1)
+			hurried_from_ms = 30 * 1000; // that of the next attempt, too
 		RUN_UNTIL(w, w->disconnected == i + 1);
 		assert_non_null(strstr(w->why, "did not respond for 60 s"));
 		assert_int_equal(backoff_attempts[i % LM_ARRAY_SIZE(backoff_attempts)], 0);
 	}
-	hurried_from_ms = 30 * 1000; // that of an attempt, too
-	RUN_UNTIL(w, w->disconnected == n + 1);
+	RUN_UNTIL(w, w->disconnected > n && w->broker.accepted > n);
 	hurried_from_ms = 0;
 	RUN_UNTIL(w, w->connected == n + 1);
 	assert_int_equal(keep_alive_of_connect(w), 900);
