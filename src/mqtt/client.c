@@ -61,8 +61,7 @@ static void client_fail(struct mqtt_client *c, const struct lm_err *why)
 static void arm_keep_alive(struct mqtt_client *c)
 {
 	uint64_t quiet_since_ms = c->heard_ms < c->sent_ms ? c->heard_ms : c->sent_ms;
-	uint64_t due_ms =
-		quiet_since_ms + (uint64_t)c->keep_alive_s * 1000 + KEEP_ALIVE_MARGIN_MS;
+	uint64_t due_ms = quiet_since_ms + (uint64_t)c->keep_alive_s * 1000 + KEEP_ALIVE_MARGIN_MS;
 	uint64_t now_ms = lm_clock_mono_ms();
 
 	loop_timer_start(c->timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);

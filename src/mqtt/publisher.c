@@ -89,11 +89,11 @@ struct publisher {
 	unsigned window_n;
 	size_t window_bytes;
 	bool connected;
-	uint64_t connected_ms; ///< Since when.
-	unsigned failures;     ///< Attempts since a connection that lasted.
+	uint64_t connected_ms;  ///< Since when.
+	unsigned failures;      ///< Attempts since a connection that lasted.
 	unsigned herd_failures; ///< As if there had been so many, after one that lasted was ended.
 	unsigned keep_alive_s, keep_alive_max_s; ///< Of the next connection; as set.
-	bool undrained;        ///< Something was taken since `drained` was last called.
+	bool undrained; ///< Something was taken since `drained` was last called.
 	/// Why the connection was lost in publisher_send; NULL: it was not. Reported from the loop.
 	char *broken;
 	char *fault;
@@ -276,9 +276,8 @@ static void on_closed(void *ctx, const char *why)
 	struct publisher *p = ctx;
 
 	if (p->connected && lm_clock_mono_ms() - p->connected_ms >= LASTED_MS)
-		p->failures = mqtt_client_ending(p->client) == MQTT_CLIENT_DROPPED
-				      ? p->herd_failures
-				      : 0;
+		p->failures =
+			mqtt_client_ending(p->client) == MQTT_CLIENT_DROPPED ? p->herd_failures : 0;
 	adapt_keep_alive(p);
 	uint64_t retry_ms = lm_backoff_ms(p->failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 	p->failures++;

@@ -8,7 +8,7 @@ import time
 from documents import success
 from servers.server import wait_until
 
-IDLE_S = 60
+IDLE_S, KEEP_ALIVE_S = 45, 30
 # A keep-alive: a turn of the loop for the timer, which may be a little early, and one for the broker's answer.
 TURNS = 3
 KEEP_ALIVES = 2
@@ -28,6 +28,7 @@ def rests(pid):
 
 def test_sleeps_between_ticks_and_events(device, broker, local_image, status_messages, folder):
     device.use_broker(broker)
+    device.host["mqtt"]["keepAliveSeconds"] = KEEP_ALIVE_S
     device.environment["ASAN_OPTIONS"] = "detect_leaks=0"  # the leak check cannot work in a process that strace follows
     device.start()
     device.deploy(device.local_group(["web"], local_image, DockerContainerStatusLogFrequency="9999"))

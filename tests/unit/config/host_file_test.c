@@ -137,6 +137,10 @@ static void errors_name_the_path_of_the_key(void **state)
 		"mqtt[1]: is the same broker as mqtt[0]; list it once");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":\"a/#\"}}}",
 		"mqtt.topics.progress: \"a/#\": must not have the wildcards + and #");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"keepAliveSeconds\":29}}",
+		"mqtt.keepAliveSeconds: 29: must be a number from 30 to 1200");
+	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"keepAliveSeconds\":1201}}",
+		"mqtt.keepAliveSeconds: 1201: must be a number from 30 to 1200");
 	expect_invalid("{\"mqtt\":[{\"host\":\"a\",\"topics\":{\"progress\":1}}]}",
 		"mqtt[0].topics.progress: 1: must be a topic, true or false, but is a number");
 	expect_invalid("{\"mqtt\":{\"host\":\"a\",\"topics\":{\"containers\":\"\"}}}",
@@ -187,13 +191,15 @@ static void topics_of_a_broker_are_read_and_written_back(void **state)
 	lm_auto_json json_t *document = NULL;
 	lm_auto_host struct host_settings host = {0};
 	struct lm_err err = {0};
-	const char *text = "{\"mqtt\":{\"host\":\"a\",\"topics\":{\"progress\":false,"
-			   "\"containers\":\"b/c\",\"connection\":true}}}";
+	const char *text =
+		"{\"mqtt\":{\"host\":\"a\",\"keepAliveSeconds\":60,"
+		"\"topics\":{\"progress\":false,\"containers\":\"b/c\",\"connection\":true}}}";
 
 	(void)state;
 	assert_int_equal(json_parse(lm_str(text), &document, &err), LM_OK);
 	assert_int_equal(host_from_json(document, &host, &err), LM_OK);
 	for (int i = 0; i < 2; i++) {
+		assert_int_equal(host.brokers[0].keep_alive_s, 60);
 		assert_true(host.brokers[0].progress.off);
 		assert_string_equal(host.brokers[0].containers.name, "b/c");
 		assert_false(host.brokers[0].connection.off);
