@@ -90,7 +90,7 @@ class Idle:
         self.messages = Messages(self.broker.port)
         self.clock.note_start()
         self.device.start(**self.clock.environment)
-        self.service.give(self.device.name, "only", self.device.group(RELEASES[0]))
+        self.service.roll_out("only", {self.device.name: self.device.group(RELEASES[0])})
         wait_until(lambda: self.service.ended_of("only"), LIMIT_S, self.device.stderr)
         time.sleep(SETTLE_S)
 

@@ -69,7 +69,7 @@ def text(found):
     lines = []
     rollouts = found["rollouts"]
     if rollouts:
-        lines.append(f"A job to all devices at once; the devices' files on {found['files_on']}")
+        lines.append(f"A job to all devices, {rollouts[0]['at_a_time']} at a time; the devices' files on {found['files_on']}")
         lines.append(f"{'devices':<34}" + "".join(f"{rollout['devices']:>12}" for rollout in rollouts) + "  growth of the total")
         lines += table(ROWS, rollouts, found["growth"])
         lines += ["", "Another one, the broker restarted when half of the devices have reported"]

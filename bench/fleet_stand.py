@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -91,20 +92,33 @@ require_certificate true
 
 
 class FleetService(JobService):
-    """Notes when each job was given and when it ended."""
+    """Rolls out: so many devices have a job at a time, and each that ends makes room for the next. Notes when each was given
+    and when it ended."""
 
-    def __init__(self, port):
+    def __init__(self, port, at_a_time=1):
         super().__init__("127.0.0.1", port)
+        self.at_a_time, self.waiting = at_a_time, collections.deque()
         self.given, self.ended = {}, {}
 
-    def give(self, thing, job, document):
-        self.given[thing, job] = time.monotonic()
-        self.create(thing, job, document)
+    def roll_out(self, job, documents):
+        """`documents`: of each thing."""
+        with self.changed:
+            self.waiting.extend((thing, job, document) for thing, document in documents.items())
+            for _ in range(self.at_a_time):
+                self._give_next()
+
+    def _give_next(self):
+        if self.waiting:
+            thing, job, document = self.waiting.popleft()
+            self.given[thing, job] = time.monotonic()
+            self.create(thing, job, document)
 
     def _update(self, execution, body):
         answer = super()._update(execution, body)
-        if execution["status"] in FINAL:
-            self.ended.setdefault((execution["thingName"], execution["jobId"]), time.monotonic())
+        key = execution["thingName"], execution["jobId"]
+        if execution["status"] in FINAL and key not in self.ended:
+            self.ended[key] = time.monotonic()
+            self._give_next()
         return answer
 
     def ended_of(self, job):
@@ -118,7 +132,8 @@ class FleetService(JobService):
 
     def statuses(self, job):
         with self.changed:
-            return collections.Counter(execution["status"] for executions in self.executions.values()
+            return collections.Counter(" ".join([execution["status"], execution["statusDetails"].get("reason", "")]).strip()
+                                       for executions in self.executions.values()
                                        for execution in executions if execution["jobId"] == job)
 
 
@@ -212,14 +227,22 @@ class FleetDevice:
         return {"Connectors": [{"Id": "app", "ConnectorArn": ARN.format(region=REGION, version=7), "Parameters": values}]}
 
     def start(self, **environment):
+        # A PID namespace, as a device has one: what looks for processes must not find those of a whole fleet.
+        words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", str(self.programs / "lightermand"),
+                 "--config", str(self.folder / "host.json")]
         with open(self.folder / "stderr.log", "ab") as log:
-            self.process = subprocess.Popen([str(self.programs / "lightermand"), "--config", str(self.folder / "host.json")],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**self.environment, **environment}, cwd="/", start_new_session=True)
 
+    @property
+    def pid(self):
+        """Of lightermand."""
+        path = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(path.read_text(encoding="ascii").split()[0])
+
     def stop(self):
-        if self.process:
-            self.process.terminate()
+        if self.process and self.process.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
 
     def wait(self):
         if self.process:
@@ -231,13 +254,13 @@ class FleetDevice:
 
     def cpu_s(self):
         """Of lightermand and of all that it has started and waited for (proc(5), stat)."""
-        text = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
+        text = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
         return sum(map(int, text.rsplit(")", 1)[1].split()[11:15])) / TICKS
 
     def memory_kb(self):
         """{"Pss", "Rss", "Private"}"""
         found = collections.Counter()
-        for line in pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        for line in pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
             name, _, value = line.partition(":")
             if name in ("Pss", "Rss", "Private_Clean", "Private_Dirty"):
                 found[name.partition("_")[0]] += int(value.split()[0])

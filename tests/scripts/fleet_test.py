@@ -47,7 +47,7 @@ def test_a_month_is_thirty_days():
 
 
 def rollout(devices, **more):
-    return {**{key: 1.0 for key, _, _ in report.ROWS}, "devices": devices, "all_reported_s": devices / 10.0, **more,
+    return {**{key: 1.0 for key, _, _ in report.ROWS}, "devices": devices, "at_a_time": 50, "all_reported_s": devices / 10.0, **more,
             "broker_restart": {**{key: 1.0 for key, _, _ in report.RESTART}, "slot_s": 1, "connects_per_slot": [0, devices, 1]}}
 
 
