@@ -33,8 +33,9 @@ enum mqtt_client_ending {
 			     ///< us.
 	MQTT_CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
 			     ///< mqtt_client_give_up.
-	MQTT_CLIENT_SILENT,  ///< After a quiet keep-alive interval a ping got no answer, or a
-			    ///< reset for one: the connection was dead, perhaps for long.
+	/// After a quiet keep-alive interval a ping got no answer, or a reset for one: the
+	/// connection was dead, perhaps for long.
+	MQTT_CLIENT_SILENT,
 };
 
 /// `connected` and `closed` may destroy the client, the others must not call it.
