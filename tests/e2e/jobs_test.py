@@ -2,8 +2,6 @@
 """Jobs of AWS IoT Jobs, on mosquitto with a service that keeps executions as AWS does (docs/fleet.md)."""
 import json
 import pathlib
-import re
-import shlex
 import subprocess
 
 import botocore.loaders
@@ -265,28 +263,3 @@ def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_imag
 def doctor(device):
     checks = json.loads(device.cli("doctor", "--json", check=False).stdout)["checks"]
     return next((check["ok"], check["message"]) for check in checks if check["check"] == "jobs")
-
-
-def commands(page):
-    """The commands of AWS's command line in its code blocks."""
-    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
-        yield from (line for line in block.splitlines() if line.startswith("aws "))
-    yield from re.findall(r"`(aws [^`]*)`", page)
-
-
-def test_the_commands_of_the_guide_are_as_aws_has_them():
-    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
-    found = list(commands(page))
-    assert len(found) == 7
-    for command in found:
-        _, service, operation, *words = shlex.split(command)
-        name = "".join(part.capitalize() for part in operation.split("-"))
-        shape = model(service).operation_model(name).input_shape
-        parameters = {}
-        while words:
-            option = words.pop(0).removeprefix("--")
-            key = re.sub("-(.)", lambda match: match[1].upper(), option)
-            kind = shape.members[key].type_name
-            value = True if kind == "boolean" else words.pop(0)
-            parameters[key] = json.loads(value) if kind == "structure" else [value] if kind == "list" else value
-        assert_valid(shape, parameters)
