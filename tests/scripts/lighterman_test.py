@@ -195,7 +195,7 @@ def test_deploy_hands_over_the_text_and_shows_lines(daemon, group):
     daemon.answer({"generation": 3}, {"warning": "Loggers[0]: left alone"}, *STAGES, {"from": "a later version"}, *DONE)
     done = ask(daemon, "deploy", group)
     assert done.returncode == 0
-    assert daemon.requests == [{"command": "deploy", "group": GROUP, "wait": True}]
+    assert daemon.requests == [{"command": "deploy", "group": GROUP, "wait": True, "now": False}]
     assert done.stderr == f"{group}: warning: Loggers[0]: left alone\n"
     assert done.stdout == ("deploying generation 3\n"
                            "fetch: done in 0.3 s\n"

@@ -80,7 +80,7 @@ def test_completes_the_options_that_a_command_takes():
         assert set(complete("lighterman", command, "-")) == options("lighterman", command), command
     assert set(complete("lighterman", "-")) == options("lighterman")
     assert set(complete("lightermand", "--")) == options("lightermand")
-    assert complete("lighterman", "deploy", "x", "--no") == ["--no-wait"]
+    assert complete("lighterman", "deploy", "x", "--no-") == ["--no-wait"]
 
 
 def test_completes_files_where_there_is_one(tmp_path):
