@@ -11,6 +11,11 @@ V1 = "/usr/bin/docker-compose"
 QUICK_START = {"SETUPTOOLS_USE_DISTUTILS": "stdlib"}
 
 
+def is_first_generation(program):
+    done = run(program, "version", "--short", check=False)
+    return done.returncode == 0 and done.stdout.startswith("1.")
+
+
 class Compose:
     """One docker-compose. Container names differ between the generations, so tests select by label."""
 
