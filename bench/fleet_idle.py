@@ -130,6 +130,9 @@ def measure(folder, build, days, speed):
         wire, passed = difference(idle.wire.read(), before), seconds * speed / DAY_S
         counts = {what: count - counts[what] for what, count in idle.counts().items()}
         seen = (idle.last_stamp() - stamp).total_seconds() / DAY_S
+        if counts["connects"]:
+            raise RuntimeError(f"the idle device has connected {counts['connects']} times again: either it loses its connection, "
+                               f"or this machine is too busy to answer {speed} times faster; take a lower --speed")
         if seen < SHORT * passed - 1 / 24:
             raise RuntimeError(f"of {passed:.1f} days lightermand has seen {seen:.1f}")
         up, down = wire["mqtt"]["up"], wire["mqtt"]["down"]

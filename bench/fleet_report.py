@@ -11,7 +11,8 @@ ROWS = (
     ("report_p99_s", "  a device, 99th percentile, s", 2), ("messages_up_per_device", "messages from a device", 2),
     ("messages_down_per_device", "messages to a device", 2), ("mqtt_bytes_up_per_device", "bytes from a device, MQTT", 0),
     ("mqtt_bytes_down_per_device", "bytes to a device, MQTT", 0), ("s3_bytes_per_device", "bytes a device, S3", 0),
-    ("cpu_s_per_device", "CPU a device, s", 3), ("private_mb_per_device", "memory a device, private, MB", 2),
+    ("cpu_s_per_device", "CPU a device, s", 3), ("cpu_user_s_per_device", "  in the programs", 3),
+    ("cpu_system_s_per_device", "  in the kernel", 3), ("private_mb_per_device", "memory a device, private, MB", 2),
     ("pss_mb_per_device", "memory a device, Pss, MB", 2), ("rss_mb_per_device", "memory a device, Rss, MB", 2),
 )
 RESTART = (

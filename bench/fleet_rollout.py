@@ -101,7 +101,8 @@ def roll_out(fleet):
     settle(fleet)
     fleet.check("first")
     wire = difference(fleet.wire.read(), before)
-    cpu = [device.cpu_s() - before_s for device, before_s in zip(fleet.devices, cpu)]
+    user, system = (statistics.mean(after - begun for after, begun in zip(*sides)) for sides in zip(
+        zip(*(device.cpu_s() for device in fleet.devices)), zip(*cpu)))
     memory = [device.memory_kb() for device in fleet.devices]
     latencies, n = fleet.latencies("first"), fleet.count
     return {
@@ -110,7 +111,7 @@ def roll_out(fleet):
         "messages_up_per_device": (fleet.messages.up - up) / n, "messages_down_per_device": (fleet.messages.down - down) / n,
         "mqtt_bytes_up_per_device": wire["mqtt"]["up"][0] / n, "mqtt_bytes_down_per_device": wire["mqtt"]["down"][0] / n,
         "s3_bytes_per_device": sum(wire["s3"][way][0] for way in ("up", "down")) / n,
-        "cpu_s_per_device": statistics.mean(cpu),
+        "cpu_s_per_device": user + system, "cpu_user_s_per_device": user, "cpu_system_s_per_device": system,
         "pss_mb_per_device": statistics.mean(found["Pss"] for found in memory) / 1024,
         "private_mb_per_device": statistics.mean(found["Private"] for found in memory) / 1024,
         "rss_mb_per_device": statistics.mean(found["Rss"] for found in memory) / 1024,

@@ -253,9 +253,10 @@ class FleetDevice:
         return (self.folder / "stderr.log").read_text(errors="replace")
 
     def cpu_s(self):
-        """Of lightermand and of all that it has started and waited for (proc(5), stat)."""
+        """(user, system) of lightermand and of all that it has started and waited for (proc(5), stat)."""
         text = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
-        return sum(map(int, text.rsplit(")", 1)[1].split()[11:15])) / TICKS
+        user, system, childrens_user, childrens_system = map(int, text.rsplit(")", 1)[1].split()[11:15])
+        return (user + childrens_user) / TICKS, (system + childrens_system) / TICKS
 
     def memory_kb(self):
         """{"Pss", "Rss", "Private"}"""
