@@ -123,9 +123,26 @@ static lm_rc check_containers(const struct doomed_rules *rules, const struct ima
 	return LM_OK;
 }
 
-/// Why an image must stay; LM_OK: it need not.
+static const char *show_relative(const struct image_relative *r)
+{
+	return r->names_n ? r->names[0] : r->id;
+}
+
+/// Another one that would have to go, too: nobody knows whether that can be had again.
+static lm_rc fail_not_alone(const struct image_relative *self, const struct image_relative *other,
+	const char *damaged, struct lm_err *err)
+{
+	return lm_fail(err, LM_E_CONFLICT, 0,
+		"image %s is damaged and cannot be replaced beside what runs: image %s has its "
+		"damaged layer, too: if both can be pulled again, remove them (docker rmi %s %s), "
+		"then run 'lighterman start'",
+		damaged, show_relative(other), show_relative(other), show_relative(self));
+}
+
+/// Why an image must stay; LM_OK: it need not. `self`: the damaged one.
 static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rules *rules,
-	const struct image_relative *r, const char *damaged, struct lm_err *err)
+	const struct image_relative *r, const struct image_relative *self, const char *damaged,
+	struct lm_err *err)
 {
 	bool is_needed = false;
 	lm_rc rc = check_containers(rules, r, damaged, err);
@@ -133,7 +150,7 @@ static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rul
 	if (rc)
 		return rc;
 	if (!was_deployed_here(cx, r->id)) {
-		const char *name = r->names_n ? r->names[0] : r->id;
+		const char *name = show_relative(r);
 
 		return lm_fail(err, LM_E_CONFLICT, 0,
 			"image %s is damaged and cannot be replaced: image %s, which does not "
@@ -141,12 +158,14 @@ static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rul
 			"(docker rmi %s)",
 			damaged, name, name);
 	}
+	if (rules->spares_application && r != self)
+		return fail_not_alone(self, r, damaged, err);
 	rc = check_is_needed(cx, r, &is_needed, err);
 	if (!rc && is_needed)
 		return lm_fail(err, LM_E_CONFLICT, 0,
 			"image %s is damaged, and its damaged layer is also that of image %s of "
 			"this application: run 'lighterman verify', then 'lighterman start'",
-			damaged, r->names_n ? r->names[0] : r->id);
+			damaged, show_relative(r));
 	return rc;
 }
 
@@ -196,20 +215,21 @@ lm_rc doomed_images_add(const struct context *cx, const struct doomed_rules *rul
 	struct lm_err *err)
 {
 	lm_auto(image_relatives_finish) struct image_relatives all = {0};
+	const struct image_relative *self = NULL;
 	size_t from = layer ? layer : 1;
 	lm_rc rc = image_relatives_find(&cx->engine, id, &cx->limit, &all, err);
 
 	if (!rc && !layer)
 		rc = narrow(cx, id, &all, &from, err);
-	for (size_t i = 0; i < all.n && !rc; i++) {
-		bool is_self = strcmp(all.items[i].id, id) == 0;
-
-		if (all.items[i].shared < from && !is_self)
-			continue;
-		rc = find_why_it_stays(cx, rules, &all.items[i], name, err);
-		if (!rc)
+	for (size_t i = 0; i < all.n; i++)
+		if (strcmp(all.items[i].id, id) == 0)
+			self = &all.items[i];
+	for (size_t i = 0; i < all.n && !rc; i++)
+		if (all.items[i].shared >= from || &all.items[i] == self)
+			rc = find_why_it_stays(cx, rules, &all.items[i], self, name, err);
+	for (size_t i = 0; i < all.n && !rc; i++)
+		if (all.items[i].shared >= from || &all.items[i] == self)
 			doom(to, &all.items[i]);
-	}
 	return rc;
 }
 
@@ -235,8 +255,7 @@ static lm_rc remove_doomed(
 	if (!rc)
 		rc = engine_remove_image(&cx->engine, d->id, &cx->limit, err);
 	if (rc)
-		return lm_wrap(err, "remove image %s, which has a damaged layer",
-			d->names_n ? d->names[0] : d->id);
+		return lm_wrap(err, "remove image %s, which has a damaged layer", show_relative(d));
 	released_images_report_gone(cx, d->id);
 	lm_info("removed image %s (%.19s), which has a damaged layer",
 		d->names_n ? d->names[0] : "without a name", d->id);

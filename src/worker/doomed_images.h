@@ -15,7 +15,9 @@ struct doomed_images {
 
 struct doomed_rules {
 	const struct engine_containers *containers; ///< All that the Engine has.
-	bool spares_application; ///< What the application's own containers use stays, too.
+	/// What the application's own containers use stays, too, and so does an image with which
+	/// another one would have to go, whatever that is.
+	bool spares_application;
 };
 
 /// The image of the task's subjects with that ID; NULL: it is not among the damaged ones.
@@ -27,8 +29,8 @@ const struct task_subject *doomed_images_find_subject(const struct context *cx, 
 lm_rc doomed_images_read_again(const struct context *cx, const char *name, const char *id,
 	bool *ret_damaged, unsigned *ret_layer, struct lm_err *err);
 /// Adds all images that share the damaged layer of an image, by ID, `name` in messages; `layer` as
-/// from doomed_images_read_again. LM_E_CONFLICT: one of them has to stay; the message says why, and
-/// what to do. LM_E_CANCELLED and errors of the Engine.
+/// from doomed_images_read_again. LM_E_CONFLICT: one of them has to stay, and none is added; the
+/// message says why, and what to do. LM_E_CANCELLED and errors of the Engine.
 lm_rc doomed_images_add(const struct context *cx, const struct doomed_rules *rules,
 	const char *name, const char *id, unsigned layer, struct doomed_images *to,
 	struct lm_err *err);

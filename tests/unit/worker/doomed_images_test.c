@@ -36,7 +36,7 @@ static const struct fake_answer answers[] = {
 	{"DELETE /v1.41/images/web ", OK "[]", FAKE_CLOSE},
 };
 
-enum { LAYER = 2 };
+enum { LAYER = 2, TOP_LAYER = 4 };
 
 struct fixture {
 	struct fake_engine *engine;
@@ -103,13 +103,33 @@ static void all_that_have_the_damaged_layer_go_the_highest_first(void **state)
 	struct lm_err err = {LM_OK};
 	char text[1024] = {0};
 
-	if (add(f, true, &err) || doomed_images_remove(&f->cx, &f->doomed, &err))
+	if (add(f, false, &err) || doomed_images_remove(&f->cx, &f->doomed, &err))
 		fail_msg("%s", err.msg);
 	assert_int_equal(f->doomed.n, 2);
 	assert_non_null(doomed_images_find(&f->doomed, "web"));
 	assert_null(doomed_images_find(&f->doomed, "base"));
 	assert_true(read(f->out[0], text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "{\"removed\":\"top\"}\n{\"removed\":\"web\"}\n");
+}
+
+/// Whether it is of the current generation, was built here or can be pulled: nobody asks.
+static void beside_what_runs_an_image_goes_only_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+
+	assert_int_equal(add(f, true, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "image top:1 has its damaged layer, too: if both can be "
+					"pulled again, remove them (docker rmi top:1 web:1)"));
+	assert_int_equal(f->doomed.n, 0);
+	// The other one's layers above it are its own.
+	assert_int_equal(doomed_images_add(&f->cx,
+				 &(struct doomed_rules){
+					 .containers = &f->containers, .spares_application = true},
+				 "top:1", "top", TOP_LAYER, &f->doomed, &err),
+		LM_OK);
+	assert_int_equal(f->doomed.n, 1);
+	assert_string_equal(f->doomed.items[0].id, "top");
 }
 
 static void what_a_container_of_the_application_uses_goes_only_with_it(void **state)
@@ -145,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(all_that_have_the_damaged_layer_go_the_highest_first),
+		TEST(beside_what_runs_an_image_goes_only_alone),
 		TEST(what_a_container_of_the_application_uses_goes_only_with_it),
 		TEST(what_is_somebody_elses_stays),
 	};
