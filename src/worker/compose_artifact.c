@@ -131,7 +131,7 @@ lm_rc compose_artifact_get(const struct image_ref *ref,
 	rc = v.rc ? v.rc : https_run(https, limit, err);
 	if (!v.rc)
 		return rc;
-	if (v.rc == LM_E_DENIED && !options->credentials)
+	if (v.rc == LM_E_DENIED && v.client.lacks_login)
 		return lm_fail(err, v.rc, 0,
 			"%s: run 'docker login' as the application's user, or name a secret for it "
 			"in AWSSecretsArnList",

@@ -202,10 +202,11 @@ static lm_rc ask_for_token(
 	return LM_OK;
 }
 
-static lm_rc fail_registry_refused(const struct registry_client *c, struct lm_err *err)
+static lm_rc fail_registry_refused(struct registry_client *c, struct lm_err *err)
 {
 	const struct registry_credentials *login = c->credentials;
 
+	c->lacks_login = !login;
 	if (!login)
 		return lm_fail(err, LM_E_DENIED, 0,
 			"registry %s requires a login, and there is none for it", c->ref->registry);
@@ -279,9 +280,12 @@ static lm_rc follow_redirect(
 	return LM_OK;
 }
 
-static lm_rc explain_registry_status(
-	const struct registry_client *c, int status, struct lm_err *err)
+static lm_rc explain_registry_status(struct registry_client *c, int status, struct lm_err *err)
 {
+	if ((status == 401 || status == 403) && c->redirects > 0)
+		return lm_fail(err, LM_E_DENIED, 0,
+			"the address that registry %s redirects to refuses access",
+			c->ref->registry);
 	switch (status) {
 	case 403:
 		return fail_registry_refused(c, err);
@@ -303,9 +307,11 @@ static lm_rc registry_client_take(struct registry_client *c, const struct https_
 	*ret_over = false;
 	if (c->at_token_server)
 		return take_registry_token(c, answer, err);
-	if (status == 401)
+	if (status == 401 && c->redirects == 0)
 		return answer_challenge(c, answer, err);
 	*ret_over = true;
+	if (status == 401) // of another address, whose challenge must not get our password
+		return explain_registry_status(c, status, err);
 	if (c->question.is_head || status == 200)
 		return LM_OK;
 	if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308)

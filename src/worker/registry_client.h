@@ -68,6 +68,7 @@ struct registry_client {
 	bool challenged;                ///< It has required credentials once.
 	struct lm_secret authorization; ///< For the registry; empty: none.
 	unsigned redirects;
+	bool lacks_login; ///< The question has failed as the registry requires one: to be read.
 };
 
 /// Completes a client whose own members are set; `certificates` is the engine's directory of them.

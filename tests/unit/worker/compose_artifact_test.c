@@ -142,6 +142,7 @@ static void fails_with(const char *blob, bool with_credentials, lm_rc rc, const 
 	if (!strstr(s.err.msg, words))
 		fail_msg("'%s' does not say '%s'", s.err.msg, words);
 	assert_null(strstr(s.err.msg, "s3cret"));
+	assert_int_equal(strstr(s.err.msg, "docker login") != NULL, strcmp(blob, BASIC) == 0);
 	assert_int_equal(s.object.text.len, 0);
 	clear(&s);
 }
@@ -158,6 +159,34 @@ static void nothing_damaged_or_refused_is_taken(void **state)
 	fails_with(ANSWER("503 No", "", ""), true, LM_E_NETWORK, "HTTP 503");
 	fails_with(ANSWER("302 There", "Location: http://198.51.100.7/\r\n", ""), true, LM_E_DENIED,
 		"is not secure");
+	fails_with(ANSWER("302 There", "Location: http://198.51.100.7/\r\n", ""), false,
+		LM_E_DENIED, "is not secure");
+}
+
+/// Whatever challenge it sends: our password is the registry's.
+static void who_the_registry_redirects_to_gets_no_password(void **state)
+{
+	static const char *const challenges[] = {
+		"Bearer realm=\"https://127.0.0.1:1/token\"", "Basic realm=\"r\""};
+
+	(void)state;
+	for (size_t i = 0; i < LM_ARRAY_SIZE(challenges); i++) {
+		lm_auto_free char *refuses = lm_xasprintf(
+			ANSWER("401 No", "WWW-Authenticate: %s\r\n", ""), challenges[i]);
+		for (int with_credentials = 0; with_credentials < 2; with_credentials++) {
+			struct shop s;
+
+			prepare(&s);
+			const struct loopback_answer answers[] = {{s.answer},
+				{ANSWER("307 There", "Location: /store\r\n", "")}, {refuses}};
+			get(&s, answers, 3, "", with_credentials);
+			assert_int_equal(s.rc, LM_E_DENIED);
+			assert_non_null(strstr(s.err.msg, "redirects to refuses access"));
+			assert_null(strstr(s.err.msg, "docker login")); // which would not help
+			assert_int_equal(loopback_count(s.server), 3);
+			clear(&s);
+		}
+	}
 }
 
 static void only_references_are_taken(void **state)
@@ -195,6 +224,7 @@ int main(void)
 		cmocka_unit_test(gets_manifest_and_file_with_a_login),
 		cmocka_unit_test(a_pinned_digest_is_checked),
 		cmocka_unit_test(nothing_damaged_or_refused_is_taken),
+		cmocka_unit_test(who_the_registry_redirects_to_gets_no_password),
 		cmocka_unit_test(only_references_are_taken),
 	};
 
