@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/parameters.h"
 
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "config/activation_window.h"
@@ -175,6 +176,30 @@ static bool read_file_text(
 	return true;
 }
 
+static bool is_lower_hex(struct lm_str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+			return false;
+	}
+	return true;
+}
+
+/// Of a reference without "@...": the host may have capitals, and so may the tag.
+static bool has_capital_repository(struct lm_str name)
+{
+	struct lm_str rest = name;
+
+	if (lm_str_find(name, '/') < name.n)
+		(void)lm_str_cut(&rest, '/');
+	for (size_t i = 0; i < rest.n && rest.p[i] != ':'; i++)
+		if (rest.p[i] >= 'A' && rest.p[i] <= 'Z')
+			return true;
+	return false;
+}
+
 /// What stands behind oci://: the characters that references have, and behind "@" only a digest.
 static bool check_artifact_address(struct lm_str reference, struct lm_buf *why)
 {
@@ -188,6 +213,12 @@ static bool check_artifact_address(struct lm_str reference, struct lm_buf *why)
 	if (name.n == 0 || !schema_is_alnum(name, "._-/:[]") || !schema_is_alnum(digest, ":"))
 		return schema_refuse(why,
 			"must be oci://REGISTRY/REPOSITORY:TAG, or @sha256:... in place of :TAG");
+	if (has_capital_repository(name))
+		return schema_refuse(why, "must have no capital letters in the repository");
+	(void)lm_str_cut(&digest, ':');
+	if (name.n < reference.n && (digest.n != LM_SHA256_HEX || !is_lower_hex(digest)))
+		return schema_refuse(
+			why, "must have 64 hexadecimal digits, in small letters, behind @sha256:");
 	return true;
 }
 

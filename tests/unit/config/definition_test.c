@@ -858,6 +858,10 @@ static void a_source_is_one_place_and_no_bucket(void **state)
 
 #define REFERENCE "must be oci://REGISTRY/REPOSITORY:TAG, or @sha256:... in place of :TAG"
 
+#define CAPITALS "must have no capital letters in the repository"
+#define DIGEST_RULE "must have 64 hexadecimal digits, in small letters, behind @sha256:"
+#define HEX_63 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
+
 static void an_address_is_https_without_a_login(void **state)
 {
 	static const struct {
@@ -869,6 +873,14 @@ static void an_address_is_https_without_a_login(void **state)
 		{"oci://h/a?b", REFERENCE},
 		{"oci://u:p@h/a", "must not hold a user name or a password; behind @ stands a "
 				  "digest, sha256:..."},
+		{"oci://h/boats/App:1", CAPITALS},
+		{"oci://h/Boats/app", CAPITALS},
+		{"oci://App", CAPITALS},
+		{"oci://h/a@sha256:", DIGEST_RULE},
+		{"oci://h/a@sha256:12", DIGEST_RULE},
+		{"oci://h/a@sha256:" HEX_63 "g", DIGEST_RULE},
+		{"oci://h/a@sha256:" HEX_63 "A", DIGEST_RULE},
+		{"oci://h/a@sha256:" HEX_63 "00", DIGEST_RULE},
 		{"https://u:p@h/a", "must not hold a user name or a password"},
 		{"https://h/a b", "must not hold blanks: write %20"},
 		{"", "must not be empty"},
