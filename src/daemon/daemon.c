@@ -315,8 +315,6 @@ static void on_worker_starts(void *ctx, bool acts)
 	log_shipper_pause(d->log_shipper);
 	image_pruner_pause(d->image_pruner);
 	image_replacer_pause(d->image_replacer);
-	if (acts) // afterwards an image may be had that could not be had before
-		image_replacer_want(d->image_replacer);
 	verification_pause(d->verification);
 	container_status_set_frequency(
 		d->container_status, supervisor_status_frequency_s(d->supervisor));
@@ -400,6 +398,14 @@ static void on_images_verified(void *ctx, bool own)
 	image_replacer_note_verified(d->image_replacer, own);
 }
 
+/// Afterwards an image may be had that could not be had before.
+static void on_deployed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	image_replacer_want(d->image_replacer);
+}
+
 static void on_images_repaired(void *ctx, unsigned generation)
 {
 	struct daemon *d = ctx;
@@ -459,6 +465,7 @@ static void daemon_begin(struct daemon *d)
 		.may_act = daemon_may_act,
 		.waits = on_worker_waits,
 		.idle = daemon_on_idle,
+		.deployed = on_deployed,
 		.repaired = on_images_repaired,
 		.changed = on_changed,
 		.ctx = d};

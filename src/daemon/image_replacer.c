@@ -54,11 +54,17 @@ static void note_image(struct image_replacer *r, size_t i, const char *state, co
 	lm_auto_json json_t *image = json_incref(json_array_get(r->left, i));
 	const char *ref = json_get_text(image, "image");
 
+	bool is_replaced = json_get_bool(image, PULLED, false);
+
 	drop_left(r, i);
-	verification_note_kept(r->verification, json_get_text(image, "id"), state,
-		json_get_bool(image, PULLED, false), why);
+	verification_note_kept(
+		r->verification, json_get_text(image, "id"), state, is_replaced, why);
 	if (state && strcmp(state, "ok") == 0)
 		lm_info("image %s of generation %u is as it was pulled", ref, r->generation);
+	else if (is_replaced)
+		lm_error("image %s of generation %u was replaced and is not whole: %s; look for "
+			 "errors of the Docker daemon's disk (dmesg); it is left as it is",
+			ref, r->generation, why);
 	else
 		lm_warn("image %s of generation %u stays as it is: %s; 'lighterman start' tries it "
 			"again",
@@ -249,7 +255,8 @@ struct image_replacer *image_replacer_create(struct loop *loop, const struct hos
 		.host = host,
 		.store = store,
 		.verification = verification,
-		.is_paused = true};
+		.is_paused = true,
+		.is_wanted = verification_has_kept(verification)};
 	r->timer = loop_timer_create(loop, on_replacer_due, r);
 	return r;
 }

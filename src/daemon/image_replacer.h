@@ -17,7 +17,7 @@
 
 struct image_replacer;
 
-/// All is borrowed and outlives it. It begins paused.
+/// All is borrowed and outlives it. It begins paused; what an earlier run has left is wanted.
 struct image_replacer *image_replacer_create(struct loop *loop, const struct host_settings *host,
 	struct store *store, struct verification *verification);
 /// Takes NULL. A worker that still runs is killed.

@@ -226,9 +226,10 @@ static void add_stopped(const struct supervisor *s, struct outcome *outcome)
 	outcome->message = message;
 }
 
-/// After a success.
-static void note_repair(struct supervisor *s)
+static void note_success(struct supervisor *s)
 {
+	if (s->watcher.deployed)
+		s->watcher.deployed(s->watcher.ctx);
 	if (!s->repair.is_under_way)
 		return;
 	lm_info("the damaged images of generation %u were replaced", s->repair.generation);
@@ -255,7 +256,7 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 	retries_note_space(
 		s->retries, lm_take(s->finished.space_directory), s->finished.space_bytes);
 	if (s->finished.success) {
-		note_repair(s);
+		note_success(s);
 		s->probation_ms = s->finished.probation_ms;
 		post(s, (struct lifecycle_event){
 				.kind = EVENT_DEPLOYED, .probation = s->probation_ms > 0});

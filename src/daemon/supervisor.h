@@ -106,6 +106,8 @@ struct supervisor_watcher {
 	/// The worker that was to change containers waits for a time to do so. Before it does,
 	/// `starts` is called again, once `may_act`. NULL: nobody cares.
 	void (*waits)(void *ctx);
+	/// A deployment or a start has succeeded.
+	void (*deployed)(void *ctx);
 	/// The damaged images of supervisor_repair were replaced.
 	void (*repaired)(void *ctx, unsigned generation);
 	/// No task runs.

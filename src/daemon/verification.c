@@ -63,7 +63,8 @@ struct verification {
 
 	json_t *replaced; ///< Images that were replaced and not found whole since, by ID.
 	/// Those that only generations other than the current one have and that were found damaged,
-	/// by ID, until they are found whole: one that is missing was removed as it was damaged.
+	/// by ID, until they are found whole: one that is missing was removed as it was damaged. A
+	/// text is the platform by which it is pulled again.
 	json_t *kept;
 	json_t *replacements; ///< The last images that were replaced, newest first.
 	json_t *bad;          ///< Of the last report: [{…},…]
@@ -345,6 +346,17 @@ static bool is_kept_damage(const struct verification *v, const json_t *image)
 	       (has_state(image, FOUND_DAMAGED) || json_object_get(v->kept, id));
 }
 
+/// The platform outlives the image.
+static void keep_damage(const struct verification *v, const json_t *image, json_t *kept)
+{
+	const char *id = json_get_text(image, "id");
+	json_t *platform = json_object_get(image, "platform");
+
+	if (!json_is_string(platform))
+		platform = json_object_get(v->kept, id);
+	json_object_set_new(kept, id, platform ? json_incref(platform) : json_true());
+}
+
 /// From the new report.
 static void note_kept_damage(struct verification *v)
 {
@@ -355,7 +367,7 @@ static void note_kept_damage(struct verification *v)
 	json_array_foreach(v->bad, i, image)
 	{
 		if (is_kept_damage(v, image))
-			json_object_set_new(kept, json_get_text(image, "id"), json_true());
+			keep_damage(v, image, kept);
 	}
 	json_decref(v->kept);
 	v->kept = kept;
@@ -488,10 +500,11 @@ static void on_verified(void *ctx, const json_t *line)
 static void give_up_image(struct verification *v, const char *why)
 {
 	finish_image(v, FOUND_UNREADABLE,
-		json_pack("{s:s, s:s?, s:s, s:n, s:n, s:o, s:i, s:i}", "image",
+		json_pack("{s:s, s:s?, s:s, s:n, s:n, s:n, s:o, s:i, s:i}", "image",
 			v->images[v->at].ref, "id",
 			*v->images[v->at].id ? v->images[v->at].id : NULL, "state", "unreadable",
-			"layer", "layers", "message", json_from_text(why), "bytes", 0, "ms", 0));
+			"platform", "layer", "layers", "message", json_from_text(why), "bytes", 0,
+			"ms", 0));
 }
 
 static void on_verifier_exited(void *ctx, const struct worker_result *result)
@@ -688,6 +701,18 @@ static bool is_damaged_in(const json_t *image, unsigned generation)
 	       names_generation(image, generation);
 }
 
+/// It was replaced, and is damaged again or still: another time would not help.
+static bool was_in_vain(const struct verification *v, const json_t *image)
+{
+	if (has_state(image, FOUND_MISSING) ||
+		!json_object_get(v->replaced, json_get_text(image, "id")))
+		return false;
+	lm_error("image %s is damaged although it was replaced: look for errors of the Docker "
+		 "daemon's disk (dmesg); it is left as it is",
+		json_get_text(image, "image"));
+	return true;
+}
+
 json_t *verification_find_damaged(const struct verification *v, unsigned generation)
 {
 	lm_auto_json json_t *list = json_array();
@@ -696,16 +721,8 @@ json_t *verification_find_damaged(const struct verification *v, unsigned generat
 
 	json_array_foreach(v->bad, i, image)
 	{
-		const char *id = json_get_text(image, "id");
-
-		if (!is_damaged_in(image, generation))
+		if (!is_damaged_in(image, generation) || was_in_vain(v, image))
 			continue;
-		if (json_object_get(v->replaced, id)) {
-			lm_error("image %s is damaged although it was replaced: look for errors "
-				 "of the Docker daemon's disk (dmesg); it is left as it is",
-				json_get_text(image, "image"));
-			continue;
-		}
 		json_array_append_new(
 			list, json_pack("{s:O, s:O, s:O}", "image", json_object_get(image, "image"),
 				      "id", json_object_get(image, "id"), "layer",
@@ -745,48 +762,91 @@ void verification_note_repair(struct verification *v, unsigned generation)
 	verification_make_due(v); // which puts both on disk
 }
 
-/// What the generations say of an image that one of them has: its digest in `generation` (NULL: not
-/// known; a new reference), and whether none has another image of that name.
-static lm_rc look_up_kept(const struct verification *v, const char *ref, const char *id,
-	unsigned generation, json_t **ret_digest, bool *ret_own_name, struct lm_err *err)
+/// The images of all generations, the newest first: [{"n","images"},…]; a new reference.
+static lm_rc read_all_images(const struct verification *v, json_t **ret, struct lm_err *err)
 {
 	lm_auto_free unsigned *numbers = NULL;
 	size_t count = 0;
 	lm_rc rc = store_list(v->store, &numbers, &count, err);
 
-	*ret_own_name = true;
+	*ret = json_array();
 	for (size_t i = 0; i < count && rc == LM_OK; i++) {
-		lm_auto_json json_t *images = NULL;
+		json_t *images = NULL;
 
 		rc = store_read_images(v->store, numbers[i], &images, err);
-		const json_t *image = json_object_get(images, ref);
-		const char *other = json_get_text(image, "id");
-		if (image && (!other || strcmp(other, id) != 0))
-			*ret_own_name = false;
-		else if (image && numbers[i] == generation && !*ret_digest)
-			*ret_digest = json_incref(json_object_get(image, "digest"));
+		json_array_append_new(
+			*ret, json_pack("{s:i, s:o?}", "n", (int)numbers[i], "images", images));
 	}
 	return rc;
 }
 
+/// All names that generations give to an image: whether none gives it to another one.
+static json_t *collect_names(const json_t *all, const char *wanted)
+{
+	json_t *names = json_object();
+	const char *ref;
+	json_t *generation, *image;
+	size_t i;
+
+	json_array_foreach(all, i, generation)
+	{
+		json_object_foreach(json_object_get(generation, "images"), ref, image)
+		{
+			const char *id = json_get_text(image, "id");
+
+			if (id && strcmp(id, wanted) == 0)
+				json_object_set_new(names, ref, json_true());
+		}
+	}
+	json_array_foreach(all, i, generation)
+	{
+		json_object_foreach(json_object_get(generation, "images"), ref, image)
+		{
+			const char *id = json_get_text(image, "id");
+
+			if (json_object_get(names, ref) && (!id || strcmp(id, wanted) != 0))
+				json_object_set_new(names, ref, json_false());
+		}
+	}
+	return names;
+}
+
+/// Borrowed; NULL: not known.
+static json_t *find_digest_in(const json_t *all, json_int_t number, const char *ref)
+{
+	json_t *generation;
+	size_t i;
+
+	json_array_foreach(all, i, generation)
+	{
+		if (json_get_int(generation, "n", 0) == number)
+			return json_object_get(
+				json_object_get(json_object_get(generation, "images"), ref),
+				"digest");
+	}
+	return NULL;
+}
+
 static void list_kept_image(const struct verification *v, const json_t *image, json_t *list)
 {
-	lm_auto_json json_t *digest = NULL;
+	lm_auto_json json_t *all = NULL;
 	const char *ref = json_get_text(image, "image");
+	const char *id = json_get_text(image, "id");
 	const json_t *newest = json_array_get(json_object_get(image, "generations"), 0);
-	unsigned generation = (unsigned)json_integer_value(newest);
-	bool is_own_name = false;
+	json_int_t number = json_integer_value(newest);
+	json_t *platform = json_object_get(v->kept, id);
 	struct lm_err err = {LM_OK};
 
-	if (look_up_kept(
-		    v, ref, json_get_text(image, "id"), generation, &digest, &is_own_name, &err)) {
+	if (read_all_images(v, &all, &err)) {
 		lm_warn("replace image %s: %s, ignoring", ref, err.msg);
 		return;
 	}
-	json_array_append_new(list,
-		json_pack("{s:O, s:O, s:O?, s:b, s:i}", "image", json_object_get(image, "image"),
-			"id", json_object_get(image, "id"), "digest", digest, "own_name",
-			(int)is_own_name, "generation", (int)generation));
+	json_array_append_new(
+		list, json_pack("{s:O, s:O, s:O?, s:O?, s:o, s:I}", "image",
+			      json_object_get(image, "image"), "id", json_object_get(image, "id"),
+			      "digest", find_digest_in(all, number, ref), "platform",
+			      json_is_string(platform) ? platform : NULL, "names",
+			      collect_names(all, id), "generation", number));
 }
 
 json_t *verification_list_kept(const struct verification *v)
@@ -803,10 +863,15 @@ json_t *verification_list_kept(const struct verification *v)
 			json_array_clear(list); // its repair is followed by a verification
 			return list;
 		}
-		if (is_kept_damage(v, image))
+		if (is_kept_damage(v, image) && !was_in_vain(v, image))
 			list_kept_image(v, image, list);
 	}
 	return list;
+}
+
+bool verification_has_kept(const struct verification *v)
+{
+	return json_object_size(v->kept) > 0;
 }
 
 void verification_note_kept(struct verification *v, const char *id, const char *state,
@@ -821,13 +886,16 @@ void verification_note_kept(struct verification *v, const char *id, const char *
 
 		if (!other || strcmp(other, id) != 0)
 			continue;
+		if (is_replaced)
+			note_replacement(v, image);
 		if (state && strcmp(state, FOUND_NAMES[FOUND_OK]) == 0) {
-			if (is_replaced)
-				note_replacement(v, image);
 			(void)json_object_del(v->kept, id);
+			(void)json_object_del(v->replaced, id);
 			(void)json_array_remove(v->bad, i);
 		} else {
-			json_object_set_new(v->kept, id, json_true());
+			keep_damage(v, image, v->kept);
+			if (is_replaced)
+				json_object_set_new(v->replaced, id, json_true());
 			json_object_set_new(image, "message", json_from_text(why));
 			if (state)
 				json_object_set_new(image, "state", json_string(state));

@@ -61,11 +61,14 @@ void verification_note_repair(struct verification *v, unsigned generation);
 
 /// The images that only other generations than the current one have and that are damaged, or were
 /// removed as they were: as `images` of the task `replace-images` in docs/formats.md, each with
-/// `generation`, the newest that has it. A new reference. Empty while damaged images of the current
-/// generation are to be replaced: these go first.
+/// `generation`, the newest that has it, but those that were replaced in vain. A new reference.
+/// Empty while damaged images of the current generation are to be replaced: these go first.
 json_t *verification_list_kept(const struct verification *v);
+/// Whether there are such images, by the last report, also of an earlier run.
+bool verification_has_kept(const struct verification *v);
 /// What became of one of them: `state` as in docs/formats.md, `verify`; NULL: as before;
-/// `is_replaced`: it was pulled again. Outlives a restart.
+/// `is_replaced`: it was pulled again; then it is only reported, unless it is whole, until it was
+/// found whole once. Outlives a restart.
 void verification_note_kept(struct verification *v, const char *id, const char *state,
 	bool is_replaced, const char *why);
 

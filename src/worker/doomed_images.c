@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "docker/engine_images.h"
+#include "docker/image_ref.h"
 #include "worker/image_check.h"
 #include "worker/images.h"
 #include "worker/released_images.h"
@@ -139,6 +140,35 @@ static lm_rc fail_not_alone(const struct image_relative *self, const struct imag
 		damaged, show_relative(other), show_relative(other), show_relative(self));
 }
 
+static bool is_name_of_ours(const struct task_subject *subject, const char *name)
+{
+	const char *ref;
+	json_t *is_own;
+
+	json_object_foreach(subject ? subject->names : NULL, ref, is_own)
+	{
+		if (image_ref_is_same(ref, name))
+			return true;
+	}
+	return false;
+}
+
+/// A name that somebody else has given to it would be lost.
+static lm_rc check_names(const struct context *cx, const struct image_relative *self,
+	const char *damaged, struct lm_err *err)
+{
+	const struct task_subject *subject = doomed_images_find_subject(cx, self->id);
+
+	for (size_t i = 0; i < self->names_n; i++)
+		if (!is_name_of_ours(subject, self->names[i]))
+			return lm_fail(err, LM_E_CONFLICT, 0,
+				"image %s is damaged and cannot be replaced: it also has the name "
+				"%s, which no generation of this application gives to it: remove "
+				"that name (docker rmi %s), then run 'lighterman start'",
+				damaged, self->names[i], self->names[i]);
+	return LM_OK;
+}
+
 /// Why an image must stay; LM_OK: it need not. `self`: the damaged one.
 static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rules *rules,
 	const struct image_relative *r, const struct image_relative *self, const char *damaged,
@@ -160,6 +190,8 @@ static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rul
 	}
 	if (rules->spares_application && r != self)
 		return fail_not_alone(self, r, damaged, err);
+	if (rules->spares_application)
+		return check_names(cx, self, damaged, err);
 	rc = check_is_needed(cx, r, &is_needed, err);
 	if (!rc && is_needed)
 		return lm_fail(err, LM_E_CONFLICT, 0,

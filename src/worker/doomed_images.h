@@ -16,7 +16,8 @@ struct doomed_images {
 struct doomed_rules {
 	const struct engine_containers *containers; ///< All that the Engine has.
 	/// What the application's own containers use stays, too, and so does an image with which
-	/// another one would have to go, whatever that is.
+	/// another one would have to go, whatever that is, or that has a name which the subject's
+	/// `names` do not have.
 	bool spares_application;
 };
 

@@ -44,6 +44,7 @@ const char *image_found_name(enum image_found found)
 void image_finding_finish(struct image_finding *finding)
 {
 	free(finding->id);
+	free(finding->platform);
 	*finding = (struct image_finding){0};
 }
 
@@ -173,6 +174,7 @@ static lm_rc find_and_read(
 		return LM_OK;
 	}
 	f->id = id ? lm_xstrdup(id) : lm_take(image.id);
+	f->platform = image.platform && *image.platform ? lm_take(image.platform) : NULL;
 	if (!has_room_for_export(r->check, image.size, f))
 		return LM_OK;
 	if (image_archive_create(

@@ -30,6 +30,7 @@ struct image_check {
 struct image_finding {
 	enum image_found found;
 	char *id;                     ///< NULL: unknown.
+	char *platform;               ///< "linux/arm/v7"; NULL: unknown.
 	struct image_verdict verdict; ///< `why` is the reason whatever was found.
 	uint64_t bytes, ms;
 };

@@ -25,7 +25,6 @@ struct replacement {
 	struct engine_image found; ///< `id` NULL: the Engine does not have it.
 	char *by_digest;
 	struct doomed_images doomed;
-	bool had_name;
 };
 
 static void replacement_finish(struct replacement *r)
@@ -113,8 +112,6 @@ static lm_rc admit_removal(
 		rc = engine_list_containers(&cx->engine, NULL, &cx->limit, &containers, err);
 	if (!rc && *ret_damaged)
 		rc = doomed_images_add(cx, &rules, ref, r->found.id, layer, &r->doomed, err);
-	r->had_name =
-		!rc && *ret_damaged && has_name(doomed_images_find(&r->doomed, r->found.id), ref);
 	return rc;
 }
 
@@ -123,6 +120,7 @@ static lm_rc find_doomed(const struct context *cx, struct replacement *r, struct
 	const struct task_subject *s = r->subject;
 	lm_rc rc = engine_inspect_image_id(&cx->engine, s->id, s->ref, &cx->limit, &r->found, err);
 
+	r->image.platform = s->platform; // of one that is not here any more
 	if (!rc && *r->found.platform)
 		r->image.platform = r->found.platform;
 	return rc == LM_E_NOT_FOUND ? LM_OK : rc;
@@ -130,22 +128,48 @@ static lm_rc find_doomed(const struct context *cx, struct replacement *r, struct
 
 // The replacement --------------------------------------------------------------------------------
 
-/// A name that means something else by now keeps that; so does one that is gone, unless no other
-/// generation has it.
 static lm_rc put_name_back(
-	const struct context *cx, const struct replacement *r, struct lm_err *err)
+	const struct context *cx, const char *id, const char *name, struct lm_err *err)
 {
 	lm_auto(engine_image_finish) struct engine_image named = {0};
 	lm_auto(image_ref_finish) struct image_ref ref = {0};
-	const char *name = r->subject->ref;
 	lm_rc rc = image_ref_parse(lm_str(name), &ref, err);
 
-	if (rc || ref.digest || !(r->had_name || (!r->found.id && r->subject->name_is_its_own)))
+	if (rc || ref.digest)
 		return rc;
 	rc = engine_inspect_image(&cx->engine, name, &cx->limit, &named, err);
 	if (rc != LM_E_NOT_FOUND)
 		return rc;
-	return engine_tag_image(&cx->engine, r->subject->id, name, &cx->limit, err);
+	return engine_tag_image(&cx->engine, id, name, &cx->limit, err);
+}
+
+/// A name that means something else by now keeps that; so does one that is gone, unless no other
+/// generation has it.
+static lm_rc put_names_back(
+	const struct context *cx, const struct replacement *r, struct lm_err *err)
+{
+	const struct image_relative *was = doomed_images_find(&r->doomed, r->subject->id);
+	lm_rc rc = LM_OK;
+	const char *name;
+	json_t *is_own;
+
+	json_object_foreach(r->subject->names, name, is_own)
+	{
+		if (!rc && (has_name(was, name) || (!r->found.id && json_is_true(is_own))))
+			rc = put_name_back(cx, r->subject->id, name, err);
+	}
+	return rc;
+}
+
+/// One that is still there after all keeps its names.
+static lm_rc remove_image(struct context *cx, struct replacement *r, struct lm_err *err)
+{
+	struct lm_err ignored = {LM_OK}; // it is gone
+	lm_rc rc = doomed_images_remove(cx, &r->doomed, err);
+
+	if (rc)
+		(void)!put_names_back(cx, r, &ignored);
+	return rc;
 }
 
 static lm_rc pull_again(struct context *cx, const struct replacement *r, struct lm_err *err)
@@ -164,7 +188,7 @@ static lm_rc pull_again(struct context *cx, const struct replacement *r, struct 
 		return rc;
 	context_send(cx, json_pack("{s:s, s:s, s:s, s:b}", "image", s->ref, "digest",
 				 strchr(r->by_digest, '@') + 1, "id", s->id, "pulled", 1));
-	return put_name_back(cx, r, err);
+	return put_names_back(cx, r, err);
 }
 
 /// `*ret_needed`: it was replaced, not found to be whole.
@@ -183,7 +207,7 @@ static lm_rc replace_image(
 	if (!rc)
 		rc = check_registry(cx, r, err);
 	if (!rc)
-		rc = doomed_images_remove(cx, &r->doomed, err);
+		rc = remove_image(cx, r, err);
 	return rc ? rc : pull_again(cx, r, err);
 }
 

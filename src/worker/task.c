@@ -49,6 +49,8 @@ void task_finish(struct task *task)
 		free(task->subjects[i].ref);
 		free(task->subjects[i].id);
 		free(task->subjects[i].digest);
+		free(task->subjects[i].platform);
+		json_decref(task->subjects[i].names);
 	}
 	free(task->subjects);
 	*task = (struct task){0};
@@ -264,6 +266,8 @@ static lm_rc read_subjects(const json_t *images, struct task *task, struct lm_er
 		const char *id = json_get_text(image, "id");
 		const char *ref = json_get_text(image, "image");
 		const char *digest = json_get_text(image, "digest");
+		const char *platform = json_get_text(image, "platform");
+		json_t *names = json_object_get(image, "names");
 		int64_t layer = json_get_int(image, "layer", 0);
 
 		if (!ref)
@@ -274,7 +278,8 @@ static lm_rc read_subjects(const json_t *images, struct task *task, struct lm_er
 			.id = id ? lm_xstrdup(id) : NULL,
 			.digest = digest && *digest ? lm_xstrdup(digest) : NULL,
 			.layer = layer > 0 && layer <= LIMIT_LAYERS ? (unsigned)layer : 0,
-			.name_is_its_own = json_get_bool(image, "own_name", false)};
+			.platform = platform ? lm_xstrdup(platform) : NULL,
+			.names = json_is_object(names) ? json_incref(names) : NULL};
 	}
 	return LM_OK;
 }

@@ -74,11 +74,14 @@ struct task_device {
 
 /// An image that the task `verify` is to read, or that another one is to replace.
 struct task_subject {
-	char *ref;            ///< As in the compose file.
-	char *id;             ///< "sha256:…"; NULL: unknown, not of TASK_REPLACE_IMAGES.
-	char *digest;         ///< "sha256:…" in its registry; NULL: unknown.
-	unsigned layer;       ///< The lowest damaged one, from 1; 0: unknown.
-	bool name_is_its_own; ///< No other image of a generation that is kept has that name.
+	char *ref;      ///< As in the compose file.
+	char *id;       ///< "sha256:…"; NULL: unknown, not of TASK_REPLACE_IMAGES.
+	char *digest;   ///< "sha256:…" in its registry; NULL: unknown.
+	unsigned layer; ///< The lowest damaged one, from 1; 0: unknown.
+	char *platform; ///< "linux/arm/v7"; NULL: unknown.
+	/// {REF:BOOL}: the names that generations which are kept give to it, and whether none gives
+	/// them to another image; NULL: none.
+	json_t *names;
 };
 
 enum volumes_action { VOLUMES_MEASURE, VOLUMES_COPY, VOLUMES_START, VOLUMES_CLEAN };

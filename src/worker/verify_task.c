@@ -36,9 +36,9 @@ lm_rc verify_task_report(struct protocol *protocol, const char *ref, const char 
 	const struct image_verdict *v = &f->verdict;
 
 	return protocol_send(protocol,
-		json_pack("{s:{s:s, s:s?, s:s, s:o, s:o, s:o, s:I, s:I}}", "verify", "image", ref,
-			"id", f->id, "state", state, "layer", number_or_null(v->layer), "layers",
-			number_or_null(v->layers), "message",
+		json_pack("{s:{s:s, s:s?, s:s, s:s?, s:o, s:o, s:o, s:I, s:I}}", "verify", "image",
+			ref, "id", f->id, "state", state, "platform", f->platform, "layer",
+			number_or_null(v->layer), "layers", number_or_null(v->layers), "message",
 			json_from_text(v->why[0] ? v->why : NULL), "bytes", (json_int_t)f->bytes,
 			"ms", (json_int_t)f->ms),
 		err);

@@ -325,6 +325,12 @@ def test_a_damaged_image_of_an_older_generation_is_replaced_beside_what_runs(old
     assert "it cannot be pulled again now" in older.cli("status").stdout
     assert engine.docker.images.get(layered).id == image
     open_registry.start()
+    strangers = f"strangers/{uuid.uuid4().hex[:8]}:1"
+    engine.docker.images.get(layered).tag(strangers)
+    assert older.cli("start").returncode == 0
+    older.wait_log(f"it also has the name {strangers}, which no generation of this application gives to it")
+    assert engine.docker.images.get(strangers).id == engine.docker.images.get(layered).id == image
+    engine.docker.images.remove(strangers)
     assert older.cli("start").returncode == 0
     before = ids(engine)
     older.wait_log(f"image {layered} of generation 1 is as it was pulled")

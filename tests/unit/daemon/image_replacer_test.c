@@ -42,6 +42,7 @@ static struct fixture {
 	json_t *kept;
 	struct lm_buf notes; ///< What it did: "pause;", "web:1 ok;", …
 	bool is_locked, is_under_way;
+	bool had_kept; ///< An earlier run has left something.
 } f;
 
 lm_rc __wrap_launch_find_worker(char **ret, struct lm_err *err);
@@ -59,6 +60,7 @@ lm_rc __wrap_worker_launch(struct loop *loop, const struct host_settings *host,
 	const struct worker_launch_spec *start, const struct worker_process_events *events,
 	struct worker_process **ret, struct lm_err *err);
 json_t *__wrap_verification_list_kept(const struct verification *v);
+bool __wrap_verification_has_kept(const struct verification *v);
 void __wrap_verification_note_kept(struct verification *v, const char *id, const char *state,
 	bool is_replaced, const char *why);
 void __wrap_verification_pause(struct verification *v);
@@ -158,6 +160,12 @@ json_t *__wrap_verification_list_kept(const struct verification *v)
 {
 	(void)v;
 	return json_deep_copy(f.kept);
+}
+
+bool __wrap_verification_has_kept(const struct verification *v)
+{
+	(void)v;
+	return f.had_kept;
 }
 
 void __wrap_verification_note_kept(struct verification *v, const char *id, const char *state,
@@ -357,6 +365,18 @@ static void what_a_worker_that_fails_leaves_stays(void **state)
 	assert_int_equal(json_array_size(f.kept), 2);
 }
 
+static void what_an_earlier_run_has_left_is_replaced_as_soon_as_no_task_runs(void **state)
+{
+	(void)state;
+	write_worker(REPLACES);
+	image_replacer_destroy(f.r);
+	f.had_kept = true;
+	f.r = image_replacer_create(f.loop, &f.host, NULL, NULL);
+	image_replacer_resume(f.r);
+	await(has_resumed);
+	assert_int_equal(json_array_size(f.kept), 1);
+}
+
 static bool is_later(void)
 {
 	return true;
@@ -388,6 +408,7 @@ int main(void)
 		TEST(each_generation_gets_a_worker_and_what_became_of_each_image_is_noted),
 		TEST(what_a_task_interrupts_is_replaced_later),
 		TEST(what_a_worker_that_fails_leaves_stays),
+		TEST(what_an_earlier_run_has_left_is_replaced_as_soon_as_no_task_runs),
 		TEST(only_what_is_wanted_is_replaced_and_not_while_images_are_verified),
 	};
 

@@ -379,8 +379,10 @@ static void a_damaged_image_of_an_older_generation_is_to_be_replaced(void **stat
 	verify_again(FINDS_BOTH("ok", "damaged"));
 	open_again();
 	lm_auto_json json_t *kept = verification_list_kept(f.v);
-	lm_auto_json json_t *wanted = json_pack("[{s:s, s:s, s:s, s:b, s:i}]", "image", "web:1",
-		"id", "sha256:w1", "digest", "sha256:d1", "own_name", 1, "generation", 1);
+	lm_auto_json json_t *wanted = json_pack("[{s:s, s:s, s:s, s:n, s:{s:b}, s:i}]", "image",
+		"web:1", "id", "sha256:w1", "digest", "sha256:d1", "platform", "names", "web:1", 1,
+		"generation", 1);
+	assert_true(verification_has_kept(f.v));
 	assert_true(json_equal(kept, wanted));
 	assert_int_equal(count_damaged(), 0);
 	verification_note_kept(f.v, "sha256:w1", NULL, false, "no network");
@@ -426,7 +428,48 @@ static void a_name_that_another_generation_gives_to_another_image_is_not_its_own
 		     "echo '{\"result\":\"success\"}'");
 	lm_auto_json json_t *kept = verification_list_kept(f.v);
 	assert_int_equal(json_array_size(kept), 1);
-	assert_false(json_get_bool(json_array_get(kept, 0), "own_name", true));
+	lm_auto_json json_t *names = json_pack("{s:b}", "web:1", 0);
+	assert_true(json_equal(json_object_get(json_array_get(kept, 0), "names"), names));
+}
+
+static void one_of_an_older_generation_that_was_replaced_in_vain_is_only_reported(void **state)
+{
+	(void)state;
+	verify_again(FINDS_BOTH("ok", "damaged"));
+	verification_note_kept(f.v, "sha256:w1", "damaged", true, "layer 1 is damaged");
+	assert_int_equal(count_kept(), 0);
+	open_again();
+	assert_int_equal(count_kept(), 0);
+	verify_again(FINDS_BOTH("ok", "damaged"));
+	assert_int_equal(count_kept(), 0);
+	assert_int_equal(verification_measure(f.v).damaged, 1);
+	// Somebody has removed it: it can be pulled without that.
+	verify_again(FINDS_BOTH("ok", "missing"));
+	assert_int_equal(count_kept(), 1);
+	verify_again(FINDS_BOTH("ok", "ok"));
+	verify_again(FINDS_BOTH("ok", "damaged"));
+	assert_int_equal(count_kept(), 1);
+	// The worker was killed before it had read what it had pulled.
+	verification_note_kept(f.v, "sha256:w1", NULL, true, "the worker was stopped");
+	assert_int_equal(count_kept(), 0);
+}
+
+/// The Engine does not know it any more once the image is removed.
+static void the_platform_of_one_that_is_to_be_replaced_outlives_it(void **state)
+{
+	(void)state;
+	assert_false(verification_has_kept(f.v));
+	verify_again("say db:1 sha256:db ok; say web:2 sha256:w2 ok\n"
+		     "echo '{\"verify\":{\"image\":\"web:1\",\"id\":\"sha256:w1\",\"state\":"
+		     "\"damaged\",\"platform\":\"linux/arm/v7\"}}'\n"
+		     "echo '{\"result\":\"success\"}'");
+	open_again();
+	verification_note_kept(f.v, "sha256:w1", "missing", false, "no network");
+	verify_again(FINDS_BOTH("ok", "missing"));
+	open_again();
+	lm_auto_json json_t *kept = verification_list_kept(f.v);
+	assert_int_equal(json_array_size(kept), 1);
+	assert_string_equal(json_get_text(json_array_get(kept, 0), "platform"), "linux/arm/v7");
 }
 
 static void a_task_interrupts_it_and_what_was_read_is_not_read_again(void **state)
@@ -591,6 +634,8 @@ int main(void)
 		TEST(a_damaged_image_of_an_older_generation_is_to_be_replaced),
 		TEST(the_current_generation_goes_first_and_what_its_repair_removes_comes_back),
 		TEST(a_name_that_another_generation_gives_to_another_image_is_not_its_own),
+		TEST(one_of_an_older_generation_that_was_replaced_in_vain_is_only_reported),
+		TEST(the_platform_of_one_that_is_to_be_replaced_outlives_it),
 		TEST(a_task_interrupts_it_and_what_was_read_is_not_read_again),
 		TEST(an_image_over_which_the_worker_dies_is_unreadable),
 		TEST(a_worker_that_leaves_out_images_has_failed),

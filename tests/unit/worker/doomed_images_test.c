@@ -49,6 +49,13 @@ struct fixture {
 	struct doomed_images doomed;
 };
 
+static struct task_subject subject(const char *id, const char *name)
+{
+	return (struct task_subject){.ref = lm_xstrdup(name),
+		.id = lm_xstrdup(id),
+		.names = json_pack("{s:b}", name, 1)};
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = lm_xcalloc(1, sizeof(*f));
@@ -59,6 +66,10 @@ static int set_up(void **state)
 	f->protocol = (struct protocol){.in = -1, .out = f->out[1], .signal_fd = -1, .stop_fd = -1};
 	f->task.kind = TASK_REPLACE_IMAGES;
 	f->task.kept = json_pack("{s:b, s:b}", "web", 1, "top", 1);
+	f->task.subjects = lm_xcalloc(2, sizeof(*f->task.subjects));
+	f->task.subjects[0] = subject("web", "docker.io/library/web:1");
+	f->task.subjects[1] = subject("top", "top:1");
+	f->task.subjects_n = 1;
 	f->cx = (struct context){.task = &f->task,
 		.protocol = &f->protocol,
 		.limit = WAIT_FOREVER,
@@ -75,6 +86,7 @@ static int tear_down(void **state)
 	fake_engine_destroy(f->engine);
 	(void)close(f->out[0]);
 	(void)close(f->out[1]);
+	f->task.subjects_n = 2;
 	task_finish(&f->task);
 	free(f);
 	return 0;
@@ -86,6 +98,15 @@ static lm_rc add(struct fixture *f, bool spares_application, struct lm_err *err)
 		.containers = &f->containers, .spares_application = spares_application};
 
 	return doomed_images_add(&f->cx, &rules, "web:1", "web", LAYER, &f->doomed, err);
+}
+
+/// Beside what runs, the layer that only it has.
+static lm_rc add_top(struct fixture *f, struct lm_err *err)
+{
+	const struct doomed_rules rules = {
+		.containers = &f->containers, .spares_application = true};
+
+	return doomed_images_add(&f->cx, &rules, "top:1", "top", TOP_LAYER, &f->doomed, err);
 }
 
 static void use(struct fixture *f, char *image, char *project)
@@ -123,13 +144,25 @@ static void beside_what_runs_an_image_goes_only_alone(void **state)
 					"pulled again, remove them (docker rmi top:1 web:1)"));
 	assert_int_equal(f->doomed.n, 0);
 	// The other one's layers above it are its own.
-	assert_int_equal(doomed_images_add(&f->cx,
-				 &(struct doomed_rules){
-					 .containers = &f->containers, .spares_application = true},
-				 "top:1", "top", TOP_LAYER, &f->doomed, &err),
-		LM_OK);
+	f->task.subjects_n = 2;
+	assert_int_equal(add_top(f, &err), LM_OK);
 	assert_int_equal(f->doomed.n, 1);
 	assert_string_equal(f->doomed.items[0].id, "top");
+}
+
+static void one_that_somebody_else_has_named_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct lm_err err = {LM_OK};
+
+	f->task.subjects_n = 2;
+	json_object_clear(f->task.subjects[1].names);
+	json_object_set_new(f->task.subjects[1].names, "top:2", json_true());
+	assert_int_equal(add_top(f, &err), LM_E_CONFLICT);
+	assert_non_null(strstr(err.msg, "it also has the name top:1, which no generation of this "
+					"application gives to it: remove that name (docker rmi "
+					"top:1), then run 'lighterman start'"));
+	assert_int_equal(f->doomed.n, 0);
 }
 
 static void what_a_container_of_the_application_uses_goes_only_with_it(void **state)
@@ -166,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_that_have_the_damaged_layer_go_the_highest_first),
 		TEST(beside_what_runs_an_image_goes_only_alone),
+		TEST(one_that_somebody_else_has_named_stays),
 		TEST(what_a_container_of_the_application_uses_goes_only_with_it),
 		TEST(what_is_somebody_elses_stays),
 	};

@@ -128,16 +128,19 @@ static void replacing_needs_the_ids_of_images(void **state)
 
 	assert_int_equal(parse("{\"job\":\"replace-images\",\"group\":" GROUP ",\"host\":{},"
 			       "\"kept\":{\"sha256:aa\":true},\"images\":[{\"image\":\"web:1\","
-			       "\"id\":\"sha256:aa\",\"digest\":\"sha256:dd\",\"own_name\":true},"
+			       "\"id\":\"sha256:aa\",\"digest\":\"sha256:dd\","
+			       "\"platform\":\"linux/arm/v7\",\"names\":{\"web:1\":true}},"
 			       "{\"image\":\"db:2\",\"id\":\"sha256:bb\",\"digest\":\"\"}]}",
 				 &task, &err),
 		LM_OK);
 	assert_int_equal(task.kind, TASK_REPLACE_IMAGES);
 	assert_int_equal(task.subjects_n, 2);
 	assert_string_equal(task.subjects[0].digest, "sha256:dd");
-	assert_true(task.subjects[0].name_is_its_own);
+	assert_string_equal(task.subjects[0].platform, "linux/arm/v7");
+	assert_true(json_get_bool(task.subjects[0].names, "web:1", false));
 	assert_null(task.subjects[1].digest);
-	assert_false(task.subjects[1].name_is_its_own);
+	assert_null(task.subjects[1].platform);
+	assert_null(task.subjects[1].names);
 	assert_non_null(json_object_get(task.kept, "sha256:aa"));
 	assert_int_equal(parse("{\"job\":\"replace-images\",\"group\":" GROUP ",\"host\":{},"
 			       "\"images\":[{\"image\":\"web:1\",\"id\":null}]}",
