@@ -781,7 +781,7 @@ static lm_rc read_all_images(const struct verification *v, json_t **ret, struct 
 }
 
 /// All names that generations give to an image: whether none gives it to another one.
-static json_t *collect_names(const json_t *all, const char *wanted)
+static json_t *collect_image_names(const json_t *all, const char *wanted)
 {
 	json_t *names = json_object();
 	const char *ref;
@@ -846,7 +846,7 @@ static void list_kept_image(const struct verification *v, const json_t *image, j
 			      json_object_get(image, "image"), "id", json_object_get(image, "id"),
 			      "digest", find_digest_in(all, number, ref), "platform",
 			      json_is_string(platform) ? platform : NULL, "names",
-			      collect_names(all, id), "generation", number));
+			      collect_image_names(all, id), "generation", number));
 }
 
 json_t *verification_list_kept(const struct verification *v)

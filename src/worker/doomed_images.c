@@ -154,7 +154,7 @@ static bool is_name_of_ours(const struct task_subject *subject, const char *name
 }
 
 /// A name that somebody else has given to it would be lost.
-static lm_rc check_names(const struct context *cx, const struct image_relative *self,
+static lm_rc check_own_names(const struct context *cx, const struct image_relative *self,
 	const char *damaged, struct lm_err *err)
 {
 	const struct task_subject *subject = doomed_images_find_subject(cx, self->id);
@@ -191,7 +191,7 @@ static lm_rc find_why_it_stays(const struct context *cx, const struct doomed_rul
 	if (rules->spares_application && r != self)
 		return fail_not_alone(self, r, damaged, err);
 	if (rules->spares_application)
-		return check_names(cx, self, damaged, err);
+		return check_own_names(cx, self, damaged, err);
 	rc = check_is_needed(cx, r, &is_needed, err);
 	if (!rc && is_needed)
 		return lm_fail(err, LM_E_CONFLICT, 0,

@@ -162,7 +162,7 @@ static lm_rc put_names_back(
 }
 
 /// One that is still there after all keeps its names.
-static lm_rc remove_image(struct context *cx, struct replacement *r, struct lm_err *err)
+static lm_rc remove_doomed_image(struct context *cx, struct replacement *r, struct lm_err *err)
 {
 	struct lm_err ignored = {LM_OK}; // it is gone
 	lm_rc rc = doomed_images_remove(cx, &r->doomed, err);
@@ -207,7 +207,7 @@ static lm_rc replace_image(
 	if (!rc)
 		rc = check_registry(cx, r, err);
 	if (!rc)
-		rc = remove_image(cx, r, err);
+		rc = remove_doomed_image(cx, r, err);
 	return rc ? rc : pull_again(cx, r, err);
 }
 
