@@ -219,6 +219,9 @@ struct loopback *loopback_start_mutual_tls(const struct loopback_answer *answers
 	write_certificate(client_path, x, key);
 	must(X509_STORE_add_cert(SSL_CTX_get_cert_store(l->tls), x) == 1, "client certificate");
 	SSL_CTX_set_verify(l->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	// Else a client that resumes a session is refused.
+	must(SSL_CTX_set_session_id_context(l->tls, (const unsigned char *)"loopback", 8) == 1,
+		"session");
 	X509_free(x);
 	EVP_PKEY_free(key);
 	start(l);
