@@ -434,11 +434,13 @@ static void on_job_timer(struct job_machine *m, struct job_actions *actions)
 	try_later(m, actions);
 }
 
+/// Only the first one is the job's: what is begun after it, for whoever waits for the job, is what
+/// ran before, which runs again after a failure.
 static void on_job_begun(struct job_machine *m, unsigned generation, struct job_actions *actions)
 {
 	struct job_entry *e = find_present(m);
 
-	if (!e || !is_under_way(e))
+	if (!e || !is_under_way(e) || e->begun)
 		return;
 	e->begun = true;
 	e->generation = generation;

@@ -26,8 +26,9 @@ class Fleet:
         self.device, self.engine_image, self.service = device, image, service
         device.host["mqtt"] = {**where, "jobs": True}
 
-    def group(self, name, **more):
-        self.device.put_object("ships", f"{name}.yml", compose_file(None, [name], self.engine_image))
+    def group(self, name, compose=None, **more):
+        """`compose`: more of its service in the compose file."""
+        self.device.put_object("ships", f"{name}.yml", compose_file(None, [name], self.engine_image, **(compose or {})))
         path = self.device.group(key=f"{name}.yml", name=f"{name}.json", **LOCAL, **more)
         return json.loads(path.read_text())
 
@@ -239,6 +240,20 @@ def test_a_job_that_the_cloud_ends_stops_before_down_and_not_after(fleet, held, 
     status, details = fleet.ended("superseded")
     assert status == "FAILED" and "superseded" in details["reason"]
     assert set(engine.containers()) == {"six"}
+
+
+def test_a_job_that_is_rolled_back_has_failed(fleet, engine):
+    """Whoever waits for it is told of both generations that begin."""
+    fleet.device.start()
+    assert fleet.run("before", fleet.group("one"))[0] == "SUCCEEDED"
+    missing = "/no/such/program"  # docker-compose fails in `up`
+    broken = fleet.group("two", {"entrypoint": f"[{missing}]"}, policy={"RollbackOnFailure": "true"})
+    status, details = fleet.run("broken", broken)
+    assert (status, details["generation"]) == ("FAILED", "2")
+    assert missing in details["reason"] and "generation 1 runs again" in details["reason"]
+    assert set(engine.containers()) == {"one"} and fleet.finals("broken") == ["FAILED"]
+    status = fleet.device.wait_status(lambda status: status["job"] is None)
+    assert status["wanted"] == {"state": "up", "generation": 1}
 
 
 def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_image):

@@ -564,6 +564,23 @@ static void a_job_that_was_cancelled_does_not_act(void **state)
 	assert_int_equal(w.kind, JOB_KIND_START_NEXT);
 }
 
+static void what_runs_again_after_a_failure_is_not_the_job(void **state)
+{
+	struct world w = begin_deploying();
+	const struct lifecycle rolled_back = {.wanted = {WANTED_UP, BACK - 1},
+		.actual = ACTUAL_WHOLE,
+		.runs = BACK - 1,
+		.good = BACK - 1,
+		.proven = BACK - 1};
+
+	(void)state;
+	w.m.list.items[0].operation = JOB_DEPLOYS;
+	happen(&w, (struct job_event){.kind = JOB_EVENT_BEGUN, .generation = BACK - 1});
+	assert_int_equal(w.m.list.items[0].generation, BACK);
+	assert_int_equal(w.disk.items[0].generation, BACK);
+	assert_int_equal(job_judge(job_machine_present(&w.m), &rolled_back), JOB_HAS_FAILED);
+}
+
 static void a_reply_to_another_request_is_ignored(void **state)
 {
 	struct world w = begin();
@@ -766,6 +783,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_fails_the_job),
 		cmocka_unit_test(without_an_answer_it_acts_after_a_while),
 		cmocka_unit_test(a_job_that_was_cancelled_does_not_act),
+		cmocka_unit_test(what_runs_again_after_a_failure_is_not_the_job),
 		cmocka_unit_test(a_reply_to_another_request_is_ignored),
 		cmocka_unit_test(an_execution_that_has_ended_is_not_run),
 		cmocka_unit_test(a_throttled_request_is_made_again_later),
