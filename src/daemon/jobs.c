@@ -248,15 +248,15 @@ static void run_job(struct jobs *j)
 static void abandon_job(struct jobs *j)
 {
 	const struct job_entry *e = job_under_way(j);
-	enum job_status status = j->machine.closed_as;
 	lm_auto_free char *why = NULL;
 
 	if (!e)
 		return;
-	if (status == JOB_STATUSES)
+	if (e->closed_as == JOB_STATUSES)
 		why = lm_xasprintf("job %s has ended in the cloud, or was deleted there", e->id);
 	else
-		why = lm_xasprintf("job %s is %s in the cloud", e->id, job_status_name(status));
+		why = lm_xasprintf(
+			"job %s is %s in the cloud", e->id, job_status_name(e->closed_as));
 	(void)supervisor_abandon(j->supervisor, e->generation, why);
 }
 
@@ -360,7 +360,7 @@ void jobs_look(struct jobs *j)
 		shown.lifecycle->activity == ACTIVITY_DEPLOYING)
 		jobs_post(j, (struct job_event){
 				     .kind = JOB_EVENT_STAGE, .stage = shown.progress->stage});
-	if (j->machine.closed && !e->acted) {
+	if (e->closed && !e->acted) {
 		j->abandon_due = true;
 		loop_timer_start(j->commands, 0, 0);
 	}

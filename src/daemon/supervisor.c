@@ -69,6 +69,7 @@ struct supervisor {
 	struct probation *probation;
 	struct deployment_gate gate;
 	uint64_t probation_ms;        ///< By the policy of what was deployed last.
+	unsigned hurried;             ///< Of this one, supervisor_abandon has cut a wait short.
 	enum deploy_effect half_done; ///< What the last deployment that was cancelled has done.
 	struct metrics_deployments counts; ///< What is not in the store.
 
@@ -1119,6 +1120,14 @@ bool supervisor_abandon(struct supervisor *s, unsigned generation, const char *w
 {
 	const struct lifecycle *l = &s->lifecycle;
 
+	if (l->activity == ACTIVITY_WAITING && l->wanted.state == WANTED_UP &&
+		l->wanted.generation == generation && s->hurried != generation) {
+		// The attempt that waits, perhaps for disk space, comes now, and is abandoned. If
+		// it cannot even begin, it is when its time has come.
+		s->hurried = generation;
+		retries_stop(s->retries);
+		post_kind(s, EVENT_TIMER);
+	}
 	return s->deployment && l->activity == ACTIVITY_DEPLOYING && l->subject == generation &&
 	       deployment_abandon(s->deployment, why);
 }

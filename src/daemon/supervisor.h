@@ -59,7 +59,8 @@ void supervisor_rollback(struct supervisor *s, unsigned generation, const struct
 /// there is nothing to go back to.
 lm_rc supervisor_find_rollback(struct supervisor *s, unsigned *ret, struct lm_err *err);
 /// The deployment of that generation fails for that reason, and is not tried again. False: it has
-/// begun to change what runs, or there is none.
+/// begun to change what runs, or there is none. One that waits for its next attempt, for disk space
+/// or after a failure, has it at once for that, but only once.
 bool supervisor_abandon(struct supervisor *s, unsigned generation, const char *why);
 /// Deployments ask it from now on; copied.
 void supervisor_set_gate(struct supervisor *s, const struct deployment_gate *gate);

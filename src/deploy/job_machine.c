@@ -46,6 +46,13 @@ const struct job_entry *job_machine_present(const struct job_machine *m)
 	return find_present((struct job_machine *)m);
 }
 
+static bool is_closed(const struct job_machine *m)
+{
+	const struct job_entry *e = job_machine_present(m);
+
+	return e && e->closed;
+}
+
 bool job_machine_asks(const struct job_machine *m, unsigned generation)
 {
 	const struct job_entry *e = job_machine_present(m);
@@ -105,9 +112,9 @@ static void ask_what_is_due(struct job_machine *m, struct job_actions *actions)
 		return;
 	if (!e && m->next_due)
 		job_request_send(m, JOB_KIND_START_NEXT, actions);
-	else if (e && !m->closed && m->check_due)
+	else if (e && !e->closed && m->check_due)
 		job_request_send(m, JOB_KIND_GET, actions);
-	else if (e && !m->closed && (!is_under_way(e) || m->holds || m->progress_due))
+	else if (e && !e->closed && (!is_under_way(e) || m->holds || m->progress_due))
 		job_request_send(m, JOB_KIND_UPDATE, actions);
 }
 
@@ -116,7 +123,8 @@ static void ask_what_is_due(struct job_machine *m, struct job_actions *actions)
 static void acknowledge(struct job_machine *m, struct job_entry *e, struct job_actions *actions)
 {
 	e->acknowledged = true;
-	m->closed = m->check_due = m->progress_due = false;
+	e->closed = false;
+	m->check_due = m->progress_due = false;
 	m->version = 0;
 	m->next_due = true;
 	add_action(actions, JOB_ACTION_SAVE);
@@ -139,17 +147,24 @@ static void end_job(struct job_machine *m, enum job_status status, const char *r
 	job_document_finish(&m->document);
 	show(actions, status != JOB_STATUS_SUCCEEDED, "job %s: %s%s%s", e->id,
 		job_status_name(status), e->reason[0] ? ": " : "", e->reason);
-	if (m->closed)
+	if (e->closed)
 		acknowledge(m, e, actions);
 	else
 		add_action(actions, JOB_ACTION_SAVE);
 }
 
 /// What it needs of the supervisor's is not done any more.
-static void abandon(struct job_machine *m, const struct job_entry *e, struct job_actions *actions)
+static void abandon(const struct job_entry *e, struct job_actions *actions)
 {
-	if (m->closed && is_under_way(e) && e->begun && !e->acted)
+	if (e->closed && is_under_way(e) && e->begun && !e->acted)
 		add_action(actions, JOB_ACTION_ABANDON);
+}
+
+/// Of one that has not begun.
+static void end_closed_job(struct job_machine *m, int64_t now_ms, struct job_actions *actions)
+{
+	end_job(m, JOB_STATUS_FAILED, "it was cancelled or removed in the cloud before it began",
+		now_ms, actions);
 }
 
 /// The cloud has ended the execution: it was cancelled, has timed out, or was removed.
@@ -159,10 +174,10 @@ static void close_job(
 	struct job_entry *e = find_present(m);
 	const char *name = job_status_is_final(status) ? job_status_name(status) : "at its end";
 
-	if (!e || m->closed)
+	if (!e || e->closed)
 		return;
-	m->closed = true;
-	m->closed_as = status;
+	e->closed = true;
+	e->closed_as = status;
 	m->check_due = false;
 	if (!is_under_way(e)) {
 		if (status != e->status)
@@ -170,13 +185,12 @@ static void close_job(
 				job_status_name(e->status), name);
 		acknowledge(m, e, actions);
 	} else if (!e->begun && !m->runs) {
-		end_job(m, JOB_STATUS_FAILED,
-			"it was cancelled or removed in the cloud before it began", now_ms,
-			actions);
+		end_closed_job(m, now_ms, actions);
 	} else {
 		show(actions, true, "job %s is %s in the cloud%s", e->id, name,
 			e->acted ? "; its deployment has changed what runs, and goes on" : "");
-		abandon(m, e, actions);
+		add_action(actions, JOB_ACTION_SAVE); // a restart may find no connection
+		abandon(e, actions);
 	}
 }
 
@@ -247,7 +261,7 @@ static void take_job(
 	bool is_known = i < m->list.n;
 	struct job_entry *e = put_in_front(&m->list, i);
 
-	m->closed = m->check_due = m->progress_due = m->runs = false;
+	m->check_due = m->progress_due = m->runs = false;
 	m->stage[0] = '\0';
 	m->version = x->version;
 	e->acknowledged = false;
@@ -297,7 +311,7 @@ static void let_act(struct job_machine *m, struct job_actions *actions)
 	struct job_entry *e = find_present(m);
 
 	m->holds = m->asks_to_act = false;
-	if (e && !m->closed) {
+	if (e && !e->closed) {
 		e->acted = true;
 		add_action(actions, JOB_ACTION_SAVE);
 	}
@@ -409,8 +423,12 @@ static void on_job_message(
 
 // Events -----------------------------------------------------------------------------------------
 
-static void on_subscribed(struct job_machine *m, struct job_actions *actions)
+static void on_subscribed(struct job_machine *m, int64_t now_ms, struct job_actions *actions)
 {
+	const struct job_entry *e = find_present(m);
+
+	if (e && e->closed && is_under_way(e) && !e->begun && !m->runs) // since the last run
+		end_closed_job(m, now_ms, actions);
 	forget_job_request(m, actions);
 	m->connected = true;
 	m->tries = 0;
@@ -445,7 +463,7 @@ static void on_job_begun(struct job_machine *m, unsigned generation, struct job_
 	e->begun = true;
 	e->generation = generation;
 	add_action(actions, JOB_ACTION_SAVE);
-	abandon(m, e, actions);
+	abandon(e, actions);
 }
 
 static void on_job_acts(struct job_machine *m, struct job_actions *actions)
@@ -453,8 +471,8 @@ static void on_job_acts(struct job_machine *m, struct job_actions *actions)
 	const struct job_entry *e = find_present(m);
 
 	m->holds = true;
-	if (m->closed && e)
-		abandon(m, e, actions);
+	if (e)
+		abandon(e, actions);
 }
 
 static void on_written(
@@ -490,7 +508,7 @@ void job_machine_step(
 {
 	switch (event->kind) {
 	case JOB_EVENT_CONNECTED:
-		on_subscribed(m, actions);
+		on_subscribed(m, event->now_ms, actions);
 		break;
 	case JOB_EVENT_LOST:
 		m->connected = false;
@@ -519,7 +537,7 @@ void job_machine_step(
 		m->holds = m->asks_to_act = false;
 		break;
 	case JOB_EVENT_NO_ANSWER:
-		if (m->holds && !m->closed)
+		if (m->holds && !is_closed(m))
 			let_act(m, actions);
 		break;
 	case JOB_EVENT_ENDED:

@@ -34,6 +34,8 @@ struct job_entry {
 	bool acted;          ///< What runs may have been changed: it is not cancelled any more.
 	enum job_status status;     ///< IN_PROGRESS, or how it has ended.
 	bool acknowledged;          ///< The cloud knows.
+	bool closed;                ///< Until then: the cloud has ended the execution,
+	enum job_status closed_as;  ///< as this; JOB_STATUSES: it is gone.
 	char reason[JOB_TEXT_SIZE]; ///< FAILED, REJECTED: why.
 	int64_t ended_ms;           ///< Wall clock.
 };
@@ -111,16 +113,14 @@ struct job_machine {
 	unsigned serial;     ///< Of the last request.
 	char token[JOB_TOKEN_SIZE];
 
-	bool next_due;             ///< Whether there is a job.
-	bool check_due;            ///< What the cloud knows of the present one.
-	bool progress_due;         ///< `stage` is to be reported.
-	bool run_due;              ///< `document` is to be run once that is on disk.
-	bool runs;                 ///< The supervisor has the present one.
-	bool holds;                ///< It waits for JOB_ACTION_GO.
-	bool asks_to_act;          ///< The update that was sent last is for that.
-	bool closed;               ///< The cloud has ended the execution,
-	enum job_status closed_as; ///< as this; JOB_STATUSES: it is gone.
-	int64_t version;           ///< expectedVersion; 0: unknown.
+	bool next_due;     ///< Whether there is a job.
+	bool check_due;    ///< What the cloud knows of the present one.
+	bool progress_due; ///< `stage` is to be reported.
+	bool run_due;      ///< `document` is to be run once that is on disk.
+	bool runs;         ///< The supervisor has the present one.
+	bool holds;        ///< It waits for JOB_ACTION_GO.
+	bool asks_to_act;  ///< The update that was sent last is for that.
+	int64_t version;   ///< expectedVersion; 0: unknown.
 	char stage[JOB_STAGE_SIZE];
 	uint64_t ended[JOB_STATUSES]; ///< Jobs of this run of the program, by how they ended.
 };

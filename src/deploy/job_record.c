@@ -44,6 +44,10 @@ static bool read_job_entry(const json_t *from, struct job_entry *ret)
 	ret->begun = json_get_bool(from, "begun", false);
 	ret->acted = json_get_bool(from, "acted", false);
 	ret->acknowledged = json_get_bool(from, "acknowledged", false);
+	// Earlier releases did not record these.
+	ret->closed = json_get_bool(from, "closed", false);
+	if (ret->closed)
+		ret->closed_as = job_status_from_name(json_get_text(from, "closed_as"));
 	ret->status = job_status_from_name(json_get_text(from, "status"));
 	ret->ended_ms = json_get_int(from, "ended_ms", 0);
 	ret->generation = (unsigned)generation;
@@ -100,12 +104,13 @@ void job_record_read(const char *state_directory, struct damage *damage, struct 
 
 static json_t *entry_to_json(const struct job_entry *e)
 {
-	return json_pack("{s:s, s:I, s:s, s:b, s:b, s:I, s:I, s:s, s:b, s:s, s:I}", "job", e->id,
-		"execution", (json_int_t)e->number, "operation", job_operation_name(e->operation),
-		"begun", (int)e->begun, "acted", (int)e->acted, "generation",
-		(json_int_t)e->generation, "newest", (json_int_t)e->newest, "status",
-		job_status_name(e->status), "acknowledged", (int)e->acknowledged, "reason",
-		e->reason, "ended_ms", (json_int_t)e->ended_ms);
+	return json_pack("{s:s, s:I, s:s, s:b, s:b, s:I, s:I, s:s, s:b, s:b, s:s, s:s, s:I}", "job",
+		e->id, "execution", (json_int_t)e->number, "operation",
+		job_operation_name(e->operation), "begun", (int)e->begun, "acted", (int)e->acted,
+		"generation", (json_int_t)e->generation, "newest", (json_int_t)e->newest, "status",
+		job_status_name(e->status), "acknowledged", (int)e->acknowledged, "closed",
+		(int)e->closed, "closed_as", e->closed ? job_status_name(e->closed_as) : "",
+		"reason", e->reason, "ended_ms", (json_int_t)e->ended_ms);
 }
 
 lm_rc job_record_write(const char *state_directory, const struct job_list *list, struct lm_err *err)

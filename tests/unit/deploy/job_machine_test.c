@@ -558,8 +558,43 @@ static void a_job_that_was_cancelled_does_not_act(void **state)
 	assert_int_equal(w.kind, JOB_KIND_UPDATE);
 	go(&w, ANSWERS);
 	assert_false(w.jobs[0].acted);
-	assert_int_equal(w.m.closed_as, JOB_STATUS_CANCELED);
+	assert_int_equal(w.disk.items[0].closed_as, JOB_STATUS_CANCELED);
 	go(&w, FAILS);
+	assert_true(w.disk.items[0].acknowledged);
+	assert_int_equal(w.kind, JOB_KIND_START_NEXT);
+}
+
+static void a_restart_knows_without_a_connection_what_was_cancelled(void **state)
+{
+	struct world w = begin_deploying();
+
+	(void)state;
+	go(&w, CANCELS);
+	go(&w, NOTIFIES);
+	go(&w, ANSWERS); // what the cloud is asked about each job after that
+	assert_true(w.disk.items[0].closed);
+	go(&w, KILLED);
+	assert_false(w.m.connected);
+	w.jobs[0].cancelled = false; // the worker had not stopped yet
+	go(&w, ACTS);
+	assert_false(w.jobs[0].acted);
+	assert_true(w.jobs[0].cancelled);
+}
+
+static void what_was_cancelled_before_a_restart_and_never_began_is_over(void **state)
+{
+	struct world w = begin();
+
+	(void)state;
+	go(&w, CONNECTS);
+	go(&w, ANSWERS);
+	go(&w, CANCELS);
+	go(&w, NOTIFIES);
+	go(&w, ANSWERS);
+	assert_true(w.disk.items[0].closed);
+	go(&w, KILLED);
+	go(&w, CONNECTS);
+	assert_int_equal(w.disk.items[0].status, JOB_STATUS_FAILED);
 	assert_true(w.disk.items[0].acknowledged);
 	assert_int_equal(w.kind, JOB_KIND_START_NEXT);
 }
@@ -783,6 +818,8 @@ int main(void)
 		cmocka_unit_test(a_full_disk_fails_the_job),
 		cmocka_unit_test(without_an_answer_it_acts_after_a_while),
 		cmocka_unit_test(a_job_that_was_cancelled_does_not_act),
+		cmocka_unit_test(a_restart_knows_without_a_connection_what_was_cancelled),
+		cmocka_unit_test(what_was_cancelled_before_a_restart_and_never_began_is_over),
 		cmocka_unit_test(what_runs_again_after_a_failure_is_not_the_job),
 		cmocka_unit_test(a_reply_to_another_request_is_ignored),
 		cmocka_unit_test(an_execution_that_has_ended_is_not_run),

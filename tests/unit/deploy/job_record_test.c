@@ -50,6 +50,8 @@ static struct job_list two_jobs(void)
 		.generation = 3,
 		.newest = 4,
 		.acted = true,
+		.closed = true,
+		.closed_as = JOB_STATUS_CANCELED,
 		.status = JOB_STATUS_IN_PROGRESS};
 	jobs.items[1] = (struct job_entry){.id = "a",
 		.number = 1,
