@@ -518,6 +518,7 @@ static void deployment_finish(struct deployment *d, const struct worker_result *
 		.ms = lm_clock_mono_ms() - d->began_ms,
 		.keep = def->policy.keep_generations,
 		.rolls_back = def->policy.rollback_on_failure && !d->abandoned,
+		.abandoned = d->abandoned && !success,
 		.probation_ms = (uint64_t)def->policy.probation_s * 1000,
 	};
 	// What works for a stage that will not begin must not outlive the deployment.

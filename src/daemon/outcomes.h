@@ -32,6 +32,7 @@ struct outcome {
 	uint64_t space_bytes;         ///< have to be free; owned. NULL: none.
 	unsigned keep;                ///< Generations, by the policy; 0: the default.
 	bool rolls_back;              ///< By the policy.
+	bool abandoned;               ///< A failure, by deployment_abandon.
 	uint64_t probation_ms;        ///< By the policy; 0: none.
 	bool probation;               ///< A success that is to prove itself in that time.
 };

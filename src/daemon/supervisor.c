@@ -269,6 +269,7 @@ static void on_deployment_done(void *ctx, struct outcome *outcome)
 		post(s, (struct lifecycle_event){.kind = EVENT_FAILED,
 				.failure = s->finished.failure,
 				.stopped = s->finished.only_stopped,
+				.abandoned = s->finished.abandoned,
 				.rolls_back = s->finished.rolls_back});
 	}
 }

@@ -717,12 +717,26 @@ static void note_stopped(struct lifecycle *l, const struct lifecycle_event *even
 		set_actual(l, ACTUAL_UNKNOWN, 0);
 }
 
+/// What was abandoned is given up, as there is nothing to go back to. The next start must not bring
+/// it up either: it stays down, or what has failed before it and is half there is wanted again.
+static void stay_away(struct lifecycle *l, struct lifecycle_actions *actions)
+{
+	if (!l->touched) {
+		set_wanted(l, WANTED_DOWN, l->subject, actions);
+	} else if (l->runs && l->runs != l->subject) {
+		set_wanted(l, WANTED_UP, l->runs, actions);
+		l->given_up = true;
+	}
+}
+
 static void end_deployment_failed(
 	struct lifecycle *l, const struct lifecycle_event *event, struct lifecycle_actions *actions)
 {
 	unsigned failed = l->subject;
 	// What is wanted now is saved first: killed between the two, the attempt is found open.
 	bool is_published = fail_wanted(l, event, actions);
+	if (event->abandoned && l->given_up && !l->good && l->wanted.generation == failed)
+		stay_away(l, actions);
 	bool is_back = l->leaves == failed;
 
 	record_failure(

@@ -103,6 +103,7 @@ struct lifecycle_event {
 	bool own;
 	bool takes_down;
 	bool stopped;     ///< What ran was stopped, and nothing else was changed.
+	bool abandoned;   ///< FAILURE_DEFINITE: who has ordered it does not want it any more.
 	bool rolls_back;  ///< If it has changed what runs, what ran before is to run again.
 	bool probation;   ///< It is the last good one only once it has run for a while.
 	bool quarantined; ///< COMMAND_ROLLBACK: that generation is.

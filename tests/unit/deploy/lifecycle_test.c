@@ -26,7 +26,7 @@ enum {
 	CLIENTS_MAX = 2,
 	STEPS_TO_REST = 64,
 	QUEUE_MAX = 16,
-	HAPPENINGS = 33,
+	HAPPENINGS = 35,
 	CUTS = 5, ///< The power is cut before one of so many actions.
 };
 
@@ -85,7 +85,8 @@ static const char *const names[] = {"deploy", "hangup", "start", "stop", "plan",
 	"transient failure", "definite failure", "leaves something", "look", "timer", "debt timer",
 	"engine", "disk", "reuse", "stop without client", "refuses", "restart policy",
 	"success, on probation", "transient failure, rolled back", "definite failure, rolled back",
-	"proven", "unsound", "no space", "rollback", "damaged", "sound", "stopped for a snapshot"};
+	"proven", "unsound", "no space", "rollback", "damaged", "sound", "abandoned",
+	"stopped for a snapshot"};
 
 struct explorer {
 	uint64_t *seen; ///< Hashes; 0: free.
@@ -811,6 +812,25 @@ static bool do_lack_space(struct world *w)
 	return true;
 }
 
+/// Who has ordered it does not want it any more.
+static bool do_abandon(struct world *w)
+{
+	unsigned n = w->worker_generation;
+
+	if (w->worker != WORKER_DEPLOYS || w->worker_acted || w->worker_told ||
+		n != w->l.wanted.generation || w->l.wanted.state != WANTED_UP || w->l.good == n)
+		return false;
+	w->failed_acted = false;
+	end_worker(
+		w, (struct lifecycle_event){
+			   .kind = EVENT_FAILED, .failure = FAILURE_DEFINITE, .abandoned = true});
+	// What is half there of an earlier attempt of it stays as it is.
+	if (!explorer->is_cut && !(w->l.touched && (w->l.runs == 0 || w->l.runs == n)))
+		require(w, w->l.wanted.state != WANTED_UP || w->l.wanted.generation != n,
+			"what is abandoned stays away");
+	return true;
+}
+
 /// The worker is content, and something runs all the same.
 static bool do_leave_behind(struct world *w)
 {
@@ -1027,6 +1047,8 @@ static bool happen(struct world *w, unsigned i)
 		return do_damage(w);
 	case 32:
 		return do_mend(w);
+	case 33:
+		return do_abandon(w);
 	default:
 		return do_stop_for_snapshot(w);
 	}
@@ -1315,6 +1337,23 @@ static void an_ordered_deployment_that_lacks_space_waits_for_it_and_a_later_comm
 	assert_true(lifecycle_is_at_rest(&l));
 }
 
+static void a_first_deployment_that_is_abandoned_stays_away(void **state)
+{
+	const struct lifecycle_record record = {.wanted = {WANTED_NOTHING, 0}};
+	struct lifecycle l = lifecycle_begin(&record);
+
+	(void)state;
+	(void)publishes(
+		&l, (struct lifecycle_event){.kind = EVENT_COMMAND, .command = COMMAND_DEPLOY});
+	(void)publishes(&l, (struct lifecycle_event){.kind = EVENT_BEGUN, .generation = 1});
+	assert_true(publishes(
+		&l, (struct lifecycle_event){
+			    .kind = EVENT_FAILED, .failure = FAILURE_DEFINITE, .abandoned = true}));
+	assert_int_equal(l.wanted.state, WANTED_DOWN);
+	assert_int_equal(l.wanted.generation, 1);
+	assert_true(lifecycle_is_at_rest(&l) && lifecycle_is_fulfilled(&l));
+}
+
 /// Takes one event; the first action of that kind. Fails if there is none.
 static struct lifecycle_action act_of(
 	struct lifecycle *l, struct lifecycle_event event, enum lifecycle_action_kind kind)
@@ -1582,6 +1621,7 @@ int main(void)
 			what_ran_before_runs_while_an_interrupted_deployment_is_tried_again),
 		cmocka_unit_test(
 			an_ordered_deployment_that_lacks_space_waits_for_it_and_a_later_command_replaces_it),
+		cmocka_unit_test(a_first_deployment_that_is_abandoned_stays_away),
 		cmocka_unit_test(what_was_left_running_goes_on_if_it_is_what_is_wanted),
 		cmocka_unit_test(
 			what_was_left_running_is_started_again_if_anything_else_is_on_record),
