@@ -297,21 +297,80 @@ bool job_request_write(const struct job_request *r, struct lm_buf *out)
 	return json_write(body, out);
 }
 
+/// What is no character to be read: controls, formats, private use, and ranges that hold nothing.
+/// What later versions of Unicode may fill is not here.
+static bool is_unreadable(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x0, 0x1f},
+		{0x7f, 0x9f},
+		{0xad, 0xad},
+		{0x600, 0x605},
+		{0x61c, 0x61c},
+		{0x6dd, 0x6dd},
+		{0x70f, 0x70f},
+		{0x890, 0x891},
+		{0x8e2, 0x8e2},
+		{0x180e, 0x180e},
+		{0x200b, 0x200f},
+		{0x202a, 0x202e},
+		{0x2060, 0x206f},
+		{0xd800, 0xf8ff},
+		{0xfdd0, 0xfdef},
+		{0xfeff, 0xfeff},
+		{0xfff0, 0xfffb},
+		{0x110bd, 0x110bd},
+		{0x110cd, 0x110cd},
+		{0x13430, 0x1343f},
+		{0x1bca0, 0x1bca3},
+		{0x1d173, 0x1d17a},
+		{0xe0000, 0xe00ff},
+		{0xf0000, 0x10ffff},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(ranges); i++) {
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return true;
+	}
+	return (c & 0xfffe) == 0xfffe; // the last two of each plane
+}
+
+/// The character at `p`, of valid UTF-8, and how many bytes it has.
+static uint32_t read_character(const char *p, size_t *ret_n)
+{
+	const unsigned char first = (unsigned char)*p;
+	uint32_t c = first < 0x80   ? first
+		     : first < 0xe0 ? first & 0x1f
+		     : first < 0xf0 ? first & 0xf
+				    : first & 0x7;
+
+	*ret_n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	for (size_t i = 1; i < *ret_n; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3f);
+	return c;
+}
+
 char *job_text(const char *text, char out[JOB_TEXT_SIZE])
 {
 	bool is_utf8 = lm_str_is_utf8(lm_str(text));
-	size_t n = 0;
+	size_t n = 0, bytes = 1;
 
-	for (const char *p = text; *p && n < JOB_TEXT_SIZE - 1; p++) {
-		unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
-		bool is_c1 = is_utf8 && c == 0xc2 && next < 0xa0; // U+0080 to U+009F
+	for (const char *p = text; *p; p += bytes) {
+		unsigned char byte = (unsigned char)*p;
+		uint32_t c = is_utf8 ? read_character(p, &bytes) : byte < 0x80 ? byte : '?';
+		bool is_replaced = is_unreadable(c);
+		size_t takes = is_replaced ? 1 : bytes;
 
-		p += is_c1;
-		out[n++] = c < 0x20 || c == 0x7f || is_c1 ? ' ' : c > 0x7f && !is_utf8 ? '?' : *p;
+		if (n + takes >= JOB_TEXT_SIZE)
+			break;
+		if (is_replaced || !is_utf8)
+			out[n] = is_replaced ? ' ' : (char)c;
+		else
+			memcpy(out + n, p, bytes);
+		n += takes;
 	}
-	// Not within a character.
 	out[n] = '\0';
-	while (n > 0 && !lm_str_is_utf8((struct lm_str){out, n}))
-		out[--n] = '\0';
 	return out;
 }

@@ -109,6 +109,6 @@ bool job_request_write(const struct job_request *r, struct lm_buf *out);
 /// The filters of a thing, which the caller frees.
 void job_filters(const char *thing, char *ret[JOB_FILTERS]);
 
-/// Makes of a text what statusDetails take: no control characters, nothing that is not UTF-8, at
-/// most 1,024 bytes. Returns `out`.
+/// Makes of a text what statusDetails take: nothing of Unicode's categories Cc, Cf, Cs, Co, and of
+/// Cn what is known to stay there; nothing that is not UTF-8; at most 1,024 bytes. Returns `out`.
 char *job_text(const char *text, char out[JOB_TEXT_SIZE]);

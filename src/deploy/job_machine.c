@@ -77,6 +77,17 @@ static void try_later(struct job_machine *m, struct job_actions *actions)
 	add_action(actions, JOB_ACTION_SET_TIMER)->tries = ++m->tries;
 }
 
+/// Of an outcome that is to be reported; NULL: there is none.
+static const char *reported_reason(const struct job_machine *m, const struct job_entry *e)
+{
+	if (is_under_way(e))
+		return NULL;
+	if (m->reason_refused && e->reason[0])
+		return "the job service did not accept the reason: 'lighterman status' and "
+		       "'lighterman history' on the device show it";
+	return e->reason;
+}
+
 static void job_request_send(struct job_machine *m, enum job_kind kind, struct job_actions *actions)
 {
 	struct job_entry *e = find_present(m);
@@ -94,7 +105,7 @@ static void job_request_send(struct job_machine *m, enum job_kind kind, struct j
 		m->request.status = e->status;
 		m->request.generation = e->begun ? e->generation : 0;
 		m->request.stage = is_under_way(e) ? m->stage : NULL;
-		m->request.reason = is_under_way(e) ? NULL : e->reason;
+		m->request.reason = reported_reason(m, e);
 		m->progress_due = false;
 	}
 	m->asks_to_act = is_update && m->holds;
@@ -124,7 +135,7 @@ static void acknowledge(struct job_machine *m, struct job_entry *e, struct job_a
 {
 	e->acknowledged = true;
 	e->closed = false;
-	m->check_due = m->progress_due = false;
+	m->check_due = m->progress_due = m->reason_refused = false;
 	m->version = 0;
 	m->next_due = true;
 	add_action(actions, JOB_ACTION_SAVE);
@@ -365,6 +376,10 @@ static void on_job_rejected(
 		on_stale(m, event, actions);
 		return;
 	}
+	// Else the same would be refused for ever, and no other job would be taken.
+	if (r->kind == JOB_KIND_UPDATE && r->code == JOB_CODE_INVALID &&
+		m->request.status != JOB_STATUS_IN_PROGRESS)
+		m->reason_refused = true;
 	if (m->tries == 0)
 		show(actions, true, "the job service rejects a request (%s), retrying", r->why);
 	try_later(m, actions);
@@ -471,6 +486,9 @@ static void on_job_acts(struct job_machine *m, struct job_actions *actions)
 	const struct job_entry *e = find_present(m);
 
 	m->holds = true;
+	m->tries = 0; // the deployment does not wait for long
+	if (m->waits)
+		forget_job_request(m, actions);
 	if (e)
 		abandon(e, actions);
 }

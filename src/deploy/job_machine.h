@@ -113,14 +113,15 @@ struct job_machine {
 	unsigned serial;     ///< Of the last request.
 	char token[JOB_TOKEN_SIZE];
 
-	bool next_due;     ///< Whether there is a job.
-	bool check_due;    ///< What the cloud knows of the present one.
-	bool progress_due; ///< `stage` is to be reported.
-	bool run_due;      ///< `document` is to be run once that is on disk.
-	bool runs;         ///< The supervisor has the present one.
-	bool holds;        ///< It waits for JOB_ACTION_GO.
-	bool asks_to_act;  ///< The update that was sent last is for that.
-	int64_t version;   ///< expectedVersion; 0: unknown.
+	bool next_due;       ///< Whether there is a job.
+	bool check_due;      ///< What the cloud knows of the present one.
+	bool progress_due;   ///< `stage` is to be reported.
+	bool run_due;        ///< `document` is to be run once that is on disk.
+	bool runs;           ///< The supervisor has the present one.
+	bool holds;          ///< It waits for JOB_ACTION_GO.
+	bool reason_refused; ///< The service does not take the reason of the outcome.
+	bool asks_to_act;    ///< The update that was sent last is for that.
+	int64_t version;     ///< expectedVersion; 0: unknown.
 	char stage[JOB_STAGE_SIZE];
 	uint64_t ended[JOB_STATUSES]; ///< Jobs of this run of the program, by how they ended.
 };

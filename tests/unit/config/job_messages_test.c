@@ -194,6 +194,21 @@ static void a_text_becomes_one_that_status_details_take(void **state)
 	assert_string_equal(job_text("a\tb\x1b[1mc\x7f\xc2\x85z", out), "a b [1mc  z");
 	assert_string_equal(job_text("caf\xe9", out), "caf?");
 	assert_string_equal(job_text("", out), "");
+	// Soft hyphen, a mark, an override, a BOM, private use, a noncharacter, a tag.
+	assert_string_equal(job_text("a\xc2\xad"
+				     "b\xe2\x80\x8e"
+				     "c\xe2\x80\xae"
+				     "d\xef\xbb\xbf"
+				     "e\xee\x80\x80"
+				     "f\xef\xbf\xbe"
+				     "g\xf3\xa0\x81\x81"
+				     "h\xf4\x8f\xbf\xbf"
+				     "i",
+				    out),
+		"a b c d e f g h i");
+	assert_string_equal(
+		job_text("\xc3\xa9 \xe2\x80\x9c\xe2\x82\xac\xef\xbf\xbd \xf0\x9f\x9a\xa2", out),
+		"\xc3\xa9 \xe2\x80\x9c\xe2\x82\xac\xef\xbf\xbd \xf0\x9f\x9a\xa2");
 	// Cut between two characters.
 	for (size_t i = 0; i < 2998; i += 2)
 		memcpy(text + i, "\xc3\xa9", 2);

@@ -599,6 +599,45 @@ static void what_was_cancelled_before_a_restart_and_never_began_is_over(void **s
 	assert_int_equal(w.kind, JOB_KIND_START_NEXT);
 }
 
+static void a_reason_that_the_service_refuses_is_left_out(void **state)
+{
+	struct world w = begin_deploying();
+	struct job_message r = {
+		.kind = JOB_KIND_UPDATE, .rejected = true, .code = JOB_CODE_INVALID, .id = "a"};
+
+	(void)state;
+	go(&w, FAILS);
+	assert_string_equal(w.m.request.reason, "why");
+	memcpy(r.token, w.token, sizeof(r.token));
+	w.asked = false;
+	deliver(&w, &r);
+	go(&w, TIMES_OUT);
+	assert_int_equal(w.status, JOB_STATUS_FAILED);
+	assert_null(strstr(w.m.request.reason, "why"));
+	assert_non_null(strstr(w.m.request.reason, "did not accept the reason"));
+	go(&w, ANSWERS);
+	assert_string_equal(w.disk.items[0].reason, "why");
+	assert_false(w.m.reason_refused); // of the next one
+	assert_int_equal(w.kind, JOB_KIND_START_NEXT);
+}
+
+static void a_deployment_that_is_about_to_act_cuts_the_wait_short(void **state)
+{
+	struct world w = begin_deploying();
+
+	(void)state;
+	happen(&w, (struct job_event){.kind = JOB_EVENT_STAGE, .stage = "pull"});
+	go(&w, REPLY_LOST);
+	go(&w, TIMES_OUT);
+	assert_false(w.asked); // for a pause
+	go(&w, ACTS);
+	assert_true(w.asked);
+	go(&w, ANSWERS); // for another version than the cloud has
+	assert_true(w.asked);
+	go(&w, ANSWERS);
+	assert_true(w.jobs[0].acted);
+}
+
 static void what_runs_again_after_a_failure_is_not_the_job(void **state)
 {
 	struct world w = begin_deploying();
@@ -820,6 +859,8 @@ int main(void)
 		cmocka_unit_test(a_job_that_was_cancelled_does_not_act),
 		cmocka_unit_test(a_restart_knows_without_a_connection_what_was_cancelled),
 		cmocka_unit_test(what_was_cancelled_before_a_restart_and_never_began_is_over),
+		cmocka_unit_test(a_reason_that_the_service_refuses_is_left_out),
+		cmocka_unit_test(a_deployment_that_is_about_to_act_cuts_the_wait_short),
 		cmocka_unit_test(what_runs_again_after_a_failure_is_not_the_job),
 		cmocka_unit_test(a_reply_to_another_request_is_ignored),
 		cmocka_unit_test(an_execution_that_has_ended_is_not_run),
