@@ -12,6 +12,7 @@ void answers_finish(struct answers *a)
 {
 	answers_forget_failure(a);
 	answers_forget_rollback(a);
+	free(lm_take(a->unsound));
 }
 
 void answers_forget_failure(struct answers *a)
@@ -30,6 +31,13 @@ void answers_note_failure(struct answers *a, const char *error, const char *mess
 		.message = lm_xstrdup(message),
 		.last_line = control_last_line(1, message),
 	};
+}
+
+void answers_note_unsound(struct answers *a, const char *message)
+{
+	answers_note_failure(a, "InternalError", message);
+	free(a->unsound);
+	a->unsound = lm_xstrdup(message);
 }
 
 void answers_note_outcome(struct answers *a, const struct outcome *o)

@@ -27,6 +27,7 @@ struct answers_rollback {
 struct answers {
 	struct answers_failure failure;
 	struct answers_rollback rolled_back;
+	char *unsound;             ///< Why what was deployed last has failed in its probation.
 	const char *why_cancelled; ///< Of the last worker; NULL: it was not. Static storage.
 };
 
@@ -35,6 +36,8 @@ void answers_finish(struct answers *a);
 /// Takes the place of the failure before.
 void answers_note_failure(struct answers *a, const char *error, const char *message);
 void answers_forget_failure(struct answers *a);
+/// What was deployed last has failed in its probation: that is the failure, and `unsound`.
+void answers_note_unsound(struct answers *a, const char *message);
 /// What became of a deployment, for whoever waits for it.
 void answers_note_outcome(struct answers *a, const struct outcome *outcome);
 /// A worker is to stop; `plans`: it makes a plan.

@@ -166,6 +166,8 @@ static char *describe_job_failure(const struct status *shown, unsigned generatio
 
 	if (message && !json_get_bool(outcome, "success", false))
 		return lm_xstrdup(message);
+	if (shown->unsound_why && shown->lifecycle->runs == generation)
+		return lm_xstrdup(shown->unsound_why);
 	return lm_xasprintf("generation %u is not wanted any more: another command on the device "
 			    "has taken its place",
 		generation);
@@ -279,8 +281,10 @@ static void give_commands(void *ctx)
 
 		j->go_due = false;
 		close_gate(j);
-		if (open)
+		if (open) {
 			open(j->open_ctx);
+			jobs_look(j); // its stage begins
+		}
 	}
 	if (j->run_due) {
 		j->run_due = false;
@@ -334,6 +338,19 @@ static bool is_reported(const char *stage)
 	}
 }
 
+/// Of a job that is being deployed. A worker says which stage is next before that waits, for its
+/// ActivateAt or HoldFile, and then for JOB_ACTION_GO: until then it has not begun.
+static void report_stage(struct jobs *j, const struct job_entry *e, const struct status *shown)
+{
+	const char *stage = shown->waits ? "waiting" : shown->progress->stage;
+	bool is_deployed = shown->progress->generation == e->generation &&
+			   shown->lifecycle->activity == ACTIVITY_DEPLOYING;
+	bool has_begun = e->acted || deploy_stage_from_name(stage) == DEPLOY_PULL;
+
+	if (is_deployed && (shown->waits || (is_reported(stage) && has_begun)))
+		jobs_post(j, (struct job_event){.kind = JOB_EVENT_STAGE, .stage = stage});
+}
+
 /// A generation that has begun while the job waits is not the job's.
 static void note_other_generation(struct jobs *j, struct job_entry *e, unsigned newest)
 {
@@ -356,10 +373,7 @@ void jobs_look(struct jobs *j)
 		note_other_generation(j, e, store_state(shown.store)->newest);
 		return;
 	}
-	if (shown.progress->generation == e->generation && is_reported(shown.progress->stage) &&
-		shown.lifecycle->activity == ACTIVITY_DEPLOYING)
-		jobs_post(j, (struct job_event){
-				     .kind = JOB_EVENT_STAGE, .stage = shown.progress->stage});
+	report_stage(j, e, &shown);
 	if (e->closed && !e->acted) {
 		j->abandon_due = true;
 		loop_timer_start(j->commands, 0, 0);

@@ -30,6 +30,9 @@ struct status {
 	int64_t probation_until_ms;
 	/// Why what lifecycle->leaves is was rolled back; NULL: by a person, or not known any more.
 	const char *rollback_why;
+	/// Why what runs has failed in its probation, and stays as there is nothing to go back to;
+	/// NULL: it has not.
+	const char *unsound_why;
 	bool waits; ///< The deployment is held, as `activation` has it.
 	struct activation_view activation;
 };

@@ -484,7 +484,7 @@ static void on_probation_failed(void *ctx, const char *why)
 				    "successfully");
 
 	lm_error("%s", text);
-	answers_note_failure(&s->answers, "InternalError", text);
+	answers_note_unsound(&s->answers, text);
 	post_kind(s, EVENT_UNSOUND);
 }
 
@@ -1365,6 +1365,7 @@ struct status supervisor_status(const struct supervisor *s)
 		.why_cancelled = s->answers.why_cancelled,
 		.retry_at_ms = retries_at_ms(s->retries),
 		.probation_until_ms = left_ms ? lm_clock_wall_ms() + (int64_t)left_ms : 0,
+		.unsound_why = s->lifecycle.unsound ? s->answers.unsound : NULL,
 		.rollback_why = s->lifecycle.leaves ? s->answers.rolled_back.message : NULL,
 		.waits = waits,
 		.activation = view,

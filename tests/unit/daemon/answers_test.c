@@ -54,6 +54,15 @@ static void assert_busy(enum lifecycle_command command, bool awaits_activation, 
 	assert_string_equal(json_string_value(json_object_get(line, "message")), message);
 }
 
+static void why_a_probation_failed_outlives_other_failures(void **state)
+{
+	(void)state;
+	answers_note_unsound(&a, "it was restarted");
+	assert_string_equal(a.failure.message, "it was restarted");
+	answers_note_failure(&a, "InternalError", "a plan");
+	assert_string_equal(a.unsound, "it was restarted");
+}
+
 static void a_failure_is_answered_once_and_published_after_that(void **state)
 {
 	(void)state;
@@ -226,6 +235,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_failure_is_answered_once_and_published_after_that),
+		TEST(why_a_probation_failed_outlives_other_failures),
 		TEST(an_outcome_has_its_generation_time_and_effect),
 		TEST(a_failed_outcome_has_its_reason),
 		TEST(a_cancelled_outcome_has_the_reason_of_the_cancellation),
