@@ -299,7 +299,7 @@ bool job_request_write(const struct job_request *r, struct lm_buf *out)
 
 /// What is no character to be read: controls, formats, private use, and ranges that hold nothing.
 /// What later versions of Unicode may fill is not here.
-static bool is_unreadable(uint32_t c)
+static bool is_no_text(uint32_t c)
 {
 	static const struct {
 		uint32_t first, last;
@@ -360,7 +360,7 @@ char *job_text(const char *text, char out[JOB_TEXT_SIZE])
 	for (const char *p = text; *p; p += bytes) {
 		unsigned char byte = (unsigned char)*p;
 		uint32_t c = is_utf8 ? read_character(p, &bytes) : byte < 0x80 ? byte : '?';
-		bool is_replaced = is_unreadable(c);
+		bool is_replaced = is_no_text(c);
 		size_t takes = is_replaced ? 1 : bytes;
 
 		if (n + takes >= JOB_TEXT_SIZE)

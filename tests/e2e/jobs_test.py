@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs of AWS IoT Jobs, on mosquitto with a service that keeps executions as AWS does (docs/fleet.md)."""
+import fcntl
 import json
 import pathlib
 import subprocess
@@ -254,6 +255,34 @@ def test_a_job_that_is_rolled_back_has_failed(fleet, engine):
     assert set(engine.containers()) == {"one"} and fleet.finals("broken") == ["FAILED"]
     status = fleet.device.wait_status(lambda status: status["job"] is None)
     assert status["wanted"] == {"state": "up", "generation": 1}
+
+    hold = fleet.device.folder / "hold"
+    with open(hold, "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fleet.give("waiting", fleet.group("three", policy={"HoldFile": str(hold)}))
+        wait_until(lambda: ("IN_PROGRESS", "waiting") in fleet.service.updates("waiting"), 60, "it does not wait")
+    assert fleet.ended("waiting") == ("SUCCEEDED", {"generation": "3"})
+    stages = [stage for status, stage in fleet.service.updates("waiting") if stage]
+    assert stages.index("waiting") < stages.index("up") and "down" not in stages[:stages.index("waiting")]
+
+
+def test_a_first_job_that_is_cancelled_stays_away_and_one_that_fails_in_its_probation_says_so(fleet, held, engine):
+    fleet.device.start()
+    held.hold("config")
+    fleet.give("cancelled", fleet.group("one"))
+    held.wait_held("config")
+    fleet.service.end(THING, "cancelled", "CANCELED")
+    fleet.wait_shown(id="cancelled", status="FAILED")
+    held.wait_gone()
+    fleet.device.stop()
+    fleet.device.start()
+    status = fleet.device.wait_status(lambda status: status["activity"] == "idle" and status["job"] is None)
+    assert status["wanted"] == {"state": "down", "generation": 1} and not engine.containers(everything=True)
+
+    sick = {"healthcheck": "{test: [CMD-SHELL, 'exit 1'], interval: 1s, retries: 1}"}
+    status, details = fleet.run("sick", fleet.group("two", sick, policy={"ProbationSeconds": "60"}))
+    assert status == "FAILED" and "generation 2 has failed in its probation" in details["reason"]
+    assert set(engine.containers()) == {"two"}
 
 
 def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_image):
