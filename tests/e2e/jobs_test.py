@@ -285,6 +285,24 @@ def test_a_first_job_that_is_cancelled_stays_away_and_one_that_fails_in_its_prob
     assert set(engine.containers()) == {"two"}
 
 
+def test_a_cancelled_job_does_not_wait_for_its_next_try(fleet, held, engine):
+    fleet.device.start()
+    assert fleet.run("before", fleet.group("one"))[0] == "SUCCEEDED"
+    held.hold("config")
+    fleet.give("retried", fleet.group("two"))
+    held.wait_held("config")
+    fleet.device.crash()
+    away = held.path.rename(held.path.with_name("away"))
+    fleet.device.start()
+    wait_until(lambda: ("IN_PROGRESS", "retry") in fleet.service.updates("retried"), 60, "it does not wait")
+    away.rename(held.path)
+    fleet.service.end(THING, "retried", "CANCELED")
+    status = fleet.wait_shown(id="retried", status="FAILED")
+    assert "in the cloud" in status["jobs"]["last"]["reason"]
+    assert fleet.run("next", fleet.group("three")) == ("SUCCEEDED", {"generation": "3"})
+    assert set(engine.containers()) == {"three"}
+
+
 def test_the_service_of_the_guide_gives_a_thing_a_job(device, broker, local_image):
     fleet = Fleet(device, broker.over("tcp"), local_image, None)
     device.environment["AWS_EC2_METADATA_DISABLED"] = "true"
