@@ -17,6 +17,8 @@ enum {
 	KEEP_ALIVE_MARGIN_MS = 500,
 	/// For the answer to a ping. libmosquitto would wait for another interval.
 	ANSWER_MAX_S = 60,
+	/// Until libmosquitto is asked again for a ping that is due.
+	ASK_AGAIN_MS = 5 * 1000,
 };
 
 struct mqtt_client {
@@ -35,9 +37,11 @@ struct mqtt_client {
 	unsigned keep_alive_s; ///< Of this connection.
 	bool pinged;           ///< There has been no answer yet,
 	bool answered;         ///< or it has just come.
+	bool overdue;          ///< A ping was due, and libmosquitto did not send one.
 	enum mqtt_client_ending ending;
-	uint64_t heard_ms; ///< When something last came, and when something was last sent.
-	uint64_t sent_ms;
+	/// When something last came, and when something was last sent, by libmosquitto itself too:
+	/// it pings by the same times.
+	uint64_t heard_ms, sent_ms;
 };
 
 static void close_connection(struct mqtt_client *c, bool disconnect)
@@ -148,6 +152,30 @@ static void fail_silent(struct mqtt_client *c)
 	client_fail(c, &why);
 }
 
+/// The broker has waited one and a half intervals in vain, and holds us for dead: this device slept
+/// meanwhile, which libmosquitto, by its clock, did not see.
+static void fail_overdue(struct mqtt_client *c)
+{
+	struct lm_err why;
+
+	(void)lm_fail(&why, LM_E_TIMEOUT, 0,
+		"the connection to the MQTT broker %s was quiet for longer than it allows",
+		c->name);
+	c->ending = MQTT_CLIENT_FAILED;
+	client_fail(c, &why);
+}
+
+/// Called from inside libmosquitto.
+static void client_on_pinged(void *ctx)
+{
+	struct mqtt_client *c = ctx;
+
+	c->heard_ms = c->sent_ms = lm_clock_mono_ms(); // as libmosquitto does
+	c->pinged = true;
+	c->answered = c->overdue = false;
+	loop_timer_start(c->timer, (uint64_t)answer_s(c) * 1000, 0);
+}
+
 static void client_on_timer(void *ctx)
 {
 	struct mqtt_client *c = ctx;
@@ -165,14 +193,17 @@ static void client_on_timer(void *ctx)
 		return;
 	}
 	if (quiet_ms < (uint64_t)c->keep_alive_s * 1000) {
+		c->overdue = false;
 		arm_keep_alive(c);
 		return;
 	}
-	c->heard_ms = c->sent_ms = now_ms; // as libmosquitto does when it sends a ping
-	c->pinged = true;
-	c->answered = false;
-	loop_timer_start(c->timer, (uint64_t)answer_s(c) * 1000, 0);
-	serve(c);
+	if (c->overdue && quiet_ms >= (uint64_t)c->keep_alive_s * 1500) {
+		fail_overdue(c);
+		return;
+	}
+	c->overdue = true;
+	loop_timer_start(c->timer, ASK_AGAIN_MS, 0);
+	serve(c); // pings
 }
 
 static lm_rc watch_socket(struct mqtt_client *c, struct lm_err *err)
@@ -218,10 +249,13 @@ static void client_on_subscribed(void *ctx, int id, bool granted)
 		c->events.subscribed(c->events.ctx, id, granted);
 }
 
-static void client_on_received(void *ctx, const char *topic, struct lm_str payload)
+static void client_on_received(
+	void *ctx, const char *topic, struct lm_str payload, bool acknowledges)
 {
 	struct mqtt_client *c = ctx;
 
+	if (acknowledges)
+		c->sent_ms = lm_clock_mono_ms();
 	if (c->events.received)
 		c->events.received(c->events.ctx, topic, payload);
 }
@@ -287,11 +321,12 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 		.acknowledged = client_on_acknowledged,
 		.subscribed = client_on_subscribed,
 		.received = client_on_received,
+		.pinged = client_on_pinged,
 		.ctx = c,
 	};
 	c->ending = MQTT_CLIENT_FAILED;
 	c->keep_alive_s = c->options.keep_alive_s;
-	c->pinged = false;
+	c->pinged = c->overdue = false;
 	lm_rc rc = mqtt_connection_start(&spec, &c->connection, err);
 
 	if (rc == LM_OK)

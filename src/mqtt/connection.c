@@ -47,7 +47,8 @@ struct mqtt_connection {
 	bool ended_by_broker; ///< Once the connection is lost.
 	void (*acknowledged)(void *ctx, int id);
 	void (*subscribed)(void *ctx, int id, bool granted);
-	void (*received)(void *ctx, const char *topic, struct lm_str payload);
+	void (*received)(void *ctx, const char *topic, struct lm_str payload, bool acknowledges);
+	void (*pinged)(void *ctx);
 	void *ctx;
 
 	pthread_t thread;
@@ -249,16 +250,20 @@ static void connection_on_message(
 	(void)mosq;
 	if (message->payloadlen >= 0)
 		c->received(c->ctx, message->topic,
-			(struct lm_str){message->payload, (size_t)message->payloadlen});
+			(struct lm_str){message->payload, (size_t)message->payloadlen},
+			message->qos > 0);
 }
 
-/// OpenSSL's complaints come this way only: "OpenSSL Error[0]: error:<code>:<library>::<reason>".
+/// Pings come this way only: "Client <clientId> sending PINGREQ". And so do OpenSSL's complaints:
+/// "OpenSSL Error[0]: error:<code>:<library>::<reason>".
 static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *text)
 {
 	struct mqtt_connection *c = ctx;
 	const char *reason = strrchr(text, ':');
 
 	(void)mosq;
+	if (level == MOSQ_LOG_DEBUG && lm_str_ends(lm_str(text), LM_STR(" sending PINGREQ")))
+		c->pinged(c->ctx);
 	if (level == MOSQ_LOG_ERR && reason &&
 		lm_str_starts(lm_str(text), LM_STR("OpenSSL Error[0]")))
 		(void)snprintf(c->reason, sizeof(c->reason), "%s", reason + 1);
@@ -435,6 +440,7 @@ lm_rc mqtt_connection_start(
 	c->acknowledged = spec->acknowledged;
 	c->subscribed = spec->subscribed;
 	c->received = spec->received;
+	c->pinged = spec->pinged;
 	c->ctx = spec->ctx;
 	c->wakeup = spec->wakeup;
 	(void)pthread_mutex_init(&c->lock, NULL);

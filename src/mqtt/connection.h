@@ -25,8 +25,11 @@ struct mqtt_connection_spec {
 	void (*acknowledged)(void *ctx, int id);
 	/// The same: it has answered subscription `id`, and grants all of it, or not.
 	void (*subscribed)(void *ctx, int id, bool granted);
-	/// The same: a message of a subscription. Borrowed.
-	void (*received)(void *ctx, const char *topic, struct lm_str payload);
+	/// The same: a message of a subscription. Borrowed. `acknowledges`: libmosquitto answers it
+	/// with a packet.
+	void (*received)(void *ctx, const char *topic, struct lm_str payload, bool acknowledges);
+	/// The same: libmosquitto has sent a ping.
+	void (*pinged)(void *ctx);
 	void *ctx;
 };
 

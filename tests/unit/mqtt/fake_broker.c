@@ -231,6 +231,12 @@ void fake_broker_read_on(struct fake_broker *b)
 	loop_fd_set(b->peer->watch, POLLIN);
 }
 
+void fake_broker_push(const struct fake_broker *b, const char *bytes, size_t n)
+{
+	assert_non_null(b->peer);
+	answer(b->peer, bytes, n);
+}
+
 void fake_broker_stop(struct fake_broker *b)
 {
 	if (b->peer)

@@ -51,5 +51,6 @@ struct fake_broker {
 void fake_broker_start(
 	struct fake_broker *b, struct loop *loop, const struct fake_script *scripts, unsigned n);
 void fake_broker_read_on(struct fake_broker *b);
+void fake_broker_push(const struct fake_broker *b, const char *bytes, size_t n);
 /// Closes the connection and the listening socket.
 void fake_broker_stop(struct fake_broker *b);
