@@ -45,9 +45,10 @@ enum {
 
 /// Whether the broker accepts one of our topics: each class has one.
 struct lane {
-	char *topic;      ///< Of the last message; NULL: none yet.
-	bool suspect;     ///< Was in flight when the broker ended a connection: is sent alone.
-	unsigned strikes; ///< Connections that it ended, alone, since one was acknowledged.
+	char *topic;  ///< Of the last message; NULL: none yet.
+	bool suspect; ///< Was in flight when the broker ended a connection: is sent alone.
+	/// Connections that it ended, alone, since a message was acknowledged.
+	unsigned strikes;
 	unsigned refusals;
 	bool set_aside;
 	struct loop_timer *retry;
@@ -330,42 +331,49 @@ static void publisher_on_connected(void *ctx)
 	p->events.connected(p->events.ctx);
 }
 
-/// Called from inside libmosquitto: sending goes on in the next turn of the loop.
-static void publisher_on_acknowledged(void *ctx, int id)
+/// Takes what the broker has answered out of the window; false: it is not there. Called from inside
+/// libmosquitto: sending goes on in the next turn of the loop.
+static bool take_from_window(struct publisher *p, int id, unsigned *ret_lane)
 {
-	struct publisher *p = ctx;
-
 	for (unsigned i = 0; i < p->window_n; i++) {
 		if (p->window[i].id != id)
 			continue;
 		// A file that cannot be removed comes again after a restart: late, but not lost.
 		if (p->window[i].seq != NO_SEQ)
 			(void)outbox_done(p->outbox, p->window[i].seq, NULL);
-		clear_lane(p, p->window[i].lane);
+		*ret_lane = p->window[i].lane;
 		p->window_bytes -= p->window[i].n;
 		p->window[i] = p->window[--p->window_n];
 		loop_timer_stop(p->acknowledge_timer);
 		if (p->window_n > 0)
 			loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
 		loop_timer_start(p->timer, 0, 0);
-		return;
+		return true;
 	}
+	return false;
 }
 
-/// Called from inside libmosquitto, as are the next two.
+static void publisher_on_acknowledged(void *ctx, int id)
+{
+	struct publisher *p = ctx;
+	unsigned lane;
+
+	if (take_from_window(p, id, &lane))
+		clear_lane(p, lane);
+}
+
+/// Whoever may subscribe may perhaps not publish: the lane is cleared by the PUBACK of a request
+/// only.
 static void publisher_on_subscribed(void *ctx, int id, bool granted)
 {
 	struct publisher *p = ctx;
-	struct lane *l = &p->lanes[LANE_REQUESTS];
-	unsigned refusals = l->refusals;
+	unsigned lane;
 
 	if (id != p->subscribe_id || !p->subscription)
 		return;
-	publisher_on_acknowledged(p, id);
+	(void)take_from_window(p, id, &lane);
 	p->subscribed = granted;
 	p->subscribe_refused = !granted;
-	if (!granted)
-		l->refusals = refusals;
 	loop_timer_start(p->deliver_timer, 0, 0);
 }
 

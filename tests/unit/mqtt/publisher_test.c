@@ -1061,6 +1061,37 @@ static void a_subscription_that_ends_connections_is_set_aside(void **state)
 	expect_message(w, 0, 0);
 }
 
+/// As whoever asks for jobs does: a request, again and again, whenever one may be sent.
+static void ask_on_subscribed(void *ctx)
+{
+	struct world *w = ctx;
+
+	assert_int_equal(publisher_request(w->publisher, "r", LM_STR("x"), NULL), LM_OK);
+	on_subscribed(w);
+}
+
+static void requests_that_end_connections_are_set_aside(void **state)
+{
+	struct world *w = *state;
+	static const char *const filters[] = {"a/b"};
+	const struct publisher_subscription s = {
+		filters, 1, ask_on_subscribed, on_lost, on_received, w};
+
+	skipped_ms = 1; // no backoff
+	start(w, &(struct fake_script){.forbids = "r"}, 1);
+	publisher_subscribe(w->publisher, &s);
+	RUN_UNTIL(w, w->refused == 1 || w->lost > 2);
+	assert_int_equal(w->lost, 2);
+	assert_string_equal(w->topic, "r");
+	assert_string_equal(publisher_set_aside(w->publisher, 0), "r");
+	send_numbers(w, 1);
+	RUN_UNTIL(w, w->broker.messages_n == 1 && publisher_is_drained(w->publisher));
+	assert_int_equal(w->subscribed, 2);
+	assert_int_equal(w->connected, 3);
+	assert_int_equal(w->broker.subscribes, 2);
+	assert_true(publisher_is_connected(w->publisher));
+}
+
 static void settings_that_cannot_work_are_refused(void **state)
 {
 	struct world *w = *state;
@@ -1124,6 +1155,7 @@ int main(void)
 		PUBLISHER_TEST(requests_go_before_what_waits_and_there_are_few),
 		PUBLISHER_TEST(a_subscription_that_is_refused_is_set_aside),
 		PUBLISHER_TEST(a_subscription_that_ends_connections_is_set_aside),
+		PUBLISHER_TEST(requests_that_end_connections_are_set_aside),
 		PUBLISHER_TEST(settings_that_cannot_work_are_refused),
 	};
 
