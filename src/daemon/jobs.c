@@ -139,7 +139,12 @@ static void jobs_post(struct jobs *j, struct job_event event)
 
 static void jobs_on_timer(void *ctx)
 {
-	jobs_post(ctx, (struct job_event){.kind = JOB_EVENT_TIMER});
+	struct jobs *j = ctx;
+
+	// A deployment that waits for the reply does not wait for the next ping.
+	if (j->open && j->machine.asked != JOB_KIND_NONE)
+		publisher_doubt(j->publisher, REPLY_MS / 2);
+	jobs_post(j, (struct job_event){.kind = JOB_EVENT_TIMER});
 }
 
 // The supervisor
@@ -301,6 +306,7 @@ static bool jobs_hold(void *ctx, unsigned generation, loop_cb *open, void *open_
 	j->open = open;
 	j->open_ctx = open_ctx;
 	loop_timer_start(j->hold_timer, HOLD_MS, 0);
+	publisher_doubt(j->publisher, REPLY_MS); // an earlier message shows it already
 	jobs_post(j, (struct job_event){.kind = JOB_EVENT_ACTS});
 	return true;
 }

@@ -374,7 +374,7 @@ lm_rc mqtt_client_subscribe(struct mqtt_client *c, const char *const *filters, s
 
 void mqtt_client_give_up(struct mqtt_client *c)
 {
-	c->ending = MQTT_CLIENT_DROPPED;
+	c->ending = MQTT_CLIENT_SILENT;
 	close_connection(c, false);
 }
 

@@ -31,10 +31,9 @@ enum mqtt_client_ending {
 	MQTT_CLIENT_FAILED,  ///< No answer, no connection, on our side or the network's.
 	MQTT_CLIENT_REFUSED, ///< The broker took the connection and ended it in place of accepting
 			     ///< us.
-	MQTT_CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection, or
-			     ///< mqtt_client_give_up.
-	/// After a quiet keep-alive interval a ping got no answer, or a reset for one: the
-	/// connection was dead, perhaps for long.
+	MQTT_CLIENT_DROPPED, ///< The broker had accepted us, and closed the connection.
+	/// After a quiet keep-alive interval a ping got no answer, or a reset for one, or
+	/// mqtt_client_give_up: the connection was dead, perhaps for long.
 	MQTT_CLIENT_SILENT,
 };
 
@@ -80,7 +79,7 @@ lm_rc mqtt_client_publish(struct mqtt_client *c, const char *topic, struct lm_st
 /// Subscribes at QoS 1, to at most MQTT_CLIENT_FILTERS filters. As mqtt_client_publish.
 lm_rc mqtt_client_subscribe(struct mqtt_client *c, const char *const *filters, size_t n,
 	int *ret_id, struct lm_err *err);
-/// Ends the connection, without `closed` and without DISCONNECT, as the broker takes no messages.
+/// Ends the connection, without `closed` and without DISCONNECT, as nothing comes from the broker.
 void mqtt_client_give_up(struct mqtt_client *c);
 /// LM_E_INVALID: not a topic to publish to (wildcards, control characters, not UTF-8).
 lm_rc mqtt_client_check_topic(const char *topic, struct lm_err *err);

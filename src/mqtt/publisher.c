@@ -70,7 +70,8 @@ struct publisher {
 	struct outbox *outbox;
 	struct mqtt_client *client;
 	struct loop_timer *timer; ///< The next attempt; while connected, to send what waits.
-	struct loop_timer *acknowledge_timer; ///< While something is in flight.
+	struct loop_timer *acknowledge_timer; ///< While something is in flight,
+	uint64_t unacknowledged_ms;           ///< since when nothing was acknowledged.
 	struct loop_timer *save_timer;        ///< To save more of what is held.
 	struct publisher_events events;
 	char *connection_topic;
@@ -114,6 +115,12 @@ static bool may_join(const struct publisher *p, unsigned lane)
 	return has_room(p) && !(p->window_n > 0 && p->lanes[p->window[0].lane].suspect);
 }
 
+static void await_acknowledgement(struct publisher *p)
+{
+	p->unacknowledged_ms = lm_clock_mono_ms();
+	loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
+}
+
 static void add_to_window(
 	struct publisher *p, unsigned lane, const char *topic, int id, uint64_t seq, size_t n)
 {
@@ -122,7 +129,7 @@ static void add_to_window(
 	p->window[p->window_n++] = (struct in_flight){.id = id, .lane = lane, .seq = seq, .n = n};
 	p->window_bytes += n;
 	if (!loop_timer_active(p->acknowledge_timer))
-		loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
+		await_acknowledgement(p);
 }
 
 static void end_set_aside(void *ctx)
@@ -346,7 +353,7 @@ static bool take_from_window(struct publisher *p, int id, unsigned *ret_lane)
 		p->window[i] = p->window[--p->window_n];
 		loop_timer_stop(p->acknowledge_timer);
 		if (p->window_n > 0)
-			loop_timer_start(p->acknowledge_timer, ACKNOWLEDGE_MS, 0);
+			await_acknowledgement(p);
 		loop_timer_start(p->timer, 0, 0);
 		return true;
 	}
@@ -407,15 +414,34 @@ static void on_deliver(void *ctx)
 	}
 }
 
+/// The connection ends, and why: for the caller to report, and to free.
+static char *give_up_unacknowledged(struct publisher *p)
+{
+	uint64_t silent_ms = lm_clock_mono_ms() - p->unacknowledged_ms;
+
+	mqtt_client_give_up(p->client);
+	return lm_xasprintf("the MQTT broker %s has acknowledged no message for %llu s; check the "
+			    "network, and that it works",
+		publisher_name(p), (unsigned long long)(silent_ms + 500) / 1000);
+}
+
 static void on_unacknowledged(void *ctx)
 {
 	struct publisher *p = ctx;
-	lm_auto_free char *why = lm_xasprintf(
-		"the MQTT broker %s has acknowledged no message for %d s; check that it works",
-		publisher_name(p), ACKNOWLEDGE_MS / 1000);
 
-	mqtt_client_give_up(p->client);
+	if (p->broken)
+		return; // is reported already
+	lm_auto_free char *why = give_up_unacknowledged(p);
 	on_closed(p, why);
+}
+
+void publisher_doubt(struct publisher *p, uint64_t silent_ms)
+{
+	if (!p->connected || p->broken || p->window_n == 0 ||
+		lm_clock_mono_ms() - p->unacknowledged_ms < silent_ms)
+		return;
+	p->broken = give_up_unacknowledged(p);
+	loop_timer_start(p->timer, 0, 0);
 }
 
 /// Sends the state of the connection, past the outbox: with the connection gone it would be of no

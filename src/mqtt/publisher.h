@@ -10,8 +10,9 @@
 /// jitter between 1 s and 60 s; after a broker on the network has ended a connection that lasted,
 /// it begins with 16 s, so that a fleet does not return to a restarted broker all at once.
 ///
-/// The keep-alive interval is halved, down to a minute, each time that a connection was dead after
-/// it and the next attempt shows that the network is there; see docs/formats.md.
+/// The keep-alive interval is halved, down to a minute, each time that a connection was dead (no
+/// answer to a ping, or no acknowledgement) and the next attempt shows that the network is there;
+/// see docs/formats.md.
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -85,6 +86,10 @@ void publisher_subscribe(struct publisher *p, const struct publisher_subscriptio
 /// publisher_send.
 lm_rc publisher_request(
 	struct publisher *p, const char *topic, struct lm_str payload, struct lm_err *err);
+/// Whoever awaits a reply in vain, and cannot wait for the next ping, calls this: if the broker has
+/// acknowledged nothing of what was sent for `silent_ms`, the connection counts as dead, and
+/// another one is made at once. Does nothing if all is acknowledged.
+void publisher_doubt(struct publisher *p, uint64_t silent_ms);
 /// Before publisher_destroy: publishes ENDED once all that waits has been sent. `drained` is called
 /// when the broker has acknowledged that too.
 void publisher_end(struct publisher *p);

@@ -883,12 +883,44 @@ static void a_broker_that_acknowledges_nothing_is_connected_to_again(void **stat
 	RUN_UNTIL(w, w->connected == 1);
 	hurried_from_ms = 150 * 1000;
 	send_numbers(w, 1);
+	RUN_UNTIL(w, w->broker.messages_n == 1);
+	skipped_ms = 150 * 1000;
 	RUN_UNTIL(w, w->disconnected == 1);
 	assert_non_null(strstr(w->why, "has acknowledged no message for 150 s"));
+	assert_int_equal(backoff_attempts[0], 0); // not as if the broker restarted
 	hurried_from_ms = 0;
 	RUN_UNTIL(w, w->drained == 1);
 	assert_int_equal(w->connected, 2);
+	assert_int_equal(keep_alive_of_connect(w), 450);
 	expect_message(w, w->broker.messages_n - 1, 0);
+}
+
+static void a_topic_that_is_not_acknowledged_is_not_set_aside(void **state)
+{
+	struct world *w = *state;
+	const struct fake_script scripts[] = {
+		{.no_puback = true}, {.no_puback = true}, {.no_puback = true}, {0}};
+
+	skipped_ms = 1; // no backoff
+	start(w, scripts, LM_ARRAY_SIZE(scripts));
+	send_numbers(w, 1);
+	for (unsigned i = 1; i < LM_ARRAY_SIZE(scripts); i++) {
+		RUN_UNTIL(w, w->broker.messages_n == i || w->refused > 0);
+		skipped_ms += 10 * 1000;
+		publisher_doubt(w->publisher, 11 * 1000);
+		one_turn(w);
+		assert_int_equal(w->disconnected, i - 1);
+		publisher_doubt(w->publisher, 10 * 1000);
+		assert_int_equal(w->disconnected, i - 1); // not from within
+		RUN_UNTIL(w, w->disconnected == i);
+		assert_non_null(strstr(w->why, "has acknowledged no message for 10 s"));
+	}
+	RUN_UNTIL(w, w->drained == 1);
+	assert_int_equal(w->refused, 0);
+	skipped_ms += 10 * 1000;
+	publisher_doubt(w->publisher, 0); // all is acknowledged
+	one_turn(w);
+	assert_true(publisher_is_connected(w->publisher));
 }
 
 static void on_subscribed(void *ctx)
@@ -974,7 +1006,7 @@ static void a_message_that_is_acknowledged_puts_off_the_ping(void **state)
 	struct world *w = *state;
 
 	start(w, &(struct fake_script){0}, 1);
-	hurried_from_ms = 50 * 1000; // those of keep-alive
+	hurried_from_ms = 100 * 1000; // keep-alive, but not the answer to a ping
 	subscribe(w);
 	RUN_UNTIL(w, w->subscribed == 1);
 	skipped_ms += 500 * 1000;
@@ -1000,7 +1032,7 @@ static void a_ping_of_libmosquitto_by_itself_is_the_ping(void **state)
 	start(w, &(struct fake_script){0}, 1);
 	subscribe(w);
 	RUN_UNTIL(w, w->subscribed == 1);
-	hurried_from_ms = 50 * 1000;
+	hurried_from_ms = 100 * 1000;
 	skipped_ms = 899 * 1000 + 500;
 	fake_broker_push(&w->broker, PUSHED_0, sizeof(PUSHED_0) - 1);
 	RUN_UNTIL(w, w->broker.pings == 1);
@@ -1142,6 +1174,7 @@ int main(void)
 		PUBLISHER_TEST(a_reset_between_two_events_ends_in_another_attempt),
 		PUBLISHER_TEST(a_message_of_a_key_is_taken_once_also_after_a_restart),
 		PUBLISHER_TEST(a_broker_that_acknowledges_nothing_is_connected_to_again),
+		PUBLISHER_TEST(a_topic_that_is_not_acknowledged_is_not_set_aside),
 		PUBLISHER_TEST(a_topic_that_ends_connections_is_set_aside),
 		PUBLISHER_TEST(only_the_topic_that_is_refused_is_set_aside),
 		PUBLISHER_TEST(a_status_that_is_refused_stays_and_holds_up_nothing),
