@@ -9,12 +9,11 @@ import pathlib
 
 
 # Those that take more than a minute, the longest first.
-LONGEST = ("rollback", "adopt", "migrate", "compose_alone", "client_devices", "snapshot", "faults", "verify", "heal", "cloud_bridge", "retry", "overlap", "offline", "logs",
-           "integrity", "worker", "conflict", "wait_healthy", "disk", "volume_copies_kill", "requirements", "stop", "monitor", "life",
-           "moved", "discovery", "router_attack", "client_device", "memory", "metrics", "hostile", "order", "store_kill",
-           "sweep_power_cut", "sweep_fault", "sweep_kill", "errors", "images", "plan", "certificates", "idle", "deploy_s3",
-           "compose_file")
-
+LONGEST = ("rollback", "client_devices", "heal", "verify", "integrity", "retry", "overlap", "offline", "logs", "snapshot", "faults",
+           "worker", "conflict", "wait_healthy", "compose_alone", "disk", "cloud_bridge", "stop", "monitor", "jobs", "requirements",
+           "volume_copies_kill", "adopt", "activation", "life", "moved", "order", "discovery", "router_attack", "client_device", "memory",
+           "metrics", "migrate", "hostile", "store_kill", "sweep_power_cut", "sweep_fault", "sweep_kill", "errors", "images", "plan",
+           "certificates", "idle", "deploy_s3", "compose_file")
 
 
 def longest_first(items):
