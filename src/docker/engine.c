@@ -254,11 +254,24 @@ static lm_rc parse_plugins(struct lm_str body, struct engine_facts *to, struct l
 	return LM_OK;
 }
 
+/// An engine without such plugins has no list of them either: they stay unknown.
+static lm_rc fetch_plugins(const struct engine *e, const struct wait_limit *limit,
+	struct engine_facts *to, struct lm_err *err)
+{
+	char target[32];
+	(void)snprintf(target, sizeof(target), "/v1.%u/plugins", e->version.minor);
+	lm_auto(http_unix_destroy_p) struct http_unix *h = NULL;
+	lm_rc rc = engine_fetch(e->socket_path, target, limit, &h, err);
+
+	if (rc == LM_E_NOT_FOUND)
+		return LM_OK;
+	return rc ? rc : parse_plugins(http_unix_body(h), to, err);
+}
+
 lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	struct engine_facts *ret, struct lm_err *err)
 {
 	lm_auto(http_unix_destroy_p) struct http_unix *info = NULL;
-	lm_auto(http_unix_destroy_p) struct http_unix *plugins = NULL;
 	lm_auto(engine_facts_finish) struct engine_facts found = {0};
 	lm_auto_buf struct lm_buf target = LM_BUF(TARGET_MAX);
 
@@ -266,13 +279,8 @@ lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,
 	lm_rc rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &info, err);
 	if (!rc)
 		rc = engine_parse_info(http_unix_body(info), &found, err);
-	lm_buf_clear(&target);
-	(void)lm_buf_printf(&target, "/v1.%u/plugins", e->version.minor);
-	if (!rc && e->version.minor >= PLUGINS_MINOR_MIN) {
-		rc = engine_fetch(e->socket_path, lm_buf_cstr(&target), limit, &plugins, err);
-		if (!rc)
-			rc = parse_plugins(http_unix_body(plugins), &found, err);
-	}
+	if (!rc && e->version.minor >= PLUGINS_MINOR_MIN)
+		rc = fetch_plugins(e, limit, &found, err);
 	if (rc)
 		return lm_wrap(err, "list the drivers of the Docker daemon");
 	*ret = found;

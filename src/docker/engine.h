@@ -73,7 +73,7 @@ struct engine_facts {
 	struct engine_names volume_drivers, network_drivers, log_drivers;
 	struct engine_names runtimes;
 	struct engine_names plugins; ///< Managed ones that are enabled: "vieux/sshfs:latest".
-	bool plugins_known;
+	bool plugins_known; ///< False: its API is older than managed plugins, or it has none (404).
 };
 
 lm_rc engine_get_facts(const struct engine *e, const struct wait_limit *limit,

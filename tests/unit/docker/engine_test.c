@@ -335,6 +335,19 @@ static void an_engine_that_says_little_has_neutral_facts(void **state)
 	assert_true(facts.plugins_known);
 }
 
+/// Podman 4.3 answers like that; an answer that is none of its is still a failure.
+static void an_engine_may_have_no_plugins(void **state)
+{
+	(void)state;
+	lm_auto(engine_facts_finish) struct engine_facts facts = {0}, broken = {0};
+
+	assert_int_equal(
+		get_facts(OK "{\"Plugins\":{\"Volume\":[\"local\"]}}", GONE, 41, &facts), LM_OK);
+	assert_false(facts.plugins_known);
+	assert_true(engine_names_have(&facts.volume_drivers, "local"));
+	assert_int_equal(get_facts(OK "{}", ERROR, 41, &broken), LM_E_REFUSED);
+}
+
 static void lists_the_volumes_of_a_project(void **state)
 {
 	(void)state;
@@ -393,6 +406,7 @@ int main(void)
 		cmocka_unit_test(finds_the_directory_of_the_engines_images),
 		cmocka_unit_test(asks_the_engine),
 		cmocka_unit_test(an_engine_that_says_little_has_neutral_facts),
+		cmocka_unit_test(an_engine_may_have_no_plugins),
 		cmocka_unit_test(lists_the_volumes_of_a_project),
 		cmocka_unit_test(refuses_what_is_no_answer),
 	};
