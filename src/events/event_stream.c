@@ -23,8 +23,11 @@ enum {
 	TARGET_MAX = 4096,
 };
 
-#define HEALTH_PREFIX "health_status: "
+#define HEALTH "health_status"
+#define HEALTH_PREFIX HEALTH ": "
 
+/// The last two are what Podman calls "die" and "destroy". It filters by its own words, and sends
+/// the first as "die" all the same.
 static const struct {
 	const char *word;
 	enum engine_event_action action;
@@ -38,24 +41,33 @@ static const struct {
 	{"unpause", ENGINE_EVENT_UNPAUSE},
 	{"rename", ENGINE_EVENT_RENAME},
 	{"destroy", ENGINE_EVENT_DESTROY},
+	{"died", ENGINE_EVENT_DIE},
+	{"remove", ENGINE_EVENT_DESTROY},
 };
 
-static void read_action(const char *word, struct engine_event *e)
+static void read_health(const char *word, struct engine_event *e)
+{
+	e->action = ENGINE_EVENT_HEALTH;
+	if (strcmp(word, "healthy") == 0)
+		e->health = ENGINE_HEALTHY;
+	else if (strcmp(word, "unhealthy") == 0)
+		e->health = ENGINE_UNHEALTHY;
+	else
+		e->health = ENGINE_HEALTH_STARTING;
+}
+
+/// `health` is a member of its own in Podman's events, and NULL in others.
+static void read_action(const char *word, const char *health, struct engine_event *e)
 {
 	size_t prefix = strlen(HEALTH_PREFIX);
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(ACTIONS); i++)
 		if (strcmp(ACTIONS[i].word, word) == 0)
 			e->action = ACTIONS[i].action;
-	if (strncmp(word, HEALTH_PREFIX, prefix) != 0)
-		return;
-	e->action = ENGINE_EVENT_HEALTH;
-	if (strcmp(word + prefix, "healthy") == 0)
-		e->health = ENGINE_HEALTHY;
-	else if (strcmp(word + prefix, "unhealthy") == 0)
-		e->health = ENGINE_UNHEALTHY;
-	else
-		e->health = ENGINE_HEALTH_STARTING;
+	if (strncmp(word, HEALTH_PREFIX, prefix) == 0)
+		read_health(word + prefix, e);
+	else if (health && strcmp(word, HEALTH) == 0)
+		read_health(health, e);
 }
 
 /// An id goes into targets of requests: letters and digits only.
@@ -139,7 +151,7 @@ lm_rc engine_event_parse(
 		return lm_fail(err, LM_E_PROTOCOL, 0,
 			"an event of the Docker daemon lacks its time, action or container");
 	if (!type || strcmp(type, "container") == 0)
-		read_action(action, &e);
+		read_action(action, json_get_text(j, "HealthStatus"), &e);
 	read_attributes(json_object_get(actor, "Attributes"), &e);
 	if (!*e.image)
 		e.image = text_or_empty(j, "from");
@@ -155,7 +167,7 @@ bool engine_event_target(struct lm_buf *out, unsigned minor, const char *project
 
 	(void)lm_buf_puts(&filter, minor >= SINCE_TYPES ? "{\"type\":[\"container\"]," : "{");
 	(void)lm_buf_printf(&filter, "\"label\":[\"com.docker.compose.project=%s\"],", project);
-	(void)lm_buf_puts(&filter, "\"event\":[\"health_status\"");
+	(void)lm_buf_puts(&filter, "\"event\":[\"" HEALTH "\"");
 	for (size_t i = 0; i < LM_ARRAY_SIZE(ACTIONS); i++)
 		(void)lm_buf_printf(&filter, ",\"%s\"", ACTIONS[i].word);
 	(void)lm_buf_puts(&filter, "]}");

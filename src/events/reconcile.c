@@ -324,8 +324,11 @@ static void on_pause(struct reconcile *r, struct container *c, const struct engi
 	c->state = e->action == ENGINE_EVENT_PAUSE ? CONTAINER_PAUSED : CONTAINER_RUNNING;
 }
 
+/// Docker has an event for each change, Podman for each check.
 static void on_health(struct reconcile *r, struct container *c, const struct engine_event *e)
 {
+	if (c->health == e->health)
+		return;
 	c->health = e->health;
 	report_health(r, c, e->health, e->time_ns);
 }

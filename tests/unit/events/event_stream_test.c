@@ -77,6 +77,22 @@ static void reads_events_of_engines_before_api_1_22(void **unused)
 	assert_string_equal(e.image, "busybox:1");
 }
 
+static void reads_the_health_in_events_of_podman(void **unused)
+{
+	(void)unused;
+	lm_auto_json json_t *json = NULL;
+	struct engine_event e =
+		parse("{\"status\":\"health_status\",\"id\":\"" ID "\",\"Type\":\"container\","
+		      "\"Action\":\"health_status\",\"Actor\":{\"ID\":\"" ID
+		      "\",\"Attributes\":{\"containerExitCode\":\"0\",\"name\":\"app_web_1\"}},"
+		      "\"time\":1796060665,\"timeNano\":1796060665082817393,"
+		      "\"HealthStatus\":\"unhealthy\"}",
+			&json);
+
+	assert_int_equal(e.action, ENGINE_EVENT_HEALTH);
+	assert_int_equal(e.health, ENGINE_UNHEALTHY);
+}
+
 static void knows_each_action(void **unused)
 {
 	(void)unused;
@@ -96,7 +112,10 @@ static void knows_each_action(void **unused)
 		{"health_status: healthy", ENGINE_EVENT_HEALTH, ENGINE_HEALTHY},
 		{"health_status: starting", ENGINE_EVENT_HEALTH, ENGINE_HEALTH_STARTING},
 		{"exec_start: /bin/sh", ENGINE_EVENT_OTHER, ENGINE_HEALTH_NONE},
-		{"died", ENGINE_EVENT_OTHER, ENGINE_HEALTH_NONE},
+		{"died", ENGINE_EVENT_DIE, ENGINE_HEALTH_NONE},
+		{"remove", ENGINE_EVENT_DESTROY, ENGINE_HEALTH_NONE},
+		{"health_status", ENGINE_EVENT_OTHER, ENGINE_HEALTH_NONE},
+		{"exec_died", ENGINE_EVENT_OTHER, ENGINE_HEALTH_NONE},
 	};
 
 	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
@@ -177,7 +196,7 @@ static void asks_for_the_events_of_the_project_since_a_nanosecond(void **unused)
 		"/v1.44/events?since=1597153144.000000042&filters={\"type\":[\"container\"],"
 		"\"label\":[\"com.docker.compose.project=app\"],\"event\":[\"health_status\","
 		"\"create\",\"start\",\"die\",\"oom\",\"kill\",\"pause\",\"unpause\",\"rename\","
-		"\"destroy\"]}");
+		"\"destroy\",\"died\",\"remove\"]}");
 }
 
 static void an_engine_that_knows_no_types_is_not_asked_for_one(void **unused)
@@ -197,6 +216,7 @@ int main(void)
 		cmocka_unit_test(reads_events_of_engines_up_to_api_1_51),
 		cmocka_unit_test(reads_events_of_engines_from_api_1_52_on),
 		cmocka_unit_test(reads_events_of_engines_before_api_1_22),
+		cmocka_unit_test(reads_the_health_in_events_of_podman),
 		cmocka_unit_test(knows_each_action),
 		cmocka_unit_test(an_event_of_a_network_is_none_of_ours),
 		cmocka_unit_test(the_key_differs_for_different_events),

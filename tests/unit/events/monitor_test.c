@@ -715,8 +715,31 @@ static void health_that_flaps_is_reported_as_a_number(void **unused)
 {
 	(void)unused;
 	scene_start_running(0);
-	flood_with("health_status: unhealthy", 35);
-	scene_assert(6, EVENT_UNHEALTHY, EVENT_UNKNOWN);
+	for (int i = 0; i < 35; i++) {
+		scene_push(scene_event(1 + 0.02 * i, "health_status: unhealthy"));
+		scene_push(scene_event(1.01 + 0.02 * i, "health_status: healthy"));
+	}
+	scene_push(scene_die(3, 0));
+	scene_wait(11);
+	assert_int_equal(scene_count(EVENT_UNHEALTHY), 5);
+	assert_int_equal(scene_count(EVENT_HEALTHY), 5);
+	scene_end_minute();
+	scene_wait(12);
+	scene_assert(11, EVENT_UNHEALTHY, EVENT_UNKNOWN);
+	assert_int_equal(scene.reports[11].count, 30);
+}
+
+/// Podman has an event for each check.
+static void health_that_stays_as_it_is_is_reported_once(void **unused)
+{
+	(void)unused;
+	scene_start_running(0);
+	for (int i = 0; i < 4; i++)
+		scene_push(scene_event(1 + i, "health_status: unhealthy"));
+	scene_push(scene_event(5, "health_status: healthy"));
+	scene_wait(2);
+	scene_assert(0, EVENT_UNHEALTHY, EVENT_UNKNOWN);
+	scene_assert(1, EVENT_HEALTHY, EVENT_UNKNOWN);
 }
 
 static void exits_without_a_crash_are_reported_as_a_number_and_starts_are_not(void **unused)
@@ -1003,6 +1026,7 @@ int main(void)
 		MONITOR_TEST(many_crashes_are_reported_as_a_number),
 		MONITOR_TEST(a_server_at_the_limit_of_its_memory_is_reported_as_a_number),
 		MONITOR_TEST(health_that_flaps_is_reported_as_a_number),
+		MONITOR_TEST(health_that_stays_as_it_is_is_reported_once),
 		MONITOR_TEST(exits_without_a_crash_are_reported_as_a_number_and_starts_are_not),
 		MONITOR_TEST(an_engine_that_is_away_is_asked_again_with_growing_pauses),
 		MONITOR_TEST(what_cannot_be_read_stops_nothing),
