@@ -164,6 +164,8 @@ static lm_rc pull_take_progress(void *ctx, struct lm_str object, struct lm_err *
 	}
 	(void)snprintf(s->status, sizeof(s->status), "%.63s", status);
 	struct pull_layer *layer = find_layer(s, id);
+	if (strcmp(status, "Download complete") == 0)
+		(void)snprintf(s->complete_id, sizeof(s->complete_id), "%.70s", id);
 	if (layer) {
 		take_layer(s, layer, status, json_object_get(j, "progressDetail"));
 		sum_bytes(s);
@@ -186,6 +188,7 @@ lm_rc pull_stream_end(const struct pull_stream *s, struct lm_err *err)
 
 enum {
 	PROGRESS_MS = 250,
+	ID_SHORT = 12, ///< Digits of an id in its short form.
 	TARGET_MAX = 4096,
 	API_MINOR_PLATFORM = 32, ///< Below it the engine ignores `platform`.
 	/// A pull that failed later than this was refused because its credentials had expired.
@@ -344,6 +347,18 @@ static lm_rc pull_fail_refused(const struct http_unix *h, struct lm_err *err)
 	return LM_E_REFUSED;
 }
 
+/// Podman has no closing line: the last thing complete is the image itself, by (the beginning of)
+/// its id. An image of that id and that name is what was to be pulled, also if the answer was cut
+/// off.
+static bool is_what_is_complete(const struct pull_stream *s, const struct engine_image *image)
+{
+	struct lm_str id = lm_str(image->id ? image->id : "");
+
+	(void)lm_str_cut(&id, ':');
+	return strlen(s->complete_id) >= ID_SHORT && json_stream_at_boundary(&s->json) &&
+	       lm_str_starts(id, lm_str(s->complete_id));
+}
+
 /// The answer is complete: is the image there, and what is its digest?
 static lm_rc complete(struct pull *p, const struct http_unix *http, struct lm_err *err)
 {
@@ -354,9 +369,18 @@ static lm_rc complete(struct pull *p, const struct http_unix *http, struct lm_er
 	if (http_unix_status(http) / 100 != 2)
 		return pull_fail_refused(http, err);
 	lm_rc rc = pull_stream_end(&p->stream, err);
-	if (rc == LM_OK && !*digest) {
-		rc = engine_inspect_image(
-			set->engine, set->items[p->item].image, set->limit, &image, err);
+	if (!*digest && (rc == LM_OK || *p->stream.complete_id)) {
+		struct lm_err why = {LM_OK};
+		lm_rc found = engine_inspect_image(
+			set->engine, set->items[p->item].image, set->limit, &image, &why);
+
+		if (rc == LM_OK && found != LM_OK) {
+			*err = why;
+			rc = found;
+		} else if (rc != LM_OK && found == LM_OK &&
+			   is_what_is_complete(&p->stream, &image)) {
+			rc = LM_OK;
+		}
 		digest = image.digest ? image.digest : "";
 	}
 	if (rc != LM_OK)

@@ -77,6 +77,7 @@ struct pull_stream {
 	uint64_t silent_bytes; ///< That the engine may receive now without a report.
 	char status[64];       ///< "Downloading", "Extracting", …
 	char digest[128];      ///< From "Digest: …", else "".
+	char complete_id[72];  ///< Of the last "Download complete", else "".
 	bool finished;         ///< The closing "Digest:" or "Status:" has been seen.
 };
 

@@ -69,6 +69,49 @@ static void pulls_with_tag_platform_and_credentials(void **state)
 	lm_buf_finish(&seen.done);
 }
 
+/// Podman: in place of a closing line the image's own id is complete, if it is.
+static void an_image_that_is_here_by_the_id_that_is_complete_was_pulled(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *pulled, *image;
+		lm_rc rc;
+	} cases[] = {
+		{"825299e5d695", "sha256:825299e5d695d270a7", LM_OK},
+		{"825299e5d695", "sha256:fd3d2192f64aab1100", LM_E_NETWORK}, // an older one
+		{"8252", "sha256:825299e5d695d270a7", LM_E_NETWORK},
+		{"825299e5d695", NULL, LM_E_NETWORK},
+	};
+
+	for (size_t i = 0; i < LM_ARRAY_SIZE(cases); i++) {
+		char pulled[512], image[512] = "HTTP/1.0 404 Not Found\r\n\r\n{}";
+
+		(void)snprintf(pulled, sizeof(pulled),
+			OK "{\"status\":\"Already exists\",\"id\":\"8dcad8c247bc\"}\n"
+			   "{\"status\":\"Download complete\",\"id\":\"%s\"}\n",
+			cases[i].pulled);
+		if (cases[i].image)
+			(void)snprintf(image, sizeof(image),
+				OK "{\"Id\":\"%s\",\"RepoDigests\":[\"h/web@sha256:dd\"]}",
+				cases[i].image);
+		const struct fake_answer answers[] = {
+			{"POST /v1.41/images/create?", pulled, FAKE_CLOSE},
+			{"GET /v1.41/images/", image, FAKE_CLOSE}};
+		struct fake_engine *f = fake_engine_create(answers, LM_ARRAY_SIZE(answers));
+		struct engine e = engine_at(f);
+		const struct pull_item items[] = {{.image = "h/web:1"}};
+		struct seen seen = {.done = LM_BUF(1000)};
+		struct pull_options options = {.on_done = note_done, .ctx = &seen};
+		struct lm_err err = {0};
+
+		assert_int_equal(engine_pull(&e, items, 1, &options, &forever, &err), cases[i].rc);
+		if (cases[i].rc == LM_OK)
+			assert_string_equal(lm_buf_cstr(&seen.done), "0=sha256:dd;");
+		fake_engine_destroy(f);
+		lm_buf_finish(&seen.done);
+	}
+}
+
 static void pulls_all_but_few_at_a_time(void **state)
 {
 	(void)state;
@@ -610,6 +653,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pulls_with_tag_platform_and_credentials),
+		cmocka_unit_test(an_image_that_is_here_by_the_id_that_is_complete_was_pulled),
 		cmocka_unit_test(pulls_all_but_few_at_a_time),
 		cmocka_unit_test(after_a_failure_none_is_begun_and_those_under_way_go_on),
 		cmocka_unit_test(one_that_may_fail_stops_nothing),
