@@ -45,7 +45,7 @@ static const struct {
 	{"remove", ENGINE_EVENT_DESTROY},
 };
 
-static void read_health(const char *word, struct engine_event *e)
+static void note_health(const char *word, struct engine_event *e)
 {
 	e->action = ENGINE_EVENT_HEALTH;
 	if (strcmp(word, "healthy") == 0)
@@ -65,9 +65,9 @@ static void read_action(const char *word, const char *health, struct engine_even
 		if (strcmp(ACTIONS[i].word, word) == 0)
 			e->action = ACTIONS[i].action;
 	if (strncmp(word, HEALTH_PREFIX, prefix) == 0)
-		read_health(word + prefix, e);
+		note_health(word + prefix, e);
 	else if (health && strcmp(word, HEALTH) == 0)
-		read_health(health, e);
+		note_health(health, e);
 }
 
 /// An id goes into targets of requests: letters and digits only.
