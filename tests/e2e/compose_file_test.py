@@ -204,9 +204,9 @@ def test_utf_16_is_taken(device_with, compose, engine, local_image):
 
 
 def test_what_only_docker_compose_can_read_is_deployed(device_with, compose1, engine, local_image):
-    """It refers to itself, which docker-compose 1 does not mind."""
+    """It is of a YAML to come, which docker-compose 1 does not mind."""
     device = device_with(compose1)
-    text = compose_file(None, ["web"], local_image) + "x-self: &self [*self]\n"
+    text = "%YAML 1.3\n---\n" + compose_file(None, ["web"], local_image)
     device.put_object("ships", "docker-compose.yml", text)
     device.start()
     device.deploy(device.group(**NO_PULL))
