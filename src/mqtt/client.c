@@ -176,6 +176,14 @@ static void client_on_pinged(void *ctx)
 	loop_timer_start(c->timer, (uint64_t)answer_s(c) * 1000, 0);
 }
 
+/// The same. The step need not be one that on_fd asked for because something had come.
+static void client_on_answered(void *ctx)
+{
+	struct mqtt_client *c = ctx;
+
+	c->answered = true;
+}
+
 static void client_on_timer(void *ctx)
 {
 	struct mqtt_client *c = ctx;
@@ -322,6 +330,7 @@ lm_rc mqtt_client_connect(struct mqtt_client *c, struct lm_err *err)
 		.subscribed = client_on_subscribed,
 		.received = client_on_received,
 		.pinged = client_on_pinged,
+		.answered = client_on_answered,
 		.ctx = c,
 	};
 	c->ending = MQTT_CLIENT_FAILED;

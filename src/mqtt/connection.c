@@ -49,6 +49,7 @@ struct mqtt_connection {
 	void (*subscribed)(void *ctx, int id, bool granted);
 	void (*received)(void *ctx, const char *topic, struct lm_str payload, bool acknowledges);
 	void (*pinged)(void *ctx);
+	void (*answered)(void *ctx);
 	void *ctx;
 
 	pthread_t thread;
@@ -254,7 +255,8 @@ static void connection_on_message(
 			message->qos > 0);
 }
 
-/// Pings come this way only: "Client <clientId> sending PINGREQ". And so do OpenSSL's complaints:
+/// Pings and their answers come this way only: "Client <clientId> sending PINGREQ", "… received
+/// PINGRESP". And so do OpenSSL's complaints:
 /// "OpenSSL Error[0]: error:<code>:<library>::<reason>".
 static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *text)
 {
@@ -264,6 +266,8 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
 	(void)mosq;
 	if (level == MOSQ_LOG_DEBUG && lm_str_ends(lm_str(text), LM_STR(" sending PINGREQ")))
 		c->pinged(c->ctx);
+	if (level == MOSQ_LOG_DEBUG && lm_str_ends(lm_str(text), LM_STR(" received PINGRESP")))
+		c->answered(c->ctx);
 	if (level == MOSQ_LOG_ERR && reason &&
 		lm_str_starts(lm_str(text), LM_STR("OpenSSL Error[0]")))
 		(void)snprintf(c->reason, sizeof(c->reason), "%s", reason + 1);
@@ -441,6 +445,7 @@ lm_rc mqtt_connection_start(
 	c->subscribed = spec->subscribed;
 	c->received = spec->received;
 	c->pinged = spec->pinged;
+	c->answered = spec->answered;
 	c->ctx = spec->ctx;
 	c->wakeup = spec->wakeup;
 	(void)pthread_mutex_init(&c->lock, NULL);

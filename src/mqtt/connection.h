@@ -28,8 +28,10 @@ struct mqtt_connection_spec {
 	/// The same: a message of a subscription. Borrowed. `acknowledges`: libmosquitto answers it
 	/// with a packet.
 	void (*received)(void *ctx, const char *topic, struct lm_str payload, bool acknowledges);
-	/// The same: libmosquitto has sent a ping.
+	/// The same: libmosquitto has sent a ping; and has got the broker's answer, with whichever
+	/// step that came.
 	void (*pinged)(void *ctx);
+	void (*answered)(void *ctx);
 	void *ctx;
 };
 

@@ -43,6 +43,7 @@ static uint64_t hurried_from_ms; ///< Such a timer, or a longer one, is over at 
 static unsigned hurried;         ///< Timers.
 static uint64_t skipped_ms;      ///< Of the clock.
 static _Thread_local bool in_libmosquitto;
+static uint64_t stopped_ms;                    ///< The clock stands at that; 0: it does not.
 static unsigned backoffs, backoff_attempts[8]; ///< Of lm_backoff_ms.
 
 void __real_loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
@@ -69,7 +70,7 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 		return rc;
 	(void)syscall(SYS_clock_gettime, CLOCK_BOOTTIME, t);
 	uint64_t ms = (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
-	ms += skipped_ms;
+	ms = (stopped_ms > 0 ? stopped_ms : ms) + skipped_ms;
 	*t = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
 	return rc;
 }
@@ -116,7 +117,7 @@ static int setup(void **state)
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/publisher_test.XXXXXX");
 	assert_non_null(mkdtemp(directory));
-	hurried_from_ms = skipped_ms = 0;
+	hurried_from_ms = skipped_ms = stopped_ms = 0;
 	backoffs = hurried = 0;
 	assert_int_equal(loop_create(&w->loop, NULL), LM_OK);
 	*state = w;
@@ -983,6 +984,66 @@ static void subscribes_at_each_connection_and_hands_over_what_comes(void **state
 	assert_int_equal(publisher_counts(w->publisher).messages, 0);
 }
 
+/// Keep-alive's timer is over some times more: nobody is asked, or somebody did not answer.
+static void let_keep_alive_look(struct world *w)
+{
+	unsigned before = hurried;
+
+	while (hurried < before + 5 && w->disconnected == 0)
+		one_turn(w);
+}
+
+static const char PUSHED[] = "\x32\x09\x00\x03"
+			     "a/b"
+			     "\x00\x01"
+			     "hi"; // at QoS 1
+static const char PUSHED_0[] = "\x30\x07\x00\x03"
+			       "a/b"
+			       "hi";
+
+static void a_message_that_is_acknowledged_puts_off_the_ping(void **state)
+{
+	struct world *w = *state;
+
+	start(w, &(struct fake_script){0}, 1);
+	hurried_from_ms = 100 * 1000; // keep-alive, but not the answer to a ping
+	subscribe(w);
+	RUN_UNTIL(w, w->subscribed == 1);
+	skipped_ms += 500 * 1000;
+	fake_broker_push(&w->broker, PUSHED, sizeof(PUSHED) - 1);
+	RUN_UNTIL(w, w->received == 1);
+	skipped_ms += 410 * 1000; // since SUBSCRIBE, more than the interval
+	let_keep_alive_look(w);
+	assert_int_equal(w->broker.pings, 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		skipped_ms += (i == 1 ? 500 : 910) * 1000;
+		RUN_UNTIL(w, w->broker.pings == i || w->disconnected > 0);
+		let_keep_alive_look(w);
+		assert_int_equal(w->disconnected, 0);
+	}
+}
+
+/// It counts in whole seconds, and may ping before the interval is over.
+static void a_ping_of_libmosquitto_by_itself_is_the_ping(void **state)
+{
+	struct world *w = *state;
+
+	stopped_ms = 1000 * 1000 + 600;
+	start(w, &(struct fake_script){0}, 1);
+	subscribe(w);
+	RUN_UNTIL(w, w->subscribed == 1);
+	hurried_from_ms = 100 * 1000;
+	skipped_ms = 899 * 1000 + 500;
+	fake_broker_push(&w->broker, PUSHED_0, sizeof(PUSHED_0) - 1);
+	RUN_UNTIL(w, w->broker.pings == 1);
+	for (int i = 0; i < 5; i++) // the answer comes
+		one_turn(w);
+	skipped_ms += 1000;
+	let_keep_alive_look(w);
+	assert_int_equal(w->disconnected, 0);
+	assert_int_equal(w->broker.pings, 1);
+}
+
 static void requests_go_before_what_waits_and_there_are_few(void **state)
 {
 	struct world *w = *state;
@@ -1122,6 +1183,8 @@ int main(void)
 			a_broker_that_comes_back_is_not_taken_for_one_that_refuses_the_last_will),
 		PUBLISHER_TEST(a_topic_that_is_switched_off_or_renamed_is_so_for_what_waits),
 		PUBLISHER_TEST(subscribes_at_each_connection_and_hands_over_what_comes),
+		PUBLISHER_TEST(a_message_that_is_acknowledged_puts_off_the_ping),
+		PUBLISHER_TEST(a_ping_of_libmosquitto_by_itself_is_the_ping),
 		PUBLISHER_TEST(requests_go_before_what_waits_and_there_are_few),
 		PUBLISHER_TEST(a_subscription_that_is_refused_is_set_aside),
 		PUBLISHER_TEST(a_subscription_that_ends_connections_is_set_aside),
