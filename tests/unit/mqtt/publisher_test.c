@@ -423,18 +423,32 @@ static void refuses_what_it_could_never_send(void **state)
 	assert_int_equal(publisher_counts(w->publisher).messages, 0);
 }
 
+struct turn {
+	struct loop *loop;
+	struct loop_timer *timer;
+	bool begun;
+};
+
+/// At the second call: newer libuv makes the first before anything is read.
 static void stop(void *ctx)
 {
-	loop_stop(ctx);
+	struct turn *t = ctx;
+
+	if (t->begun)
+		loop_stop(t->loop);
+	else
+		loop_timer_start(t->timer, 0, 0);
+	t->begun = true;
 }
 
 static void one_turn(struct world *w)
 {
-	struct loop_timer *t = loop_timer_create(w->loop, stop, w->loop);
+	struct turn t = {.loop = w->loop};
 
-	loop_timer_start(t, 0, 0);
+	t.timer = loop_timer_create(w->loop, stop, &t);
+	loop_timer_start(t.timer, 0, 0);
 	loop_run(w->loop);
-	loop_timer_destroy(t);
+	loop_timer_destroy(t.timer);
 }
 
 static void a_file_that_cannot_be_removed_stops_nothing(void **state)
