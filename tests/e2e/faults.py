@@ -385,28 +385,43 @@ def artifact_is_an_index(scene):
     return artifact(scene, registry.image("demo/compose:index"))
 
 
-class DamagedArtifacts(http.server.BaseHTTPRequestHandler):
-    """A registry whose every compose file is not the one of the manifest."""
+class FalseRegistry(http.server.BaseHTTPRequestHandler):
+    """A registry that no real one would be; subclasses say what it has."""
+
+    manifest, blob = None, None
 
     def do_GET(self):
-        layer = {"mediaType": COMPOSE + "file+yaml", "digest": f"sha256:{'1' * 64}", "size": 12}
-        data = json.dumps({"artifactType": COMPOSE + "project", "layers": [layer]}).encode()
-        data = data if "/manifests/" in self.path else b"services: {}"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
+        data = json.dumps(self.manifest).encode() if "/manifests/" in self.path else self.blob
+        self.send_response(404 if data is None else 200)
+        self.send_header("Content-Length", str(len(data or b"")))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(data or b"")
 
     def log_message(self, format, *args):  # pylint: disable=redefined-builtin
         pass
 
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls):
+        """Its host and port."""
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), cls) as server:
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            yield f"127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+
+class DamagedArtifacts(FalseRegistry):
+    """Its every compose file is not the one of the manifest."""
+
+    manifest = {"artifactType": COMPOSE + "project",
+                "layers": [{"mediaType": COMPOSE + "file+yaml", "digest": f"sha256:{'1' * 64}", "size": 12}]}
+    blob = b"services: {}"
+
 
 @fault
 def artifact_damaged(scene):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), DamagedArtifacts) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield artifact(scene, f"127.0.0.1:{server.server_port}/demo/compose:1")
-        server.shutdown()
+    with DamagedArtifacts.running() as where:
+        yield artifact(scene, f"{where}/demo/compose:1")
 
 
 @fault
@@ -782,30 +797,19 @@ def disk_reserve(scene):
     return scene.store(policy={"MinFreeDiskMB": "999999999"})
 
 
-class HugeImages(http.server.BaseHTTPRequestHandler):
-    """A registry whose every image has a layer that no disk holds."""
+class HugeImages(FalseRegistry):
+    """Its every image has a layer that no disk holds."""
 
-    def do_GET(self):
-        layer = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": f"sha256:{'1' * 64}",
-                 "size": 10**15}
-        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-                    "config": {"digest": f"sha256:{'0' * 64}", "size": 2}, "layers": [layer]}
-        data = json.dumps(manifest).encode()
-        self.send_response(200 if "/manifests/" in self.path else 404)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
-        pass
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "config": {"digest": f"sha256:{'0' * 64}", "size": 2},
+                "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": f"sha256:{'1' * 64}",
+                            "size": 10**15}]}
 
 
 @fault
 def disk_short(scene):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HugeImages) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield scene.store(compose_file(None, ["web"], f"127.0.0.1:{server.server_port}/huge:1"), DockerPullBeforeUp=None)
-        server.shutdown()
+    with HugeImages.running() as where:
+        yield scene.store(compose_file(None, ["web"], f"{where}/huge:1"), DockerPullBeforeUp=None)
 
 
 @fault
